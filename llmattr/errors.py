@@ -1,0 +1,24 @@
+"""The one error for everything that the user can mend."""
+
+import difflib
+import warnings
+from collections.abc import Iterable
+
+
+class LlmattrError(ValueError):
+    """Bad input: the message says what was wrong, with names and shapes, and what to do."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the known name nearest to `name`, or an empty string."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+class LlmattrNote(UserWarning):
+    """Something the user should know but need not mend; the command line shows it as one `note:` line."""
+
+
+def note(message: str) -> None:
+    """Tell the user something in passing."""
+    warnings.warn(message, LlmattrNote, stacklevel=3)

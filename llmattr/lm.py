@@ -1,0 +1,217 @@
+"""A language model: load it, score responses, generate. The only file that runs a model without gradients."""
+
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from tqdm.auto import tqdm
+
+from llmattr.embedded import PACKAGES, embedded_folder
+from llmattr.errors import LlmattrError, did_you_mean
+from llmattr.prompt import Rendered
+
+MAX_LOGITS = 2**27  # response positions x vocabulary held at once: 0.5 GB in float32
+CHUNK = 64  # response positions whose logits are turned to float32 at once
+
+
+@dataclass(frozen=True, eq=False)
+class LM:
+    """A causal language model and its tokenizer. A batch holds at most `max_batch_tokens` tokens with their padding."""
+
+    model: Any
+    tokenizer: Any
+    name: str = ""
+    max_batch_tokens: int = 1024
+    padding_side: str = "left"
+
+    @staticmethod
+    def load(model: Any, dtype: str | None = None, device: str | None = None) -> "LM":
+        """Load `model`: a hub id, a local folder, "smollm2" (the embedded one), a (model, tokenizer) pair, or an LM.
+
+        `dtype`: float32 on a CPU, the checkpoint's own on a GPU. `device`: the GPU where there is one. A loaded model is
+        taken as it is. Raises `LlmattrError` for a model that cannot be found or read.
+        """
+        if isinstance(model, LM):
+            return model
+        if isinstance(model, (tuple, list)):
+            model, tokenizer = model
+            return LM(model.eval(), tokenizer, getattr(model.config, "_name_or_path", ""))
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = dtype or ("float32" if device == "cpu" else "auto")
+        loaded, tokenizer = _from_pretrained(str(model), dtype)
+        # Small batches suit a CPU: padding costs more than a wider matrix product gains.
+        return LM(loaded.to(device).eval(), tokenizer, str(model), 1024 if device == "cpu" else 16384)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's input goes."""
+        return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that the model computes in."""
+        return self.model.dtype
+
+    @property
+    def window(self) -> int | None:
+        """The most tokens the model can read, or None where its configuration names no limit."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
+    def linears(self, pattern: str = "") -> dict[str, torch.nn.Module]:
+        """The linear layers (also GPT-2's Conv1D) whose name the regular expression finds."""
+        from transformers.pytorch_utils import Conv1D
+
+        modules = self.model.named_modules()
+        return {name: m for name, m in modules if isinstance(m, (torch.nn.Linear, Conv1D)) and re.search(pattern, name)}
+
+    def generate(self, ids: list[int], max_new_tokens: int = 256) -> list[int]:
+        """The model's most likely continuation (greedy), as token ids; it ends at the end of the window at the latest."""
+        self._check_window(len(ids) + 1)
+        room = max_new_tokens if self.window is None else min(max_new_tokens, self.window - len(ids))
+        tokens = torch.tensor([ids], device=self.device)
+        with _TokenBar(room) as bar:
+            out = self.model.generate(
+                tokens,
+                attention_mask=torch.ones_like(tokens),
+                max_new_tokens=room,
+                do_sample=False,
+                pad_token_id=self._pad_id,
+                streamer=bar,
+            )
+        return out[0, len(ids) :].tolist()
+
+    def logprobs(self, requests: Sequence[Rendered]) -> list[Float[np.ndarray, " r"]]:
+        """Log-probabilities in nats of each request's response tokens, given all the tokens before them.
+
+        Float64 from float32 log-odds `l_y - logsumexp_{j != y} l_j`, so that probabilities near 1 keep their digits. Only
+        the response's logits are computed, in batches of similar length. Raises `LlmattrError` for a request longer than
+        the window and for NaN.
+        """
+        lengths = [len(request.ids) for request in requests]
+        self._check_window(max(lengths, default=0))
+        results: list[Any] = [None] * len(requests)
+        with tqdm(total=len(requests), desc="scoring", unit="ablation", disable=None, leave=False) as bar:
+            for batch in self._batches(requests):
+                for i, log_odds in zip(batch, self._log_odds([requests[i] for i in batch]), strict=True):
+                    results[i] = -np.logaddexp(0.0, -log_odds)
+                bar.update(len(batch))
+        return results
+
+    def _batches(self, requests: Sequence[Rendered]) -> Iterator[list[int]]:
+        """Row numbers, longest first, so that memory that does not suffice shows at once."""
+        vocabulary = self.model.config.get_text_config().vocab_size
+        batch: list[int] = []
+        positions = longest = 0
+        for i in sorted(range(len(requests)), key=lambda i: -len(requests[i].ids)):
+            response = requests[i].response
+            positions = max(positions, response.stop - response.start)
+            longest = max(longest, len(requests[i].ids))
+            rows = len(batch) + 1
+            if batch and (rows * longest > self.max_batch_tokens or rows * positions * vocabulary > MAX_LOGITS):
+                yield batch
+                batch, positions, longest = [], response.stop - response.start, len(requests[i].ids)
+            batch.append(i)
+        if batch:
+            yield batch
+
+    @torch.inference_mode()
+    def _log_odds(self, batch: Sequence[Rendered]) -> list[Float[np.ndarray, " r"]]:
+        longest = max(len(request.ids) for request in batch)
+        ids = torch.full((len(batch), longest), self._pad_id)
+        seen = torch.zeros_like(ids)
+        spans = []
+        for row, request in enumerate(batch):
+            at = longest - len(request.ids) if self.padding_side == "left" else 0
+            ids[row, at : at + len(request.ids)] = torch.tensor(request.ids)
+            seen[row, at : at + len(request.ids)] = 1
+            spans.append((request.response.start + at, request.response.stop + at))
+        ids = ids.to(self.device)
+        # The logits that predict a token stand one place before it.
+        low, high = min(start for start, _ in spans) - 1, max(stop for _, stop in spans) - 1
+        logits = self._logits(ids, seen.to(self.device), low, high)
+        return [
+            _log_odds(logits[row, start - 1 - low : stop - 1 - low], ids[row, start:stop])
+            for row, (start, stop) in enumerate(spans)
+        ]
+
+    def _logits(self, ids: torch.Tensor, seen: torch.Tensor, low: int, high: int) -> torch.Tensor:
+        """Logits [b, high - low, vocabulary] at these positions of the padded batch."""
+        known = inspect.signature(self.model.forward).parameters
+        options: dict[str, Any] = {"use_cache": False} if "use_cache" in known else {}
+        if "position_ids" in known:  # a token's position does not count the padding before it
+            options["position_ids"] = (seen.cumsum(1) - 1).clamp(min=0)
+        if not seen.all():
+            options["attention_mask"] = seen
+        if "logits_to_keep" in known:
+            keep = torch.arange(low, high, device=ids.device)
+            return self.model(input_ids=ids, logits_to_keep=keep, **options).logits
+        return self.model(input_ids=ids, **options).logits[:, low:high]
+
+    def _check_window(self, tokens: int) -> None:
+        if self.window is not None and tokens > self.window:
+            raise LlmattrError(
+                f"prompt and response have {tokens} tokens, {tokens - self.window} more than the window of {self.window} "
+                f"tokens of {self.name or 'the model'}: shorten the context, give fewer documents, or use a model that reads more"
+            )
+
+    @property
+    def _pad_id(self) -> int:
+        for token in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
+            if token is not None:
+                return token
+        return 0
+
+
+def _log_odds(logits: Float[torch.Tensor, "r v"], tokens: torch.Tensor) -> Float[np.ndarray, " r"]:
+    """`l_y - logsumexp_{j != y} l_j` of each token y in float32, a few positions at a time."""
+    parts = []
+    for chunk, token in zip(logits.split(CHUNK), tokens.split(CHUNK), strict=True):
+        chunk = chunk.float()
+        chosen = chunk.gather(1, token[:, None])
+        others = chunk.scatter(1, token[:, None], -torch.inf).logsumexp(1)
+        parts.append(chosen[:, 0] - others)
+    log_odds = torch.cat(parts).cpu().numpy().astype(np.float64)
+    if np.isnan(log_odds).any():
+        bad = int(np.isnan(log_odds).argmax())
+        raise LlmattrError(f"the model gave NaN at response token {bad + 1} of {len(log_odds)}: try --dtype float32 (dtype=)")
+    return log_odds
+
+
+def _from_pretrained(name: str, dtype: str) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    place = embedded_folder(name) if name in PACKAGES else name
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place)
+        return AutoModelForCausalLM.from_pretrained(place, dtype=dtype), tokenizer
+    except (OSError, ValueError, ImportError, KeyError, AttributeError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        what = "the folder" if Path(name).is_dir() else "the model"
+        raise LlmattrError(f"cannot load {what} {name!r}{did_you_mean(name, PACKAGES)} ({reason})") from error
+
+
+class _TokenBar:
+    """A progress bar that `generate` feeds as a streamer."""
+
+    def __init__(self, total: int) -> None:
+        self.bar = tqdm(total=total, desc="answering", unit="token", disable=None, leave=False)
+        self.prompt_seen = False
+
+    def put(self, value: torch.Tensor) -> None:
+        self.bar.update(value.numel() if self.prompt_seen else 0)
+        self.prompt_seen = True
+
+    def end(self) -> None:
+        self.bar.close()
+
+    def __enter__(self) -> "_TokenBar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()

@@ -1,0 +1,83 @@
+"""Attributions as plain dictionaries, the shape of their JSON files."""
+
+from typing import Any
+
+import numpy as np
+
+from llmattr.errors import LlmattrError
+from llmattr.types import Attribution, Document, Sources, Targets
+
+
+def to_dict(attribution: Attribution) -> dict[str, Any]:
+    """`{unit, measure, method, run, response, documents, sources: [...], targets: [...]}`; `load` reads it back."""
+    a = attribution
+    return {
+        "unit": a.unit,
+        "measure": a.targets.measure,
+        "method": a.method,
+        "run": a.run,
+        "response": a.response,
+        "kind": a.sources.kind,
+        "documents": [vars(document) for document in a.sources.documents],
+        "sources": [_source(a.sources, i) for i in range(len(a.sources))],
+        "targets": [_target(a, t) for t in range(len(a))],
+    }
+
+
+def _source(sources: Sources, i: int) -> dict[str, Any]:
+    start, end = (None, None) if sources.spans is None else sources.spans[i].tolist()
+    document = sources.document(i)
+    group = None if sources.groups is None else int(sources.groups[i])
+    name = None if document is None else document.id
+    return {"id": sources.ids[i], "text": sources.texts[i], "start": start, "end": end, "document": name, "group": group}
+
+
+def _target(a: Attribution, t: int) -> dict[str, Any]:
+    start, end = (None, None) if a.targets.spans is None else a.targets.spans[t].tolist()
+    rows = {"values": a.values, "stderr": a.stderr, "index": a.index}
+    return {
+        "text": a.targets.texts[t],
+        "start": start,
+        "end": end,
+        "baseline": None if a.baseline is None else float(a.baseline[t]),
+        "cited": a.cited[t].tolist(),
+        **{name: rows_[t].tolist() for name, rows_ in rows.items() if rows_ is not None},
+    }
+
+
+def from_dict(saved: dict[str, Any]) -> Attribution:
+    """The inverse of `to_dict`; raises `LlmattrError` when a field is missing."""
+    try:
+        return _from_dict(saved)
+    except (KeyError, TypeError) as error:
+        raise LlmattrError(f"this is not a saved attribution: {type(error).__name__} {error}") from None
+
+
+def _from_dict(saved: dict[str, Any]) -> Attribution:
+    sources, targets = saved["sources"], saved["targets"]
+    return Attribution(
+        values=np.array([t["values"] for t in targets], dtype=float).reshape(len(targets), -1),
+        sources=Sources(
+            kind=saved["kind"],
+            ids=[s["id"] for s in sources],
+            texts=[s["text"] for s in sources],
+            spans=_column(sources, "start", "end"),
+            groups=_column(sources, "group"),
+            documents=tuple(Document(**document) for document in saved["documents"]),
+        ),
+        targets=Targets([t["text"] for t in targets], _column(targets, "start", "end"), saved["measure"]),
+        unit=saved["unit"],
+        method=saved["method"],
+        run=saved["run"],
+        index=_column(targets, "index"),
+        stderr=_column(targets, "stderr"),
+        baseline=_column(targets, "baseline"),
+        response=saved["response"],
+    )
+
+
+def _column(rows: list[dict[str, Any]], *names: str) -> Any:
+    """The named fields of every row as an array, or None where the rows do not have them."""
+    if not rows or any(rows[0].get(name) is None for name in names):
+        return None
+    return np.array([[row[name] for name in names] if len(names) > 1 else row[names[0]] for row in rows])

@@ -1,0 +1,263 @@
+"""The core types: what could be removed (`Sources`), what was said (`Targets`), who made it so (`Attribution`)."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from llmattr.errors import LlmattrError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text that sources were cut from. `title` is shown to the model above the text; `id` is yours and comes back."""
+
+    text: str
+    id: str
+    title: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """The n things that could be removed.
+
+    `spans` are character offsets [n, 2] into the source's document, `groups` [n] is the document's number;
+    both are None for sources that are not parts of a text.
+    """
+
+    kind: str
+    ids: Sequence[str]
+    texts: Sequence[str]
+    spans: Int[np.ndarray, "n 2"] | None = None
+    groups: Int[np.ndarray, " n"] | None = None
+    documents: tuple[Document, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: slice) -> "Sources":
+        return self.subset(np.arange(len(self))[rows])
+
+    def subset(self, rows: Bool[np.ndarray, " n"] | Int[np.ndarray, " k"]) -> "Sources":
+        """The sources at these rows (a mask or row numbers), with the same documents."""
+        keep = np.arange(len(self))[rows]
+        return dataclasses.replace(
+            self,
+            ids=[self.ids[i] for i in keep],
+            texts=[self.texts[i] for i in keep],
+            spans=None if self.spans is None else self.spans[keep],
+            groups=None if self.groups is None else self.groups[keep],
+        )
+
+    def document(self, source: int) -> Document | None:
+        """The document that a source was cut from."""
+        return None if self.groups is None else self.documents[self.groups[source]]
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """The t things said, each a text and, when it is part of a response, its character offsets [t, 2] there.
+
+    `measure` says what number is taken of each: "logit" = log(p / (1 - p)) of its probability p, "logprob" = log p,
+    "loss", "margin", or "value" for the outputs of a black box.
+    """
+
+    texts: Sequence[str]
+    spans: Int[np.ndarray, "t 2"] | None = None
+    measure: str = "logit"
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, rows: slice) -> "Targets":
+        return Targets(self.texts[rows], None if self.spans is None else self.spans[rows], self.measure)
+
+
+class Score(NamedTuple):
+    """One cell of an attribution, ready to read: how much `source` supports `target`, in the attribution's unit."""
+
+    target: int
+    rank: int
+    source: int
+    id: str
+    document: str | None
+    text: str
+    score: float
+    stderr: float | None
+    cited: bool
+
+
+def is_cited(
+    values: Float[np.ndarray, "*any"], stderr: Float[np.ndarray, "*any"] | None, z: float = 2.0, least: float = 0.1
+) -> Bool[np.ndarray, "*any"]:
+    """The rule of citation: a source is cited when its score stands clear of its error and is worth a mention.
+
+    `cited = values > max(z * stderr, least)`, in nats. With z = 2 a score that is only noise passes about once in 40;
+    `least` = 0.1 nat is a change of the odds by a tenth. Scores without an error (leave-one-out) have stderr 0.
+    """
+    return values > np.maximum(z * (np.zeros_like(values) if stderr is None else stderr), least)
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """A number for every (target, source): `values[target, source]`, positive = the source made the target likelier.
+
+    Additive methods predict an ablation as `outputs[m, t] = baseline[t] + masks[m, n] @ values[t, n].T`, so `baseline` is
+    what is left with every source removed. `index[t, k]` names the sources of the k columns; None = all n of them in order.
+    Slicing by target (`result[0]`) gives an Attribution with that target alone.
+    """
+
+    values: Float[np.ndarray, "t k"]
+    sources: Sources
+    targets: Targets
+    unit: str
+    method: dict[str, Any]
+    run: dict[str, Any] = field(default_factory=dict)
+    index: Int[np.ndarray, "t k"] | None = None
+    stderr: Float[np.ndarray, "t k"] | None = None
+    baseline: Float[np.ndarray, " t"] | None = None
+    response: str | None = None
+    attribute_targets: Callable[[Targets], "Attribution"] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, target: int | slice) -> "Attribution":
+        if isinstance(target, int):
+            if not -len(self) <= target < len(self):
+                raise IndexError(f"target {target} of an attribution with {len(self)} targets")
+            target = slice(target % len(self), target % len(self) + 1)
+        columns = {name: getattr(self, name) for name in ("index", "stderr", "baseline")}
+        columns = {name: None if column is None else column[target] for name, column in columns.items()}
+        return dataclasses.replace(self, values=self.values[target], targets=self.targets[target], **columns)
+
+    def __iter__(self) -> Iterator["Attribution"]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Attribution of {len(self.targets)} targets to {len(self.sources)} {self.sources.kind} by "
+            f"{self.method['name']}, in {self.unit}: try [0].top(5), .to_frame(), .open()>"
+        )
+
+    @property
+    def cited(self) -> Bool[np.ndarray, "t k"]:
+        """Which scores are citations, by the rule of `is_cited`."""
+        return is_cited(self.values, self.stderr)
+
+    def predict(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
+        """What an additive method expects of each target when only the sources in each mask are left."""
+        if self.index is not None or self.baseline is None:
+            raise LlmattrError(f"{self.method['name']} gives scores, not predictions of what an ablation would do")
+        return self.baseline + masks.astype(float) @ self.values.T
+
+    def top(self, k: int | None = 5) -> list[Score]:
+        """The k highest scores of each target, best first, one target after the other; None = all of them.
+
+        Equal scores keep the order of their sources.
+        """
+        cited = self.cited
+        scores = []
+        for t in range(len(self)):
+            order = np.argsort(-self.values[t], kind="stable")[:k]
+            scores += [self._score(t, rank, int(column), bool(cited[t, column])) for rank, column in enumerate(order, 1)]
+        return scores
+
+    def _score(self, t: int, rank: int, column: int, cited: bool) -> Score:
+        source = column if self.index is None else int(self.index[t, column])
+        document = self.sources.document(source)
+        return Score(
+            target=t,
+            rank=rank,
+            source=source,
+            id=self.sources.ids[source],
+            document=None if document is None else document.id,
+            text=self.sources.texts[source],
+            score=float(self.values[t, column]),
+            stderr=None if self.stderr is None else float(self.stderr[t, column]),
+            cited=cited,
+        )
+
+    def span(self, part: str | tuple[int, int]) -> "Attribution":
+        """Attribute any part of the response (its text, or its first and last + 1 character) without another forward pass.
+
+        Raises `LlmattrError` when the response does not contain it, or when this attribution was loaded from a file.
+        """
+        if self.attribute_targets is None or self.response is None:
+            raise LlmattrError("only a fresh result of cite() can attribute further spans; run cite() again for this one")
+        return self.attribute_targets(part_of(self.response, part))
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Every score as a row: target, its text, rank, source, id, document, text, score, stderr, cited."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self.top(None), columns=Score._fields)
+        frame.insert(1, "target_text", [self.targets.texts[t] for t in frame["target"]])
+        return frame
+
+    def markdown(self) -> str:
+        """The response with numbered footnotes, in Markdown."""
+        from llmattr.report.text import markdown
+
+        return markdown(self)
+
+    def html(self) -> str:
+        """One self-contained page: choose a sentence of the response and see its sources."""
+        from llmattr.report.html import page
+
+        return page(self)
+
+    def open(self) -> Path:
+        """Write the HTML page to a temporary file, show it in the browser, and return its place."""
+        from llmattr.report.html import open_page
+
+        return open_page(self)
+
+    def _repr_html_(self) -> str:
+        from llmattr.report.html import frame
+
+        return frame(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the attribution as JSON (see `to_dict`), whole or not at all, and return the path."""
+        path = Path(path)
+        if path.suffix != ".json":
+            raise LlmattrError(f"an attribution is saved as .json, not as {path.name!r}")
+        part = path.with_name(path.name + ".part")
+        part.write_text(json.dumps(self.to_dict(), ensure_ascii=False, indent=1), encoding="utf-8")
+        part.replace(path)
+        return path
+
+    @staticmethod
+    def load(path: str | Path) -> "Attribution":
+        """Read what `save` wrote. The result cannot attribute further spans: those need the model's outputs."""
+        from llmattr.saved import from_dict
+
+        return from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The attribution in plain lists and dictionaries, as it is saved."""
+        from llmattr.saved import to_dict
+
+        return to_dict(self)
+
+
+def part_of(response: str, part: str | tuple[int, int]) -> Targets:
+    """The target that is this part of the response, by its text (its first occurrence) or its character offsets."""
+    if isinstance(part, str):
+        start = response.find(part) if part.strip() else -1
+        if start < 0:
+            raise LlmattrError(f"the response does not contain {part!r}; it is: {response!r}")
+        part = (start, start + len(part))
+    start, end = part
+    if not 0 <= start < end <= len(response) or not response[start:end].strip():
+        raise LlmattrError(f"characters {start} to {end} are no part of the response, which has {len(response)}")
+    return Targets([response[start:end]], np.array([part]))
