@@ -1,5 +1,7 @@
-"""Attributions as plain dictionaries, the shape of their JSON files."""
+"""Attributions as JSON, and files that are written whole or not at all."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,28 @@ from llmattr.errors import LlmattrError
 from llmattr.types import Attribution, Document, Sources, Targets
 
 
+def write(path: Path, text: str) -> Path:
+    """Write a text file by way of `NAME.part`, so that a run that is killed leaves no half of it; return its path."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    return part.replace(path)
+
+
+def to_json(attribution: Attribution) -> str:
+    """The attribution as JSON (see `to_dict`)."""
+    return json.dumps(to_dict(attribution), ensure_ascii=False, indent=1)
+
+
+def from_json(text: str) -> Attribution:
+    """The inverse of `to_json`; raises `LlmattrError` for any other text."""
+    try:
+        return _from_dict(json.loads(text))
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise LlmattrError(f"this is not a saved attribution ({type(error).__name__}: {error})") from None
+
+
 def to_dict(attribution: Attribution) -> dict[str, Any]:
-    """`{unit, measure, method, run, response, documents, sources: [...], targets: [...]}`; `load` reads it back."""
+    """`{unit, measure, method, run, response, documents, sources: [...], targets: [...]}` in plain lists."""
     a = attribution
     return {
         "unit": a.unit,
@@ -43,14 +65,6 @@ def _target(a: Attribution, t: int) -> dict[str, Any]:
         "cited": a.cited[t].tolist(),
         **{name: rows_[t].tolist() for name, rows_ in rows.items() if rows_ is not None},
     }
-
-
-def from_dict(saved: dict[str, Any]) -> Attribution:
-    """The inverse of `to_dict`; raises `LlmattrError` when a field is missing."""
-    try:
-        return _from_dict(saved)
-    except (KeyError, TypeError) as error:
-        raise LlmattrError(f"this is not a saved attribution: {type(error).__name__} {error}") from None
 
 
 def _from_dict(saved: dict[str, Any]) -> Attribution:

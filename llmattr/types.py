@@ -1,7 +1,6 @@
 """The core types: what could be removed (`Sources`), what was said (`Targets`), who made it so (`Attribution`)."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,27 +226,21 @@ class Attribution:
         return frame(self)
 
     def save(self, path: str | Path) -> Path:
-        """Write the attribution as JSON (see `to_dict`), whole or not at all, and return the path."""
+        """Write the attribution, whole or not at all: as JSON, HTML or Markdown by the path's ending; return the path."""
+        from llmattr.saved import to_json, write
+
+        writers = {".json": to_json, ".html": Attribution.html, ".md": Attribution.markdown}
         path = Path(path)
-        if path.suffix != ".json":
-            raise LlmattrError(f"an attribution is saved as .json, not as {path.name!r}")
-        part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(self.to_dict(), ensure_ascii=False, indent=1), encoding="utf-8")
-        part.replace(path)
-        return path
+        if path.suffix not in writers:
+            raise LlmattrError(f"an attribution is saved as {', '.join(writers)}, not as {path.name!r}")
+        return write(path, writers[path.suffix](self))
 
     @staticmethod
     def load(path: str | Path) -> "Attribution":
-        """Read what `save` wrote. The result cannot attribute further spans: those need the model's outputs."""
-        from llmattr.saved import from_dict
+        """Read what `save` wrote as JSON. The result cannot attribute further spans: those need the model's outputs."""
+        from llmattr.saved import from_json
 
-        return from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-
-    def to_dict(self) -> dict[str, Any]:
-        """The attribution in plain lists and dictionaries, as it is saved."""
-        from llmattr.saved import to_dict
-
-        return to_dict(self)
+        return from_json(Path(path).read_text(encoding="utf-8"))
 
 
 def part_of(response: str, part: str | tuple[int, int]) -> Targets:

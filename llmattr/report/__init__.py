@@ -1,0 +1,1 @@
+"""Reports: an attribution as a page, as text, as a plot."""

@@ -1,0 +1,85 @@
+"""An attribution as plain text for the terminal, and as Markdown."""
+
+from typing import Any
+
+import click
+
+from llmattr.report.marks import citation_numbers, sentence_rows
+from llmattr.types import Attribution, Score, Sources
+
+NONE_CITED = "no source stands clear of its error"
+
+
+def terminal(attribution: Attribution, top: int = 5) -> str:
+    """The response sentence by sentence with numbered marks and scores, then the cited sources and where they stand."""
+    numbers = citation_numbers(attribution, top)
+    lines = []
+    for row in sentence_rows(attribution):
+        cited = [score for score in attribution[row].top(top) if score.cited]
+        marks = "  ".join(_mark(numbers[score.source], score) for score in cited) or f"({NONE_CITED})"
+        lines += [click.style(attribution.targets.texts[row].strip(), bold=True), f"    {click.style(marks, fg='cyan')}"]
+    lines += ["", "Sources:" if numbers else f"Sources: {NONE_CITED}."]
+    for source, number in numbers.items():
+        lines.append(f"{click.style(f'[{number}]', fg='cyan')} {place(attribution.sources, source)}")
+        lines.append(f"    {_one_line(attribution.sources.texts[source])}")
+    return "\n".join([*lines, "", *(_explanation(attribution))])
+
+
+def markdown(attribution: Attribution, top: int = 5) -> str:
+    """The response with footnotes that quote the cited sources."""
+    numbers = citation_numbers(attribution, top)
+    sentences = []
+    for row in sentence_rows(attribution):
+        cited = [score for score in attribution[row].top(top) if score.cited]
+        marks = "".join(f"[^{numbers[score.source]}]" for score in cited)
+        sentences.append(_escape(attribution.targets.texts[row].strip()) + marks)
+    notes = [
+        f"[^{number}]: {_escape(_one_line(attribution.sources.texts[source], 10_000))} ({_escape(place(attribution.sources, source))})"
+        for source, number in numbers.items()
+    ]
+    return "\n\n".join([" ".join(sentences), *notes]) + "\n"
+
+
+def place(sources: Sources, source: int) -> str:
+    """Where a source stands: its document, line and characters."""
+    document = sources.document(source)
+    if document is None or sources.spans is None:
+        return sources.ids[source]
+    start, end = sources.spans[source]
+    line = document.text.count("\n", 0, start) + 1
+    return f"{document.id}, line {line}, characters {start}-{end}"
+
+
+def summary(method: dict[str, Any], run: dict[str, Any]) -> str:
+    """One line of how an attribution was made."""
+    options = ", ".join(f"{key} {value}" for key, value in method.items() if key != "name")
+    said = [
+        f"{method['name']}{f' ({options})' if options else ''}",
+        f"{run['model']} in {run['dtype']}" if "model" in run else "",
+        f"{run['forward_passes']} forward passes" if "forward_passes" in run else "",
+        f"{sum(run['seconds'].values()):.0f} s" if "seconds" in run else "",
+    ]
+    return ", ".join(part for part in said if part)
+
+
+def _explanation(attribution: Attribution) -> list[str]:
+    return [
+        f"Scores in {attribution.unit}, positive = the source made the sentence likelier; cited = above twice its error and 0.1.",
+        summary(attribution.method, attribution.run),
+    ]
+
+
+def _mark(number: int, score: Score) -> str:
+    error = "" if score.stderr is None else f" ±{score.stderr:.2f}"
+    return f"[{number}] {score.score:+.2f}{error}"
+
+
+def _one_line(text: str, most: int = 200) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def _escape(text: str) -> str:
+    for character in "\\`*_{}[]<>#|":
+        text = text.replace(character, "\\" + character)
+    return text
