@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -11,18 +11,30 @@ from llmattr.errors import LlmattrError
 from llmattr.types import Sources, Targets
 
 
+@runtime_checkable
 class Ablation(Protocol):
     """What the t targets would be with only the sources in each mask: masks [m, n] -> outputs [m, t].
 
-    `record` says what answered (model, dtype, ...), for the `run` of an attribution.
+    True in a mask = the source is kept. `record` says what answered (model, dtype, ...), for the `run` of an attribution.
     """
 
-    sources: Sources
-    targets: Targets
+    @property
+    def sources(self) -> Sources:
+        """What can be removed."""
+        ...
 
-    def __call__(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]: ...
+    @property
+    def targets(self) -> Targets:
+        """What is measured."""
+        ...
 
-    def record(self) -> dict[str, Any]: ...
+    def __call__(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
+        """The targets' values under each mask."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """What answered, for `run`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +46,7 @@ class FunctionAblation:
     targets: Targets
 
     def __call__(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
+        """The function's outputs; raises `LlmattrError` when their shape is not [m, t]."""
         outputs = np.asarray(self.function(masks), dtype=float)
         expected = (len(masks), len(self.targets))
         if outputs.shape != expected:

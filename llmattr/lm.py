@@ -13,7 +13,7 @@ from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from llmattr.embedded import PACKAGES, embedded_folder
-from llmattr.errors import LlmattrError, did_you_mean
+from llmattr.errors import LlmattrError, did_you_mean, note
 from llmattr.prompt import Rendered
 
 MAX_LOGITS = 2**27  # response positions x vocabulary held at once: 0.5 GB in float32
@@ -84,7 +84,10 @@ class LM:
                 pad_token_id=self._pad_id,
                 streamer=bar,
             )
-        return out[0, len(ids) :].tolist()
+        new = out[0, len(ids) :].tolist()
+        if len(new) == room and new[-1] not in self.tokenizer.all_special_ids:
+            note(f"the answer was cut off at {room} tokens")
+        return new
 
     def logprobs(self, requests: Sequence[Rendered]) -> list[Float[np.ndarray, " r"]]:
         """Log-probabilities in nats of each request's response tokens, given all the tokens before them.
@@ -157,7 +160,7 @@ class LM:
         if self.window is not None and tokens > self.window:
             raise LlmattrError(
                 f"prompt and response have {tokens} tokens, {tokens - self.window} more than the window of {self.window} "
-                f"tokens of {self.name or 'the model'}: shorten the context, give fewer documents, or use a model that reads more"
+                f"tokens of {self.name or 'the model'}: shorten the context, give fewer documents, or take another model"
             )
 
     @property
@@ -169,10 +172,10 @@ class LM:
 
 
 def _log_odds(logits: Float[torch.Tensor, "r v"], tokens: torch.Tensor) -> Float[np.ndarray, " r"]:
-    """`l_y - logsumexp_{j != y} l_j` of each token y in float32, a few positions at a time."""
+    """`l_y - logsumexp_{j != y} l_j` of each token y in float32 or better, a few positions at a time."""
     parts = []
     for chunk, token in zip(logits.split(CHUNK), tokens.split(CHUNK), strict=True):
-        chunk = chunk.float()
+        chunk = chunk.to(torch.promote_types(chunk.dtype, torch.float32))
         chosen = chunk.gather(1, token[:, None])
         others = chunk.scatter(1, token[:, None], -torch.inf).logsumexp(1)
         parts.append(chosen[:, 0] - others)

@@ -179,6 +179,7 @@ class Prompt:
 
     def _kept(self, group: int, mask: Bool[np.ndarray, " n"]) -> tuple[str, dict[int, int]]:
         spans, whole = self.sources.spans, self.sources.documents[group].text
+        assert spans is not None  # sources cut from documents have them
         text, starts, end_before = "", {}, 0
         for i in self._rows[group]:
             start, end = spans[i]

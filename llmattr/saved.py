@@ -94,4 +94,5 @@ def _column(rows: list[dict[str, Any]], *names: str) -> Any:
     """The named fields of every row as an array, or None where the rows do not have them."""
     if not rows or any(rows[0].get(name) is None for name in names):
         return None
-    return np.array([[row[name] for name in names] if len(names) > 1 else row[names[0]] for row in rows])
+    columns = [np.array([row[name] for row in rows]) for name in names]
+    return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)

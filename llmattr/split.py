@@ -1,5 +1,6 @@
 """Cut a text into parts, losing nothing: the parts joined are the text, for any Unicode."""
 
+import itertools
 import re
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ from llmattr.errors import LlmattrError, did_you_mean
 
 Splitter = Callable[[str], list[str]]
 
-# Where a line break must end a part although no full stop stands there: the next line opens a list item, heading, table row or quote.
+# A line that opens a list item, heading, table row or quote: the line break before it ends a part.
 _MARKER = re.compile(r"\s*(?:[-*+•#|>]|\d{1,3}[.)]\s)")
 _SENTENCE_END = re.compile(r"[.!?:;。！？…][\"'”’»)\]]*\s*$")
 _WRAPPED_LINE = 40  # a line at least this long that ends in mid-sentence is taken to go on in the next line
@@ -23,9 +24,16 @@ def sentences(text: str) -> list[str]:
     A line break ends a sentence (headings, lists, verse), unless the line looks wrapped: 40 characters or more, no sentence
     end, and no list item, heading or table row in the next line.
     """
-    from sentencex import segment
+    return [part for block in _unwrapped_lines(text) for part in _segment(block)]
 
-    return [part for block in _unwrapped_lines(text) for part in segment("en", block)]
+
+def _segment(text: str) -> list[str]:
+    from sentencex import segment  # pyright: ignore[reportAttributeAccessIssue]  # compiled
+
+    # sentencex 1.0.32 fails on a full stop before a no-break space, so it sees plain spaces and the text is cut alike.
+    plain = re.sub(r"[^\S\x00-\x7f]", " ", text)
+    ends = itertools.accumulate(len(part) for part in segment("en", plain))
+    return [text[start:end] for start, end in itertools.pairwise([0, *ends])]
 
 
 def _unwrapped_lines(text: str) -> list[str]:

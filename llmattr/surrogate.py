@@ -10,9 +10,7 @@ from llmattr.ablation import Ablation, one_out_masks, random_masks
 from llmattr.errors import LlmattrError
 from llmattr.types import Attribution
 
-Fit = Callable[
-    [Bool[np.ndarray, "m n"], Float[np.ndarray, "m t"]], tuple[Float[np.ndarray, "t n"], Float[np.ndarray, " t"]]
-]
+Fit = Callable[[Bool[np.ndarray, "m n"], Float[np.ndarray, "m t"]], tuple[Float[np.ndarray, "t n"], Float[np.ndarray, " t"]]]
 
 
 def lasso(

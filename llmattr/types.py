@@ -94,6 +94,9 @@ class Score(NamedTuple):
     cited: bool
 
 
+CITATION_RULE = "cited = its score is above 0.1 and above twice its standard error"
+
+
 def is_cited(
     values: Float[np.ndarray, "*any"], stderr: Float[np.ndarray, "*any"] | None, z: float = 2.0, least: float = 0.1
 ) -> Bool[np.ndarray, "*any"]:
@@ -102,7 +105,8 @@ def is_cited(
     `cited = values > max(z * stderr, least)`, in nats. With z = 2 a score that is only noise passes about once in 40;
     `least` = 0.1 nat is a change of the odds by a tenth. Scores without an error (leave-one-out) have stderr 0.
     """
-    return values > np.maximum(z * (np.zeros_like(values) if stderr is None else stderr), least)
+    error = np.zeros_like(values) if stderr is None else stderr
+    return np.asarray(values > np.maximum(z * error, least))
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,10 @@ def test_spans_and_the_white_space_between_them_are_the_text(kind, text):
     assert not "".join(c for c, inside in zip(text, covered, strict=True) if not inside).strip()
 
 
+def test_a_no_break_space_is_a_space():
+    assert sentences("Vraiment\u00a0? Oui.\u00a0Non.") == ["Vraiment\u00a0? ", "Oui.\u00a0", "Non."]
+
+
 def strip(parts):
     return [part.strip() for part in parts]
 
@@ -46,18 +50,23 @@ def test_sentences_know_abbreviations_and_numbers():
 
 
 def test_a_wrapped_line_goes_on_and_a_heading_or_list_item_does_not():
-    text = "# A heading\nThe first sentence of this text was wrapped by\nan editor. Then:\n- one item of the list\n- another item\n"
+    text = "# A heading\nThe first sentence of this text was wrapped by\nan editor. Then:\n- one item\n- another item\n"
     assert strip(sentences(text)) == [
         "# A heading",
         "The first sentence of this text was wrapped by\nan editor.",
         "Then:",
-        "- one item of the list",
+        "- one item",
         "- another item",
     ]
 
 
 def test_other_scripts():
-    assert strip(sentences("中文句子。第二句！ Это предложение. Второе.")) == ["中文句子。", "第二句！", "Это предложение.", "Второе."]
+    assert strip(sentences("中文句子。第二句！ Это предложение. Второе.")) == [
+        "中文句子。",
+        "第二句！",
+        "Это предложение.",
+        "Второе.",
+    ]
     assert strip(words("Don't stop, José: $3.14!")) == ["Don't", "stop,", "José:", "$3.14!"]
     assert words("句子。第") == ["句", "子。", "第"]
 

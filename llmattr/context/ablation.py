@@ -27,6 +27,7 @@ class ContextAblation:
         return self.prompt.sources
 
     def __call__(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
+        """Log-odds of each target under each mask, in nats."""
         return span_logits(self.token_logprobs(masks), self.prompt.response_tokens(self._spans))
 
     def token_logprobs(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m r"]:

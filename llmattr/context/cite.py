@@ -60,7 +60,7 @@ def cite(
         method = LeaveOneOut()
     result = attribute(method, ContextAblation(lm, prompt, prompt.targets()), seed)
     seconds = {"load_and_answer": answered - started, "attribute": time.perf_counter() - answered}
-    return dataclasses.replace(result, run={**result.run, "seconds": seconds})
+    return dataclasses.replace(result, run={"query": query, **result.run, "seconds": seconds})
 
 
 def attribute(method: Any, ablation: ContextAblation, seed: int = 0) -> Attribution:
@@ -79,9 +79,7 @@ def attribute(method: Any, ablation: ContextAblation, seed: int = 0) -> Attribut
     )
 
 
-def _answered(
-    lm: LM, chat: tuple[Message, ...], sources: str | Splitter, response: str | None, max_new_tokens: int
-) -> Prompt:
+def _answered(lm: LM, chat: tuple[Message, ...], sources: str | Splitter, response: str | None, max_new_tokens: int) -> Prompt:
     prompt = Prompt(lm.tokenizer, chat, cut(chat, sources))
     if response is not None:
         return prompt.with_response(response)

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from llmattr.report.marks import citation_numbers, sentence_rows
-from llmattr.types import Attribution, Score, Sources
+from llmattr.types import CITATION_RULE, Attribution, Score, Sources
 
 NONE_CITED = "no source stands clear of its error"
 
@@ -33,10 +33,10 @@ def markdown(attribution: Attribution, top: int = 5) -> str:
         cited = [score for score in attribution[row].top(top) if score.cited]
         marks = "".join(f"[^{numbers[score.source]}]" for score in cited)
         sentences.append(_escape(attribution.targets.texts[row].strip()) + marks)
-    notes = [
-        f"[^{number}]: {_escape(_one_line(attribution.sources.texts[source], 10_000))} ({_escape(place(attribution.sources, source))})"
-        for source, number in numbers.items()
-    ]
+    notes = []
+    for source, number in numbers.items():
+        text, where = " ".join(attribution.sources.texts[source].split()), place(attribution.sources, source)
+        notes.append(f"[^{number}]: {_escape(text)} ({_escape(where)})")
     return "\n\n".join([" ".join(sentences), *notes]) + "\n"
 
 
@@ -64,7 +64,8 @@ def summary(method: dict[str, Any], run: dict[str, Any]) -> str:
 
 def _explanation(attribution: Attribution) -> list[str]:
     return [
-        f"Scores in {attribution.unit}, positive = the source made the sentence likelier; cited = above twice its error and 0.1.",
+        f"Scores in {attribution.unit}: positive = the source made the sentence likelier.",
+        f"{CITATION_RULE.capitalize()}.",
         summary(attribution.method, attribution.run),
     ]
 
@@ -74,7 +75,7 @@ def _mark(number: int, score: Score) -> str:
     return f"[{number}] {score.score:+.2f}{error}"
 
 
-def _one_line(text: str, most: int = 200) -> str:
+def _one_line(text: str, most: int = 160) -> str:
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"
 

@@ -1,0 +1,42 @@
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+
+from pathlib import Path
+
+import pytest
+
+from llmattr.lm import LM
+from tests import tiny_models
+
+SHARED = Path(__file__).parent.parent.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """A folder with a tiny Llama that has a chat template."""
+    return tiny_models.save(tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture(scope="session", params=["llama", "gpt2"])
+def lm(request):
+    """Both tiny models in float64, in which equal paths give equal numbers."""
+    return LM(getattr(tiny_models, request.param)().double(), tiny_models.tokenizer(), request.param)
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """One tiny model for tests in which the architecture plays no part."""
+    return LM(tiny_models.llama().double(), tiny_models.tokenizer(), "tiny")
+
+
+@pytest.fixture(scope="session")
+def smollm2():
+    """The embedded model; the first time its weights are converted."""
+    pytest.importorskip("gguf")
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return LM.load("smollm2")

@@ -1,0 +1,242 @@
+"""cite() as a user calls it, on a tiny model."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import llmattr
+from llmattr import cite
+from llmattr.ablation import one_out_masks, random_masks
+from llmattr.context import METHODS
+from llmattr.context.ablation import ContextAblation, span_logits
+from llmattr.context.context_cite import ContextCite
+from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.lm import LM
+from llmattr.messages import conversation
+from llmattr.prompt import Prompt, cut
+from llmattr.types import Attribution
+from tests import tiny_models
+
+CONTEXT = "The canal is long. It has locks. It opened in 1914. Ships pay a toll. The lake is high."
+ANSWER = "It opened in 1914. It has locks."
+
+
+@pytest.fixture(scope="module")
+def result(tiny):
+    return cite(tiny, CONTEXT, "When did it open?", response=ANSWER)
+
+
+@pytest.fixture(scope="module")
+def counted(tiny):
+    """The tiny model with a count of the prompts that it was asked to score."""
+
+    class Counted(LM):
+        asked = 0
+
+        def logprobs(self, requests):
+            Counted.asked += len(requests)
+            return super().logprobs(requests)
+
+    return Counted(tiny.model, tiny.tokenizer, "counted")
+
+
+def test_the_whole_response_and_each_sentence_are_targets(result):
+    assert list(result.targets.texts) == [ANSWER, "It opened in 1914.", "It has locks."]
+    assert result.values.shape == result.stderr.shape == (3, 5)
+    assert result.response == ANSWER
+    assert result.run["forward_passes"] <= 32  # 2^5 masks at the most, though 64 were drawn
+    assert result.method == {"name": "context-cite", "n_ablations": 64, "keep": 0.5, "alpha": 0.01, "bootstraps": 100}
+
+
+@pytest.mark.parametrize("name", METHODS)
+class TestEveryMethod:
+    """The conformance suite of the context family."""
+
+    def run(self, lm, name, **options):
+        return cite(lm, CONTEXT, "When?", response=ANSWER, method=name, **options)
+
+    def test_shape_finite_deterministic(self, tiny, name):
+        one, two = self.run(tiny, name), self.run(tiny, name)
+        assert one.values.shape == (3, 5)
+        assert np.isfinite(one.values).all()
+        assert (one.values == two.values).all()
+        assert one.method["name"] == name
+
+    def test_batch_size_and_padding_side(self, lm, name):
+        runs = [LM(lm.model, lm.tokenizer, "", size, side) for size, side in ((1, "left"), (4096, "left"), (4096, "right"))]
+        one, *others = [self.run(run, name).values for run in runs]
+        for other in others:
+            np.testing.assert_allclose(one, other, atol=1e-8)
+
+    def test_a_span_is_the_target_that_it_covers(self, tiny, name):
+        result = self.run(tiny, name)
+        np.testing.assert_array_equal(result.span("It has locks.").values[0], result.values[2])
+
+    def test_saved_and_loaded(self, tiny, name, tmp_path):
+        result = self.run(tiny, name)
+        loaded = Attribution.load(result.save(tmp_path / "a.json"))
+        assert loaded.to_frame().equals(result.to_frame())
+        assert loaded.html() == result.html()
+        np.testing.assert_array_equal(loaded.baseline, result.baseline)
+        with pytest.raises(LlmattrError, match="only a fresh result"):
+            loaded.span("It")
+
+
+@pytest.fixture(scope="module")
+def ablation(tiny):
+    chat = conversation(CONTEXT, "When?")
+    prompt = Prompt(tiny.tokenizer, chat, cut(chat, "sentences")).with_response(ANSWER)
+    return ContextAblation(tiny, prompt, prompt.targets())
+
+
+def test_leave_one_out_is_its_definition(tiny, ablation):
+    result = cite(tiny, CONTEXT, "When?", response=ANSWER, method="leave-one-out")
+    full, *without = ablation(one_out_masks(5))
+    for source in range(5):
+        np.testing.assert_allclose(result.values[:, source], full - without[source], atol=1e-10)
+    np.testing.assert_allclose(result.predict(np.ones((1, 5), dtype=bool))[0], full, atol=1e-10)
+
+
+def test_a_further_span_costs_no_forward_pass(counted):
+    result = cite(counted, CONTEXT, "When?", response=ANSWER)
+    before = type(counted).asked
+    span = result.span("opened in 1914")
+    assert span.targets.texts == ["opened in 1914"]
+    assert span.values.shape == (1, 5)
+    assert result.span((3, 9)).targets.texts == ["opened"]
+    assert type(counted).asked == before
+
+
+def test_no_mask_is_run_twice(counted):
+    before = type(counted).asked
+    cite(counted, "One. Two. Three.", "What?", response=ANSWER)
+    assert type(counted).asked - before <= 8
+
+
+def test_masks_in_any_order_give_equal_rows(ablation):
+    masks = random_masks(20, 5)
+    backwards = dataclasses.replace(ablation, scored={})(masks[::-1])
+    np.testing.assert_allclose(ablation(masks), backwards[::-1], atol=1e-10)
+
+
+def test_span_logits_are_finite_and_right():
+    logprobs = np.array([[np.log(0.5), np.log(0.5)], [-1e-20, -1e-30], [0.0, 0.0], [-800.0, -100.0]])
+    found = span_logits(logprobs, np.array([[0, 2], [1, 2]]))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[0], [np.log(0.25 / 0.75), 0.0], atol=1e-12)
+    np.testing.assert_allclose(found[1], [20 * np.log(10), 30 * np.log(10)])  # odds of p = 1 - e are 1/e
+    np.testing.assert_allclose(found[3], [-900.0, -100.0])
+
+
+def test_generation_messages_and_documents(tiny):
+    documents = [{"text": "The canal is long. It has locks.", "title": "Canal", "id": "c"}, "Ships pay a toll."]
+    with pytest.warns(LlmattrNote, match="cut off at 8 tokens"):
+        result = cite(tiny, documents, "When?", max_new_tokens=8)
+    assert result.response
+    assert [s.document for s in sorted(result[0].top(3), key=lambda s: s.source)] == ["c", "c", "2"]
+    chat = [{"role": "system", "content": "Use: {context}"}, {"role": "user", "content": "When?"}]
+    answered = cite(tiny, CONTEXT, messages=[*chat, {"role": "assistant", "content": ANSWER}])
+    assert answered.response == ANSWER
+
+
+@pytest.mark.parametrize("kind", ["documents", "paragraphs", "sentences", "words", str.splitlines])
+def test_every_kind_of_source(tiny, kind):
+    result = cite(
+        tiny,
+        ["First one.\n\nSecond one.", "Third one. Fourth one."],
+        "What?",
+        response="One.",
+        sources=kind,
+        method=ContextCite(8),
+    )
+    assert result.sources.groups.tolist() == sorted(result.sources.groups.tolist())
+    assert len(result.sources) == {"documents": 2, "paragraphs": 3, "sentences": 4, "words": 8}.get(kind, 3)
+
+
+def test_one_source_is_answered_by_leave_one_out(tiny):
+    with pytest.warns(LlmattrNote, match="only one source"):
+        result = cite(tiny, "One source.", "What?", response=ANSWER)
+    assert result.method["name"] == "leave-one-out"
+    assert result.values.shape == (3, 1)
+
+
+def test_a_model_without_a_chat_template_says_so():
+    plain = LM(tiny_models.gpt2(), tiny_models.tokenizer(template=None), "plain")
+    with pytest.warns(LlmattrNote, match="plain has no chat template"):
+        assert cite(plain, CONTEXT, "When?", response=ANSWER).values.shape == (3, 5)
+
+
+def test_a_loaded_pair_and_a_folder(tiny_folder):
+    pair = (tiny_models.llama(), tiny_models.tokenizer())
+    by_pair = cite(pair, CONTEXT, "When?", response=ANSWER, method=ContextCite(n_ablations=4))
+    by_name = cite(str(tiny_folder), CONTEXT, "When?", response=ANSWER, method=ContextCite(n_ablations=4))
+    np.testing.assert_allclose(by_pair.values, by_name.values, atol=1e-4)  # both float32
+
+
+def test_the_result_reads_well(result, tmp_path):
+    top = result[0].top(2)
+    assert [s.rank for s in top] == [1, 2]
+    assert top[0].score == result.values[0].max()
+    assert len(result.top(2)) == 6
+    frame = result.to_frame()
+    assert len(frame) == 15
+    assert {"target_text", "score", "stderr", "cited", "document"} <= set(frame.columns)
+    assert "try [0].top(5)" in repr(result)
+    assert len(list(result)) == len(result) == 3
+    assert result[-1].targets.texts == ["It has locks."]
+    with pytest.raises(IndexError):
+        result[3]
+    for name in ("a.json", "a.html", "a.md"):
+        assert result.save(tmp_path / name).read_text(encoding="utf-8")
+    with pytest.raises(LlmattrError, match=r"saved as \.json, \.html, \.md"):
+        result.save(tmp_path / "a.pkl")
+
+
+def test_the_json_has_the_stated_fields(result, tmp_path):
+    saved = json.loads(result.save(tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert {"unit", "method", "run", "response", "sources", "targets"} <= set(saved)
+    assert saved["sources"][1] | {"group": 0} == {
+        "id": "context#1", "text": "It has locks.", "start": 19, "end": 32, "document": "context", "group": 0
+    }  # fmt: skip
+    assert saved["targets"][2]["text"] == "It has locks."
+    assert [len(target["values"]) for target in saved["targets"]] == [5, 5, 5]
+    assert ANSWER[saved["targets"][2]["start"] : saved["targets"][2]["end"]] == "It has locks."
+    (tmp_path / "b.json").write_text('{"unit": 1}')
+    with pytest.raises(LlmattrError, match="not a saved attribution"):
+        Attribution.load(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "contxt-cite"}, "unknown method 'contxt-cite'; did you mean 'context-cite'"),
+        ({"method": ContextCite(n_ablations=1)}, "n_ablations must be 2 or more"),
+        ({"method": ContextCite(keep=1.5)}, "keep must lie between 0 and 1"),
+        ({"sources": "sentance"}, "did you mean 'sentences'"),
+        ({"context": ""}, "the context is empty"),
+        ({"query": ""}, "the query is empty"),
+        ({"response": " "}, "the response is empty"),
+    ],
+)
+def test_bad_input(tiny, change, message):
+    given = {"context": CONTEXT, "query": "When?", "response": ANSWER, **change}
+    with pytest.raises(LlmattrError, match=message):
+        cite(tiny, **given)
+
+
+def test_a_span_that_is_not_there(result):
+    with pytest.raises(LlmattrError, match="the response does not contain 'built in 1889'"):
+        result.span("built in 1889")
+    for span in ((5, 5), (0, 999), (-3, 2), (18, 19)):
+        with pytest.raises(LlmattrError, match="no part of the response"):
+            result.span(span)
+
+
+def test_public_names():
+    assert set(llmattr.__all__) <= set(dir(llmattr))
+    for name in llmattr.__all__:
+        assert getattr(llmattr, name) is not None
+    with pytest.raises(AttributeError):
+        _ = llmattr.nothing

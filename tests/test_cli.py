@@ -1,0 +1,176 @@
+"""The command line as a user meets it: output, files, exit codes, one clear line for bad input."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from llmattr.cli import main
+
+TEXT = "The canal is long. It has locks.\nIt opened in 1914. Ships pay a toll."
+
+
+@pytest.fixture
+def document(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "canal.txt").write_text(TEXT, encoding="utf-8")
+    return "canal.txt"
+
+
+@pytest.fixture
+def run(tiny_folder, document, capsys):
+    """Call `llmattr cite canal.txt --query ... --response ...` with further arguments."""
+
+    def call(*arguments, files=(document,), query="When?", response="It opened in 1914. It has locks."):
+        given = ["--query", query] if query is not None else []
+        given += ["--response", response] if response is not None else []
+        code = main(["cite", *files, *given, "--model", str(tiny_folder), *arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_the_answer_sentence_by_sentence_with_its_sources(run):
+    code, out, err = run()
+    assert (code, err) == (0, "")
+    assert out.index("It opened in 1914.\n    ") < out.index("It has locks.\n    ") < out.index("Sources")
+    assert "\x1b" not in out  # no colour codes in a pipe
+    assert "positive = the source made the sentence likelier" in out
+    assert "context-cite (n_ablations 64, keep 0.5, alpha 0.01, bootstraps 100)" in out
+
+
+def test_cited_sources_name_document_line_and_characters(run):
+    _, out, _ = run("leave-one-out")  # exact scores: something is cited
+    assert "[1] canal.txt, line " in out
+    assert "characters " in out
+    assert "leave-one-out, " in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("context-cite", "--n-ablations", "8", "--keep", "0.3", "--alpha", "0.05"),
+        ("--n-ablations", "8", "--keep=0.3", "--alpha", "0.05"),
+        ("--n-ablations", "8", "context-cite", "--alpha", "0.05", "--top", "2", "--keep", "0.3"),
+    ],
+)
+def test_a_methods_options_stand_anywhere(run, arguments, tmp_path):
+    code, out, _ = run(*arguments, "--json", "out.json")
+    assert code == 0
+    assert "n_ablations 8, keep 0.3, alpha 0.05" in out
+    saved = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert saved["method"]["alpha"] == 0.05
+    assert saved["sources"][0] == {
+        "id": "canal.txt#0", "text": "The canal is long.", "start": 0, "end": 18, "document": "canal.txt", "group": 0
+    }  # fmt: skip
+
+
+def test_html_and_several_files(run, tmp_path):
+    (tmp_path / "two.txt").write_text("\ufeffAnother file. It is short.", encoding="utf-8")
+    code, out, _ = run("--html", "page.html", "--sources", "paragraphs", files=("canal.txt", "two.txt"))
+    assert code == 0
+    assert "HTML page: page.html" in out
+    assert "Another file." in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_standard_input_and_a_generated_answer(run, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
+    code, out, err = run("--max-new-tokens", "6", "--n-ablations", "4", files=("-",), response=None)
+    assert code == 0
+    assert err == "llmattr: note: the answer was cut off at 6 tokens\n"
+    assert "context-cite (n_ablations 4" in out
+
+
+def test_a_method_name_may_be_the_value_of_an_option(run):
+    code, out, _ = run("--n-ablations", "4", query="context-cite")
+    assert code == 0
+    assert "n_ablations 4" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "message"),
+    [
+        ((), {"query": ""}, "the query is empty"),
+        ((), {"query": None}, "Missing option '--query'"),
+        ((), {"files": ()}, "Missing argument 'FILE"),
+        ((), {"files": ("no.txt",)}, "'no.txt' does not exist"),
+        ((), {"files": (".",)}, "'.' is a folder, not a file"),
+        ((), {"files": ("empty.txt",)}, "'empty.txt' is empty"),
+        ((), {"files": ("binary.bin",)}, "'binary.bin' is a binary file"),
+        ((), {"files": ("latin.txt",)}, "'latin.txt' is not UTF-8 text (byte 3)"),
+        ((), {"response": " "}, "the response is empty"),
+        (("contxt-cite",), {}, "'contxt-cite' does not exist; did you mean 'context-cite'?"),
+        (("--n-ablations", "1"), {}, "n_ablations must be 2 or more"),
+        (("--n-ablations", "many"), {}, "'many' is not a valid integer"),
+        (("--keep", "1"), {}, "keep must lie between 0 and 1"),
+        (("--modle", "x"), {}, "No such option '--modle'. (Did you mean"),
+        (("leave-one-out", "--alpha", "1"), {}, "No such option '--alpha'"),
+        (("--model", "smolm2"), {}, "cannot load the model 'smolm2'; did you mean 'smollm2'?"),
+        (("--sources", "sentance"), {}, "'sentance' is not one of"),
+        (("--template", "{query}"), {}, "has no {context}"),
+        (("--html", "no/such/page.html"), {}, "cannot write 'no/such/page.html'"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(run, tmp_path, arguments, given, message):
+    (tmp_path / "empty.txt").write_text(" \n")
+    (tmp_path / "binary.bin").write_bytes(b"a\0b")
+    (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
+    code, out, err = run(*arguments, **given)
+    assert (code, out) == (2, "")
+    assert err.startswith("llmattr: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_one_source_is_noted(run, tmp_path):
+    (tmp_path / "one.txt").write_text("One sentence.")
+    code, out, err = run(files=("one.txt",))
+    assert code == 0
+    assert err.startswith("llmattr: note: there is only one source")
+    assert "leave-one-out, " in out
+
+
+def test_a_prompt_longer_than_the_window(run, tmp_path):
+    (tmp_path / "long.txt").write_text("A sentence of some length. " * 400)
+    code, _, err = run(files=("long.txt",))
+    assert code == 2
+    assert "more than the window of 2048 tokens" in err
+    assert "shorten the context" in err
+
+
+def cli(*arguments, **options):
+    return subprocess.run([sys.executable, "-m", "llmattr", *arguments], capture_output=True, text=True, **options)
+
+
+def test_help_loads_no_torch():
+    code = "import sys, llmattr, llmattr.cli as c; c.main(['cite', '--help']); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Options of context-cite" in done.stdout
+    assert "leave-one-out" in done.stdout
+
+
+def test_help_of_a_method_and_no_arguments():
+    assert "Options of leave-one-out" not in cli("cite", "leave-one-out", "--help").stdout  # it has none
+    assert "Usage: llmattr" in cli("--help").stdout
+    bare = cli()
+    assert (bare.returncode, "Traceback" in bare.stderr) == (2, False)
+    assert cli("--version").stdout.startswith("llmattr, version ")
+
+
+def test_ctrl_c_ends_in_one_line(tiny_folder, tmp_path):
+    (tmp_path / "canal.txt").write_text(" ".join(f"Sentence number {i} of many." for i in range(150)))
+    arguments = ["cite", "canal.txt", "--query", "q", "--response", "It is.", "--model", str(tiny_folder)]
+    command = [sys.executable, "-m", "llmattr", *arguments, "--n-ablations", "20000"]
+    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(12)  # past the imports, among the ablations
+    assert running.poll() is None
+    os.kill(running.pid, signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, out, err.strip()) == (130, "", "llmattr: stopped")

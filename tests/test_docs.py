@@ -1,0 +1,93 @@
+"""Every code block of the documentation runs, and says what it says."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+REPORT = "The tower was designed by an engineer. It was built in 1889. It is 330 metres tall. It is painted every seven years."
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "PAPERS.md")]
+
+
+def blocks(language):
+    """The fenced blocks of a language, in every page."""
+    found = []
+    for page in PAGES:
+        matches = re.finditer(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        found += [pytest.param(match[1], id=f"{page.stem}-{number}") for number, match in enumerate(matches, 1)]
+    return found
+
+
+def commands(kind):
+    """The lines of shell blocks that begin with `kind` (after any pipe's first part)."""
+    lines = [line.split("#")[0].strip() for block in blocks("sh") for line in block.values[0].splitlines()]
+    return [line for line in lines if line and line.split("|")[-1].split()[0] == kind]
+
+
+def test_every_shell_line_is_run_by_one_of_these_tests():
+    lines = [line for block in blocks("sh") for line in block.values[0].splitlines() if line.strip()]
+    assert len(lines) == sum(len(commands(kind)) for kind in ("make", "pip", "llmattr"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "report.txt").write_text(REPORT)
+    (tmp_path / "notes.txt").write_text("The bridge was opened in 1932.")
+    return tmp_path
+
+
+@pytest.mark.parametrize("line", commands("make"))
+def test_make_lines_name_targets(line):
+    done = subprocess.run([*shlex.split(line), "--dry-run"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", commands("pip"))
+def test_pip_lines(line):
+    command = [sys.executable, "-m", *shlex.split(line), "--dry-run", "--no-deps", "-q"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", commands("llmattr"))
+def test_llmattr_lines(line, folder, smollm2):
+    command = line.replace("llmattr ", f"{sys.executable} -m llmattr ")
+    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
+    if "--model" in line:  # a hub's model: without a hub it ends in one line that says so
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "cannot load the model 'Qwen/" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        assert "Sources" in done.stdout
+        for name in re.findall(r"--(?:html|json) (\S+)", line):
+            assert (folder / name).stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_python_blocks(folder, monkeypatch, smollm2):
+    """The blocks of the README run one after the other, as a reader would paste them."""
+    monkeypatch.chdir(folder)
+    names = {}
+    for block in blocks("python"):
+        exec(block.values[0], names)
+    assert names["result"].response == "It is 330 metres tall."
+    assert (folder / "result.html").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_the_demos_output_is_what_the_readme_prints():
+    """What `make demo` says of the answer and its sources, up to the seconds it took."""
+    line = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "$(BIN)/llmattr cite" in line)
+    command = line.strip().replace("$(BIN)/llmattr", f"{sys.executable} -m llmattr").split(" --html")[0]
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    shown = blocks("text")[0].values[0]
+    # Answer, marks and places are exact; scores move in the last digit between processors.
+    exact = re.compile(r"[+±-]\d+\.\d+|\d+ s$", re.MULTILINE)
+    assert exact.sub("#", done.stdout.strip()) == exact.sub("#", shown.strip().split("\nHTML page:")[0])

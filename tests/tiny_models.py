@@ -1,0 +1,82 @@
+"""Random models of every kind that the code must treat alike, small enough to run in milliseconds.
+
+`python -m tests.tiny_models FOLDER` saves a tiny Llama with a chat template there.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+# Like Llama 3 and Gemma: white space at the ends of a message is dropped, and Gemma takes no system turn.
+TRIMMING = CHATML.replace("m['content']", "m['content'] | trim")
+NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}" + CHATML
+
+CORPUS = (Path(__file__).parent.parent / "recipes" / "documents" / "panama_canal.md").read_text(encoding="utf-8")
+
+
+def tokenizer(template: str | None = CHATML) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer of 400 pieces, trained on the demo document."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    special = ["<|end|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator([CORPUS], trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet))
+    fast = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|end|>")
+    fast.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
+    fast.chat_template = template
+    return fast
+
+
+def llama(window: int = 2048, seed: int = 0) -> LlamaForCausalLM:
+    """Rotary positions, grouped keys, untied embeddings."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=400,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=window,
+        initializer_range=0.2,  # wide enough that the model's answers depend on its input
+        bos_token_id=None,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def gpt2(window: int = 2048, seed: int = 0) -> GPT2LMHeadModel:
+    """Absolute positions, tied embeddings, Conv1D layers."""
+    torch.manual_seed(seed)
+    config = GPT2Config(
+        vocab_size=400,
+        n_positions=window,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        initializer_range=0.2,
+        bos_token_id=None,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    return GPT2LMHeadModel(config).eval()
+
+
+def save(folder: str | Path) -> Path:
+    """Write the tiny Llama and its tokenizer to a folder."""
+    llama().save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return Path(folder)
+
+
+if __name__ == "__main__":
+    save(sys.argv[1])
