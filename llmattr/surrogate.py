@@ -85,9 +85,12 @@ def fit_ridge(
 
 
 def _fit_standardised(model: Any, masks: Any, outputs: Any) -> tuple[Any, Any]:
+    from sklearn import config_context
+
     mean, std = masks.mean(axis=0), masks.std(axis=0)
     std[std == 0] = 1.0  # a source that was always kept, or never, has no weight
-    model.fit((masks - mean) / std, outputs)
+    with config_context(assume_finite=True, skip_parameter_validation=True):  # a bootstrap fits hundreds of times
+        model.fit((masks - mean) / std, outputs)
     weights = np.atleast_2d(model.coef_) / std
     return weights + 0.0, np.atleast_1d(model.intercept_) - weights @ mean
 
