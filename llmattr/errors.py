@@ -1,8 +1,11 @@
 """The one error for everything that the user can mend."""
 
 import difflib
+import math
+import numbers
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 
 class LlmattrError(ValueError):
@@ -13,6 +16,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the known name nearest to `name`, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def check_number(name: str, value: Any, least: int | float, below: int | float = math.inf, whole: bool = False) -> None:
+    """Raise `LlmattrError` unless `least <= value < below`, a whole number where it must be one."""
+    if isinstance(value, numbers.Integral if whole else numbers.Real) and least <= float(value) < below:
+        return
+    bounds = f"be {least} or more" if below == math.inf else f"lie between {least} and {below}"
+    raise LlmattrError(f"{name} must {bounds}{' and whole' if whole else ''}, not {value!r}")
 
 
 class LlmattrNote(UserWarning):

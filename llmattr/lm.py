@@ -13,8 +13,8 @@ from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from llmattr.embedded import PACKAGES, embedded_folder
-from llmattr.errors import LlmattrError, did_you_mean, note
-from llmattr.prompt import Rendered
+from llmattr.errors import LlmattrError, check_number, did_you_mean, note
+from llmattr.prompt import Rendered, special_ids
 
 MAX_LOGITS = 2**27  # response positions x vocabulary held at once: 0.5 GB in float32
 CHUNK = 64  # response positions whose logits are turned to float32 at once
@@ -34,19 +34,21 @@ class LM:
     def load(model: Any, dtype: str | None = None, device: str | None = None) -> "LM":
         """Load `model`: a hub id, a local folder, "smollm2" (the embedded one), a (model, tokenizer) pair, or an LM.
 
-        `dtype`: float32 on a CPU, the checkpoint's own on a GPU. `device`: the GPU where there is one. A loaded model is
-        taken as it is. Raises `LlmattrError` for a model that cannot be found or read.
+        `dtype`: float32 on a CPU, the checkpoint's own on a GPU. `device`: the GPU where there is one. A loaded model keeps
+        both and is put in evaluation mode. Raises `LlmattrError` for a model that cannot be found or read.
         """
         if isinstance(model, LM):
             return model
-        if isinstance(model, (tuple, list)):
-            model, tokenizer = model
-            return LM(model.eval(), tokenizer, getattr(model.config, "_name_or_path", ""))
+        if isinstance(model, (tuple, list)) and len(model) == 2 and isinstance(model[0], torch.nn.Module):
+            return LM(model[0].eval(), model[1], getattr(model[0].config, "_name_or_path", ""))
+        if not isinstance(model, (str, Path)) or not str(model):
+            given = repr(model) if isinstance(model, str) else type(model).__name__
+            raise LlmattrError(f"the model must be a name, a folder or a (model, tokenizer) pair, not {given}")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or ("float32" if device == "cpu" else "auto")
         loaded, tokenizer = _from_pretrained(str(model), dtype)
         # Small batches suit a CPU: padding costs more than a wider matrix product gains.
-        return LM(loaded.to(device).eval(), tokenizer, str(model), 1024 if device == "cpu" else 16384)
+        return LM(_move(loaded, device).eval(), tokenizer, str(model), 1024 if device == "cpu" else 16384)
 
     @property
     def device(self) -> torch.device:
@@ -71,7 +73,11 @@ class LM:
         return {name: m for name, m in modules if isinstance(m, (torch.nn.Linear, Conv1D)) and re.search(pattern, name)}
 
     def generate(self, ids: list[int], max_new_tokens: int = 256) -> list[int]:
-        """The model's most likely continuation (greedy), as token ids; it ends at the end of the window at the latest."""
+        """The model's greedy continuation as token ids, without the end of text; at most to the end of the window.
+
+        Other settings are the checkpoint's own (`generation_config`). Says when it was cut off; raises for NaN.
+        """
+        check_number("max_new_tokens", max_new_tokens, 1, whole=True)
         self._check_window(len(ids) + 1)
         room = max_new_tokens if self.window is None else min(max_new_tokens, self.window - len(ids))
         tokens = torch.tensor([ids], device=self.device)
@@ -81,13 +87,17 @@ class LM:
                 attention_mask=torch.ones_like(tokens),
                 max_new_tokens=room,
                 do_sample=False,
+                num_beams=1,
                 pad_token_id=self._pad_id,
                 streamer=bar,
             )
         new = out[0, len(ids) :].tolist()
-        if len(new) == room and new[-1] not in self.tokenizer.all_special_ids:
+        ends = {new[-1]} & (special_ids(self.tokenizer) | set(np.ravel(self.model.generation_config.eos_token_id or [])))
+        if not ends and len(new) == room:
             note(f"the answer was cut off at {room} tokens")
-        return new
+        if new[:1] == new[-1:]:  # one token, or the same again and again: is it the model's choice, or NaN?
+            self.logprobs([Rendered([*ids, new[0]], slice(len(ids), len(ids) + 1), np.zeros((0, 2), dtype=int))])
+        return new[:-1] if ends else new
 
     def logprobs(self, requests: Sequence[Rendered]) -> list[Float[np.ndarray, " r"]]:
         """Log-probabilities in nats of each request's response tokens, given all the tokens before them.
@@ -96,6 +106,8 @@ class LM:
         the response's logits are computed, in batches of similar length. Raises `LlmattrError` for a request longer than
         the window and for NaN.
         """
+        if any(request.response.start < 1 for request in requests):
+            raise LlmattrError("a prompt has no tokens: nothing can predict the first token of the response")
         lengths = [len(request.ids) for request in requests]
         self._check_window(max(lengths, default=0))
         results: list[Any] = [None] * len(requests)
@@ -130,7 +142,7 @@ class LM:
         seen = torch.zeros_like(ids)
         spans = []
         for row, request in enumerate(batch):
-            at = longest - len(request.ids) if self.padding_side == "left" else 0
+            at = longest - len(request.ids) if self._pads_left else 0
             ids[row, at : at + len(request.ids)] = torch.tensor(request.ids)
             seen[row, at : at + len(request.ids)] = 1
             spans.append((request.response.start + at, request.response.stop + at))
@@ -145,7 +157,7 @@ class LM:
 
     def _logits(self, ids: torch.Tensor, seen: torch.Tensor, low: int, high: int) -> torch.Tensor:
         """Logits [b, high - low, vocabulary] at these positions of the padded batch."""
-        known = inspect.signature(self.model.forward).parameters
+        known = accepted(self.model)
         options: dict[str, Any] = {"use_cache": False} if "use_cache" in known else {}
         if "position_ids" in known:  # a token's position does not count the padding before it
             options["position_ids"] = (seen.cumsum(1) - 1).clamp(min=0)
@@ -164,11 +176,23 @@ class LM:
             )
 
     @property
+    def _pads_left(self) -> bool:
+        # A model that takes no positions counts them from the left, padding and all.
+        return self.padding_side == "left" and "position_ids" in accepted(self.model)
+
+    @property
     def _pad_id(self) -> int:
         for token in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
             if token is not None:
                 return token
         return 0
+
+
+def accepted(model: torch.nn.Module) -> set[str]:
+    """The names of the arguments that a model takes, also when it is wrapped (`torch.compile`, PEFT)."""
+    wrapped: Any = model
+    inner = getattr(model, "_orig_mod", None) or (wrapped.get_base_model() if hasattr(model, "get_base_model") else None)
+    return set(inspect.signature(model.forward).parameters) | (accepted(inner) if inner is not None else set())
 
 
 def _log_odds(logits: Float[torch.Tensor, "r v"], tokens: torch.Tensor) -> Float[np.ndarray, " r"]:
@@ -191,12 +215,19 @@ def _from_pretrained(name: str, dtype: str) -> tuple[Any, Any]:
 
     place = embedded_folder(name) if name in PACKAGES else name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
-        return AutoModelForCausalLM.from_pretrained(place, dtype=dtype), tokenizer
-    except (OSError, ValueError, ImportError, KeyError, AttributeError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        return AutoModelForCausalLM.from_pretrained(place, dtype=dtype, trust_remote_code=False), tokenizer
+    except Exception as error:  # missing, damaged, unknown, not for this version: the loaders raise what they like
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         what = "the folder" if Path(name).is_dir() else "the model"
         raise LlmattrError(f"cannot load {what} {name!r}{did_you_mean(name, PACKAGES)} ({reason})") from error
+
+
+def _move(model: Any, device: str) -> Any:
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise LlmattrError(f"cannot use the device {device!r}: {str(error).splitlines()[0]}") from error
 
 
 class _TokenBar:

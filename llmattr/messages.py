@@ -38,10 +38,10 @@ def conversation(
 
     Without `messages`: one user turn made from the template. With them, the documents are, in this order: parts
     `{"type": "document", "text": ...}` of a message; the context at `{context}` in a message, or where its own text stands in
-    one, or in a last turn made from the template; without a context everything said before the last message, except by the
-    system (or that message, when it is alone). The query stands at `{query}` or becomes the last user turn.
+    one, or, with a query, in a last turn made from the template; without a context everything said before the last message,
+    except by the system (or that message, when it is alone). The query stands at `{query}` or becomes the last user turn.
     """
-    if query is not None and not query.strip():
+    if query is not None and not check_text(query, "the query").strip():
         raise LlmattrError("the query is empty: what should the model answer?")
     if messages is None:
         if context is None or (query is None and "{query}" in template):
@@ -50,10 +50,27 @@ def conversation(
             raise LlmattrError(f"the template {template!r} has no {{query}}")
         chat = ()
     else:
-        chat = tuple(_read_message(message, number) for number, message in enumerate(messages, 1))
-        if not chat:
-            raise LlmattrError("messages is empty: give at least the user's turn")
-    return _place_query(_place_documents(chat, context, template), query)
+        chat = _read_chat(messages)
+    return _place_query(_place_documents(chat, context, query, template), query)
+
+
+def take_answer(messages: Sequence[Mapping[str, Any]]) -> tuple[Sequence[Mapping[str, Any]], str | None]:
+    """The messages before the assistant's last turn and what it said there; all of them and None when it did not speak last."""
+    last = _read_chat(messages)[-1]
+    if last.role != "assistant":
+        return messages, None
+    return messages[:-1], "".join(part for part in last.parts if isinstance(part, str))
+
+
+def check_text(text: Any, what: str) -> str:
+    """Return the text; raises `LlmattrError` when it is none or not valid Unicode."""
+    if not isinstance(text, str):
+        raise LlmattrError(f"{what} must be text, not {text!r:.60}")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise LlmattrError(f"{what} is not valid Unicode at character {error.start}") from None
+    return text
 
 
 def read_documents(context: Context) -> tuple[Document, ...]:
@@ -62,8 +79,12 @@ def read_documents(context: Context) -> tuple[Document, ...]:
         documents = [Document(context, "context")]
     elif isinstance(context, (Mapping, Document)):
         documents = [_read_document(context, 1)]
-    else:
+    elif isinstance(context, Sequence) and not isinstance(context, bytes):
         documents = [_read_document(one, number) for number, one in enumerate(context, 1)]
+    else:
+        raise LlmattrError(f"the context must be a text or a list of documents, not {context!r:.60}")
+    for document in documents:
+        check_text(document.text, f"document {document.id!r}")
     _refuse_empty(documents)
     return tuple(documents)
 
@@ -80,8 +101,14 @@ def _read_document(given: Any, number: int) -> Document:
         return Document(given, str(number))
     if not isinstance(given, Mapping) or not isinstance(given.get("text"), str):
         raise LlmattrError(f"document {number} must be a text, or a dict with 'text' (and 'title', 'id'); it is {given!r:.80}")
-    title = given.get("title")
-    return Document(given["text"], str(given.get("id", title or number)), title)
+    title, name = given.get("title"), given.get("id")
+    return Document(given["text"], str(name if name is not None else title or number), title)
+
+
+def _read_chat(messages: Any) -> tuple[Message, ...]:
+    if not isinstance(messages, (list, tuple)) or not messages:
+        raise LlmattrError(f"messages must be a list with at least the user's turn, not {messages!r:.60}")
+    return tuple(_read_message(message, number) for number, message in enumerate(messages, 1))
 
 
 def _read_message(given: Any, number: int) -> Message:
@@ -100,18 +127,25 @@ def _read_part(part: Any, number: int) -> str | tuple[Document]:
     raise LlmattrError(f"message {number} has a part that is neither text nor a document with 'text': {part!r:.80}")
 
 
-def _place_documents(chat: tuple[Message, ...], context: Context | None, template: str) -> tuple[Message, ...]:
+def _place_documents(
+    chat: tuple[Message, ...], context: Context | None, query: str | None, template: str
+) -> tuple[Message, ...]:
     marked = [document for message in chat for document in message.documents]
     if marked and context is not None:
         raise LlmattrError("the documents are marked in the messages already: give no context beside them")
     if context is not None:
         documents = read_documents(context)
-        return (
-            _place(chat, "{context}", documents)
-            or _place_where_they_stand(chat, documents)
-            or _place((*chat, Message("user", (template,))), "{context}", documents)
-            or _no_place(template)
-        )
+        placed = _place(chat, "{context}", documents) or _place_where_they_stand(chat, documents)
+        if placed is None and chat and query is None:
+            raise LlmattrError(
+                "the documents do not stand in the messages: put {context} there, or give a query to ask about them"
+            )
+        placed = placed or _place((*chat, Message("user", (template,))), "{context}", documents)
+        if placed is None:
+            raise LlmattrError(f"the template {template!r} has no {{context}} where the documents should stand")
+        return placed
+    if any(isinstance(part, str) and "{context}" in part for message in chat for part in message.parts):
+        raise LlmattrError("a message has {context} in it, but there is no context to put there")
     placed = chat if marked else _said_before(chat)
     _refuse_empty([document for message in placed for document in message.documents])
     return placed
@@ -129,14 +163,17 @@ def _place(chat: tuple[Message, ...], mark: str, what: str | tuple[Document, ...
 
 
 def _place_where_they_stand(chat: tuple[Message, ...], documents: tuple[Document, ...]) -> tuple[Message, ...] | None:
-    placed: tuple[Message, ...] | None = chat
+    """Put each document where its own text stands; None when none of them stands anywhere."""
+    missing = []
     for document in documents:
-        placed = placed and _place(placed, document.text, (dataclasses.replace(document, title=None),))
-    return placed or None
-
-
-def _no_place(template: str) -> tuple[Message, ...]:
-    raise LlmattrError(f"the template {template!r} has no {{context}} where the documents should stand")
+        placed = _place(chat, document.text, (dataclasses.replace(document, title=None),)) if document.text.strip() else chat
+        missing += [] if placed else [document.id]
+        chat = placed or chat
+    if len(missing) == len(documents):
+        return None
+    if missing:
+        raise LlmattrError(f"document {missing[0]!r} does not stand in the messages as the others do: put {{context}} there")
+    return chat
 
 
 def _said_before(chat: tuple[Message, ...]) -> tuple[Message, ...]:

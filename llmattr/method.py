@@ -1,14 +1,15 @@
 """What a method is: a frozen dataclass whose fields are its hyper-parameters, found by name in a `METHODS` dict."""
 
 import dataclasses
+import math
 from typing import Any
 
-from llmattr.errors import LlmattrError, did_you_mean
+from llmattr.errors import LlmattrError, check_number, did_you_mean
 
 
-def option(default: Any, help: str) -> Any:
-    """A hyper-parameter: a dataclass field with its default and the sentence that `--help` and the docs show."""
-    return dataclasses.field(default=default, metadata={"help": help})
+def option(default: Any, help: str, least: int | float = 0, below: int | float = math.inf) -> Any:
+    """A hyper-parameter: a dataclass field with its default, the sentence that `--help` shows, and its bounds."""
+    return dataclasses.field(default=default, metadata={"help": help, "least": least, "below": below})
 
 
 def describe(method: Any) -> dict[str, Any]:
@@ -17,10 +18,20 @@ def describe(method: Any) -> dict[str, Any]:
 
 
 def find_method(method: Any, methods: dict[str, type]) -> Any:
-    """Return the method itself, or the default one of that name; raises `LlmattrError` for an unknown name."""
-    if not isinstance(method, str):
-        return method
-    if method not in methods:
-        known = ", ".join(methods)
-        raise LlmattrError(f"unknown method {method!r}{did_you_mean(method, methods)} (there are: {known})")
-    return methods[method]()
+    """Return the method itself, or the default one of that name or class.
+
+    Raises `LlmattrError` for an unknown one and for a field that is out of its bounds.
+    """
+    known = ", ".join(methods)
+    if isinstance(method, str):
+        if method not in methods:
+            raise LlmattrError(f"unknown method {method!r}{did_you_mean(method, methods)} (there are: {known})")
+        method = methods[method]
+    method = method() if isinstance(method, type) else method
+    if not dataclasses.is_dataclass(method) or not hasattr(method, "name"):
+        raise LlmattrError(f"a method is a name or a dataclass of METHODS, not {method!r} (there are: {known})")
+    for field in dataclasses.fields(method):
+        if field.type in (int, float):
+            bounds = field.metadata.get("least", 0), field.metadata.get("below", math.inf)
+            check_number(field.name, getattr(method, field.name), *bounds, whole=field.type is int)
+    return method

@@ -33,6 +33,8 @@ def cut(messages: Sequence[Message], kind: str | split.Splitter) -> Sources:
     name, splitter = split.find_splitter(kind)
     documents = tuple(document for message in messages for document in message.documents)
     spans = [split.spans(document.text, splitter) for document in documents]
+    if not any(len(s) for s in spans):
+        raise LlmattrError(f"the splitter {name!r} finds no part in the context: there is nothing to remove")
     groups = np.repeat(np.arange(len(documents)), [len(s) for s in spans])
     return Sources(
         kind=name,
@@ -56,8 +58,9 @@ def _source_ids(kind: str, documents: list[str]) -> list[str]:
 class Prompt:
     """Messages with sources in them, and the response to attribute. Removing a source removes its text.
 
-    What is kept of a document is joined with the text that stood before each part (the first part's is dropped), as
-    ContextCite does; a document without any part left goes with its title. Documents in one place are parted by a blank line.
+    What is kept of a document is joined with the white space that stood before each part (the first part's is dropped), as
+    ContextCite does. Text that belongs to no source stays. A document of which nothing is left goes with its title. Documents
+    in one place are parted by a blank line.
     """
 
     tokenizer: Any
@@ -65,6 +68,7 @@ class Prompt:
     sources: Sources
     response: str = ""
     response_ids: tuple[int, ...] = ()
+    response_offsets: Int[np.ndarray, "r 2"] | None = None  # the characters of each response token
 
     @property
     def is_chat(self) -> bool:
@@ -75,6 +79,7 @@ class Prompt:
         """The tokens of prompt and response when only the sources in the mask are left."""
         text, starts = self._text(mask)
         ids, offsets = self._tokenize(text)
+        ids = ids or [self._first_id]
         spans = np.zeros((len(self.sources), 2), dtype=int)
         if offsets is not None:
             first = _trim(text, offsets)[:, 0]
@@ -94,49 +99,62 @@ class Prompt:
             raise LlmattrError("the response is empty: there is nothing to attribute")
         prompt_text, _ = self._text(np.ones(len(self.sources), dtype=bool))
         prompt_ids, _ = self._tokenize(prompt_text)
-        together, _ = self._tokenize(prompt_text + response)
-        if together[: len(prompt_ids)] == prompt_ids:
-            ids = together[len(prompt_ids) :]
+        ids, offsets = self._tokenize(prompt_text + response)
+        if ids[: len(prompt_ids)] == prompt_ids:
+            ids = ids[len(prompt_ids) :]
+            offsets = None if offsets is None else np.maximum(offsets[len(prompt_ids) :] - len(prompt_text), 0)
         else:  # the tokenizer merges across the border, but the model was given the prompt's own tokens
-            ids = self.tokenizer(response, add_special_tokens=False)["input_ids"]
-        return dataclasses.replace(self, response=response, response_ids=tuple(ids))
+            ids, offsets = self._tokenize(response, special=False)
+        offsets = _decoded_offsets(self.tokenizer, ids, len(response)) if offsets is None else offsets
+        return dataclasses.replace(self, response=response, response_ids=tuple(ids), response_offsets=offsets)
 
     def with_generated(self, ids: Sequence[int]) -> "Prompt":
         """The prompt with a response as the model generated it, token by token; special tokens at its end are dropped."""
-        ids, special = list(ids), set(self.tokenizer.all_special_ids)
+        ids, special = list(ids), special_ids(self.tokenizer)
         while ids and ids[-1] in special:
             ids.pop()
-        text = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        text = _decode(self.tokenizer, ids)
         if not text.strip():
             raise LlmattrError("the model answered nothing: give the response to attribute (response=, --response)")
-        return dataclasses.replace(self, response=text, response_ids=tuple(ids))
+        offsets = _decoded_offsets(self.tokenizer, ids, len(text))
+        return dataclasses.replace(self, response=text, response_ids=tuple(ids), response_offsets=offsets)
 
     def targets(self, measure: str = "logit") -> Targets:
-        """The whole response and each of its sentences."""
+        """The whole response and each of its sentences that has a token of its own."""
         spans = np.concatenate([split.spans(self.response, s) for s in (split.documents, split.sentences)])
+        spans = spans[np.diff(self._tokens(spans))[:, 0] > 0]
         return Targets([self.response[a:b] for a, b in spans], spans, measure)
 
     def response_tokens(self, spans: Int[np.ndarray, "t 2"]) -> Int[np.ndarray, "t 2"]:
-        """The response tokens of character spans: all that share a character that is not white space with the span."""
-        tokens = _trim(self.response, self._response_offsets)
+        """The response tokens of character spans: all that share a character that is not white space with the span.
+
+        Raises `LlmattrError` for a span of no token (an invisible character, say).
+        """
+        tokens = self._tokens(spans)
+        for (start, end), (first, last) in zip(spans, tokens, strict=True):
+            if first >= last:
+                raise LlmattrError(f"{self.response[start:end]!r} has no token of its own in the response")
+        return tokens
+
+    def _tokens(self, spans: Int[np.ndarray, "t 2"]) -> Int[np.ndarray, "t 2"]:
+        assert self.response_offsets is not None  # a prompt with a response has them
+        tokens = _trim(self.response, self.response_offsets)
         first = np.searchsorted(tokens[:, 1], spans[:, 0], side="right")
         last = np.searchsorted(tokens[:, 0], spans[:, 1], side="left")
         return np.stack([first, last], axis=1)
 
-    @cached_property
-    def _response_offsets(self) -> Int[np.ndarray, "r 2"]:
-        if self.tokenizer.is_fast:
-            encoded = self.tokenizer(self.response, add_special_tokens=False, return_offsets_mapping=True)
-            if tuple(encoded["input_ids"]) == self.response_ids:
-                return np.array(encoded["offset_mapping"])
-        return _decoded_offsets(self.tokenizer, self.response_ids)
+    @property
+    def _first_id(self) -> int:
+        """What stands for a prompt without any text: the first response token needs something before it."""
+        known = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, self.tokenizer.pad_token_id)
+        return next((token for token in known if token is not None), 0)
 
-    def _tokenize(self, text: str) -> tuple[list[int], Int[np.ndarray, "s 2"] | None]:
+    def _tokenize(self, text: str, special: bool | None = None) -> tuple[list[int], Int[np.ndarray, "s 2"] | None]:
         # A chat template writes its own special tokens; plain text gets the tokenizer's (but not an end of text).
-        fast = self.tokenizer.is_fast
-        encoded = self.tokenizer(text, add_special_tokens=not self.is_chat, return_offsets_mapping=fast, verbose=False)
+        special, fast = not self.is_chat if special is None else special, self.tokenizer.is_fast
+        encoded = self.tokenizer(text, add_special_tokens=special, return_offsets_mapping=fast, verbose=False)
         ids, offsets = encoded["input_ids"], encoded.get("offset_mapping")
-        if not self.is_chat and ids and ids[-1] == self.tokenizer.eos_token_id:
+        if special and ids and ids[-1] == self.tokenizer.eos_token_id:
             ids, offsets = ids[:-1], offsets and offsets[:-1]
         return ids, None if offsets is None else np.array(offsets, dtype=int).reshape(-1, 2)
 
@@ -171,7 +189,7 @@ class Prompt:
         text, starts = "", {}
         for number, document in enumerate(documents, group):
             body, inside = self._kept(number, mask)
-            if inside:
+            if body.strip():
                 text += ("\n\n" if text else "") + (f"{document.title}\n" if document.title else "")
                 starts |= {i: len(text) + start for i, start in inside.items()}
                 text += body
@@ -183,12 +201,14 @@ class Prompt:
         text, starts, end_before = "", {}, 0
         for i in self._rows[group]:
             start, end = spans[i]
+            between = whole[end_before:start]
+            if between.strip() or (mask[i] and text):  # text that is no source stays; white space goes with the part behind it
+                text += between
             if mask[i]:
-                text += whole[end_before:start] if starts else ""
                 starts[i] = len(text)
                 text += whole[start:end]
             end_before = end
-        return text, starts
+        return text + (whole[end_before:] if whole[end_before:].strip() else ""), starts
 
     @cached_property
     def _rows(self) -> list[list[int]]:
@@ -221,13 +241,23 @@ def _trim(text: str, offsets: Int[np.ndarray, "s 2"]) -> Int[np.ndarray, "s 2"]:
     return np.where((start < end)[:, None], np.stack([start, end], axis=1), offsets)
 
 
-def _decoded_offsets(tokenizer: Any, ids: Sequence[int]) -> Int[np.ndarray, "r 2"]:
+def special_ids(tokenizer: Any) -> set[int]:
+    """The tokens that are no text: ends of text and of turns, padding. An unknown token stands for text."""
+    added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return (added | set(tokenizer.all_special_ids)) - {tokenizer.unk_token_id}
+
+
+def _decode(tokenizer: Any, ids: Sequence[int]) -> str:
+    return tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+
+def _decoded_offsets(tokenizer: Any, ids: Sequence[int], length: int) -> Int[np.ndarray, "r 2"]:
     """Character offsets of tokens by decoding ever longer prefixes; the bytes of one character share its offsets."""
     ends = [0]
     for k in range(1, len(ids) + 1):
-        text = tokenizer.decode(ids[:k], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        text = _decode(tokenizer, ids[:k])
         whole = text if k == len(ids) else text.rstrip("\ufffd")
-        ends.append(max(ends[-1], len(whole)))
+        ends.append(min(max(ends[-1], len(whole)), length))
     starts, ends = np.array(ends[:-1]), np.array(ends[1:])
     for k in range(len(ids) - 2, -1, -1):
         if ends[k] == starts[k]:

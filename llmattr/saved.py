@@ -11,10 +11,22 @@ from llmattr.types import Attribution, Document, Sources, Targets
 
 
 def write(path: Path, text: str) -> Path:
-    """Write a text file by way of `NAME.part`, so that a run that is killed leaves no half of it; return its path."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    return part.replace(path)
+    """Write a text file by way of `NAME.part`, so that a run that is killed leaves no half of it; return its path.
+
+    A link is followed, and what is no plain file (a pipe, a device) is written to directly.
+    """
+    place = path.resolve()
+    part = place.with_name(place.name + ".part")
+    try:
+        if place.exists() and not place.is_file():
+            place.write_text(text, encoding="utf-8")
+        else:
+            part.write_text(text, encoding="utf-8")
+            part.replace(place)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise LlmattrError(f"cannot write {str(path)!r}: {error.strerror}") from error
+    return path
 
 
 def to_json(attribution: Attribution) -> str:
@@ -26,12 +38,12 @@ def from_json(text: str) -> Attribution:
     """The inverse of `to_json`; raises `LlmattrError` for any other text."""
     try:
         return _from_dict(json.loads(text))
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise LlmattrError(f"this is not a saved attribution ({type(error).__name__}: {error})") from None
 
 
 def to_dict(attribution: Attribution) -> dict[str, Any]:
-    """`{unit, measure, method, run, response, documents, sources: [...], targets: [...]}` in plain lists."""
+    """`{unit, measure, method, run, response, kind, documents, sources: [...], targets: [...]}` in plain lists."""
     a = attribution
     return {
         "unit": a.unit,

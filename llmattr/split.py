@@ -75,19 +75,22 @@ def find_splitter(sources: str | Splitter) -> tuple[str, Splitter]:
     """The name and the function of a kind of source; a function of the user's own is called by its name."""
     if callable(sources):
         return getattr(sources, "__name__", "parts"), sources
-    if sources not in SPLITTERS:
+    if not isinstance(sources, str) or sources not in SPLITTERS:
         known = ", ".join(SPLITTERS)
-        raise LlmattrError(f"unknown sources {sources!r}{did_you_mean(sources, SPLITTERS)} (there are: {known})")
+        raise LlmattrError(f"unknown sources {sources!r}{did_you_mean(str(sources), SPLITTERS)} (there are: {known})")
     return sources, SPLITTERS[sources]
 
 
 def spans(text: str, splitter: Splitter) -> Int[np.ndarray, "n 2"]:
     """Where the splitter's parts lie in the text, without the white space around them; parts of only white space are left out.
 
-    The parts must come in order; text between them belongs to no source. Raises `LlmattrError` for a part that is not there.
+    The parts must come in order; text between them belongs to no source and is never removed. Raises `LlmattrError` for a part
+    that is not there.
     """
     found, end = [], 0
     for number, part in enumerate(splitter(text), 1):
+        if not isinstance(part, str):
+            raise LlmattrError(f"part {number} of the splitter is no text but {part!r:.60}")
         if not part.strip():
             continue
         start = text.find(part.strip(), end)

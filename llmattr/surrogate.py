@@ -7,10 +7,20 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.ablation import Ablation, one_out_masks, random_masks
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_number
 from llmattr.types import Attribution
 
-Fit = Callable[[Bool[np.ndarray, "m n"], Float[np.ndarray, "m t"]], tuple[Float[np.ndarray, "t n"], Float[np.ndarray, " t"]]]
+Masks = Bool[np.ndarray, "m n"]
+Outputs = Float[np.ndarray, "m t"]
+Fit = tuple[Float[np.ndarray, "t n"], Float[np.ndarray, " t"]]  # weights and intercepts
+
+UNITS = {
+    "logit": "nats of log-odds",
+    "margin": "nats of log-odds",
+    "logprob": "nats",
+    "loss": "nats",
+    "value": "the outputs' unit",
+}
 
 
 def lasso(
@@ -27,7 +37,7 @@ def lasso(
     ContextCite (Cohen-Wang et al. 2024, arXiv 2409.00729, section 3) is this with `scale` = each target's token count.
     """
 
-    def fit(masks: Any, outputs: Any) -> Any:
+    def fit(masks: Masks, outputs: Outputs) -> Fit:
         return fit_lasso(masks, outputs, alpha, scale)
 
     options = {"name": "lasso", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
@@ -39,7 +49,7 @@ def ridge(
 ) -> Attribution:
     """Weights of a linear surrogate with a squared penalty: see `fit_ridge`; stderr by bootstrap over the ablations."""
 
-    def fit(masks: Any, outputs: Any) -> Any:
+    def fit(masks: Masks, outputs: Outputs) -> Fit:
         return fit_ridge(masks, outputs, alpha)
 
     options = {"name": "ridge", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
@@ -56,12 +66,7 @@ def leave_one_out(ablation: Ablation, seed: int = 0) -> Attribution:
     return _attribution(ablation, values, outputs[0] - values.sum(axis=1), None, {"name": "leave-one-out"}, seed)
 
 
-def fit_lasso(
-    masks: Bool[np.ndarray, "m n"],
-    outputs: Float[np.ndarray, "m t"],
-    alpha: float = 0.01,
-    scale: Float[np.ndarray, " t"] | None = None,
-) -> tuple[Float[np.ndarray, "t n"], Float[np.ndarray, " t"]]:
+def fit_lasso(masks: Masks, outputs: Outputs, alpha: float = 0.01, scale: Float[np.ndarray, " t"] | None = None) -> Fit:
     """Weights [t, n] and intercepts [t] that minimise `|y - b - X w|^2 / (2 m) + alpha |w|_1` for each target.
 
     X is the standardised masks and y = outputs / scale; weights and intercept come back for raw masks and outputs.
@@ -75,16 +80,14 @@ def fit_lasso(
     return weights * scale[:, None], intercepts * scale
 
 
-def fit_ridge(
-    masks: Bool[np.ndarray, "m n"], outputs: Float[np.ndarray, "m t"], alpha: float = 1.0
-) -> tuple[Float[np.ndarray, "t n"], Float[np.ndarray, " t"]]:
+def fit_ridge(masks: Masks, outputs: Outputs, alpha: float = 1.0) -> Fit:
     """Weights [t, n] and intercepts [t] that minimise `|y - b - X w|^2 + alpha |w|^2`, X the standardised masks."""
     from sklearn.linear_model import Ridge
 
     return _fit_standardised(Ridge(alpha=alpha), masks, outputs)
 
 
-def _fit_standardised(model: Any, masks: Any, outputs: Any) -> tuple[Any, Any]:
+def _fit_standardised(model: Any, masks: Masks, outputs: Outputs) -> Fit:
     from sklearn import config_context
 
     mean, std = masks.mean(axis=0), masks.std(axis=0)
@@ -95,10 +98,13 @@ def _fit_standardised(model: Any, masks: Any, outputs: Any) -> tuple[Any, Any]:
     return weights + 0.0, np.atleast_1d(model.intercept_) - weights @ mean
 
 
-def _fitted(ablation: Ablation, fit: Fit, options: dict[str, Any], bootstraps: int, seed: int) -> Attribution:
+def _fitted(
+    ablation: Ablation, fit: Callable[[Masks, Outputs], Fit], options: dict[str, Any], bootstraps: int, seed: int
+) -> Attribution:
     m, n = options["n_ablations"], len(ablation.sources)
-    if m < 2:
-        raise LlmattrError(f"n_ablations must be 2 or more to fit a line, not {m}")
+    check_number("n_ablations", m, 2, whole=True)
+    check_number("alpha", options["alpha"], 0)
+    check_number("bootstraps", bootstraps, 0, whole=True)
     masks = random_masks(m, n, options["keep"], seed)
     outputs = ablation(masks)
     if not np.isfinite(outputs).all():
@@ -106,7 +112,24 @@ def _fitted(ablation: Ablation, fit: Fit, options: dict[str, Any], bootstraps: i
         raise LlmattrError(f"ablation {row} gave {outputs[row, target]} for target {target}: the surrogate needs numbers")
     values, intercepts = fit(masks, outputs)
     stderr = bootstrap_stderr(lambda rows: fit(masks[rows], outputs[rows])[0], m, bootstraps, seed)
+    if stderr is not None:
+        stderr = np.maximum(stderr, residual_stderr(masks, outputs, values, intercepts))
     return _attribution(ablation, values, intercepts, stderr, options, seed)
+
+
+def residual_stderr(
+    masks: Masks, outputs: Outputs, values: Float[np.ndarray, "t n"], intercepts: Float[np.ndarray, " t"]
+) -> Float[np.ndarray, "t n"]:
+    """The error of a least-squares weight on random masks: `sigma / (std_i sqrt(f))`, `sigma^2 = |residual|^2 / f`.
+
+    `f = m - s - 1` with s weights that are not zero (the lasso's degrees of freedom: Zou, Hastie and Tibshirani 2007). It
+    bounds the bootstrap's error from below, which is too small where sources are as many as ablations.
+    """
+    residual = outputs - intercepts - masks @ values.T
+    freedom = np.maximum(len(masks) - (values != 0).sum(axis=1) - 1, 1)
+    sigma = np.sqrt((residual**2).sum(axis=0) / freedom)
+    std = masks.std(axis=0)
+    return sigma[:, None] / (np.where(std > 0, std, np.inf) * freedom[:, None] ** 0.5)
 
 
 def bootstrap_stderr(
@@ -135,6 +158,3 @@ def _attribution(
         stderr=stderr,
         baseline=baseline,
     )
-
-
-UNITS = {"logit": "nats of log-odds", "logprob": "nats", "value": "the function's own unit"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +42,8 @@ class Sources:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, rows: slice) -> "Sources":
-        return self.subset(np.arange(len(self))[rows])
+    def __getitem__(self, rows: int | slice) -> "Sources":
+        return self.subset(np.atleast_1d(np.arange(len(self))[rows]))
 
     def subset(self, rows: Bool[np.ndarray, " n"] | Int[np.ndarray, " k"]) -> "Sources":
         """The sources at these rows (a mask or row numbers), with the same documents."""
@@ -76,7 +76,8 @@ class Targets:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def __getitem__(self, rows: slice) -> "Targets":
+    def __getitem__(self, rows: int | slice) -> "Targets":
+        rows = slice(rows, rows + 1 or None) if isinstance(rows, int) else rows
         return Targets(self.texts[rows], None if self.spans is None else self.spans[rows], self.measure)
 
 
@@ -94,19 +95,19 @@ class Score(NamedTuple):
     cited: bool
 
 
-CITATION_RULE = "cited = its score is above 0.1 and above twice its standard error"
+CLEAR = 2.0  # standard errors
+LEAST = 0.1  # nats: a change of the odds by a tenth
+CITATION_RULE = f"cited = its score is above {LEAST} and above {CLEAR:.0f} standard errors"
 
 
-def is_cited(
-    values: Float[np.ndarray, "*any"], stderr: Float[np.ndarray, "*any"] | None, z: float = 2.0, least: float = 0.1
-) -> Bool[np.ndarray, "*any"]:
+def is_cited(values: Float[np.ndarray, "*any"], stderr: Float[np.ndarray, "*any"] | None) -> Bool[np.ndarray, "*any"]:
     """The rule of citation: a source is cited when its score stands clear of its error and is worth a mention.
 
-    `cited = values > max(z * stderr, least)`, in nats. With z = 2 a score that is only noise passes about once in 40;
-    `least` = 0.1 nat is a change of the odds by a tenth. Scores without an error (leave-one-out) have stderr 0.
+    `cited = values > max(2 stderr, 0.1)`, in nats. A source without any effect passes about once in 40 (an error of two
+    standard errors to one side). Scores without an error (leave-one-out) have stderr 0.
     """
     error = np.zeros_like(values) if stderr is None else stderr
-    return np.asarray(values > np.maximum(z * error, least))
+    return np.asarray(values > np.maximum(CLEAR * error, LEAST))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +168,8 @@ class Attribution:
 
         Equal scores keep the order of their sources.
         """
+        if k is not None:
+            check_number("k", k, 0, whole=True)
         cited = self.cited
         scores = []
         for t in range(len(self)):
@@ -235,16 +238,19 @@ class Attribution:
 
         writers = {".json": to_json, ".html": Attribution.html, ".md": Attribution.markdown}
         path = Path(path)
-        if path.suffix not in writers:
+        if path.suffix.lower() not in writers:
             raise LlmattrError(f"an attribution is saved as {', '.join(writers)}, not as {path.name!r}")
-        return write(path, writers[path.suffix](self))
+        return write(path, writers[path.suffix.lower()](self))
 
     @staticmethod
     def load(path: str | Path) -> "Attribution":
         """Read what `save` wrote as JSON. The result cannot attribute further spans: those need the model's outputs."""
         from llmattr.saved import from_json
 
-        return from_json(Path(path).read_text(encoding="utf-8"))
+        try:
+            return from_json(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise LlmattrError(f"cannot read {str(path)!r}: {error.strerror}") from error
 
 
 def part_of(response: str, part: str | tuple[int, int]) -> Targets:

@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -240,3 +243,36 @@ def test_public_names():
         assert getattr(llmattr, name) is not None
     with pytest.raises(AttributeError):
         _ = llmattr.nothing
+
+
+WRONG_TYPES = """
+from llmattr import LlmattrError, cite
+from llmattr.context.context_cite import ContextCite
+from tests import tiny_models
+pair = (tiny_models.llama(), tiny_models.tokenizer())
+for given in (
+    {"messages": "hello"}, {"messages": ["hello"]}, {"messages": [{"role": "assistant"}]}, {"context": 3}, {"context": b"x"},
+    {"query": 3}, {"response": 3}, {"method": None}, {"context": "a \\ud800 b"}, {"method": ContextCite(n_ablations=64.5)},
+    {"max_new_tokens": 0, "response": None}, {"sources": None}, {"model": pair[0]}, {"model": 3}, {"seed": None},
+):
+    try:
+        cite(**{"model": pair, "context": "One. Two.", "query": "When?", "response": "Three.", **given})
+    except LlmattrError as error:
+        print(error)
+"""
+
+
+def test_wrong_types():
+    """In a process without the tests' type checks, as a user has it."""
+    done = subprocess.run([sys.executable, "-c", WRONG_TYPES], capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    assert done.returncode == 0, done.stderr
+    messages = done.stdout.splitlines()
+    expected = [
+        "messages must be a list", "message 1 must be", "message 1 must be", "the context must be", "the context must be",
+        "the query must be text", "the response must be text", "a method is a name", "not valid Unicode at character 2",
+        "n_ablations must be 2 or more and whole", "max_new_tokens must be 1 or more", "unknown sources None",
+        "the model must be a name", "the model must be a name", "seed must lie between",
+    ]  # fmt: skip
+    assert len(messages) == len(expected)
+    for message, beginning in zip(messages, expected, strict=True):
+        assert beginning in message

@@ -102,7 +102,7 @@ def test_a_method_name_may_be_the_value_of_an_option(run):
         ((), {"files": ("no.txt",)}, "'no.txt' does not exist"),
         ((), {"files": (".",)}, "'.' is a folder, not a file"),
         ((), {"files": ("empty.txt",)}, "'empty.txt' is empty"),
-        ((), {"files": ("binary.bin",)}, "'binary.bin' is a binary file"),
+        ((), {"files": ("binary.bin",)}, "'binary.bin' is binary"),
         ((), {"files": ("latin.txt",)}, "'latin.txt' is not UTF-8 text (byte 3)"),
         ((), {"response": " "}, "the response is empty"),
         (("contxt-cite",), {}, "'contxt-cite' does not exist; did you mean 'context-cite'?"),
@@ -115,6 +115,14 @@ def test_a_method_name_may_be_the_value_of_an_option(run):
         (("--sources", "sentance"), {}, "'sentance' is not one of"),
         (("--template", "{query}"), {}, "has no {context}"),
         (("--html", "no/such/page.html"), {}, "cannot write 'no/such/page.html'"),
+        (("--json", "canal.txt"), {}, "cannot write 'canal.txt': it is an input"),
+        (("--json", "out", "--html", "out"), {}, "cannot write 'out': it is an input or another output"),
+        (("--device", "nowhere"), {}, "cannot use the device 'nowhere'"),
+        (("--alpha", "-1"), {}, "alpha must be 0 or more"),
+        (("--seed", "5000000000"), {}, "seed must lie between"),
+        (("--model", ""), {}, "the model must be a name"),
+        ((), {"files": ("-", "-")}, "standard input (-) is given twice"),
+        ((), {"query": "\udcff"}, "the query is not valid Unicode"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_code_2(run, tmp_path, arguments, given, message):
@@ -126,6 +134,28 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(run, tmp_path, arguments, g
     assert err.startswith("llmattr: error: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_an_equals_sign_before_the_method(run):
+    code, out, _ = run("--top=2", "leave-one-out")
+    assert code == 0
+    assert "leave-one-out, " in out
+
+
+def test_a_link_is_followed_and_a_pipe_written_to(run, tmp_path):
+    (tmp_path / "real.json").write_text("old")
+    (tmp_path / "link.json").symlink_to("real.json")
+    assert run("--json", "link.json", "--html", "/dev/null")[0] == 0
+    assert (tmp_path / "link.json").is_symlink()
+    assert json.loads((tmp_path / "real.json").read_text())["response"]
+
+
+def test_control_characters_do_not_reach_the_terminal(run, tmp_path):
+    (tmp_path / "evil.txt").write_text("A \x1b[2J sentence. Another \x1b]0;owned\a one. A third.")
+    code, out, _ = run("leave-one-out", files=("evil.txt",), response="It \x1b[2J opened. So.")
+    assert code == 0
+    assert "\x1b" not in out
+    assert "\a" not in out
 
 
 def test_one_source_is_noted(run, tmp_path):

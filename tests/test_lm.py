@@ -104,3 +104,65 @@ def test_linears(lm):
     names = lm.linears(r"(down_proj|mlp\.c_proj)$")
     assert len(names) == 2
     assert len(lm.linears()) > 8
+
+
+class Wrapped(torch.nn.Module):
+    """A model behind a forward that names no arguments, as some wrappers are."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.inner, self.config, self.device = model, model.config, model.device
+
+    def forward(self, *args, **kwargs):
+        return self.inner(*args, **kwargs)
+
+
+@pytest.mark.parametrize("wrap", [Wrapped, lambda model: torch.compile(model, backend="eager")])
+def test_wrapped_models_get_the_right_positions(wrap):
+    plain_lm = LM(tiny_models.gpt2().double(), tiny_models.tokenizer())
+    wrapped = LM(wrap(plain_lm.model), plain_lm.tokenizer, max_batch_tokens=10_000)
+    for request, found in zip(requests(), wrapped.logprobs(requests()), strict=True):
+        np.testing.assert_allclose(found, plain(plain_lm, request), atol=1e-10)
+
+
+def test_a_prompt_without_tokens_is_refused():
+    lm = LM(tiny_models.llama(), tiny_models.tokenizer())
+    with pytest.raises(LlmattrError, match="a prompt has no tokens"):
+        lm.logprobs([Rendered([5, 6], slice(0, 2), np.zeros((0, 2), dtype=int))])
+
+
+def test_the_end_of_a_turn_is_no_part_of_the_answer():
+    lm = LM(tiny_models.llama(), tiny_models.tokenizer())
+    plain_answer = lm.generate([5, 6, 7], max_new_tokens=6)
+    lm.model.generation_config.eos_token_id = [2, plain_answer[3]]
+    first = plain_answer.index(plain_answer[3])
+    assert lm.generate([5, 6, 7], max_new_tokens=6) == plain_answer[:first]
+
+
+def test_nan_is_told_before_an_answer_is_believed():
+    model = tiny_models.llama()
+    model.lm_head.weight.data.fill_(torch.nan)
+    with pytest.raises(LlmattrError, match="the model gave NaN"):
+        LM(model, tiny_models.tokenizer()).generate([5, 6, 7], max_new_tokens=3)
+
+
+def test_code_in_a_model_folder_is_never_run(tiny_folder, tmp_path, monkeypatch):
+    import json
+    import shutil
+
+    folder = shutil.copytree(tiny_folder, tmp_path / "evil")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')\n")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(LlmattrError, match="cannot load the folder"):
+        LM.load(str(folder))
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_device_that_is_not_there(tiny_folder):
+    with pytest.raises(LlmattrError, match="cannot use the device 'nowhere'"):
+        LM.load(str(tiny_folder), device="nowhere")
+    with pytest.raises(LlmattrError, match="must be a name, a folder or a"):
+        LM.load(tiny_models.llama())

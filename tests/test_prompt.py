@@ -92,8 +92,8 @@ def test_a_token_that_straddles_two_sources_belongs_to_the_one_in_which_it_begin
 @given(response=st.text(min_size=1).filter(str.strip) | st.just("Ça va 😀? Ja.\n\n- 中文 e\u0301"))
 def test_response_tokens_cover_their_characters(response):
     prompt = make().with_response(response)
-    tokens = prompt.response_tokens(np.array([[i, i + 1] for i in range(len(response))]))
-    assert (tokens[:, 0] < tokens[:, 1])[[not c.isspace() for c in response]].all()
+    tokens = prompt.response_tokens(np.array([[i, i + 1] for i, c in enumerate(response) if not c.isspace()]))
+    assert (tokens[:, 0] < tokens[:, 1]).all()
     assert prompt.response_tokens(np.array([[0, len(response)]])).tolist() == [[0, len(prompt.response_ids)]]
 
 
@@ -204,7 +204,7 @@ class TestMessages:
             ({"context": [{"txt": "c"}], "query": "q"}, "document 1 must be a text, or a dict with 'text'"),
             ({"context": "c", "query": "q", "template": "{query}"}, r"has no \{context\}"),
             ({"context": "c", "query": "q", "template": "{context}"}, r"has no \{query\}"),
-            ({"context": None, "query": None, "messages": []}, "messages is empty"),
+            ({"context": None, "query": None, "messages": []}, "messages must be a list with at least"),
             (
                 {"context": None, "query": None, "messages": [{"role": "user"}]},
                 "message 1 must be a dict with 'role' and 'content'",
@@ -229,3 +229,63 @@ def test_an_empty_response_is_refused():
         make().with_response(" ")
     with pytest.raises(LlmattrError, match="the model answered nothing"):
         make().with_generated([CHAT.eos_token_id])
+
+
+def prefix_space_tokenizer():
+    """Like Llama 2: words begin with a mark, the first word too, and what is decoded loses the first space. NFKC on top."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = ["<unk>", "</s>", "\u2581It", "\u2581is.", "\u2581Two", ".", "\u2581half", "\u2581", "1", "\u20442", "\u2581Yes"]
+    unigram = Tokenizer(models.Unigram([(piece, -1.0) for piece in pieces], unk_id=0))
+    unigram.normalizer = normalizers.NFKC()
+    unigram.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    unigram.decoder = decoders.Metaspace(prepend_scheme="first")
+    return PreTrainedTokenizerFast(tokenizer_object=unigram, unk_token="<unk>", eos_token="</s>")
+
+
+@pytest.mark.parametrize("response", ["It is. Two.", " It is. Two.", "It \u00bd is. Two.", "It \U0001f600 is. Two. Yes"])
+def test_the_last_sentences_tokens_are_its_own_with_any_tokenizer(response):
+    tokenizer = prefix_space_tokenizer()
+    prompt = make(tokenizer, query="Two").with_response(response)
+    start = response.index("Two.")
+    first, last = prompt.response_tokens(np.array([[start, start + 4]]))[0]
+    assert tokenizer.convert_ids_to_tokens(prompt.response_ids[first:last]) == ["\u2581Two", "."]
+
+
+def test_a_prompt_without_text_still_has_a_token():
+    plain = make(PLAIN, query=None, messages=[{"role": "user", "content": "One. Two."}], context=None).with_response("One.")
+    ids, response, _ = plain.render(np.zeros(2, dtype=bool))
+    assert response.start == len(ids) - len(plain.response_ids) == 1
+
+
+def test_text_that_is_no_source_is_never_removed():
+    prompt = make(context="Intro. Fact: A. and Fact: B. Outro.", sources=lambda text: ["Fact: A.", "Fact: B."])
+    assert kept(prompt, [1, 1]) == "Intro. Fact: A. and Fact: B. Outro."
+    assert kept(prompt, [0, 1]) == "Intro.  and Fact: B. Outro."
+    assert kept(prompt, [0, 0]) == "Intro.  and  Outro."
+
+
+@pytest.mark.parametrize(
+    ("splitter", "message"),
+    [(lambda text: [], "finds no part"), (lambda text: [3], "part 1 of the splitter is no text")],
+)
+def test_a_splitter_that_does_not_split(splitter, message):
+    with pytest.raises(LlmattrError, match=message):
+        make(sources=splitter)
+
+
+def test_a_sentence_without_a_token_is_no_target():
+    tokenizer = prefix_space_tokenizer()
+    prompt = make(tokenizer, query="Two").with_response("It is. \u200b Two.")
+    assert all(first < last for first, last in prompt.response_tokens(prompt.targets().spans))
+
+
+def test_a_context_that_cannot_be_placed_is_refused():
+    chat = [{"role": "system", "content": "Notes: " + DOCUMENTS[0]["text"]}, {"role": "user", "content": "When?"}]
+    with pytest.raises(LlmattrError, match="document 's' does not stand in the messages"):
+        make(messages=chat, query=None)
+    with pytest.raises(LlmattrError, match="the documents do not stand in the messages"):
+        make(messages=chat[1:], query=None)
+    with pytest.raises(LlmattrError, match="there is no context to put there"):
+        make(context=None, query=None, messages=[{"role": "user", "content": "See {context}."}])

@@ -106,3 +106,40 @@ def test_bad_input(fit):
         fit(worlds.linear(WEIGHTS, BIAS), n_ablations=1)
     with pytest.raises(LlmattrError, match="ablation 0 gave nan for target 0"):
         fit(from_function(lambda masks: np.full((len(masks), 1), np.nan), 3))
+
+
+@pytest.mark.parametrize(("n", "tokens"), [(20, 1), (60, 1), (100, 3)])
+def test_sources_without_effect_are_cited_once_in_40_even_with_few_ablations(n, tokens):
+    rng = np.random.default_rng(n)
+    cited = 0
+    for seed in range(10):
+        noise = from_function(lambda masks: rng.normal(size=(len(masks), 1)), n)
+        cited += surrogate.lasso(noise, scale=np.array([float(tokens)]), seed=seed).cited.sum()
+    # 10 n sources, each cited with a chance of 1/40 at the most: five deviations of that count above its mean.
+    expected = 10 * n / 40
+    assert cited < expected + 5 * expected**0.5
+
+
+def test_the_error_of_a_weight_is_that_of_least_squares():
+    """On an orthogonal design with noise the error of each weight is `sigma / (std sqrt(m))` up to the degrees of freedom."""
+    masks = worlds.all_masks(8)
+    outputs = masks @ np.ones((8, 1)) + np.random.default_rng(0).normal(size=(256, 1))
+    values, intercepts = surrogate.fit_ridge(masks, outputs, 1e-12)
+    residual = outputs[:, 0] - intercepts - masks @ values[0]
+    exact = np.sqrt(residual @ residual / 247 / (256 * 0.25))
+    np.testing.assert_allclose(surrogate.residual_stderr(masks, outputs, values, intercepts), exact, rtol=0.02)  # 247 for 256
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": -1.0}, "alpha must be 0 or more"),
+        ({"alpha": float("nan")}, "alpha must be 0 or more"),
+        ({"seed": -1}, "seed must lie between 0 and 4294967296"),
+        ({"bootstraps": -5}, "bootstraps must be 0 or more"),
+        ({"keep": 1.0}, "keep must lie between 0 and 1"),
+    ],
+)
+def test_numbers_out_of_bounds(options, message):
+    with pytest.raises(LlmattrError, match=message):
+        surrogate.lasso(worlds.linear(WEIGHTS, BIAS), **options)

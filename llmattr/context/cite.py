@@ -11,10 +11,10 @@ from llmattr.context.context_cite import ContextCite
 from llmattr.context.leave_one_out import LeaveOneOut
 from llmattr.errors import note
 from llmattr.lm import LM
-from llmattr.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, conversation
+from llmattr.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, check_text, conversation, take_answer
 from llmattr.method import describe, find_method
 from llmattr.prompt import Prompt, cut
-from llmattr.split import Splitter, find_splitter
+from llmattr.split import Splitter
 from llmattr.types import Attribution, Targets
 
 
@@ -33,20 +33,21 @@ def cite(
 ) -> Attribution:
     """Attribute a model's response, whole and sentence by sentence, to the sources of its context.
 
-    `model`: a hub id, a local folder, "smollm2" (the embedded model), or (model, tokenizer). `context`: a text, or a list of
+    `model`: a hub id, a local folder, "smollm2" (the embedded model), (model, tokenizer), or an `LM`, which also says dtype,
+    device and batch size. `context`: a text, or a list of
     documents (texts, or dicts with `text`, `title`, `id`). `messages`: a chat with the documents in it (see `conversation`); if
     its last turn is the assistant's, that is the response. `response`: generated (greedy) when it is not given. `sources`:
-    documents, paragraphs, sentences, words, or a function text -> parts. `method`: a name or a dataclass of `METHODS`.
+    documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays). `method`: a name or a
+    dataclass of `METHODS`.
 
     Returns scores [t, n], t = the whole response and each of its sentences, in nats of log-odds: positive = the source made
     it likelier. Raises `LlmattrError` for input that the user can mend.
     """
     method = find_method(method, METHODS)
-    find_splitter(sources)
-    if messages and response is None and messages[-1].get("role") == "assistant":
-        *messages, last = messages
-        response = last["content"]
-    conversation(context, query, messages, template or TEMPLATE)  # mistakes show before a model is loaded
+    if messages is not None and response is None:
+        messages, response = take_answer(messages)
+    # Cut before a model is loaded, so that mistakes show at once; a model without a chat template is only known afterwards.
+    cut(conversation(context, query, messages, template or TEMPLATE), sources)
     started = time.perf_counter()
     lm = LM.load(model)
     has_chat = bool(lm.tokenizer.chat_template)
@@ -82,7 +83,7 @@ def attribute(method: Any, ablation: ContextAblation, seed: int = 0) -> Attribut
 def _answered(lm: LM, chat: tuple[Message, ...], sources: str | Splitter, response: str | None, max_new_tokens: int) -> Prompt:
     prompt = Prompt(lm.tokenizer, chat, cut(chat, sources))
     if response is not None:
-        return prompt.with_response(response)
+        return prompt.with_response(check_text(response, "the response"))
     return prompt.with_generated(lm.generate(prompt.full().ids, max_new_tokens))
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from llmattr import surrogate
-from llmattr.errors import LlmattrError
 from llmattr.method import option
 from llmattr.types import Attribution
 
@@ -21,16 +20,12 @@ class ContextCite:
     """
 
     name: ClassVar[str] = "context-cite"
-    n_ablations: int = option(64, "random subsets of the sources to score; more is slower and steadier")
-    keep: float = option(0.5, "chance that a subset keeps a source")
+    n_ablations: int = option(64, "random subsets of the sources to score; more is slower and steadier", least=2)
+    keep: float = option(0.5, "chance that a subset keeps a source", below=1)
     alpha: float = option(0.01, "lasso penalty in nats per response token; higher leaves fewer sources")
     bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none")
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """Scores in nats of log-odds, one row per target of the ablation."""
-        if self.n_ablations < 2:
-            raise LlmattrError(f"n_ablations must be 2 or more to fit a line, not {self.n_ablations}")
-        scale = ablation.token_counts
-        return surrogate.lasso(
-            ablation, self.n_ablations, self.keep, self.alpha, scale=scale, bootstraps=self.bootstraps, seed=seed
-        )
+        options = {"n_ablations": self.n_ablations, "keep": self.keep, "alpha": self.alpha, "bootstraps": self.bootstraps}
+        return surrogate.lasso(ablation, **options, scale=ablation.token_counts, seed=seed)

@@ -1,1 +1,1 @@
-"""Reports: an attribution as a page, as text, as a plot."""
+"""Attributions for people: text for the terminal, Markdown, an HTML page."""

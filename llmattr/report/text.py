@@ -1,11 +1,12 @@
 """An attribution as plain text for the terminal, and as Markdown."""
 
+import re
 from typing import Any
 
 import click
 
 from llmattr.report.marks import citation_numbers, sentence_rows
-from llmattr.types import CITATION_RULE, Attribution, Score, Sources
+from llmattr.types import CITATION_RULE, Attribution, Score, Sources, is_cited
 
 NONE_CITED = "no source stands clear of its error"
 
@@ -17,12 +18,15 @@ def terminal(attribution: Attribution, top: int = 5) -> str:
     for row in sentence_rows(attribution):
         cited = [score for score in attribution[row].top(top) if score.cited]
         marks = "  ".join(_mark(numbers[score.source], score) for score in cited) or f"({NONE_CITED})"
-        lines += [click.style(attribution.targets.texts[row].strip(), bold=True), f"    {click.style(marks, fg='cyan')}"]
+        lines += [
+            click.style(_plain(attribution.targets.texts[row].strip()), bold=True),
+            f"    {click.style(marks, fg='cyan')}",
+        ]
     lines += ["", "Sources:" if numbers else f"Sources: {NONE_CITED}."]
     for source, number in numbers.items():
-        lines.append(f"{click.style(f'[{number}]', fg='cyan')} {place(attribution.sources, source)}")
+        lines.append(f"{click.style(f'[{number}]', fg='cyan')} {_plain(place(attribution.sources, source))}")
         lines.append(f"    {_one_line(attribution.sources.texts[source])}")
-    return "\n".join([*lines, "", *(_explanation(attribution))])
+    return "\n".join([*lines, "", *_explanation(attribution)])
 
 
 def markdown(attribution: Attribution, top: int = 5) -> str:
@@ -43,11 +47,13 @@ def markdown(attribution: Attribution, top: int = 5) -> str:
 def place(sources: Sources, source: int) -> str:
     """Where a source stands: its document, line and characters."""
     document = sources.document(source)
-    if document is None or sources.spans is None:
+    if document is None or sources.spans is None or sources.groups is None:
         return sources.ids[source]
     start, end = sources.spans[source]
     line = document.text.count("\n", 0, start) + 1
-    return f"{document.id}, line {line}, characters {start}-{end}"
+    alike = sum(other.id == document.id for other in sources.documents) > 1
+    name = f"{document.id} (document {sources.groups[source] + 1})" if alike else document.id
+    return f"{name}, line {line}, characters {start}-{end}"
 
 
 def summary(method: dict[str, Any], run: dict[str, Any]) -> str:
@@ -63,11 +69,17 @@ def summary(method: dict[str, Any], run: dict[str, Any]) -> str:
 
 
 def _explanation(attribution: Attribution) -> list[str]:
-    return [
+    against = int(is_cited(-attribution.values, attribution.stderr).any(axis=0).sum())
+    lines = [
         f"Scores in {attribution.unit}: positive = the source made the sentence likelier.",
         f"{CITATION_RULE.capitalize()}.",
         summary(attribution.method, attribution.run),
     ]
+    if against:
+        lines.insert(
+            2, f"{against} sources made a sentence less likely: the HTML page (--html) and the JSON (--json) show them."
+        )
+    return [_plain(line) for line in lines]
 
 
 def _mark(number: int, score: Score) -> str:
@@ -75,12 +87,15 @@ def _mark(number: int, score: Score) -> str:
     return f"[{number}] {score.score:+.2f}{error}"
 
 
+def _plain(text: str) -> str:
+    """Text without control characters, which a terminal would obey."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
+
+
 def _one_line(text: str, most: int = 160) -> str:
-    line = " ".join(text.split())
+    line = _plain(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def _escape(text: str) -> str:
-    for character in "\\`*_{}[]<>#|":
-        text = text.replace(character, "\\" + character)
-    return text
+    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", text)
