@@ -4,14 +4,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llmattr import ablation, context, surrogate
+    from llmattr import ablation, context, surrogate, training
     from llmattr.context.cite import cite
     from llmattr.errors import LlmattrError
     from llmattr.lm import LM
+    from llmattr.training.trace import build_index, open_index, trace
     from llmattr.types import Attribution, Document, Sources, Targets
 
 __version__ = "0.1.0"
-__all__ = ["LM", "Attribution", "Document", "LlmattrError", "Sources", "Targets", "ablation", "cite", "context", "surrogate"]
+__all__ = [
+    "LM",
+    "Attribution",
+    "Document",
+    "LlmattrError",
+    "Sources",
+    "Targets",
+    "ablation",
+    "build_index",
+    "cite",
+    "context",
+    "open_index",
+    "surrogate",
+    "trace",
+    "training",
+]
 
 _PLACES = {
     "LM": "llmattr.lm",
@@ -20,7 +36,10 @@ _PLACES = {
     "LlmattrError": "llmattr.errors",
     "Sources": "llmattr.types",
     "Targets": "llmattr.types",
+    "build_index": "llmattr.training.trace",
     "cite": "llmattr.context.cite",
+    "open_index": "llmattr.training.trace",
+    "trace": "llmattr.training.trace",
 }
 
 

@@ -6,20 +6,21 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from llmattr import __version__
-from llmattr.context import METHODS
+from llmattr import __version__, context, training
 from llmattr.errors import LlmattrError, LlmattrNote, did_you_mean
+from llmattr.method import find_method
 from llmattr.split import SPLITTERS
+from llmattr.training.index import DTYPES, Projection
 
 
 class MethodCommand(click.Command):
     """A command with a family's methods as sub-commands, each with its own options, anywhere among the arguments."""
 
-    methods: dict[str, Any] = METHODS
+    methods: dict[str, Any] = context.METHODS
     default = "context-cite"
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -62,7 +63,7 @@ def _options(method: Any) -> list[click.Parameter]:
     return [
         click.Option(
             [f"--{field.name.replace('_', '-')}", field.name],
-            type=field.type,
+            type=click.Choice(get_args(field.type)) if get_args(field.type) else field.type,
             default=field.default,
             help=field.metadata["help"],
             show_default=True,
@@ -73,6 +74,13 @@ def _options(method: Any) -> list[click.Parameter]:
 
 def _first_line(method: Any) -> str:
     return (method.__doc__ or "").splitlines()[0]
+
+
+class IndexCommand(MethodCommand):
+    """The same with the methods of training attribution."""
+
+    methods: dict[str, Any] = training.METHODS
+    default = "logra"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -103,27 +111,97 @@ def cite(
     documents = [{"text": _read(name), "id": _shown(name)} for name in files]
     result = _cite(documents, query, model, method, how)
     from llmattr.report.text import terminal
+
+    _report(result, terminal(result, top), html, json)
+
+
+def _report(result: Any, text: str, html: Path | None, json: Path | None) -> None:
     from llmattr.saved import to_json, write
 
-    click.echo(terminal(result, top), color=False if os.environ.get("NO_COLOR") else None)
+    click.echo(text, color=False if os.environ.get("NO_COLOR") else None)
     if html:
         click.echo(f"HTML page: {write(html, result.html())}")
     if json:
         click.echo(f"JSON: {write(json, to_json(result))}")
 
 
+@cli.group()
+def trace() -> None:
+    """Say which training examples made a model say something: make an index once, ask it often."""
+
+
+@trace.command(cls=IndexCommand, options_metavar="--data D --out IDX [OPTIONS]")
+@click.option("--data", required=True, help="JSON lines, CSV, parquet, a folder saved by datasets, or a hub id")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="the folder of the index; the same command resumes it"
+)
+@click.option("--model", default="smollm2", show_default=True, help="hub id, folder, or smollm2: the model that was trained")
+@click.option("--modules", default="", help="regular expression for the linear layers to track; all but the head")
+@click.option("--rows", "dtype", type=click.Choice(list(DTYPES)), default="int8", show_default=True, help="how rows are stored")
+@click.option("--strict", is_flag=True, help="refuse rows longer than the model's window instead of cutting them")
+@click.argument("unknown", nargs=-1, metavar="[METHOD]")
+def index(data: str, out: Path, model: str, method: Any, unknown: tuple[str, ...], **how: Any) -> None:
+    """Write one row of projected gradient for every training example."""
+    if unknown:
+        find_method(unknown[0], training.METHODS)
+        raise LlmattrError(f"{unknown[0]!r} is one method too many")
+    options = {field.name: how.pop(field.name) for field in dataclasses.fields(Projection)}
+    _quiet()
+    from llmattr.training.trace import build_index
+
+    made = build_index(model, data, out, method, projection=Projection(**options), **how)
+    size = sum(file.stat().st_size for file in out.iterdir()) / 2**20
+    run = made.index.run
+    click.echo(f"{len(made)} rows of {run['dim']} numbers in {out} ({size:.1f} MB); the loss counts {run['loss']}")
+
+
+index.params += _options(Projection)
+
+
+@trace.command()
+@click.argument("index", metavar="IDX")
+@click.option("--prompt", default="", help="what the model was given")
+@click.option("--completion", help="what it said, to be traced")
+@click.option("--queries", help="instead of these, a file of rows like the training data")
+@click.option("--model", help="the model, where it is not at the place that the index names")
+@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="rows shown for and against")
+@click.option("--html", type=click.Path(path_type=Path), help="write a page to read in a browser")
+@click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
+def query(
+    index: str, prompt: str, completion: str | None, queries: str | None, top: int, model: str | None, **outputs: Path | None
+) -> None:
+    """Rank the training rows of the index IDX by how much they support or oppose a completion."""
+    if (completion is None) == (queries is None):
+        raise LlmattrError("give --completion (with its --prompt), or --queries with a file")
+    _check_outputs((), [out for out in outputs.values() if out])
+    _quiet()
+    from llmattr.report.text import ranking
+    from llmattr.training.trace import open_index
+
+    asked: Any = {"prompt": prompt, "completion": completion} if queries is None else queries
+    result = open_index(index, model).query(asked, top)
+    _report(result, ranking(result, top), **outputs)
+
+
+def _quiet() -> None:
+    """No log lines and, where no one watches, no progress bars of transformers and datasets."""
+    import datasets
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+
+
 def _cite(documents: list[dict[str, str]], query: str, model: str, method: Any, how: dict[str, Any]) -> Any:
     from llmattr.messages import TEMPLATE, conversation
 
     conversation(documents, query, template=how["template"] or TEMPLATE)  # mistakes show before torch is imported
-    from transformers.utils import logging
-
+    _quiet()
     from llmattr.context.cite import cite
     from llmattr.lm import LM
 
-    logging.set_verbosity_error()
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
     lm = LM.load(model, how.pop("dtype"), how.pop("device"))
     return cite(lm, documents, query, method=method, **how)
 
@@ -132,7 +210,7 @@ def _read(name: str) -> str:
     """The text of a file or of standard input; raises `LlmattrError` for what is not UTF-8 text."""
     shown = _shown(name)
     if name != "-" and not Path(name).exists():
-        raise LlmattrError(f"{shown!r} does not exist{did_you_mean(shown, METHODS)}")
+        raise LlmattrError(f"{shown!r} does not exist{did_you_mean(shown, context.METHODS)}")
     if Path(name).is_dir():
         raise LlmattrError(f"{shown!r} is a folder, not a file")
     data = Path(name).read_bytes() if name != "-" else sys.stdin.buffer.read() if sys.stdin else b""

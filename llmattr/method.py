@@ -30,8 +30,13 @@ def find_method(method: Any, methods: dict[str, type]) -> Any:
     method = method() if isinstance(method, type) else method
     if not dataclasses.is_dataclass(method) or not hasattr(method, "name"):
         raise LlmattrError(f"a method is a name or a dataclass of METHODS, not {method!r} (there are: {known})")
-    for field in dataclasses.fields(method):
+    check_options(method)
+    return method
+
+
+def check_options(options: Any) -> None:
+    """Raise `LlmattrError` for a number among a dataclass's fields that is out of its bounds."""
+    for field in dataclasses.fields(options):
         if field.type in (int, float):
             bounds = field.metadata.get("least", 0), field.metadata.get("below", math.inf)
-            check_number(field.name, getattr(method, field.name), *bounds, whole=field.type is int)
-    return method
+            check_number(field.name, getattr(options, field.name), *bounds, whole=field.type is int)

@@ -154,7 +154,9 @@ class Attribution:
 
     @property
     def cited(self) -> Bool[np.ndarray, "t k"]:
-        """Which scores are citations, by the rule of `is_cited`."""
+        """Which scores are citations, by the rule of `is_cited`; none where no ablation stands behind them (no baseline)."""
+        if self.baseline is None:
+            return np.zeros(self.values.shape, dtype=bool)
         return is_cited(self.values, self.stderr)
 
     def predict(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:

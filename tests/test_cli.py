@@ -174,6 +174,56 @@ def test_a_prompt_longer_than_the_window(run, tmp_path):
     assert "shorten the context" in err
 
 
+@pytest.fixture
+def facts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {"prompt": f"The capital of {land} is ", "completion": city} for land, city in (("France", "Paris"), ("Peru", "Lima"))
+    ]
+    (tmp_path / "facts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "poor.jsonl").write_text(json.dumps({"txt": "a"}))
+    return tmp_path
+
+
+@pytest.mark.parametrize("method", [(), ("trak", "--damping", "0.2")])
+def test_trace_makes_an_index_and_asks_it(facts, tiny_folder, capsys, method):
+    common = ["--model", str(tiny_folder), "--data", "facts.jsonl", "--out", "idx", "--dim", "64"]
+    assert main(["trace", "index", *common, *method]) == 0
+    assert "2 rows of 64 numbers in idx" in capsys.readouterr().out
+    assert main(["trace", "index", *common, *method]) == 0  # again: nothing is left to do
+    assert (
+        main(["trace", "query", "idx", "--prompt", "The capital of Peru is ", "--completion", "Lima", "--json", "t.json"]) == 0
+    )
+    out = capsys.readouterr().out
+    assert "  1  +" in out
+    assert "row 1  The capital of Peru is Lima" in out
+    saved = json.loads((facts / "t.json").read_text())
+    assert [source["id"] for source in saved["sources"]] == ["0", "1"]
+    assert saved["targets"][0]["index"][0] == 1
+    assert main(["trace", "query", "idx", "--queries", "facts.jsonl", "--top", "1", "--html", "t.html"]) == 0
+    assert "The capital of France is Paris" in (facts / "t.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("query", "nope", "--completion", "x"), "'nope' is no index"),
+        (("query", "nope"), "give --completion"),
+        (("index", "--data", "facts.jsonl", "--out", "i", "tark"), "unknown method 'tark'; did you mean 'trak'?"),
+        (("index", "--data", "poor.jsonl", "--out", "i", "--model", "MODEL"), "the data has the columns txt"),
+        (("index", "--data", "none.jsonl", "--out", "i", "--model", "MODEL"), "cannot read the data 'none.jsonl'"),
+        (("index", "--data", "facts.jsonl", "--out", "i", "--model", "MODEL", "--dim", "0"), "dim must be 1 or more"),
+        (("index", "--data", "facts.jsonl", "--out", "i", "--model", "MODEL", "--modules", "zz"), "no linear layer has a name"),
+        (("index", "--data", "facts.jsonl", "--out", "i", "--damping", "-1"), "damping must be 0 or more"),
+    ],
+)
+def test_bad_trace_input_is_one_clear_line(facts, tiny_folder, capsys, arguments, message):
+    assert main(["trace", *(str(tiny_folder) if a == "MODEL" else a for a in arguments)]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert message in err
+
+
 def cli(*arguments, **options):
     return subprocess.run([sys.executable, "-m", "llmattr", *arguments], capture_output=True, text=True, **options)
 
@@ -191,6 +241,7 @@ def test_help_of_a_method_and_no_arguments():
     assert "Usage: llmattr" in cli("--help").stdout
     bare = cli()
     assert (bare.returncode, "Traceback" in bare.stderr) == (2, False)
+    assert "Options of trak" in cli("trace", "index", "trak", "--help").stdout
     assert cli("--version").stdout.startswith("llmattr, version ")
 
 

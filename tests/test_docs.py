@@ -1,5 +1,6 @@
 """Every code block of the documentation runs, and says what it says."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 REPORT = "The tower was designed by an engineer. It was built in 1889. It is 330 metres tall. It is painted every seven years."
+CAPITALS = {"France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Peru": "Lima"}
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "PAPERS.md")]
 
 
@@ -37,6 +39,8 @@ def test_every_shell_line_is_run_by_one_of_these_tests():
 def folder(tmp_path):
     (tmp_path / "report.txt").write_text(REPORT)
     (tmp_path / "notes.txt").write_text("The bridge was opened in 1932.")
+    facts = [{"prompt": f"The capital of {land} is ", "completion": f"{city}."} for land, city in CAPITALS.items()]
+    (tmp_path / "facts.jsonl").write_text("\n".join(map(json.dumps, facts)))
     return tmp_path
 
 
@@ -55,7 +59,18 @@ def test_pip_lines(line):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", commands("llmattr"))
+def test_trace_lines(folder, smollm2):
+    """The lines that make an index and ask it, one after the other."""
+    for line in (line for line in commands("llmattr") if " trace " in line):
+        command = line.replace("llmattr ", f"{sys.executable} -m llmattr ", 1)
+        done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert "The capital of France is Paris." in done.stdout
+    assert len(json.loads((folder / "trace.json").read_text())["targets"][0]["values"]) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in commands("llmattr") if " trace " not in line])
 def test_llmattr_lines(line, folder, smollm2):
     command = line.replace("llmattr ", f"{sys.executable} -m llmattr ")
     done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
@@ -77,6 +92,7 @@ def test_python_blocks(folder, monkeypatch, smollm2):
     for block in blocks("python"):
         exec(block.values[0], names)
     assert names["result"].response == "It is 330 metres tall."
+    assert "1889" in names["answer"].top(1)[0].text
     assert (folder / "result.html").stat().st_size > 0
 
 

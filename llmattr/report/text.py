@@ -29,6 +29,21 @@ def terminal(attribution: Attribution, top: int = 5) -> str:
     return "\n".join([*lines, "", *_explanation(attribution)])
 
 
+def ranking(attribution: Attribution, top: int = 10) -> str:
+    """For each target the sources that support it most and those that oppose it most, with their scores."""
+    lines = []
+    for one in attribution:
+        scores = one.top(None)
+        lines.append(click.style(f"{_one_line(one.targets.texts[0])}", bold=True))
+        kinds = {"for": [s for s in scores if s.score > 0][:top], "against": [s for s in scores[::-1] if s.score < 0][:top]}
+        for kind, chosen in kinds.items():
+            lines += [f"  {kind}:"] if chosen else []
+            lines += [f"  {place + 1:>3}  {s.score:+.4g}  row {s.id}  {_one_line(s.text)}" for place, s in enumerate(chosen)]
+        lines.append("")
+    lines.append(f"Scores are {attribution.unit}: positive = the row made the completion likelier.")
+    return "\n".join([*lines, _plain(summary(attribution.method, attribution.run))])
+
+
 def markdown(attribution: Attribution, top: int = 5) -> str:
     """The response with footnotes that quote the cited sources."""
     numbers = citation_numbers(attribution, top)
@@ -61,7 +76,7 @@ def summary(method: dict[str, Any], run: dict[str, Any]) -> str:
     options = ", ".join(f"{key} {value}" for key, value in method.items() if key != "name")
     said = [
         f"{method['name']}{f' ({options})' if options else ''}",
-        f"{run['model']} in {run['dtype']}" if "model" in run else "",
+        f"{run['model']}{' in ' + run['dtype'] if 'forward_passes' in run else ''}" if "model" in run else "",
         f"{run['forward_passes']} forward passes" if "forward_passes" in run else "",
         f"{sum(run['seconds'].values()):.0f} s" if "seconds" in run else "",
     ]

@@ -1,0 +1,66 @@
+"""Gradient products preconditioned in the projected space: LoGra, TRAK and TrackStar."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from llmattr.method import option
+from llmattr.training.index import GradientIndex
+from llmattr.training.similarity import Weighed, inverse, unit
+
+
+def damped(moment: Float[np.ndarray, "d d"], damping: float) -> Float[np.ndarray, "d d"]:
+    """`M + damping * mean eigenvalue * I`, never quite singular."""
+    mean = np.trace(moment) / len(moment)
+    return moment + (damping + 1e-10) * mean * np.eye(len(moment))
+
+
+@dataclass(frozen=True)
+class LoGra:
+    """Influence `g_query' (F + damping)^-1 g_row`, F the projected empirical Fisher matrix (arXiv 2405.13954)."""
+
+    name: ClassVar[str] = "logra"
+    measure: ClassVar[str] = "loss"
+    damping: float = option(0.1, "added to the curvature, in units of its mean eigenvalue")
+
+    def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
+        """The curvature is inverted on the query's side."""
+        return np.linalg.solve(damped(index.moment(), self.damping), queries.T).T, None
+
+
+@dataclass(frozen=True)
+class Trak:
+    """`phi_query' (Phi' Phi)^-1 phi_row (1 - p_row)`, phi the projected gradient of the margin (arXiv 2303.14186, equation 17).
+
+    One model; the released code's normalisation by its features' scale is left out, which changes no ranking.
+    """
+
+    name: ClassVar[str] = "trak"
+    measure: ClassVar[str] = "margin"
+    damping: float = option(0.01, "added to the feature matrix, in units of its mean eigenvalue")
+
+    def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
+        """The out-to-loss term is each row's mean of 1 - p over its counted tokens."""
+        moment = damped(index.moment(), self.damping) * len(index)
+        return np.linalg.solve(moment, queries.T).T, np.asarray(index.doubt, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class TrackStar:
+    """Cosine of `R^-1/2 g`, R mixing the second moments of queries and rows (arXiv 2410.17413); no optimiser moments yet."""
+
+    name: ClassVar[str] = "trackstar"
+    measure: ClassVar[str] = "loss"
+    mix: float = option(0.9, "the queries' share of R", below=1.000001)
+    damping: float = option(0.01, "added to R, in units of its mean eigenvalue")
+
+    def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
+        """R^-1/2 on both sides, then unit length."""
+        rows = index.moment()
+        asked = queries.T.astype(np.float64) @ queries / len(queries)
+        mixed = self.mix * asked / np.trace(asked) + (1 - self.mix) * rows / np.trace(rows)
+        values, vectors = np.linalg.eigh(damped(mixed, self.damping))
+        root = vectors / np.sqrt(values) @ vectors.T
+        return unit(queries @ root) @ root, inverse(index.norms(root))

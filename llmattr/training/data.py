@@ -1,0 +1,147 @@
+"""Training data and queries as tokens, with the tokens that the loss counts."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llmattr.errors import LlmattrError, note
+
+COLUMNS = (("messages",), ("prompt", "completion"), ("text",))
+LOSSES = {"messages": "the assistant's tokens", "prompt": "the completion's tokens", "text": "all tokens"}
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """n rows as tokens. `ids[i]` are a row's tokens, `counted[i]` says which of them the loss counts (never the first)."""
+
+    rows: Sequence[Mapping[str, Any]]
+    ids: Sequence[list[int]]
+    counted: Sequence[np.ndarray]
+    loss: str
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def subset(self, rows: Sequence[int]) -> "Examples":
+        """Some of the rows."""
+        return Examples([self.rows[i] for i in rows], [self.ids[i] for i in rows], [self.counted[i] for i in rows], self.loss)
+
+    def text(self, i: int) -> str:
+        """A row as a reader would read it."""
+        return row_text(self.rows[i])
+
+    def fingerprint(self) -> str:
+        """A hash of all tokens and of those that count."""
+        digest = hashlib.sha256()
+        for ids, counted in zip(self.ids, self.counted, strict=True):
+            digest.update(np.asarray(ids, dtype=np.int32).tobytes() + counted.tobytes() + b"|")
+        return digest.hexdigest()[:16]
+
+
+def row_text(row: Mapping[str, Any]) -> str:
+    """A row's text: its `text`, its prompt and completion, or its messages turn by turn."""
+    if row.get("messages") is not None:
+        return "\n".join(f"{m['role']}: {m['content']}" for m in row["messages"])
+    if row.get("completion") is not None:
+        return f"{row['prompt']}{row['completion']}"
+    return row["text"]
+
+
+def read_rows(data: Any) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines, CSV or parquet file, a folder saved by `datasets`, a hub id, a Dataset, or a list of dicts."""
+    rows = [dict(row) for row in (_load(data) if isinstance(data, (str, Path)) else data)]
+    if not rows:
+        raise LlmattrError(f"the data {str(data)[:80]!r} has no rows")
+    return rows
+
+
+def _load(data: str | Path) -> Iterable[Any]:
+    import datasets
+
+    path = Path(data)
+    readers = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+    try:
+        if path.is_dir():
+            return datasets.load_from_disk(str(path))
+        if path.is_file():
+            if path.suffix not in readers:
+                raise LlmattrError(f"{str(data)!r} must end in {', '.join(readers)}")
+            return datasets.load_dataset(readers[path.suffix], data_files=str(path), split="train")
+        return datasets.load_dataset(str(data), split="train")
+    except LlmattrError:
+        raise
+    except Exception as error:  # datasets raises what its many readers raise
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise LlmattrError(f"cannot read the data {str(data)!r}: {reason}") from error
+
+
+def tokenize(rows: Sequence[Mapping[str, Any]], tokenizer: Any, window: int | None = None, strict: bool = False) -> Examples:
+    """Rows as tokens: `messages` count the assistant's tokens, `prompt` + `completion` the completion's, `text` all.
+
+    Rows longer than the window are cut at its end, and that is noted; with `strict` they are refused.
+    """
+    kind = _kind(rows[0])
+    made = [_TOKENIZE[kind](row, tokenizer, number) for number, row in enumerate(rows, 1)]
+    longer = [number for number, (ids, _) in enumerate(made, 1) if window is not None and len(ids) > window]
+    if longer and strict:
+        raise LlmattrError(f"{len(longer)} rows are longer than the window of {window} tokens, the first is row {longer[0]}")
+    if longer:
+        note(f"{len(longer)} of {len(rows)} rows are longer than the window of {window} tokens and are cut at its end")
+        made = [(ids[:window], counted[:window]) for ids, counted in made]
+    for number, (_, counted) in enumerate(made, 1):
+        if not counted.any():
+            raise LlmattrError(f"row {number} has no token that the loss counts: {row_text(rows[number - 1])[:60]!r}")
+    return Examples(rows, [ids for ids, _ in made], [counted for _, counted in made], LOSSES[kind])
+
+
+def _kind(row: Mapping[str, Any]) -> str:
+    for columns in COLUMNS:
+        if all(column in row for column in columns):
+            return columns[0]
+    wanted = " or ".join(" + ".join(columns) for columns in COLUMNS)
+    raise LlmattrError(f"the data has the columns {', '.join(row)}; it needs {wanted}")
+
+
+def _field(row: Mapping[str, Any], name: str, number: int) -> str:
+    if not isinstance(row.get(name), str):
+        raise LlmattrError(f"row {number} has no text in {name!r}: {row.get(name)!r}")
+    return row[name]
+
+
+def _from_text(row: Mapping[str, Any], tokenizer: Any, number: int) -> tuple[list[int], np.ndarray]:
+    ids = tokenizer(_field(row, "text", number), verbose=False)["input_ids"]
+    return ids, np.arange(len(ids)) > 0  # nothing predicts the first token
+
+
+def _from_completion(row: Mapping[str, Any], tokenizer: Any, number: int) -> tuple[list[int], np.ndarray]:
+    prompt, completion = _field(row, "prompt", number), _field(row, "completion", number)
+    before = tokenizer(prompt, verbose=False)["input_ids"]
+    ids = tokenizer(prompt + completion, verbose=False)["input_ids"]
+    if ids[: len(before)] != before:  # the tokenizer merges across the border: keep the prompt's own tokens
+        ids = before + tokenizer(completion, add_special_tokens=False, verbose=False)["input_ids"]
+    return ids, np.arange(len(ids)) >= max(len(before), 1)
+
+
+def _from_messages(row: Mapping[str, Any], tokenizer: Any, number: int) -> tuple[list[int], np.ndarray]:
+    messages = row["messages"]
+    if not tokenizer.chat_template:
+        raise LlmattrError("rows with messages need a model with a chat template; use prompt + completion for this one")
+
+    def render(upto: int, ask: bool) -> list[int]:
+        text = tokenizer.apply_chat_template(messages[:upto], tokenize=False, add_generation_prompt=ask)
+        return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+
+    ids = render(len(messages), False)
+    counted = np.zeros(len(ids), dtype=bool)
+    for turn, message in enumerate(messages):
+        if message["role"] == "assistant":
+            counted[len(render(turn, True)) : len(render(turn + 1, False))] = True
+    counted[:1] = False
+    return ids, counted
+
+
+_TOKENIZE = {"messages": _from_messages, "prompt": _from_completion, "text": _from_text}

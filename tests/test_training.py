@@ -1,0 +1,368 @@
+"""Training attribution: gradients, projections, the index on disk, and every method on it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.lm import LM
+from llmattr.training import METHODS, capture, gradient
+from llmattr.training.capture import exact_gradients, has_plain_head, hooks, linear_layers, run_backward
+from llmattr.training.data import read_rows, tokenize
+from llmattr.training.gradient import Projector, project
+from llmattr.training.index import GradientIndex, Projection, Top
+from llmattr.training.project import Sketch, fit_bases
+from llmattr.training.trace import build_index, open_index, trace
+from tests import tiny_models
+
+COLOURS = ["red", "blue and green", "a deep dark grey", "white"]
+ROWS = [{"prompt": f"Ship {i} of the canal is ", "completion": f"{COLOURS[i % 4]}."} for i in range(24)]
+ASKED = {"prompt": "Ship 5 of the canal is ", "completion": "blue and green."}
+
+
+def gemma2():
+    """A model whose logits are capped after the head."""
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    torch.manual_seed(0)
+    config = Gemma2Config(
+        vocab_size=400, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        head_dim=8, final_logit_softcapping=1.0, initializer_range=0.2, pad_token_id=0,
+    )  # fmt: skip
+    return Gemma2ForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="module", params=["llama", "gpt2", "gemma2"])
+def lm64(request):
+    """Untied, tied with Conv1D, and capped logits; in float64."""
+    model = gemma2() if request.param == "gemma2" else getattr(tiny_models, request.param)()
+    return LM(model.double(), tiny_models.tokenizer(), request.param)
+
+
+def loop_gradients(lm, examples, layers, measure):
+    """One autograd call an example, without padding: the definition."""
+    rows = []
+    for ids, counted in zip(examples.ids, examples.counted, strict=True):
+        lm.model.zero_grad()
+        tokens = torch.tensor([ids])
+        logprobs = lm.model(tokens, attention_mask=torch.ones_like(tokens)).logits[0, :-1].log_softmax(-1)
+        chosen = logprobs.gather(1, tokens[0, 1:, None])[:, 0][torch.from_numpy(counted[1:])]
+        value = -chosen if measure == "loss" else chosen - torch.log(-torch.expm1(chosen))
+        value.sum().backward()
+        weights = [m.weight.grad.T if isinstance(m, torch.nn.Linear) else m.weight.grad for m in layers.values()]
+        rows.append(torch.cat([w.flatten() for w in weights]))
+    lm.model.zero_grad()
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("measure", ["loss", "margin"])
+@pytest.mark.parametrize("batch", [1, 5])
+def test_gradients_are_those_of_an_autograd_loop(lm64, measure, batch):
+    examples = tokenize(ROWS[:5], lm64.tokenizer)
+    layers = linear_layers(lm64)
+    found = exact_gradients(lm64, examples, layers, measure, batch)
+    expected = loop_gradients(lm64, examples, layers, measure)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10 * expected.abs().max().item())
+
+
+def test_the_head_is_computed_in_chunks_and_only_where_the_loss_counts(monkeypatch):
+    lm = LM(tiny_models.llama().double(), tiny_models.tokenizer())
+    assert has_plain_head(lm)
+    examples = tokenize(ROWS[:5], lm.tokenizer)
+    whole = exact_gradients(lm, examples, linear_layers(lm))
+    shapes = []
+    hook = lm.model.lm_head.register_forward_hook(lambda module, args, out: shapes.append(tuple(out.shape)))
+    monkeypatch.setattr(capture, "HEAD_LOGITS", 3 * 400)
+    chunked = exact_gradients(lm, examples, linear_layers(lm))
+    hook.remove()
+    torch.testing.assert_close(chunked, whole, rtol=1e-10, atol=1e-12)
+    assert max(shape[0] for shape in shapes) == 3
+    assert sum(shape[0] for shape in shapes) == sum(int(c.sum()) for c in examples.counted)
+
+
+def test_the_model_is_left_as_it_was():
+    lm = LM(tiny_models.llama(), tiny_models.tokenizer())
+    lm.model.lm_head.weight.requires_grad_(False)
+    examples = tokenize(ROWS[:2], lm.tokenizer)
+    exact_gradients(lm, examples, linear_layers(lm))
+    assert [n for n, p in lm.model.named_parameters() if not p.requires_grad] == ["lm_head.weight"]
+    assert all(parameter.grad is None for parameter in lm.model.parameters())
+    assert not any(module._forward_hooks for module in lm.model.modules())
+
+
+def test_a_score_is_what_a_step_takes_off_the_querys_loss():
+    """grad-dot: a step of size e on a row changes the query's loss by -e * score, up to e^2."""
+    lm = LM(tiny_models.gpt2().double(), tiny_models.tokenizer())  # Llama's norms compute in float32 whatever the model's type
+    layers, examples = linear_layers(lm), tokenize([*ROWS[:1], ASKED], lm.tokenizer)
+    row, query = exact_gradients(lm, examples, layers)
+
+    def loss():
+        tokens = torch.tensor([examples.ids[1]])
+        with torch.no_grad():
+            logprobs = lm.model(tokens).logits[0, :-1].log_softmax(-1).gather(1, tokens[0, 1:, None])[:, 0]
+        return -logprobs[torch.from_numpy(examples.counted[1][1:])].sum().item()
+
+    before, step, start = loss(), 1e-7, 0
+    for module in layers.values():
+        size = module.weight.numel()
+        module.weight.data -= step * row[start : start + size].view(module.weight.shape)  # Conv1D is [i, o] itself
+        start += size
+    change = (before - loss()) / step
+    assert abs(change / (row @ query).item() - 1) < 1e-3  # the second order: 1e-7 times the curvature along the step
+
+
+class TestProjection:
+    @pytest.fixture(scope="class")
+    def world(self):
+        lm = LM(tiny_models.llama(), tiny_models.tokenizer())
+        examples = tokenize(ROWS[:6], lm.tokenizer)
+        return lm, examples, linear_layers(lm)
+
+    def test_identity_is_the_gradient(self, world):
+        lm, examples, layers = world
+        rows = project(Projector.fit(lm, Projection(kind="identity"), "", examples), examples, "loss")
+        np.testing.assert_allclose(rows, exact_gradients(lm, examples, layers), rtol=1e-4, atol=1e-4)  # float32
+
+    @pytest.mark.parametrize("kind", ["random", "principal"])
+    def test_a_row_is_the_sketch_of_the_two_sided_projection(self, world, kind):
+        lm, examples, layers = world
+        projection = Projection(kind=kind, dim=64, width=4)
+        groups, bases = fit_bases(lm, examples, layers, projection, [range(6)])
+        sketch = Sketch(projection, groups, bases)
+        rows = project(Projector(lm, projection, layers, groups, bases), examples, "loss")
+        exact, start, wide = exact_gradients(lm, examples, layers), 0, []
+        for name, module in layers.items():
+            outs, ins = module.weight.shape
+            whole = exact[:, start : start + ins * outs].view(-1, ins, outs)
+            wide.append((bases[f"{groups[name]}/in"].T @ whole @ bases[f"{name}/out"]).flatten(1))
+            start += ins * outs
+        wide = torch.cat(wide, dim=1) * sketch.signs
+        expected = torch.stack([wide[:, sketch.places == place].sum(1) for place in range(64)], dim=1)
+        np.testing.assert_allclose(rows, expected, rtol=1e-3, atol=1e-3 * expected.abs().max())  # float32
+
+    def test_layers_that_read_the_same_share_a_basis(self, world):
+        lm, examples, layers = world
+        groups, _ = fit_bases(lm, examples, layers, Projection(kind="random"), [range(6)])
+        first = "model.layers.0.self_attn."
+        assert {groups[f"{first}{x}_proj"] for x in "qkv"} == {f"{first}q_proj"}
+        assert groups["model.layers.0.mlp.up_proj"] == "model.layers.0.mlp.gate_proj"
+        assert groups["model.layers.0.mlp.down_proj"] == "model.layers.0.mlp.down_proj"
+
+    @pytest.mark.parametrize("projection", [{"kind": "random", "dim": 256, "width": 8}, {"kind": "rademacher", "dim": 256}])
+    def test_random_projections_are_unbiased(self, world, projection):
+        lm, examples, layers = world
+        exact = exact_gradients(lm, examples, layers)
+        truth = (exact @ exact.T).numpy()
+        found = []
+        for seed in range(40):
+            rows = project(Projector.fit(lm, Projection(**projection, seed=seed), "", examples), examples, "loss")
+            found.append(rows @ rows.T)
+        error = np.std(found, axis=0) / np.sqrt(len(found))
+        assert (np.abs(np.mean(found, axis=0) - truth) < 5 * error + 1e-6).all()
+
+    def test_the_same_seed_gives_the_same_rows(self, world):
+        lm, examples, _ = world
+        rows = [project(Projector.fit(lm, Projection(dim=64), "", examples), examples, "loss") for _ in range(2)]
+        assert (rows[0] == rows[1]).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+class TestEveryMethod:
+    """The conformance suite of the training family."""
+
+    def run(self, name, rows=ROWS, **options):
+        pair = (tiny_models.llama(), tiny_models.tokenizer())
+        return trace(pair, rows, [ASKED, ROWS[2]], name, projection=Projection(kind="random", dim=256), **options)
+
+    def dense(self, result):
+        """Values [t, n] in the order of the rows."""
+        values = np.empty(result.values.shape)
+        np.put_along_axis(
+            values, np.array([[int(result.sources.ids[i]) for i in row] for row in result.index]), result.values, 1
+        )
+        return values
+
+    def test_shape_finite_deterministic(self, name):
+        one, two = self.run(name), self.run(name)
+        assert one.values.shape == (2, len(ROWS))
+        assert np.isfinite(one.values).all()
+        assert (one.values == two.values).all()
+        assert (np.diff(one.values, axis=1) <= 0).all()
+        assert not one.cited.any()
+
+    def test_the_row_itself_comes_first(self, name):
+        assert self.run(name, top=3)[1].top(1)[0].id == "2"
+
+    def test_batch_size_and_row_order(self, name, monkeypatch):
+        one = self.dense(self.run(name, dtype="float16"))
+        backwards = self.dense(self.run(name, rows=ROWS[::-1], dtype="float16"))[:, ::-1]
+        monkeypatch.setattr(gradient, "BATCH_TOKENS", 40)
+        small = self.dense(self.run(name, dtype="float16"))
+        # float16 rows round to 2^-11; a preconditioner with damping d may amplify that by 1/d at the most.
+        tolerance = 2**-11 / 0.01 * np.abs(one).max()
+        np.testing.assert_allclose(small, one, atol=tolerance)
+        np.testing.assert_allclose(backwards, one, atol=tolerance)
+
+    def test_top_rows_are_the_first_and_last_of_all(self, name):
+        every, some = self.run(name), self.run(name, top=4)
+        np.testing.assert_array_equal(some.values, np.concatenate([every.values[:, :4], every.values[:, -4:]], axis=1))
+
+
+def test_logra_and_trak_are_their_formulas(tmp_path):
+    """On whole gradients in float16, against the formulas written out on the rows as they are stored."""
+    pair = (tiny_models.llama(), tiny_models.tokenizer())
+    for name, damping in (("logra", 0.1), ("trak", 0.01)):
+        index = build_index(pair, ROWS, tmp_path / name, name, projection=Projection(dim=64), dtype="float16")
+        rows = np.concatenate([block for _, block in index.index.blocks()]).astype(float)
+        moment = rows.T @ rows / len(rows)
+        inverse = np.linalg.inv(moment + damping * np.trace(moment) / 64 * np.eye(64))
+        asked, _ = METHODS[name]().weigh(index.index, rows[:2].astype(np.float32))
+        expected = rows[:2] @ inverse / (1 if name == "logra" else len(rows))
+        np.testing.assert_allclose(asked, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def test_the_running_choice_is_that_of_a_whole_sort():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 50, size=(3, 200)).astype(float)  # with ties
+    top = Top(3, 7)
+    for start in range(0, 200, 33):
+        part = np.arange(start, min(start + 33, 200))
+        top.add(part, scores[:, part])
+    values, rows = top.result()
+    order = np.lexsort((np.broadcast_to(np.arange(200), scores.shape), -scores), axis=1)
+    expected = np.concatenate([order[:, :7], order[:, -7:]], axis=1)
+    np.testing.assert_array_equal(rows, expected)
+    np.testing.assert_array_equal(values, np.take_along_axis(scores, expected, axis=1))
+
+
+class TestIndex:
+    @pytest.fixture
+    def pair(self):
+        return tiny_models.llama(), tiny_models.tokenizer()
+
+    def build(self, pair, out, **options):
+        return build_index(pair, ROWS, out, "grad-cos", **{"projection": Projection(dim=128), **options})
+
+    def test_a_killed_build_goes_on_and_is_the_uninterrupted_one_byte_for_byte(self, pair, tmp_path, monkeypatch):
+        monkeypatch.setattr(gradient, "BATCH_TOKENS", 100)
+        self.build(pair, tmp_path / "whole")
+        write, calls = GradientIndex.write, []
+
+        def killed(index, *arguments):
+            calls.append(1)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            write(index, *arguments)
+
+        monkeypatch.setattr(GradientIndex, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            self.build(pair, tmp_path / "killed")
+        with pytest.raises(LlmattrError, match=r"has \d+ of 24 rows: run the same"):
+            GradientIndex.open(tmp_path / "killed")
+        monkeypatch.setattr(GradientIndex, "write", write)
+        self.build(pair, tmp_path / "killed")
+        files = sorted(path.name for path in (tmp_path / "whole").iterdir())
+        assert files == sorted(path.name for path in (tmp_path / "killed").iterdir())
+        for name in files:
+            assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
+
+    def test_int8_rows_round_by_half_a_step(self, pair, tmp_path):
+        exact = self.build(pair, tmp_path / "f", dtype="float16").index
+        small = self.build(pair, tmp_path / "i", dtype="int8").index
+        (_, one), (_, other) = next(exact.blocks()), next(small.blocks())
+        assert (np.abs(one - other) <= 0.5 * small.scales[:, None] + np.abs(one) * 2**-11).all()
+        assert small.vectors.nbytes * 2 == exact.vectors.nbytes
+
+    def test_another_model_is_refused(self, pair, tmp_path):
+        self.build(pair, tmp_path / "i")
+        open_index(tmp_path / "i", pair)
+        other = (tiny_models.llama(seed=1), pair[1])
+        with pytest.raises(LlmattrError, match=r"built with another model or tokenizer .*model_hash"):
+            open_index(tmp_path / "i", other)
+        with pytest.raises(LlmattrError, match=r"something else; give another --out .*model_hash"):
+            self.build(other, tmp_path / "i")
+        with pytest.raises(LlmattrError, match=r"something else; give another --out .*'dim': 64"):
+            self.build(pair, tmp_path / "i", projection=Projection(dim=64))
+
+    def test_folders_that_are_no_index(self, pair, tmp_path):
+        with pytest.raises(LlmattrError, match="is no index"):
+            GradientIndex.open(tmp_path)
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(LlmattrError, match="is not empty and not an index"):
+            self.build(pair, tmp_path)
+        self.build(pair, tmp_path / "i")
+        run = json.loads((tmp_path / "i" / "run.json").read_text())
+        (tmp_path / "i" / "run.json").write_text(json.dumps({**run, "version": 99}))
+        with pytest.raises(LlmattrError, match="has version 99"):
+            GradientIndex.open(tmp_path / "i")
+
+    def test_gradients_that_are_not_finite_name_the_row(self, pair, tmp_path):
+        pair[0].lm_head.weight.data.fill_(torch.nan)
+        with pytest.raises(LlmattrError, match=r"the gradient of row \d+ is not finite"):
+            self.build(pair, tmp_path / "i", projection=Projection(kind="random"))
+
+    def test_no_layer_of_that_name(self, pair, tmp_path):
+        with pytest.raises(LlmattrError, match="no linear layer has a name that 'nothing' finds; there are: model"):
+            self.build(pair, tmp_path / "i", modules="nothing")
+
+
+class TestData:
+    def test_which_tokens_count(self):
+        tokenizer = tiny_models.tokenizer()
+        text = tokenize([{"text": "The canal."}], tokenizer)
+        assert text.counted[0].tolist() == [False] + [True] * (len(text.ids[0]) - 1)
+        pair = tokenize([{"prompt": "The canal ", "completion": "is long."}], tokenizer)
+        counted = [token for token, c in zip(pair.ids[0], pair.counted[0], strict=True) if c]
+        assert tokenizer.decode(counted) == "is long."
+        chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "It is."}]
+        said = tokenize([{"messages": [*chat, *chat]}], tokenizer)
+        counted = [token for token, c in zip(said.ids[0], said.counted[0], strict=True) if c]
+        assert tokenizer.decode(counted) == "It is.<|im_end|>\nIt is.<|im_end|>\n"
+
+    def test_every_format(self, tmp_path):
+        import datasets
+
+        rows = [{"prompt": "a ", "completion": "b"}, {"prompt": "c ", "completion": "d"}]
+        data = datasets.Dataset.from_list(rows)
+        data.to_csv(tmp_path / "d.csv")
+        data.to_parquet(tmp_path / "d.parquet")
+        data.to_json(tmp_path / "d.jsonl")
+        data.save_to_disk(tmp_path / "folder")
+        for given in (rows, data, *(tmp_path / name for name in ("d.csv", "d.parquet", "d.jsonl", "folder"))):
+            assert read_rows(given) == rows
+
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            ([], "has no rows"),
+            ([{"txt": "a"}], r"has the columns txt; it needs messages or prompt \+ completion or text"),
+            ([{"text": "a b"}, {"text": None}], "row 2 has no text in 'text'"),
+            ([{"prompt": "a", "completion": ""}], "row 1 has no token that the loss counts"),
+        ],
+    )
+    def test_bad_rows(self, rows, message):
+        with pytest.raises(LlmattrError, match=message):
+            tokenize(read_rows(rows), tiny_models.tokenizer())
+
+    def test_long_rows_are_cut_and_counted_or_refused(self):
+        rows = [{"text": "A long row of many words."}, {"text": "So."}]
+        with pytest.warns(LlmattrNote, match="1 of 2 rows are longer than the window of 4 tokens"):
+            assert [len(ids) for ids in tokenize(rows, tiny_models.tokenizer(), 4).ids] == [4, 3]
+        with pytest.raises(LlmattrError, match="1 rows are longer than the window of 4 tokens, the first is row 1"):
+            tokenize(rows, tiny_models.tokenizer(), 4, strict=True)
+
+    def test_files_that_cannot_be_read(self, tmp_path):
+        (tmp_path / "a.txt").write_text("x")
+        with pytest.raises(LlmattrError, match=r"must end in \.jsonl"):
+            read_rows(tmp_path / "a.txt")
+        with pytest.raises(LlmattrError, match="cannot read the data"):
+            read_rows("no/such/data")
+
+
+def test_the_loss_of_a_batch_is_returned(lm64):
+    examples = tokenize(ROWS[:3], lm64.tokenizer)
+    with hooks(lm64.model, linear_layers(lm64), capture.ExactGradients()):
+        values = run_backward(lm64, examples, [0, 1, 2])
+    assert [(row > 0).sum() for row in values] == [c.sum() for c in examples.counted]
