@@ -154,8 +154,8 @@ class Attribution:
 
     @property
     def cited(self) -> Bool[np.ndarray, "t k"]:
-        """Which scores are citations, by the rule of `is_cited`; none where no ablation stands behind them (no baseline)."""
-        if self.baseline is None:
+        """Which scores are citations, by the rule of `is_cited`; none where they are products of gradients, without a unit."""
+        if self.targets.measure in ("loss", "margin"):
             return np.zeros(self.values.shape, dtype=bool)
         return is_cited(self.values, self.stderr)
 

@@ -133,7 +133,8 @@ def test_a_prompt_without_tokens_is_refused():
 
 def test_the_end_of_a_turn_is_no_part_of_the_answer():
     lm = LM(tiny_models.llama(), tiny_models.tokenizer())
-    plain_answer = lm.generate([5, 6, 7], max_new_tokens=6)
+    with pytest.warns(LlmattrNote, match="cut off"):
+        plain_answer = lm.generate([5, 6, 7], max_new_tokens=6)
     lm.model.generation_config.eos_token_id = [2, plain_answer[3]]
     first = plain_answer.index(plain_answer[3])
     assert lm.generate([5, 6, 7], max_new_tokens=6) == plain_answer[:first]
