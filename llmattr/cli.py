@@ -34,7 +34,9 @@ class MethodCommand(click.Command):
 
     def _take_method(self, args: list[str]) -> tuple[str, list[str]]:
         """The first argument that is a method's name and not the value of an option, and the other arguments."""
-        options = {name for param in self.params if isinstance(param, click.Option) for name in param.opts}
+        options = {
+            name for param in self.params if isinstance(param, click.Option) and not param.is_flag for name in param.opts
+        }
         for i, arg in enumerate(args):
             is_value = i > 0 and args[i - 1] in options
             if arg in self.methods and not is_value:

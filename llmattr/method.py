@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, get_args
 
 from llmattr.errors import LlmattrError, check_number, did_you_mean
 
@@ -35,8 +35,15 @@ def find_method(method: Any, methods: dict[str, type]) -> Any:
 
 
 def check_options(options: Any) -> None:
-    """Raise `LlmattrError` for a number among a dataclass's fields that is out of its bounds."""
+    """Raise `LlmattrError` for a field of a dataclass that is out of its bounds or none of its choices."""
+    if not dataclasses.is_dataclass(options):
+        raise LlmattrError(f"options must be a dataclass, not {options!r:.60}")
     for field in dataclasses.fields(options):
+        choices, value = get_args(field.type), getattr(options, field.name)
+        if choices and value not in choices:
+            raise LlmattrError(
+                f"{field.name} must be one of {', '.join(choices)}, not {value!r}{did_you_mean(str(value), choices)}"
+            )
         if field.type in (int, float):
             bounds = field.metadata.get("least", 0), field.metadata.get("below", math.inf)
             check_number(field.name, getattr(options, field.name), *bounds, whole=field.type is int)

@@ -155,9 +155,14 @@ class Attribution:
     @property
     def cited(self) -> Bool[np.ndarray, "t k"]:
         """Which scores are citations, by the rule of `is_cited`; none where they are products of gradients, without a unit."""
-        if self.targets.measure in ("loss", "margin"):
+        if not self.can_cite:
             return np.zeros(self.values.shape, dtype=bool)
         return is_cited(self.values, self.stderr)
+
+    @property
+    def can_cite(self) -> bool:
+        """Whether scores are in nats or in an ablation's own unit, so that the rule of citation means something."""
+        return self.targets.measure not in ("loss", "margin")
 
     def predict(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
         """What an additive method expects of each target when only the sources in each mask are left."""

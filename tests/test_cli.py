@@ -185,7 +185,7 @@ def facts(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("method", [(), ("trak", "--damping", "0.2")])
+@pytest.mark.parametrize("method", [(), ("--strict", "trak", "--damping", "0.2")])
 def test_trace_makes_an_index_and_asks_it(facts, tiny_folder, capsys, method):
     common = ["--model", str(tiny_folder), "--data", "facts.jsonl", "--out", "idx", "--dim", "64"]
     assert main(["trace", "index", *common, *method]) == 0
@@ -215,6 +215,7 @@ def test_trace_makes_an_index_and_asks_it(facts, tiny_folder, capsys, method):
         (("index", "--data", "facts.jsonl", "--out", "i", "--model", "MODEL", "--dim", "0"), "dim must be 1 or more"),
         (("index", "--data", "facts.jsonl", "--out", "i", "--model", "MODEL", "--modules", "zz"), "no linear layer has a name"),
         (("index", "--data", "facts.jsonl", "--out", "i", "--damping", "-1"), "damping must be 0 or more"),
+        (("index", "--data", "facts.jsonl", "--out", "i", "--strict", "tark"), "unknown method 'tark'"),
     ],
 )
 def test_bad_trace_input_is_one_clear_line(facts, tiny_folder, capsys, arguments, message):

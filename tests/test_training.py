@@ -1,6 +1,8 @@
 """Training attribution: gradients, projections, the index on disk, and every method on it."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -70,11 +72,12 @@ def test_the_head_is_computed_in_chunks_and_only_where_the_loss_counts(monkeypat
     lm = LM(tiny_models.llama().double(), tiny_models.tokenizer())
     assert has_plain_head(lm)
     examples = tokenize(ROWS[:5], lm.tokenizer)
-    whole = exact_gradients(lm, examples, linear_layers(lm))
+    layers = linear_layers(lm)
+    whole = exact_gradients(lm, examples, layers)
     shapes = []
     hook = lm.model.lm_head.register_forward_hook(lambda module, args, out: shapes.append(tuple(out.shape)))
     monkeypatch.setattr(capture, "HEAD_LOGITS", 3 * 400)
-    chunked = exact_gradients(lm, examples, linear_layers(lm))
+    chunked = exact_gradients(lm, examples, layers)
     hook.remove()
     torch.testing.assert_close(chunked, whole, rtol=1e-10, atol=1e-12)
     assert max(shape[0] for shape in shapes) == 3
@@ -298,6 +301,22 @@ class TestIndex:
         with pytest.raises(LlmattrError, match="has version 99"):
             GradientIndex.open(tmp_path / "i")
 
+    def test_a_changed_or_cut_index_is_refused(self, pair, tmp_path):
+        self.build(pair, tmp_path / "i")
+        vectors = tmp_path / "i" / "vectors.bin"
+        whole = vectors.read_bytes()
+        vectors.write_bytes(bytes(64) + whole[64:])
+        with pytest.raises(LlmattrError, match=r"is damaged: build it anew \(vectors.bin"):
+            GradientIndex.open(tmp_path / "i")
+        vectors.write_bytes(whole[:-10])
+        for attempt in (GradientIndex.open, lambda folder: self.build(pair, folder)):
+            with pytest.raises(LlmattrError, match=r"is damaged: vectors\.bin has not"):
+                attempt(tmp_path / "i")
+
+    def test_options_that_are_none(self, pair, tmp_path):
+        with pytest.raises(LlmattrError, match=r"modules '\(' is no regular expression"):
+            self.build(pair, tmp_path / "i", modules="(")
+
     def test_gradients_that_are_not_finite_name_the_row(self, pair, tmp_path):
         pair[0].lm_head.weight.data.fill_(torch.nan)
         with pytest.raises(LlmattrError, match=r"the gradient of row \d+ is not finite"):
@@ -338,8 +357,8 @@ class TestData:
         [
             ([], "has no rows"),
             ([{"txt": "a"}], r"has the columns txt; it needs messages or prompt \+ completion or text"),
-            ([{"text": "a b"}, {"text": None}], "row 2 has no text in 'text'"),
-            ([{"prompt": "a", "completion": ""}], "row 1 has no token that the loss counts"),
+            ([{"text": "a b"}, {"text": None}], "row 1 has no text in 'text'"),
+            ([{"prompt": "a", "completion": ""}], "1 rows have no token that the loss counts, counting from 0: 0"),
         ],
     )
     def test_bad_rows(self, rows, message):
@@ -350,7 +369,7 @@ class TestData:
         rows = [{"text": "A long row of many words."}, {"text": "So."}]
         with pytest.warns(LlmattrNote, match="1 of 2 rows are longer than the window of 4 tokens"):
             assert [len(ids) for ids in tokenize(rows, tiny_models.tokenizer(), 4).ids] == [4, 3]
-        with pytest.raises(LlmattrError, match="1 rows are longer than the window of 4 tokens, the first is row 1"):
+        with pytest.raises(LlmattrError, match="1 rows are longer than the window of 4 tokens, the first is row 0"):
             tokenize(rows, tiny_models.tokenizer(), 4, strict=True)
 
     def test_files_that_cannot_be_read(self, tmp_path):
@@ -359,6 +378,40 @@ class TestData:
             read_rows(tmp_path / "a.txt")
         with pytest.raises(LlmattrError, match="cannot read the data"):
             read_rows("no/such/data")
+
+
+def test_a_model_that_flattens_its_tokens_is_tracked_where_it_does_not():
+    """OPT's feed-forward layers may see [b * s, width]: what cannot be told apart by example is left out, not mixed up."""
+    from transformers import OPTConfig, OPTForCausalLM
+
+    torch.manual_seed(0)
+    config = OPTConfig(
+        vocab_size=400, hidden_size=32, ffn_dim=48, num_hidden_layers=2, num_attention_heads=4, word_embed_proj_dim=32
+    )  # fmt: skip
+    lm = LM(OPTForCausalLM(config).eval().double(), tiny_models.tokenizer())
+    examples, layers = tokenize(ROWS[:4], lm.tokenizer), linear_layers(lm)
+    expected = loop_gradients(lm, examples, layers, "loss")
+    torch.testing.assert_close(exact_gradients(lm, examples, layers), expected, rtol=1e-8, atol=1e-8)
+
+
+def test_a_projection_of_no_known_kind():
+    result = subprocess.run(
+        [sys.executable, "-c", "from llmattr.training.index import Projection\n"
+         "from llmattr.method import check_options\ncheck_options(Projection(kind='principle'))"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert "kind must be one of principal, random, rademacher, identity, not 'principle'; did you mean" in result.stderr
+
+
+def test_the_page_of_a_trace_ranks_both_sides_and_speaks_of_no_errors(tmp_path):
+    pair = (tiny_models.llama(), tiny_models.tokenizer())
+    result = trace(pair, ROWS, ASKED, "grad-cos", top=3, projection=Projection(dim=128))
+    html = result.html()
+    best, worst = result.top(None)[0], result.top(None)[-1]
+    assert best.text in html
+    assert worst.text in html
+    assert "standard error" not in html
+    assert "No source stands clear" not in html
 
 
 def test_the_loss_of_a_batch_is_returned(lm64):

@@ -112,11 +112,15 @@ def _target(a: Attribution, number: int, marks: dict[int, int]) -> Target:
     strongest = sorted(sources, key=lambda s: -abs(s.score.score))
     faint = [s for s in strongest if not s.clear and s.percent >= 5][:FAINT]
     best = [s for s in sources if s.score.cited or (s in faint and s.sign == "for" and s.score.rank <= NUMBERED)][:LISTED]
+    against = [s for s in sources if s.clear and s.sign == "against"][:-3:-1]
+    if not a.can_cite:  # products of gradients: nothing is cited, so the ranking itself is shown, from both ends
+        best = [s for s in sources if s.sign == "for"][:LISTED]
+        against = [s for s in sources[::-1] if s.sign == "against"][:LISTED]
     return Target(
         number=number,
         text=a.targets.texts[0],
         lit=[s for s in strongest if s.clear][:LIT] + faint,
-        listed=best + [s for s in sources if s.clear and s.sign == "against"][:-3:-1],
+        listed=best + against,
         marked=[s for s in best if s.score.cited and s.mark and s.score.rank <= NUMBERED],
         more=sum(s.score.cited for s in sources) - sum(s.score.cited for s in best),
     )

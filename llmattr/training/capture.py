@@ -41,12 +41,32 @@ def linear_layers(lm: LM, pattern: str = "") -> dict[str, torch.nn.Module]:
     Of a PEFT model these are the adapter's own layers. Raises `LlmattrError` when there is none, with some names that exist.
     """
     head = lm.model.get_output_embeddings()
-    every = {name: module for name, module in lm.linears().items() if module is not head}
+    read = _layers_that_run(lm)
+    every = {name: module for name, module in lm.linears().items() if module is not head and name in read}
     adapter = {name: module for name, module in every.items() if "lora_" in name}
-    found = {name: module for name, module in (adapter or every).items() if re.search(pattern, name)}
+    try:
+        found = {name: module for name, module in (adapter or every).items() if re.search(pattern, name)}
+    except re.error as error:
+        raise LlmattrError(f"modules {pattern!r} is no regular expression: {error}") from None
     if not found:
         some = ", ".join(list(every)[:5]) or "none at all"
-        raise LlmattrError(f"no linear layer has a name that {pattern!r} finds; there are: {some}")
+        raise LlmattrError(f"no linear layer has a name that {pattern!r} finds; there are: {some} (the head is never tracked)")
+    return found
+
+
+def _layers_that_run(lm: LM) -> set[str]:
+    """The linear layers that a forward pass goes through on [batch, tokens, width]; some models use a layer's weight alone,
+    some flatten batch and tokens, and their gradients cannot be told apart by example."""
+    found: set[str] = set()
+
+    def watch(name: str) -> Any:
+        return lambda _module, _inputs, output: found.add(name) if output.dim() == 3 else None
+
+    handles = [module.register_forward_hook(watch(name)) for name, module in lm.linears().items()]
+    with torch.no_grad():
+        lm.model(input_ids=torch.tensor([[0, 1]], device=lm.device))
+    for handle in handles:
+        handle.remove()
     return found
 
 
@@ -70,6 +90,10 @@ def _forward_hook(name: str, recorder: Recorder) -> Any:
     def hook(_module: torch.nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
         if not torch.is_grad_enabled():
             return
+        if output.dim() != 3:
+            raise LlmattrError(
+                f"layer {name!r} works on {output.dim()} dimensions, not on [batch, tokens, width]: leave it out (modules)"
+            )
         if not output.requires_grad:  # the graph starts here: nothing before the first tracked layer is differentiated
             output.requires_grad_(True)
         kept = recorder.keep(name, inputs[0].detach())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from llmattr.errors import LlmattrError, note
+from llmattr.messages import check_text
 
 COLUMNS = (("messages",), ("prompt", "completion"), ("text",))
 LOSSES = {"messages": "the assistant's tokens", "prompt": "the completion's tokens", "text": "all tokens"}
@@ -53,7 +54,11 @@ def row_text(row: Mapping[str, Any]) -> str:
 
 def read_rows(data: Any) -> list[dict[str, Any]]:
     """The rows of a JSON-lines, CSV or parquet file, a folder saved by `datasets`, a hub id, a Dataset, or a list of dicts."""
-    rows = [dict(row) for row in (_load(data) if isinstance(data, (str, Path)) else data)]
+    given = _load(data) if isinstance(data, (str, Path)) else data
+    try:
+        rows = [dict(row) for row in given]
+    except (TypeError, ValueError):
+        raise LlmattrError(f"rows must be dicts like {{'prompt': ..., 'completion': ...}}, not {data!r:.60}") from None
     if not rows:
         raise LlmattrError(f"the data {str(data)[:80]!r} has no rows")
     return rows
@@ -80,21 +85,22 @@ def _load(data: str | Path) -> Iterable[Any]:
 
 
 def tokenize(rows: Sequence[Mapping[str, Any]], tokenizer: Any, window: int | None = None, strict: bool = False) -> Examples:
-    """Rows as tokens: `messages` count the assistant's tokens, `prompt` + `completion` the completion's, `text` all.
+    """Rows as tokens, numbered from 0: `messages` count the assistant's, `prompt` + `completion` the completion's, `text` all.
 
     Rows longer than the window are cut at its end, and that is noted; with `strict` they are refused.
     """
     kind = _kind(rows[0])
-    made = [_TOKENIZE[kind](row, tokenizer, number) for number, row in enumerate(rows, 1)]
-    longer = [number for number, (ids, _) in enumerate(made, 1) if window is not None and len(ids) > window]
+    made = [_TOKENIZE[kind](row, tokenizer, number) for number, row in enumerate(rows)]
+    longer = [number for number, (ids, _) in enumerate(made) if window is not None and len(ids) > window]
     if longer and strict:
         raise LlmattrError(f"{len(longer)} rows are longer than the window of {window} tokens, the first is row {longer[0]}")
     if longer:
         note(f"{len(longer)} of {len(rows)} rows are longer than the window of {window} tokens and are cut at its end")
         made = [(ids[:window], counted[:window]) for ids, counted in made]
-    for number, (_, counted) in enumerate(made, 1):
-        if not counted.any():
-            raise LlmattrError(f"row {number} has no token that the loss counts: {row_text(rows[number - 1])[:60]!r}")
+    empty = [number for number, (_, counted) in enumerate(made) if not counted.any()]
+    if empty:
+        some = ", ".join(map(str, empty[:5]))
+        raise LlmattrError(f"{len(empty)} rows have no token that the loss counts, counting from 0: {some}; leave them out")
     return Examples(rows, [ids for ids, _ in made], [counted for _, counted in made], LOSSES[kind])
 
 
@@ -109,7 +115,7 @@ def _kind(row: Mapping[str, Any]) -> str:
 def _field(row: Mapping[str, Any], name: str, number: int) -> str:
     if not isinstance(row.get(name), str):
         raise LlmattrError(f"row {number} has no text in {name!r}: {row.get(name)!r}")
-    return row[name]
+    return check_text(row[name], f"{name!r} of row {number}")
 
 
 def _from_text(row: Mapping[str, Any], tokenizer: Any, number: int) -> tuple[list[int], np.ndarray]:
@@ -128,11 +134,18 @@ def _from_completion(row: Mapping[str, Any], tokenizer: Any, number: int) -> tup
 
 def _from_messages(row: Mapping[str, Any], tokenizer: Any, number: int) -> tuple[list[int], np.ndarray]:
     messages = row["messages"]
+    if not isinstance(messages, (list, tuple)) or not all(
+        isinstance(m, Mapping) and {"role", "content"} <= set(m) for m in messages
+    ):
+        raise LlmattrError(f"row {number} has no list of messages with 'role' and 'content': {messages!r:.60}")
     if not tokenizer.chat_template:
         raise LlmattrError("rows with messages need a model with a chat template; use prompt + completion for this one")
 
     def render(upto: int, ask: bool) -> list[int]:
-        text = tokenizer.apply_chat_template(messages[:upto], tokenize=False, add_generation_prompt=ask)
+        try:
+            text = tokenizer.apply_chat_template(messages[:upto], tokenize=False, add_generation_prompt=ask)
+        except Exception as error:  # templates raise what they like
+            raise LlmattrError(f"the model's chat template refuses row {number}: {error}") from error
         return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
     ids = render(len(messages), False)

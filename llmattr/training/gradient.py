@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from llmattr.training.project import Bases, Dense, Sketch, fit_bases, generator
 BATCH_TOKENS = 2048
 FIT_ROWS = 128  # rows whose second moments give the principal directions
 BASES = "bases.safetensors"
+TWO_SIDED = ("principal", "random")
 
 
 def plan(examples: Examples) -> list[list[int]]:
@@ -48,7 +50,7 @@ class Projector:
     def fit(lm: LM, projection: Projection, pattern: str, examples: Examples) -> "Projector":
         """Choose the layers and, for a two-sided projection, make its bases from a sample of the examples."""
         layers = linear_layers(lm, pattern)
-        if projection.kind not in ("principal", "random"):
+        if projection.kind not in TWO_SIDED:
             return Projector(lm, projection, layers, {}, {})
         sample = generator(projection.seed, "fit").permutation(len(examples))[:FIT_ROWS]
         part = examples.subset(sorted(sample.tolist()))
@@ -61,9 +63,9 @@ class Projector:
 
         run = index.run
         layers = {name: module for name, module in linear_layers(lm).items() if name in run["layers"]}
-        path = index.folder / BASES
-        bases = load_file(path, device=str(lm.device)) if path.exists() else {}
-        return Projector(lm, Projection(**run["projection"]), layers, run["groups"], bases)
+        projection, path = Projection(**run["projection"]), index.folder / BASES
+        bases = load_file(path, device=str(lm.device)) if projection.kind in TWO_SIDED else {}
+        return Projector(lm, projection, layers, run["groups"], bases)
 
     def save(self, folder: Path) -> None:
         """Write the bases where `load` finds them."""
@@ -113,12 +115,14 @@ def project(projector: Projector, examples: Examples, measure: Measure) -> Float
 
 
 def fingerprint(lm: LM) -> dict[str, str]:
-    """Hashes of the model's weights (names, shapes and up to 1,024 values of each) and of its tokenizer."""
-    digest = hashlib.sha256()
+    """Hashes of the model (its configuration, and names, shapes and up to 1,024 values of its weights) and of its tokenizer."""
+    config = {key: value for key, value in lm.model.config.to_dict().items() if not key.startswith("_")}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, weight in sorted(lm.model.state_dict().items()):
         flat = weight.detach().flatten()
         values = flat[:: max(1, flat.numel() // 1024)].float().cpu().numpy()
         digest.update(f"{name}{tuple(weight.shape)}".encode() + values.tobytes())
     backend = getattr(lm.tokenizer, "backend_tokenizer", None)
     text = backend.to_str() if backend is not None else str(sorted(lm.tokenizer.get_vocab().items()))
+    text += str(lm.tokenizer.chat_template)
     return {"model_hash": digest.hexdigest()[:16], "tokenizer_hash": hashlib.sha256(text.encode()).hexdigest()[:16]}

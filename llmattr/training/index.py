@@ -25,6 +25,7 @@ from llmattr.saved import write
 
 VERSION = 1
 BLOCK = 2**24  # numbers of an index turned to float32 at once: 64 MB
+OWN = ("vectors", "scales", "doubt", "done", "rows", "bases", "run")
 DTYPES = {"int8": np.int8, "float16": np.float16}
 
 
@@ -44,7 +45,7 @@ class Projection:
     dim: int = option(1024, "numbers in a row of the index", least=1)
     width: int = option(16, "directions kept of each layer's input and of its output", least=1)
     complement: float = option(0.0, "share of the width that is random instead of principal", below=1)
-    seed: int = option(0, "seed of everything random")
+    seed: int = option(0, "seed of everything random", below=2**63)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ class GradientIndex:
             refuse_difference(begun, run, f"{str(folder)!r} holds an index of something else; give another --out")
             return GradientIndex._map(folder, begun, "r+")
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        if any(path.stem.split(".")[0] not in OWN for path in folder.iterdir()):  # a kill may have left files of our own
             raise LlmattrError(f"{str(folder)!r} is not empty and not an index: give another --out")
         for name, size in _sizes(run).items():
             with (folder / f"{name}.bin").open("wb") as file:
@@ -89,18 +90,22 @@ class GradientIndex:
             raise LlmattrError(
                 f"the index {str(folder)!r} has {int(index.done.sum())} of {run['n']} rows: run the same `trace index` again"
             )
+        refuse_difference(run.get("checksums", {}), index.checksums(), f"the index {str(folder)!r} is damaged: build it anew")
         return index
 
     @staticmethod
     def _map(folder: Path, run: dict[str, Any], mode: Any) -> "GradientIndex":
-        n, dim = run["n"], run["dim"]
         try:
-            vectors = np.memmap(folder / "vectors.bin", DTYPES[run["dtype"]], mode, shape=(n, dim))
+            n, dim = run["n"], run["dim"]
+            for name, size in _sizes(run).items():
+                if (folder / f"{name}.bin").stat().st_size != size:
+                    raise ValueError(f"{name}.bin has not {size} bytes")
+            vectors = np.memmap(folder / "vectors.bin", DTYPES[run["row_type"]], mode, shape=(n, dim))
             scales = np.memmap(folder / "scales.bin", np.float32, mode, shape=(n,))
             doubt = np.memmap(folder / "doubt.bin", np.float32, mode, shape=(n,))
             done = np.memmap(folder / "done.bin", np.uint8, mode, shape=(n,))
-        except (OSError, ValueError) as error:
-            raise LlmattrError(f"the index {str(folder)!r} is damaged: {error}") from error
+        except (OSError, ValueError, KeyError) as error:
+            raise LlmattrError(f"the index {str(folder)!r} is damaged: {error}; build it anew") from error
         return GradientIndex(folder, run, vectors, scales, doubt, done)
 
     def __len__(self) -> int:
@@ -116,9 +121,9 @@ class GradientIndex:
         """Store these rows. Their done flags are set after their numbers are on disk, so a kill loses no more than a batch."""
         if not np.isfinite(block).all():
             bad = rows[int(np.argmax(~np.isfinite(block).all(axis=1)))]
-            raise LlmattrError(f"the gradient of row {bad + 1} is not finite: try float32, or leave the row out")
+            raise LlmattrError(f"the gradient of row {bad} is not finite: try float32, or leave the row out")
         scale = np.ones(len(block), dtype=np.float32)
-        if self.run["dtype"] == "int8":
+        if self.run["row_type"] == "int8":
             scale = np.maximum(np.abs(block).max(axis=1), np.finfo(np.float32).tiny).astype(np.float32) / 127
             block = np.rint(block / scale[:, None])
         self.vectors[rows] = block.astype(self.vectors.dtype)
@@ -128,6 +133,11 @@ class GradientIndex:
             file.flush()
         self.done[rows] = 1
         self.done.flush()
+
+    def finish(self) -> None:
+        """Record in run.json that every row is there, with the checksums that `open` compares."""
+        run = {**self.run, "complete": True, "checksums": self.checksums()}
+        write(self.folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
 
     def blocks(self) -> Iterator[tuple[int, Float[np.ndarray, "b d"]]]:
         """The rows in float32, some at a time, each block with the number of its first row."""
@@ -156,7 +166,7 @@ class GradientIndex:
 def _sizes(run: dict[str, Any]) -> dict[str, int]:
     """The bytes of each file of numbers."""
     n = run["n"]
-    return {"vectors": n * run["dim"] * np.dtype(DTYPES[run["dtype"]]).itemsize, "scales": 4 * n, "doubt": 4 * n, "done": n}
+    return {"vectors": n * run["dim"] * np.dtype(DTYPES[run["row_type"]]).itemsize, "scales": 4 * n, "doubt": 4 * n, "done": n}
 
 
 def refuse_difference(one: dict[str, Any], other: dict[str, Any], message: str) -> None:

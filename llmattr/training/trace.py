@@ -57,7 +57,7 @@ def build_index(
         "projection": dataclasses.asdict(projection),
         "layers": list(projector.layers),
         "groups": projector.groups,
-        "dtype": dtype,
+        "row_type": dtype,
         "n": len(examples),
         "dim": projector.recorder().dim,
     }
@@ -65,6 +65,7 @@ def build_index(
     if not index.done.any():
         projector.save(index.folder)
     fill(index, Projector.load(lm, index), examples, method.measure)
+    index.finish()
     return TraceIndex(GradientIndex.open(out), lm)
 
 
