@@ -108,7 +108,7 @@ def _target(a: Attribution, number: int, marks: dict[int, int]) -> Target:
     """The view of an attribution of one target."""
     scores = [score for score in a.top(None) if score.score]
     peak = max((abs(score.score) for score in scores), default=1.0)
-    sources = [_source(score, marks, peak) for score in scores]
+    sources = [_source(score, marks, peak, a.can_cite) for score in scores]
     strongest = sorted(sources, key=lambda s: -abs(s.score.score))
     faint = [s for s in strongest if not s.clear and s.percent >= 5][:FAINT]
     best = [s for s in sources if s.score.cited or (s in faint and s.sign == "for" and s.score.rank <= NUMBERED)][:LISTED]
@@ -126,9 +126,9 @@ def _target(a: Attribution, number: int, marks: dict[int, int]) -> Target:
     )
 
 
-def _source(score: Score, marks: dict[int, int], peak: float) -> Source:
+def _source(score: Score, marks: dict[int, int], peak: float, can_cite: bool) -> Source:
     clear = is_cited(np.array(abs(score.score)), None if score.stderr is None else np.array(score.stderr))
-    return Source(score, marks.get(score.source), round(100 * abs(score.score) / peak), bool(clear))
+    return Source(score, marks.get(score.source), round(100 * abs(score.score) / peak), bool(clear) or not can_cite)
 
 
 def _cut(text: str, numbers: Iterable[int], spans: Any) -> tuple[list[Piece], list[int]]:
