@@ -250,7 +250,12 @@ def test_ctrl_c_ends_in_one_line(tiny_folder, tmp_path):
     (tmp_path / "canal.txt").write_text(" ".join(f"Sentence number {i} of many." for i in range(150)))
     arguments = ["cite", "canal.txt", "--query", "q", "--response", "It is.", "--model", str(tiny_folder)]
     command = [sys.executable, "-m", "llmattr", *arguments, "--n-ablations", "20000"]
-    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def heed():  # a test run in the background ignores Ctrl-C, and its children would too
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    running = subprocess.Popen(command, cwd=tmp_path, preexec_fn=heed, **pipes)
     time.sleep(12)  # past the imports, among the ablations
     assert running.poll() is None
     os.kill(running.pid, signal.SIGINT)
