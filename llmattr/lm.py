@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -34,8 +34,9 @@ class LM:
     def load(model: Any, dtype: str | None = None, device: str | None = None) -> "LM":
         """Load `model`: a hub id, a local folder, "smollm2" (the embedded one), a (model, tokenizer) pair, or an LM.
 
-        `dtype`: float32 on a CPU, the checkpoint's own on a GPU. `device`: the GPU where there is one. A loaded model keeps
-        both and is put in evaluation mode. Raises `LlmattrError` for a model that cannot be found or read.
+        `dtype`: float32 on a CPU, the checkpoint's own on a GPU. `device`: the GPU where there is one; "auto" spreads a model
+        that is too big for one device over all (accelerate). A loaded model keeps both and is put in evaluation mode. Raises
+        `LlmattrError` for a model that cannot be found or read.
         """
         if isinstance(model, LM):
             return model
@@ -46,7 +47,10 @@ class LM:
             raise LlmattrError(f"the model must be a name, a folder or a (model, tokenizer) pair, not {given}")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or ("float32" if device == "cpu" else "auto")
-        loaded, tokenizer = _from_pretrained(str(model), dtype)
+        if device == "auto":
+            loaded, tokenizer = _from_pretrained(str(model), dtype, {"device_map": "auto"})
+            return LM(loaded.eval(), tokenizer, str(model), 16384)
+        loaded, tokenizer = _from_pretrained(str(model), dtype, {})
         # Small batches suit a CPU: padding costs more than a wider matrix product gains.
         return LM(_move(loaded, device).eval(), tokenizer, str(model), 1024 if device == "cpu" else 16384)
 
@@ -59,6 +63,13 @@ class LM:
     def dtype(self) -> torch.dtype:
         """The type that the model computes in."""
         return self.model.dtype
+
+    @property
+    def kind(self) -> Literal["causal", "masked", "seq2seq"]:
+        """Whether it predicts the next token, masked tokens, or what an encoder's text is answered with."""
+        if getattr(self.model.config, "is_encoder_decoder", False):
+            return "seq2seq"
+        return "masked" if type(self.model).__name__.endswith("ForMaskedLM") else "causal"
 
     @property
     def window(self) -> int | None:
@@ -210,17 +221,30 @@ def _log_odds(logits: Float[torch.Tensor, "r v"], tokens: torch.Tensor) -> Float
     return log_odds
 
 
-def _from_pretrained(name: str, dtype: str) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def _from_pretrained(name: str, dtype: str, spread: dict[str, Any]) -> tuple[Any, Any]:
+    from transformers import AutoTokenizer
 
     place = embedded_folder(name) if name in PACKAGES else name
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-        return AutoModelForCausalLM.from_pretrained(place, dtype=dtype, trust_remote_code=False), tokenizer
+        return _class_of(place).from_pretrained(place, dtype=dtype, trust_remote_code=False, **spread), tokenizer
     except Exception as error:  # missing, damaged, unknown, not for this version: the loaders raise what they like
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         what = "the folder" if Path(name).is_dir() else "the model"
         raise LlmattrError(f"cannot load {what} {name!r}{did_you_mean(name, PACKAGES)} ({reason})") from error
+
+
+def _class_of(place: Any) -> Any:
+    """The transformers class for a checkpoint: encoder-decoder and masked models are what their configuration says."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
+
+    if (Path(place) / "adapter_config.json").exists():
+        return AutoModelForCausalLM
+    config = AutoConfig.from_pretrained(place, trust_remote_code=False)
+    if getattr(config, "is_encoder_decoder", False):
+        return AutoModelForSeq2SeqLM
+    masked = any(name.endswith(("ForMaskedLM", "ForPreTraining")) for name in config.architectures or [])
+    return AutoModelForMaskedLM if masked else AutoModelForCausalLM
 
 
 def _move(model: Any, device: str) -> Any:

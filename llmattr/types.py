@@ -66,7 +66,7 @@ class Targets:
     """The t things said, each a text and, when it is part of a response, its character offsets [t, 2] there.
 
     `measure` says what number is taken of each: "logit" = log(p / (1 - p)) of its probability p, "logprob" = log p,
-    "loss", "margin", or "value" for the outputs of a black box.
+    "loss", "margin", "similarity" for scores that only compare texts, or "value" for the outputs of a black box.
     """
 
     texts: Sequence[str]
@@ -141,7 +141,9 @@ class Attribution:
             target = slice(target % len(self), target % len(self) + 1)
         columns = {name: getattr(self, name) for name in ("index", "stderr", "baseline")}
         columns = {name: None if column is None else column[target] for name, column in columns.items()}
-        return dataclasses.replace(self, values=self.values[target], targets=self.targets[target], **columns)
+        asked = self.run.get("queries", [])  # of a trace: one for each target
+        run = {**self.run, "queries": asked[target]} if len(asked) == len(self) else self.run
+        return dataclasses.replace(self, values=self.values[target], targets=self.targets[target], run=run, **columns)
 
     def __iter__(self) -> Iterator["Attribution"]:
         return (self[i] for i in range(len(self)))
@@ -162,7 +164,7 @@ class Attribution:
     @property
     def can_cite(self) -> bool:
         """Whether scores are in nats or in an ablation's own unit, so that the rule of citation means something."""
-        return self.targets.measure not in ("loss", "margin")
+        return self.targets.measure not in ("loss", "margin", "similarity")
 
     def predict(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
         """What an additive method expects of each target when only the sources in each mask are left."""

@@ -1,5 +1,6 @@
 """The page in a real browser (Debian's chromium): what is lit, phone width, dark mode, and that nothing runs."""
 
+import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from llmattr.report.html import frame, page
 from llmattr.types import Document
-from tests.test_html import make
+from tests.test_html import QUERY, ROWS, make, make_tokens, make_trace
 
 pytestmark = pytest.mark.slow
 
@@ -195,3 +196,103 @@ def test_print_shows_every_list(show):
     opened = show(page(make()))
     opened.emulate_media(media="print")
     assert all(opened.locator(f"#p{t}").is_visible() for t in range(4))
+
+
+FILLER = "Lorem ipsum dolor sit amet. " * 100
+LONG_ROW = f"{FILLER}\nThe capital of France is Paris.\n{FILLER}{'x' * 400}"
+
+
+def many_queries(**changes):
+    """Fifty queries with long prompts, long rows and long ids."""
+    queries = [{"prompt": f"{'Long ' * 99}capital of land {i} is ", "completion": "Paris."} for i in range(50)]
+    trace = make_trace([QUERY, *queries[1:]], [LONG_ROW, *ROWS], **changes)
+    sources = dataclasses.replace(trace.sources, ids=["0123456789abcdef" * 8] * len(trace.sources))
+    return dataclasses.replace(trace, sources=sources)
+
+
+@pytest.mark.parametrize("width", [320, 390, 760, 1280])
+def test_a_trace_is_never_wider_than_the_screen(show, width):
+    for trace in (many_queries(), make_tokens("Trees are" * 50), make_tokens(tokens=("x" * 300, " y"))):
+        opened = show(page(trace), width=width)
+        assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        queries, rows = (opened.locator("section").nth(i).bounding_box() for i in (0, 1))
+        assert (rows["x"] > queries["x"] + queries["width"]) == (width >= 760)
+        assert queries["height"] < 700  # the list scrolls by itself
+
+
+def test_choosing_a_query_shows_its_rows_and_stays_in_place(show):
+    opened = show(page(many_queries()), width=390)
+    assert [t for t in range(50) if opened.locator(f"#p{t}").is_visible()] == [0]
+    before = opened.evaluate("window.scrollY")
+    opened.locator("label:has(#t40)").scroll_into_view_if_needed()
+    choose(opened, 40)
+    assert [t for t in range(50) if opened.locator(f"#p{t}").is_visible()] == [40]
+    assert opened.evaluate("window.scrollY") == before
+    opened.keyboard.press("ArrowDown")
+    assert opened.is_checked("#t41")
+    assert style(opened, "label:has(#t41)", "outlineStyle") == "solid"
+
+
+def test_one_query_needs_no_choice(show):
+    opened = show(page(make_trace()))
+    assert not opened.locator("section").first.is_visible()
+    assert opened.locator("#p0").is_visible()
+    assert opened.locator("section").nth(1).bounding_box()["width"] > 1100
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_choosing_a_token_shows_its_rows(show, width):
+    opened = show(page(make_tokens()), width=width)
+    for target in range(5):
+        choose(opened, target)
+        assert [t for t in range(5) if opened.locator(f"#p{t}").is_visible()] == [target]
+    assert opened.locator("label:has(#t0)").bounding_box()["y"] < opened.locator("label:has(#t3)").bounding_box()["y"]
+
+
+def test_a_long_row_opens_and_closes(show):
+    opened = show(page(make_trace(rows=[LONG_ROW, "b"])))
+    excerpt, whole = (opened.locator(".excerpt").nth(i) for i in (0, 1))
+    assert excerpt.is_visible()
+    assert not whole.is_visible()
+    assert excerpt.bounding_box()["height"] <= 240
+    opened.locator("summary").click()
+    assert whole.is_visible()
+    assert not excerpt.is_visible()
+    assert whole.bounding_box()["height"] <= 420
+    opened.locator("summary").click()
+    assert excerpt.is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_marks_are_readable_and_differ(show, scheme):
+    opened = show(page(make_trace([QUERY, QUERY])), scheme=scheme)
+    card = colour(style(opened, ".column", "backgroundColor"))
+    for selector in ("#p0 mark.strong", "#p0 mark.weak", ".legend", ".before", "#p0 .said", ".rank", ".scores", "label"):
+        *fill, alpha = colour(style(opened, selector, "backgroundColor"))
+        behind = [alpha * over + (1 - alpha) * under for over, under in zip(fill, card, strict=False)]
+        assert contrast(colour(style(opened, selector, "color")), behind) >= 4.5, selector
+    assert colour(style(opened, "mark.strong", "backgroundColor"))[3] == 1
+    assert colour(style(opened, "mark.weak", "backgroundColor"))[3] == 0
+    assert style(opened, "mark.weak", "textDecorationLine") == "underline"
+
+
+def test_a_script_in_a_trace_does_not_run_and_nothing_is_asked_for(show):
+    evil = "</mark></style><script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
+    trace = make_trace([{"prompt": evil, "completion": evil}] * 2, [evil, evil + FILLER], run={"model": evil})
+    opened = show("", scripts=True)
+    asked, said = [], []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.on("console", lambda message: said.append(message.text))
+    Path(opened.url.removeprefix("file://")).write_text(page(trace), encoding="utf-8")
+    opened.reload()
+    assert opened.evaluate("window.hacked") is None
+    assert opened.locator("script, img").count() == 0
+    assert (asked, said) == ([opened.url], [])
+
+
+def test_a_printed_trace_has_every_query_and_no_choices(show):
+    opened = show(page(many_queries()))
+    opened.emulate_media(media="print")
+    assert all(opened.locator(f"#p{t} .asked").first.is_visible() for t in range(50))
+    assert not opened.locator("section").first.is_visible()
+    assert not opened.locator("summary").first.is_visible()

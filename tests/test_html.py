@@ -1,14 +1,18 @@
-"""The page of a citation result: everything is there, nothing from the user is more than text, nothing comes from outside."""
+"""The page of a result: everything is there, nothing from the user is more than text, nothing comes from outside."""
 
 import dataclasses
 import re
 from html.parser import HTMLParser
 
+import click
 import numpy as np
 import pytest
 
 from llmattr.report.html import frame, open_page, page
 from llmattr.report.marks import citation_numbers, sentence_rows
+from llmattr.report.text import ranking
+from llmattr.report.trace import Query, query_of
+from llmattr.report.words import passage, strengths
 from llmattr.types import Attribution, Document, Sources, Targets
 
 RESPONSE = "Cats purr.\n\n  Dogs bark. Fish are silent."
@@ -266,3 +270,216 @@ def test_open_page_writes_a_file_and_shows_it(monkeypatch):
 def test_the_methods_of_an_attribution_give_the_page():
     assert make().html() == page(make())
     assert make()._repr_html_() == frame(make())
+
+
+QUERY = {"prompt": "The capital of France is ", "completion": "Paris."}
+ROWS = [
+    "PARIS is the Capital of France.",
+    "A Parisian café in France",
+    "Q: Which city is it?\n\n  A: Paris",
+    "The capital of Peru is Lima.",
+    "Grass is green.",
+]
+
+
+def make_trace(queries: list[dict] | None = None, rows: list[str] | None = None, **changes) -> Attribution:
+    """A trace whose first half of rows is for and whose second half is against each query, in their order."""
+    queries, rows = queries or [QUERY], rows or ROWS
+    values = np.linspace(2, -1.9, len(rows)) if len(rows) > 1 else np.ones(1)
+    trace = Attribution(
+        values=np.tile(values, (len(queries), 1)),
+        sources=Sources("training rows", [str(17 * i) for i in range(len(rows))], rows),
+        targets=Targets([query["completion"] for query in queries], measure="loss"),
+        unit="inner products of projected gradients",
+        method={"name": "logra", "damping": 0.1},
+        run={"model": "a/model", "n": 12345, "queries": queries},
+    )
+    return dataclasses.replace(trace, **changes)
+
+
+def make_tokens(prompt: str = "Trees are", tokens: tuple[str, ...] = (" green", ".", "\n", " Yes", "\n")) -> Attribution:
+    """A trace of each token of a response."""
+    ends = np.cumsum([len(token) for token in tokens])
+    spans = np.stack([ends - [len(token) for token in tokens], ends], axis=1)
+    query = {"prompt": prompt, "completion": "".join(tokens)}
+    trace = make_trace([query] * len(tokens))
+    return dataclasses.replace(trace, targets=Targets(tokens, spans, "loss"), response=query["completion"])
+
+
+def marked(html: str, kind: str) -> list[str]:
+    """The texts marked in the lists of rows."""
+    return re.findall(rf'<mark class="{kind}">(.*?)</mark>', html.partition('<div class="sides">')[2])
+
+
+def test_a_trace_shows_the_prompt_before_the_completion():
+    html = page(make_trace())
+    assert '<span class="before">The capital of France is </span><span class="said">Paris.</span>' in html
+    assert "<title>The capital of France is Paris. | llmattr</title>" in html
+    assert "5 of 12,345" in html
+    assert "Scores do not come from the marks" in " ".join(html.split())
+
+
+def test_a_trace_without_its_queries_shows_the_targets():
+    html = page(make_trace(run={}))
+    assert '<span class="before">' not in html
+    assert '<span class="said">Paris.</span>' in html
+    assert "<title>Paris. | llmattr</title>" in html
+
+
+def test_a_slice_of_a_trace_keeps_its_prompt():
+    lima = {"prompt": "Peru: ", "completion": "Lima"}
+    trace = make_trace([QUERY, lima, {"prompt": "The best bean: ", "completion": "Lima"}])
+    assert query_of(trace, 1).before == "Peru: "
+    assert query_of(trace[0], 0).text == "The capital of France is Paris."
+    assert query_of(trace[1], 0).text == "Peru: Lima"
+    assert query_of(trace[1:][1], 0).before == "The best bean: "
+
+
+def test_tokens_of_several_queries_stand_in_their_text():
+    asked = [QUERY] * 3 + [{"prompt": "Grass is", "completion": " green"}] * 2
+    pieces = ["Par", "is", ".", " gr", "een"]
+    trace = make_trace(asked, targets=Targets(pieces, measure="loss"))
+    found = [query_of(trace, t) for t in range(5)]
+    assert [query.text for query in found] == ["The capital of France is Paris."] * 3 + ["Grass is green"] * 2
+    assert [query.said for query in found] == pieces
+    assert found[1].before == "The capital of France is Par"
+    assert "5 tokens" in Page(page(trace)).text
+    assert marked(page(trace[:3]), "strong")[:2] == ["PARIS", "Paris"]
+    assert marked(page(trace), "strong")[:2] == ["PARIS", "Paris"]
+
+
+def test_a_response_without_the_first_token_of_its_text_is_shown_after_it():
+    trace = make_tokens("", (" oak", " tree"))
+    text = [{"prompt": "", "completion": "An oak tree"}]
+    assert query_of(dataclasses.replace(trace, run={"queries": text}), 1) == Query("An oak", " tree")
+    other = [{"prompt": "user: hi", "completion": "assistant: something else"}]
+    assert query_of(dataclasses.replace(trace, run={"queries": other}), 0) == Query("user: hi", " oak", " tree")
+
+
+def test_similarities_are_no_causes_and_without_a_query_nothing_is_marked():
+    alike = Page(page(make_trace(unit="similarities", targets=Targets(["Paris."], measure="similarity"))))
+    assert "Most alike" in alike.text
+    assert "likely" not in alike.text
+    own = page(make_trace([{"prompt": "", "completion": "the row itself"}], ["a row itself", "b"], run={"queries": []}))
+    assert "<mark" not in own
+    assert '<p class="legend">' not in own
+    assert '<span class="said">the row itself</span>' in own
+
+
+def test_words_of_the_completion_are_marked_more_than_words_of_the_prompt():
+    html = page(make_trace())
+    assert marked(html, "strong") == ["PARIS", "Paris"]  # neither "Parisian" nor the words is, the, of
+    assert marked(html, "weak") == ["Capital", "France", "France", "capital"]
+
+
+@pytest.mark.parametrize(
+    ("query", "row", "found"),
+    [
+        ("Столица - Париж", "ПАРИЖ и парижане", ["ПАРИЖ"]),
+        ("العاصمة باريس", "باريس مدينة", ["باريس"]),
+        ("भारत की राजधानी", "नई राजधानी", ["राजधानी"]),
+        ("首都是巴黎", "巴黎是法国的首都", ["巴黎", "首都"]),  # without spaces every pair of neighbours is a word
+        ("パリは首都", "首都のパリ、x都", ["首都", "パリ"]),
+        ("Caf\u00e9 in STRASSE 1889", "cafe\u0301, Straße, 18890, 1889", ["cafe\u0301", "Straße", "1889"]),
+    ],
+)
+def test_words_of_other_scripts(query, row, found):
+    shown = passage(row, strengths(query, (0, len(query)), frozenset()))
+    assert [text for text, kind in shown.shown if kind == "strong"] == found
+    assert "".join(text for text, _ in shown.shown) == row
+
+
+def test_words_that_most_rows_have_are_not_marked():
+    rows = [f"user: Wo liegt {city}?\nassistant: {land}" for city, land in zip("ABCDEFGH", "KLMNOPQR", strict=True)]
+    asked = [{"prompt": "", "completion": "user: Wo liegt C?\nassistant: M"}]
+    assert marked(page(make_trace(asked, rows)), "strong") == ["C", "M"]
+    few = page(make_trace(asked, rows[:4]))  # too few to tell
+    assert marked(few, "strong")[:4] == ["user", "Wo", "liegt", "assistant"]
+
+
+def test_a_long_row_is_shown_around_the_words_it_shares():
+    filler = "Lorem ipsum dolor sit amet. " * 80
+    long = f"France. {filler}\nThe capital, Paris.\n\n\n  It is in France. {filler}"
+    parsed = Page(page(make_trace(rows=[long, "b"])))
+    excerpt, whole = (text.strip() for text in re.split(r"Show all 4,\d+ charactersShow less", parsed.ids["p0"]))
+    assert "…" in excerpt
+    assert "amet. \nThe capital, Paris.\n  It is in France. Lorem" in excerpt
+    assert len(excerpt) < 700
+    assert long.strip() in whole
+    assert len(parsed.of("details")) == 1
+    assert "Show all" not in Page(page(make_trace(rows=["a\nb" * 5]))).text
+
+
+def test_a_huge_row_is_not_all_on_the_page():
+    html = page(make_trace(rows=["Paris " * 30_000]))
+    assert len(html) < 150_000
+    assert "Show all 180,000 characters" not in html
+    assert "Show 10,000 of 180,000 characters" in html
+
+
+@pytest.mark.parametrize("hard", ["\n" * 600, "a" * 5000, "a " * 5000, "巴黎" * 3000, " " * 600, "", "x\n\n" * 400])
+def test_no_character_of_a_row_is_lost(hard):
+    shown = passage(hard, {"a": "strong", "巴黎": "weak"})
+    assert "".join(text for text, _ in shown.whole or shown.shown) == hard[:10_000]
+    assert len("".join(text for text, _ in shown.shown)) < 500
+    assert shown.length == len(hard)
+
+
+def test_each_side_of_a_trace_has_its_ranks_rows_and_scores():
+    rows = [f"fact {i}" for i in range(25)]
+    parsed = Page(page(make_trace(rows=rows)))
+    said = " ".join(parsed.ids["p0"].split())
+    assert re.findall(r"(\d+) ([+−][\d.]+) row (\d+) (fact \d+)", said)[:2] == [
+        ("1", "+2.00", "0", "fact 0"),
+        ("2", "+1.84", "17", "fact 1"),
+    ]
+    assert ("1", "−1.90", "408", "fact 24") in re.findall(r"(\d+) ([+−][\d.]+) row (\d+) (fact \d+)", said)
+    assert "and 3 more, with" in said
+    assert "and 2 more, with" in said
+    assert "No row has a negative score." in page(make_trace(rows=["one"]))
+
+
+def test_many_queries_are_choices_and_one_is_none():
+    parsed = Page(page(make_trace([{"prompt": f"{'Long ' * 200}{i} is ", "completion": "Paris."} for i in range(50)])))
+    assert [label.split()[0] for label in parsed.labels] == [str(i) for i in range(1, 51)]
+    assert all(label.endswith(" is Paris.") and len(label) < 80 for label in parsed.labels)
+    assert "hidden" in next(attrs for attrs in Page(page(make_trace())).of("section"))
+
+
+def test_tokens_are_choices_whose_white_space_is_seen():
+    parsed = Page(page(make_tokens()))
+    assert parsed.labels == ["green", ".", "⏎", "Yes", "⏎"]
+    assert "Trees are green.⏎\n Yes⏎\n" in parsed.text
+    assert "Trees are green.\n Yes" in " ".join(parsed.ids["p0"].split("  "))
+    assert marked(page(make_tokens()), "strong") == ["green"]  # of the first token, not of the others
+    assert Page(page(make_tokens(tokens=("a", " ", "\t ", "b")))).labels == ["a", "␣", "⇥␣", "b"]
+    whole = make_tokens(tokens=("It is green", "It", " is", " green"))
+    spans = np.array([[0, 11], [0, 2], [2, 5], [5, 11]])
+    whole = dataclasses.replace(whole, response="It is green", targets=Targets(whole.targets.texts, spans, "loss"))
+    assert Page(page(whole)).labels == ["Whole completion", "It", "is", "green"]
+
+
+def test_what_a_trace_is_given_is_text_and_nothing_else():
+    evil = make_trace([{"prompt": EVIL, "completion": EVIL}] * 2, [EVIL, EVIL + " hacked " * 99, "x"], unit=EVIL)
+    evil = dataclasses.replace(evil, method={"name": EVIL, EVIL: EVIL}, run={**evil.run, "model": EVIL})
+    evil = dataclasses.replace(evil, sources=dataclasses.replace(evil.sources, ids=[EVIL] * 3))
+    tokens = make_tokens(EVIL, (EVIL, f" {EVIL}"))
+    for html in (page(evil), page(tokens)):
+        parsed = Page(html)
+        assert not re.search("<(script|img|link|iframe)", html, re.IGNORECASE)
+        assert html.count("</style>") == html.count("</title>") == 1
+        assert parsed.text.count(EVIL) > 2
+        assert not any(name.startswith("on") for _, attrs in parsed.tags for name in attrs)
+        assert [meta["content"] for meta in parsed.of("meta") if meta.get("http-equiv")] == [
+            "default-src 'none'; style-src 'unsafe-inline'"
+        ]
+        assert "url(" not in html
+
+
+def test_the_ranking_in_the_terminal_has_the_prompt_before_the_completion():
+    long = {"prompt": "Once upon a time. " * 30 + "It is\n\n", "completion": "Paris, \x1b[31mtruly."}
+    lines = click.unstyle(ranking(make_trace([QUERY, long]), 1)).splitlines()
+    assert lines[0] == "The capital of France is Paris."
+    second = next(line for line in lines if "truly" in line)
+    assert re.fullmatch(r"… .{30,60} It is Paris, \ufffd\[31mtruly\.", second)
+    assert click.unstyle(ranking(make_trace(run={}))).splitlines()[0] == "Paris."

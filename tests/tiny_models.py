@@ -8,7 +8,17 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
@@ -70,6 +80,26 @@ def gpt2(window: int = 2048, seed: int = 0) -> GPT2LMHeadModel:
         pad_token_id=0,
     )
     return GPT2LMHeadModel(config).eval()
+
+
+def t5(seed: int = 0) -> T5ForConditionalGeneration:
+    """Encoder and decoder, and logits that are scaled before the head."""
+    torch.manual_seed(seed)
+    config = T5Config(
+        vocab_size=400, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, pad_token_id=0, decoder_start_token_id=0,
+        eos_token_id=2, initializer_factor=1.0,
+    )  # fmt: skip
+    return T5ForConditionalGeneration(config).eval()
+
+
+def bert(seed: int = 0) -> BertForMaskedLM:
+    """Reads both ways, predicts masked tokens."""
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=400, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, pad_token_id=0,
+        initializer_range=0.2,
+    )  # fmt: skip
+    return BertForMaskedLM(config).eval()
 
 
 def save(folder: str | Path) -> Path:

@@ -9,7 +9,7 @@ from llmattr.context import METHODS
 from llmattr.context.ablation import ContextAblation
 from llmattr.context.context_cite import ContextCite
 from llmattr.context.leave_one_out import LeaveOneOut
-from llmattr.errors import note
+from llmattr.errors import LlmattrError, note
 from llmattr.lm import LM
 from llmattr.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, check_text, conversation, take_answer
 from llmattr.method import describe, find_method
@@ -50,6 +50,8 @@ def cite(
     cut(conversation(context, query, messages, template or TEMPLATE), sources)
     started = time.perf_counter()
     lm = LM.load(model)
+    if lm.kind != "causal":
+        raise LlmattrError(f"{lm.name or 'the model'} is a {lm.kind} model: cite needs one that predicts the next token")
     has_chat = bool(lm.tokenizer.chat_template)
     if not has_chat:
         note(f"{lm.name or 'the model'} has no chat template: the prompt is plain text")

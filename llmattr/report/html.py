@@ -1,26 +1,24 @@
-"""The page of a citation result: one HTML file, without scripts, in which choosing a sentence lights its sources."""
+"""The page of an attribution: one HTML file, without scripts, in which choosing what was said shows its sources."""
 
 import tempfile
 import webbrowser
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import escape
 
-from llmattr.report.marks import citation_numbers, sentence_rows
+from llmattr.report.marks import citation_numbers, cut, sentence_rows
+from llmattr.report.trace import trace_view
 from llmattr.types import CITATION_RULE, Attribution, Score, is_cited
 
 LIT = 50  # sources clear of their error that are lit for one target, at most
 FAINT = 10  # and of the others, those of at least 5 % of the target's largest score
 LISTED = 10  # sources listed beside the answer for one target, at most
 NUMBERED = 5  # cited sources of one sentence that get a number, at most, as in the text report
-
-Piece = tuple[str, int | None]  # a stretch of a text, and the number of the source or target that it is
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Target:
 
 def page(attribution: Attribution) -> str:
     """The whole HTML document: self-contained, every text escaped."""
-    return _template().render(_view(attribution), base=None)
+    return _render(attribution)
 
 
 def open_page(attribution: Attribution) -> Path:
@@ -65,35 +63,41 @@ def open_page(attribution: Attribution) -> Path:
 
 def frame(attribution: Attribution) -> str:
     """The page in an `<iframe>`, as notebooks show it."""
-    html = _template().render(_view(attribution), base="about:srcdoc")  # or its links would lead to the notebook
+    html = _render(attribution, base="about:srcdoc")  # or its links would lead to the notebook
     style = "width: 100%; height: 40rem; border: 1px solid #8884; border-radius: 6px"
     return f'<iframe title="llmattr" sandbox style="{style}" srcdoc="{escape(html)}"></iframe>'
 
 
+def _render(a: Attribution, base: str | None = None) -> str:
+    """Products of gradients cite nothing: their page is a ranking of both ends."""
+    name, view = ("citation", _view) if a.can_cite else ("trace", trace_view)
+    options = [f"{key} = {value}" for key, value in a.method.items() if key != "name"]
+    return _environment().get_template(f"{name}.html.j2").render(view(a), options=options, base=base)
+
+
 @cache
-def _template() -> Template:
+def _environment() -> Environment:
     loader = PackageLoader("llmattr.report")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(number=_number, shorten=_shorten)
-    return environment.get_template("citation.html.j2")
+    return environment
 
 
 def _view(a: Attribution) -> dict[str, Any]:
-    """Everything that the template shows."""
+    """Everything that the template of a citation shows."""
     rows, marks, sources = sentence_rows(a), citation_numbers(a, NUMBERED), a.sources
     answer, loose_targets = [], list(rows)
     if a.targets.spans is not None and a.response is not None:
-        answer, loose_targets = _cut(a.response, rows, a.targets.spans)
+        answer, loose_targets = cut(a.response, rows, a.targets.spans)
     documents, loose_sources = [], list(range(len(sources)))
     if sources.spans is not None and sources.groups is not None:
         inside = [np.flatnonzero(sources.groups == g).tolist() for g in range(len(sources.documents))]
-        cuts = [_cut(d.text, i, sources.spans) for d, i in zip(sources.documents, inside, strict=True)]
-        documents = [(d, cut) for d, (cut, _) in zip(sources.documents, cuts, strict=True)]
+        cuts = [cut(d.text, i, sources.spans) for d, i in zip(sources.documents, inside, strict=True)]
+        documents = [(d, pieces) for d, (pieces, _) in zip(sources.documents, cuts, strict=True)]
         loose_sources = [i for _, loose in cuts for i in loose]
     return {
         "a": a,
         "rule": CITATION_RULE,
-        "options": [f"{name} = {value}" for name, value in a.method.items() if name != "name"],
         "targets": [_target(a[t], t, marks) for t in range(len(a))],
         "rows": rows,
         "marks": marks,
@@ -108,14 +112,11 @@ def _target(a: Attribution, number: int, marks: dict[int, int]) -> Target:
     """The view of an attribution of one target."""
     scores = [score for score in a.top(None) if score.score]
     peak = max((abs(score.score) for score in scores), default=1.0)
-    sources = [_source(score, marks, peak, a.can_cite) for score in scores]
+    sources = [_source(score, marks, peak) for score in scores]
     strongest = sorted(sources, key=lambda s: -abs(s.score.score))
     faint = [s for s in strongest if not s.clear and s.percent >= 5][:FAINT]
     best = [s for s in sources if s.score.cited or (s in faint and s.sign == "for" and s.score.rank <= NUMBERED)][:LISTED]
     against = [s for s in sources if s.clear and s.sign == "against"][:-3:-1]
-    if not a.can_cite:  # products of gradients: nothing is cited, so the ranking itself is shown, from both ends
-        best = [s for s in sources if s.sign == "for"][:LISTED]
-        against = [s for s in sources[::-1] if s.sign == "against"][:LISTED]
     return Target(
         number=number,
         text=a.targets.texts[0],
@@ -126,26 +127,13 @@ def _target(a: Attribution, number: int, marks: dict[int, int]) -> Target:
     )
 
 
-def _source(score: Score, marks: dict[int, int], peak: float, can_cite: bool) -> Source:
+def _source(score: Score, marks: dict[int, int], peak: float) -> Source:
     clear = is_cited(np.array(abs(score.score)), None if score.stderr is None else np.array(score.stderr))
-    return Source(score, marks.get(score.source), round(100 * abs(score.score) / peak), bool(clear) or not can_cite)
-
-
-def _cut(text: str, numbers: Iterable[int], spans: Any) -> tuple[list[Piece], list[int]]:
-    """The text in pieces, losing nothing, and the numbers whose spans overlap one before them and so have no piece."""
-    pieces: list[Piece] = []
-    loose, end = [], 0
-    for start, stop, number in sorted((*map(int, spans[number]), number) for number in numbers):
-        if not end <= start < stop <= len(text):
-            loose.append(number)
-            continue
-        pieces += [(text[end:start], None), (text[start:stop], number)]
-        end = stop
-    return [piece for piece in (*pieces, (text[end:], None)) if piece[0]], loose
+    return Source(score, marks.get(score.source), round(100 * abs(score.score) / peak), bool(clear))
 
 
 def _number(value: float, sign: str = "") -> str:
-    precise = f"{value:{sign}.2f}" if abs(value) >= 0.01 or not value else f"{value:{sign}.1e}"
+    precise = f"{value:{sign}.2f}" if 0.01 <= abs(value) < 1e6 or not value else f"{value:{sign}.1e}"
     return precise.replace("-", "\N{MINUS SIGN}")
 
 

@@ -1,6 +1,11 @@
-"""Which targets are sentences, and the numbers [1], [2], ... that their cited sources carry in every report."""
+"""Which targets are sentences; the numbers [1], [2], ... that their cited sources carry in every report; texts in pieces."""
+
+from collections.abc import Iterable
+from typing import Any
 
 from llmattr.types import Attribution
+
+Piece = tuple[str, int | None]  # a stretch of a text, and the number of the source or target that it is
 
 
 def sentence_rows(attribution: Attribution) -> range:
@@ -21,3 +26,16 @@ def citation_numbers(attribution: Attribution, top: int | None = None) -> dict[i
     scores = attribution[rows.start : rows.stop].top(top)
     cited = dict.fromkeys(score.source for score in scores if score.cited)
     return {source: mark for mark, source in enumerate(cited, 1)}
+
+
+def cut(text: str, numbers: Iterable[int], spans: Any) -> tuple[list[Piece], list[int]]:
+    """The text in pieces, losing nothing, and the numbers whose spans overlap one before them and so have no piece."""
+    pieces: list[Piece] = []
+    loose, end = [], 0
+    for start, stop, number in sorted((*map(int, spans[number]), number) for number in numbers):
+        if not end <= start < stop <= len(text):
+            loose.append(number)
+            continue
+        pieces += [(text[end:start], None), (text[start:stop], number)]
+        end = stop
+    return [piece for piece in (*pieces, (text[end:], None)) if piece[0]], loose

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from llmattr.report.marks import citation_numbers, sentence_rows
+from llmattr.report.trace import query_of
 from llmattr.types import CITATION_RULE, Attribution, Score, Sources, is_cited
 
 NONE_CITED = "no source stands clear of its error"
@@ -32,15 +33,17 @@ def terminal(attribution: Attribution, top: int = 5) -> str:
 def ranking(attribution: Attribution, top: int = 10) -> str:
     """For each target the sources that support it most and those that oppose it most, with their scores."""
     lines = []
-    for one in attribution:
-        scores = one.top(None)
-        lines.append(click.style(f"{_one_line(one.targets.texts[0])}", bold=True))
+    for target, one in enumerate(attribution):
+        scores, query = one.top(None), query_of(attribution, target)
+        lines.append(_plain(query.start) + click.style(_one_line(query.name), bold=True))
         kinds = {"for": [s for s in scores if s.score > 0][:top], "against": [s for s in scores[::-1] if s.score < 0][:top]}
         for kind, chosen in kinds.items():
             lines += [f"  {kind}:"] if chosen else []
             lines += [f"  {place + 1:>3}  {s.score:+.4g}  row {s.id}  {_one_line(s.text)}" for place, s in enumerate(chosen)]
         lines.append("")
-    lines.append(f"Scores are {attribution.unit}: positive = the row made the completion likelier.")
+    alike = attribution.targets.measure == "similarity"
+    meaning = "higher = more alike; the model was not asked" if alike else "positive = the row made the completion likelier"
+    lines.append(f"Scores are {attribution.unit}: {meaning}.")
     return "\n".join([*lines, _plain(summary(attribution.method, attribution.run))])
 
 

@@ -4,10 +4,10 @@ The gradient of example b for a layer is `A[b].T @ G[b]` [i, o] (`torch.nn.Linea
 while this runs, so autograd forms no weight gradient, not even for a head tied to the embeddings.
 """
 
-import inspect
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,10 +15,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from llmattr.errors import LlmattrError
-from llmattr.lm import LM
+from llmattr.lm import LM, accepted
 from llmattr.training.data import Examples
+from llmattr.training.seeded import generator
 
-Measure = Literal["loss", "margin"]
+Measure = Literal["loss", "margin", "sampled"]
 HEAD_LOGITS = 2**24  # logits held at once in the chunked head: 64 MB in float32
 
 
@@ -64,7 +65,7 @@ def _layers_that_run(lm: LM) -> set[str]:
 
     handles = [module.register_forward_hook(watch(name)) for name, module in lm.linears().items()]
     with torch.no_grad():
-        lm.model(input_ids=torch.tensor([[0, 1]], device=lm.device))
+        lm.model(**probe(lm))
     for handle in handles:
         handle.remove()
     return found
@@ -102,44 +103,81 @@ def _forward_hook(name: str, recorder: Recorder) -> Any:
     return hook
 
 
-def run_backward(lm: LM, examples: Examples, rows: Sequence[int], measure: Measure = "loss") -> Float[np.ndarray, "b s"]:
-    """Run a batch forward and backward through the hooks; return the measure of each counted token, 0 elsewhere.
+def run_backward(
+    lm: LM, examples: Examples, rows: Sequence[int], measure: Measure = "loss", seed: int = 0
+) -> list[Float[np.ndarray, " r"]]:
+    """Run a batch forward and backward through the hooks; return the measure of each row's counted tokens.
 
-    The differentiated sum is, over each example's counted tokens, `-log p` ("loss") or `log(p / (1 - p))` ("margin").
+    The differentiated sum is, over each example's counted tokens, `-log p` ("loss"), `log(p / (1 - p))` ("margin"), or the
+    loss of tokens drawn from the model's own distribution ("sampled", for Fisher matrices; the draw depends on the seed and on
+    the row's tokens).
     """
-    ids, seen, counted = _pad(lm, examples, rows)
+    batch = make_batch(lm, examples, rows)
+    wanted = _uniform(batch, examples, rows, seed) if measure == "sampled" else batch.labels
     with torch.enable_grad():
         if has_plain_head(lm):
-            hidden = _call(lm.model.base_model, ids, seen)[0]
-            values = _chunked_head(lm.model.get_output_embeddings(), hidden[:, :-1], ids[:, 1:], counted[:, 1:], measure)
+            hidden = lm.model.base_model(**batch.inputs)[0][batch.at]
+            values = _chunked_head(lm.model.get_output_embeddings(), hidden, wanted, measure)
         else:
-            logits = _call(lm.model, ids, seen).logits[:, :-1][counted[:, 1:]]
-            values = _measure(logits, ids[:, 1:][counted[:, 1:]], measure)
+            values = _measure(lm.model(**batch.inputs).logits[batch.at], wanted, measure)
             values.sum().backward()
-    out = torch.zeros(ids.shape, dtype=torch.float64)
-    out[counted.cpu()] = values.detach().cpu().double()
-    return out.numpy()
+    return list(np.split(values.detach().cpu().double().numpy(), np.cumsum(batch.at.sum(1).tolist())[:-1]))
 
 
-def _pad(lm: LM, examples: Examples, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Token ids, which of them are real and which the loss counts, padded on the right: causal rows never see padding."""
-    longest = max(len(examples.ids[row]) for row in rows)
-    ids = torch.zeros((len(rows), longest), dtype=torch.long)
-    seen, counted = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
-    for place, row in enumerate(rows):
-        length = len(examples.ids[row])
-        ids[place, :length] = torch.tensor(examples.ids[row])
-        seen[place, :length] = 1
-        counted[place, :length] = torch.from_numpy(examples.counted[row])
-    return ids.to(lm.device), seen.to(lm.device), counted.to(lm.device)
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Padded inputs of a model, the places [b, s] of its output that predict counted tokens, and those k tokens."""
+
+    inputs: dict[str, torch.Tensor]
+    at: Bool[torch.Tensor, "b s"]
+    labels: Int[torch.Tensor, " k"]
 
 
-def _call(model: Any, ids: torch.Tensor, seen: torch.Tensor) -> Any:
-    known = inspect.signature(model.forward).parameters
-    options: dict[str, Any] = {"use_cache": False} if "use_cache" in known else {}
+def make_batch(lm: LM, examples: Examples, rows: Sequence[int]) -> Batch:
+    """Padded on the right, where nothing that counts ever sees it."""
+    tokens = [torch.tensor(examples.ids[row]) for row in rows]
+    counted = [torch.from_numpy(examples.counted[row]) for row in rows]
+    ids, said = _pad(lm, tokens), _pad(lm, counted)
+    if lm.kind == "seq2seq":  # the encoder reads what does not count, the decoder says what does
+        labels = [t[c] for t, c in zip(tokens, counted, strict=True)]
+        before = _pad(lm, [torch.cat([torch.tensor([lm.model.config.decoder_start_token_id]), one[:-1]]) for one in labels])
+        encoder = [t[~c] for t, c in zip(tokens, counted, strict=True)]
+        inputs = _inputs(lm, _pad(lm, encoder), _lengths(lm, encoder)) | {"decoder_input_ids": before}
+        at = _lengths(lm, labels).bool()
+        return Batch(inputs, at, _pad(lm, labels)[at])
+    if lm.kind == "masked":
+        hidden = ids.masked_fill(said, lm.tokenizer.mask_token_id)
+        return Batch(_inputs(lm, hidden, _lengths(lm, tokens)), said, ids[said])
+    predicts = torch.cat([said[:, 1:], torch.zeros_like(said[:, :1])], dim=1)  # a token is predicted one place before it
+    return Batch(_inputs(lm, ids, _lengths(lm, tokens)), predicts, ids[said])
+
+
+def _pad(lm: LM, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True).to(lm.device)
+
+
+def _lengths(lm: LM, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    return _pad(lm, [torch.ones(len(row), dtype=torch.long) for row in rows])
+
+
+def _inputs(lm: LM, ids: torch.Tensor, seen: torch.Tensor) -> dict[str, Any]:
+    options: dict[str, Any] = {"use_cache": False} if "use_cache" in accepted(lm.model) else {}
     if not seen.all():
         options["attention_mask"] = seen
-    return model(input_ids=ids, **options)
+    return {"input_ids": ids, **options}
+
+
+def probe(lm: LM) -> dict[str, Any]:
+    """The inputs of a forward pass of two tokens, to see how a model is built."""
+    ids = torch.tensor([[0, 1]], device=lm.device)
+    return {"input_ids": ids} | ({"decoder_input_ids": ids} if lm.kind == "seq2seq" else {})
+
+
+def _uniform(batch: Batch, examples: Examples, rows: Sequence[int], seed: int) -> Float[torch.Tensor, " k"]:
+    """Numbers in [0, 1) that choose the sampled tokens: they depend on a row's tokens, whatever batch and place it has."""
+    counts = batch.at.sum(1).tolist()
+    numbers = [generator(seed, "labels", str(examples.ids[row])).random(n) for row, n in zip(rows, counts, strict=True)]
+    return torch.from_numpy(np.concatenate(numbers)).to(batch.at.device)
 
 
 def has_plain_head(lm: LM) -> bool:
@@ -148,36 +186,40 @@ def has_plain_head(lm: LM) -> bool:
     if head is None or base is None or base is lm.model:
         return False
     if not hasattr(lm.model, "_llmattr_plain_head"):
-        ids = torch.tensor([[0, 1]], device=lm.device)
         with torch.no_grad():
-            ours, theirs = head(_call(base, ids, torch.ones_like(ids))[0]), _call(lm.model, ids, torch.ones_like(ids)).logits
-        lm.model._llmattr_plain_head = ours.shape == theirs.shape and bool(torch.equal(ours, theirs))
+            hidden, theirs = base(**probe(lm))[0], lm.model(**probe(lm)).logits
+            fits = hidden.shape[-1] == weight(head).shape[-1]
+            lm.model._llmattr_plain_head = fits and torch.equal(head(hidden), theirs)
     return lm.model._llmattr_plain_head
 
 
+def weight(module: torch.nn.Module) -> torch.Tensor:
+    """A linear layer's weight."""
+    return module.get_parameter("weight")
+
+
 def _chunked_head(
-    head: torch.nn.Module,
-    hidden: Float[torch.Tensor, "b s d"],
-    labels: Int[torch.Tensor, "b s"],
-    counted: Bool[torch.Tensor, "b s"],
-    measure: Measure,
+    head: torch.nn.Module, hidden: Float[torch.Tensor, "k d"], labels: torch.Tensor, measure: Measure
 ) -> Float[torch.Tensor, " k"]:
     """The counted positions' measures, back-propagated: logits and their gradient exist for one chunk at a time."""
-    chosen, labels = hidden[counted], labels[counted]
-    gradient, values = torch.empty_like(chosen), []
-    size = max(1, HEAD_LOGITS // head.get_parameter("weight").shape[0])
+    gradient, values = torch.empty_like(hidden), []
+    size = max(1, HEAD_LOGITS // weight(head).shape[0])
     for start in range(0, len(labels), size):
-        part = chosen[start : start + size].detach().requires_grad_(True)
+        part = hidden[start : start + size].detach().requires_grad_(True)
         value = _measure(head(part), labels[start : start + size], measure)
         gradient[start : start + size] = torch.autograd.grad(value.sum(), part)[0]
         values.append(value.detach())
-    chosen.backward(gradient)
+    hidden.backward(gradient)
     return torch.cat(values)
 
 
-def _measure(logits: Float[torch.Tensor, "k v"], labels: Int[torch.Tensor, " k"], measure: Measure) -> torch.Tensor:
+def _measure(logits: Float[torch.Tensor, "k v"], labels: torch.Tensor, measure: Measure) -> Float[torch.Tensor, " k"]:
+    """The measure of each place; `labels` are tokens, or the numbers in [0, 1) that choose them ("sampled")."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    if measure == "loss":
+    if measure == "sampled":
+        sums = logits.detach().double().softmax(-1).cumsum(-1)
+        labels = torch.searchsorted(sums, labels[:, None] * sums[:, -1:], right=True)[:, 0].clamp(max=logits.shape[1] - 1)
+    if measure != "margin":
         return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
     others = logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1)
     return logits.gather(1, labels[:, None])[:, 0] - others

@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Float
 
 from llmattr.method import option
-from llmattr.training.index import GradientIndex
-from llmattr.training.similarity import Weighed, inverse, unit
+from llmattr.training.index import GradientIndex, Normalize
+from llmattr.training.search import Weighed
+from llmattr.training.similarity import NORMALIZE, inverse, unit
 
 
 def damped(moment: Float[np.ndarray, "d d"], damping: float) -> Float[np.ndarray, "d d"]:
@@ -22,39 +23,47 @@ class LoGra:
     """Influence `g_query' (F + damping)^-1 g_row`, F the projected empirical Fisher matrix (arXiv 2405.13954)."""
 
     name: ClassVar[str] = "logra"
+    family: ClassVar[str] = "predictive"
     measure: ClassVar[str] = "loss"
+    features: ClassVar[str] = "gradients"
     damping: float = option(0.1, "added to the curvature, in units of its mean eigenvalue")
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """The curvature is inverted on the query's side."""
-        return np.linalg.solve(damped(index.moment(), self.damping), queries.T).T, None
+        return Weighed(np.linalg.solve(damped(index.moment(), self.damping), queries.T).T)
 
 
 @dataclass(frozen=True)
 class Trak:
     """`phi_query' (Phi' Phi)^-1 phi_row (1 - p_row)`, phi the projected gradient of the margin (arXiv 2303.14186, equation 17).
 
-    One model; the released code's normalisation by its features' scale is left out, which changes no ranking.
+    With several checkpoints (an ensemble) both parts are averaged over them and then multiplied, as the paper writes it. The
+    released code's scaling by its features' size is left out, which changes no ranking.
     """
 
     name: ClassVar[str] = "trak"
+    family: ClassVar[str] = "predictive"
     measure: ClassVar[str] = "margin"
+    features: ClassVar[str] = "gradients"
     damping: float = option(0.01, "added to the feature matrix, in units of its mean eigenvalue")
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """The out-to-loss term is each row's mean of 1 - p over its counted tokens."""
-        moment = damped(index.moment(), self.damping) * len(index)
-        return np.linalg.solve(moment, queries.T).T, np.asarray(index.doubt, dtype=np.float64)
+        moment = damped(index.moment(), self.damping) * len(index) * index.run.get("checkpoints", 1)
+        return Weighed(np.linalg.solve(moment, queries.T).T, outer=np.asarray(index.doubt, dtype=np.float64))
 
 
 @dataclass(frozen=True)
 class TrackStar:
-    """Cosine of `R^-1/2 g`, R mixing the second moments of queries and rows (arXiv 2410.17413); no optimiser moments yet."""
+    """Cosine of `R^-1/2 g`, g over the optimiser's second moments, R a mix of queries and rows (arXiv 2410.17413)."""
 
     name: ClassVar[str] = "trackstar"
+    family: ClassVar[str] = "predictive"
     measure: ClassVar[str] = "loss"
+    features: ClassVar[str] = "gradients"
     mix: float = option(0.9, "the queries' share of R", below=1.000001)
     damping: float = option(0.01, "added to R, in units of its mean eigenvalue")
+    normalize: Normalize = option("data", NORMALIZE)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """R^-1/2 on both sides, then unit length."""
@@ -63,4 +72,4 @@ class TrackStar:
         mixed = self.mix * asked / np.trace(asked) + (1 - self.mix) * rows / np.trace(rows)
         values, vectors = np.linalg.eigh(damped(mixed, self.damping))
         root = vectors / np.sqrt(values) @ vectors.T
-        return unit(queries @ root) @ root, inverse(index.norms(root))
+        return Weighed(unit(queries @ root) @ root, inverse(index.norms(root)))

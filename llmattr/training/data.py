@@ -10,9 +10,11 @@ import numpy as np
 
 from llmattr.errors import LlmattrError, note
 from llmattr.messages import check_text
+from llmattr.training.seeded import generator
 
 COLUMNS = (("messages",), ("prompt", "completion"), ("text",))
 LOSSES = {"messages": "the assistant's tokens", "prompt": "the completion's tokens", "text": "all tokens"}
+MASKED = 0.15  # share of a text's tokens that a masked model is asked for, as BERT was trained
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +33,11 @@ class Examples:
         """Some of the rows."""
         return Examples([self.rows[i] for i in rows], [self.ids[i] for i in rows], [self.counted[i] for i in rows], self.loss)
 
-    def text(self, i: int) -> str:
-        """A row as a reader would read it."""
-        return row_text(self.rows[i])
+    def each_token(self) -> "Examples":
+        """One example for each counted token, which counts that token alone; their gradients add up to the row's."""
+        places = [(i, place) for i, counted in enumerate(self.counted) for place in np.flatnonzero(counted)]
+        alone = [np.arange(len(self.ids[i])) == place for i, place in places]
+        return Examples([self.rows[i] for i, _ in places], [self.ids[i] for i, _ in places], alone, self.loss)
 
     def fingerprint(self) -> str:
         """A hash of all tokens and of those that count."""
@@ -84,13 +88,19 @@ def _load(data: str | Path) -> Iterable[Any]:
         raise LlmattrError(f"cannot read the data {str(data)!r}: {reason}") from error
 
 
-def tokenize(rows: Sequence[Mapping[str, Any]], tokenizer: Any, window: int | None = None, strict: bool = False) -> Examples:
+def tokenize(
+    rows: Sequence[Mapping[str, Any]], tokenizer: Any, window: int | None = None, strict: bool = False, model: str = "causal"
+) -> Examples:
     """Rows as tokens, numbered from 0: `messages` count the assistant's, `prompt` + `completion` the completion's, `text` all.
 
-    Rows longer than the window are cut at its end, and that is noted; with `strict` they are refused.
+    `model`: "causal", "masked" (a completion is masked; of a text some 15 % of the tokens, always the same) or "seq2seq" (the
+    prompt is the encoder's). Rows longer than the window are cut at its end, and that is noted; with `strict` they are refused.
     """
     kind = _kind(rows[0])
-    made = [_TOKENIZE[kind](row, tokenizer, number) for number, row in enumerate(rows)]
+    if kind not in _TOKENIZE[model]:
+        needed = " or ".join(" + ".join(columns) for columns in COLUMNS if columns[0] in _TOKENIZE[model])
+        raise LlmattrError(f"for a {model} model the data needs {needed}; it has the columns {', '.join(rows[0])}")
+    made = [_TOKENIZE[model][kind](row, tokenizer, number) for number, row in enumerate(rows)]
     longer = [number for number, (ids, _) in enumerate(made) if window is not None and len(ids) > window]
     if longer and strict:
         raise LlmattrError(f"{len(longer)} rows are longer than the window of {window} tokens, the first is row {longer[0]}")
@@ -101,7 +111,8 @@ def tokenize(rows: Sequence[Mapping[str, Any]], tokenizer: Any, window: int | No
     if empty:
         some = ", ".join(map(str, empty[:5]))
         raise LlmattrError(f"{len(empty)} rows have no token that the loss counts, counting from 0: {some}; leave them out")
-    return Examples(rows, [ids for ids, _ in made], [counted for _, counted in made], LOSSES[kind])
+    loss = f"{LOSSES[kind]}{', masked' if model == 'masked' else ''}"
+    return Examples(rows, [ids for ids, _ in made], [counted for _, counted in made], loss)
 
 
 def _kind(row: Mapping[str, Any]) -> str:
@@ -157,4 +168,28 @@ def _from_messages(row: Mapping[str, Any], tokenizer: Any, number: int) -> tuple
     return ids, counted
 
 
-_TOKENIZE = {"messages": _from_messages, "prompt": _from_completion, "text": _from_text}
+def _from_both_sides(row: Mapping[str, Any], tokenizer: Any, number: int) -> tuple[list[int], np.ndarray]:
+    """The encoder's tokens, then the decoder's."""
+    before = tokenizer(_field(row, "prompt", number), verbose=False)["input_ids"]
+    after = tokenizer(text_target=_field(row, "completion", number), verbose=False)["input_ids"]
+    return before + after, np.arange(len(before) + len(after)) >= len(before)
+
+
+def _masked_completion(row: Mapping[str, Any], tokenizer: Any, number: int) -> tuple[list[int], np.ndarray]:
+    prompt = _field(row, "prompt", number)
+    made = tokenizer(prompt + _field(row, "completion", number), return_offsets_mapping=True, verbose=False)
+    return made["input_ids"], np.array([end > start and end > len(prompt) for start, end in made["offset_mapping"]])
+
+
+def _masked_text(row: Mapping[str, Any], tokenizer: Any, number: int) -> tuple[list[int], np.ndarray]:
+    made = tokenizer(_field(row, "text", number), return_offsets_mapping=True, verbose=False)
+    real = [place for place, (start, end) in enumerate(made["offset_mapping"]) if end > start]
+    chosen = generator(0, "masked", row["text"]).permutation(real)[: max(1, round(MASKED * len(real)))]
+    return made["input_ids"], np.isin(np.arange(len(made["input_ids"])), chosen)
+
+
+_TOKENIZE = {
+    "causal": {"messages": _from_messages, "prompt": _from_completion, "text": _from_text},
+    "masked": {"prompt": _masked_completion, "text": _masked_text},
+    "seq2seq": {"prompt": _from_both_sides},
+}

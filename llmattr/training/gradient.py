@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,102 +15,163 @@ from tqdm.auto import tqdm
 from llmattr.lm import LM
 from llmattr.training.capture import Measure, hooks, linear_layers, run_backward
 from llmattr.training.data import Examples
-from llmattr.training.index import GradientIndex, Projection
-from llmattr.training.project import Bases, Dense, Sketch, fit_bases, generator
+from llmattr.training.index import FITTED, GradientIndex, Normalize, Projection
+from llmattr.training.moments import scales
+from llmattr.training.project import Bases, Dense, Sketch, fit_bases
 
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 2048  # on a CPU; a GPU gets eight times as many
 FIT_ROWS = 128  # rows whose second moments give the principal directions
-BASES = "bases.safetensors"
 TWO_SIDED = ("principal", "random")
+Rows = Iterator[tuple[Sequence[int], Float[np.ndarray, "b d"], Float[np.ndarray, " b"]]]
 
 
-def plan(examples: Examples) -> list[list[int]]:
-    """Row numbers in batches of similar length, longest first, of at most `BATCH_TOKENS` tokens with their padding.
+def plan(examples: Examples, tokens: int | None = None) -> list[list[int]]:
+    """Row numbers in batches of similar length, longest first, of at most so many tokens with their padding.
 
     The same data gives the same batches, so a resumed run computes the very numbers of an uninterrupted one.
     """
     batches: list[list[int]] = []
     for row in sorted(range(len(examples)), key=lambda i: (-len(examples.ids[i]), i)):
-        if not batches or (len(batches[-1]) + 1) * len(examples.ids[batches[-1][0]]) > BATCH_TOKENS:
+        if not batches or (len(batches[-1]) + 1) * len(examples.ids[batches[-1][0]]) > (tokens or BATCH_TOKENS):
             batches.append([])
         batches[-1].append(row)
     return batches
 
 
+def sample(examples: Examples, rows: int, seed: int) -> Examples:
+    """So many examples, chosen by seed and content whatever their order: what directions and curvatures are fitted on."""
+    digests = [hashlib.sha256(f"{seed} {ids}".encode()).digest() for ids in examples.ids]
+    return examples.subset(sorted(sorted(range(len(examples)), key=lambda row: (digests[row], row))[:rows]))
+
+
+@runtime_checkable
+class Features(Protocol):
+    """What makes the rows of an index from examples."""
+
+    @property
+    def dim(self) -> int:
+        """The length of a row."""
+        ...
+
+    @property
+    def fitted(self) -> Bases:
+        """What was fitted before the rows, kept with the index."""
+        ...
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What run.json has to say of it."""
+        ...
+
+    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Rows:
+        """For each batch its row numbers, rows, and the mean of 1 - p over each row's counted tokens."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Projector:
-    """What makes rows of examples' gradients: a model, its tracked layers, a projection and its bases."""
+    """Projected gradients: a model, its tracked layers, a projection, and the bases (or scales) that were fitted for it."""
 
     lm: LM
     projection: Projection
     layers: dict[str, torch.nn.Module]
     groups: dict[str, str]
-    bases: Bases
+    fitted: Bases
 
     @staticmethod
-    def fit(lm: LM, projection: Projection, pattern: str, examples: Examples) -> "Projector":
+    def fit(lm: LM, projection: Projection, pattern: str, examples: Examples, normalize: Normalize = "none") -> "Projector":
         """Choose the layers and, for a two-sided projection, make its bases from a sample of the examples."""
-        layers = linear_layers(lm, pattern)
+        layers, part = linear_layers(lm, pattern), sample(examples, FIT_ROWS, projection.seed)
+        scaled = scales(normalize, lm, part, layers, plan(part))
         if projection.kind not in TWO_SIDED:
-            return Projector(lm, projection, layers, {}, {})
-        sample = generator(projection.seed, "fit").permutation(len(examples))[:FIT_ROWS]
-        part = examples.subset(sorted(sample.tolist()))
-        return Projector(lm, projection, layers, *fit_bases(lm, part, layers, projection, plan(part)))
+            return Projector(lm, projection, layers, {}, scaled)
+        return Projector(lm, projection, layers, *fit_bases(lm, part, layers, projection, plan(part), scaled))
 
-    @staticmethod
-    def load(lm: LM, index: GradientIndex) -> "Projector":
-        """The projector that an index was made with."""
-        from safetensors.torch import load_file
+    @property
+    def dim(self) -> int:
+        """The length of a row."""
+        return self.recorder().dim
 
-        run = index.run
-        layers = {name: module for name, module in linear_layers(lm).items() if name in run["layers"]}
-        projection, path = Projection(**run["projection"]), index.folder / BASES
-        bases = load_file(path, device=str(lm.device)) if projection.kind in TWO_SIDED else {}
-        return Projector(lm, projection, layers, run["groups"], bases)
-
-    def save(self, folder: Path) -> None:
-        """Write the bases where `load` finds them."""
-        from safetensors.torch import save_file
-
-        if self.bases:
-            part = folder / f"{BASES}.part"
-            save_file({name: basis.contiguous() for name, basis in self.bases.items()}, part)
-            part.replace(folder / BASES)
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The projection, the tracked layers, and which of them read the same."""
+        return {"projection": dataclasses.asdict(self.projection), "layers": list(self.layers), "groups": self.groups}
 
     def recorder(self) -> Sketch | Dense:
         """A fresh recorder for the hooks; its `dim` is the length of a row."""
-        return Sketch(self.projection, self.groups, self.bases) if self.bases else Dense(self.projection, self.layers)
+        if self.projection.kind in TWO_SIDED:
+            return Sketch(self.projection, self.groups, self.fitted)
+        return Dense(self.projection, self.layers, self.fitted)
 
-    def rows(
-        self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure
-    ) -> Iterator[tuple[Sequence[int], Float[np.ndarray, "b d"], Float[np.ndarray, " b"]]]:
-        """For each batch its row numbers, projected gradients, and the mean of 1 - p over its counted tokens."""
+    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Rows:
+        """For each batch its row numbers, projected gradients, and the mean of 1 - p over each row's counted tokens."""
         recorder = self.recorder()
         with hooks(self.lm.model, self.layers, recorder):
             for batch in batches:
                 values = run_backward(self.lm, examples, batch, measure)
-                doubt = -np.expm1(-values) if measure == "loss" else 1 / (1 + np.exp(values))
-                counted = [examples.counted[i] for i in batch]
-                means = [d[: len(c)][c].mean() for d, c in zip(doubt, counted, strict=True)]
-                yield batch, recorder.rows().cpu().float().numpy(), np.array(means)
+                doubt = [np.mean(-np.expm1(-v) if measure == "loss" else 1 / (1 + np.exp(v))) for v in values]
+                yield batch, recorder.rows().cpu().float().numpy(), np.array(doubt)
 
 
-def fill(index: GradientIndex, projector: Projector, examples: Examples, measure: Measure) -> None:
-    """Compute every row of the index that is not there yet."""
-    missing = [batch for batch in plan(examples) if not index.done[batch].all()]
-    with tqdm(
-        total=len(examples), initial=int(index.done.sum()), desc="indexing", unit="row", disable=None, leave=False
-    ) as bar:
-        for batch, rows, doubt in projector.rows(examples, missing, measure):
-            new = len(batch) - int(index.done[batch].sum())
-            index.write(batch, rows, doubt)
-            bar.update(new)
+def tracked(lm: LM, run: dict[str, Any]) -> dict[str, torch.nn.Module]:
+    """The layers that a run.json names."""
+    return {name: module for name, module in linear_layers(lm).items() if name in run["layers"]}
 
 
-def project(projector: Projector, examples: Examples, measure: Measure) -> Float[np.ndarray, "n d"]:
+def load_fitted(lm: LM, folder: Path) -> Bases:
+    """What was fitted before the rows of the index in this folder; nothing where nothing was."""
+    from safetensors.torch import load_file
+
+    return load_file(folder / FITTED, device=str(lm.device)) if (folder / FITTED).exists() else {}
+
+
+def save_fitted(folder: Path, fitted: Bases) -> None:
+    """Write it where `load_fitted` finds it."""
+    from safetensors.torch import save_file
+
+    if fitted:
+        part = folder / f"{FITTED}.part"
+        save_file({name: tensor.contiguous() for name, tensor in fitted.items()}, part)
+        part.replace(folder / FITTED)
+
+
+def fill(
+    index: GradientIndex, features: Features, examples: Examples, measure: Measure, process: int = 0, processes: int = 1
+) -> None:
+    """Compute this process's share of the last rows of the index that are not there yet; the examples are those rows.
+
+    Where memory does not suffice, batches are halved until it does.
+    """
+    from accelerate.utils import find_executable_batch_size
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    first = len(index) - len(examples)
+    start = BATCH_TOKENS if not torch.cuda.is_available() else 8 * BATCH_TOKENS
+
+    def compute(tokens: int) -> None:
+        share = plan(examples, tokens)[process::processes]
+        missing = [batch for batch in share if not index.done[first + np.array(batch)].all()]
+        done = sum(map(len, share)) - sum(map(len, missing))
+        with tqdm(
+            total=done + sum(map(len, missing)), initial=done, desc="indexing", unit="row", disable=None, leave=False
+        ) as bar:
+            for batch, rows, doubt in features.rows(examples, missing, measure):
+                index.write([first + row for row in batch], rows, doubt)
+                bar.update(len(batch))
+
+    try:
+        compute(start)
+    except RuntimeError as error:
+        if not should_reduce_batch_size(error):
+            raise
+        # Only now: its garbage collection costs as much as a small index.
+        find_executable_batch_size(compute, starting_batch_size=start // 2)()
+
+
+def project(features: Features, examples: Examples, measure: Measure) -> Float[np.ndarray, "n d"]:
     """The rows of a few examples, in memory."""
-    rows = np.empty((len(examples), projector.recorder().dim), dtype=np.float32)
-    for batch, block, _ in projector.rows(examples, plan(examples), measure):
+    rows = np.empty((len(examples), features.dim), dtype=np.float32)
+    for batch, block, _ in features.rows(examples, plan(examples), measure):
         rows[batch] = block
     return rows
 

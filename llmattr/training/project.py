@@ -6,7 +6,6 @@ however deep the model is. Random numbers come from a counter-based generator (P
 shards, queries and devices agree.
 """
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,22 +14,12 @@ import torch
 from jaxtyping import Float
 
 from llmattr.lm import LM
-from llmattr.training.capture import ExactGradients, hooks, run_backward
+from llmattr.training.capture import ExactGradients, hooks, probe, run_backward, weight
 from llmattr.training.data import Examples
 from llmattr.training.index import Projection
+from llmattr.training.seeded import gaussian, generator
 
 Bases = dict[str, torch.Tensor]
-
-
-def generator(seed: int, *names: str) -> np.random.Generator:
-    """A counter-based generator that depends on the seed and the names alone."""
-    key = hashlib.sha256("/".join(names).encode()).digest()
-    return np.random.Generator(np.random.Philox(key=[seed, int.from_bytes(key[:8], "little")]))
-
-
-def gaussian(rows: int, columns: int, seed: int, *names: str) -> Float[torch.Tensor, "rows columns"]:
-    """Standard normal numbers from `generator`, in float32."""
-    return torch.from_numpy(generator(seed, *names).standard_normal((rows, columns), dtype=np.float32))
 
 
 def input_groups(lm: LM, layers: dict[str, torch.nn.Module]) -> dict[str, str]:
@@ -48,7 +37,7 @@ def input_groups(lm: LM, layers: dict[str, torch.nn.Module]) -> dict[str, str]:
 
     handles = [module.register_forward_pre_hook(watch(name)) for name, module in layers.items()]
     with torch.no_grad():
-        lm.model(input_ids=torch.tensor([[0, 1]], device=lm.device))
+        lm.model(**probe(lm))
     for handle in handles:
         handle.remove()
     return groups
@@ -98,24 +87,24 @@ class Sketch:
         return rows.index_add_(1, self.places, wide * self.signs)
 
 
-def weight(module: torch.nn.Module) -> torch.Tensor:
-    """A linear layer's weight."""
-    return module.get_parameter("weight")
-
-
 class Dense(ExactGradients):
-    """A recorder of whole gradients, times a dense matrix of signs [d, D] / sqrt(D) made block by block, or as they are."""
+    """A recorder of whole gradients, times a dense matrix of signs [d, D] / sqrt(D) made block by block, or as they are.
+
+    `scales` multiply the gradients before that, as they are folded into the bases of a two-sided projection.
+    """
 
     BLOCK = 4096
 
-    def __init__(self, projection: Projection, layers: dict[str, torch.nn.Module]) -> None:
+    def __init__(self, projection: Projection, layers: dict[str, torch.nn.Module], scales: Bases) -> None:
         super().__init__()
         self.projection, self.names = projection, list(layers)
         self.dim = projection.dim if projection.kind == "rademacher" else sum(weight(m).numel() for m in layers.values())
+        outer = [torch.outer(scales[f"{name}/in"], scales[f"{name}/out"]).flatten() for name in layers if scales]
+        self.scale = torch.cat(outer) if outer else None
 
     def rows(self) -> Float[torch.Tensor, "b d"]:
         """The batch's rows; start anew."""
-        whole = self.take(self.names)
+        whole = self.take(self.names) if self.scale is None else self.take(self.names) * self.scale
         if self.projection.kind == "identity":
             return whole
         rows = torch.zeros((len(whole), self.dim), dtype=whole.dtype, device=whole.device)
@@ -126,18 +115,34 @@ class Dense(ExactGradients):
 
 
 def fit_bases(
-    lm: LM, examples: Examples, layers: dict[str, torch.nn.Module], projection: Projection, batches: Sequence[Sequence[int]]
+    lm: LM,
+    examples: Examples,
+    layers: dict[str, torch.nn.Module],
+    projection: Projection,
+    batches: Sequence[Sequence[int]],
+    scales: Bases | None = None,
 ) -> tuple[dict[str, str], Bases]:
-    """Input groups and bases of a two-sided projection; `principal` ones come from the second moments of A and G."""
-    groups = input_groups(lm, layers)
+    """Input groups and bases of a two-sided projection; `principal` ones come from the second moments of A and G.
+
+    `scales` ("layer/in", "layer/out") multiply A and G first; they are folded into the bases and cost nothing later.
+    """
+    scales = scales or {}
+    groups = {name: name for name in layers} if scales else input_groups(lm, layers)
     moments = _second_moments(lm, examples, layers, groups, batches) if projection.kind == "principal" else {}
     bases = {}
     for name, module in layers.items():
-        outs, ins = weight(module).shape if isinstance(module, torch.nn.Linear) else weight(module).shape[::-1]
-        for key, size in ((f"{groups[name]}/in", ins), (f"{name}/out", outs)):
+        for key, size in zip((f"{groups[name]}/in", f"{name}/out"), in_and_out(module), strict=True):
             if key not in bases:
-                bases[key] = _basis(size, projection, key, moments.get(key)).to(lm.device)
+                scale = scales.get(key, torch.ones(size, device=lm.device))
+                moment = moments[key] * torch.outer(scale, scale) if key in moments else None
+                bases[key] = scale[:, None] * _basis(size, projection, key, moment).to(lm.device)
     return groups, bases
+
+
+def in_and_out(module: torch.nn.Module) -> tuple[int, int]:
+    """A linear layer's input and output width; Conv1D keeps its weight the other way round."""
+    one, two = weight(module).shape
+    return (two, one) if isinstance(module, torch.nn.Linear) else (one, two)
 
 
 def _basis(size: int, projection: Projection, key: str, moment: torch.Tensor | None) -> Float[torch.Tensor, "size w"]:
@@ -150,7 +155,7 @@ def _basis(size: int, projection: Projection, key: str, moment: torch.Tensor | N
     lead = leading_directions(moment, width - spare, seed, key)
     if not spare:
         return lead
-    rest = gaussian(size, spare, seed, key, "complement")
+    rest = gaussian(size, spare, seed, key, "complement").to(lead)
     rest = torch.linalg.qr(rest - lead @ (lead.T @ rest))[0]
     return torch.cat([lead, rest], dim=1)
 
@@ -177,11 +182,12 @@ def _second_moments(
 
 
 class Moments:
-    """A recorder of the second moments `sum of a a'` of inputs and `sum of g g'` of output gradients, in float32."""
+    """A recorder of the second moments `sum of a a'` of inputs and `sum of g g'` of output gradients, in float32 or better."""
 
     def __init__(self, groups: dict[str, str]) -> None:
         self.groups = groups
         self.sums: Bases = {}
+        self.places: dict[str, int] = {}  # positions that have an output gradient
 
     def keep(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
         """The inputs: only the positions that have an output gradient will count."""
@@ -190,10 +196,12 @@ class Moments:
     def gradient(self, name: str, kept: torch.Tensor, outputs: torch.Tensor) -> None:
         """Add the batch's moments; the inputs' once for a group."""
         counts = outputs.abs().sum(-1) > 0
+        self.places[name] = self.places.get(name, 0) + int(counts.sum())
         if self.groups[name] == name:
-            self._add(f"{name}/in", kept[counts].float())
-        self._add(f"{name}/out", outputs[counts].float())
+            self._add(f"{name}/in", kept[counts])
+        self._add(f"{name}/out", outputs[counts])
 
     def _add(self, key: str, rows: Float[torch.Tensor, "k d"]) -> None:
+        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
         moment = rows.T @ rows
         self.sums[key] = self.sums[key] + moment if key in self.sums else moment

@@ -1,0 +1,5 @@
+"""Benchmarks of llmattr: `python -m eval` lists them, `python -m eval NAME` runs one. Not part of the package."""
+
+BENCHMARKS = {
+    "bench_trace": "training attribution: speed over the floor, fidelity, EK-FAC, memory, scan, imports, peers",
+}

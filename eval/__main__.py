@@ -1,0 +1,22 @@
+"""`python -m eval NAME [OPTIONS]` runs eval/NAME.py; without a name it lists what there is."""
+
+import sys
+from importlib import import_module
+
+from eval import BENCHMARKS
+
+
+def run(argv: list[str]) -> int:
+    """Run the benchmark that the first word names, with the other words as its options."""
+    if argv and argv[0] in BENCHMARKS:
+        return import_module(f"eval.{argv[0]}").main(argv[1:])
+    if argv and argv[0] not in ("-h", "--help"):
+        print(f"there is no benchmark {argv[0]!r}", file=sys.stderr)
+    print("python -m eval NAME [OPTIONS]; --help after the name shows its options\n")
+    for name, line in BENCHMARKS.items():
+        print(f"  {name:14} {line}")
+    return 0 if not argv or argv[0] in ("-h", "--help") else 2
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

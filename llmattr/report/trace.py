@@ -1,0 +1,175 @@
+"""What the page of a trace shows: each query with its prompt, and the training rows for and against it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llmattr.report.marks import cut, sentence_rows
+from llmattr.report.words import Passage, Piece, common_words, passage, strengths
+from llmattr.types import Attribution, Score
+
+LISTED = 10  # rows listed on each side of one query, at most
+NEAR = (300, 400, 150)  # characters shown of what stands before, in and after the traced text, at most
+GLYPHS = str.maketrans({"\n": "⏎", "\t": "⇥", " ": "␣"})  # what a token of white space is shown as
+
+
+@dataclass(frozen=True)
+class Query:
+    """What was traced, `said`, amid its text: a completion after its prompt, or one token of a response."""
+
+    before: str
+    said: str
+    after: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self.before + self.said + self.after
+
+    @property
+    def start(self) -> str:
+        """What stands before, without its beginning when it is long: enough to name the query in a list."""
+        apart = self.before[-1:].isspace() or self.said[:1].isspace()
+        return _end(" ".join(self.before.split()) + " " * apart, 60) if self.before else ""
+
+    @property
+    def name(self) -> str:
+        """What was said, on one line."""
+        return " ".join(self.said.split()) or self.said.translate(GLYPHS)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A training row in the list of a target. `percent`: its score relative to the target's largest, without the sign."""
+
+    rank: int
+    score: Score
+    percent: int
+    passage: Passage
+
+
+@dataclass(frozen=True)
+class Side:
+    """The rows for a target, or those against it, strongest first, and how many more there are."""
+
+    sign: str
+    rows: list[Row]
+    more: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """A choice: the query and its rows."""
+
+    number: int
+    query: Query
+    passage: Passage
+    sides: list[Side]
+
+
+def query_of(a: Attribution, t: int) -> Query:
+    """Target `t` with what stands around it: from `run["queries"]`, and from the response that it is a part of."""
+    asked, text = a.run.get("queries") or [], a.targets.texts[t]
+    if a.response is not None and a.targets.spans is not None:
+        start, end = map(int, a.targets.spans[t])
+        before = _before(asked[0], a.response) if asked else ""
+        return Query(before + a.response[:start], a.response[start:end], a.response[end:])
+    if len(asked) != len(a):
+        return Query("", text)
+    if asked[t]["completion"] == text:
+        return Query(asked[t]["prompt"], text)
+    first = t  # one of the tokens of this query, which are targets in their order
+    while first and asked[first - 1] == asked[t]:
+        first -= 1
+    before = "".join(a.targets.texts[first:t])
+    whole = asked[t]["completion"]
+    return Query(asked[t]["prompt"] + before, text, whole[len(before + text) :] if whole.startswith(before + text) else "")
+
+
+def _before(query: Mapping[str, str], response: str) -> str:
+    """What stands before the response: the prompt, and the start of the completion when no score counts it."""
+    text = query["prompt"] + query["completion"]
+    if text.endswith(response):
+        return text.removesuffix(response)
+    return "" if response.startswith(query["prompt"]) else query["prompt"]
+
+
+def trace_view(a: Attribution) -> dict[str, Any]:
+    """Everything that the template shows."""
+    rows, answer, listed = sentence_rows(a), [], list(range(len(a)))
+    if a.targets.spans is not None and a.response is not None:
+        answer, listed = cut(a.response, rows, a.targets.spans)
+    queries = [query_of(a, t) for t in range(len(a))]
+    sides = [_sides(a[t]) for t in range(len(a))]
+    shown = {score.source for both in sides for side in both.values() for score in side[:LISTED]}
+    common = common_words(a.sources.texts[i] for i in shown)
+    marking = a.run.get("queries") != []  # an empty list: nothing was asked, the targets' texts are only names
+    return {
+        "a": a,
+        "whole": rows.start == 1,
+        "first": rows.start,
+        "targets": [_target(t, query, sides[t], common if marking else None) for t, query in enumerate(queries)],
+        "marking": marking,
+        "tokens": bool(answer) or any(query.after for query in queries),
+        "prompt": _end(queries[0].text.removesuffix(a.response or ""), NEAR[0]),
+        "answer": [(*(("", text, "") if t is None else _edges(text)), t) for text, t in answer],
+        "listed": listed,
+        "rows_shown": len(shown),
+    }
+
+
+def _sides(one: Attribution) -> dict[str, list[Score]]:
+    scores = one.top(None)
+    return {"for": [s for s in scores if s.score > 0], "against": [s for s in scores[::-1] if s.score < 0]}
+
+
+def _target(number: int, query: Query, sides: dict[str, list[Score]], common: frozenset[str] | None) -> Target:
+    said = (len(query.before), len(query.before) + len(query.said))
+    wanted = {} if common is None else strengths(query.text, said, common)
+    peak = max((abs(side[0].score) for side in sides.values() if side), default=1.0)
+
+    def row(rank: int, score: Score) -> Row:
+        return Row(rank, score, round(100 * abs(score.score) / peak), passage(score.text, wanted))
+
+    ranked = {sign: [row(rank, score) for rank, score in enumerate(side[:LISTED], 1)] for sign, side in sides.items()}
+    return Target(
+        number, query, _passage(query), [Side(sign, rows, len(sides[sign]) - len(rows)) for sign, rows in ranked.items()]
+    )
+
+
+def _passage(query: Query) -> Passage:
+    """The query as it is shown above its rows: of a long one what is near."""
+    start, said, end = _edges(query.said)
+    before, after = query.before + start, end + query.after
+    near = [
+        (_end(before, NEAR[0]), "before"),
+        (_beginning(said, NEAR[1]), "said"),
+        (_beginning(after, NEAR[2]), "before"),
+    ]
+    whole = [(before, "before"), (said, "said"), (after, "before")]
+    return Passage(_full(near), _full(whole) if near != whole else [], len(query.text))
+
+
+def _full(pieces: Iterable[Piece]) -> list[Piece]:
+    return [piece for piece in pieces if piece[0]]
+
+
+def _end(text: str, most: int) -> str:
+    """The last characters of a text, from a word's start when that is near."""
+    kept = text[-most:]
+    return text if len(text) <= most else f"… {kept[kept.find(' ', 0, 25) + 1 :]}"
+
+
+def _beginning(text: str, most: int) -> str:
+    kept = text[:most]
+    stop = kept.rfind(" ", most - 25)
+    return text if len(text) <= most else f"{kept[: stop if stop > 0 else most]} …"
+
+
+def _edges(text: str) -> tuple[str, str, str]:
+    """The white space before a token, the token, and that after it; of white space alone, glyphs and its line breaks."""
+    inner = text.strip()
+    if not inner:
+        return "", text.translate(GLYPHS), text if "\n" in text else ""
+    start = text.index(inner)
+    return text[:start], inner, text[start + len(inner) :]

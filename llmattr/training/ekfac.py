@@ -1,0 +1,72 @@
+"""Kronecker factors of a layer's Fisher matrix, and their corrected eigenvalues (EK-FAC, arXiv 1806.03884)."""
+
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from llmattr.lm import LM
+from llmattr.training.capture import Measure, hooks, run_backward
+from llmattr.training.data import Examples
+from llmattr.training.gradient import plan, sample
+from llmattr.training.influence import Ekfac
+from llmattr.training.project import Bases, Moments, input_groups
+
+
+def fit(method: Ekfac, lm: LM, examples: Examples, layers: dict[str, torch.nn.Module], seed: int) -> Bases:
+    """Eigenvectors ("group/in", "layer/out") and eigenvalues ("layer/values" [i, o]) of every layer."""
+    part = sample(examples, method.fit_rows, seed)
+    measure: Measure = "sampled" if method.labels == "sampled" else "loss"
+    moments = Moments(input_groups(lm, layers))
+    _go_through(lm, part, layers, moments, measure, seed, "covariances")
+    recorder = Rotated(moments)
+    if method.eigenvalues == "kronecker":
+        return recorder.kronecker(moments, len(part))
+    _go_through(lm, part, layers, recorder, measure, seed, "eigenvalues")
+    return recorder.corrected(len(part))
+
+
+def _go_through(lm: LM, part: Examples, layers: Any, recorder: Any, measure: Measure, seed: int, what: str) -> None:
+    with hooks(lm.model, layers, recorder):
+        for batch in tqdm(plan(part), desc=what, unit="batch", disable=None, leave=False):
+            run_backward(lm, part, batch, measure, seed)
+
+
+class Rotated:
+    """A recorder of second moments of gradients in the eigenvectors' coordinates: `sum_b (U_A' g_b U_S)^2` [i, o]."""
+
+    def __init__(self, moments: Moments) -> None:
+        self.groups = moments.groups
+        self.spectra = {key: torch.linalg.eigh(moment) for key, moment in moments.sums.items()}
+        self.sums: Bases = {}
+        self.last: tuple[str, torch.Tensor, torch.Tensor] | None = None
+
+    def keep(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
+        """The inputs in their eigenvectors' coordinates, turned once for all layers that read them."""
+        group = self.groups[name]
+        if self.last is None or self.last[0] != group or self.last[1].data_ptr() != inputs.data_ptr():
+            vectors = self.spectra[f"{group}/in"].eigenvectors
+            self.last = (group, inputs, inputs.to(vectors.dtype) @ vectors)
+        return self.last[2]
+
+    def gradient(self, name: str, kept: torch.Tensor, outputs: torch.Tensor) -> None:
+        """Add a batch's squares."""
+        vectors = self.spectra[f"{name}/out"].eigenvectors
+        squares = (kept.mT @ (outputs.to(vectors.dtype) @ vectors)).square_().sum(0)
+        self.sums[name] = self.sums[name] + squares if name in self.sums else squares
+
+    def corrected(self, rows: int) -> Bases:
+        """Eigenvectors, and these squares' mean over the rows as eigenvalues."""
+        return self._named({name: squares / rows for name, squares in self.sums.items()})
+
+    def kronecker(self, moments: Moments, rows: int) -> Bases:
+        """Eigenvectors, and `l_A l_S' / (places rows)` as eigenvalues, for sums over all places of a layer."""
+        values = {}
+        for name, group in self.groups.items():
+            ins, outs = self.spectra[f"{group}/in"].eigenvalues, self.spectra[f"{name}/out"].eigenvalues
+            values[name] = torch.outer(ins.clamp(min=0), outs.clamp(min=0)) / (moments.places[name] * rows)
+        return self._named(values)
+
+    def _named(self, values: Bases) -> Bases:
+        vectors = {key: spectrum.eigenvectors for key, spectrum in self.spectra.items()}
+        return vectors | {f"{name}/values": value for name, value in values.items()}

@@ -1,0 +1,96 @@
+"""Influence functions with the whole Gauss-Newton matrix over all layers at once, inverted by iteration: for small models."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from llmattr.errors import LlmattrError
+from llmattr.method import option
+
+DAMPING = "added to the curvature, in units of its mean eigenvalue (trace / weights, estimated)"
+FIT_ROWS = "training rows that the curvature is computed on"
+MOST = 2**32  # bytes of vectors: 4 GiB
+
+
+@dataclass(frozen=True)
+class Cg:
+    """Influence `g_query' (G + damping)^-1 g_row`, G the Gauss-Newton matrix, by conjugate gradients (Martens 2010)."""
+
+    name: ClassVar[str] = "cg"
+    family: ClassVar[str] = "predictive"
+    measure: ClassVar[str] = "loss"
+    damping: float = option(0.1, DAMPING)
+    tolerance: float = option(0.01, "stop where the residual is this share of the query's gradient")
+    steps: int = option(200, "most products with the curvature", least=1)
+    fit_rows: int = option(256, FIT_ROWS, least=1)
+
+    def precondition(self, lm: Any, examples: Any, layers: Any, queries: Any, seed: int = 0) -> Any:
+        """`(G + damping)^-1 g` [t, d] of each query's gradient g [t, d]."""
+        from llmattr.training.solvers import cg
+
+        product, damping = _curvature(self, 8 * len(queries), lm, examples, layers, queries, seed)
+        return cg(product, queries, damping, self.tolerance, self.steps)
+
+
+@dataclass(frozen=True)
+class Lissa:
+    """The same influence by Neumann's series (LiSSA: arXiv 1602.03943, 1703.04730) over all of the sampled rows.
+
+    It needs about `largest / (damping x mean eigenvalue)` steps: cg is the faster way to the same numbers.
+    """
+
+    name: ClassVar[str] = "lissa"
+    family: ClassVar[str] = "predictive"
+    measure: ClassVar[str] = "loss"
+    damping: float = option(0.1, DAMPING)
+    scale: float = option(0.0, "divides the curvature; 0 = 1.1 times its largest eigenvalue, by power iteration")
+    steps: int = option(200, "products with the curvature", least=1)
+    fit_rows: int = option(256, FIT_ROWS, least=1)
+
+    def precondition(self, lm: Any, examples: Any, layers: Any, queries: Any, seed: int = 0) -> Any:
+        """`(G + damping)^-1 g` [t, d] of each query's gradient g [t, d], up to the residual that is noted."""
+        from llmattr.training.solvers import lissa
+
+        product, damping = _curvature(self, 6 * len(queries), lm, examples, layers, queries, seed)
+        return lissa(product, queries, damping, self.scale, self.steps)
+
+
+@dataclass(frozen=True)
+class Arnoldi:
+    """The same influence within the span of the Gauss-Newton matrix's leading eigenvectors (arXiv 2112.03052)."""
+
+    name: ClassVar[str] = "arnoldi"
+    family: ClassVar[str] = "predictive"
+    measure: ClassVar[str] = "loss"
+    damping: float = option(0.1, DAMPING)
+    steps: int = option(200, "products with the curvature, and vectors held at once", least=1)
+    keep: int = option(50, "leading eigenvectors kept", least=1)
+    fit_rows: int = option(256, FIT_ROWS, least=1)
+
+    def precondition(self, lm: Any, examples: Any, layers: Any, queries: Any, seed: int = 0) -> Any:
+        """`V (L + damping)^-1 V' g` [t, d] of each query's gradient g [t, d]."""
+        from llmattr.training.seeded import gaussian
+        from llmattr.training.solvers import arnoldi, spanned_inverse
+
+        vectors = self.steps + min(self.keep, self.steps) + 2 * len(queries)
+        product, damping = _curvature(self, vectors, lm, examples, layers, queries, seed)
+        start = gaussian(1, queries.shape[1], seed, "arnoldi").to(queries)[0]
+        return spanned_inverse(*arnoldi(product, start, self.steps, self.keep), queries, damping)
+
+
+def _curvature(method: Any, vectors: int, lm: Any, examples: Any, layers: Any, queries: Any, seed: int) -> tuple[Any, float]:
+    """The Gauss-Newton matrix's product on a sample of the rows, and the damping in its own unit.
+
+    Raises `LlmattrError` where so many vectors of d numbers are more than 4 GiB.
+    """
+    from llmattr.training.gauss_newton import GaussNewton
+    from llmattr.training.gradient import sample
+    from llmattr.training.solvers import mean_eigenvalue
+
+    size = vectors * queries.shape[1] * queries.element_size()
+    if size > MOST:
+        raise LlmattrError(
+            f"{method.name} would hold {vectors} vectors of the {queries.shape[1]:,} tracked weights, {size / 2**30:.1f} GiB "
+            f"of the {MOST / 2**30:.0f} GiB it may take: track fewer layers (modules), ask fewer queries at once, or take ekfac"
+        )
+    product = GaussNewton(lm, sample(examples, method.fit_rows, seed), layers)
+    return product, method.damping * mean_eigenvalue(product, queries, seed)

@@ -1,0 +1,18 @@
+"""Random numbers that depend on a seed and on names alone: shards, queries, processes and devices agree."""
+
+import hashlib
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+
+def generator(seed: int, *names: str) -> np.random.Generator:
+    """A counter-based generator (Philox) keyed by the seed and the names."""
+    key = hashlib.sha256("/".join(names).encode()).digest()
+    return np.random.Generator(np.random.Philox(key=[seed, int.from_bytes(key[:8], "little")]))
+
+
+def gaussian(rows: int, columns: int, seed: int, *names: str) -> Float[torch.Tensor, "rows columns"]:
+    """Standard normal numbers from `generator`, in float32."""
+    return torch.from_numpy(generator(seed, *names).standard_normal((rows, columns), dtype=np.float32))
