@@ -17,7 +17,7 @@ from llmattr.training.data import read_rows, tokenize
 from llmattr.training.gradient import Projector, project
 from llmattr.training.index import GradientIndex, Projection
 from llmattr.training.inverse import Arnoldi, Cg, Lissa
-from llmattr.training.project import Sketch, fit_bases
+from llmattr.training.project import Sketch, choose, fit_bases
 from llmattr.training.search import Top
 from llmattr.training.trace import build_index, open_index, trace
 from tests import tiny_models
@@ -131,22 +131,54 @@ class TestProjection:
         rows = project(Projector.fit(lm, Projection(kind="identity"), "", examples), examples, "loss")
         np.testing.assert_allclose(rows, exact_gradients(lm, examples, layers), rtol=1e-4, atol=1e-4)  # float32
 
-    @pytest.mark.parametrize("kind", ["random", "principal"])
-    def test_a_row_is_the_sketch_of_the_two_sided_projection(self, world, kind):
+    def coordinates(self, world, groups, bases):
+        """The two-sided projections of whole gradients, layer after layer."""
         lm, examples, layers = world
-        projection = Projection(kind=kind, dim=64, width=4)
-        groups, bases = fit_bases(lm, examples, layers, projection, [range(6)])
-        sketch = Sketch(projection, groups, bases)
-        rows = project(Projector(lm, projection, layers, groups, bases), examples, "loss")
         exact, start, wide = exact_gradients(lm, examples, layers), 0, []
         for name, module in layers.items():
             outs, ins = module.weight.shape
             whole = exact[:, start : start + ins * outs].view(-1, ins, outs)
-            wide.append((bases[f"{groups[name]}/in"].T @ whole @ bases[f"{name}/out"]).flatten(1))
+            if name in groups:
+                wide.append((bases[f"{groups[name]}/in"].T @ whole @ bases[f"{name}/out"]).flatten(1))
             start += ins * outs
-        wide = torch.cat(wide, dim=1) * sketch.signs
+        return torch.cat(wide, dim=1)
+
+    def test_a_random_row_is_a_sketch_of_all_coordinates(self, world):
+        lm, examples, layers = world
+        projection = Projection(kind="random", dim=64, width=4)
+        groups, bases = fit_bases(lm, examples, layers, projection, [range(6)])
+        sketch = Sketch(projection, groups, bases)
+        rows = project(Projector(lm, projection, layers, groups, bases), examples, "loss")
+        wide = self.coordinates(world, groups, bases) * sketch.signs
         expected = torch.stack([wide[:, sketch.places == place].sum(1) for place in range(64)], dim=1)
         np.testing.assert_allclose(rows, expected, rtol=1e-3, atol=1e-3 * expected.abs().max())  # float32
+
+    @pytest.mark.parametrize("complement", [0.0, 0.25])
+    def test_a_principal_row_keeps_the_coordinates_with_the_most_energy(self, world, complement):
+        lm, examples, layers = world
+        projection = Projection(dim=64, width=8, complement=complement)
+        groups, bases = fit_bases(lm, examples, layers, projection, [range(6)])
+        wide = self.coordinates(world, groups, bases)
+        own = 64 - round(64 * complement)
+        strongest = wide[:, wide.square().sum(0).topk(own).indices.sort().values]
+        groups, bases = choose(lm, examples, layers, projection, [range(6)], (groups, bases))
+        projector = Projector(lm, projection, {name: layers[name] for name in groups}, groups, bases)
+        rows = project(projector, examples, "loss")
+        assert rows.shape == (6, 64)
+        np.testing.assert_allclose(rows[:, :own], strongest, rtol=1e-3, atol=1e-3 * strongest.abs().max())
+        sketch = projector.recorder()
+        if complement:
+            rest = wide * sketch.signs
+            expected = torch.stack([rest[:, sketch.places == place].sum(1) for place in range(16)], dim=1)
+            np.testing.assert_allclose(rows[:, own:], expected, rtol=1e-3, atol=1e-3 * strongest.abs().max())
+        else:
+            assert len(groups) < len(layers)  # layers that no coordinate is left of are not differentiated
+
+    def test_a_row_with_room_for_everything_keeps_everything(self, world):
+        lm, examples, _ = world
+        rows = project(Projector.fit(lm, Projection(dim=10**6, width=64), "", examples), examples, "loss")
+        exact = exact_gradients(lm, examples, linear_layers(lm)).numpy()
+        np.testing.assert_allclose(rows @ rows.T, exact @ exact.T, rtol=1e-3, atol=1e-3 * np.abs(exact @ exact.T).max())
 
     def test_layers_that_read_the_same_share_a_basis(self, world):
         lm, examples, layers = world

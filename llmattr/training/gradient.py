@@ -17,7 +17,7 @@ from llmattr.training.capture import Measure, hooks, linear_layers, run_backward
 from llmattr.training.data import Examples
 from llmattr.training.index import FITTED, GradientIndex, Normalize, Projection
 from llmattr.training.moments import scales
-from llmattr.training.project import Bases, Dense, Sketch, fit_bases
+from llmattr.training.project import Bases, Dense, Sketch, choose, fit_bases
 
 BATCH_TOKENS = 2048  # on a CPU; a GPU gets eight times as many
 FIT_ROWS = 128  # rows whose second moments give the principal directions
@@ -85,7 +85,10 @@ class Projector:
         scaled = scales(normalize, lm, part, layers, plan(part))
         if projection.kind not in TWO_SIDED:
             return Projector(lm, projection, layers, {}, scaled)
-        return Projector(lm, projection, layers, *fit_bases(lm, part, layers, projection, plan(part), scaled))
+        groups, bases = fit_bases(lm, part, layers, projection, plan(part), scaled)
+        if projection.kind == "principal":
+            groups, bases = choose(lm, part, layers, projection, plan(part), (groups, bases))
+        return Projector(lm, projection, {name: layers[name] for name in groups}, groups, bases)
 
     @property
     def dim(self) -> int:

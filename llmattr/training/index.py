@@ -42,15 +42,16 @@ Normalize = Literal["data", "optimizer", "none"]
 class Projection:
     """How gradients become rows of an index.
 
-    `principal`: P and Q hold the layer's leading covariance directions and, in the last `complement` of the width, random
-    directions orthogonal to them. `random`: Gaussian, unbiased. `rademacher`: a dense matrix of signs over the whole gradient,
+    `principal`: P and Q hold the leading covariance directions of a layer's inputs and output gradients, and a row the
+    coordinates with the most energy over all layers; the last `complement` of the row is a sketch of the others.
+    `random`: Gaussian directions, unbiased, all sketched. `rademacher`: a dense matrix of signs over the whole gradient,
     as TRAK has it (slow). `identity`: the whole gradient.
     """
 
     kind: Kind = option("principal", "principal, random, rademacher (dense, slow) or identity (the whole gradient)")
     dim: int = option(1024, "numbers in a row of the index", least=1)
     width: int = option(16, "directions kept of each layer's input and of its output", least=1)
-    complement: float = option(0.0, "share of the width that is random instead of principal", below=1)
+    complement: float = option(0.25, "share of a principal row that sketches what has no place of its own", below=1)
     seed: int = option(0, "seed of everything random", below=2**63)
 
 

@@ -1,9 +1,9 @@
 """Projections of per-example gradients: from A [b, s, i] and G [b, s, o] to D numbers, without forming [b, i, o].
 
-Two-sided (LoGra, arXiv 2405.13954): a layer's gradient A.T @ G is taken as (A P).T @ (G Q) with P [i, w] and Q [o, w]. One
-sparse sketch (SJLT: every entry goes to one of D places with a random sign) then adds up all layers: a row has D numbers,
-however deep the model is. Random numbers come from a counter-based generator (Philox) keyed by seed and layer name, on the CPU:
-shards, queries and devices agree.
+Two-sided (LoGra, arXiv 2405.13954): a layer's gradient A.T @ G is taken as (A P).T @ (G Q) with P [i, w] and Q [o, w]. Of
+these coordinates of all layers a row has D numbers, however deep the model is: those with the most energy, where P and Q are
+principal directions, and one sparse sketch of the others (SJLT: every coordinate goes to one of the places with a random sign).
+Random numbers come from a counter-based generator keyed by seed and layer name (seeded.py).
 """
 
 from collections.abc import Sequence
@@ -20,6 +20,7 @@ from llmattr.training.index import Projection
 from llmattr.training.seeded import gaussian, generator
 
 Bases = dict[str, torch.Tensor]
+CHOSEN = "chosen"  # among the bases: the coordinates that have a place of their own
 
 
 def input_groups(lm: LM, layers: dict[str, torch.nn.Module]) -> dict[str, str]:
@@ -46,7 +47,8 @@ def input_groups(lm: LM, layers: dict[str, torch.nn.Module]) -> dict[str, str]:
 class Sketch:
     """A recorder of two-sided projections: `rows()` is the batch's rows [b, D].
 
-    `bases` has "group/in" and "layer/out", as `fit_bases` makes them and an index keeps them.
+    Of the coordinates `(A P)' (G Q)` of all layers side by side, those that are `chosen` have a place of their own; the others
+    are added up in the sketch's places, of which there are `sketched`. `bases` has "group/in" and "layer/out".
     """
 
     def __init__(self, projection: Projection, groups: dict[str, str], bases: Bases) -> None:
@@ -54,14 +56,19 @@ class Sketch:
         self.parts: dict[str, torch.Tensor] = {}
         self.last: tuple[str, torch.Tensor, torch.Tensor] | None = None
         sizes = {name: bases[f"{group}/in"].shape[1] * bases[f"{name}/out"].shape[1] for name, group in groups.items()}
-        self.sketched = sum(sizes.values()) > projection.dim
-        self.dim = min(sum(sizes.values()), projection.dim)
-        draws = {name: generator(projection.seed, name, "sketch") for name in groups}
-        places = [draws[name].integers(self.dim, size=size) for name, size in sizes.items()]
-        signs = [draws[name].integers(2, size=size) * 2.0 - 1.0 for name, size in sizes.items()]
-        device = next(iter(bases.values())).device
-        self.places = torch.from_numpy(np.concatenate(places)).to(device)
-        self.signs = torch.from_numpy(np.concatenate(signs).astype(np.float32)).to(device)
+        wide, device = sum(sizes.values()), next(iter(bases.values())).device
+        self.chosen = bases.get(CHOSEN, torch.arange(wide if wide <= projection.dim else 0, device=device))
+        self.sketched = 0 if len(self.chosen) == wide else min(projection.dim, wide) - len(self.chosen)
+        self.dim = len(self.chosen) + self.sketched
+        if self.sketched:
+            draws = [
+                generator(projection.seed, name, "sketch").integers([[self.sketched], [2]], size=(2, n))
+                for name, n in sizes.items()
+            ]
+            places, signs = np.concatenate(draws, axis=1)
+            self.places = torch.from_numpy(places).to(device)
+            self.signs = torch.from_numpy((2.0 * signs - 1.0).astype(np.float32)).to(device)
+            self.signs[self.chosen] = 0
 
     def keep(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
         """The inputs projected at once: what waits for the backward pass is [b, s, w], not [b, s, i]."""
@@ -77,14 +84,20 @@ class Sketch:
         part = (kept.mT @ (outputs.to(basis.dtype) @ basis)).flatten(1)
         self.parts[name] = self.parts[name] + part if name in self.parts else part
 
-    def rows(self) -> Float[torch.Tensor, "b d"]:
-        """The batch's rows; start anew."""
+    def wide(self) -> Float[torch.Tensor, "b k"]:
+        """The batch's coordinates, layer after layer; start anew."""
         wide = torch.cat([self.parts[name] for name in self.groups], dim=1)
         self.parts, self.last = {}, None
+        return wide
+
+    def rows(self) -> Float[torch.Tensor, "b d"]:
+        """The batch's rows; start anew."""
+        wide = self.wide()
+        own = wide[:, self.chosen]
         if not self.sketched:
-            return wide
-        rows = torch.zeros((len(wide), self.dim), dtype=wide.dtype, device=wide.device)
-        return rows.index_add_(1, self.places, wide * self.signs)
+            return own
+        rest = torch.zeros((len(wide), self.sketched), dtype=wide.dtype, device=wide.device)
+        return torch.cat([own, rest.index_add_(1, self.places, wide * self.signs)], dim=1)
 
 
 class Dense(ExactGradients):
@@ -139,6 +152,54 @@ def fit_bases(
     return groups, bases
 
 
+def choose(
+    lm: LM,
+    examples: Examples,
+    layers: dict[str, torch.nn.Module],
+    projection: Projection,
+    batches: Sequence[Sequence[int]],
+    fitted: tuple[dict[str, str], Bases],
+) -> tuple[dict[str, str], Bases]:
+    """Of all layers' principal coordinates, those with the most energy in the examples: each will have a place of its own.
+
+    Directions that none of them needs are dropped, and layers without any, unless a sketch still takes the others.
+    """
+    groups, bases = fitted
+    recorder, energy = Sketch(projection, groups, bases), torch.zeros(0)
+    with hooks(lm.model, layers, recorder):
+        for batch in batches:
+            run_backward(lm, examples, batch)
+            squares = recorder.wide().square().sum(0)
+            energy = squares if not len(energy) else energy + squares
+    own = projection.dim - round(projection.dim * projection.complement)
+    if len(energy) <= projection.dim:
+        return groups, bases
+    chosen = energy.topk(own).indices.sort().values
+    if projection.complement:
+        return groups, bases | {CHOSEN: chosen}
+    return _trim(groups, bases, chosen)
+
+
+def _trim(groups: dict[str, str], bases: Bases, chosen: torch.Tensor) -> tuple[dict[str, str], Bases]:
+    """The same coordinates out of narrower bases."""
+    wanted: dict[str, torch.Tensor] = {}  # for each layer which of its [in, out] coordinates
+    start = 0
+    for name, group in groups.items():
+        shape = bases[f"{group}/in"].shape[1], bases[f"{name}/out"].shape[1]
+        size = shape[0] * shape[1]
+        mask = torch.zeros(size, dtype=torch.bool, device=chosen.device)
+        mask[chosen[(chosen >= start) & (chosen < start + size)] - start] = True
+        if mask.any():
+            wanted[name] = mask.view(shape)
+        start += size
+    kept = {name: group for name, group in groups.items() if name in wanted}
+    ins = {g: torch.stack([wanted[name].any(1) for name in kept if kept[name] == g]).any(0) for g in set(kept.values())}
+    trimmed = {f"{group}/in": bases[f"{group}/in"][:, used] for group, used in sorted(ins.items())}
+    trimmed |= {f"{name}/out": bases[f"{name}/out"][:, mask.any(0)] for name, mask in wanted.items()}
+    places = torch.cat([mask[ins[kept[name]]][:, mask.any(0)].flatten() for name, mask in wanted.items()])
+    return kept, trimmed | {CHOSEN: places.nonzero()[:, 0]}
+
+
 def in_and_out(module: torch.nn.Module) -> tuple[int, int]:
     """A linear layer's input and output width; Conv1D keeps its weight the other way round."""
     one, two = weight(module).shape
@@ -151,13 +212,7 @@ def _basis(size: int, projection: Projection, key: str, moment: torch.Tensor | N
         return torch.eye(size)
     if moment is None:
         return gaussian(size, width, seed, key) / width**0.5
-    spare = round(width * projection.complement)
-    lead = leading_directions(moment, width - spare, seed, key)
-    if not spare:
-        return lead
-    rest = gaussian(size, spare, seed, key, "complement").to(lead)
-    rest = torch.linalg.qr(rest - lead @ (lead.T @ rest))[0]
-    return torch.cat([lead, rest], dim=1)
+    return leading_directions(moment, width, seed, key)
 
 
 def leading_directions(
