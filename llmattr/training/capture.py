@@ -217,8 +217,9 @@ def _measure(logits: Float[torch.Tensor, "k v"], labels: torch.Tensor, measure: 
     """The measure of each place; `labels` are tokens, or the numbers in [0, 1) that choose them ("sampled")."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if measure == "sampled":
-        sums = logits.detach().double().softmax(-1).cumsum(-1)
-        labels = torch.searchsorted(sums, labels[:, None] * sums[:, -1:], right=True)[:, 0].clamp(max=logits.shape[1] - 1)
+        sums = logits.detach().softmax(-1).cumsum(-1)
+        drawn = labels[:, None].to(sums.dtype) * sums[:, -1:]
+        labels = torch.searchsorted(sums, drawn, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
     if measure != "margin":
         return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
     others = logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1)
@@ -248,6 +249,21 @@ class ExactGradients:
         rows = torch.cat([self.found[name].flatten(1) for name in names], dim=1)
         self.found = {}
         return rows
+
+
+class Scratch:
+    """Memory for per-example gradients that lasts: fresh pages for each layer and batch cost more than the product itself."""
+
+    def __init__(self) -> None:
+        self.kept: dict[Any, torch.Tensor] = {}
+
+    def gradients(self, inputs: Float[torch.Tensor, "b s i"], outputs: Float[torch.Tensor, "b s o"]) -> torch.Tensor:
+        """`A.T @ G` [b, i, o] of each example; overwritten by the next call with these widths."""
+        shape = (len(inputs), inputs.shape[2], outputs.shape[2])
+        held = self.kept.get(shape[1:])
+        if held is None or len(held) < shape[0] or held.dtype != outputs.dtype:
+            held = self.kept[shape[1:]] = torch.empty(shape, dtype=outputs.dtype, device=outputs.device)
+        return torch.bmm(inputs.mT, outputs, out=held[: shape[0]])
 
 
 def exact_gradients(

@@ -6,7 +6,7 @@ import torch
 from tqdm.auto import tqdm
 
 from llmattr.lm import LM
-from llmattr.training.capture import Measure, hooks, run_backward
+from llmattr.training.capture import Measure, Scratch, hooks, run_backward
 from llmattr.training.data import Examples
 from llmattr.training.gradient import plan, sample
 from llmattr.training.influence import Ekfac
@@ -39,6 +39,7 @@ class Rotated:
         self.groups = moments.groups
         self.spectra = {key: torch.linalg.eigh(moment) for key, moment in moments.sums.items()}
         self.sums: Bases = {}
+        self.scratch = Scratch()
         self.last: tuple[str, torch.Tensor, torch.Tensor] | None = None
 
     def keep(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
@@ -52,8 +53,10 @@ class Rotated:
     def gradient(self, name: str, kept: torch.Tensor, outputs: torch.Tensor) -> None:
         """Add a batch's squares."""
         vectors = self.spectra[f"{name}/out"].eigenvectors
-        squares = (kept.mT @ (outputs.to(vectors.dtype) @ vectors)).square_().sum(0)
-        self.sums[name] = self.sums[name] + squares if name in self.sums else squares
+        turned = self.scratch.gradients(kept, outputs.to(vectors.dtype) @ vectors)
+        total = self.sums.setdefault(name, torch.zeros_like(turned[0]))
+        for gradient in turned:
+            total.addcmul_(gradient, gradient)
 
     def corrected(self, rows: int) -> Bases:
         """Eigenvectors, and these squares' mean over the rows as eigenvalues."""

@@ -253,8 +253,8 @@ class Moments:
         counts = outputs.abs().sum(-1) > 0
         self.places[name] = self.places.get(name, 0) + int(counts.sum())
         if self.groups[name] == name:
-            self._add(f"{name}/in", kept[counts])
-        self._add(f"{name}/out", outputs[counts])
+            self._add(f"{name}/in", kept.flatten(0, 1) if counts.all() else kept[counts])
+        self._add(f"{name}/out", outputs.flatten(0, 1))  # rows of zeros add nothing
 
     def _add(self, key: str, rows: Float[torch.Tensor, "k d"]) -> None:
         rows = rows.to(torch.promote_types(rows.dtype, torch.float32))

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
-from llmattr.training.capture import ExactGradients, exact_gradients, hooks, run_backward, weight
+from llmattr.training.capture import ExactGradients, Scratch, exact_gradients, hooks, run_backward, weight
 from llmattr.training.data import Examples
 from llmattr.training.gradient import plan
 from llmattr.training.project import Bases, in_and_out
@@ -94,7 +94,7 @@ class Contract:
     """A recorder of scores `[b, t]` of the rows that pass, and of their squared gradient lengths `[b]` where wanted."""
 
     def __init__(self, sides: dict[str, Side], lengths: bool = False) -> None:
-        self.sides, self.lengths = sides, lengths
+        self.sides, self.lengths, self.scratch = sides, lengths, Scratch()
         self.scores: Any = 0
         self.squares: Any = 0
 
@@ -117,7 +117,7 @@ class Contract:
             if self.lengths:
                 self.squares += ((inputs @ inputs.mT) * (outputs @ outputs.mT)).sum((1, 2))
             return
-        whole = (inputs.mT @ outputs).flatten(1).to(side.dtype)
+        whole = self.scratch.gradients(inputs, outputs).flatten(1).to(side.dtype)
         self.scores += whole @ side.flatten(1).T
         if self.lengths:
             self.squares += whole.square().sum(1)
