@@ -37,10 +37,10 @@ def fidelity(bench: Bench) -> list[Figure]:
     wide = bench.size.wide
     sketches = [
         ("principal, the default", Projection("principal", 1024, 16), "rho .78, shared .80"),
-        ("principal", Projection("principal", wide, 20), ""),
         ("principal", Projection("principal", wide, 16), "rho .90"),
-        ("principal", Projection("principal", 1024, 32), ""),
-        ("principal", Projection("principal", wide, 32), ""),
+        ("principal, no complement", Projection("principal", 1024, 16, 0.0), ""),
+        ("principal, no complement", Projection("principal", wide, 32, 0.0), ""),
+        ("principal, sketched whole", Projection("principal", 1024, 16, 0.999), ""),
         ("random, as the peers' LoGra", Projection("random", 1024, 6), ""),
     ]
     lm, figures = bench.lm("llama"), []

@@ -194,6 +194,7 @@ index.params += _options(Projection)
 @click.option(
     "--rerank", type=click.IntRange(min=0), default=0, help="score so many rows again with whole gradients (grad-dot, grad-cos)"
 )
+@click.option("--approximate", is_flag=True, help="score only the rows that faiss proposes, for indexes of many millions")
 @click.option("--html", type=click.Path(path_type=Path), help="write a page to read in a browser")
 @click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
 def query(
@@ -205,6 +206,7 @@ def query(
     model: str | None,
     tokens: bool,
     rerank: int,
+    approximate: bool,
     **outputs: Path | None,
 ) -> None:
     """Rank the training rows of the index IDX by how much they support or oppose a completion."""
@@ -216,7 +218,7 @@ def query(
     from llmattr.training.trace import open_index
 
     asked: Any = {"prompt": prompt, "completion": completion} if queries is None else queries
-    result = open_index(index, model).query(asked, top, tokens=tokens, rerank=rerank)
+    result = open_index(index, model).query(asked, top, tokens=tokens, rerank=rerank, approximate=approximate)
     _report(result, ranking(result, top), **outputs)
 
 

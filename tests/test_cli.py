@@ -204,11 +204,46 @@ def test_trace_makes_an_index_and_asks_it(facts, tiny_folder, capsys, method):
     assert "The capital of France is Paris" in (facts / "t.html").read_text()
 
 
+def test_trace_tokens_self_append_and_checkpoints(facts, tiny_folder, capsys):
+    asked = ["--prompt", "The capital of Peru is ", "--completion", "Lima."]
+    common = ["--model", str(tiny_folder), "--dim", "64", "--seed", "3"]
+    assert main(["trace", "index", *common, "--data", "facts.jsonl", "--out", "idx", "grad-dot"]) == 0
+    (facts / "more.jsonl").write_text('{"prompt": "The capital of Mali is ", "completion": "Bamako."}')
+    assert main(["trace", "index", *common, "--data", "more.jsonl", "--out", "idx", "--append", "grad-dot"]) == 0
+    assert "3 rows of 64 numbers in idx" in capsys.readouterr().out
+    assert main(["trace", "query", "idx", *asked, "--tokens", "--html", "tokens.html", "--json", "tokens.json"]) == 0
+    saved = json.loads((facts / "tokens.json").read_text())
+    assert "".join(target["text"] for target in saved["targets"]) == saved["response"] == "Lima."
+    assert main(["trace", "query", "idx", *asked, "--rerank", "2"]) == 0
+    capsys.readouterr()
+    assert main(["trace", "self", "idx", "--top", "2", "--json", "self.json"]) == 0
+    out = capsys.readouterr().out
+    assert "the row itself" in out
+    assert out.count("  row ") == 2
+    twice = ["--checkpoints", str(tiny_folder), "--checkpoints", str(tiny_folder), "--learning-rates", "0.1,0.2"]
+    assert main(["trace", "index", *common, "--data", "facts.jsonl", "--out", "two", *twice, "tracin"]) == 0
+    assert main(["trace", "query", "two", *asked]) == 0
+    assert main(["trace", "index", *common, "--data", "facts.jsonl", "--out", "j", "--learning-rates", "x", "tracin"]) == 2
+    assert "numbers with commas between are wanted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["ekfac", "bm25", "rep-sim", "stream"])
+def test_trace_methods_without_rows_of_gradients(facts, tiny_folder, capsys, method):
+    common = ["--model", str(tiny_folder), "--data", "facts.jsonl", "--out", "idx"]
+    assert main(["trace", "index", *common, method]) == 0
+    assert main(["trace", "query", "idx", "--prompt", "The capital of Peru is ", "--completion", "Lima."]) == 0
+    out = capsys.readouterr().out
+    assert "row 1  The capital of Peru is Lima" in out
+    assert ("the model was not asked" in out) == (method in ("bm25", "rep-sim"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("query", "nope", "--completion", "x"), "'nope' is no index"),
         (("query", "nope"), "give --completion"),
+        (("self", "nope"), "'nope' is no index"),
+        (("index", "--data", "facts.jsonl", "--out", "i", "--append", "--rows", "int4"), "int4"),
         (("index", "--data", "facts.jsonl", "--out", "i", "tark"), "unknown method 'tark'; did you mean 'trak'?"),
         (("index", "--data", "poor.jsonl", "--out", "i", "--model", "MODEL"), "the data has the columns txt"),
         (("index", "--data", "none.jsonl", "--out", "i", "--model", "MODEL"), "cannot read the data 'none.jsonl'"),

@@ -41,6 +41,7 @@ def folder(tmp_path):
     (tmp_path / "notes.txt").write_text("The bridge was opened in 1932.")
     facts = [{"prompt": f"The capital of {land} is ", "completion": f"{city}."} for land, city in CAPITALS.items()]
     (tmp_path / "facts.jsonl").write_text("\n".join(map(json.dumps, facts)))
+    (tmp_path / "more.jsonl").write_text('{"prompt": "The capital of Kenya is ", "completion": "Nairobi."}')
     return tmp_path
 
 
@@ -61,12 +62,16 @@ def test_pip_lines(line):
 @pytest.mark.slow
 def test_trace_lines(folder, smollm2):
     """The lines that make an index and ask it, one after the other."""
+    said = ""
     for line in (line for line in commands("llmattr") if " trace " in line):
         command = line.replace("llmattr ", f"{sys.executable} -m llmattr ", 1)
         done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    assert "The capital of France is Paris." in done.stdout
+        said += done.stdout
+    assert "The capital of France is Paris." in said
+    assert "5 rows of 1024 numbers" in said  # with the one that was appended
     assert len(json.loads((folder / "trace.json").read_text())["targets"][0]["values"]) == 4
+    assert "<mark" in (folder / "trace.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -107,3 +112,10 @@ def test_the_demos_output_is_what_the_readme_prints():
     # The answer and its best source; scores, and what stands at the border of its error, move a little between processors.
     for part in (shown.splitlines()[0], "[1] +4.", shown.split("Sources:\n")[1].split("\n[2]")[0]):
         assert part in done.stdout
+
+
+def test_the_readme_names_every_training_method():
+    from llmattr.training import METHODS
+
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("| method |")[1].split("\n\n")[0]
+    assert [name for name in METHODS if f"`{name}`" not in table] == []

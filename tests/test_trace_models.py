@@ -175,6 +175,21 @@ class TestAppend:
             assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
+@pytest.mark.parametrize("method", ["grad-cos", "logra", "trak"])
+def test_faiss_proposes_rows_that_are_scored_as_ever(tmp_path, method):
+    pytest.importorskip("faiss")
+    pair = (tiny_models.llama(), tiny_models.tokenizer())
+    rows = [{"prompt": f"Ship {i} is ", "completion": f"number {i * 7919} of the canal."} for i in range(120)]
+    index = build_index(pair, rows, tmp_path / "i", method, projection=Projection(dim=64), modules="1.*down_proj")
+    asked = [rows[5], rows[77]]
+    exact, near = (index.query(asked, 5, approximate=approximate) for approximate in (False, True))
+    assert near.top(1)[0].id == exact.top(1)[0].id
+    scores = {(s.target, s.id): s.score for s in index.query(asked, None).top(None)}
+    assert all(scores[s.target, s.id] == pytest.approx(s.score, rel=1e-4, abs=1e-6) for s in near.top(None))
+    assert any(path.name.startswith("faiss.") for path in (tmp_path / "i").iterdir())
+    assert open_index(tmp_path / "i", pair).query(asked, 5, approximate=True).values == pytest.approx(near.values)
+
+
 @pytest.fixture(scope="module")
 def on_disk(tmp_path_factory):
     folder = tmp_path_factory.mktemp("disk")

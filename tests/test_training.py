@@ -1,6 +1,8 @@
 """Training attribution: gradients, projections, the index on disk, and every method on it."""
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -368,6 +370,16 @@ class TestIndex:
         for attempt in (GradientIndex.open, lambda folder: self.build(pair, folder)):
             with pytest.raises(LlmattrError, match=r"is damaged: vectors\.bin has not"):
                 attempt(tmp_path / "i")
+
+    def test_a_full_disk_is_one_line_and_goes_on_when_there_is_room(self, pair, tmp_path, monkeypatch):
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "posix_fallocate", full)
+            with pytest.raises(LlmattrError, match=r"no room for the 0\.0 MB of .*vectors\.bin.*: No space left on device"):
+                self.build(pair, tmp_path / "i")
+        assert self.build(pair, tmp_path / "i").index.done.all()
 
     def test_options_that_are_none(self, pair, tmp_path):
         with pytest.raises(LlmattrError, match=r"modules '\(' is no regular expression"):

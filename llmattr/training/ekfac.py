@@ -22,6 +22,7 @@ def fit(method: Ekfac, lm: LM, examples: Examples, layers: dict[str, torch.nn.Mo
     recorder = Rotated(moments)
     if method.eigenvalues == "kronecker":
         return recorder.kronecker(moments, len(part))
+    part = sample(part, method.value_rows, seed)
     _go_through(lm, part, layers, recorder, measure, seed, "eigenvalues")
     return recorder.corrected(len(part))
 

@@ -30,7 +30,7 @@ VERSION = 2
 BLOCK = 2**24  # numbers of an index turned to float32 at once: 64 MB
 FITTED = "fitted.safetensors"
 MOMENT = "moment.npy"
-OWN = ("vectors", "scales", "doubt", "done", "rows", "fitted", "moment", "run")
+OWN = ("vectors", "scales", "doubt", "done", "rows", "fitted", "moment", "faiss", "run")
 DTYPES = {"int8": np.int8, "float16": np.float16, "float32": np.float32}
 
 
@@ -208,7 +208,8 @@ def _go_on(folder: Path, run: dict[str, Any], part: dict[str, Any], append: bool
         raise LlmattrError(f"the index {str(folder)!r} has this data already")
     if not begun.pop("complete", False):
         raise LlmattrError(f"the index {str(folder)!r} is not finished: run its `trace index` again before you append to it")
-    (folder / MOMENT).unlink(missing_ok=True)
+    for stale in (folder / MOMENT, *folder.glob("faiss.*")):
+        stale.unlink(missing_ok=True)
     run = {**begun, "n": begun["n"] + part["rows"], "parts": [*begun["parts"], part]}
     _save_run(folder, run)
     return run
@@ -219,11 +220,21 @@ def _make_room(folder: Path, run: dict[str, Any], rows: Sequence[dict[str, Any]]
     flags = folder / "done.bin"
     if not flags.exists() or flags.stat().st_size < run["n"]:  # it grows last: where it has its size all others must
         for name, size in _sizes(run).items():
-            with (folder / f"{name}.bin").open("ab") as file:
-                file.truncate(size)
+            _reserve(folder / f"{name}.bin", size)
     there = _read_rows(folder) if (folder / "rows.parquet").exists() else []
     if len(there) < run["n"]:
         _write_rows(folder, [*there, *rows])
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Bring a file to its size with room on the disk for all of it: a memory map has no way to say that there is none."""
+    with path.open("ab") as file:
+        try:
+            if size and hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            file.truncate(size)
+        except OSError as error:
+            raise LlmattrError(f"no room for the {size / 2**20:.1f} MB of {str(path)!r}: {error.strerror}") from error
 
 
 def _save_run(folder: Path, run: dict[str, Any]) -> None:

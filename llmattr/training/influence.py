@@ -38,6 +38,7 @@ class Ekfac:
     measure: ClassVar[str] = "loss"
     damping: float = option(0.1, "added to the eigenvalues of each layer, in units of their mean")
     fit_rows: int = option(256, "training rows that the curvature is fitted on", least=1)
+    value_rows: int = option(128, "rows, of these, that the eigenvalues are corrected on", least=1)
     labels: Literal["sampled", "data"] = option("sampled", "tokens drawn from the model (Fisher), or the data's own")
     eigenvalues: Literal["corrected", "kronecker"] = option("corrected", "corrected (EK-FAC) or kronecker (K-FAC)")
     rank: int = option(0, RANK)

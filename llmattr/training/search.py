@@ -24,6 +24,13 @@ class Weighed:
     outer: Float[np.ndarray, " n"] | None = None
 
 
+def chosen_products(index: GradientIndex, weighed: Weighed, rows: Int[np.ndarray, " b"]) -> Iterator[Block]:
+    """Inner products with these rows of an index alone."""
+    block = index.vectors[rows].astype(np.float32) @ weighed.queries.T.astype(np.float32)
+    factor = index.scales[rows] if weighed.factor is None else index.scales[rows] * weighed.factor[rows]
+    yield rows, block.T * factor.astype(np.float64)
+
+
 def products(index: GradientIndex, weighed: Weighed, block: int = 2**14) -> Iterator[Block]:
     """Inner products with every row of an index, read once from first to last; `outer` is left to the caller."""
     columns = np.ascontiguousarray(weighed.queries.T, dtype=np.float32)
