@@ -87,6 +87,7 @@ class Projector:
             return Projector(lm, projection, layers, {}, scaled)
         groups, bases = fit_bases(lm, part, layers, projection, plan(part), scaled)
         if projection.kind == "principal":
+            part = sample(part, FIT_ROWS // 2, projection.seed)
             groups, bases = choose(lm, part, layers, projection, plan(part), (groups, bases))
         return Projector(lm, projection, {name: layers[name] for name in groups}, groups, bases)
 

@@ -141,14 +141,16 @@ def fit_bases(
     """
     scales = scales or {}
     groups = {name: name for name in layers} if scales else input_groups(lm, layers)
-    moments = _second_moments(lm, examples, layers, groups, batches) if projection.kind == "principal" else {}
-    bases = {}
+    ranges, bases = Ranges(groups, projection.width, projection.seed), {}
+    if projection.kind == "principal":
+        with hooks(lm.model, layers, ranges):
+            for batch in batches:
+                run_backward(lm, examples, batch)
     for name, module in layers.items():
         for key, size in zip((f"{groups[name]}/in", f"{name}/out"), in_and_out(module), strict=True):
             if key not in bases:
                 scale = scales.get(key, torch.ones(size, device=lm.device))
-                moment = moments[key] * torch.outer(scale, scale) if key in moments else None
-                bases[key] = scale[:, None] * _basis(size, projection, key, moment).to(lm.device)
+                bases[key] = scale[:, None] * _basis(size, projection, key, ranges, scale).to(lm.device)
     return groups, bases
 
 
@@ -206,34 +208,56 @@ def in_and_out(module: torch.nn.Module) -> tuple[int, int]:
     return (two, one) if isinstance(module, torch.nn.Linear) else (one, two)
 
 
-def _basis(size: int, projection: Projection, key: str, moment: torch.Tensor | None) -> Float[torch.Tensor, "size w"]:
-    width, seed = min(projection.width, size), projection.seed
+def _basis(
+    size: int, projection: Projection, key: str, ranges: "Ranges", scale: Float[torch.Tensor, " size"]
+) -> Float[torch.Tensor, "size w"]:
+    width = min(projection.width, size)
     if width == size:
         return torch.eye(size)
-    if moment is None:
-        return gaussian(size, width, seed, key) / width**0.5
-    return leading_directions(moment, width, seed, key)
+    if key in ranges.sums:
+        return ranges.directions(key, width, scale)
+    return gaussian(size, width, projection.seed, key) / width**0.5
 
 
-def leading_directions(
-    moment: Float[torch.Tensor, "d d"], k: int, seed: int, *names: str, steps: int = 8
-) -> Float[torch.Tensor, "d k"]:
-    """The k leading eigenvectors of a second moment, by subspace iteration from seeded random directions."""
-    found = gaussian(len(moment), min(2 * k, len(moment)), seed, *names, "start").to(moment)
-    for _ in range(steps):
-        found = torch.linalg.qr(moment @ found)[0]
-    _, inner = torch.linalg.eigh(found.T @ moment @ found)
-    return (found @ inner.flip(1))[:, :k]
+class Ranges:
+    """A recorder of `M W` [d, k] for the second moments M of inputs and output gradients and random W [d, k].
 
+    One pass over the tokens gives M's leading directions (Nystroem: Tropp et al., arXiv 1706.05736), for `2 d k` operations a
+    token instead of the `2 d^2` of M itself.
+    """
 
-def _second_moments(
-    lm: LM, examples: Examples, layers: dict[str, torch.nn.Module], groups: dict[str, str], batches: Sequence[Sequence[int]]
-) -> Bases:
-    recorder = Moments(groups)
-    with hooks(lm.model, layers, recorder):
-        for batch in batches:
-            run_backward(lm, examples, batch)
-    return recorder.sums
+    def __init__(self, groups: dict[str, str], width: int, seed: int) -> None:
+        self.groups, self.width, self.seed = groups, 4 * width, seed
+        self.tests: Bases = {}
+        self.sums: Bases = {}
+
+    def keep(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
+        """The inputs: only the positions that have an output gradient will count."""
+        return inputs
+
+    def gradient(self, name: str, kept: torch.Tensor, outputs: torch.Tensor) -> None:
+        """Add the batch's part; the inputs' once for a group."""
+        if self.groups[name] == name:
+            counts = outputs.abs().sum(-1) > 0
+            self._add(f"{name}/in", kept[counts])
+        self._add(f"{name}/out", outputs.flatten(0, 1))
+
+    def _add(self, key: str, rows: Float[torch.Tensor, "k d"]) -> None:
+        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+        size = rows.shape[1]
+        if key not in self.sums:
+            self.tests[key] = gaussian(size, min(self.width, size), self.seed, key, "test").to(rows)
+            self.sums[key] = torch.zeros_like(self.tests[key])
+        self.sums[key] += rows.T @ (rows @ self.tests[key])
+
+    def directions(self, key: str, k: int, scale: Float[torch.Tensor, " d"]) -> Float[torch.Tensor, "d k"]:
+        """The k leading eigenvectors of `S M S`, S = diag(scale)."""
+        test, seen = self.tests[key].double(), self.sums[key].double()
+        shift = torch.finfo(torch.float32).eps * torch.linalg.matrix_norm(seen).clamp(min=torch.finfo(torch.float32).tiny)
+        seen = seen + shift * test
+        core = torch.linalg.cholesky((test.T @ seen + seen.T @ test) / 2)
+        root = torch.linalg.solve_triangular(core, seen.T, upper=False).T  # root root' is M, nearly
+        return torch.linalg.svd(scale.double()[:, None] * root, full_matrices=False).U[:, :k].float()
 
 
 class Moments:
