@@ -85,7 +85,7 @@ def main():
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--tiny", action="store_true", help="a small model from scratch, in seconds")
     options.add_argument("--out", type=Path, default=Path("trace-a-fact"), help="folder for everything that is made")
-    options.add_argument("--method", default="trackstar", help="any method of `llmattr trace index --help`")
+    options.add_argument("--method", default="grad-cos", help="any method of `llmattr trace index --help`")
     args = options.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     (rows, queries), asked = facts(), 3

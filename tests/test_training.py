@@ -19,7 +19,7 @@ from llmattr.training.data import read_rows, tokenize
 from llmattr.training.gradient import Projector, project
 from llmattr.training.index import GradientIndex, Projection
 from llmattr.training.inverse import Arnoldi, Cg, Lissa
-from llmattr.training.project import Sketch, choose, fit_bases
+from llmattr.training.project import Ranges, Sketch, choose, fit_bases
 from llmattr.training.search import Top
 from llmattr.training.trace import build_index, open_index, trace
 from tests import tiny_models
@@ -175,6 +175,22 @@ class TestProjection:
             np.testing.assert_allclose(rows[:, own:], expected, rtol=1e-3, atol=1e-3 * strongest.abs().max())
         else:
             assert len(groups) < len(layers)  # layers that no coordinate is left of are not differentiated
+
+    @pytest.mark.parametrize(("rank", "scaled"), [(40, False), (40, True), (5, False), (0, False)])
+    def test_directions_are_leading_eigenvectors(self, rank, scaled):
+        """Of a second moment whose eigenvalues fall by 3 each: the range finder's error is below that gap."""
+        rng = torch.Generator().manual_seed(0)
+        turn = torch.linalg.qr(torch.randn(40, 40, generator=rng))[0]
+        rows = torch.randn(500, 40, generator=rng) * 3.0 ** -torch.arange(40.0) * (torch.arange(40) < rank) @ turn.T
+        ranges = Ranges({"x": "x"}, 4, 0)
+        ranges.gradient("x", rows[None], rows[None])
+        scale = torch.linspace(1, 2, 40) if scaled else torch.ones(40)
+        found = ranges.directions("x/out", 4, scale)
+        if not rank:
+            assert found.shape == (40, 1)
+            return
+        expected = torch.linalg.eigh((rows * scale).T @ (rows * scale)).eigenvectors[:, -4:]
+        torch.testing.assert_close(found @ found.T, expected @ expected.T, rtol=0, atol=1e-3)
 
     def test_a_row_with_room_for_everything_keeps_everything(self, world):
         lm, examples, _ = world

@@ -61,7 +61,7 @@ class TrackStar:
     family: ClassVar[str] = "predictive"
     measure: ClassVar[str] = "loss"
     features: ClassVar[str] = "gradients"
-    mix: float = option(0.9, "the queries' share of R", below=1.000001)
+    mix: float = option(0.9, "the share in R of many queries; t queries get (1 - 1 / t) of it, one alone none", below=1.000001)
     damping: float = option(0.01, "added to R, in units of its mean eigenvalue")
     normalize: Normalize = option("data", NORMALIZE)
 
@@ -69,7 +69,8 @@ class TrackStar:
         """R^-1/2 on both sides, then unit length."""
         rows = index.moment()
         asked = queries.T.astype(np.float64) @ queries / len(queries)
-        mixed = self.mix * asked / np.trace(asked) + (1 - self.mix) * rows / np.trace(rows)
+        share = self.mix * (1 - 1 / len(queries))  # what queries have in common: of one alone it would be the query itself
+        mixed = share * asked / np.trace(asked) + (1 - share) * rows / np.trace(rows)
         values, vectors = np.linalg.eigh(damped(mixed, self.damping))
         root = vectors / np.sqrt(values) @ vectors.T
         return Weighed(unit(queries @ root) @ root, inverse(index.norms(root)))

@@ -20,6 +20,7 @@ from llmattr.training.index import Projection
 from llmattr.training.seeded import gaussian, generator
 
 Bases = dict[str, torch.Tensor]
+ROUNDING = 1e-6  # of the largest eigenvalue: what float32 sums leave of those that are zero
 CHOSEN = "chosen"  # among the bases: the coordinates that have a place of their own
 
 
@@ -251,12 +252,13 @@ class Ranges:
         self.sums[key] += rows.T @ (rows @ self.tests[key])
 
     def directions(self, key: str, k: int, scale: Float[torch.Tensor, " d"]) -> Float[torch.Tensor, "d k"]:
-        """The k leading eigenvectors of `S M S`, S = diag(scale)."""
+        """The k leading eigenvectors of `S M S`, S = diag(scale); fewer where M has fewer."""
         test, seen = self.tests[key].double(), self.sums[key].double()
-        shift = torch.finfo(torch.float32).eps * torch.linalg.matrix_norm(seen).clamp(min=torch.finfo(torch.float32).tiny)
-        seen = seen + shift * test
-        core = torch.linalg.cholesky((test.T @ seen + seen.T @ test) / 2)
-        root = torch.linalg.solve_triangular(core, seen.T, upper=False).T  # root root' is M, nearly
+        values, vectors = torch.linalg.eigh((test.T @ seen + seen.T @ test) / 2)
+        sure = values > ROUNDING * values[-1].clamp(min=torch.finfo(torch.float32).tiny)
+        if not sure.any():  # a layer that no gradient reaches
+            return torch.eye(len(scale), 1, device=scale.device)
+        root = seen @ (vectors[:, sure] / values[sure].sqrt())  # root root' is M, nearly
         return torch.linalg.svd(scale.double()[:, None] * root, full_matrices=False).U[:, :k].float()
 
 
