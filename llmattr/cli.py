@@ -170,7 +170,8 @@ def index(
         return  # one of several processes: the first speaks
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file()) / 2**20
     run = made.index.run
-    click.echo(f"{len(made)} rows of {run['dim']} numbers in {out} ({size:.1f} MB); the loss counts {run['loss']}")
+    numbers = f" of {run['dim']} numbers" if run["dim"] else ""
+    click.echo(f"{len(made)} rows{numbers} in {out} ({size:.1f} MB); the loss counts {run['loss']}")
 
 
 def _numbers(text: str | None) -> list[float]:
@@ -211,7 +212,9 @@ def query(
 ) -> None:
     """Rank the training rows of the index IDX by how much they support or oppose a completion."""
     if (completion is None) == (queries is None):
-        raise LlmattrError("give --completion (with its --prompt), or --queries with a file")
+        raise LlmattrError("give --completion (with its --prompt), or --queries with a file, and not both")
+    if completion == "":
+        raise LlmattrError("the completion is empty: there is nothing to trace")
     _check_outputs((), [out for out in outputs.values() if out])
     _quiet()
     from llmattr.report.text import ranking

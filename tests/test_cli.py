@@ -243,6 +243,7 @@ def test_trace_methods_without_rows_of_gradients(facts, tiny_folder, capsys, met
         (("query", "nope", "--completion", "x"), "'nope' is no index"),
         (("query", "nope"), "give --completion"),
         (("self", "nope"), "'nope' is no index"),
+        (("query", "nope", "--completion", ""), "the completion is empty"),
         (("index", "--data", "facts.jsonl", "--out", "i", "--append", "--rows", "int4"), "int4"),
         (("index", "--data", "facts.jsonl", "--out", "i", "tark"), "unknown method 'tark'; did you mean 'trak'?"),
         (("index", "--data", "poor.jsonl", "--out", "i", "--model", "MODEL"), "the data has the columns txt"),

@@ -150,6 +150,12 @@ class TestSeveralCheckpoints:
             build_index("unused", ROWS, tmp_path / "j", "tracin", checkpoints=folders, learning_rates=[0.1])
 
 
+def test_trackstar_of_a_row_with_itself_is_one_when_it_is_asked_alone(lm):
+    result = trace(lm, ROWS, ROWS[4], "trackstar", projection=Projection(dim=64), row_type="float32")
+    assert result.top(1)[0].id == "4"
+    assert result.values[0, 0] == pytest.approx(1, abs=1e-3)  # float32 rows, whitened with a damping of 0.01
+
+
 class TestSecondMoments:
     def test_sums_are_those_of_squared_gradients(self, lm):
         layers, rows = linear_layers(lm), tokenize(ROWS[:5], lm.tokenizer)
@@ -298,6 +304,10 @@ class TestSelfInfluence:
         result = index.self_influence(5)
         np.testing.assert_allclose(result.values[0, :5], np.sort((rows**2).sum(1))[::-1][:5], rtol=1e-5)
         assert result.targets.texts == ["the row itself"]
+
+    def test_a_cosine_has_none(self, lm, tmp_path):
+        with pytest.raises(LlmattrError, match="grad-cos is a cosine, 1 of every row with itself"):
+            build_index(lm, ROWS, tmp_path / "i", "grad-cos", projection=Projection(dim=64)).self_influence()
 
     def test_a_method_without_one(self, lm, tmp_path):
         with pytest.raises(LlmattrError, match="bm25 has no score of a row for itself"):

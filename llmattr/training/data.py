@@ -77,6 +77,8 @@ def _load(data: str | Path) -> Iterable[Any]:
         if path.is_dir():
             return datasets.load_from_disk(str(path))
         if path.is_file():
+            if not path.stat().st_size:
+                return []
             if path.suffix not in readers:
                 raise LlmattrError(f"{str(data)!r} must end in {', '.join(readers)}")
             return datasets.load_dataset(readers[path.suffix], data_files=str(path), split="train")

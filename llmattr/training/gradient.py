@@ -136,6 +136,7 @@ def save_fitted(folder: Path, fitted: Bases) -> None:
     if fitted:
         part = folder / f"{FITTED}.part"
         save_file({name: tensor.contiguous() for name, tensor in fitted.items()}, part)
+        part.chmod(0o644)  # safetensors writes for the owner alone, the other files are for whoever may read the folder
         part.replace(folder / FITTED)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from llmattr.errors import LlmattrError, check_number
+from llmattr.errors import LlmattrError, check_number, note
 from llmattr.lm import LM
 from llmattr.method import describe, find_method
 from llmattr.training import METHODS
@@ -148,6 +148,8 @@ class TraceIndex:
         for checkpoint in self.checkpoints:
             lm = checkpoint.load()
             examples = tokenize(given, lm.tokenizer, lm.window, model=lm.kind)
+            if examples.loss != checkpoint.index.run["loss"]:
+                note(f"of the queries the loss counts {examples.loss}, of the rows {checkpoint.index.run['loss']}")
             examples = examples.each_token() if tokens else examples
             asked = asked or Asked(examples, lm.tokenizer)
             blocks, outer = checkpoint.scores(method, lm, examples, rows, top if approximate else 0)
@@ -199,7 +201,11 @@ def _self_scores(checkpoint: Checkpoint, method: Any) -> np.ndarray:
         parts = []
         for start, block in index.blocks():
             weighed = method.weigh(index, block)
-            factor = weighed.factor if weighed.outer is None else weighed.outer
+            if weighed.factor is not None:
+                raise LlmattrError(
+                    f"{method.name} is a cosine, 1 of every row with itself: take grad-dot, logra, stream or ekfac"
+                )
+            factor = weighed.outer
             scores = np.einsum("bd,bd->b", weighed.queries, block.astype(np.float64))
             parts.append(scores if factor is None else scores * factor[start : start + len(block)])
         return np.concatenate(parts)
@@ -242,11 +248,20 @@ def _attribution(
         index=index.reshape(values.shape),
         sources=Sources("training rows", [str(i) for i in returned], texts),
         targets=Targets(said, spans, measure=method.measure if method.family == "predictive" else "similarity"),
-        unit="inner products of gradients" if method.family == "predictive" else "similarities",
+        unit=_unit(method),
         method=describe(method),
         run={key: value for key, value in run.items() if key not in ("method", "layers", "groups", "checksums")},
         response=response,
     )
+
+
+def _unit(method: Any) -> str:
+    if method.family == "corroborative":
+        return "similarities"
+    if hasattr(method, "fit") or hasattr(method, "precondition") or method.name in ("logra", "trak"):
+        return "influences, products of preconditioned gradients"
+    cosine = method.name in ("grad-cos", "trackstar") or getattr(method, "product", "dot") == "cosine"
+    return f"{'cosines' if cosine else 'inner products'} of gradients"
 
 
 def _parts(row: Mapping[str, Any]) -> dict[str, str]:
