@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
@@ -10,10 +11,11 @@ from llmattr.training import METHODS
 from llmattr.training.capture import ExactGradients, _measure, exact_gradients, hooks, linear_layers, run_backward
 from llmattr.training.data import tokenize
 from llmattr.training.ekfac import Rotated
-from llmattr.training.index import Projection
+from llmattr.training.index import GradientIndex, Projection
 from llmattr.training.influence import Ekfac, Stream
 from llmattr.training.moments import SquaredSums, scales
 from llmattr.training.project import Moments, input_groups
+from llmattr.training.search import products
 from llmattr.training.seeded import generator
 from llmattr.training.stream import Layered, self_products, streamed
 from llmattr.training.trace import build_index, open_index, trace
@@ -148,6 +150,21 @@ class TestSeveralCheckpoints:
         assert len(index.query(ASKED, 3).top(None)) == 6
         with pytest.raises(LlmattrError, match="there are 2 checkpoints and 1 learning rates"):
             build_index("unused", ROWS, tmp_path / "j", "tracin", checkpoints=folders, learning_rates=[0.1])
+
+
+def test_trak_on_logistic_regression_is_its_formula(tmp_path):
+    """Features are the margin's gradients `y x`; the score is `phi' (Phi' Phi)^-1 phi_i (1 - p_i)`."""
+    rng = np.random.default_rng(0)
+    x, asked = rng.standard_normal((60, 4)), rng.standard_normal((3, 4))
+    y = np.where(x @ [1.0, -2.0, 0.5, 0.0] + rng.standard_normal(60) > 0, 1.0, -1.0)
+    theta = LogisticRegression(C=1.0, fit_intercept=False).fit(x, y).coef_[0]
+    phi, doubt = y[:, None] * x, 1 / (1 + np.exp(y * (x @ theta)))
+    index = GradientIndex.create(tmp_path / "i", {"dim": 4, "row_type": "float32", "data_hash": "x"}, [{}] * 60)
+    index.write(range(60), phi.astype(np.float32), doubt)
+    weighed = METHODS["trak"](damping=0.0).weigh(index, asked.astype(np.float32))
+    (_, found), *_ = products(index, weighed)
+    expected = asked @ np.linalg.inv(phi.T @ phi) @ phi.T * doubt
+    np.testing.assert_allclose(found * weighed.outer, expected, rtol=1e-4, atol=1e-6)  # float32 rows
 
 
 def test_trackstar_of_a_row_with_itself_is_one_when_it_is_asked_alone(lm):

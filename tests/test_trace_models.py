@@ -82,6 +82,13 @@ class TestKindsOfModels:
             tiny_models.tokenizer().save_pretrained(tmp_path / name)
             assert LM.load(tmp_path / name).kind == kind
 
+    def test_a_model_spread_by_a_device_map(self, tmp_path):
+        """On one device; on several, accelerate's hooks move what passes between them."""
+        tiny_models.save(tmp_path / "m")
+        spread = build_index(tmp_path / "m", ROWS, tmp_path / "a", "grad-dot", device="auto")
+        plain = build_index(tmp_path / "m", ROWS, tmp_path / "b", "grad-dot", device="cpu")
+        assert (spread.index.vectors == plain.index.vectors).all()
+
     def test_cite_needs_a_causal_one(self):
         from llmattr import cite
 
