@@ -10,11 +10,11 @@ from llmattr.lm import LM
 from llmattr.training import METHODS
 from llmattr.training.capture import ExactGradients, _measure, exact_gradients, hooks, linear_layers, run_backward
 from llmattr.training.data import tokenize
-from llmattr.training.ekfac import Rotated
+from llmattr.training.ekfac import Moments, Rotated
 from llmattr.training.index import GradientIndex, Projection
 from llmattr.training.influence import Ekfac, Stream
 from llmattr.training.moments import SquaredSums, scales
-from llmattr.training.project import Moments, input_groups
+from llmattr.training.project import input_groups
 from llmattr.training.search import products
 from llmattr.training.seeded import generator
 from llmattr.training.stream import Layered, self_products, streamed

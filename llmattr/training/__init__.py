@@ -1,6 +1,6 @@
 """Attribution of what a model says to its training data.
 
-To add a method: one dataclass with a `name`, a `family`, a `measure` and one of these verbs, and one line in `METHODS`.
+To add a method: one dataclass with a `name`, `family`, `unit`, `measure` and one of these verbs, and one line in `METHODS`.
 
     weigh(index, queries)                         products with the rows of an index; `features` says what a row holds
     transform(fitted, groups)                     whole gradients, preconditioned layer by layer; `fit` where it needs fitting

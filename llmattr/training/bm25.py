@@ -17,6 +17,7 @@ class Bm25:
 
     name: ClassVar[str] = "bm25"
     family: ClassVar[str] = "corroborative"
+    unit: ClassVar[str] = "similarities"
     measure: ClassVar[str] = "loss"
     k1: float = option(1.5, "how soon a repeated word stops adding")
     b: float = option(0.75, "how much long rows are held back", below=1.000001)

@@ -5,7 +5,7 @@ while this runs, so autograd forms no weight gradient, not even for a head tied 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -122,6 +122,21 @@ def run_backward(
             values = _measure(lm.model(**batch.inputs).logits[batch.at], wanted, measure)
             values.sum().backward()
     return list(np.split(values.detach().cpu().double().numpy(), np.cumsum(batch.at.sum(1).tolist())[:-1]))
+
+
+def record(
+    lm: LM,
+    examples: Examples,
+    layers: dict[str, torch.nn.Module],
+    recorder: Recorder,
+    batches: Iterable[Sequence[int]],
+    measure: Measure = "loss",
+    seed: int = 0,
+) -> None:
+    """Run all batches through a recorder that adds up what it sees."""
+    with hooks(lm.model, layers, recorder):
+        for batch in batches:
+            run_backward(lm, examples, batch, measure, seed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,7 @@ class LoGra:
 
     name: ClassVar[str] = "logra"
     family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "influences, products of preconditioned gradients"
     measure: ClassVar[str] = "loss"
     features: ClassVar[str] = "gradients"
     damping: float = option(0.1, "added to the curvature, in units of its mean eigenvalue")
@@ -43,6 +44,7 @@ class Trak:
 
     name: ClassVar[str] = "trak"
     family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "influences, products of preconditioned gradients"
     measure: ClassVar[str] = "margin"
     features: ClassVar[str] = "gradients"
     damping: float = option(0.01, "added to the feature matrix, in units of its mean eigenvalue")
@@ -59,6 +61,7 @@ class TrackStar:
 
     name: ClassVar[str] = "trackstar"
     family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "cosines of gradients"
     measure: ClassVar[str] = "loss"
     features: ClassVar[str] = "gradients"
     mix: float = option(0.9, "the share in R of many queries; t queries get (1 - 1 / t) of it, one alone none", below=1.000001)

@@ -3,14 +3,15 @@
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from llmattr.lm import LM
-from llmattr.training.capture import Measure, Scratch, hooks, run_backward
+from llmattr.training.capture import Measure, Scratch, record
 from llmattr.training.data import Examples
 from llmattr.training.gradient import plan, sample
 from llmattr.training.influence import Ekfac
-from llmattr.training.project import Bases, Moments, input_groups
+from llmattr.training.project import Bases, input_groups
 
 
 def fit(method: Ekfac, lm: LM, examples: Examples, layers: dict[str, torch.nn.Module], seed: int) -> Bases:
@@ -28,9 +29,34 @@ def fit(method: Ekfac, lm: LM, examples: Examples, layers: dict[str, torch.nn.Mo
 
 
 def _go_through(lm: LM, part: Examples, layers: Any, recorder: Any, measure: Measure, seed: int, what: str) -> None:
-    with hooks(lm.model, layers, recorder):
-        for batch in tqdm(plan(part), desc=what, unit="batch", disable=None, leave=False):
-            run_backward(lm, part, batch, measure, seed)
+    batches = tqdm(plan(part), desc=what, unit="batch", disable=None, leave=False)
+    record(lm, part, layers, recorder, batches, measure, seed)
+
+
+class Moments:
+    """A recorder of the second moments `sum of a a'` of inputs and `sum of g g'` of output gradients, in float32 or better."""
+
+    def __init__(self, groups: dict[str, str]) -> None:
+        self.groups = groups
+        self.sums: Bases = {}
+        self.places: dict[str, int] = {}  # positions that have an output gradient
+
+    def keep(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
+        """The inputs: only the positions that have an output gradient will count."""
+        return inputs
+
+    def gradient(self, name: str, kept: torch.Tensor, outputs: torch.Tensor) -> None:
+        """Add the batch's moments; the inputs' once for a group."""
+        counts = outputs.abs().sum(-1) > 0
+        self.places[name] = self.places.get(name, 0) + int(counts.sum())
+        if self.groups[name] == name:
+            self._add(f"{name}/in", kept.flatten(0, 1) if counts.all() else kept[counts])
+        self._add(f"{name}/out", outputs.flatten(0, 1))  # rows of zeros add nothing
+
+    def _add(self, key: str, rows: Float[torch.Tensor, "k d"]) -> None:
+        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+        moment = rows.T @ rows
+        self.sums[key] = self.sums[key] + moment if key in self.sums else moment
 
 
 class Rotated:

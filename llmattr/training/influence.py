@@ -15,6 +15,7 @@ class Stream:
 
     name: ClassVar[str] = "stream"
     family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "products of gradients"
     measure: ClassVar[str] = "loss"
     product: Literal["dot", "cosine"] = option("dot", "dot, or cosine")
     rank: int = option(0, RANK)
@@ -35,6 +36,7 @@ class Ekfac:
 
     name: ClassVar[str] = "ekfac"
     family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "influences, products of preconditioned gradients"
     measure: ClassVar[str] = "loss"
     damping: float = option(0.1, "added to the eigenvalues of each layer, in units of their mean")
     fit_rows: int = option(256, "training rows that the curvature is fitted on", least=1)

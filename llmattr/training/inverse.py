@@ -17,6 +17,7 @@ class Cg:
 
     name: ClassVar[str] = "cg"
     family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "influences, products of preconditioned gradients"
     measure: ClassVar[str] = "loss"
     damping: float = option(0.1, DAMPING)
     tolerance: float = option(0.01, "stop where the residual is this share of the query's gradient")
@@ -40,6 +41,7 @@ class Lissa:
 
     name: ClassVar[str] = "lissa"
     family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "influences, products of preconditioned gradients"
     measure: ClassVar[str] = "loss"
     damping: float = option(0.1, DAMPING)
     scale: float = option(0.0, "divides the curvature; 0 = 1.1 times its largest eigenvalue, by power iteration")
@@ -60,6 +62,7 @@ class Arnoldi:
 
     name: ClassVar[str] = "arnoldi"
     family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "influences, products of preconditioned gradients"
     measure: ClassVar[str] = "loss"
     damping: float = option(0.1, DAMPING)
     steps: int = option(200, "products with the curvature, and vectors held at once", least=1)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
-from llmattr.training.capture import hooks, run_backward
+from llmattr.training.capture import record
 from llmattr.training.data import Examples
 from llmattr.training.index import Normalize
 
@@ -57,9 +57,7 @@ def scales(
         sums = _of_optimizer(lm, layers)
         return {key: value for name in layers for key, value in _factors(name, sums, 1)}
     recorder = SquaredSums()
-    with hooks(lm.model, layers, recorder):
-        for batch in batches:
-            run_backward(lm, examples, batch)
+    record(lm, examples, layers, recorder, batches)
     return {key: value for name in layers for key, value in _factors(name, recorder.sums, len(examples))}
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 
 from llmattr.lm import LM
-from llmattr.training.capture import ExactGradients, hooks, probe, run_backward, weight
+from llmattr.training.capture import ExactGradients, hooks, probe, record, run_backward, weight
 from llmattr.training.data import Examples
 from llmattr.training.index import Projection
 from llmattr.training.seeded import gaussian, generator
@@ -144,9 +144,7 @@ def fit_bases(
     groups = {name: name for name in layers} if scales else input_groups(lm, layers)
     ranges, bases = Ranges(groups, projection.width, projection.seed), {}
     if projection.kind == "principal":
-        with hooks(lm.model, layers, ranges):
-            for batch in batches:
-                run_backward(lm, examples, batch)
+        record(lm, examples, layers, ranges, batches)
     for name, module in layers.items():
         for key, size in zip((f"{groups[name]}/in", f"{name}/out"), in_and_out(module), strict=True):
             if key not in bases:
@@ -260,29 +258,3 @@ class Ranges:
             return torch.eye(len(scale), 1, device=scale.device)
         root = seen @ (vectors[:, sure] / values[sure].sqrt())  # root root' is M, nearly
         return torch.linalg.svd(scale.double()[:, None] * root, full_matrices=False).U[:, :k].float()
-
-
-class Moments:
-    """A recorder of the second moments `sum of a a'` of inputs and `sum of g g'` of output gradients, in float32 or better."""
-
-    def __init__(self, groups: dict[str, str]) -> None:
-        self.groups = groups
-        self.sums: Bases = {}
-        self.places: dict[str, int] = {}  # positions that have an output gradient
-
-    def keep(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
-        """The inputs: only the positions that have an output gradient will count."""
-        return inputs
-
-    def gradient(self, name: str, kept: torch.Tensor, outputs: torch.Tensor) -> None:
-        """Add the batch's moments; the inputs' once for a group."""
-        counts = outputs.abs().sum(-1) > 0
-        self.places[name] = self.places.get(name, 0) + int(counts.sum())
-        if self.groups[name] == name:
-            self._add(f"{name}/in", kept.flatten(0, 1) if counts.all() else kept[counts])
-        self._add(f"{name}/out", outputs.flatten(0, 1))  # rows of zeros add nothing
-
-    def _add(self, key: str, rows: Float[torch.Tensor, "k d"]) -> None:
-        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
-        moment = rows.T @ rows
-        self.sums[key] = self.sums[key] + moment if key in self.sums else moment

@@ -248,20 +248,11 @@ def _attribution(
         index=index.reshape(values.shape),
         sources=Sources("training rows", [str(i) for i in returned], texts),
         targets=Targets(said, spans, measure=method.measure if method.family == "predictive" else "similarity"),
-        unit=_unit(method),
+        unit=method.unit,
         method=describe(method),
         run={key: value for key, value in run.items() if key not in ("method", "layers", "groups", "checksums")},
         response=response,
     )
-
-
-def _unit(method: Any) -> str:
-    if method.family == "corroborative":
-        return "similarities"
-    if hasattr(method, "fit") or hasattr(method, "precondition") or method.name in ("logra", "trak"):
-        return "influences, products of preconditioned gradients"
-    cosine = method.name in ("grad-cos", "trackstar") or getattr(method, "product", "dot") == "cosine"
-    return f"{'cosines' if cosine else 'inner products'} of gradients"
 
 
 def _parts(row: Mapping[str, Any]) -> dict[str, str]:

@@ -18,6 +18,7 @@ class RepSim:
 
     name: ClassVar[str] = "rep-sim"
     family: ClassVar[str] = "corroborative"
+    unit: ClassVar[str] = "similarities"
     measure: ClassVar[str] = "loss"
     features: ClassVar[str] = "hidden states"
     layer: int = option(-1, "which layer's hidden states: -1 the last, 0 the embeddings", least=-1000)
@@ -33,6 +34,7 @@ class Embeddings:
 
     name: ClassVar[str] = "embeddings"
     family: ClassVar[str] = "corroborative"
+    unit: ClassVar[str] = "similarities"
     measure: ClassVar[str] = "loss"
     features: ClassVar[str] = "embeddings"
     encoder: str = option("minilm", "hub id or folder of a sentence encoder (means of tokens), or minilm (embedded)")

@@ -19,6 +19,7 @@ class GradDot:
 
     name: ClassVar[str] = "grad-dot"
     family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "inner products of gradients"
     measure: ClassVar[str] = "loss"
     features: ClassVar[str] = "gradients"
 
@@ -33,6 +34,7 @@ class GradCos:
 
     name: ClassVar[str] = "grad-cos"
     family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "cosines of gradients"
     measure: ClassVar[str] = "loss"
     features: ClassVar[str] = "gradients"
     normalize: Normalize = option("none", NORMALIZE)
@@ -48,6 +50,7 @@ class TracIn:
 
     name: ClassVar[str] = "tracin"
     family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "inner products of gradients"
     measure: ClassVar[str] = "loss"
     features: ClassVar[str] = "gradients"
     normalize: Normalize = option("none", NORMALIZE)
