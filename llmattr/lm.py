@@ -1,6 +1,5 @@
 """A language model: load it, score responses, generate. The only file that runs a model without gradients."""
 
-import inspect
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,32 +13,38 @@ from tqdm.auto import tqdm
 
 from llmattr.embedded import PACKAGES, embedded_folder
 from llmattr.errors import LlmattrError, check_number, did_you_mean, note
-from llmattr.prompt import Rendered, special_ids
-
-MAX_LOGITS = 2**27  # response positions x vocabulary held at once: 0.5 GB in float32
-CHUNK = 64  # response positions whose logits are turned to float32 at once
+from llmattr.prompt import Prompt, Rendered, special_ids
+from llmattr.scoring import score
+from llmattr.server import ServerLM
 
 
 @dataclass(frozen=True, eq=False)
 class LM:
-    """A causal language model and its tokenizer. A batch holds at most `max_batch_tokens` tokens with their padding."""
+    """A causal language model and its tokenizer. A batch holds at most `max_batch_tokens` tokens with their padding.
+
+    `share_prefixes`: compute what prompts begin with together only once, where the model allows it (exact).
+    """
 
     model: Any
     tokenizer: Any
     name: str = ""
     max_batch_tokens: int = 1024
     padding_side: str = "left"
+    share_prefixes: bool = True
 
     @staticmethod
-    def load(model: Any, dtype: str | None = None, device: str | None = None) -> "LM":
-        """Load `model`: a hub id, a local folder, "smollm2" (the embedded one), a (model, tokenizer) pair, or an LM.
+    def load(model: Any, dtype: str | None = None, device: str | None = None) -> "LM | ServerLM":
+        """Load `model`: a hub id, a local folder, "smollm2" (the embedded one), a (model, tokenizer) pair, an LM, or the
+        address of a server (http://...), which is a `ServerLM`.
 
         `dtype`: float32 on a CPU, the checkpoint's own on a GPU. `device`: the GPU where there is one; "auto" spreads a model
         that is too big for one device over all (accelerate). A loaded model keeps both and is put in evaluation mode. Raises
         `LlmattrError` for a model that cannot be found or read.
         """
-        if isinstance(model, LM):
+        if isinstance(model, (LM, ServerLM)):
             return model
+        if isinstance(model, str) and model.startswith(("http://", "https://")):
+            return ServerLM(model)
         if isinstance(model, (tuple, list)) and len(model) == 2 and isinstance(model[0], torch.nn.Module):
             return LM(model[0].eval(), model[1], getattr(model[0].config, "_name_or_path", ""))
         if not isinstance(model, (str, Path)) or not str(model):
@@ -99,7 +104,7 @@ class LM:
                 max_new_tokens=room,
                 do_sample=False,
                 num_beams=1,
-                pad_token_id=self._pad_id,
+                pad_token_id=self.pad_id,
                 streamer=bar,
             )
         new = out[0, len(ids) :].tolist()
@@ -113,71 +118,29 @@ class LM:
     def logprobs(self, requests: Sequence[Rendered]) -> list[Float[np.ndarray, " r"]]:
         """Log-probabilities in nats of each request's response tokens, given all the tokens before them.
 
-        Float64 from float32 log-odds `l_y - logsumexp_{j != y} l_j`, so that probabilities near 1 keep their digits. Only
-        the response's logits are computed, in batches of similar length. Raises `LlmattrError` for a request longer than
-        the window and for NaN.
+        Only the response's logits are computed, and what prompts begin with together only once (`scoring`). Raises
+        `LlmattrError` for a request longer than the window and for NaN.
         """
+        scored = dict(self.score(requests))
+        return [scored[i] for i in range(len(requests))]
+
+    def score(self, requests: Sequence[Rendered]) -> Iterator[tuple[int, Float[np.ndarray, " r"]]]:
+        """The same one by one, each with its request's number, in the order in which they are computed."""
         if any(request.response.start < 1 for request in requests):
             raise LlmattrError("a prompt has no tokens: nothing can predict the first token of the response")
-        lengths = [len(request.ids) for request in requests]
-        self._check_window(max(lengths, default=0))
-        results: list[Any] = [None] * len(requests)
+        self._check_window(max((len(request.ids) for request in requests), default=0))
         with tqdm(total=len(requests), desc="scoring", unit="ablation", disable=None, leave=False) as bar:
-            for batch in self._batches(requests):
-                for i, log_odds in zip(batch, self._log_odds([requests[i] for i in batch]), strict=True):
-                    results[i] = -np.logaddexp(0.0, -log_odds)
-                bar.update(len(batch))
-        return results
+            for scored in score(self, requests) if requests else ():
+                yield scored
+                bar.update()
 
-    def _batches(self, requests: Sequence[Rendered]) -> Iterator[list[int]]:
-        """Row numbers, longest first, so that memory that does not suffice shows at once."""
-        vocabulary = self.model.config.get_text_config().vocab_size
-        batch: list[int] = []
-        positions = longest = 0
-        for i in sorted(range(len(requests)), key=lambda i: -len(requests[i].ids)):
-            response = requests[i].response
-            positions = max(positions, response.stop - response.start)
-            longest = max(longest, len(requests[i].ids))
-            rows = len(batch) + 1
-            if batch and (rows * longest > self.max_batch_tokens or rows * positions * vocabulary > MAX_LOGITS):
-                yield batch
-                batch, positions, longest = [], response.stop - response.start, len(requests[i].ids)
-            batch.append(i)
-        if batch:
-            yield batch
+    def prepared(self, prompt: Prompt) -> Prompt:
+        """The prompt as this model scores it: unchanged."""
+        return prompt
 
-    @torch.inference_mode()
-    def _log_odds(self, batch: Sequence[Rendered]) -> list[Float[np.ndarray, " r"]]:
-        longest = max(len(request.ids) for request in batch)
-        ids = torch.full((len(batch), longest), self._pad_id)
-        seen = torch.zeros_like(ids)
-        spans = []
-        for row, request in enumerate(batch):
-            at = longest - len(request.ids) if self._pads_left else 0
-            ids[row, at : at + len(request.ids)] = torch.tensor(request.ids)
-            seen[row, at : at + len(request.ids)] = 1
-            spans.append((request.response.start + at, request.response.stop + at))
-        ids = ids.to(self.device)
-        # The logits that predict a token stand one place before it.
-        low, high = min(start for start, _ in spans) - 1, max(stop for _, stop in spans) - 1
-        logits = self._logits(ids, seen.to(self.device), low, high)
-        return [
-            _log_odds(logits[row, start - 1 - low : stop - 1 - low], ids[row, start:stop])
-            for row, (start, stop) in enumerate(spans)
-        ]
-
-    def _logits(self, ids: torch.Tensor, seen: torch.Tensor, low: int, high: int) -> torch.Tensor:
-        """Logits [b, high - low, vocabulary] at these positions of the padded batch."""
-        known = accepted(self.model)
-        options: dict[str, Any] = {"use_cache": False} if "use_cache" in known else {}
-        if "position_ids" in known:  # a token's position does not count the padding before it
-            options["position_ids"] = (seen.cumsum(1) - 1).clamp(min=0)
-        if not seen.all():
-            options["attention_mask"] = seen
-        if "logits_to_keep" in known:
-            keep = torch.arange(low, high, device=ids.device)
-            return self.model(input_ids=ids, logits_to_keep=keep, **options).logits
-        return self.model(input_ids=ids, **options).logits[:, low:high]
+    def record(self) -> dict[str, str]:
+        """What answered, for `run`."""
+        return {"model": self.name, "dtype": str(self.dtype).removeprefix("torch."), "device": str(self.device)}
 
     def _check_window(self, tokens: int) -> None:
         if self.window is not None and tokens > self.window:
@@ -187,38 +150,12 @@ class LM:
             )
 
     @property
-    def _pads_left(self) -> bool:
-        # A model that takes no positions counts them from the left, padding and all.
-        return self.padding_side == "left" and "position_ids" in accepted(self.model)
-
-    @property
-    def _pad_id(self) -> int:
+    def pad_id(self) -> int:
+        """What fills the room beside short prompts; it is never seen."""
         for token in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
             if token is not None:
                 return token
         return 0
-
-
-def accepted(model: torch.nn.Module) -> set[str]:
-    """The names of the arguments that a model takes, also when it is wrapped (`torch.compile`, PEFT)."""
-    wrapped: Any = model
-    inner = getattr(model, "_orig_mod", None) or (wrapped.get_base_model() if hasattr(model, "get_base_model") else None)
-    return set(inspect.signature(model.forward).parameters) | (accepted(inner) if inner is not None else set())
-
-
-def _log_odds(logits: Float[torch.Tensor, "r v"], tokens: torch.Tensor) -> Float[np.ndarray, " r"]:
-    """`l_y - logsumexp_{j != y} l_j` of each token y in float32 or better, a few positions at a time."""
-    parts = []
-    for chunk, token in zip(logits.split(CHUNK), tokens.split(CHUNK), strict=True):
-        chunk = chunk.to(torch.promote_types(chunk.dtype, torch.float32))
-        chosen = chunk.gather(1, token[:, None])
-        others = chunk.scatter(1, token[:, None], -torch.inf).logsumexp(1)
-        parts.append(chosen[:, 0] - others)
-    log_odds = torch.cat(parts).cpu().numpy().astype(np.float64)
-    if np.isnan(log_odds).any():
-        bad = int(np.isnan(log_odds).argmax())
-        raise LlmattrError(f"the model gave NaN at response token {bad + 1} of {len(log_odds)}: try --dtype float32 (dtype=)")
-    return log_odds
 
 
 def _from_pretrained(name: str, dtype: str, spread: dict[str, Any]) -> tuple[Any, Any]:

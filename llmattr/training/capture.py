@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from llmattr.errors import LlmattrError
-from llmattr.lm import LM, accepted
+from llmattr.lm import LM
+from llmattr.scoring import accepted
 from llmattr.training.data import Examples
 from llmattr.training.seeded import generator
 

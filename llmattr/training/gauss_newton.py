@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from llmattr.lm import LM, accepted
+from llmattr.lm import LM
+from llmattr.scoring import accepted
 from llmattr.training.capture import HEAD_LOGITS, make_batch, weight
 from llmattr.training.data import Examples
 from llmattr.training.gradient import plan
