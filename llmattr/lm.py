@@ -1,8 +1,12 @@
 """A language model: load it, score responses, generate. The only file that runs a model without gradients."""
 
+import hashlib
+import json
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,9 +17,8 @@ from tqdm.auto import tqdm
 
 from llmattr.embedded import PACKAGES, embedded_folder
 from llmattr.errors import LlmattrError, check_number, did_you_mean, note
-from llmattr.prompt import Prompt, Rendered, special_ids
+from llmattr.prompt import Rendered, special_ids
 from llmattr.scoring import score
-from llmattr.server import ServerLM
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,25 +36,23 @@ class LM:
     share_prefixes: bool = True
 
     @staticmethod
-    def load(model: Any, dtype: str | None = None, device: str | None = None) -> "LM | ServerLM":
-        """Load `model`: a hub id, a local folder, "smollm2" (the embedded one), a (model, tokenizer) pair, an LM, or the
-        address of a server (http://...), which is a `ServerLM`.
+    def load(model: Any, dtype: str | None = None, device: str | None = None) -> "LM":
+        """Load `model`: a hub id, a local folder, "smollm2" (the embedded one), a (model, tokenizer) pair, or an LM.
 
-        `dtype`: float32 on a CPU, the checkpoint's own on a GPU. `device`: the GPU where there is one; "auto" spreads a model
+        `dtype`: float32 on a CPU, the checkpoint's own on a GPU; "fast" is bfloat16 where `fast_dtype` finds that it pays.
+        `device`: the GPU where there is one; "auto" spreads a model
         that is too big for one device over all (accelerate). A loaded model keeps both and is put in evaluation mode. Raises
         `LlmattrError` for a model that cannot be found or read.
         """
-        if isinstance(model, (LM, ServerLM)):
+        if isinstance(model, LM):
             return model
-        if isinstance(model, str) and model.startswith(("http://", "https://")):
-            return ServerLM(model)
         if isinstance(model, (tuple, list)) and len(model) == 2 and isinstance(model[0], torch.nn.Module):
             return LM(model[0].eval(), model[1], getattr(model[0].config, "_name_or_path", ""))
         if not isinstance(model, (str, Path)) or not str(model):
             given = repr(model) if isinstance(model, str) else type(model).__name__
             raise LlmattrError(f"the model must be a name, a folder or a (model, tokenizer) pair, not {given}")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = dtype or ("float32" if device == "cpu" else "auto")
+        dtype = fast_dtype(device) if dtype == "fast" else dtype or ("float32" if device == "cpu" else "auto")
         if device == "auto":
             loaded, tokenizer = _from_pretrained(str(model), dtype, {"device_map": "auto"})
             return LM(loaded.eval(), tokenizer, str(model), 16384)
@@ -134,13 +135,22 @@ class LM:
                 yield scored
                 bar.update()
 
-    def prepared(self, prompt: Prompt) -> Prompt:
-        """The prompt as this model scores it: unchanged."""
-        return prompt
-
     def record(self) -> dict[str, str]:
         """What answered, for `run`."""
         return {"model": self.name, "dtype": str(self.dtype).removeprefix("torch."), "device": str(self.device)}
+
+    def fingerprint(self) -> dict[str, str]:
+        """Hashes of the model (configuration; names, shapes and up to 1,024 values of each weight) and of its tokenizer."""
+        config = {key: value for key, value in self.model.config.to_dict().items() if not key.startswith("_")}
+        digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+        for name, weight in sorted(self.model.state_dict().items()):
+            flat = weight.detach().flatten()
+            values = flat[:: max(1, flat.numel() // 1024)].float().cpu().numpy()
+            digest.update(f"{name}{tuple(weight.shape)}".encode() + values.tobytes())
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        text = backend.to_str() if backend is not None else str(sorted(self.tokenizer.get_vocab().items()))
+        text += str(self.tokenizer.chat_template)
+        return {"model_hash": digest.hexdigest()[:16], "tokenizer_hash": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
     def _check_window(self, tokens: int) -> None:
         if self.window is not None and tokens > self.window:
@@ -156,6 +166,29 @@ class LM:
             if token is not None:
                 return token
         return 0
+
+
+@cache
+def fast_dtype(device: str) -> str:
+    """bfloat16 where this device multiplies it at least 1.5 times as fast as float32 (measured once), else the usual type."""
+    place = "cpu" if device == "cpu" else "cuda" if device == "auto" else device
+    usual = "float32" if place == "cpu" else "auto"
+    try:
+        plain, short = (_product_seconds(place, dtype) for dtype in (torch.float32, torch.bfloat16))
+    except (RuntimeError, AssertionError):  # a device that is not there, or without bfloat16
+        return usual
+    return "bfloat16" if plain > 1.5 * short else usual
+
+
+def _product_seconds(device: str, dtype: torch.dtype, size: int = 1024) -> float:
+    """The least of five times for a product like those of a model's layers."""
+    one, other = (torch.ones(rows, size, dtype=dtype, device=device) for rows in (size // 4, size))
+    seconds = []
+    for _ in range(6):
+        started = time.perf_counter()
+        (one @ other)[0, 0].item()  # waits for the device
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:])
 
 
 def _from_pretrained(name: str, dtype: str, spread: dict[str, Any]) -> tuple[Any, Any]:

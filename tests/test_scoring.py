@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import MambaConfig, MambaForCausalLM, MistralConfig, MistralForCausalLM, OPTConfig, OPTForCausalLM
 
-from llmattr import scoring
+from llmattr import prefix_tree, scoring
 from llmattr.errors import LlmattrNote
 from llmattr.lm import LM
 from llmattr.prompt import Rendered
@@ -79,10 +79,10 @@ def test_a_shared_token_is_computed_once(lm):
 
 def test_batches_hold_no_more_than_asked():
     requests = ablated(60)
-    for pack in scoring.packs(requests, 100, 30):
+    for pack in prefix_tree.packs(requests, 100, 30):
         new = sum(len(requests[leaf.number].ids) - leaf.shared for leaf in pack)
         assert len(pack) == 1 or (new <= 100 and 7 * len(pack) <= 30)
-    assert sorted(leaf.number for pack in scoring.packs(requests, 100, 30) for leaf in pack) == list(range(60))
+    assert sorted(leaf.number for pack in prefix_tree.packs(requests, 100, 30) for leaf in pack) == list(range(60))
 
 
 def mamba():

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from llmattr.context.store import Store
 from llmattr.lm import LM
+from llmattr.processes import gathered, share
 from llmattr.prompt import Prompt
 from llmattr.types import Sources, Targets
 
@@ -19,7 +21,7 @@ class ContextAblation:
     lm: LM
     prompt: Prompt
     targets: Targets
-    scored: dict[bytes, Float[np.ndarray, " r"]] = field(default_factory=dict, repr=False)
+    store: Store = field(default_factory=Store, repr=False)
 
     @property
     def sources(self) -> Sources:
@@ -27,14 +29,24 @@ class ContextAblation:
         return self.prompt.sources
 
     def __call__(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
-        """Log-odds of each target under each mask, in nats."""
-        return span_logits(self.token_logprobs(masks), self.prompt.response_tokens(self._spans))
+        """The value of each target under each mask, in nats."""
+        return values(self.token_logprobs(masks), self.target_tokens, self.targets.measure)
 
     def token_logprobs(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m r"]:
-        """Log-probabilities of the response's r tokens under each mask; only masks not seen before are run."""
-        new = {mask.tobytes(): mask for mask in masks if mask.tobytes() not in self.scored}
-        self.scored.update(zip(new, self.lm.logprobs([self.prompt.render(mask) for mask in new.values()]), strict=True))
-        return np.stack([self.scored[mask.tobytes()] for mask in masks])
+        """Log-probabilities of the response's r tokens under each mask; only masks not seen before are run.
+
+        Several processes run a share each.
+        """
+        new = {mask.tobytes(): mask for mask in masks if mask not in self.store}
+        mine = share(list(new))
+        try:
+            for i, logprobs in self.lm.score([self.prompt.render(new[key]) for key in mine]):
+                self.store.add(mine[i], logprobs)
+            for key, logprobs in gathered([(key, self.store.rows[key]) for key in mine]) if new else ():
+                self.store.add(key, logprobs)
+        finally:
+            self.store.save()  # also when it was stopped by Ctrl-C
+        return np.stack([self.store[mask] for mask in masks])
 
     def of(self, targets: Targets) -> "ContextAblation":
         """The same ablation for other targets; what was scored is shared."""
@@ -43,23 +55,31 @@ class ContextAblation:
     @property
     def token_counts(self) -> Float[np.ndarray, " t"]:
         """The number of tokens of each target."""
-        first, last = self.prompt.response_tokens(self._spans).T
+        first, last = self.target_tokens.T
         return (last - first).astype(float)
 
+    @property
+    def target_tokens(self) -> Int[np.ndarray, "t 2"]:
+        """The response tokens of each target."""
+        assert self.targets.spans is not None  # targets of a response always have them
+        return self.prompt.response_tokens(self.targets.spans)
+
     def record(self) -> dict[str, Any]:
-        """The model, and how many forward passes and tokens there were so far."""
+        """The model, how many forward passes there were so far, and how many of them an earlier run made."""
+        resumed = {"resumed": self.store.resumed} if self.store.resumed else {}
         return {
-            "model": self.lm.name,
-            "dtype": str(self.lm.dtype).removeprefix("torch."),
-            "device": str(self.lm.device),
-            "forward_passes": len(self.scored),
+            **self.lm.record(),
+            "forward_passes": len(self.store),
+            **resumed,
             "response_tokens": len(self.prompt.response_ids),
         }
 
-    @property
-    def _spans(self) -> Int[np.ndarray, "t 2"]:
-        assert self.targets.spans is not None  # targets of a response always have them
-        return self.targets.spans
+
+def values(logprobs: Float[np.ndarray, "m r"], tokens: Int[np.ndarray, "t 2"], measure: str) -> Float[np.ndarray, "m t"]:
+    """What a measure says of each token span: "logit" is `span_logits`, "logprob" the sum of its log-probabilities."""
+    if measure == "logit":
+        return span_logits(logprobs, tokens)
+    return np.stack([logprobs[:, first:last].sum(axis=1) for first, last in tokens], axis=1)
 
 
 def span_logits(logprobs: Float[np.ndarray, "m r"], tokens: Int[np.ndarray, "t 2"]) -> Float[np.ndarray, "m t"]:

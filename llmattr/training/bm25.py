@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-import regex
 from jaxtyping import Float
 
 from llmattr.method import option
+from llmattr.texts import bm25_scores
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,4 @@ class Bm25:
 
     def retrieve(self, rows: Sequence[str], queries: Sequence[str]) -> Float[np.ndarray, "t n"]:
         """Scores of every row's text for every query's."""
-        import bm25s
-
-        known = {word: number for number, word in enumerate(sorted({word for row in rows for word in words(row)}))}
-        engine = bm25s.BM25(k1=self.k1, b=self.b, method=self.idf)
-        engine.index(([[known[word] for word in words(row)] for row in rows], known), show_progress=False)
-        asked: list[Any] = [[known[word] for word in words(query) if word in known] for query in queries]
-        return np.stack([engine.get_scores(ids) if ids else np.zeros(len(rows)) for ids in asked]).astype(np.float64)
-
-
-def words(text: str) -> list[str]:
-    """Words and numbers, lower case, of any script; a script without spaces gives its single characters."""
-    return regex.findall(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{M}\p{N}]+", text.casefold(), flags=regex.V1)
+        return bm25_scores(rows, queries, self.k1, self.b, self.idf)

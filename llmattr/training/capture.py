@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
-from llmattr.scoring import accepted
+from llmattr.padded import accepted
 from llmattr.training.data import Examples
 from llmattr.training.seeded import generator
 

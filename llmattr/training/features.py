@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 
-from llmattr.embedded import ENCODERS, encoder_folder
+from llmattr.encoder import Encoder, token_mean
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.training.capture import Measure, make_batch
@@ -36,7 +35,7 @@ class HiddenStates:
             inputs = make_batch(self.lm, examples, batch).inputs
             with torch.no_grad():
                 hidden = self._states(self.lm.model(**inputs, output_hidden_states=True))
-            yield batch, _mean(hidden, inputs.get("attention_mask")).cpu().numpy(), np.zeros(len(batch))
+            yield batch, token_mean(hidden, inputs.get("attention_mask")).cpu().numpy(), np.zeros(len(batch))
 
     def _states(self, out: Any) -> torch.Tensor:
         states = out.encoder_hidden_states if self.lm.kind == "seq2seq" else out.hidden_states
@@ -46,35 +45,18 @@ class HiddenStates:
 
 
 class Encoded:
-    """Rows: a sentence encoder's embeddings of the rows' texts, the mean over tokens."""
+    """Rows: a sentence encoder's embeddings of the rows' texts."""
 
     def __init__(self, encoder: str) -> None:
-        from transformers import AutoModel, AutoTokenizer
-
-        place = encoder_folder(encoder) if encoder in ENCODERS else encoder
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(place)
-            self.model = AutoModel.from_pretrained(place).eval()
-        except Exception as error:  # missing, damaged, unknown: the loaders raise what they like
-            raise LlmattrError(f"cannot load the encoder {encoder!r}: {next(iter(str(error).splitlines()), '')}") from error
-        self.dim: int = self.model.config.hidden_size
+        self.encoder = Encoder.load(encoder)
+        self.dim: int = self.encoder.dim
         self.fitted: Bases = {}
         self.settings: dict[str, Any] = {}
 
     def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Iterator[Any]:
         """Embeddings of each batch."""
         for batch in batches:
-            texts = [row_text(examples.rows[row]) for row in batch]
-            inputs = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-            with torch.no_grad():
-                hidden = self.model(**inputs).last_hidden_state
-            yield batch, _mean(hidden, inputs["attention_mask"]).numpy(), np.zeros(len(batch))
-
-
-def _mean(hidden: Float[torch.Tensor, "b s d"], seen: Int[torch.Tensor, "b s"] | None) -> Float[torch.Tensor, "b d"]:
-    """The mean over the tokens that are no padding."""
-    mask = torch.ones_like(hidden[..., :1]) if seen is None else seen[..., None].to(hidden.dtype)
-    return ((hidden * mask).sum(1) / mask.sum(1)).float()
+            yield batch, self.encoder.encode([row_text(examples.rows[row]) for row in batch]), np.zeros(len(batch))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from llmattr.lm import LM
-from llmattr.scoring import accepted
+from llmattr.padded import accepted
 from llmattr.training.capture import HEAD_LOGITS, make_batch, weight
 from llmattr.training.data import Examples
 from llmattr.training.gradient import plan

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -179,17 +178,3 @@ def project(features: Features, examples: Examples, measure: Measure) -> Float[n
     for batch, block, _ in features.rows(examples, plan(examples), measure):
         rows[batch] = block
     return rows
-
-
-def fingerprint(lm: LM) -> dict[str, str]:
-    """Hashes of the model (its configuration, and names, shapes and up to 1,024 values of its weights) and of its tokenizer."""
-    config = {key: value for key, value in lm.model.config.to_dict().items() if not key.startswith("_")}
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    for name, weight in sorted(lm.model.state_dict().items()):
-        flat = weight.detach().flatten()
-        values = flat[:: max(1, flat.numel() // 1024)].float().cpu().numpy()
-        digest.update(f"{name}{tuple(weight.shape)}".encode() + values.tobytes())
-    backend = getattr(lm.tokenizer, "backend_tokenizer", None)
-    text = backend.to_str() if backend is not None else str(sorted(lm.tokenizer.get_vocab().items()))
-    text += str(lm.tokenizer.chat_template)
-    return {"model_hash": digest.hexdigest()[:16], "tokenizer_hash": hashlib.sha256(text.encode()).hexdigest()[:16]}

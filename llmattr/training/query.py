@@ -15,7 +15,7 @@ from llmattr.training import METHODS
 from llmattr.training.approximate import candidates
 from llmattr.training.data import Examples, read_rows, row_text, tokenize
 from llmattr.training.features import Encoded, HiddenStates, Nothing
-from llmattr.training.gradient import Features, Projector, fingerprint, load_fitted, project, tracked
+from llmattr.training.gradient import Features, Projector, load_fitted, project, tracked
 from llmattr.training.index import GradientIndex, Projection, refuse_difference
 from llmattr.training.influence import Stream
 from llmattr.training.search import Block, Top, added, chosen_products, products
@@ -55,7 +55,7 @@ class Checkpoint:
             return self.model
         lm = LM.load(self.index.run["model"] if self.model is None else self.model, self.index.run["dtype"])
         folder = str(self.index.folder)
-        refuse_difference(self.index.run, fingerprint(lm), f"the index {folder!r} was built with another model or tokenizer")
+        refuse_difference(self.index.run, lm.fingerprint(), f"the index {folder!r} was built with another model or tokenizer")
         return lm
 
     def scores(

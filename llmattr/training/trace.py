@@ -18,7 +18,7 @@ from llmattr.training.checkpoints import checkpoints_of, learning_rates_of
 from llmattr.training.curvature import LoGra
 from llmattr.training.data import Examples, read_rows, tokenize
 from llmattr.training.features import Nothing
-from llmattr.training.gradient import Features, Projector, fill, fingerprint, save_fitted
+from llmattr.training.gradient import Features, Projector, fill, save_fitted
 from llmattr.training.index import DTYPES, VERSION, GradientIndex, Projection, check_empty, read_run
 from llmattr.training.project import input_groups
 from llmattr.training.query import Checkpoint, Queries, TraceIndex, load_features
@@ -114,7 +114,7 @@ class _Build:
             "method": describe(self.method),
             "model": lm.name,
             "dtype": str(lm.dtype).removeprefix("torch."),
-            **fingerprint(lm),
+            **lm.fingerprint(),
             **extra,
             "loss": examples.loss,
             "modules": self.modules,

@@ -1,0 +1,28 @@
+"""Scores that cost less than ablations, for a surrogate to start from."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+if TYPE_CHECKING:
+    from llmattr.context.ablation import ContextAblation
+
+PRIORS = ("none", "gates", "hidden")
+LOOKS = 64  # masks of a first look with hidden sources, for each prior
+
+
+def prior_values(kind: str, ablation: "ContextAblation", seed: int = 0) -> Float[np.ndarray, "t n"] | None:
+    """The prior's scores [t, n] in nats: "gates" (`SourceGates`), "hidden" (ridge on `HiddenAblation`), None for "none"."""
+    if kind == "gates":
+        from llmattr.context.source_gates import SourceGates
+
+        return SourceGates().attribute(ablation, seed).values
+    if kind == "hidden":
+        from llmattr import surrogate
+        from llmattr.context.hidden import HiddenAblation
+
+        masks = max(LOOKS, 2 * len(ablation.sources))
+        # Other masks than the exact ones would be worth more, but the same seed keeps the run a function of one number.
+        return surrogate.ridge(HiddenAblation(ablation), n_ablations=masks, bootstraps=0, seed=seed + 1).values
+    return None

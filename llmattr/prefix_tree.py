@@ -1,0 +1,156 @@
+"""Prompts that begin alike, through their prefix tree: every shared token is computed once, and nothing is padded.
+
+Requests in lexical order are the leaves of a tree in the order of a walk through it, so each one only adds the tokens
+in which it differs from the one before. As many as fit are packed behind one another into one pass, in which a token
+sees its own path to the root: no padding, long matrix products, and every shared token is computed once. The path
+that the next pack begins with stays in the key-value cache.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from llmattr.padded import MAX_LOGITS, LogProbs, log_odds, vocabulary
+from llmattr.prompt import Rendered
+
+if TYPE_CHECKING:
+    from llmattr.lm import LM
+
+MAX_PACK = {"cpu": 512}  # new tokens in one pass, at most: attention between them is a square, most of it wasted
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A request in the tree: its number, and how many of its first tokens are those of the leaf before it."""
+
+    number: int
+    shared: int
+
+
+def packs(requests: Sequence[Rendered], tokens: int, positions: int) -> Iterator[list[Leaf]]:
+    """The leaves in lexical order, as many in a pack as bring no more new tokens and response positions than these.
+
+    A leaf always brings the token before its response and what follows, whose logits are wanted.
+    """
+    pack: list[Leaf] = []
+    held = answered = 0
+    before: list[int] = []
+    for i in sorted(range(len(requests)), key=lambda i: requests[i].ids):
+        ids, response = requests[i].ids, requests[i].response
+        shared = min(_common(before, ids), response.start - 1)
+        new, length = len(ids) - shared, response.stop - response.start
+        if pack and (held + new > tokens or answered + length > positions):
+            yield pack
+            pack, held, answered = [], 0, 0
+        pack.append(Leaf(i, shared))
+        held, answered, before = held + new, answered + length, ids
+    if pack:
+        yield pack
+
+
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    return next((k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def through_tree(lm: "LM", requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProbs]]:
+    from transformers import DynamicCache
+
+    cache, path = DynamicCache(), np.zeros(0, dtype=int)  # the cache's columns, and those of the last leaf's tokens
+    for pack in packs(requests, _pack_tokens(lm), max(MAX_LOGITS // vocabulary(lm), 1)):
+        _keep(cache, path[: pack[0].shared])
+        plan = _plan([requests[leaf.number].ids for leaf in pack], [leaf.shared for leaf in pack])
+        yield from zip(
+            (leaf.number for leaf in pack), _packed(lm, cache, plan, [requests[leaf.number] for leaf in pack]), strict=True
+        )
+        path = plan.paths[-1]
+
+
+def score_hidden(
+    lm: "LM", request: Rendered, hidden: Sequence[Int[np.ndarray, " k"]], after: int
+) -> Iterator[tuple[int, LogProbs]]:
+    """An approximation of removal: the tokens from `after` on do not see the hidden ones, but what they do see did.
+
+    The keys and values of the whole prompt are computed once; `after` stands behind every token that is ever hidden.
+    """
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    with torch.inference_mode():
+        start = torch.tensor([request.ids[:after]], device=lm.device)
+        lm.model(input_ids=start, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        room = min(_pack_tokens(lm) // (len(request.ids) - after), MAX_LOGITS // vocabulary(lm) // len(request.ids)) or 1
+        for first in range(0, len(hidden), room):
+            chosen = hidden[first : first + room]
+            _keep(cache, np.arange(after))
+            plan = _plan([request.ids] * len(chosen), [after] * len(chosen))
+            for row, columns in enumerate(chosen):
+                new = len(request.ids) - after
+                plan.seen[row * new : (row + 1) * new, columns] = False
+            for row, odds in enumerate(_packed(lm, cache, plan, [request] * len(chosen)), first):
+                yield row, -np.logaddexp(0.0, -odds)
+
+
+class Plan(NamedTuple):
+    """New tokens behind the cached ones: ids [s], positions [s], which columns (cache, then new) each sees [s, c + s].
+
+    `paths` are the columns of every leaf's tokens from the root on.
+    """
+
+    ids: list[int]
+    depths: list[int]
+    seen: np.ndarray
+    paths: list[np.ndarray]
+
+
+def _packed(lm: "LM", cache: Any, plan: Plan, requests: Sequence[Rendered]) -> list[LogProbs]:
+    """The log-odds of each leaf's response, from one pass."""
+    cached = plan.seen.shape[1] - len(plan.ids)
+    keep = [path[r.response.start - 1 : r.response.stop - 1] - cached for path, r in zip(plan.paths, requests, strict=True)]
+    logits = lm.model(
+        input_ids=torch.tensor([plan.ids], device=lm.device),
+        position_ids=torch.tensor([plan.depths], device=lm.device),
+        attention_mask=_additive(plan.seen, lm.dtype)[None, None].to(lm.device),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=torch.tensor(np.concatenate(keep), device=lm.device),  # a token is predicted one place before it
+    ).logits[0]
+    rows = logits.split([len(columns) for columns in keep])
+    said = [torch.tensor(request.ids[request.response], device=logits.device) for request in requests]
+    return [log_odds(row, tokens) for row, tokens in zip(rows, said, strict=True)]
+
+
+def _plan(leaves: Sequence[list[int]], shared: Sequence[int]) -> Plan:
+    """A pack behind the cached path of `shared[0]` tokens: of each leaf the tokens that it does not share."""
+    cached = shared[0]
+    new = [len(ids) - s for ids, s in zip(leaves, shared, strict=True)]
+    seen = np.zeros((sum(new), cached + sum(new)), dtype=bool)
+    path, at, paths = np.arange(cached), 0, []
+    for s, count in zip(shared, new, strict=True):
+        own = cached + at + np.arange(count)
+        seen[at : at + count, path[:s]] = True
+        seen[at : at + count, own] = np.tri(count, dtype=bool)
+        path, at = np.concatenate([path[:s], own]), at + count
+        paths.append(path)
+    ids = [token for leaf, s in zip(leaves, shared, strict=True) for token in leaf[s:]]
+    depths = [depth for leaf, s in zip(leaves, shared, strict=True) for depth in range(s, len(leaf))]
+    return Plan(ids, depths, seen, paths)
+
+
+def _pack_tokens(lm: "LM") -> int:
+    return min(lm.max_batch_tokens, MAX_PACK.get(lm.device.type, 4096))
+
+
+def _additive(seen: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+    """What eager attention adds and the fused kernels take: 0 where a token sees another, else the least number."""
+    return torch.zeros(seen.shape, dtype=dtype).masked_fill_(torch.from_numpy(~seen), torch.finfo(dtype).min)
+
+
+def _keep(cache: Any, columns: Int[np.ndarray, " c"]) -> None:
+    """Leave only these columns in the cache."""
+    for layer in cache.layers:
+        chosen = torch.from_numpy(columns).to(layer.keys.device)
+        layer.keys, layer.values = layer.keys.index_select(2, chosen), layer.values.index_select(2, chosen)
