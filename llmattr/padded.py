@@ -43,6 +43,7 @@ def batches(lm: "LM", requests: Sequence[Rendered]) -> Iterator[list[int]]:
         yield batch
 
 
+@torch.inference_mode()
 def _padded(lm: "LM", batch: Sequence[Rendered]) -> list[LogProbs]:
     longest, left = max(len(request.ids) for request in batch), _pads_left(lm)
     ids = torch.full((len(batch), longest), lm.pad_id)

@@ -57,15 +57,15 @@ def _common(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def through_tree(lm: "LM", requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProbs]]:
+    """Each request's number and log-odds."""
     from transformers import DynamicCache
 
     cache, path = DynamicCache(), np.zeros(0, dtype=int)  # the cache's columns, and those of the last leaf's tokens
     for pack in packs(requests, _pack_tokens(lm), max(MAX_LOGITS // vocabulary(lm), 1)):
         _keep(cache, path[: pack[0].shared])
-        plan = _plan([requests[leaf.number].ids for leaf in pack], [leaf.shared for leaf in pack])
-        yield from zip(
-            (leaf.number for leaf in pack), _packed(lm, cache, plan, [requests[leaf.number] for leaf in pack]), strict=True
-        )
+        leaves = [requests[leaf.number] for leaf in pack]
+        plan = _plan([leaf.ids for leaf in leaves], [leaf.shared for leaf in pack])
+        yield from zip((leaf.number for leaf in pack), _packed(lm, cache, plan, leaves), strict=True)
         path = plan.paths[-1]
 
 
@@ -78,20 +78,23 @@ def score_hidden(
     """
     from transformers import DynamicCache
 
-    cache = DynamicCache()
-    with torch.inference_mode():
-        start = torch.tensor([request.ids[:after]], device=lm.device)
-        lm.model(input_ids=start, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        room = min(_pack_tokens(lm) // (len(request.ids) - after), MAX_LOGITS // vocabulary(lm) // len(request.ids)) or 1
-        for first in range(0, len(hidden), room):
-            chosen = hidden[first : first + room]
-            _keep(cache, np.arange(after))
-            plan = _plan([request.ids] * len(chosen), [after] * len(chosen))
-            for row, columns in enumerate(chosen):
-                new = len(request.ids) - after
-                plan.seen[row * new : (row + 1) * new, columns] = False
-            for row, odds in enumerate(_packed(lm, cache, plan, [request] * len(chosen)), first):
-                yield row, -np.logaddexp(0.0, -odds)
+    cache, new = DynamicCache(), len(request.ids) - after
+    _begin(lm, cache, request.ids[:after])
+    room = min(_pack_tokens(lm) // new, MAX_LOGITS // vocabulary(lm) // new) or 1
+    for first in range(0, len(hidden), room):
+        chosen = hidden[first : first + room]
+        _keep(cache, np.arange(after))
+        plan = _plan([request.ids] * len(chosen), [after] * len(chosen))
+        for row, columns in enumerate(chosen):
+            plan.seen[row * new : (row + 1) * new, columns] = False
+        odds = _packed(lm, cache, plan, [request] * len(chosen))
+        yield from ((row, -np.logaddexp(0.0, -one)) for row, one in enumerate(odds, first))
+
+
+@torch.inference_mode()
+def _begin(lm: "LM", cache: Any, ids: list[int]) -> None:
+    """Fill the cache with the keys and values of these tokens."""
+    lm.model(input_ids=torch.tensor([ids], device=lm.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
 
 
 class Plan(NamedTuple):
@@ -106,6 +109,7 @@ class Plan(NamedTuple):
     paths: list[np.ndarray]
 
 
+@torch.inference_mode()
 def _packed(lm: "LM", cache: Any, plan: Plan, requests: Sequence[Rendered]) -> list[LogProbs]:
     """The log-odds of each leaf's response, from one pass."""
     cached = plan.seen.shape[1] - len(plan.ids)

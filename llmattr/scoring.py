@@ -24,9 +24,8 @@ def score(lm: "LM", requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProb
     """
     longest = max(len(request.ids) for request in requests)
     paths = through_tree if len(requests) > 1 and shares_prefixes(lm, longest) else in_batches
-    with torch.inference_mode():
-        for i, odds in paths(lm, requests):
-            yield i, -np.logaddexp(0.0, -odds)
+    for i, odds in paths(lm, requests):
+        yield i, -np.logaddexp(0.0, -odds)
 
 
 _SHARING: "WeakKeyDictionary[torch.nn.Module, bool]" = WeakKeyDictionary()
@@ -50,6 +49,8 @@ def shares_prefixes(lm: "LM", longest: int) -> bool:
 
 def _agrees(lm: "LM") -> bool:
     """Compare the tree with the plain path where both are quick: a branch inside a pack and one over two."""
+    if hasattr(lm.model, "_orig_mod"):  # compiled: every pack has a shape of its own, which would be compiled for itself
+        return False
     if not {"position_ids", "past_key_values", "logits_to_keep"} <= accepted(lm.model) or lm.max_batch_tokens < 1:
         return False
     ids = [[5, 6, 7, 8, 9, 10], [5, 6, 7, 9, 8, 10], [5, 6, 8, 7, 9, 10, 11]]
@@ -57,8 +58,7 @@ def _agrees(lm: "LM") -> bool:
     requests = [Rendered(row, slice(len(row) - 2, len(row)), np.zeros((0, 2), dtype=int)) for row in ids]
     narrow = _narrowed(lm, 8)
     try:
-        with torch.inference_mode():
-            tree, plain = dict(through_tree(narrow, requests)), dict(in_batches(narrow, requests))
+        tree, plain = dict(through_tree(narrow, requests)), dict(in_batches(narrow, requests))
     except Exception:  # a model that cannot do it refuses in its own words
         return False
     error = max(float(np.abs(tree[i] - plain[i]).max()) for i in plain)
