@@ -1,5 +1,6 @@
 """Benchmarks of llmattr: `python -m eval` lists them, `python -m eval NAME` runs one. Not part of the package."""
 
 BENCHMARKS = {
+    "context": "context attribution: LDS, top-k drop, gold sentences and cost of every method; LDS against cost",
     "bench_trace": "training attribution: speed over the floor, fidelity, EK-FAC, memory, scan, imports, peers",
 }

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llmattr import ablation, context, surrogate, training
+    from llmattr import ablation, context, metrics, surrogate, training
     from llmattr.context.cite import cite
     from llmattr.errors import LlmattrError
     from llmattr.lm import LM
@@ -23,6 +23,7 @@ __all__ = [
     "build_index",
     "cite",
     "context",
+    "metrics",
     "open_index",
     "surrogate",
     "trace",

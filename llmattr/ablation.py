@@ -1,11 +1,13 @@
 """What an ablation is, and which masks to ask it for."""
 
+import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from llmattr.errors import LlmattrError, check_number
 from llmattr.types import Sources, Targets
@@ -83,3 +85,46 @@ def random_masks(m: int, n: int, keep: float = 0.5, seed: int = 0) -> Bool[np.nd
 def one_out_masks(n: int) -> Bool[np.ndarray, "n_plus_1 n"]:
     """Everything kept, then each source removed alone."""
     return np.concatenate([np.ones((1, n), dtype=bool), ~np.eye(n, dtype=bool)])
+
+
+def every_mask(n: int) -> Bool[np.ndarray, "two_to_n n"]:
+    """All 2^n masks; the sources that row k keeps are the bits of k."""
+    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+
+
+def permutation_masks(permutations: Int[np.ndarray, "r n"]) -> Bool[np.ndarray, "r n_plus_1 n"]:
+    """For each order of the sources: none of them, the first, the first two ... all."""
+    places = np.argsort(permutations, axis=1)
+    return places[:, None, :] < np.arange(permutations.shape[1] + 1)[:, None]
+
+
+def kernel_masks(
+    m: int, n: int, seed: int = 0
+) -> tuple[Bool[np.ndarray, "k n"], Float[np.ndarray, " k"], Bool[np.ndarray, " k"]]:
+    """At most m - 2 masks for the Shapley kernel, their weights (sum 1), and which were drawn; each followed by its opposite.
+
+    A size s of 1 .. n - 1 has the share `1 / (s (n - s))` of all weight (up to a factor). Beginning with the smallest and the
+    largest, every mask of a size is taken where the size's share of the masks suffices for them; the others are drawn.
+    Lundberg and Lee 2017, arXiv 1705.07874, equation 8; opposites: Covert and Lee 2021, arXiv 2012.01536.
+    """
+    sizes = np.arange(1, n // 2 + 1)
+    share = np.where(2 * sizes == n, 1.0, 2.0) / (sizes * (n - sizes))
+    share, couples = share / share.sum(), (m - 2) // 2
+    halves, weights = [], []
+    first = 0
+    for s in sizes:
+        count = math.comb(n, s) // (2 if 2 * s == n else 1)
+        if count > couples * share[first] / share[first:].sum() + 1e-9:
+            break
+        some = itertools.islice(itertools.combinations(range(n), s), count)  # of half the sources: those with source 0
+        halves += [np.isin(np.arange(n), chosen) for chosen in some]
+        weights += [share[first] / count] * count
+        couples, first = couples - count, first + 1
+    whole, rng = len(halves), np.random.default_rng(seed)
+    if first < len(sizes) and couples > 0:
+        drawn = rng.choice(sizes[first:], size=couples, p=share[first:] / share[first:].sum())
+        halves += [np.isin(np.arange(n), rng.choice(n, size=s, replace=False)) for s in drawn]
+        weights += [share[first:].sum() / couples] * couples
+    half = np.array(halves, dtype=bool).reshape(-1, n)
+    masks = np.stack([half, ~half], axis=1).reshape(-1, n)
+    return masks, np.repeat(weights, 2) / 2, np.repeat(np.arange(len(half)) >= whole, 2)

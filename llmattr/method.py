@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from llmattr.errors import LlmattrError, check_number, did_you_mean
 
@@ -10,6 +11,14 @@ from llmattr.errors import LlmattrError, check_number, did_you_mean
 def option(default: Any, help: str, least: int | float = 0, below: int | float = math.inf) -> Any:
     """A hyper-parameter: a dataclass field with its default, the sentence that `--help` shows, and its bounds."""
     return dataclasses.field(default=default, metadata={"help": help, "least": least, "below": below})
+
+
+def accepted(kind: Any) -> tuple[Any, tuple[str, ...]]:
+    """What a field of this type takes, and which words: `int | Literal["auto"]` -> int, ("auto",)."""
+    parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    words = [part for part in parts if get_origin(part) is Literal]
+    others = [part for part in parts if part not in words]
+    return (others[0] if others else None), tuple(word for part in words for word in get_args(part))
 
 
 def describe(method: Any) -> dict[str, Any]:
@@ -39,11 +48,14 @@ def check_options(options: Any) -> None:
     if not dataclasses.is_dataclass(options):
         raise LlmattrError(f"options must be a dataclass, not {options!r:.60}")
     for field in dataclasses.fields(options):
-        choices, value = get_args(field.type), getattr(options, field.name)
-        if choices and value not in choices:
+        (kind, words), value = accepted(field.type), getattr(options, field.name)
+        if words and value in words:
+            continue
+        if words and (kind is None or isinstance(value, str)):
+            number = " or a number" if kind in (int, float) else ""
             raise LlmattrError(
-                f"{field.name} must be one of {', '.join(choices)}, not {value!r}{did_you_mean(str(value), choices)}"
+                f"{field.name} must be one of {', '.join(words)}{number}, not {value!r}{did_you_mean(str(value), words)}"
             )
-        if field.type in (int, float):
+        if kind in (int, float):
             bounds = field.metadata.get("least", 0), field.metadata.get("below", math.inf)
-            check_number(field.name, getattr(options, field.name), *bounds, whole=field.type is int)
+            check_number(field.name, value, *bounds, whole=kind is int)

@@ -70,7 +70,7 @@ def through_tree(lm: "LM", requests: Sequence[Rendered]) -> Iterator[tuple[int, 
 
 
 def score_hidden(
-    lm: "LM", request: Rendered, hidden: Sequence[Int[np.ndarray, " k"]], after: int
+    lm: "LM", request: Rendered, hidden: Sequence[np.ndarray], after: int
 ) -> Iterator[tuple[int, LogProbs]]:
     """An approximation of removal: the tokens from `after` on do not see the hidden ones, but what they do see did.
 

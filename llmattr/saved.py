@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from llmattr.errors import LlmattrError
+from llmattr.evidence import from_dicts, target_to_dict
 from llmattr.types import Attribution, Document, Sources, Targets
 
 
@@ -53,6 +54,7 @@ def to_dict(attribution: Attribution) -> dict[str, Any]:
         "response": a.response,
         "kind": a.sources.kind,
         "documents": [vars(document) for document in a.sources.documents],
+        **({} if a.evidence is None else {"tokens": a.evidence.to_dict()}),
         "sources": [_source(a.sources, i) for i in range(len(a.sources))],
         "targets": [_target(a, t) for t in range(len(a))],
     }
@@ -74,7 +76,9 @@ def _target(a: Attribution, t: int) -> dict[str, Any]:
         "start": start,
         "end": end,
         "baseline": None if a.baseline is None else float(a.baseline[t]),
+        **({} if a.lds is None else {"lds": None if np.isnan(a.lds[t]) else float(a.lds[t])}),
         "cited": a.cited[t].tolist(),
+        **({} if a.evidence is None else {"evidence": target_to_dict(a.evidence.targets[t])}),
         **{name: rows_[t].tolist() for name, rows_ in rows.items() if rows_ is not None},
     }
 
@@ -98,7 +102,9 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
         index=_column(targets, "index"),
         stderr=_column(targets, "stderr"),
         baseline=_column(targets, "baseline"),
+        lds=np.array([t["lds"] for t in targets], dtype=float) if targets and "lds" in targets[0] else None,
         response=saved["response"],
+        evidence=from_dicts(saved["tokens"], [t["evidence"] for t in targets]) if "tokens" in saved else None,
     )
 
 

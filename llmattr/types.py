@@ -1,15 +1,16 @@
 """The core types: what could be removed (`Sources`), what was said (`Targets`), who made it so (`Attribution`)."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from llmattr.errors import LlmattrError, check_number
+from llmattr.evidence import Evidence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,12 +111,28 @@ def is_cited(values: Float[np.ndarray, "*any"], stderr: Float[np.ndarray, "*any"
     return np.asarray(values > np.maximum(CLEAR * error, LEAST))
 
 
+@runtime_checkable
+class Session(Protocol):
+    """What a fresh attribution can still ask of the model."""
+
+    def span(self, part: str | tuple[int, int]) -> "Attribution":
+        """The same method for a part of the response."""
+        ...
+
+    def zoom(self, source: int) -> "Attribution":
+        """The same targets, attributed to the words of one source."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Attribution:
     """A number for every (target, source): `values[target, source]`, positive = the source made the target likelier.
 
     Additive methods predict an ablation as `outputs[m, t] = baseline[t] + masks[m, n] @ values[t, n].T`, so `baseline` is
     what is left with every source removed. `index[t, k]` names the sources of the k columns; None = all n of them in order.
+    `lds` [t] says how well a fit predicts ablations that it did not see: their rank correlation (Spearman), cross-validated,
+    from -1 to 1 = best; nan where the outputs never change, None for what makes no fit. `evidence` is what true ablations say
+    beside the scores, `session` what can attribute further parts of the response.
     Slicing by target (`result[0]`) gives an Attribution with that target alone.
     """
 
@@ -128,8 +145,10 @@ class Attribution:
     index: Int[np.ndarray, "t k"] | None = None
     stderr: Float[np.ndarray, "t k"] | None = None
     baseline: Float[np.ndarray, " t"] | None = None
+    lds: Float[np.ndarray, " t"] | None = None
     response: str | None = None
-    attribute_targets: Callable[[Targets], "Attribution"] | None = field(default=None, repr=False)
+    evidence: Evidence | None = field(default=None, repr=False)
+    session: "Session | None" = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -139,11 +158,13 @@ class Attribution:
             if not -len(self) <= target < len(self):
                 raise IndexError(f"target {target} of an attribution with {len(self)} targets")
             target = slice(target % len(self), target % len(self) + 1)
-        columns = {name: getattr(self, name) for name in ("index", "stderr", "baseline")}
+        columns = {name: getattr(self, name) for name in ("index", "stderr", "baseline", "lds")}
         columns = {name: None if column is None else column[target] for name, column in columns.items()}
         asked = self.run.get("queries", [])  # of a trace: one for each target
         run = {**self.run, "queries": asked[target]} if len(asked) == len(self) else self.run
-        return dataclasses.replace(self, values=self.values[target], targets=self.targets[target], run=run, **columns)
+        evidence = None if self.evidence is None else self.evidence[target]
+        chosen = {"values": self.values[target], "targets": self.targets[target], "run": run, "evidence": evidence}
+        return dataclasses.replace(self, **chosen, **columns)
 
     def __iter__(self) -> Iterator["Attribution"]:
         return (self[i] for i in range(len(self)))
@@ -206,9 +227,22 @@ class Attribution:
 
         Raises `LlmattrError` when the response does not contain it, or when this attribution was loaded from a file.
         """
-        if self.attribute_targets is None or self.response is None:
+        if self.session is None:
             raise LlmattrError("only a fresh result of cite() can attribute further spans; run cite() again for this one")
-        return self.attribute_targets(part_of(self.response, part))
+        return self.session.span(part)
+
+    def zoom(self, source: int) -> "Attribution":
+        """The words of one source as sources of their own, with all others kept: which of its words matter. New ablations."""
+        if self.session is None:
+            raise LlmattrError("only a fresh result of cite() can zoom into a source; run cite() again for this one")
+        check_number("source", source, 0, len(self.sources), whole=True)
+        return self.session.zoom(source)
+
+    def by_document(self) -> "Attribution":
+        """The same scores summed over each document: a document's score is that of its parts together."""
+        from llmattr.levels import by_document
+
+        return by_document(self)
 
     def to_frame(self) -> "pd.DataFrame":
         """Every score as a row: target, its text, rank, source, id, document, text, score, stderr, cited."""
@@ -260,16 +294,3 @@ class Attribution:
             return from_json(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise LlmattrError(f"cannot read {str(path)!r}: {error.strerror}") from error
-
-
-def part_of(response: str, part: str | tuple[int, int]) -> Targets:
-    """The target that is this part of the response, by its text (its first occurrence) or its character offsets."""
-    if isinstance(part, str):
-        start = response.find(part) if part.strip() else -1
-        if start < 0:
-            raise LlmattrError(f"the response does not contain {part!r}; it is: {response!r}")
-        part = (start, start + len(part))
-    start, end = part
-    if not 0 <= start < end <= len(response) or not response[start:end].strip():
-        raise LlmattrError(f"characters {start} to {end} are no part of the response, which has {len(response)}")
-    return Targets([response[start:end]], np.array([part]))

@@ -50,7 +50,10 @@ def test_the_whole_response_and_each_sentence_are_targets(result):
     assert result.values.shape == result.stderr.shape == (3, 5)
     assert result.response == ANSWER
     assert result.run["forward_passes"] <= 32  # 2^5 masks at the most, though 64 were drawn
-    assert result.method == {"name": "context-cite", "n_ablations": 64, "keep": 0.5, "alpha": 0.01, "bootstraps": 100}
+    assert result.method == {
+        "name": "context-cite", "n_ablations": 64, "keep": 0.5, "alpha": "auto", "prior": "none", "bootstraps": 100, "limit": 256
+    }  # fmt: skip
+    assert result.lds.shape == (3,)
 
 
 @pytest.mark.parametrize("name", METHODS)

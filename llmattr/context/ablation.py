@@ -52,6 +52,10 @@ class ContextAblation:
         """The same ablation for other targets; what was scored is shared."""
         return dataclasses.replace(self, targets=targets)
 
+    def with_all_targets(self) -> "ContextAblation":
+        """The same ablation for the whole response and each of its sentences."""
+        return self.of(self.prompt.targets(self.targets.measure))
+
     @property
     def token_counts(self) -> Float[np.ndarray, " t"]:
         """The number of tokens of each target."""

@@ -3,16 +3,25 @@
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
 
 from llmattr.context import METHODS
 from llmattr.context.ablation import ContextAblation
 from llmattr.context.context_cite import ContextCite
+from llmattr.context.contrast import contrast
 from llmattr.context.leave_one_out import LeaveOneOut
+from llmattr.context.store import Store, store_path
+from llmattr.context.verify import verify as verified
+from llmattr.context.zoom import words_of
 from llmattr.errors import LlmattrError, note
 from llmattr.lm import LM
 from llmattr.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, check_text, conversation, take_answer
 from llmattr.method import describe, find_method
+from llmattr.processes import device, is_main, of_main
 from llmattr.prompt import Prompt, cut
 from llmattr.split import Splitter
 from llmattr.types import Attribution, Targets
@@ -25,9 +34,13 @@ def cite(
     *,
     messages: Sequence[Mapping[str, Any]] | None = None,
     response: str | None = None,
+    rather_than: str | None = None,
     sources: str | Splitter = "sentences",
     template: str | None = None,
     method: Any = ContextCite(),
+    measure: Literal["logit", "logprob"] = "logit",
+    verify: bool = True,
+    cache: str | Path | None = None,
     max_new_tokens: int = 256,
     seed: int = 0,
 ) -> Attribution:
@@ -36,9 +49,12 @@ def cite(
     `model`: a hub id, a local folder, "smollm2" (the embedded model), (model, tokenizer), or an `LM`, which also says dtype,
     device and batch size. `context`: a text, or a list of
     documents (texts, or dicts with `text`, `title`, `id`). `messages`: a chat with the documents in it (see `conversation`); if
-    its last turn is the assistant's, that is the response. `response`: generated (greedy) when it is not given. `sources`:
+    its last turn is the assistant's, that is the response. `response`: generated (greedy) when it is not given. `rather_than`:
+    another answer; the scores then say what made the model give this one and not that. `sources`:
     documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays). `method`: a name or a
-    dataclass of `METHODS`.
+    dataclass of `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`: ask the model about
+    what is cited (`Attribution.evidence`). `cache`: a folder in which scored ablations are kept, so that a run goes on where
+    it was.
 
     Returns scores [t, n], t = the whole response and each of its sentences, in nats of log-odds: positive = the source made
     it likelier. Raises `LlmattrError` for input that the user can mend.
@@ -49,7 +65,7 @@ def cite(
     # Cut before a model is loaded, so that mistakes show at once; a model without a chat template is only known afterwards.
     cut(conversation(context, query, messages, template or TEMPLATE), sources)
     started = time.perf_counter()
-    lm = LM.load(model)
+    lm = LM.load(model, "fast", device())
     if lm.kind != "causal":
         raise LlmattrError(f"{lm.name or 'the model'} is a {lm.kind} model: cite needs one that predicts the next token")
     has_chat = bool(lm.tokenizer.chat_template)
@@ -61,32 +77,74 @@ def cite(
     if len(prompt.sources) == 1:
         note("there is only one source: its score is what is lost without it (leave-one-out)")
         method = LeaveOneOut()
-    result = attribute(method, ContextAblation(lm, prompt, prompt.targets()), seed)
-    seconds = {"load_and_answer": answered - started, "attribute": time.perf_counter() - answered}
-    return dataclasses.replace(result, run={"query": query, **result.run, "seconds": seconds})
+    ablation = ContextAblation(lm, prompt, prompt.targets(measure), _store(cache, lm, prompt))
+    if rather_than is not None:
+        ablation = contrast(ablation, check_text(rather_than, "the other answer"), method)
+    session = ContextSession(method, ablation, seed)
+    result = session.attribute(ablation.targets)
+    attributed = time.perf_counter()
+    evidence = verified(result, ablation) if verify and rather_than is None else None
+    seconds = {"load_and_answer": answered - started, "attribute": attributed - answered}
+    seconds |= {"verify": time.perf_counter() - attributed} if evidence else {}
+    run = {"query": query, **result.run, **ablation.record(), "seconds": seconds}
+    return dataclasses.replace(result, run=run, evidence=evidence)
 
 
-def attribute(method: Any, ablation: ContextAblation, seed: int = 0) -> Attribution:
-    """Apply a context method, and keep what `Attribution.span` and a saved file need."""
-    result = method.attribute(ablation, seed)
+@dataclass(frozen=True, eq=False)
+class ContextSession:
+    """A method at work on a prompt: what a fresh attribution asks for further spans and words."""
 
-    def attribute_targets(targets: Targets) -> Attribution:
-        return attribute(method, ablation.of(targets), seed)
+    method: Any
+    ablation: ContextAblation
+    seed: int = 0
 
-    return dataclasses.replace(
-        result,
-        method=describe(method),
-        run={**result.run, **_versions()},
-        response=ablation.prompt.response,
-        attribute_targets=attribute_targets,
-    )
+    def attribute(self, targets: Targets) -> Attribution:
+        """Attribute these targets; what was scored before is not run again."""
+        result = self.method.attribute(self.ablation.of(targets), self.seed)
+        return dataclasses.replace(
+            result,
+            method=describe(self.method),
+            run={**result.run, **_versions()},
+            response=self.ablation.prompt.response,
+            session=self,
+        )
+
+    def span(self, part: str | tuple[int, int]) -> Attribution:
+        """Attribute a part of the response, by its text or its characters."""
+        return self.attribute(part_of(self.ablation.prompt.response, part, self.ablation.targets.measure))
+
+    def zoom(self, source: int) -> Attribution:
+        """The same targets, attributed to the words of one source while all others stay."""
+        ablation = dataclasses.replace(self.ablation, prompt=words_of(self.ablation.prompt, source), store=Store())
+        return ContextSession(self.method, ablation, self.seed).attribute(self.ablation.targets)
+
+
+def part_of(response: str, part: str | tuple[int, int], measure: str = "logit") -> Targets:
+    """The target that is this part of the response, by its text (its first occurrence) or its character offsets."""
+    if isinstance(part, str):
+        start = response.find(part) if part.strip() else -1
+        if start < 0:
+            raise LlmattrError(f"the response does not contain {part!r}; it is: {response!r}")
+        part = (start, start + len(part))
+    start, end = part
+    if not 0 <= start < end <= len(response) or not response[start:end].strip():
+        raise LlmattrError(f"characters {start} to {end} are no part of the response, which has {len(response)}")
+    return Targets([response[start:end]], np.array([part]), measure)
+
+
+def _store(cache: str | Path | None, lm: LM, prompt: Prompt) -> Store:
+    if cache is None:
+        return Store()
+    full = prompt.full()
+    return Store(store_path(cache, lm.record(), lm.fingerprint(), full.ids, full.sources.tolist(), repr(prompt.messages)))
 
 
 def _answered(lm: LM, chat: tuple[Message, ...], sources: str | Splitter, response: str | None, max_new_tokens: int) -> Prompt:
     prompt = Prompt(lm.tokenizer, chat, cut(chat, sources))
     if response is not None:
         return prompt.with_response(check_text(response, "the response"))
-    return prompt.with_generated(lm.generate(prompt.full().ids, max_new_tokens))
+    ids = lm.generate(prompt.full().ids, max_new_tokens) if is_main() else None
+    return prompt.with_generated(of_main(ids))
 
 
 def _versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ class LeaveOneOut:
     """Score without each source in turn: exact, one ablation per source; blind to sources that say the same."""
 
     name: ClassVar[str] = "leave-one-out"
+    family: ClassVar[str] = "game-theoretic"
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """`f(all) - f(all but one)` in nats of log-odds, one row per target of the ablation."""

@@ -11,12 +11,15 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import escape
 
+from llmattr.evidence import TargetEvidence
 from llmattr.report.marks import citation_numbers, cut, sentence_rows
+from llmattr.report.text import findings, fit_quality, overview
 from llmattr.report.trace import trace_view
 from llmattr.types import CITATION_RULE, Attribution, Score, is_cited
 
 LIT = 50  # sources clear of their error that are lit for one target, at most
 FAINT = 10  # and of the others, those of at least 5 % of the target's largest score
+SATURATED = 5.0  # nats by which the context shifts a token of the darkest shade
 LISTED = 10  # sources listed beside the answer for one target, at most
 NUMBERED = 5  # cited sources of one sentence that get a number, at most, as in the text report
 
@@ -28,7 +31,7 @@ class Source:
     score: Score
     mark: int | None
     percent: int
-    clear: bool  # it stands clear of its error, whatever its sign
+    clear: bool  # it stands clear of its error, whatever its sign; a similarity has none
 
     @property
     def sign(self) -> str:
@@ -46,6 +49,9 @@ class Target:
     listed: list[Source]
     marked: list[Source]
     more: int
+    evidence: TargetEvidence | None
+    findings: list[str]
+    depends: list[tuple[str, int]]  # pieces of its text, and how strongly each depends on the context, of 100
 
 
 def page(attribution: Attribution) -> str:
@@ -69,8 +75,8 @@ def frame(attribution: Attribution) -> str:
 
 
 def _render(a: Attribution, base: str | None = None) -> str:
-    """Products of gradients cite nothing: their page is a ranking of both ends."""
-    name, view = ("citation", _view) if a.can_cite else ("trace", trace_view)
+    """Products of gradients cite nothing: their page is a ranking of both ends. A context is shown as such in any case."""
+    name, view = ("citation", _view) if a.can_cite or a.sources.spans is not None else ("trace", trace_view)
     options = [f"{key} = {value}" for key, value in a.method.items() if key != "name"]
     return _environment().get_template(f"{name}.html.j2").render(view(a), options=options, base=base)
 
@@ -105,6 +111,9 @@ def _view(a: Attribution) -> dict[str, Any]:
         "loose_targets": loose_targets,
         "documents": documents,
         "loose_sources": loose_sources,
+        "overview": overview(a) if a.evidence else "",
+        "fit_quality": fit_quality(a),
+        "totals": _totals(a),
     }
 
 
@@ -112,10 +121,11 @@ def _target(a: Attribution, number: int, marks: dict[int, int]) -> Target:
     """The view of an attribution of one target."""
     scores = [score for score in a.top(None) if score.score]
     peak = max((abs(score.score) for score in scores), default=1.0)
-    sources = [_source(score, marks, peak) for score in scores]
+    sources = [_source(score, marks, peak, a.can_cite) for score in scores]
     strongest = sorted(sources, key=lambda s: -abs(s.score.score))
     faint = [s for s in strongest if not s.clear and s.percent >= 5][:FAINT]
-    best = [s for s in sources if s.score.cited or (s in faint and s.sign == "for" and s.score.rank <= NUMBERED)][:LISTED]
+    next_best = faint if a.can_cite else sources
+    best = [s for s in sources if s.score.cited or (s in next_best and s.sign == "for" and s.score.rank <= NUMBERED)][:LISTED]
     against = [s for s in sources if s.clear and s.sign == "against"][:-3:-1]
     return Target(
         number=number,
@@ -124,12 +134,33 @@ def _target(a: Attribution, number: int, marks: dict[int, int]) -> Target:
         listed=best + against,
         marked=[s for s in best if s.score.cited and s.mark and s.score.rank <= NUMBERED],
         more=sum(s.score.cited for s in sources) - sum(s.score.cited for s in best),
+        evidence=a.evidence.targets[0] if a.evidence else None,
+        findings=findings(a.evidence.targets[0], marks) if a.evidence else [],
+        depends=_depends(a),
     )
 
 
-def _source(score: Score, marks: dict[int, int], peak: float) -> Source:
+def _depends(a: Attribution) -> list[tuple[str, int]]:
+    """The one target's text in tokens, each with the shift that the context makes, of `SATURATED` nats."""
+    if a.evidence is None or a.targets.spans is None or a.response is None:
+        return []
+    start, end = a.targets.spans[0]
+    tokens = [(int(s), int(e), shift) for (s, e), shift in zip(a.evidence.spans, a.evidence.shift, strict=True)]
+    inside = [(max(s, start), min(e, end), shift) for s, e, shift in tokens if s < end and e > start]
+    return [(a.response[s:e], round(100 * min(max(shift / SATURATED, 0.0), 1.0))) for s, e, shift in inside]
+
+
+def _totals(a: Attribution) -> dict[int, float]:
+    """What each of several documents does for the first target: the sum of its sources' scores."""
+    if not a.can_cite or a.sources.groups is None or len(a.sources.documents) < 2 or a.index is not None:
+        return {}
+    sums = np.bincount(a.sources.groups, a.values[0], len(a.sources.documents))
+    return dict(enumerate(sums.tolist()))
+
+
+def _source(score: Score, marks: dict[int, int], peak: float, can_cite: bool) -> Source:
     clear = is_cited(np.array(abs(score.score)), None if score.stderr is None else np.array(score.stderr))
-    return Source(score, marks.get(score.source), round(100 * abs(score.score) / peak), bool(clear))
+    return Source(score, marks.get(score.source), round(100 * abs(score.score) / peak), bool(clear) or not can_cite)
 
 
 def _number(value: float, sign: str = "") -> str:

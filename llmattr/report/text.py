@@ -1,33 +1,75 @@
 """An attribution as plain text for the terminal, and as Markdown."""
 
+import itertools
 import re
 from typing import Any
 
 import click
+import numpy as np
 
+from llmattr.evidence import RULE, VERDICTS, TargetEvidence
 from llmattr.report.marks import citation_numbers, sentence_rows
 from llmattr.report.trace import query_of
-from llmattr.types import CITATION_RULE, Attribution, Score, Sources, is_cited
+from llmattr.types import CITATION_RULE, LEAST, Attribution, Score, Sources, is_cited
 
+DEPENDS = 1.0  # nats by which the context makes a token likelier: it is underlined
 NONE_CITED = "no source stands clear of its error"
 
 
 def terminal(attribution: Attribution, top: int = 5) -> str:
-    """The response sentence by sentence with numbered marks and scores, then the cited sources and where they stand."""
-    numbers = citation_numbers(attribution, top)
-    lines = []
+    """The response sentence by sentence with numbered marks and scores, then the cited sources and where they stand.
+
+    Similarities cite nothing: they are shown as a `ranking`.
+    """
+    if not attribution.can_cite:
+        return ranking(attribution, top)
+    numbers, evidence = citation_numbers(attribution, top), attribution.evidence
+    lines = [overview(attribution), ""] if evidence else []
     for row in sentence_rows(attribution):
         cited = [score for score in attribution[row].top(top) if score.cited]
         marks = "  ".join(_mark(numbers[score.source], score) for score in cited) or f"({NONE_CITED})"
-        lines += [
-            click.style(_plain(attribution.targets.texts[row].strip()), bold=True),
-            f"    {click.style(marks, fg='cyan')}",
-        ]
+        lines += [_sentence(attribution, row), f"    {click.style(marks, fg='cyan')}"]
+        lines += [f"    {line}" for line in findings(evidence.targets[row], numbers)] if evidence else []
     lines += ["", "Sources:" if numbers else f"Sources: {NONE_CITED}."]
     for source, number in numbers.items():
         lines.append(f"{click.style(f'[{number}]', fg='cyan')} {_plain(place(attribution.sources, source))}")
         lines.append(f"    {_one_line(attribution.sources.texts[source])}")
     return "\n".join([*lines, "", *_explanation(attribution)])
+
+
+def overview(attribution: Attribution) -> str:
+    """How much of the response depends on the context at all: its sentences by verdict."""
+    assert attribution.evidence is not None
+    rows = sentence_rows(attribution)
+    found = [attribution.evidence.targets[row].verdict for row in rows]
+    counts = [f"{found.count(name)} {meaning}" for name, meaning in VERDICTS.items() if name in found]
+    return f"{len(found)} sentence{'s' * (len(found) != 1)}: {', '.join(counts)}."
+
+
+def findings(evidence: TargetEvidence, numbers: dict[int, int]) -> list[str]:
+    """What true ablations say of a sentence, in lines; sources that have no number are left out."""
+    lines = [f"{VERDICTS[evidence.verdict]} (support {evidence.support:+.2f})"]
+    if evidence.share is not None and all(source in numbers for source in evidence.sufficient):
+        names = ", ".join(f"[{numbers[source]}]" for source in evidence.sufficient)
+        lines[0] += f"; {names} alone give{'s' * (len(evidence.sufficient) == 1)} {evidence.share:.0%} of it"
+    either = [f"[{numbers[a]}] or [{numbers[b]}]" for a, b in evidence.alternatives if a in numbers and b in numbers]
+    lines += [f"either suffices: {'; '.join(either)}"] if either else []
+    opposed = evidence.opposed_by if evidence.verdict == "contradicted" else None
+    return lines + ([f"opposed by source {opposed}"] if opposed is not None else [])
+
+
+def zoomed(attribution: Attribution, top: int = 3) -> str:
+    """The words inside the best cited source of each sentence that matter most for it."""
+    numbers, lines, inside = citation_numbers(attribution, top), ["", "Words inside the first citation of each sentence:"], {}
+    for row in sentence_rows(attribution):
+        best = next((score.source for score in attribution[row].top(1) if score.cited), None)
+        if best is None:
+            continue
+        inside[best] = inside.get(best) or attribution.zoom(best)
+        words = [s for s in inside[best][row].top(top) if s.score > LEAST]
+        said = ", ".join(f"{_one_line(s.text)} {s.score:+.2f}" for s in words) or "no single word"
+        lines.append(f"  [{numbers[best]}] {said}")
+    return "\n" + "\n".join(lines)
 
 
 def ranking(attribution: Attribution, top: int = 10) -> str:
@@ -39,10 +81,12 @@ def ranking(attribution: Attribution, top: int = 10) -> str:
         kinds = {"for": [s for s in scores if s.score > 0][:top], "against": [s for s in scores[::-1] if s.score < 0][:top]}
         for kind, chosen in kinds.items():
             lines += [f"  {kind}:"] if chosen else []
-            lines += [f"  {place + 1:>3}  {s.score:+.4g}  row {s.id}  {_one_line(s.text)}" for place, s in enumerate(chosen)]
+            lines += [f"  {place + 1:>3}  {s.score:+.4g}  {_name(s)}  {_one_line(s.text)}" for place, s in enumerate(chosen)]
         lines.append("")
     alike = attribution.targets.measure == "similarity"
     meaning = "higher = more alike; the model was not asked" if alike else "positive = the row made the completion likelier"
+    if attribution.sources.spans is not None:  # parts of a context
+        meaning = "higher = more alike; no source was removed for these scores, and they cite nothing"
     lines.append(f"Scores are {attribution.unit}: {meaning}.")
     return "\n".join([*lines, _plain(summary(attribution.method, attribution.run))])
 
@@ -86,11 +130,27 @@ def summary(method: dict[str, Any], run: dict[str, Any]) -> str:
     return ", ".join(part for part in said if part)
 
 
+def _sentence(attribution: Attribution, row: int) -> str:
+    """The sentence in bold; what the context makes likelier by a nat or more is underlined."""
+    text, spans, evidence = attribution.targets.texts[row], attribution.targets.spans, attribution.evidence
+    if evidence is None or spans is None:
+        return click.style(_plain(text.strip()), bold=True)
+    start = int(spans[row, 0])
+    depends = np.zeros(len(text), dtype=bool)
+    for (a, b), shift in zip(evidence.spans - start, evidence.shift, strict=True):
+        depends[max(a, 0) : max(b, 0)] |= shift >= DEPENDS
+    runs = itertools.groupby(range(len(text)), key=lambda i: bool(depends[i]))
+    parts = [("".join(text[i] for i in run), marked) for marked, run in runs]
+    return "".join(click.style(_plain(part), bold=True, underline=marked) for part, marked in parts).strip()
+
+
 def _explanation(attribution: Attribution) -> list[str]:
     against = int(is_cited(-attribution.values, attribution.stderr).any(axis=0).sum())
     lines = [
         f"Scores in {attribution.unit}: positive = the source made the sentence likelier.",
         f"{CITATION_RULE.capitalize()}.",
+        *fit_quality(attribution),
+        *([f"{RULE[0].capitalize()}{RULE[1:]}."] if attribution.evidence else []),
         summary(attribution.method, attribution.run),
     ]
     if against:
@@ -100,9 +160,23 @@ def _explanation(attribution: Attribution) -> list[str]:
     return [_plain(line) for line in lines]
 
 
+def fit_quality(attribution: Attribution) -> list[str]:
+    """One line on how well the scores predict ablations that they were not fitted to; none where nothing was fitted."""
+    known = [] if attribution.lds is None else attribution.lds[np.isfinite(attribution.lds)]
+    if not len(known):
+        return []
+    spread = f"{known.min():.2f}" if len(known) == 1 else f"{known.min():.2f} to {known.max():.2f}"
+    return [f"Held-out ablations are predicted with a rank correlation of {spread} (LDS; 1 = perfectly)."]
+
+
 def _mark(number: int, score: Score) -> str:
     error = "" if score.stderr is None else f" ±{score.stderr:.2f}"
     return f"[{number}] {score.score:+.2f}{error}"
+
+
+def _name(score: Score) -> str:
+    """A training row by its number, a part of a document by its id."""
+    return f"row {score.id}" if score.document is None else _plain(score.id)
 
 
 def _plain(text: str) -> str:

@@ -1,0 +1,145 @@
+"""From what was measured on each example to tables with intervals and a plot."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.record import Figure
+from llmattr import metrics
+
+BASE = "context-cite"  # what the others are compared with
+Row = dict[str, Any]  # a line of the JSON lines file: example, label, options, and its costs and measures or what went wrong
+
+PREDICTION = (
+    "LDS: rank correlation with held-out ablations, 1 = foretold, 0 = as random scores; a target whose scores are all 0 has 0.",
+    "Drop k: nats of log-odds lost without the k highest sources. Both: mean over the answer and, where it has several, its "
+    "sentences. 95 %: bootstrap over examples.",
+    "Passes and tokens: what is forwarded if the method runs alone and shares no prefixes; backward passes are not in them.",
+    "Linear ceiling: a ridge regression, its penalty chosen, on other masks than the held-out ones; the rest is interaction. "
+    "Random: mean of 100 draws (drops: 4). Gold sentences: 1 for those that people marked.",
+)
+SUPPORT = (
+    "The scores of the whole answer against the sentences that people marked as supporting the true answer, whether or not the "
+    "model gave that one: average precision, precision at 1, recall at 3; equal scores count as a random order among them.",
+    "Cited: scores above 0.1 nats and two standard errors; similarities cite nothing.",
+)
+
+
+def prediction(rows: Sequence[Row]) -> list[Figure]:
+    """A line for each method: cost, LDS, drops, and its LDS less the base's on the same targets."""
+    base = [row for row in rows if row["label"] == BASE and "measures" in row]
+
+    def columns(done: Sequence[Row]) -> Figure:
+        line = _costs(done)
+        for name in ("LDS", "drop 1", "drop 3"):
+            line |= _interval(name, done)
+        return line | ({f"LDS minus {BASE}": _difference(done, base)} if done[0]["label"] != BASE else {})
+
+    return _lines(rows, columns)
+
+
+def support(rows: Sequence[Row]) -> list[Figure]:
+    """A line for each method: does it find the gold sentences?"""
+
+    def columns(done: Sequence[Row]) -> Figure:
+        line = _interval("AP", done)
+        for name in ("P@1", "R@3", "cited precision", "cited recall", "cited f1"):
+            mean = metrics.bootstrap_interval(*_numbers(done, name), draws=1).mean
+            line |= {name: mean} if np.isfinite(mean) else {}
+        return line
+
+    has_gold = [row for row in rows if "AP" in row.get("measures", {"AP": []})]
+    return _lines(has_gold, columns) if any("measures" in row for row in has_gold) else []
+
+
+def curve(rows: Sequence[Row]) -> list[Figure]:
+    """A line for each fit and number of ablations."""
+    figures = []
+    for n in sorted({row["options"]["n_ablations"] for row in rows if row["part"] == "curve"}):
+        here = [row for row in rows if row["part"] == "curve" and row["options"]["n_ablations"] == n]
+
+        def columns(done: Sequence[Row]) -> Figure:
+            return {**_costs(done), **_interval("LDS", done)}
+
+        figures += [{"method": line.pop("method"), "n": n, **line} for line in _lines(here, columns, "curve")]
+    return sorted(figures, key=lambda figure: figure["method"])
+
+
+def _lines(rows: Sequence[Row], columns: Callable[[Sequence[Row]], Figure], part: str = "methods") -> list[Figure]:
+    """A line for each label, with what failed or was skipped in its place."""
+    rows = [row for row in rows if row["part"] == part]
+    figures = []
+    for label in dict.fromkeys(row["label"] for row in rows):
+        mine = [row for row in rows if row["label"] == label]
+        done, wrong = ([row for row in mine if ("measures" in row) is good] for good in (True, False))
+        line: Figure = {"method": label, **(columns(done) if done else {})}
+        if wrong:
+            kind = "failed" if "failed" in wrong[0] else "skipped"
+            line["not measured"] = f"{kind} on {len(wrong)} of {len(mine)}: {wrong[0][kind]}".replace("|", "/")
+        figures.append(line)
+    return figures
+
+
+def _costs(rows: Sequence[Row]) -> Figure:
+    """The mean costs of an example."""
+    known = {name: [row[name] for row in rows if name in row] for name in ("passes", "tokens", "gradient passes")}
+    return {name: round(float(np.mean(costs))) for name, costs in known.items() if costs}
+
+
+def _numbers(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A measure of every target, and the example that each is of."""
+    pairs = [(number, row["example"]) for row in rows for number in row["measures"].get(name, [])]
+    empty = 0.0 if name == "LDS" else np.nan
+    return np.array([empty if x is None else x for x, _ in pairs], dtype=float), np.array([example for _, example in pairs])
+
+
+def _interval(name: str, rows: Sequence[Row]) -> Figure:
+    mean, low, high = metrics.bootstrap_interval(*_numbers(rows, name))
+    bounds = {f"{name} 95 %": f"{low:.2f} to {high:.2f}"} if np.isfinite(low) else {}
+    return {name: mean, **bounds} if np.isfinite(mean) else {}
+
+
+def _difference(rows: Sequence[Row], base: Sequence[Row]) -> str | None:
+    """The mean difference of LDS on the examples that both have, with its interval."""
+    mine, theirs = ({row["example"]: row for row in side} for side in (rows, base))
+    shared = sorted(mine.keys() & theirs.keys())
+    if not shared:
+        return None
+    one, examples = _numbers([mine[example] for example in shared], "LDS")
+    other, _ = _numbers([theirs[example] for example in shared], "LDS")
+    mean, low, high = metrics.bootstrap_interval(one - other, examples)
+    return f"{mean:+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if np.isfinite(low) else "")
+
+
+def plot(methods: Sequence[Figure], points: Sequence[Figure], path: Path, title: str) -> bool:
+    """LDS against forwarded tokens: fits as lines, methods as crosses, the free as levels. False if matplotlib is missing."""
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        return False
+    mpl.use("svg")
+    from matplotlib import pyplot as plt
+
+    known = [method for method in methods if "LDS" in method]
+    levels = [method for method in known if not method["tokens"] or method["method"] == "linear ceiling"]
+    with plt.rc_context({"svg.hashsalt": "llmattr", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+        for label in dict.fromkeys(point["method"] for point in points):
+            line = [point for point in points if point["method"] == label and "LDS" in point]
+            axes.plot([p["tokens"] for p in line], [p["LDS"] for p in line], marker="o", markersize=3, label=label)
+        for method in (method for method in known if method not in levels):
+            place = (method["tokens"], method["LDS"])
+            axes.scatter(*place, color="0.3", marker="x", s=20)
+            axes.annotate(method["method"], place, (4, 3), textcoords="offset points", fontsize=7)
+        for method in levels:
+            axes.axhline(method["LDS"], color="0.7", linewidth=0.8, linestyle="--", zorder=0)
+            place, how = (0.0, method["LDS"]), {"textcoords": "offset points", "fontsize": 7, "color": "0.4"}
+            axes.annotate(method["method"], place, (2, 2), xycoords=axes.get_yaxis_transform(), **how)
+        axes.set(xscale="log", xlabel="tokens forwarded for one answer", ylabel="LDS on held-out ablations", title=title)
+        if points:
+            axes.legend(frameon=False, loc="lower right", fontsize=8)
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)
+    return True

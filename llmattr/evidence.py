@@ -1,0 +1,112 @@
+"""What true ablations say beside the scores: does it depend on the context at all, which sources suffice, which are needed."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+Verdict = Literal["context", "memory", "contradicted"]
+VERDICTS: dict[Verdict, str] = {
+    "context": "from the context",
+    "memory": "from the model's own memory",
+    "contradicted": "contradicted by the context",
+}
+LEAST_SUPPORT = 1.0  # nats of log-odds: the odds change by a factor of e
+LEAST_PER_TOKEN = 0.1  # nats: a long sentence shifts a little at every token whatever the context
+SHARE = 0.9  # of the support: what suffices
+RULE = (
+    f"support = score with the whole context less score without any; from the context: support of at least "
+    f"{LEAST_SUPPORT:.0f} nat and {LEAST_PER_TOKEN} a token; contradicted: support below minus that, or one source that "
+    "opposes by that much, clear of its error, and by more than the support; else from memory"
+)
+
+
+@dataclass(frozen=True)
+class Citation:
+    """One source of one target: what is lost without it, and what it gives alone, in the target's unit."""
+
+    source: int
+    necessity: float  # f(all) - f(all but it)
+    sufficiency: float  # f(it alone) - f(none)
+
+
+@dataclass(frozen=True)
+class TargetEvidence:
+    """What ablations say of one target: its value with the whole context and without any, and what follows.
+
+    `sufficient`: the fewest of its best sources that alone give at least 90 % of the support `full - empty`, truly
+    ablated (all that were tried, where none do); `share` is what they give. `alternatives`: pairs of which either suffices.
+    """
+
+    full: float
+    empty: float
+    verdict: Verdict
+    opposed_by: int | None = None
+    citations: tuple[Citation, ...] = ()
+    sufficient: tuple[int, ...] = ()
+    share: float | None = None
+    alternatives: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def support(self) -> float:
+        """What the context as a whole does for the target."""
+        return self.full - self.empty
+
+    def citation(self, source: int) -> Citation | None:
+        """What is known of this source, if it was tried."""
+        return next((citation for citation in self.citations if citation.source == source), None)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Every target's evidence, and the log-probability of each response token with the whole context and without any."""
+
+    targets: tuple[TargetEvidence, ...]
+    spans: Int[np.ndarray, "r 2"]  # the characters of the response's tokens
+    full: Float[np.ndarray, " r"]
+    empty: Float[np.ndarray, " r"]
+
+    def __getitem__(self, rows: slice) -> "Evidence":
+        return dataclasses.replace(self, targets=self.targets[rows])
+
+    @property
+    def shift(self) -> Float[np.ndarray, " r"]:
+        """Nats by which the context makes each token likelier."""
+        return self.full - self.empty
+
+    def to_dict(self) -> dict[str, Any]:
+        """The tokens, in plain lists; the targets' evidence is saved with each target."""
+        return {"spans": self.spans.tolist(), "full": self.full.tolist(), "empty": self.empty.tolist()}
+
+
+def verdict_of(support: float, tokens: float, opposing: float) -> Verdict:
+    """The verdict by `RULE`: `opposing` is the strongest score against it that stands clear of its error, as a size, or 0."""
+    least = max(LEAST_SUPPORT, LEAST_PER_TOKEN * tokens)
+    if support <= -least or (opposing >= least and opposing > support):
+        return "contradicted"
+    return "context" if support >= least else "memory"
+
+
+def target_to_dict(evidence: TargetEvidence) -> dict[str, Any]:
+    """One target's evidence in plain lists, with its support."""
+    return {**dataclasses.asdict(evidence), "support": evidence.support}
+
+
+def from_dicts(tokens: dict[str, Any], targets: list[dict[str, Any]]) -> Evidence:
+    """The inverse of `Evidence.to_dict` and `target_to_dict`."""
+    return Evidence(
+        tuple(_target(saved) for saved in targets),
+        np.array(tokens["spans"], dtype=int).reshape(-1, 2),
+        np.array(tokens["full"], dtype=float),
+        np.array(tokens["empty"], dtype=float),
+    )
+
+
+def _target(saved: dict[str, Any]) -> TargetEvidence:
+    known = {key: value for key, value in saved.items() if key != "support"}
+    known["citations"] = tuple(Citation(**citation) for citation in known["citations"])
+    known["sufficient"] = tuple(known["sufficient"])
+    known["alternatives"] = tuple(tuple(pair) for pair in known["alternatives"])
+    return TargetEvidence(**known)

@@ -1,0 +1,26 @@
+"""Levels that agree: what documents are worth is what their parts are worth together."""
+
+import dataclasses
+
+import numpy as np
+
+from llmattr.errors import LlmattrError
+from llmattr.types import Attribution, Sources
+
+
+def by_document(attribution: Attribution) -> Attribution:
+    """Scores of documents: `values[t, d] = sum of values[t, i] over the sources i of d`.
+
+    The error of a sum is at most the sum of the errors, which is what it is said to be. Raises `LlmattrError` for sources that
+    were not cut from documents, or of which only some were returned.
+    """
+    sources = attribution.sources
+    if sources.groups is None or attribution.index is not None:
+        raise LlmattrError(f"these {len(sources)} {sources.kind} are not the parts of documents: there is nothing to add up")
+    member = np.arange(len(sources.documents))[:, None] == sources.groups  # [d, n]
+    present = member.any(axis=1)
+    documents = [document for document, some in zip(sources.documents, present, strict=True) if some]
+    values = attribution.values @ member[present].T.astype(float)
+    stderr = None if attribution.stderr is None else attribution.stderr @ member[present].T.astype(float)
+    whole = Sources("documents", [d.id for d in documents], [d.text for d in documents])
+    return dataclasses.replace(attribution, values=values, stderr=stderr, sources=whole, evidence=None, session=None)

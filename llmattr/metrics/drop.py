@@ -1,0 +1,73 @@
+"""What is lost without the sources with the highest scores, and what they are worth alone."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from llmattr.ablation import Ablation
+from llmattr.metrics.stats import top_k
+
+Values = Float[np.ndarray, "t n"]
+PerTarget = Float[np.ndarray, " t"]
+Curve = Float[np.ndarray, "t n_plus_1"]
+
+
+def top_k_masks(values: Values, k: int) -> Bool[np.ndarray, "t n"]:
+    """For each target, all sources but the k with its highest scores (equal scores: the first ones are taken)."""
+    masks = np.ones(values.shape, dtype=bool)
+    np.put_along_axis(masks, top_k(values, k), False, axis=1)
+    return masks
+
+
+def top_k_drop(values: Values, ablation: Ablation, k: int = 1) -> PerTarget:
+    """`f(all) - f(all but the target's top k)`: what the target loses without the sources said to matter most.
+
+    In the ablation's unit, any range, higher = the sources mattered more; asks for t + 1 masks at most.
+    ContextCite, arXiv 2409.00729 (there of log-probabilities; here of what the ablation measures).
+    """
+    return deletion_curve(values, ablation, [k])[:, 0]
+
+
+def deletion_curve(values: Values, ablation: Ablation, counts: list[int] | None = None) -> Float[np.ndarray, "t k"]:
+    """`f(all) - f(all but the target's top k)` for each k of `counts`, 0 to n where none are given.
+
+    In the ablation's unit; a good order rises at once. Starts at 0 and ends at `f(all) - f(none)` whatever the order.
+    RISE, Petsiuk et al. 2018, arXiv 1806.07421 (its deletion, counted as loss).
+    """
+    kept = _masks(values, counts)
+    everything = ablation(np.ones((1, values.shape[1]), dtype=bool))[0]
+    return everything[:, None] - _own_outputs(kept, ablation)
+
+
+def insertion_curve(values: Values, ablation: Ablation, counts: list[int] | None = None) -> Float[np.ndarray, "t k"]:
+    """`f(only the target's top k) - f(none)` for each k of `counts`, 0 to n where none are given.
+
+    In the ablation's unit; a good order rises at once. Starts at 0 and ends at `f(all) - f(none)` whatever the order.
+    RISE, Petsiuk et al. 2018, arXiv 1806.07421 (its insertion, counted from the empty set).
+    """
+    kept = ~_masks(values, counts)
+    nothing = ablation(np.zeros((1, values.shape[1]), dtype=bool))[0]
+    return _own_outputs(kept, ablation) - nothing[:, None]
+
+
+def curve_area(curve: Curve) -> PerTarget:
+    """The area under a whole deletion or insertion curve, its width (0 to n sources) and its end both scaled to 1.
+
+    Trapezoids: `(sum_{k<n} curve_k + curve_{k+1}) / (2 n curve_n)`. Higher is better; 1/2 for a random order where
+    sources add up, above 1 where sources work against each other. nan where `curve_n = f(all) - f(none)` is not positive:
+    there the sources together do not support the target, and no order of support is right.
+    """
+    end = curve[:, -1]
+    area = (curve[:, 1:] + curve[:, :-1]).mean(axis=1) / 2
+    return area / np.where(end > 0, end, np.nan)
+
+
+def _masks(values: Values, counts: list[int] | None) -> Bool[np.ndarray, "k t n"]:
+    counts = list(range(values.shape[1] + 1)) if counts is None else counts
+    return np.stack([top_k_masks(values, k) if k else np.ones(values.shape, dtype=bool) for k in counts])
+
+
+def _own_outputs(masks: Bool[np.ndarray, "k t n"], ablation: Ablation) -> Float[np.ndarray, "t k"]:
+    """The output of each target under its own masks."""
+    k, t, n = masks.shape
+    outputs = ablation(masks.reshape(-1, n)).reshape(k, t, -1)
+    return outputs[:, np.arange(t), np.arange(t)].T

@@ -1,0 +1,100 @@
+"""Agreement of two score matrices [t, n], and means with their uncertainty."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from llmattr.errors import LlmattrError, check_number
+
+Scores = Float[np.ndarray, "t n"]
+PerTarget = Float[np.ndarray, " t"]
+
+
+class Interval(NamedTuple):
+    """A mean and the bounds of its interval; the mean of nothing is nan, and so are the bounds for fewer than two groups."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def spearman(one: Scores, other: Scores) -> PerTarget:
+    """Rank correlation of each row of one with the same row of the other, from -1 to 1 (Spearman 1904).
+
+    Equal scores share their average rank. nan for a row in which either has only equal scores.
+    """
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(scores, axis=1) for scores in (one, other)]
+    first, second = [rank - rank.mean(axis=1, keepdims=True) for rank in ranks]
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return (first * second).sum(axis=1) / np.where(lengths > 0, lengths, np.nan)
+
+
+def kendall(one: Scores, other: Scores) -> PerTarget:
+    """Kendall's tau-b of each row with the same row of the other, from -1 to 1 (Kendall 1945).
+
+    `(concordant - discordant) / sqrt(pairs untied in one * pairs untied in the other)`; nan where either row is all ties.
+    """
+    from scipy.stats import kendalltau
+
+    return np.array([kendalltau(a, b)[0] for a, b in zip(one, other, strict=True)], dtype=float)
+
+
+def top_k(values: Scores, k: int) -> Int[np.ndarray, "t k"]:
+    """The sources with the k highest scores, best first; equal scores keep the order of their sources. All where n < k."""
+    check_number("k", k, 1, whole=True)
+    return np.argsort(-values, axis=1, kind="stable")[:, :k]
+
+
+def top_k_overlap(one: Scores, other: Scores, k: int) -> PerTarget:
+    """The share of the k highest that both have, from 0 to 1; ties as in `top_k`."""
+    pairs = zip(top_k(one, k), top_k(other, k), strict=True)
+    return np.array([len(np.intersect1d(a, b)) / len(a) for a, b in pairs], dtype=float)
+
+
+def top_k_jaccard(one: Scores, other: Scores, k: int) -> PerTarget:
+    """`|A and B| / |A or B|` of the two sets of the k highest, from 0 to 1; ties as in `top_k`."""
+    shared = top_k_overlap(one, other, k)
+    return shared / (2 - shared)
+
+
+def rank_biased_overlap(one: Scores, other: Scores, persistence: float = 0.9) -> PerTarget:
+    """Agreement of two orders in which the top counts most, from 0 to 1 (RBO: Webber, Moffat and Zobel 2010, equation 32).
+
+    `(1 - p) / p * sum_{d=1..n} p^d A_d + p^n A_n`, A_d = the share of the d highest that both have; here A_n = 1, since
+    both orders hold all n. `persistence` p is the chance that a reader goes on to the next rank. Ties as in `top_k`.
+    """
+    check_number("persistence", persistence, 1e-9, 1)
+    n = one.shape[1]
+    # The depth at which both have a source is the later of its two ranks.
+    depth = np.maximum(*[np.argsort(top_k(scores, n), axis=1) for scores in (one, other)])
+    shared = (depth[:, :, None] <= np.arange(n)).sum(axis=1) / np.arange(1, n + 1)
+    weights = (1 - persistence) / persistence * persistence ** np.arange(1, n + 1)
+    return shared @ weights + persistence**n * shared[:, -1]
+
+
+def bootstrap_interval(
+    per_target: PerTarget, groups: Any = None, level: float = 0.95, draws: int = 10_000, seed: int = 0
+) -> Interval:
+    """The mean over targets and its percentile interval over `draws` resamplings (Efron 1979); nan are left out.
+
+    `groups` [t]: targets of one group (the sentences of one answer, say) depend on each other and are drawn together. Two
+    methods on the same targets are compared by the interval of their differences: `bootstrap_interval(one - other)`.
+    """
+    check_number("level", level, 0, 1)
+    check_number("draws", draws, 1, whole=True)
+    groups = np.arange(len(per_target)) if groups is None else np.asarray(groups)
+    if groups.shape != per_target.shape:
+        raise LlmattrError(f"there must be a group for each of the {len(per_target)} targets, not groups {groups.shape}")
+    known = np.isfinite(per_target)
+    if not known.any():
+        return Interval(np.nan, np.nan, np.nan)
+    names, group = np.unique(groups[known], return_inverse=True)
+    if len(names) < 2:
+        return Interval(float(per_target[known].mean()), np.nan, np.nan)
+    sums, counts = np.bincount(group, per_target[known]), np.bincount(group)
+    times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    low, high = np.quantile((times @ sums) / (times @ counts), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(per_target[known].mean()), float(low), float(high))

@@ -1,0 +1,27 @@
+"""Attributions estimated from ablations, over ANY `Ablation`: context, training data, components, a black box."""
+
+from llmattr.surrogate.errors import bootstrap_stderr, heldout_stderr, rank_correlation
+from llmattr.surrogate.fitting import UNITS, blend, lasso, leave_one_out, ridge
+from llmattr.surrogate.game import banzhaf, banzhaf_sizes, beta_sizes, semivalue, shapley, shapley_sizes
+from llmattr.surrogate.linear import fit_lasso, fit_ridge
+from llmattr.surrogate.pairs import pairs
+
+__all__ = [
+    "UNITS",
+    "banzhaf",
+    "banzhaf_sizes",
+    "beta_sizes",
+    "blend",
+    "bootstrap_stderr",
+    "fit_lasso",
+    "fit_ridge",
+    "heldout_stderr",
+    "lasso",
+    "leave_one_out",
+    "pairs",
+    "rank_correlation",
+    "ridge",
+    "semivalue",
+    "shapley",
+    "shapley_sizes",
+]

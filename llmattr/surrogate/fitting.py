@@ -1,0 +1,299 @@
+"""Surrogates: masks are drawn, once or in rounds, a linear fit is made of each target, and an `Attribution` of them all."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from llmattr.ablation import Ablation, every_mask, one_out_masks, random_masks
+from llmattr.errors import LlmattrError, check_number
+from llmattr.surrogate.errors import bootstrap_stderr, heldout_stderr, rank_correlation
+from llmattr.surrogate.linear import (
+    Alpha,
+    Masks,
+    Model,
+    Outputs,
+    alphas_of,
+    blend_model,
+    distinct,
+    fit_lasso,
+    lasso_model,
+    ridge_model,
+)
+from llmattr.types import LEAST, Attribution, is_cited
+
+Count = int | Literal["auto"]
+Prior = Float[np.ndarray, "t n"]
+FitTarget = Callable[[Masks, Float[np.ndarray, " m"], int], Model]
+
+UNITS = {
+    "logit": "nats of log-odds",
+    "margin": "nats of log-odds",
+    "logprob": "nats",
+    "loss": "nats",
+    "value": "the outputs' unit",
+}
+FIRST_ROUND = 16
+PRECISION = 0.1  # of the largest score
+
+
+def lasso(
+    ablation: Ablation,
+    n_ablations: Count = 64,
+    keep: float = 0.5,
+    alpha: Alpha = "auto",
+    scale: Float[np.ndarray, " t"] | None = None,
+    prior: Prior | None = None,
+    bootstraps: int = 100,
+    limit: int = 256,
+    seed: int = 0,
+) -> Attribution:
+    """Weights of a sparse linear surrogate: they minimise `|y - b - X w|^2 / (2 m) + alpha |w|_1`, X the standardised masks.
+
+    `alpha`: the penalty, in units of the outputs divided by `scale`, or "auto": each target's has the least held-out error.
+    `n_ablations`, `limit`: see `draw`. `prior` [t, n]: scores from elsewhere, around which the fit is made: `w = s prior + d`
+    with s free and d penalised; "auto" may also choose the prior alone (d = 0) or no prior. stderr by bootstrap over the
+    ablations, and at least that of `heldout_stderr`. ContextCite (Cohen-Wang et al. 2024, arXiv 2409.00729, section 3) is this
+    with a given alpha and `scale` = each target's token count.
+    """
+    scale = np.ones(len(ablation.targets)) if scale is None else scale
+
+    def fit(masks: Masks, outputs: Float[np.ndarray, " m"], t: int) -> Model:
+        own = None if prior is None else prior[t]
+        if alpha == "auto":
+            return lasso_model(masks, outputs, alpha, own)
+        model = lasso_model(masks, outputs, alpha * scale[t], own)
+        if own is not None:
+            return model
+        weights, intercepts = fit_lasso(masks, outputs[:, None], alpha, scale[t : t + 1])  # to the reference's tolerance
+        return model._replace(weights=weights[0], intercept=float(intercepts[0]))
+
+    options = {"name": "lasso", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
+    return _fitted(ablation, fit, options, prior, bootstraps, limit, seed)
+
+
+def ridge(
+    ablation: Ablation,
+    n_ablations: Count = 64,
+    keep: float = 0.5,
+    alpha: Alpha = "auto",
+    prior: Prior | None = None,
+    bootstraps: int = 100,
+    limit: int = 256,
+    seed: int = 0,
+) -> Attribution:
+    """Weights of a linear surrogate with a squared penalty: they minimise `|y - b - X w|^2 + alpha |w|^2`.
+
+    Options as for `lasso`; alpha "auto" has the least leave-one-out error, in closed form.
+    """
+
+    def fit(masks: Masks, outputs: Float[np.ndarray, " m"], t: int) -> Model:
+        return ridge_model(masks, outputs, alpha, None if prior is None else prior[t])
+
+    options = {"name": "ridge", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
+    return _fitted(ablation, fit, options, prior, bootstraps, limit, seed)
+
+
+def blend(
+    ablation: Ablation,
+    n_ablations: Count = 64,
+    keep: float = 0.5,
+    prior: Prior | None = None,
+    bootstraps: int = 100,
+    limit: int = 256,
+    seed: int = 0,
+) -> Attribution:
+    """The mean of `lasso` and `ridge` with their chosen penalties: steadier than either where a few effects are large."""
+
+    def fit(masks: Masks, outputs: Float[np.ndarray, " m"], t: int) -> Model:
+        return blend_model(masks, outputs, "auto", None if prior is None else prior[t])
+
+    options = {"name": "blend", "n_ablations": n_ablations, "keep": keep}
+    return _fitted(ablation, fit, options, prior, bootstraps, limit, seed)
+
+
+def leave_one_out(ablation: Ablation, seed: int = 0) -> Attribution:
+    """`values[t, i] = f_t(all) - f_t(all but i)`: what is lost when source i alone is removed. n + 1 ablations, exact.
+
+    Two sources that say the same both score 0: either one suffices. `baseline` is `f(all) - sum of values`.
+    """
+    outputs = ask(ablation, one_out_masks(len(ablation.sources)))
+    values = (outputs[0] - outputs[1:]).T
+    return attribution(ablation, {"name": "leave-one-out"}, seed, values, outputs[0] - values.sum(axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A target's model with its errors, on the first m masks that were drawn."""
+
+    model: Model
+    values: Float[np.ndarray, " n"]
+    baseline: float
+    stderr: Float[np.ndarray, " n"] | None
+    lds: float
+
+
+def draw(
+    ablation: Ablation,
+    assess: Callable[[Masks, Float[np.ndarray, " m"], int], Fitted],
+    n_ablations: Count,
+    keep: float,
+    limit: int,
+    seed: int,
+) -> tuple[list[Fitted], dict[str, Any]]:
+    """Ask for ablations, fit every target, and say in a record how many ablations there were and why they ended.
+
+    "auto" draws 16, then as many again up to `limit`, until each target is settled: every score that is cited, and the highest
+    that is not, has `stderr <= max(0.1 max(values), 0.05)`: a tenth of the largest score, or half the least that is cited. A
+    settled target keeps the masks that it has, so that its scores do not depend on what else is asked. Where the number reaches
+    2^n at keep 0.5, every mask is taken once and drawing ends.
+    """
+    n, open_targets = len(ablation.sources), list(range(len(ablation.targets)))
+    fits: dict[int, Fitted] = {}
+    masks, outputs = np.empty((0, n), dtype=bool), np.empty((0, len(open_targets)))
+    stopped = None
+    for m in _rounds(n_ablations, limit):
+        complete = n_ablations == "auto" and keep == 0.5 and n < 31 and 2**n <= m
+        new = random_masks(m, n, keep, seed)[len(masks) :]
+        if complete:
+            rows = np.sort(distinct(masks)[0]) if len(masks) else np.empty(0, dtype=int)
+            masks, outputs = masks[rows], outputs[rows]
+            new = _others(masks, n)
+        if len(new):
+            masks, outputs = np.concatenate([masks, new]), np.concatenate([outputs, ask(ablation, new, len(masks))])
+        for t in open_targets:
+            fits[t] = assess(masks, outputs[:, t].copy(), t)
+        open_targets = [t for t in open_targets if not settled(fits[t])]
+        if n_ablations == "auto" and (complete or not open_targets):
+            stopped = "settled" if not open_targets else "every mask was drawn"
+            break
+    record = {"n_ablations": len(masks), **({"stopped": stopped or "limit"} if n_ablations == "auto" else {})}
+    return [fits[t] for t in sorted(fits)], record
+
+
+def _rounds(n_ablations: Count, limit: int) -> list[int]:
+    if n_ablations != "auto":
+        return [n_ablations]
+    doubled = [FIRST_ROUND * 2**k for k in range(32) if FIRST_ROUND * 2**k < limit]
+    return [*doubled, limit]
+
+
+def _others(masks: Masks, n: int) -> Bool[np.ndarray, "k n"]:
+    """Every mask that is not among these."""
+    every = every_mask(n)
+    seen = {mask.tobytes() for mask in masks}
+    return every[[mask.tobytes() not in seen for mask in every]]
+
+
+def settled(fit: Fitted) -> bool:
+    """Whether more ablations would change little of what is read: see `draw`."""
+    if fit.stderr is None:
+        return False
+    cited = is_cited(fit.values, fit.stderr)
+    errors = fit.stderr[cited].tolist()
+    if not cited.all():
+        errors.append(fit.stderr[~cited][np.argmax(fit.values[~cited])])
+    return bool(max(errors) <= max(PRECISION * fit.values.max(), LEAST / 2))
+
+
+def ask(ablation: Ablation, masks: Masks, before: int = 0) -> Outputs:
+    """The ablation's outputs; raises `LlmattrError` for one that is not a number."""
+    outputs = ablation(masks)
+    if not np.isfinite(outputs).all():
+        row, target = np.argwhere(~np.isfinite(outputs))[0]
+        raise LlmattrError(
+            f"ablation {before + row} gave {outputs[row, target]} for target {target}: the surrogate needs numbers"
+        )
+    return outputs
+
+
+def _fitted(
+    ablation: Ablation, fit: FitTarget, options: dict[str, Any], prior: Prior | None, bootstraps: int, limit: int, seed: int
+) -> Attribution:
+    check_options(options, bootstraps, limit)
+    shape = (len(ablation.targets), len(ablation.sources))
+    if prior is not None and (prior.shape != shape or not np.isfinite(prior).all()):
+        raise LlmattrError(f"the prior must be finite numbers for targets and sources {shape}, not {prior.shape}")
+
+    def assess(masks: Masks, outputs: Float[np.ndarray, " m"], t: int) -> Fitted:
+        return assessed(fit(masks, outputs, t), masks, outputs, bootstraps, seed)
+
+    fits, record = draw(ablation, assess, options["n_ablations"], options["keep"], limit, seed)
+    record["alpha"] = alphas_of([f.model for f in fits])
+    if prior is not None:
+        record["around_prior"] = [f.model.around_prior for f in fits]
+    return attribution_of(ablation, options, seed, fits, record)
+
+
+def check_options(options: dict[str, Any], bootstraps: int, limit: int) -> None:
+    """Raise `LlmattrError` for options that are out of bounds."""
+    for name, least, whole in (("n_ablations", 2, True), ("alpha", 0, False)):
+        if options.get(name, "auto") != "auto":
+            check_number(name, options[name], least, whole=whole)
+    check_number("bootstraps", bootstraps, 0, whole=True)
+    check_number("limit", limit, FIRST_ROUND, whole=True)
+    if options["n_ablations"] == "auto" and bootstraps < 2:
+        raise LlmattrError("n_ablations='auto' stops by the bootstrap errors: it needs bootstraps, 100 say")
+
+
+def assessed(
+    model: Model,
+    masks: Masks,
+    outputs: Float[np.ndarray, " m"],
+    bootstraps: int,
+    seed: int,
+    values_of: Callable[[Any], Float[np.ndarray, " n"]] = lambda weights: weights,
+    baseline: float | None = None,
+) -> Fitted:
+    """A model with its standard errors and its LDS; `values_of` turns its weights into scores, where they are not the same."""
+    stderr = bootstrap_stderr(lambda rows: values_of(model.refit(rows))[None], len(masks), bootstraps, seed)
+    return Fitted(
+        model=model,
+        values=values_of(model.weights),
+        baseline=model.intercept if baseline is None else baseline,
+        stderr=None if stderr is None else np.maximum(stderr[0], heldout_stderr(masks, model.errors)),
+        lds=rank_correlation(model.predicted, outputs),
+    )
+
+
+def attribution_of(
+    ablation: Ablation, options: dict[str, Any], seed: int, fits: list[Fitted], record: dict[str, Any]
+) -> Attribution:
+    """The attribution of all targets."""
+    errors = [fit.stderr for fit in fits if fit.stderr is not None]
+    return attribution(
+        ablation,
+        options,
+        seed,
+        np.array([fit.values for fit in fits]),
+        np.array([fit.baseline for fit in fits]),
+        np.array(errors) if errors else None,
+        np.array([fit.lds for fit in fits]),
+        record,
+    )
+
+
+def attribution(
+    ablation: Ablation,
+    options: dict[str, Any],
+    seed: int,
+    values: Float[np.ndarray, "t n"],
+    baseline: Float[np.ndarray, " t"],
+    stderr: Float[np.ndarray, "t n"] | None = None,
+    lds: Float[np.ndarray, " t"] | None = None,
+    record: dict[str, Any] | None = None,
+) -> Attribution:
+    """An `Attribution` to the ablation's sources, in its unit, with its record."""
+    return Attribution(
+        values=values,
+        sources=ablation.sources,
+        targets=ablation.targets,
+        unit=UNITS.get(ablation.targets.measure, ablation.targets.measure),
+        method=options,
+        run={**ablation.record(), "seed": seed, **(record or {})},
+        stderr=stderr,
+        baseline=baseline,
+        lds=lds,
+    )

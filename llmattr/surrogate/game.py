@@ -1,0 +1,304 @@
+"""Game-theoretic values: what a source adds, averaged over the sets of other sources that it could be added to.
+
+`value_i = sum_k p_k * mean over sets S of k other sources of (f(S and i) - f(S))`, with a mass p_k for each size k < n:
+equal masses are Shapley's value, a fair coin for each other source is Banzhaf's.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from llmattr.ablation import Ablation, every_mask, kernel_masks, permutation_masks, random_masks
+from llmattr.errors import LlmattrError, check_number, note
+from llmattr.surrogate.errors import rank_correlation
+from llmattr.surrogate.fitting import ask, attribution
+from llmattr.types import Attribution
+
+Masks = Bool[np.ndarray, "m n"]
+Column = Float[np.ndarray, " m"]
+BOOTSTRAPS = 100
+FOLDS = 5
+
+
+def shapley_sizes(n: int) -> Float[np.ndarray, " n"]:
+    """Shapley's masses of the sizes 0 .. n - 1: all equal."""
+    return np.full(n, 1 / n)
+
+
+def banzhaf_sizes(n: int, keep: float = 0.5) -> Float[np.ndarray, " n"]:
+    """Banzhaf's masses: each other source is there with the chance `keep` (0.5; else the weighted Banzhaf value)."""
+    from scipy.stats import binom
+
+    return binom.pmf(np.arange(n), n - 1, keep)
+
+
+def beta_sizes(n: int, alpha: float, beta: float) -> Float[np.ndarray, " n"]:
+    """Beta Shapley's masses `C(n-1, k) B(k + beta, n - 1 - k + alpha) / B(alpha, beta)`; (1, 1) is Shapley's.
+
+    Kwon and Zou 2022, arXiv 2110.14049, equation 3. A large alpha makes small sets count.
+    """
+    from scipy.stats import betabinom
+
+    return betabinom.pmf(np.arange(n), n - 1, beta, alpha)
+
+
+def semivalue(masks: Masks, outputs: Column, sizes: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """The exact values from the outputs under every one of the 2^n masks, in any order."""
+    from scipy.special import comb
+
+    n = masks.shape[1]
+    each = sizes / comb(n - 1, np.arange(n))  # of one set
+    kept = masks.sum(axis=1)
+    gain = np.where(kept > 0, each[np.maximum(kept, 1) - 1], 0.0)  # as the larger set
+    loss = np.where(kept < n, each[np.minimum(kept, n - 1)], 0.0)
+    return np.where(masks, gain[:, None], -loss[:, None]).T @ outputs
+
+
+def shapley(
+    ablation: Ablation,
+    n_ablations: int = 256,
+    method: Literal["auto", "exact", "permutation", "kernel"] = "auto",
+    truncate: float = 0.0,
+    seed: int = 0,
+) -> Attribution:
+    """Shapley values: `sum of values = f(all) - f(none)` for every method; `baseline` = f(none).
+
+    "exact": all 2^n masks. "permutation": what each source adds in random orders, each order also reversed (Castro et al. 2009;
+    Mitchell et al. 2022, arXiv 2104.12199); with `truncate` > 0 an order ends once its output is that near to f(all), and the
+    rest add nothing (Ghorbani and Zou 2019, arXiv 1904.02868), so the sum is off by up to `truncate`. "kernel": weighted least
+    squares on `kernel_masks`, the sum held exactly (Lundberg and Lee 2017, arXiv 1705.07874). "auto": exact where 2^n <=
+    `n_ablations`, else kernel. `n_ablations` is the most distinct masks that are asked for (exact asks for all). stderr: 0 for
+    exact, over pairs of orders for permutation, by bootstrap over the drawn masks for kernel. LDS: on orders or masks left out.
+    """
+    n = len(ablation.sources)
+    check_number("n_ablations", n_ablations, 2, whole=True)
+    check_number("truncate", truncate, 0)
+    check_number("seed", seed, 0, 2**32, whole=True)
+    options = {"name": "shapley", "n_ablations": n_ablations, "method": method, "truncate": truncate}
+    method = ("exact" if n < 31 and 2**n <= n_ablations else "kernel") if method == "auto" else method
+    if method == "exact":
+        return _exact(ablation, shapley_sizes(n), _kernel_weights, options, seed)
+    if method == "permutation":
+        return _permutation(ablation, n_ablations, truncate, options, seed)
+    return _kernel(ablation, n_ablations, options, seed)
+
+
+def banzhaf(
+    ablation: Ablation, n_ablations: int = 256, method: Literal["auto", "exact", "sample"] = "auto", seed: int = 0
+) -> Attribution:
+    """Banzhaf values: what a source adds to a random half of the others, on average. `baseline` is that of the best linear fit.
+
+    "exact": all 2^n masks. "sample": `mean(f with i) - mean(f without i)` over random masks, each of which serves every source
+    (maximum sample reuse: Wang and Jia 2023, arXiv 2205.15466, equation 5), stderr from the spread of both means. "auto": exact
+    where 2^n <= `n_ablations`.
+    """
+    n = len(ablation.sources)
+    check_number("n_ablations", n_ablations, 4, whole=True)
+    options = {"name": "banzhaf", "n_ablations": n_ablations, "method": method}
+    if method == "exact" or (method == "auto" and n < 31 and 2**n <= n_ablations):
+        return _exact(ablation, banzhaf_sizes(n), _equal_weights, options, seed)
+    masks = random_masks(n_ablations, n, seed=seed)
+    outputs = _ask_once(ablation, masks)
+    parts = [_reuse(masks, column) for column in _columns(outputs)]
+    return _assembled(ablation, options, seed, parts, len(masks), "sample")
+
+
+Part = tuple[Float[np.ndarray, " n"], float, Float[np.ndarray, " n"], float]  # values, baseline, stderr, lds
+
+
+def _columns(outputs: Float[np.ndarray, "m t"]) -> list[Column]:
+    """Target by target: sums over several at once round differently from sums over one."""
+    return [outputs[:, t].copy() for t in range(outputs.shape[1])]
+
+
+def _ask_once(ablation: Ablation, masks: Masks) -> Float[np.ndarray, "m t"]:
+    """Outputs of these masks, in one call, each distinct one asked for once."""
+    _, rows, inverse = np.unique(masks, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(rows)  # as they come
+    return ask(ablation, masks[rows[order]])[np.argsort(order)[inverse.reshape(-1)]]
+
+
+def _assembled(ablation: Ablation, options: dict[str, Any], seed: int, parts: list[Part], m: int, how: str) -> Attribution:
+    values, baseline, stderr, lds = (np.array(column, dtype=float) for column in zip(*parts, strict=True))
+    return attribution(ablation, options, seed, values, baseline, stderr, lds, {"n_ablations": m, "estimator": how})
+
+
+def _exact(
+    ablation: Ablation,
+    sizes: Float[np.ndarray, " n"],
+    weights_of: Callable[[Masks], Column | None],
+    options: dict[str, Any],
+    seed: int,
+) -> Attribution:
+    n = len(ablation.sources)
+    if n > 20:
+        raise LlmattrError(f"exact values of {n} sources need 2^{n} ablations: sample them, or take fewer sources")
+    masks = every_mask(n)
+    outputs = ask(ablation, masks)
+    opposite = np.arange(len(masks)) ^ (len(masks) - 1)
+    couples = np.minimum(np.arange(len(masks)), opposite)
+    weights = weights_of(masks)
+    parts = []
+    for column in _columns(outputs):
+        values = semivalue(masks, column, sizes)
+        none = float(column[0]) if weights is not None else float(column.mean() - values.sum() / 2)
+        lds = _heldout_lds(masks, column, weights, couples)
+        parts.append((values, none, np.zeros(n), lds))
+    return _assembled(ablation, options, seed, parts, len(masks), "exact")
+
+
+def _kernel_weights(masks: Masks) -> Column:
+    """The Shapley kernel of each mask; 0 for none and all, whose outputs are met exactly."""
+    from scipy.special import comb
+
+    n, kept = masks.shape[1], masks.sum(axis=1)
+    inside = (kept > 0) & (kept < n)
+    size = np.where(inside, kept, 1)
+    return np.where(inside, 1 / (comb(n, size) * size * np.maximum(n - size, 1)), 0.0)
+
+
+def _equal_weights(masks: Masks) -> None:
+    """Every mask weighs the same, and none is met exactly: Banzhaf's least squares."""
+    return
+
+
+def _heldout_lds(masks: Masks, outputs: Column, weights: Column | None, couples: Int[np.ndarray, " m"]) -> float:
+    """The rank correlation of outputs with what fits expect that saw neither a mask nor its opposite, over the fitted masks.
+
+    Without weights the fit is least squares with an intercept, else that of `_shares`, which none and all are given to.
+    """
+    folds = np.random.default_rng(0).permutation(len(masks))[couples] % FOLDS
+    predicted = np.zeros(len(masks))
+    inside = np.ones(len(masks), dtype=bool) if weights is None else weights > 0
+    if inside.sum() < 2 * FOLDS:
+        return float("nan")
+    for fold in range(FOLDS):
+        left, seen = inside & (folds == fold), inside & (folds != fold)
+        if weights is None:
+            x = masks[seen] - masks[seen].mean(axis=0)
+            fit = np.linalg.lstsq(x, outputs[seen] - outputs[seen].mean(), rcond=1e-10)[0]
+            predicted[left] = (masks[left] - 0.5) @ fit
+        else:
+            first, last = outputs[masks.sum(axis=1) == 0][0], outputs[masks.all(axis=1)][0]
+            fit = _shares(masks[seen], weights[seen]) @ (outputs[seen] - first - _size(masks[seen]) * (last - first))
+            predicted[left] = masks[left] @ (fit + (last - first) / masks.shape[1])
+    return rank_correlation(predicted[inside], outputs[inside])
+
+
+def _size(masks: Masks) -> Column:
+    return masks.mean(axis=1)
+
+
+def _shares(masks: Masks, weights: Column) -> Float[np.ndarray, "n m"]:
+    """The matrix P from `y - f(none) - size (f(all) - f(none))` to `values - (f(all) - f(none)) / n`, size = the share kept.
+
+    Values with a given sum are their mean and a part that sums to 0; masks less their sizes see that part alone, so this is
+    least squares without a constraint. Where masks are too few it is the solution nearest to equal shares.
+    """
+    x = masks - _size(masks)[:, None]
+    root = np.sqrt(weights)
+    return np.linalg.pinv(x * root[:, None], rcond=1e-10) * root
+
+
+def _kernel(ablation: Ablation, n_ablations: int, options: dict[str, Any], seed: int) -> Attribution:
+    n = len(ablation.sources)
+    masks, weights, drawn = kernel_masks(n_ablations, n, seed)
+    if len(masks) < 2 * n and drawn.any():
+        note(f"{n_ablations} ablations are few for the Shapley values of {n} sources: {4 * n + 2} or more are better")
+    ends = np.array([[False], [True]]).repeat(n, axis=1)
+    outputs = _ask_once(ablation, np.concatenate([ends, masks]))
+    matrix = _shares(masks, weights)
+    resampled = _resampled(weights, drawn, seed)
+    matrices = [(_shares(masks[w > 0], w[w > 0]), w > 0) for w in resampled]
+    couples = np.arange(len(masks)) // 2
+    parts = []
+    for column in _columns(outputs):
+        none, swing = column[0], column[1] - column[0]
+        rest = column[2:] - none - _size(masks) * swing
+        values = matrix @ rest + swing / n
+        spread = [again @ rest[rows] for again, rows in matrices]
+        stderr = np.std(spread, axis=0, ddof=1) if spread else np.zeros(n)
+        every = np.concatenate([ends, masks]), column, np.concatenate([[0.0, 0.0], weights])
+        lds = _heldout_lds(*every, np.concatenate([[0, 0], couples]))
+        parts.append((values, float(none), stderr, lds))
+    return _assembled(ablation, options, seed, parts, len(masks) + 2, "kernel")
+
+
+def _resampled(weights: Column, drawn: Bool[np.ndarray, " m"], seed: int) -> list[Column]:
+    """Weights for bootstraps: the pairs that were drawn are drawn again, the others stay."""
+    couples = np.flatnonzero(drawn[::2])
+    if len(couples) == 0:
+        return []
+    rng, found = np.random.default_rng(seed), []
+    for _ in range(BOOTSTRAPS):
+        counts = np.where(drawn[::2], 0.0, 1.0)
+        counts += np.bincount(rng.choice(couples, len(couples)), minlength=len(counts))
+        found.append(weights * np.repeat(counts, 2))
+    return found
+
+
+def _permutation(ablation: Ablation, n_ablations: int, truncate: float, options: dict[str, Any], seed: int) -> Attribution:
+    n = len(ablation.sources)
+    couples = (n_ablations - 2) // (2 * max(n - 1, 1))
+    if couples < 2:
+        raise LlmattrError(
+            f"{n_ablations} ablations are too few for permutations of {n} sources: take {4 * (n - 1) + 2} or the kernel method"
+        )
+    rng = np.random.default_rng(seed)
+    orders = np.array([rng.permutation(n) for _ in range(couples)])
+    orders = np.stack([orders, orders[:, ::-1]], axis=1).reshape(-1, n)  # each one and its reverse
+    masks = permutation_masks(orders)
+    outputs, asked = _walk(ablation, masks, truncate)
+    parts = []
+    for t in range(outputs.shape[2]):
+        walked = outputs[:, :, t].copy()
+        marginals = np.take_along_axis(np.diff(walked, axis=1), np.argsort(orders, axis=1), axis=1)
+        each = marginals.reshape(couples, 2, n).mean(axis=1)
+        values = each.mean(axis=0)
+        others = (values * couples - each) / (couples - 1)  # without one pair
+        inside = masks[:, 1:-1].reshape(couples, -1, n)
+        predicted = np.concatenate([inside[c] @ others[c] for c in range(couples)])
+        lds = rank_correlation(predicted, walked[:, 1:-1].reshape(-1)) if n > 1 else float("nan")
+        parts.append((values, float(walked[0, 0]), each.std(axis=0, ddof=1) / couples**0.5, lds))
+    return _assembled(ablation, options, seed, parts, asked, "permutation")
+
+
+def _walk(
+    ablation: Ablation, masks: Bool[np.ndarray, "r n_plus_1 n"], truncate: float
+) -> tuple[Float[np.ndarray, "r n_plus_1 t"], int]:
+    """Outputs along orders. Truncated, they are asked for step by step, and stay at f(all) from where they are near to it."""
+    r, steps, n = masks.shape
+    if truncate == 0:
+        outputs = _ask_once(ablation, masks.reshape(-1, n)).reshape(r, steps, -1)
+        return outputs, len(np.unique(masks.reshape(-1, n), axis=0))
+    ends = ask(ablation, masks[0, [0, -1]])
+    outputs = np.repeat(ends[1][None, None], steps, axis=1).repeat(r, axis=0)
+    outputs[:, 0] = ends[0]
+    going, asked = np.ones((r, ends.shape[1]), dtype=bool), 2
+    for step in range(1, steps - 1):
+        going &= np.abs(outputs[:, step - 1] - ends[1]) > truncate
+        rows = np.flatnonzero(going.any(axis=1))
+        if len(rows) == 0:
+            break
+        new = _ask_once(ablation, masks[rows, step])
+        asked += len(np.unique(masks[rows, step], axis=0))
+        outputs[rows, step] = np.where(going[rows], new, ends[1])
+    return outputs, asked
+
+
+def _reuse(masks: Masks, outputs: Column) -> Part:
+    with_, without = masks.sum(axis=0), (~masks).sum(axis=0)
+    sums, squares = masks.T.astype(float) @ outputs, masks.T.astype(float) @ outputs**2
+    mean_with = sums / np.maximum(with_, 1)
+    mean_without = (outputs.sum() - sums) / np.maximum(without, 1)
+    seen = (with_ > 1) & (without > 1)  # a source that was hardly ever kept, or removed, has no value
+    values = np.where(seen, mean_with - mean_without, 0.0)
+    spread = (squares - with_ * mean_with**2) / np.maximum(with_ - 1, 1) / np.maximum(with_, 1)
+    spread += ((outputs**2).sum() - squares - without * mean_without**2) / np.maximum(without - 1, 1) / np.maximum(without, 1)
+    stderr = np.where(seen, np.sqrt(np.maximum(spread, 0)), outputs.std())
+    rest = (sums - masks * outputs[:, None]) / np.maximum(with_ - masks, 1)  # the means without each ablation in turn
+    rest = rest - (outputs.sum() - sums - ~masks * outputs[:, None]) / np.maximum(without - ~masks, 1)
+    predicted = ((masks - 0.5) * np.where(seen, rest, 0.0)).sum(axis=1)
+    return values, float(outputs.mean() - values.sum() / 2), stderr, rank_correlation(predicted, outputs)

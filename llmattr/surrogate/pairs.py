@@ -1,0 +1,89 @@
+"""A surrogate that knows pairs: sources that say the same, and sources that work only together."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from llmattr.ablation import Ablation
+from llmattr.errors import check_number
+from llmattr.surrogate.fitting import Count, Fitted, assessed, attribution_of, check_options, draw
+from llmattr.surrogate.linear import Alpha, Columns, Masks, alphas_of, chosen_lasso, ridge_model
+from llmattr.types import Attribution
+
+Couples = list[tuple[int, int]]
+
+
+def pairs(
+    ablation: Ablation,
+    n_ablations: Count = 64,
+    keep: float = 0.5,
+    alpha: Alpha = "auto",
+    strongest: int = 8,
+    bootstraps: int = 100,
+    limit: int = 256,
+    seed: int = 0,
+) -> Attribution:
+    """The lasso over sources and over products of two of the `strongest` sources (by ridge).
+
+    With p = `keep` it fits `b + sum_i a_i (x_i - p) + sum_ij c_ij (x_i - p)(x_j - p)`. A score is the source's Shapley value in
+    that polynomial, `a_i + (1/2 - p) sum_j c_ij`: its effect alone and half of each of its pairs' effects `c_ij x_i x_j`.
+    `run["pairs"]` lists (i, j, [c_ij of each target]) where they are not zero: negative = either suffices, positive = they need
+    each other. `baseline` is the polynomial without any source, so baseline and scores add up to it with all of them. Options
+    as for `lasso`; the strongest sources are chosen again for every fold that is held out.
+    """
+    options = {"name": "pairs", "n_ablations": n_ablations, "keep": keep, "alpha": alpha, "strongest": strongest}
+    check_options(options, bootstraps, limit)
+    check_number("strongest", strongest, 0, whole=True)
+    n = len(ablation.sources)
+    found: dict[int, Couples] = {}
+
+    def assess(masks: Masks, outputs: Float[np.ndarray, " m"], t: int) -> Fitted:
+        centred = masks - keep
+
+        def columns_of(rows: Any) -> Columns:
+            return _columns(centred, _couples(masks[rows], outputs[rows], strongest))
+
+        found[t] = _couples(masks, outputs, strongest)
+        model = chosen_lasso(columns_of, masks, outputs, alpha)
+        shapley = _shapley(n, found[t], keep)
+        empty = _columns(np.full((1, n), -keep), found[t])[0] @ model.weights
+        return assessed(model, masks, outputs, bootstraps, seed, lambda w: shapley @ w, model.intercept + float(empty))
+
+    fits, record = draw(ablation, assess, n_ablations, keep, limit, seed)
+    record["alpha"] = alphas_of([fit.model for fit in fits])
+    record["pairs"] = _listed(n, [found[t] for t in range(len(fits))], fits)
+    return attribution_of(ablation, options, seed, fits, record)
+
+
+def _couples(masks: Masks, outputs: Float[np.ndarray, " m"], strongest: int) -> Couples:
+    """The pairs among the strongest sources, in order."""
+    n = masks.shape[1]
+    if n <= strongest:
+        return list(itertools.combinations(range(n), 2))
+    weights = ridge_model(masks, outputs, "auto", None).weights
+    top = np.sort(np.argsort(-np.abs(weights), kind="stable")[:strongest])
+    return list(itertools.combinations(top.tolist(), 2))
+
+
+def _columns(centred: Columns, couples: Couples) -> Float[np.ndarray, "m q"]:
+    first, second = (np.array([c[k] for c in couples], dtype=int) for k in (0, 1))
+    return np.concatenate([centred, centred[:, first] * centred[:, second]], axis=1)
+
+
+def _shapley(n: int, couples: Couples, keep: float) -> Float[np.ndarray, "n p"]:
+    """The matrix from the polynomial's coefficients to its Shapley values."""
+    matrix = np.concatenate([np.eye(n), np.zeros((n, len(couples)))], axis=1)
+    for column, couple in enumerate(couples, n):
+        matrix[list(couple), column] = 0.5 - keep
+    return matrix
+
+
+def _listed(n: int, couples: list[Couples], fits: list[Fitted]) -> list[list[Any]]:
+    effects: dict[tuple[int, int], list[float]] = {}
+    for t, fit in enumerate(fits):
+        for couple, effect in zip(couples[t], fit.model.weights[n:], strict=True):
+            if effect:
+                effects.setdefault(couple, [0.0] * len(fits))[t] = float(effect)
+    return [[i, j, values] for (i, j), values in sorted(effects.items())]

@@ -1,0 +1,209 @@
+"""The metrics: closed forms, brute force over ties, invariances."""
+
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import llmattr
+from llmattr import metrics
+from llmattr.ablation import random_masks
+from llmattr.errors import LlmattrError
+from tests import worlds
+
+W = np.array([[3.0, 1.0, 0.0, -2.0], [0.0, 0.5, 4.0, 1.0]])
+scores = st.lists(st.integers(0, 3).map(float), min_size=2, max_size=5)
+
+
+def rows(*lists):
+    return np.array(lists, dtype=float)
+
+
+class TestLds:
+    def test_the_truth_gives_one_and_its_opposite_minus_one(self):
+        masks = random_masks(64, 4)
+        outputs = worlds.linear(W, [1, 2])(masks)
+        np.testing.assert_allclose(metrics.lds(W, masks, outputs), 1)
+        np.testing.assert_allclose(metrics.lds(-W, masks, outputs), -1)
+
+    def test_only_the_order_of_outputs_matters(self):
+        masks = random_masks(64, 4)
+        outputs = worlds.linear(W, [0, 0])(masks)
+        np.testing.assert_allclose(metrics.lds(W * 7, masks, np.exp(outputs) - 5), 1)
+
+    def test_random_scores_give_zero(self):
+        # x and -x are equally likely and have opposite scores, so the expectation is exactly 0; a correlation is at most
+        # 1, so the mean of 2,000 independent ones lies within 4 / sqrt(2000) = .09 but once in 15,000 times.
+        masks = random_masks(64, 20)
+        outputs = np.repeat(worlds.linear(W[:1].repeat(5, axis=1), [0])(masks), 2000, axis=1)
+        found = metrics.lds(np.random.default_rng(0).normal(size=(2000, 20)), masks, outputs)
+        assert abs(found.mean()) < 4 / np.sqrt(2000)
+
+    def test_what_is_constant_has_none(self):
+        masks = random_masks(8, 4)
+        outputs = worlds.linear(W, [0, 0])(masks)
+        assert np.isnan(metrics.lds(0 * W, masks, outputs)).all()
+        assert np.isnan(metrics.lds(W, masks, 0 * outputs)).all()
+
+    def test_ties_share_their_average_rank(self):
+        # Ranks 1.5 1.5 3 against 1 2 3: covariance 1.5 over sqrt(1.5 * 2).
+        np.testing.assert_allclose(metrics.spearman(rows([0, 0, 1]), rows([1, 2, 3])), 1.5 / np.sqrt(3))
+
+
+class TestDrop:
+    def test_additive_worlds_lose_their_largest_weights(self):
+        ablation = worlds.linear(W, [1, 2])
+        np.testing.assert_allclose(metrics.top_k_drop(W, ablation, 1), [3, 4])
+        np.testing.assert_allclose(metrics.top_k_drop(W, ablation, 3), [4, 5.5])
+        np.testing.assert_allclose(metrics.top_k_drop(W, ablation, 9), W.sum(axis=1))
+        np.testing.assert_allclose(metrics.top_k_drop(-W, ablation), [-2, 0])
+
+    def test_two_sources_that_suffice_alone_fall_together(self):
+        values = rows([2, 1, 0])
+        assert metrics.top_k_drop(values, worlds.either(3), 1) == 0
+        assert metrics.top_k_drop(values, worlds.either(3), 2) == 1
+
+    def test_masks_take_the_first_of_equal_scores(self):
+        np.testing.assert_array_equal(metrics.top_k_masks(rows([0, 1, 1, 1]), 2), [[True, False, False, True]])
+
+    def test_curves_in_an_additive_world(self):
+        ablation = worlds.linear(W, [1, 2])
+        best = np.cumsum(np.insert(-np.sort(-W, axis=1), 0, 0, axis=1), axis=1)
+        np.testing.assert_allclose(metrics.deletion_curve(W, ablation), best)
+        np.testing.assert_allclose(metrics.insertion_curve(W, ablation), best)
+        np.testing.assert_allclose(metrics.deletion_curve(W, ablation, [0, 3]), best[:, [0, 3]])
+
+    def test_the_area_of_closed_forms(self):
+        np.testing.assert_allclose(metrics.curve_area(rows([0, 1, 2, 3])), [0.5])  # every source is worth the same
+        np.testing.assert_allclose(metrics.curve_area(rows([0, 1, 1, 1])), [5 / 6])  # the first is worth all
+        assert np.isnan(metrics.curve_area(rows([0, 1, 0], [0, 1, -1]))).all()
+
+    def test_deletion_and_insertion_see_redundancy_from_both_sides(self):
+        ablation, values = worlds.either(4), rows([2, 1, 0, 0])
+        np.testing.assert_allclose(metrics.curve_area(metrics.insertion_curve(values, ablation)), [7 / 8])
+        np.testing.assert_allclose(metrics.curve_area(metrics.deletion_curve(values, ablation)), [5 / 8])
+
+
+def orders(values):
+    """Every order of the sources, best first, that the scores allow."""
+    found = itertools.permutations(range(len(values)))
+    return [list(o) for o in found if all(values[a] >= values[b] for a, b in itertools.pairwise(o))]
+
+
+def by_hand(values, gold, measure):
+    return np.mean([measure(np.array(gold)[order]) for order in orders(values)])
+
+
+MEASURES = {
+    "reciprocal_rank": lambda hits: 1 / (1 + np.argmax(hits)),
+    "average_precision": lambda hits: np.mean((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits]),
+    "recall_at_k": lambda hits: hits[:2].sum() / hits.sum(),
+    "precision_at_k": lambda hits: hits[:2].mean(),
+}
+
+
+class TestRetrieval:
+    @given(scores, st.data())
+    def test_ties_are_the_mean_over_their_orders(self, values, data):
+        n = len(values)
+        gold = data.draw(st.lists(st.booleans(), min_size=n, max_size=n).filter(any))
+        for name, measure in MEASURES.items():
+            k = {"k": 2} if name.endswith("_k") else {}
+            found = getattr(metrics, name)(rows(values), np.array([gold]), **k)
+            np.testing.assert_allclose(found, [by_hand(values, gold, measure)])
+
+    def test_known_values(self):
+        values, gold = rows([4, 3, 2, 1]), np.array([[False, True, False, True]])
+        assert metrics.reciprocal_rank(values, gold) == 0.5
+        assert metrics.average_precision(values, gold) == 0.5  # (1/2 + 2/4) / 2
+        assert metrics.recall_at_k(values, gold, 3) == 0.5
+        np.testing.assert_allclose(metrics.precision_at_k(values, gold, 3), 1 / 3)
+        assert metrics.precision_at_k(values, gold, 9) == 0.5
+
+    def test_without_gold_there_is_no_measure(self):
+        gold = np.zeros((1, 3), dtype=bool)
+        for measure in (metrics.reciprocal_rank, metrics.average_precision):
+            assert np.isnan(measure(rows([1, 2, 3]), gold)).all()
+        assert np.isnan(metrics.recall_at_k(rows([1, 2, 3]), gold, 1)).all()
+        with pytest.raises(LlmattrError, match="k must be 1 or more"):
+            metrics.recall_at_k(rows([1, 2, 3]), gold, 0)
+
+
+def test_citation_by_hand():
+    cited = np.array([[True, True, False], [False, False, False], [True, False, False]])
+    gold = np.array([[True, False, True], [True, False, False], [False, False, False]])
+    found = metrics.citation(cited, gold)
+    np.testing.assert_allclose(found.precision, [0.5, 0, np.nan])
+    np.testing.assert_allclose(found.recall, [0.5, 0, np.nan])
+    np.testing.assert_allclose(found.f1, [0.5, 0, np.nan])
+    one, other = metrics.citation(gold[:1], cited[:1]), metrics.citation(cited[:1], gold[:1])
+    np.testing.assert_allclose(one.precision, other.recall)
+    np.testing.assert_allclose(one.f1, other.f1)
+
+
+class TestIntervals:
+    def test_the_interval_is_that_of_the_normal_limit(self):
+        # The mean of 400 normal numbers has the standard error s / 20; the bootstrap's quantiles, from 10,000 draws,
+        # have an error of about sqrt(.025 * .975 / 10000) / .058 = .027 standard errors. Four of those, and as much for
+        # the sample's own shape.
+        sample = np.random.default_rng(0).normal(size=400)
+        mean, low, high = metrics.bootstrap_interval(sample)
+        assert mean == pytest.approx(sample.mean())
+        error = sample.std() / 20
+        np.testing.assert_allclose([(low - mean) / error, (high - mean) / error], [-1.96, 1.96], atol=0.22)
+
+    def test_what_is_undefined_is_left_out(self):
+        sample = np.array([1.0, np.nan, 3.0])
+        assert metrics.bootstrap_interval(sample) == metrics.bootstrap_interval(sample[[0, 2]])
+        assert np.isnan(metrics.bootstrap_interval(sample[[1]])).all()
+        np.testing.assert_array_equal(metrics.bootstrap_interval(sample[[0]]), [1, np.nan, np.nan])
+
+    def test_targets_of_a_group_are_drawn_together(self):
+        # Copies of every target tell nothing new.
+        sample = np.random.default_rng(1).normal(size=12)
+        alone = metrics.bootstrap_interval(sample)
+        np.testing.assert_allclose(metrics.bootstrap_interval(np.repeat(sample, 5), np.repeat(np.arange(12), 5)), alone)
+        wide = np.diff(alone[1:])
+        assert np.diff(metrics.bootstrap_interval(np.repeat(sample, 5))[1:]) < wide / 2
+
+    def test_a_paired_comparison_is_sharper(self):
+        hard = np.random.default_rng(2).normal(size=50)
+        one, other = hard + 0.1, hard
+        difference = metrics.bootstrap_interval(one - other)
+        np.testing.assert_allclose(difference, 0.1)
+        with pytest.raises(LlmattrError, match="a group for each of the 50 targets"):
+            metrics.bootstrap_interval(one, groups=[1, 2])
+
+
+class TestAgreement:
+    @given(st.permutations(range(6)))
+    def test_an_order_agrees_with_itself(self, order):
+        values = rows(order)
+        for measure in (metrics.spearman, metrics.kendall, metrics.rank_biased_overlap):
+            np.testing.assert_allclose(measure(values, values * 3 - 1), 1)
+        np.testing.assert_allclose(metrics.top_k_jaccard(values, values, 2), 1)
+
+    def test_opposite_orders(self):
+        values = rows(range(6))
+        np.testing.assert_allclose(metrics.kendall(values, -values), -1)
+        assert metrics.top_k_jaccard(values, -values, 3) == 0
+        assert metrics.top_k_overlap(values, -values, 4) == 0.5
+        np.testing.assert_allclose(metrics.top_k_jaccard(values, -values, 4), 1 / 3)
+
+    def test_rank_biased_overlap_by_hand(self):
+        # Orders abc and bac: A = 0, 1, 1. With p = .5: 1 * (.25 + .125) + .125.
+        np.testing.assert_allclose(metrics.rank_biased_overlap(rows([3, 2, 1]), rows([2, 3, 1]), 0.5), 0.5)
+
+    def test_kendall_by_hand(self):
+        np.testing.assert_allclose(metrics.kendall(rows([1, 2, 3]), rows([2, 1, 3])), 1 / 3)
+
+
+def test_metrics_import_nothing_heavy():
+    heavy = "[m for m in ('torch', 'scipy', 'sklearn', 'pandas', 'transformers') if m in sys.modules]"
+    code = f"import sys, llmattr; llmattr.metrics.lds; print({heavy})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    assert llmattr.metrics.lds is metrics.lds
