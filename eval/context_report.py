@@ -16,7 +16,8 @@ PREDICTION = (
     "LDS: rank correlation with held-out ablations, 1 = foretold, 0 = as random scores; a target whose scores are all 0 has 0.",
     "Drop k: nats of log-odds lost without the k highest sources. Both: mean over the answer and, where it has several, its "
     "sentences. 95 %: bootstrap over examples.",
-    "Passes and tokens: what is forwarded if the method runs alone and shares no prefixes; backward passes are not in them.",
+    "Passes and tokens: what is forwarded if the method runs alone and shares no prefixes; backward passes are not in them, "
+    "and looks with hidden sources, packed many to a pass, count in tokens.",
     "Linear ceiling: a ridge regression, its penalty chosen, on other masks than the held-out ones; the rest is interaction. "
     "Random: mean of 100 draws (drops: 4). Gold sentences: 1 for those that people marked.",
 )
@@ -32,7 +33,7 @@ def prediction(rows: Sequence[Row]) -> list[Figure]:
     base = [row for row in rows if row["label"] == BASE and "measures" in row]
 
     def columns(done: Sequence[Row]) -> Figure:
-        line = _costs(done)
+        line = {"passes": None, "tokens": None, "gradient passes": None, **_costs(done)}
         for name in ("LDS", "drop 1", "drop 3"):
             line |= _interval(name, done)
         return line | ({f"LDS minus {BASE}": _difference(done, base)} if done[0]["label"] != BASE else {})
@@ -124,22 +125,37 @@ def plot(methods: Sequence[Figure], points: Sequence[Figure], path: Path, title:
 
     known = [method for method in methods if "LDS" in method]
     levels = [method for method in known if not method["tokens"] or method["method"] == "linear ceiling"]
+    others = [method for method in known if method not in levels]
     with plt.rc_context({"svg.hashsalt": "llmattr", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+        figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
         for label in dict.fromkeys(point["method"] for point in points):
             line = [point for point in points if point["method"] == label and "LDS" in point]
             axes.plot([p["tokens"] for p in line], [p["LDS"] for p in line], marker="o", markersize=3, label=label)
-        for method in (method for method in known if method not in levels):
-            place = (method["tokens"], method["LDS"])
-            axes.scatter(*place, color="0.3", marker="x", s=20)
-            axes.annotate(method["method"], place, (4, 3), textcoords="offset points", fontsize=7)
-        for method in levels:
-            axes.axhline(method["LDS"], color="0.7", linewidth=0.8, linestyle="--", zorder=0)
-            place, how = (0.0, method["LDS"]), {"textcoords": "offset points", "fontsize": 7, "color": "0.4"}
-            axes.annotate(method["method"], place, (2, 2), xycoords=axes.get_yaxis_transform(), **how)
+        axes.scatter([m["tokens"] for m in others], [m["LDS"] for m in others], color="0.3", marker="x", s=20)
         axes.set(xscale="log", xlabel="tokens forwarded for one answer", ylabel="LDS on held-out ablations", title=title)
+        axes.margins(x=0.15)
+        for side, group in ((0.0, levels), (None, others)):
+            for method, height in zip(group, _apart(group, axes), strict=True):
+                start = (method["tokens"] if side is None else side, method["LDS"])
+                coordinates = axes.transData if side is None else axes.get_yaxis_transform()
+                style = {"fontsize": 7, "color": "0.2" if side is None else "0.5", "va": "center"}
+                axes.text(start[0], height, f"  {method['method']}", transform=coordinates, **style)
+        for method in levels:
+            axes.axhline(method["LDS"], color="0.8", linewidth=0.8, linestyle="--", zorder=0)
         if points:
-            axes.legend(frameon=False, loc="lower right", fontsize=8)
+            figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
         figure.savefig(path, metadata={"Date": None})
         plt.close(figure)
     return True
+
+
+def _apart(group: Sequence[Figure], axes: Any) -> list[float]:
+    """Heights for labels near their points, so that no two of about the same cost lie on one another."""
+    low, high = axes.get_ylim()
+    gap, placed = (high - low) / 45, dict[str, tuple[float, float]]()
+    for method in sorted(group, key=lambda one: -one["LDS"]):
+        x, y = np.log(max(method["tokens"], 1)), method["LDS"]
+        while any(abs(x - other) < 1 and abs(y - height) < gap for other, height in placed.values()):
+            y -= gap / 4
+        placed[method["method"]] = (x, y)
+    return [placed[method["method"]][1] for method in group]

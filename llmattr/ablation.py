@@ -112,12 +112,12 @@ def kernel_masks(
     share, couples = share / share.sum(), (m - 2) // 2
     halves, weights = [], []
     first = 0
-    for s in sizes:
+    for s in sizes.tolist():
         count = math.comb(n, s) // (2 if 2 * s == n else 1)
         if count > couples * share[first] / share[first:].sum() + 1e-9:
             break
         some = itertools.islice(itertools.combinations(range(n), s), count)  # of half the sources: those with source 0
-        halves += [np.isin(np.arange(n), chosen) for chosen in some]
+        halves += [np.isin(np.arange(n), list(chosen)) for chosen in some]
         weights += [share[first] / count] * count
         couples, first = couples - count, first + 1
     whole, rng = len(halves), np.random.default_rng(seed)

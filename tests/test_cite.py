@@ -15,6 +15,7 @@ from llmattr.ablation import one_out_masks, random_masks
 from llmattr.context import METHODS
 from llmattr.context.ablation import ContextAblation, span_logits
 from llmattr.context.context_cite import ContextCite
+from llmattr.context.store import Store
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.lm import LM
 from llmattr.messages import conversation
@@ -51,7 +52,8 @@ def test_the_whole_response_and_each_sentence_are_targets(result):
     assert result.response == ANSWER
     assert result.run["forward_passes"] <= 32  # 2^5 masks at the most, though 64 were drawn
     assert result.method == {
-        "name": "context-cite", "n_ablations": 64, "keep": 0.5, "alpha": "auto", "prior": "none", "bootstraps": 100, "limit": 256
+        "name": "context-cite", "n_ablations": 64, "keep": 0.5, "alpha": "auto", "prior": "none", "bootstraps": 100,
+        "limit": 256,
     }  # fmt: skip
     assert result.lds.shape == (3,)
 
@@ -123,7 +125,7 @@ def test_no_mask_is_run_twice(counted):
 
 def test_masks_in_any_order_give_equal_rows(ablation):
     masks = random_masks(20, 5)
-    backwards = dataclasses.replace(ablation, scored={})(masks[::-1])
+    backwards = dataclasses.replace(ablation, store=Store())(masks[::-1])
     np.testing.assert_allclose(ablation(masks), backwards[::-1], atol=1e-10)
 
 

@@ -29,6 +29,7 @@ from llmattr.messages import conversation
 from llmattr.prompt import Prompt, Rendered, cut
 from llmattr.server import ServerLM, TextTokenizer, piece, piece_id, token_starts
 from tests import tiny_models
+from tests.worlds import all_masks
 
 CONTEXT = "The canal is long. It has locks. It opened in 1914. Ships pay a toll. The lake is high."
 ANSWER = "It opened in 1914. It has locks."
@@ -437,20 +438,19 @@ def llama_cpp():
 
 @pytest.mark.slow
 def test_a_real_server(llama_cpp, smollm2):
-    """llama.cpp on the 4-bit weights against the local model on the same weights dequantised to float32."""
+    """llama.cpp, which rounds activations to 8 bits, against the local model in float32 on the same 4-bit weights.
+
+    Measured on 6 sources, 12 masks and 2 sentences: outputs off by 1.2 nats at the most, scores by 0.8, correlation 0.9995.
+    """
     text = (Path(__file__).parent.parent / "recipes" / "documents" / "panama_canal.md").read_text(encoding="utf-8")
-    # Some sentences only: for every token of a prompt this server sorts its vocabulary, for 0.1 s.
-    context = text[text.index("The Panama Canal is") : text.index("De Lesseps wanted")]
+    # A few sentences only: for every token of a prompt this server sorts its vocabulary, for 0.1 s.
+    context = text[text.index("The Panama Canal is") : text.index("## The French")]
     remote = ServerLM(llama_cpp, "smollm2", tokenizer="smollm2", concurrency=1, timeout=600)
-    answer = "The canal is about 82 kilometres long. Work began in 1881, led by Ferdinand de Lesseps."
-    prompts = [prompt_for(lm, answer, context) for lm in (smollm2, remote)]
+    prompts = [prompt_for(lm, "The canal is about 82 kilometres long.", context) for lm in (smollm2, remote)]
     assert len(prompts[0].response_ids) == len(prompts[1].response_ids)
-    n = len(prompts[0].sources)
-    masks = np.concatenate([np.ones((1, n), dtype=bool), ~np.eye(n, dtype=bool), random_masks(5, n, seed=0)])
     ablations = [ContextAblation(lm, prompt, prompt.targets()) for lm, prompt in zip((smollm2, remote), prompts, strict=True)]
-    local, there = (ablation(masks) for ablation in ablations)
+    local, there = (ablation(all_masks(3)) for ablation in ablations)
     here, served = (LeaveOneOut().attribute(ablation).values for ablation in ablations)
-    for target in range(len(here)):
-        a, b = local[:, target], there[:, target]
-        off, scores = np.abs(a - b).max(), np.abs(here[target] - served[target]).max()
-        print(f"target {target}: r {np.corrcoef(a, b)[0, 1]:.4f}, outputs off by {off:.3f}, scores by {scores:.3f}")
+    assert np.abs(there - local).max() < 2
+    assert np.abs(served - here).max() < 1.5
+    assert np.corrcoef(there[:, 0], local[:, 0])[0, 1] > 0.99

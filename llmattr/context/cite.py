@@ -114,9 +114,9 @@ class ContextSession:
         return self.attribute(part_of(self.ablation.prompt.response, part, self.ablation.targets.measure))
 
     def zoom(self, source: int) -> Attribution:
-        """The same targets, attributed to the words of one source while all others stay."""
+        """What is lost without each word of one source while all others stay (leave-one-out)."""
         ablation = dataclasses.replace(self.ablation, prompt=words_of(self.ablation.prompt, source), store=Store())
-        return ContextSession(self.method, ablation, self.seed).attribute(self.ablation.targets)
+        return ContextSession(LeaveOneOut(), ablation, self.seed).attribute(self.ablation.targets)
 
 
 def part_of(response: str, part: str | tuple[int, int], measure: str = "logit") -> Targets:
