@@ -41,8 +41,8 @@ class Size:
 
     sets: tuple[str, ...] = ("hotpotqa", "2wiki", "qed")
     examples: int = 2
-    least: int = 8
-    most: int = 20
+    least: int = 10
+    most: int = 16
     held_out: int = 64
     ceiling: int = 256
     curve: tuple[int, ...] = (8, 16, 32, 64, 128, 256)
@@ -87,7 +87,7 @@ class Bench:
     def key(self, name: str, question: Question, entry: Entry) -> str:
         """What a measurement depends on."""
         size = (question.size, self.size.held_out, self.size.answer)
-        what = (name, question.id, *size, self.model, self.gold_answer, entry.part, entry.label, entry.options)
+        what = (name, question.id, *size, _name(self.model), self.gold_answer, entry.part, entry.label, entry.options)
         return json.dumps(what, ensure_ascii=False, sort_keys=True)
 
     def measured(self, name: str, question: Question, lines: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -172,7 +172,11 @@ def _names(_context: Any, parameter: click.Parameter, given: str) -> list[str]:
 )
 @click.option("--shared", type=click.Path(path_type=Path), default=SHARED, help="The folder that holds data/.")
 @click.option("--again", is_flag=True, help="Forget what was measured before.")
-@click.option("--out", type=click.Path(path_type=Path), help="The JSON file; .md, .jsonl, .svg and .scored go beside it.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The JSON file; .md, .svg, .measured.jsonl and .measured.scored go beside it.",
+)
 def command(
     tiny: bool,
     full: bool,
@@ -198,7 +202,7 @@ def command(
     changed = {"examples": examples, "most": sentences, "least": min(size.least, sentences or size.least), "sets": tuple(sets)}
     size = Size(**{**vars(size), **{name: value for name, value in changed.items() if value}})
     out = out or (Path.cwd() / f"context-{data.stem}.json" if data else RESULTS / "context.json")
-    kept = out.with_suffix(".jsonl")
+    kept = out.with_suffix(".measured.jsonl")
     kept.parent.mkdir(parents=True, exist_ok=True)
     if again:
         kept.unlink(missing_ok=True)
@@ -215,6 +219,12 @@ def command(
         raise click.ClickException(str(error)) from error
 
 
+def _name(value: Any) -> Any:
+    """A file or folder by its name alone: where it lies on this machine is nobody's business."""
+    is_place = isinstance(value, Path) or (isinstance(value, str) and Path(value).is_dir())
+    return Path(value).name if is_place else value
+
+
 def _said() -> list[str]:
     """The options of this run as they were given, without places on this machine."""
     context = click.get_current_context()
@@ -223,7 +233,7 @@ def _said() -> list[str]:
         name, value = parameter.name or "", context.params.get(parameter.name or "")
         source = context.get_parameter_source(name)
         if source is click.core.ParameterSource.COMMANDLINE and name not in ("out", "shared", "again"):
-            value = ",".join(value) if isinstance(value, list) else value.name if isinstance(value, Path) else value
+            value = ",".join(value) if isinstance(value, list) else _name(value)
             said.append(f"--{name.replace('_', '-')}" if value is True else f"--{name.replace('_', '-')} {value}")
     return said
 
@@ -240,7 +250,7 @@ def _run(
             report(f"{name} {number}/{len(chosen)}", question, measured, time.perf_counter() - started)
             rows[name] += measured
         notes = [*notes, f"{name}: {right_answers(chosen, rows[name])}."]
-    about = f"{bench.model} and {'the answers that the data gives' if bench.gold_answer else 'its own answers'}, {{}}."
+    about = f"{_name(bench.model)} and {'the answers that the data gives' if bench.gold_answer else 'its own answers'}, {{}}."
     everything = [row for some in rows.values() for row in some]
     figures, points = prediction(everything), curve(everything)
     if not plot(figures, points, out.with_suffix(".svg"), about.format(", ".join(rows))):

@@ -27,6 +27,8 @@ CURVE: dict[str, tuple[str, dict[str, Any]]] = {
     "blend around hidden": ("blend", {"prior": "hidden"}),
 }
 
+FEW = 64  # a prior is for few ablations
+
 Outcome = dict[str, Any]  # values [t, n], measures (lists over targets), cost
 Measure = Callable[[Case], Outcome]
 
@@ -50,6 +52,7 @@ def entries(chosen: Sequence[str], n_ceiling: int, sizes: Sequence[int]) -> list
         of_method(name, {**options, "n_ablations": n, "bootstraps": 0}, label, "curve")
         for n in sizes
         for label, (name, options) in fits.items()
+        if n <= FEW or "prior" not in options
     ]
     ends = [Entry("gold sentences", gold), of_method("ridge", ceiling, "linear ceiling")]
     return [Entry("random", random), *methods, *ends, *points]

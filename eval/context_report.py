@@ -138,7 +138,7 @@ def plot(methods: Sequence[Figure], points: Sequence[Figure], path: Path, title:
             for method, height in zip(group, _apart(group, axes), strict=True):
                 start = (method["tokens"] if side is None else side, method["LDS"])
                 coordinates = axes.transData if side is None else axes.get_yaxis_transform()
-                style = {"fontsize": 7, "color": "0.2" if side is None else "0.5", "va": "center"}
+                style = {"fontsize": 7, "color": "0.2" if side is None else "0.5", "va": "center" if side is None else "bottom"}
                 axes.text(start[0], height, f"  {method['method']}", transform=coordinates, **style)
         for method in levels:
             axes.axhline(method["LDS"], color="0.8", linewidth=0.8, linestyle="--", zorder=0)
@@ -152,7 +152,7 @@ def plot(methods: Sequence[Figure], points: Sequence[Figure], path: Path, title:
 def _apart(group: Sequence[Figure], axes: Any) -> list[float]:
     """Heights for labels near their points, so that no two of about the same cost lie on one another."""
     low, high = axes.get_ylim()
-    gap, placed = (high - low) / 45, dict[str, tuple[float, float]]()
+    gap, placed = (high - low) / 36, dict[str, tuple[float, float]]()
     for method in sorted(group, key=lambda one: -one["LDS"]):
         x, y = np.log(max(method["tokens"], 1)), method["LDS"]
         while any(abs(x - other) < 1 and abs(y - height) < gap for other, height in placed.values()):

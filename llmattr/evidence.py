@@ -17,9 +17,9 @@ LEAST_SUPPORT = 1.0  # nats of log-odds: the odds change by a factor of e
 LEAST_PER_TOKEN = 0.1  # nats: a long sentence shifts a little at every token whatever the context
 SHARE = 0.9  # of the support: what suffices
 RULE = (
-    f"support = score with the whole context less score without any; from the context: support of at least "
-    f"{LEAST_SUPPORT:.0f} nat and {LEAST_PER_TOKEN} a token; contradicted: support below minus that, or one source that "
-    "opposes by that much, clear of its error, and by more than the support; else from memory"
+    "Support = with the whole context less without any. A sentence is from the context when that is at least "
+    f"{LEAST_SUPPORT:.0f} nat and {LEAST_PER_TOKEN} a token; contradicted when it is as far below zero, or one source opposes by "
+    "as much and by more than the support; else from memory."
 )
 
 

@@ -98,6 +98,9 @@ class Prompt:
         if not response.strip():
             raise LlmattrError("the response is empty: there is nothing to attribute")
         prompt_text, _ = self._text(np.ones(len(self.sources), dtype=bool))
+        if cut := getattr(self.tokenizer, "cut", None):  # behind a server: only it knows its tokens
+            ids, offsets = cut(prompt_text, response)
+            return dataclasses.replace(self, response=response, response_ids=tuple(ids), response_offsets=offsets)
         prompt_ids, _ = self._tokenize(prompt_text)
         ids, offsets = self._tokenize(prompt_text + response)
         if ids[: len(prompt_ids)] == prompt_ids:

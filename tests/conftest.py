@@ -1,7 +1,9 @@
 import os
+import tempfile
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+os.environ["LLMATTR_CACHE"] = tempfile.mkdtemp(prefix="llmattr-tests-")  # the user's is left alone
 
 from pathlib import Path
 

@@ -42,7 +42,7 @@ def test_the_answer_sentence_by_sentence_with_its_sources(run):
     assert out.index("It opened in 1914.\n    ") < out.index("It has locks.\n    ") < out.index("Sources")
     assert "\x1b" not in out  # no colour codes in a pipe
     assert "positive = the source made the sentence likelier" in out
-    assert "context-cite (n_ablations 64, keep 0.5, alpha 0.01, bootstraps 100)" in out
+    assert "context-cite (n_ablations 64, keep 0.5, alpha auto, prior none, bootstraps 100, limit 256)" in out
 
 
 def test_cited_sources_name_document_line_and_characters(run):

@@ -187,7 +187,7 @@ def test_context_runs_and_goes_on_from_what_it_has(tmp_path):
     gold = next(figure for figure in record["support"]["figures"] if figure["method"] == "gold sentences")
     assert gold["AP"] == gold["cited f1"] == 1
     assert out.with_suffix(".svg").exists()
-    assert len(out.with_suffix(".jsonl").read_text().splitlines()) == len(entries(list(METHODS), 32, (4, 16)))
+    assert len(out.with_suffix(".measured.jsonl").read_text().splitlines()) == len(entries(list(METHODS), 32, (4, 16)))
 
 
 def test_a_context_run_that_was_stopped_goes_on_from_what_it_has(tmp_path, tiny):

@@ -440,7 +440,8 @@ def llama_cpp():
 def test_a_real_server(llama_cpp, smollm2):
     """llama.cpp, which rounds activations to 8 bits, against the local model in float32 on the same 4-bit weights.
 
-    Measured on 6 sources, 12 masks and 2 sentences: outputs off by 1.2 nats at the most, scores by 0.8, correlation 0.9995.
+    Measured on 6 sources, 12 masks and 2 sentences: outputs off by 1.2 nats at most, scores by 0.8, correlation 0.9995.
+    Here: by 0.6 of outputs that differ by 28.6 nats, and by 0.9.
     """
     text = (Path(__file__).parent.parent / "recipes" / "documents" / "panama_canal.md").read_text(encoding="utf-8")
     # A few sentences only: for every token of a prompt this server sorts its vocabulary, for 0.1 s.

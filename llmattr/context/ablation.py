@@ -11,6 +11,7 @@ from llmattr.context.store import Store
 from llmattr.lm import LM
 from llmattr.processes import gathered, share
 from llmattr.prompt import Prompt
+from llmattr.server import ServerLM
 from llmattr.types import Sources, Targets
 
 
@@ -18,7 +19,7 @@ from llmattr.types import Sources, Targets
 class ContextAblation:
     """An `Ablation` of a prompt. Every mask is scored once; its token log-probabilities serve any target afterwards."""
 
-    lm: LM
+    lm: LM | ServerLM
     prompt: Prompt
     targets: Targets
     store: Store = field(default_factory=Store, repr=False)

@@ -23,6 +23,7 @@ from llmattr.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, check_t
 from llmattr.method import describe, find_method
 from llmattr.processes import device, is_main, of_main
 from llmattr.prompt import Prompt, cut
+from llmattr.server import ServerLM
 from llmattr.split import Splitter
 from llmattr.types import Attribution, Targets
 
@@ -132,14 +133,16 @@ def part_of(response: str, part: str | tuple[int, int], measure: str = "logit") 
     return Targets([response[start:end]], np.array([part]), measure)
 
 
-def _store(cache: str | Path | None, lm: LM, prompt: Prompt) -> Store:
+def _store(cache: str | Path | None, lm: LM | ServerLM, prompt: Prompt) -> Store:
     if cache is None:
         return Store()
     full = prompt.full()
     return Store(store_path(cache, lm.record(), lm.fingerprint(), full.ids, full.sources.tolist(), repr(prompt.messages)))
 
 
-def _answered(lm: LM, chat: tuple[Message, ...], sources: str | Splitter, response: str | None, max_new_tokens: int) -> Prompt:
+def _answered(
+    lm: LM | ServerLM, chat: tuple[Message, ...], sources: str | Splitter, response: str | None, max_new_tokens: int
+) -> Prompt:
     prompt = Prompt(lm.tokenizer, chat, cut(chat, sources))
     if response is not None:
         return prompt.with_response(check_text(response, "the response"))

@@ -32,5 +32,6 @@ class Embeddings:
             vectors = np.concatenate([encoder.encode([text]) for text in texts]).astype(np.float64)
             return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
-        values = unit(list(ablation.targets.texts)) @ unit(list(ablation.sources.texts)).T
+        # Not a matrix product, whose rounding depends on how many targets there are.
+        values = np.einsum("td,nd->tn", unit(list(ablation.targets.texts)), unit(list(ablation.sources.texts)))
         return similarities(self, ablation, values, "cosine")

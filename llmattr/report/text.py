@@ -50,7 +50,7 @@ def findings(evidence: TargetEvidence, numbers: dict[int, int]) -> list[str]:
     """What true ablations say of a sentence, in lines; sources that have no number are left out."""
     lines = [f"{VERDICTS[evidence.verdict]} (support {evidence.support:+.2f})"]
     if evidence.share is not None and all(source in numbers for source in evidence.sufficient):
-        names = ", ".join(f"[{numbers[source]}]" for source in evidence.sufficient)
+        names = " and ".join(f"[{numbers[source]}]" for source in evidence.sufficient)
         lines[0] += f"; {names} alone give{'s' * (len(evidence.sufficient) == 1)} {evidence.share:.0%} of it"
     either = [f"[{numbers[a]}] or [{numbers[b]}]" for a, b in evidence.alternatives if a in numbers and b in numbers]
     lines += [f"either suffices: {'; '.join(either)}"] if either else []
@@ -123,7 +123,8 @@ def summary(method: dict[str, Any], run: dict[str, Any]) -> str:
     options = ", ".join(f"{key} {value}" for key, value in method.items() if key != "name")
     said = [
         f"{method['name']}{f' ({options})' if options else ''}",
-        f"{run['model']}{' in ' + run['dtype'] if 'forward_passes' in run else ''}" if "model" in run else "",
+        run.get("model", "") + (f" in {run['dtype']}" if "forward_passes" in run and "dtype" in run else ""),
+        f"behind {run['server']}" if "server" in run else "",
         f"{run['forward_passes']} forward passes" if "forward_passes" in run else "",
         f"{sum(run['seconds'].values()):.0f} s" if "seconds" in run else "",
     ]
@@ -150,7 +151,7 @@ def _explanation(attribution: Attribution) -> list[str]:
         f"Scores in {attribution.unit}: positive = the source made the sentence likelier.",
         f"{CITATION_RULE.capitalize()}.",
         *fit_quality(attribution),
-        *([f"{RULE[0].capitalize()}{RULE[1:]}."] if attribution.evidence else []),
+        *([RULE] if attribution.evidence else []),
         summary(attribution.method, attribution.run),
     ]
     if against:
@@ -165,7 +166,7 @@ def fit_quality(attribution: Attribution) -> list[str]:
     known = [] if attribution.lds is None else attribution.lds[np.isfinite(attribution.lds)]
     if not len(known):
         return []
-    spread = f"{known.min():.2f}" if len(known) == 1 else f"{known.min():.2f} to {known.max():.2f}"
+    spread = " to ".join(dict.fromkeys((f"{known.min():.2f}", f"{known.max():.2f}")))
     return [f"Held-out ablations are predicted with a rank correlation of {spread} (LDS; 1 = perfectly)."]
 
 

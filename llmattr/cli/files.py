@@ -1,0 +1,74 @@
+"""What the commands read and write."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from llmattr import context
+from llmattr.errors import LlmattrError, did_you_mean
+
+
+def read(name: str) -> str:
+    """The text of a file or of standard input; raises `LlmattrError` for what is not UTF-8 text."""
+    place = shown(name)
+    if name != "-" and not Path(name).exists():
+        raise LlmattrError(f"{place!r} does not exist{did_you_mean(place, context.METHODS)}")
+    if Path(name).is_dir():
+        raise LlmattrError(f"{place!r} is a folder, not a file")
+    data = Path(name).read_bytes() if name != "-" else sys.stdin.buffer.read() if sys.stdin else b""
+    if b"\0" in data:
+        raise LlmattrError(f"{place!r} is binary: give plain text")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LlmattrError(f"{place!r} is not UTF-8 text (byte {error.start}): convert it, for example with iconv") from None
+    if not text.strip():
+        raise LlmattrError(f"{place!r} is empty: there is nothing to attribute the answer to")
+    return text
+
+
+def shown(name: str) -> str:
+    """A file's name as people read it."""
+    return "standard input" if name == "-" else os.fsencode(name).decode("utf-8", "replace")
+
+
+def check_outputs(files: tuple[str, ...], outputs: list[Path]) -> None:
+    """Refuse what would be lost: an output that is an input or another output, or that cannot be written."""
+    if files.count("-") > 1:
+        raise LlmattrError("standard input (-) is given twice")
+    taken = {Path(name).resolve() for name in files if name != "-"}
+    for path in outputs:
+        reason = "it is a folder" if path.is_dir() else "its folder does not exist or is closed to you"
+        if path.is_dir() or not os.access(path.resolve().parent, os.W_OK):
+            raise LlmattrError(f"cannot write {str(path)!r}: {reason}")
+        if path.resolve() in taken:
+            raise LlmattrError(f"cannot write {str(path)!r}: it is an input or another output")
+        taken.add(path.resolve())
+
+
+def report(result: Any, text: str, html: Path | None, json: Path | None) -> None:
+    """Print the text and write the files that were asked for."""
+    from llmattr.saved import to_json, write
+
+    click.echo(text, color=False if os.environ.get("NO_COLOR") else None)
+    if html:
+        click.echo(f"HTML page: {write(html, result.html())}")
+    if json:
+        click.echo(f"JSON: {write(json, to_json(result))}")
+
+
+def quiet() -> None:
+    """No log lines and, where no one watches, no progress bars of transformers and datasets."""
+    import logging as standard
+
+    import datasets
+    from transformers.utils import logging
+
+    standard.getLogger("urllib3").setLevel(standard.ERROR)  # it logs every further try
+    logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()

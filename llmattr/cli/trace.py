@@ -1,0 +1,136 @@
+"""`llmattr trace index | query | self`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from llmattr import training
+from llmattr.cli.files import check_outputs, quiet, report
+from llmattr.cli.methods import MethodCommand, options_of
+from llmattr.errors import LlmattrError
+from llmattr.method import find_method
+from llmattr.processes import is_main
+from llmattr.training.index import DTYPES, Projection
+
+
+class IndexCommand(MethodCommand):
+    """The same with the methods of training attribution."""
+
+    methods: dict[str, Any] = training.METHODS
+    default = "logra"
+
+
+@click.group()
+def trace() -> None:
+    """Say which training examples made a model say something: make an index once, ask it often."""
+
+
+@trace.command(cls=IndexCommand, options_metavar="--data D --out IDX [OPTIONS]")
+@click.option("--data", required=True, help="JSON lines, CSV, parquet, a folder saved by datasets, or a hub id")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="the folder of the index; the same command resumes it"
+)
+@click.option("--model", default="smollm2", show_default=True, help="hub id, folder, or smollm2: the model that was trained")
+@click.option(
+    "--checkpoints",
+    multiple=True,
+    help="instead of --model several (repeat it), or a Trainer's folder of them; scores are added",
+)
+@click.option("--learning-rates", help="TracIn's weights of the checkpoints, with commas between: 1e-3,5e-4")
+@click.option("--modules", default="", help="regular expression for the linear layers to track; all but the head")
+@click.option(
+    "--rows", "row_type", type=click.Choice(list(DTYPES)), default="int8", show_default=True, help="how rows are stored"
+)
+@click.option("--strict", is_flag=True, help="refuse rows longer than the model's window instead of cutting them")
+@click.option("--append", is_flag=True, help="add the data to a finished index")
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="float32 on a CPU, else the model's own")
+@click.option("--device", help="cpu, cuda, cuda:1 ...; auto spreads a big model over all; the GPU where there is one")
+@click.argument("unknown", nargs=-1, metavar="[METHOD]")
+def index(
+    data: str, out: Path, model: str, method: Any, unknown: tuple[str, ...], learning_rates: str | None, **how: Any
+) -> None:
+    """Write what a method needs of every training example, such as one row of projected gradient."""
+    if unknown:
+        find_method(unknown[0], training.METHODS)
+        raise LlmattrError(f"{unknown[0]!r} is one method too many")
+    options = {field.name: how.pop(field.name) for field in dataclasses.fields(Projection)}
+    quiet()
+    from llmattr.training.trace import build_index
+
+    rates = _numbers(learning_rates)
+    made = build_index(model, data, out, method, projection=Projection(**options), learning_rates=rates, **how)
+    if not is_main():
+        return  # one of several processes: the first speaks
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file()) / 2**20
+    run = made.index.run
+    numbers = f" of {run['dim']} numbers" if run["dim"] else ""
+    click.echo(f"{len(made)} rows{numbers} in {out} ({size:.1f} MB); the loss counts {run['loss']}")
+
+
+def _numbers(text: str | None) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")] if text else []
+    except ValueError:
+        raise LlmattrError(f"numbers with commas between are wanted, like 1e-3,5e-4, not {text!r}") from None
+
+
+index.params += options_of(Projection)
+
+
+@trace.command()
+@click.argument("index", metavar="IDX")
+@click.option("--prompt", default="", help="what the model was given")
+@click.option("--completion", help="what it said, to be traced")
+@click.option("--queries", help="instead of these, a file of rows like the training data")
+@click.option("--model", help="the model, where it is not at the place that the index names")
+@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="rows shown for and against")
+@click.option("--tokens", is_flag=True, help="trace each token of the completion by itself")
+@click.option(
+    "--rerank", type=click.IntRange(min=0), default=0, help="score so many rows again with whole gradients (grad-dot, grad-cos)"
+)
+@click.option("--approximate", is_flag=True, help="score only the rows that faiss proposes, for indexes of many millions")
+@click.option("--html", type=click.Path(path_type=Path), help="write a page to read in a browser")
+@click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
+def query(
+    index: str,
+    prompt: str,
+    completion: str | None,
+    queries: str | None,
+    top: int,
+    model: str | None,
+    tokens: bool,
+    rerank: int,
+    approximate: bool,
+    **outputs: Path | None,
+) -> None:
+    """Rank the training rows of the index IDX by how much they support or oppose a completion."""
+    if (completion is None) == (queries is None):
+        raise LlmattrError("give --completion (with its --prompt), or --queries with a file, and not both")
+    if completion == "":
+        raise LlmattrError("the completion is empty: there is nothing to trace")
+    check_outputs((), [out for out in outputs.values() if out])
+    quiet()
+    from llmattr.report.text import ranking
+    from llmattr.training.trace import open_index
+
+    asked: Any = {"prompt": prompt, "completion": completion} if queries is None else queries
+    result = open_index(index, model).query(asked, top, tokens=tokens, rerank=rerank, approximate=approximate)
+    report(result, ranking(result, top), **outputs)
+
+
+@trace.command("self")
+@click.argument("index", metavar="IDX")
+@click.option("--model", help="the model, where it is not at the place that the index names")
+@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="rows shown")
+@click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
+def self_influence(index: str, model: str | None, top: int, json: Path | None) -> None:
+    """Rank the training rows by their score for themselves: unusual, hard or mislabelled ones come first."""
+    check_outputs((), [out for out in (json,) if out])
+    quiet()
+    from llmattr.report.text import ranking
+    from llmattr.training.trace import open_index
+
+    result = open_index(index, model).self_influence(top)
+    report(result, ranking(result, top), None, json)
