@@ -29,7 +29,7 @@ class Size:
 
     contexts: tuple[int, ...] = (12, 25, 50)
     growth: tuple[int, ...] = (25, 50, 100)
-    ablations: int = 16
+    ablations: int = 12
     rounds: int = 3
 
 

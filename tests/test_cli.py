@@ -299,3 +299,28 @@ def test_ctrl_c_ends_in_one_line(tiny_folder, tmp_path):
     assert (out, err.strip()) == ("", "llmattr: stopped")
     # Interrupted inside an exec() of some import, Python ends itself by the signal, which a shell calls 130 as well.
     assert running.returncode in (130, -signal.SIGINT)
+
+
+def test_heads_are_fitted_once_and_used(tiny_folder, tmp_path, capsys):
+    row = {"context": "The canal is long. It has locks. It opened in 1914.", "query": "When?", "response": "It opened in 1914."}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "canal.txt").write_text(row["context"])
+    fit = ["fit-heads", str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / "heads.json"), "--model", str(tiny_folder),
+           "--n-ablations", "8"]  # fmt: skip
+    assert main(fit) == 0
+    use = [
+        "cite",
+        str(tmp_path / "canal.txt"),
+        "--query",
+        "When?",
+        "--response",
+        row["response"],
+        "--model",
+        str(tiny_folder),
+        "at2",
+    ]
+    assert main([*use, "--weights", str(tmp_path / "heads.json")]) == 0
+    assert "at2 (weights" in capsys.readouterr().out
+    (tmp_path / "rows.jsonl").write_text("no json\n")
+    assert main(fit) == 2
+    assert "line 1 is not JSON" in capsys.readouterr().err

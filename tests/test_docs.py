@@ -1,5 +1,6 @@
 """Every code block of the documentation runs, and says what it says."""
 
+import importlib
 import json
 import re
 import shlex
@@ -114,8 +115,8 @@ def test_the_demos_output_is_what_the_readme_prints():
         assert part in done.stdout
 
 
-def test_the_readme_names_every_training_method():
-    from llmattr.training import METHODS
-
-    table = (ROOT / "README.md").read_text(encoding="utf-8").split("| method |")[1].split("\n\n")[0]
-    assert [name for name in METHODS if f"`{name}`" not in table] == []
+@pytest.mark.parametrize(("family", "number"), [("context", 1), ("training", 2)])
+def test_the_readme_names_every_method(family, number):
+    methods = importlib.import_module(f"llmattr.{family}").METHODS
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("| method |")[number].split("\n\n")[0]
+    assert [name for name in methods if f"`{name}`" not in table] == []

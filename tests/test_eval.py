@@ -110,6 +110,19 @@ def test_bench_trace_runs(tmp_path):
     assert exact["rho to exact"] == pytest.approx(1)
 
 
+def test_bench_cite_runs(tmp_path):
+    command = [sys.executable, "-m", "eval", "bench_cite", "--tiny", "--out", str(tmp_path / "bench.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "bench.json").read_text())
+    assert list(record) == ["scoring", "spans", "rate", "growth"]
+    assert all(math.isfinite(number) for part in record.values() for number in numbers(part))
+    tree = record["scoring"]["figures"][1]
+    assert tree["engine"] == "prefix tree"
+    assert tree["largest error, nats"] < 1e-4  # float32, 30 positions of log-probabilities up to 20 nats
+    assert tree["rank correlation of scores"] == pytest.approx(1)
+
+
 @pytest.mark.parametrize("words", [["--tiny"], ["--parts", "nothing"], ["--peer", "nobody=python"]])
 def test_bench_trace_refuses_what_it_does_not_know(words):
     from eval.bench_trace import command

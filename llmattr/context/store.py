@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ class Store:
                 np.savez(file, masks=masks, logprobs=np.stack(list(self.rows.values())))
             part.replace(self.path)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()
             note(f"cannot keep what was scored in {str(self.path)!r} ({error.strerror}): a run that is stopped starts again")
             self.path = None
         self._written = len(self.rows)

@@ -1,0 +1,149 @@
+"""Scored ablations are kept: nothing is scored twice, whatever stops a run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llmattr import cite
+from llmattr.cli import main
+from llmattr.context.context_cite import ContextCite
+from llmattr.context.store import Store, store_path
+from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.lm import LM
+from tests.test_evidence import ANSWER
+
+LONG = " ".join(f"The lock {i} is {3 * i} metres wide." for i in range(30))
+
+
+@pytest.fixture
+def counted(tiny):
+    """The tiny model, and a list of how many prompts it was asked to score each time."""
+    asked = []
+
+    class Counted(LM):
+        def score(self, requests):
+            asked.append(len(requests))
+            return super().score(requests)
+
+    return Counted(tiny.model, tiny.tokenizer, "counted"), asked
+
+
+def run(lm, cache, n=64, **how):
+    return cite(lm, LONG, "How wide?", response=ANSWER, method=ContextCite(n_ablations=n), cache=cache, verify=False, **how)
+
+
+def test_256_after_64_cost_192(counted, tmp_path):
+    lm, asked = counted
+    first = run(lm, tmp_path)
+    assert sum(asked) == 64
+    more = run(lm, tmp_path, 256)
+    assert sum(asked) == 256
+    assert (more.run["forward_passes"], more.run["resumed"]) == (256, 64)
+    again = run(lm, tmp_path)
+    assert sum(asked) == 256
+    np.testing.assert_array_equal(again.values, first.values)
+
+
+def test_another_prompt_answer_or_model_is_another_file(counted, tmp_path, tiny):
+    lm, asked = counted
+    run(lm, tmp_path, 8)
+    cite(lm, LONG, "How long?", response=ANSWER, method=ContextCite(n_ablations=8), cache=tmp_path, verify=False)
+    cite(lm, LONG, "How wide?", response="No.", method=ContextCite(n_ablations=8), cache=tmp_path, verify=False)
+    cite(
+        lm, LONG, "How wide?", response=ANSWER, sources="words", method=ContextCite(n_ablations=8), cache=tmp_path, verify=False
+    )
+    run(LM(tiny.model.float(), tiny.tokenizer, "counted"), tmp_path, 8)
+    tiny.model.double()
+    assert len(list(tmp_path.glob("*.npz"))) == 5
+
+
+def test_what_was_scored_before_a_stop_is_kept(counted, tmp_path):
+    lm, asked = counted
+
+    class Stopped(type(lm)):
+        def score(self, requests):
+            for count, scored in enumerate(super().score(requests)):
+                if count == 20:
+                    raise KeyboardInterrupt
+                yield scored
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Stopped(lm.model, lm.tokenizer, "counted"), tmp_path)
+    asked.clear()
+    resumed = run(lm, tmp_path)
+    assert asked == [44]
+    np.testing.assert_allclose(resumed.values, run(lm, None).values, atol=1e-8)
+
+
+def test_a_damaged_file_is_scored_again(tmp_path):
+    path = store_path(tmp_path, "x")
+    store = Store(path)
+    store.add(np.array([True, False]).tobytes(), np.array([-1.0, -2.0]))
+    store.save()
+    assert next(iter(Store(path).rows.values())).tolist() == [-1.0, -2.0]
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.warns(LlmattrNote, match="is damaged"):
+        assert len(Store(path)) == 0
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_place_that_cannot_be_written_is_a_note(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LlmattrError, match="is a file, not a folder"):
+        store_path(tmp_path / "file", "x")
+    store = Store(tmp_path / "file" / "x.npz")
+    store.add(np.array([True]).tobytes(), np.array([-1.0]))
+    with pytest.warns(LlmattrNote, match="cannot keep what was scored"):
+        store.save()
+    assert len(store) == 1
+
+
+def test_the_command_line_keeps_what_it_scored(tiny_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LLMATTR_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "lock.txt").write_text(LONG)
+    command = ["cite", str(tmp_path / "lock.txt"), "--query", "How wide?", "--response", ANSWER, "--model", str(tiny_folder),
+               "--n-ablations", "8"]  # fmt: skip
+    assert main([*command, "--no-cache"]) == 0
+    assert not (tmp_path / "cache").exists()
+    assert main(command) == 0
+    assert len(list((tmp_path / "cache").glob("*.npz"))) == 1
+    one = capsys.readouterr().out
+    assert main(command) == 0
+    assert capsys.readouterr().out.split("\n")[0] in one
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_masks(tiny_folder, tmp_path):
+    """`accelerate launch` with two processes: one answer is printed, equal to that of one process."""
+    (tmp_path / "lock.txt").write_text(LONG)
+    arguments = ["cite", str(tmp_path / "lock.txt"), "--query", "How wide?", "--model", str(tiny_folder), "--n-ablations", "32",
+                 "--max-new-tokens", "20"]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+    environment.pop("LLMATTR_CACHE")
+    said = {}
+    for name, launch in {
+        "one": ["-m", "llmattr"],
+        "two": ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "-m", "llmattr"],
+    }.items():
+        command = [
+            sys.executable,
+            *launch,
+            *arguments,
+            "--cache",
+            str(tmp_path / name),
+            "--json",
+            str(tmp_path / f"{name}.json"),
+        ]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        said[name] = done.stdout
+    from llmattr.types import Attribution
+
+    one, two = (Attribution.load(tmp_path / f"{name}.json") for name in ("one", "two"))
+    np.testing.assert_allclose(one.values, two.values, atol=1e-3)  # float32, other packs
+    assert one.run["forward_passes"] == two.run["forward_passes"]
+    assert said["two"].count("Sources") == said["one"].count("Sources")
