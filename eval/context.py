@@ -24,7 +24,7 @@ from transformers.utils import logging
 from eval.context_data import SETS, Question, choose, read_own
 from eval.context_judge import Case, make_case
 from eval.context_methods import Entry, entries
-from eval.context_report import PREDICTION, SUPPORT, curve, plot, prediction, support
+from eval.context_report import PREDICTION, REACH, SUPPORT, curve, plot, prediction, reach, support
 from eval.jobs import environment
 from eval.record import circumstances, save, table
 from llmattr.context import METHODS
@@ -45,7 +45,7 @@ class Size:
     most: int = 16
     held_out: int = 64
     ceiling: int = 256
-    curve: tuple[int, ...] = (8, 16, 32, 64, 128, 256)
+    curve: tuple[int, ...] = (4, 8, 16, 32, 64, 128, 256)
     answer: int = 48
 
 
@@ -257,6 +257,7 @@ def _run(
         notes.append("No plot: matplotlib is not installed.")
     parts = {
         "prediction": (about.format(", ".join(rows)), figures, [*notes, *PREDICTION]),
+        "reach": (about.format(", ".join(rows)), reach(everything), list(REACH)),
         "support": (about.format(", ".join(rows)), support(everything), list(SUPPORT)),
         "curve": (about.format("fits on nested masks"), points, []),
     }

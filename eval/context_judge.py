@@ -96,7 +96,7 @@ class Metered(ContextAblation):
     """An ablation that keeps account of what one method asks for, whether or not it was scored before.
 
     `tokens` of each mask: those of the prompt without the removed sources, and the answer. `others`: the sizes of what a method
-    sent through the model by itself.
+    sent through the model by itself, forward and backward.
     """
 
     tokens: dict[bytes, int] = field(default_factory=dict)
@@ -132,8 +132,15 @@ def metered(ablation: ContextAblation) -> Iterator[Metered]:
         if not view.scoring and ids is not None:
             view.others.append((ids.shape[0], ids.shape[0] * ids.shape[1]))
 
-    hook = ablation.lm.model.register_forward_pre_hook(count, with_kwargs=True)
+    def count_back(_module: Any, _gradients: Any) -> None:
+        view.others.append((1, view.others[-1][1]))  # a pass back through the activations costs about one forward
+
+    hooks = [
+        ablation.lm.model.register_forward_pre_hook(count, with_kwargs=True),
+        ablation.lm.model.get_output_embeddings().register_full_backward_pre_hook(count_back),
+    ]
     try:
         yield view
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()

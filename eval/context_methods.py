@@ -66,8 +66,7 @@ def of_method(name: str, options: dict[str, Any], label: str = "", part: str = "
     def measure(case: Case) -> Outcome:
         with metered(case.ablation) as ablation:
             found = find_method(method, METHODS).attribute(ablation, 0)
-        gradients = {"gradient passes": found.run["gradient_passes"]} if "gradient_passes" in found.run else {}
-        costs = {**ablation.cost, **gradients, "values": found.values.tolist()}
+        costs = {**ablation.cost, "values": found.values.tolist()}
         if part == "curve":
             return {**costs, "measures": case.prediction(found.values, drops=())}
         support = case.support(found.values, found.cited if found.can_cite and options.get("bootstraps", 1) else None)

@@ -9,6 +9,7 @@ import numpy as np
 from eval.record import Figure
 from llmattr import metrics
 
+REFERENCE = "lasso, alpha .01 (context-cite 0.0.4)"  # of the curve
 BASE = "context-cite"  # what the others are compared with
 Row = dict[str, Any]  # a line of the JSON lines file: example, label, options, and its costs and measures or what went wrong
 
@@ -16,7 +17,7 @@ PREDICTION = (
     "LDS: rank correlation with held-out ablations, 1 = foretold, 0 = as random scores; a target whose scores are all 0 has 0.",
     "Drop k: nats of log-odds lost without the k highest sources. Both: mean over the answer and, where it has several, its "
     "sentences. 95 %: bootstrap over examples.",
-    "Passes and tokens: what is forwarded if the method runs alone and shares no prefixes; backward passes are not in them, "
+    "Passes and tokens: what is forwarded if the method runs alone and shares no prefixes; a backward pass counts as one more, "
     "and looks with hidden sources, packed many to a pass, count in tokens.",
     "Linear ceiling: a ridge regression, its penalty chosen, on other masks than the held-out ones; the rest is interaction. "
     "Random: mean of 100 draws (drops: 4). Gold sentences: 1 for those that people marked.",
@@ -33,7 +34,7 @@ def prediction(rows: Sequence[Row]) -> list[Figure]:
     base = [row for row in rows if row["label"] == BASE and "measures" in row]
 
     def columns(done: Sequence[Row]) -> Figure:
-        line = {"passes": None, "tokens": None, "gradient passes": None, **_costs(done)}
+        line = {"passes": None, "tokens": None, **_costs(done)}
         for name in ("LDS", "drop 1", "drop 3"):
             line |= _interval(name, done)
         return line | ({f"LDS minus {BASE}": _difference(done, base)} if done[0]["label"] != BASE else {})
@@ -68,6 +69,40 @@ def curve(rows: Sequence[Row]) -> list[Figure]:
     return sorted(figures, key=lambda figure: figure["method"])
 
 
+REACH = (
+    "For each fit the least number of ablations at which its LDS is, in the median over examples, no less than that of "
+    "context-cite 0.0.4's lasso at 64 or 256, and the share of that one's tokens that it takes (median over examples).",
+)
+
+
+def reach(rows: Sequence[Row]) -> list[Figure]:
+    """A line for each fit: with how little it is as good as context-cite 0.0.4 with 64 and with 256 ablations."""
+    points = [row for row in rows if row["part"] == "curve" and "measures" in row]
+    of = {(row["label"], row["options"]["n_ablations"], row["example"]): row for row in points}
+    sizes = sorted({n for _, n, _ in of})
+    figures = []
+    for label in dict.fromkeys(row["label"] for row in points):
+        line: Figure = {"method": label}
+        for target in (n for n in (64, 256) if n in sizes):
+            base = {example: row for (name, n, example), row in of.items() if (name, n) == (REFERENCE, target)}
+            enough = next((n for n in sizes if _median_gain(of, label, n, base) >= 0), None)
+            line[f"n for its {target}"] = enough or "not reached"
+            if enough:
+                shares = [of[label, enough, example]["tokens"] / row["tokens"] for example, row in base.items()]
+                line[f"share of its tokens at {target}"] = float(np.median(shares))
+        figures.append(line)
+    return figures
+
+
+def _median_gain(of: dict[Any, Row], label: str, n: int, base: dict[str, Row]) -> float:
+    """The median over examples of the fit's mean LDS less the reference's; minus infinity where one was not measured."""
+    if not base or any((label, n, example) not in of for example in base):
+        return -np.inf
+    means = [_numbers([row], "LDS")[0].mean() for row in (of[label, n, example] for example in base)]
+    theirs = [_numbers([row], "LDS")[0].mean() for row in base.values()]
+    return float(np.median(np.array(means) - np.array(theirs)))
+
+
 def _lines(rows: Sequence[Row], columns: Callable[[Sequence[Row]], Figure], part: str = "methods") -> list[Figure]:
     """A line for each label, with what failed or was skipped in its place."""
     rows = [row for row in rows if row["part"] == part]
@@ -85,7 +120,7 @@ def _lines(rows: Sequence[Row], columns: Callable[[Sequence[Row]], Figure], part
 
 def _costs(rows: Sequence[Row]) -> Figure:
     """The mean costs of an example."""
-    known = {name: [row[name] for row in rows if name in row] for name in ("passes", "tokens", "gradient passes")}
+    known = {name: [row[name] for row in rows if name in row] for name in ("passes", "tokens")}
     return {name: round(float(np.mean(costs))) for name, costs in known.items() if costs}
 
 

@@ -18,8 +18,8 @@ LEAST_PER_TOKEN = 0.1  # nats: a long sentence shifts a little at every token wh
 SHARE = 0.9  # of the support: what suffices
 RULE = (
     "Support = with the whole context less without any. A sentence is from the context when that is at least "
-    f"{LEAST_SUPPORT:.0f} nat and {LEAST_PER_TOKEN} a token; contradicted when it is as far below zero, or one source opposes by "
-    "as much and by more than the support; else from memory."
+    f"{LEAST_SUPPORT:.0f} nat and {LEAST_PER_TOKEN} a token; contradicted when it is as far below zero, or one source "
+    "opposes by as much and by more than the support; else from memory."
 )
 
 

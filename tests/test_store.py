@@ -49,7 +49,7 @@ def test_256_after_64_cost_192(counted, tmp_path):
 
 
 def test_another_prompt_answer_or_model_is_another_file(counted, tmp_path, tiny):
-    lm, asked = counted
+    lm, _ = counted
     run(lm, tmp_path, 8)
     cite(lm, LONG, "How long?", response=ANSWER, method=ContextCite(n_ablations=8), cache=tmp_path, verify=False)
     cite(lm, LONG, "How wide?", response="No.", method=ContextCite(n_ablations=8), cache=tmp_path, verify=False)

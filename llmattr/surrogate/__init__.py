@@ -2,9 +2,10 @@
 
 from llmattr.surrogate.errors import bootstrap_stderr, heldout_stderr, rank_correlation
 from llmattr.surrogate.fitting import UNITS, blend, lasso, leave_one_out, ridge
-from llmattr.surrogate.game import banzhaf, banzhaf_sizes, beta_sizes, semivalue, shapley, shapley_sizes
+from llmattr.surrogate.game import banzhaf, shapley
 from llmattr.surrogate.linear import fit_lasso, fit_ridge
 from llmattr.surrogate.pairs import pairs
+from llmattr.surrogate.semivalues import banzhaf_sizes, beta_sizes, semivalue, shapley_sizes
 
 __all__ = [
     "UNITS",

@@ -9,19 +9,9 @@ from jaxtyping import Bool, Float
 
 from llmattr.ablation import Ablation, every_mask, one_out_masks, random_masks
 from llmattr.errors import LlmattrError, check_number
+from llmattr.surrogate.choice import Alpha, Masks, Model, Outputs, alphas_of, distinct
 from llmattr.surrogate.errors import bootstrap_stderr, heldout_stderr, rank_correlation
-from llmattr.surrogate.linear import (
-    Alpha,
-    Masks,
-    Model,
-    Outputs,
-    alphas_of,
-    blend_model,
-    distinct,
-    fit_lasso,
-    lasso_model,
-    ridge_model,
-)
+from llmattr.surrogate.linear import blend_model, fit_lasso, lasso_model, ridge_model
 from llmattr.types import LEAST, Attribution, is_cited
 
 Count = int | Literal["auto"]
