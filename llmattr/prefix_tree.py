@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
+from llmattr.attention import Attend, attending, own_attention
 from llmattr.padded import MAX_LOGITS, LogProbs, log_odds, vocabulary
 from llmattr.prompt import Rendered
 
 if TYPE_CHECKING:
     from llmattr.lm import LM
 
-MAX_PACK = {"cpu": 512}  # new tokens in one pass, at most: attention between them is a square, most of it wasted
+MAX_PACK = 4096  # new tokens in one pass, at most
+ROWS = 128  # tokens that attend at once: what stands behind each of them is computed in vain
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,7 @@ def through_tree(lm: "LM", requests: Sequence[Rendered]) -> Iterator[tuple[int, 
         path = plan.paths[-1]
 
 
-def score_hidden(
-    lm: "LM", request: Rendered, hidden: Sequence[np.ndarray], after: int
-) -> Iterator[tuple[int, LogProbs]]:
+def score_hidden(lm: "LM", request: Rendered, hidden: Sequence[np.ndarray], after: int) -> Iterator[tuple[int, LogProbs]]:
     """An approximation of removal: the tokens from `after` on do not see the hidden ones, but what they do see did.
 
     The keys and values of the whole prompt are computed once; `after` stands behind every token that is ever hidden.
@@ -84,9 +84,7 @@ def score_hidden(
     for first in range(0, len(hidden), room):
         chosen = hidden[first : first + room]
         _keep(cache, np.arange(after))
-        plan = _plan([request.ids] * len(chosen), [after] * len(chosen))
-        for row, columns in enumerate(chosen):
-            plan.seen[row * new : (row + 1) * new, columns] = False
+        plan = _plan([request.ids] * len(chosen), [after] * len(chosen), chosen)
         odds = _packed(lm, cache, plan, [request] * len(chosen))
         yield from ((row, -np.logaddexp(0.0, -one)) for row, one in enumerate(odds, first))
 
@@ -97,60 +95,89 @@ def _begin(lm: "LM", cache: Any, ids: list[int]) -> None:
     lm.model(input_ids=torch.tensor([ids], device=lm.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
 
 
+class Block(NamedTuple):
+    """Some new tokens of a leaf: their rows in the pack, the columns (cache, then new) that they see, and what not of these."""
+
+    rows: slice
+    columns: Int[np.ndarray, " c"]
+    unseen: Bool[np.ndarray, "q c"]
+
+
 class Plan(NamedTuple):
-    """New tokens behind the cached ones: ids [s], positions [s], which columns (cache, then new) each sees [s, c + s].
+    """New tokens behind the cached ones: ids [s], positions [s], and what each sees, in blocks that cover all of them.
 
     `paths` are the columns of every leaf's tokens from the root on.
     """
 
     ids: list[int]
     depths: list[int]
-    seen: np.ndarray
+    blocks: list[Block]
     paths: list[np.ndarray]
 
 
 @torch.inference_mode()
 def _packed(lm: "LM", cache: Any, plan: Plan, requests: Sequence[Rendered]) -> list[LogProbs]:
     """The log-odds of each leaf's response, from one pass."""
-    cached = plan.seen.shape[1] - len(plan.ids)
+    cached = plan.depths[0]  # the tokens before the first new one
     keep = [path[r.response.start - 1 : r.response.stop - 1] - cached for path, r in zip(plan.paths, requests, strict=True)]
-    logits = lm.model(
-        input_ids=torch.tensor([plan.ids], device=lm.device),
-        position_ids=torch.tensor([plan.depths], device=lm.device),
-        attention_mask=_additive(plan.seen, lm.dtype)[None, None].to(lm.device),
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=torch.tensor(np.concatenate(keep), device=lm.device),  # a token is predicted one place before it
-    ).logits[0]
+    with attending(lm, _leaf_by_leaf(lm, plan)):
+        logits = lm.model(
+            input_ids=torch.tensor([plan.ids], device=lm.device),
+            position_ids=torch.tensor([plan.depths], device=lm.device),
+            attention_mask=torch.zeros(1, 1, 1, 1, dtype=lm.dtype, device=lm.device),  # blocks have their own
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=torch.tensor(np.concatenate(keep), device=lm.device),  # a token is predicted one place before it
+        ).logits[0]
     rows = logits.split([len(columns) for columns in keep])
     said = [torch.tensor(request.ids[request.response], device=logits.device) for request in requests]
     return [log_odds(row, tokens) for row, tokens in zip(rows, said, strict=True)]
 
 
-def _plan(leaves: Sequence[list[int]], shared: Sequence[int]) -> Plan:
-    """A pack behind the cached path of `shared[0]` tokens: of each leaf the tokens that it does not share."""
-    cached = shared[0]
-    new = [len(ids) - s for ids, s in zip(leaves, shared, strict=True)]
-    seen = np.zeros((sum(new), cached + sum(new)), dtype=bool)
-    path, at, paths = np.arange(cached), 0, []
-    for s, count in zip(shared, new, strict=True):
-        own = cached + at + np.arange(count)
-        seen[at : at + count, path[:s]] = True
-        seen[at : at + count, own] = np.tri(count, dtype=bool)
-        path, at = np.concatenate([path[:s], own]), at + count
+def _leaf_by_leaf(lm: "LM", plan: Plan) -> Attend:
+    """Attention of each block to its own columns alone: between leaves nothing is computed."""
+    least = torch.finfo(lm.dtype).min
+    blocks = [
+        (
+            block.rows,
+            torch.from_numpy(block.columns).to(lm.device),
+            torch.zeros(block.unseen.shape, dtype=lm.dtype).masked_fill_(torch.from_numpy(block.unseen), least).to(lm.device),
+        )
+        for block in plan.blocks
+    ]
+
+    def attend(module: Any, query: Any, key: Any, value: Any, _mask: Any, **options: Any) -> tuple[Any, None]:
+        parts = [
+            own_attention(module, query[:, :, rows], key[:, :, seen], value[:, :, seen], mask[None, None], **options)[0]
+            for rows, seen, mask in blocks
+        ]
+        return torch.cat(parts, dim=1), None
+
+    return attend
+
+
+def _plan(leaves: Sequence[list[int]], shared: Sequence[int], hidden: Sequence[np.ndarray] = ()) -> Plan:
+    """A pack behind the cached path of `shared[0]` tokens: of each leaf the tokens that it does not share.
+
+    `hidden`: columns that a leaf's new tokens do not see.
+    """
+    path, at, paths, blocks = np.arange(shared[0]), 0, [], []
+    for number, (ids, s) in enumerate(zip(leaves, shared, strict=True)):
+        path = np.concatenate([path[:s], shared[0] + at + np.arange(len(ids) - s)])
+        for first in range(s, len(ids), ROWS):
+            last = min(first + ROWS, len(ids))
+            unseen = np.arange(last) > np.arange(first, last)[:, None]
+            if hidden:
+                unseen |= np.isin(path[:last], hidden[number])
+            blocks.append(Block(slice(at + first - s, at + last - s), path[:last], unseen))
+        at += len(ids) - s
         paths.append(path)
-    ids = [token for leaf, s in zip(leaves, shared, strict=True) for token in leaf[s:]]
-    depths = [depth for leaf, s in zip(leaves, shared, strict=True) for depth in range(s, len(leaf))]
-    return Plan(ids, depths, seen, paths)
+    new = [(token, depth) for ids, s in zip(leaves, shared, strict=True) for depth, token in enumerate(ids[s:], s)]
+    return Plan([token for token, _ in new], [depth for _, depth in new], blocks, paths)
 
 
 def _pack_tokens(lm: "LM") -> int:
-    return min(lm.max_batch_tokens, MAX_PACK.get(lm.device.type, 4096))
-
-
-def _additive(seen: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-    """What eager attention adds and the fused kernels take: 0 where a token sees another, else the least number."""
-    return torch.zeros(seen.shape, dtype=dtype).masked_fill_(torch.from_numpy(~seen), torch.finfo(dtype).min)
+    return min(lm.max_batch_tokens, MAX_PACK)
 
 
 def _keep(cache: Any, columns: Int[np.ndarray, " c"]) -> None:

@@ -41,7 +41,8 @@ def attention_mass(ablation: "ContextAblation") -> Float[np.ndarray, "t n l h"]:
     """
     import torch
 
-    from llmattr.context.internals import attending, attention_rows, own_attention, response_log_odds
+    from llmattr.attention import attending, own_attention
+    from llmattr.context.internals import attention_rows, response_log_odds
 
     full, spans = ablation.prompt.full(), ablation.target_tokens
     rows = torch.arange(full.response.start, full.response.stop) - 1
@@ -66,7 +67,8 @@ def rollout(ablation: "ContextAblation") -> Float[np.ndarray, "t n"]:
     """
     import torch
 
-    from llmattr.context.internals import attending, attention_rows, own_attention, response_log_odds
+    from llmattr.attention import attending, own_attention
+    from llmattr.context.internals import attention_rows, response_log_odds
 
     full = ablation.prompt.full()
     flow = _columns(ablation, ablation.lm.device)

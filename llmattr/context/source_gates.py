@@ -63,7 +63,8 @@ def gated(ablation: "ContextAblation", gates: Any) -> Iterator[None]:
     """Within, gates `w` [n] in (0, 1] weight the attention to the sources of the whole prompt; gradients reach them."""
     import torch
 
-    from llmattr.context.internals import attending, own_attention, source_of
+    from llmattr.attention import attending, own_attention
+    from llmattr.context.internals import source_of
 
     owner = torch.tensor(source_of(ablation.prompt.full()), device=gates.device)
     by_key = torch.cat([gates.log(), gates.new_zeros(1)])[owner]  # a token of no source takes the last: no gate
