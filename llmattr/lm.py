@@ -19,7 +19,6 @@ from llmattr.embedded import PACKAGES, embedded_folder
 from llmattr.errors import LlmattrError, check_number, did_you_mean, note
 from llmattr.prompt import Rendered, special_ids
 from llmattr.scoring import score
-from llmattr.server import ServerLM
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,19 +36,15 @@ class LM:
     share_prefixes: bool = True
 
     @staticmethod
-    def load(model: Any, dtype: str | None = None, device: str | None = None) -> "LM | ServerLM":
-        """Load `model`: a hub id, a local folder, "smollm2" (the embedded one), a (model, tokenizer) pair, an LM, or the
-        address of a server (http://...), which is a `ServerLM`.
+    def load(model: Any, dtype: str | None = None, device: str | None = None) -> "LM":
+        """Load `model`: a hub id, a local folder, "smollm2" (the embedded one), a (model, tokenizer) pair, or an LM.
 
         `dtype`: float32 on a CPU, the checkpoint's own on a GPU; "fast" is bfloat16 where `fast_dtype` finds that it pays.
-        `device`: the GPU where there is one; "auto" spreads a model
-        that is too big for one device over all (accelerate). A loaded model keeps both and is put in evaluation mode. Raises
-        `LlmattrError` for a model that cannot be found or read.
+        `device`: the GPU where there is one; "auto" spreads a model that is too big for one device over all (accelerate). A
+        loaded model keeps both and is put in evaluation mode. Raises `LlmattrError` for a model that cannot be found or read.
         """
-        if isinstance(model, (LM, ServerLM)):
+        if isinstance(model, LM):
             return model
-        if isinstance(model, str) and model.startswith(("http://", "https://")):
-            return ServerLM(model)
         if isinstance(model, (tuple, list)) and len(model) == 2 and isinstance(model[0], torch.nn.Module):
             return LM(model[0].eval(), model[1], getattr(model[0].config, "_name_or_path", ""))
         if not isinstance(model, (str, Path)) or not str(model):

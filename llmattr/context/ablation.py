@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from llmattr.context.store import Store
+from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.processes import gathered, share
 from llmattr.prompt import Prompt
@@ -48,6 +49,16 @@ class ContextAblation:
         finally:
             self.store.save()  # also when it was stopped by Ctrl-C
         return np.stack([self.store[mask] for mask in masks])
+
+    @property
+    def weights(self) -> LM:
+        """The model itself, for methods that look inside; raises `LlmattrError` where a server keeps it."""
+        if isinstance(self.lm, LM):
+            return self.lm
+        raise LlmattrError(
+            f"{self.lm.name} is behind a server, which shows nothing of its inside: use context-cite or another "
+            "method that asks for ablations"
+        )
 
     def of(self, targets: Targets) -> "ContextAblation":
         """The same ablation for other targets; what was scored is shared."""

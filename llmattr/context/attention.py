@@ -55,8 +55,8 @@ def attention_mass(ablation: "ContextAblation") -> Float[np.ndarray, "t n l h"]:
         layers.append(np.stack([mass[:, first:last].mean(axis=1).T for first, last in spans]))
         return own_attention(module, query, *given, **options)
 
-    with torch.inference_mode(), attending(ablation.lm, attend):
-        response_log_odds(ablation.lm, full)
+    with torch.inference_mode(), attending(ablation.weights, attend):
+        response_log_odds(ablation.weights, full)
     return np.stack(layers, axis=2)
 
 
@@ -71,7 +71,7 @@ def rollout(ablation: "ContextAblation") -> Float[np.ndarray, "t n"]:
     from llmattr.context.internals import attention_rows, response_log_odds
 
     full = ablation.prompt.full()
-    flow = _columns(ablation, ablation.lm.device)
+    flow = _columns(ablation, ablation.weights.device)
 
     def attend(module: Any, query: Any, *given: Any, **options: Any) -> Any:
         nonlocal flow
@@ -80,8 +80,8 @@ def rollout(ablation: "ContextAblation") -> Float[np.ndarray, "t n"]:
         flow = (torch.cat([weights.mean(dim=0).to(torch.float64) @ flow for weights in chunks]) + flow) / 2
         return own_attention(module, query, *given, **options)
 
-    with torch.inference_mode(), attending(ablation.lm, attend):
-        response_log_odds(ablation.lm, full)
+    with torch.inference_mode(), attending(ablation.weights, attend):
+        response_log_odds(ablation.weights, full)
     said = flow.cpu().numpy()[full.response.start - 1 : full.response.stop - 1]
     return np.stack([said[first:last].mean(axis=0) for first, last in ablation.target_tokens])
 

@@ -66,7 +66,7 @@ def cite(
     # Cut before a model is loaded, so that mistakes show at once; a model without a chat template is only known afterwards.
     cut(conversation(context, query, messages, template or TEMPLATE), sources)
     started = time.perf_counter()
-    lm = LM.load(model, "fast", device())
+    lm = _model(model)
     if lm.kind != "causal":
         raise LlmattrError(f"{lm.name or 'the model'} is a {lm.kind} model: cite needs one that predicts the next token")
     has_chat = bool(lm.tokenizer.chat_template)
@@ -131,6 +131,15 @@ def part_of(response: str, part: str | tuple[int, int], measure: str = "logit") 
     if not 0 <= start < end <= len(response) or not response[start:end].strip():
         raise LlmattrError(f"characters {start} to {end} are no part of the response, which has {len(response)}")
     return Targets([response[start:end]], np.array([part]), measure)
+
+
+def _model(model: Any) -> LM | ServerLM:
+    """The model by its name, folder or address, or as it was given."""
+    if isinstance(model, ServerLM):
+        return model
+    if isinstance(model, str) and model.startswith(("http://", "https://")):
+        return ServerLM(model)
+    return LM.load(model, "fast", device())
 
 
 def _store(cache: str | Path | None, lm: LM | ServerLM, prompt: Prompt) -> Store:

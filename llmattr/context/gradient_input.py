@@ -36,8 +36,8 @@ class GradientInput:
         def length(gradient: Any) -> Any:
             return per_source((gradient[0] ** 2).sum(dim=1), full).sqrt()
 
-        with frozen(ablation.lm, len(full.ids)), embedded(ablation.lm, lambda x: x) as read:
-            log_odds = response_log_odds(ablation.lm, full)
+        with frozen(ablation.weights, len(full.ids)), embedded(ablation.weights, lambda x: x) as read:
+            log_odds = response_log_odds(ablation.weights, full)
             x = read[0]
             if self.norm == "l2":
                 values = target_gradients(ablation, log_odds, x, length, linear=False)

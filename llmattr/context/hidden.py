@@ -39,13 +39,13 @@ class HiddenAblation:
         exact = self.exact
         new = list({mask.tobytes(): mask for mask in masks if mask.tobytes() not in self.scored}.values())
         full = exact.prompt.full()
-        if not shares_prefixes(exact.lm, len(full.ids)):
+        if not shares_prefixes(exact.weights, len(full.ids)):
             raise LlmattrError(
                 f"{exact.lm.name or 'the model'} keeps no keys and values that could be hidden: use another prior"
             )
         tokens = [np.concatenate([np.arange(a, b) for a, b in full.sources[~mask]] or [np.zeros(0, int)]) for mask in new]
         after = min(int(full.sources.max(initial=1)), full.response.start - 1)
-        for i, logprobs in score_hidden(exact.lm, full, tokens, after):
+        for i, logprobs in score_hidden(exact.weights, full, tokens, after):
             self.scored[new[i].tobytes()] = logprobs
         logprobs = np.stack([self.scored[mask.tobytes()] for mask in masks])
         return values(logprobs, exact.target_tokens, exact.targets.measure)

@@ -32,7 +32,7 @@ class IntegratedGradients:
         from llmattr.context.gradients import frozen, in_nats
 
         points = (np.arange(self.steps) + 0.5) / self.steps
-        with frozen(ablation.lm, len(ablation.prompt.full().ids)):
+        with frozen(ablation.weights, len(ablation.prompt.full().ids)):
             values = np.mean([self.at(ablation, point) for point in points], axis=0)
         return in_nats(ablation, values, describe(self), seed, gradient_passes=self.steps)
 
@@ -43,7 +43,7 @@ class IntegratedGradients:
         from llmattr.context.gradients import embedded, per_source, target_gradients
         from llmattr.context.internals import response_log_odds, source_of
 
-        full, blank = ablation.prompt.full(), _blank(ablation.lm, self.blank)
+        full, blank = ablation.prompt.full(), _blank(ablation.weights, self.blank)
         inside = torch.tensor(source_of(full) >= 0, device=blank.device)[:, None]
         way: list[Any] = []
 
@@ -51,8 +51,8 @@ class IntegratedGradients:
             way.append(torch.where(inside, x - blank.to(x), 0.0))
             return x - (1 - point) * way[0]
 
-        with embedded(ablation.lm, step) as read:
-            log_odds = response_log_odds(ablation.lm, full)
+        with embedded(ablation.weights, step) as read:
+            log_odds = response_log_odds(ablation.weights, full)
         return target_gradients(
             ablation, log_odds, read[0], lambda gradient: per_source((gradient * way[0])[0].sum(dim=1), full)
         )

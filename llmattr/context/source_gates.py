@@ -33,7 +33,7 @@ class SourceGates:
         """Scores in nats of log-odds, one row per target; `baseline` = f(all) - sum of values."""
         from llmattr.context.gradients import frozen, in_nats
 
-        with frozen(ablation.lm, len(ablation.prompt.full().ids)):
+        with frozen(ablation.weights, len(ablation.prompt.full().ids)):
             values = sum(share * gate_gradients(ablation, point) for point, share in self.path())
         return in_nats(ablation, np.asarray(values), describe(self), seed, gradient_passes=self.points)
 
@@ -50,7 +50,7 @@ def gate_gradients(ablation: "ContextAblation", point: float) -> Float[np.ndarra
     from llmattr.context.gradients import target_gradients
     from llmattr.context.internals import response_log_odds
 
-    lm = ablation.lm
+    lm = ablation.weights
     dtype = torch.promote_types(lm.dtype, torch.float32)
     gates = torch.full((len(ablation.sources),), point, dtype=dtype, device=lm.device, requires_grad=True)
     with gated(ablation, gates):
@@ -73,5 +73,5 @@ def gated(ablation: "ContextAblation", gates: Any) -> Iterator[None]:
     def attend(module: Any, query: Any, key: Any, value: Any, mask: Any, **options: Any) -> Any:
         return own_attention(module, query, key, value, mask + bias.to(mask), **options)
 
-    with attending(ablation.lm, attend):
+    with attending(ablation.weights, attend):
         yield

@@ -163,10 +163,10 @@ def _explanation(attribution: Attribution) -> list[str]:
 
 def fit_quality(attribution: Attribution) -> list[str]:
     """One line on how well the scores predict ablations that they were not fitted to; none where nothing was fitted."""
-    known = [] if attribution.lds is None else attribution.lds[np.isfinite(attribution.lds)]
-    if not len(known):
+    known = [] if attribution.lds is None else attribution.lds[np.isfinite(attribution.lds)].tolist()
+    if not known:
         return []
-    spread = " to ".join(dict.fromkeys((f"{known.min():.2f}", f"{known.max():.2f}")))
+    spread = " to ".join(dict.fromkeys((f"{min(known):.2f}", f"{max(known):.2f}")))
     return [f"Held-out ablations are predicted with a rank correlation of {spread} (LDS; 1 = perfectly)."]
 
 
