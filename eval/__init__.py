@@ -2,6 +2,6 @@
 
 BENCHMARKS = {
     "context": "context attribution: LDS, top-k drop, gold sentences and cost of every method; LDS against cost",
-    "bench_cite": "context attribution: speed beside context-cite, a later span, share of the machine's rate, growth",
+    "bench_cite": "context attribution: speed beside context-cite, a later span, growth with the context",
     "bench_trace": "training attribution: speed over the floor, fidelity, EK-FAC, memory, scan, imports, peers",
 }

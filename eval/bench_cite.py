@@ -17,7 +17,7 @@ from eval.record import circumstances, save, table
 from llmattr import split
 
 RESULTS = Path(__file__).parent / "results" / "bench_cite.json"
-PARTS = {"scoring": cite_speed.scoring, "spans": cite_speed.spans, "rate": cite_speed.rate, "growth": cite_speed.growth}
+PARTS = {"scoring": cite_speed.scoring, "growth": cite_speed.growth}
 TINY = cite_speed.Size(contexts=(4,), growth=(4, 8), ablations=4, rounds=1)
 
 

@@ -324,3 +324,32 @@ def test_heads_are_fitted_once_and_used(tiny_folder, tmp_path, capsys):
     (tmp_path / "rows.jsonl").write_text("no json\n")
     assert main(fit) == 2
     assert "line 1 is not JSON" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--n-ablations", "auto"], "stopped"),
+        (["--n-ablations", "many"], "'many' is not a valid integer"),
+        (["--alpha", "much"], "'much' is not a valid float"),
+        (["--n-ablations", "1"], "n_ablations must be 2 or more"),
+        (["--prior", "guess"], "'guess' is not one of"),
+    ],
+)
+def test_a_number_or_a_word(tiny_folder, tmp_path, capsys, options, said):
+    (tmp_path / "canal.txt").write_text("The canal is long. It has locks. It opened in 1914.")
+    command = ["cite", str(tmp_path / "canal.txt"), "--query", "When?", "--response", "In 1914.", "--model", str(tiny_folder)]
+    code = main([*command, *options, "--json", str(tmp_path / "out.json")])
+    if code == 0:
+        assert said in json.loads((tmp_path / "out.json").read_text())["run"]
+    else:
+        assert said in capsys.readouterr().err
+
+
+def test_another_answer_and_words(tiny_folder, tmp_path, capsys):
+    (tmp_path / "canal.txt").write_text("The canal is long. It has locks. It opened in 1914.")
+    command = ["cite", str(tmp_path / "canal.txt"), "--query", "When?", "--response", "In 1914.", "--model", str(tiny_folder)]
+    assert main([*command, "--rather-than", "In 1889.", "leave-one-out"]) == 0
+    assert "rather than: In 1889." in capsys.readouterr().out
+    assert main([*command, "--zoom", "leave-one-out"]) == 0
+    assert "Words inside the first citation" in capsys.readouterr().out

@@ -227,3 +227,41 @@ def test_a_wrapped_lm_is_asked_once_for_every_mask(tiny):
     lm = Counted(tiny.model, tiny.tokenizer, "counted")
     cite(lm, "One. Two. Three.", "What?", response=ANSWER, method="shapley")
     assert Counted.asked <= 8
+
+
+@pytest.fixture(scope="module")
+def shown(tiny):
+    """A result with two documents and evidence, as reports get it."""
+    documents = [{"text": "It has locks. It is <b>long</b>.", "id": "a"}, {"text": "It opened in 1914.", "id": "b"}]
+    return cite(tiny, documents, "When?", response=ANSWER, method="leave-one-out")
+
+
+def test_the_page_says_what_ablations_say(shown):
+    page = shown.html()
+    assert "2 sentences: " in page
+    assert "support" in page
+    assert "What of it depends on the context" in page
+    assert ("given by it alone" in page) == any(target.citations for target in shown.evidence.targets)
+    assert page.count("for the whole answer</small>") == 2  # the documents' sums
+    assert "<b>long</b>" not in page
+
+
+def test_the_terminal_says_what_ablations_say(shown):
+    from llmattr.report.text import terminal
+
+    said = terminal(shown)
+    assert said.startswith("2 sentences: ")
+    assert said.count("(support ") == 2
+    assert "Support = with the whole context less without any." in said
+    plain = dataclasses.replace(shown, evidence=None)
+    assert "support" not in terminal(plain)
+    assert "What of it depends" not in plain.html()
+
+
+def test_a_server_shows_nothing_of_its_inside(tiny):
+    from llmattr.server import ServerLM
+
+    real = ablation_of(tiny)
+    ablation = ContextAblation(ServerLM("http://localhost:9"), real.prompt, real.targets)
+    with pytest.raises(LlmattrError, match="behind a server, which shows nothing of its inside"):
+        assert ablation.weights

@@ -1,21 +1,33 @@
 """llmattr's context engine as a runner: token log-odds of a given response under given masks."""
 
-import re
 from typing import Any
 
 import numpy as np
 
 from eval.peers.common import Job, main
+from llmattr import surrogate
+from llmattr.ablation import Ablation, from_function
 from llmattr.context.ablation import ContextAblation
 from llmattr.context.context_cite import ContextCite
 from llmattr.lm import LM
 from llmattr.messages import conversation
 from llmattr.prompt import Prompt, cut
-from llmattr.types import Targets
+
+
+def made(n: int) -> Ablation:
+    """Outputs like those of a context: three sources that matter, a little interaction and noise."""
+    weights = np.zeros(n)
+    weights[: min(3, n)] = [5.0, 3.0, -2.0][: min(3, n)]
+
+    def outputs(masks: np.ndarray) -> np.ndarray:
+        noise = np.random.default_rng(0).normal(size=len(masks))
+        return (masks @ weights + masks[:, 0] * masks[:, -1] + noise / 2)[:, None]
+
+    return from_function(outputs, n)
 
 
 def work(job: Job) -> tuple[np.ndarray, dict[str, Any]]:
-    """Token log-odds [m, r]; phases "score", "fit" and "span" (a later span)."""
+    """Token log-odds [m, r]; phases "score" and "span" (a later span on 64 ablations)."""
     sentences, response = job.options["sentences"], job.options["response"]
     lm = LM(job.model(), job.tokenizer(), share_prefixes=job.options["share"])
     chat = conversation(" ".join(sentences), job.options["query"])
@@ -27,10 +39,8 @@ def work(job: Job) -> tuple[np.ndarray, dict[str, Any]]:
         logprobs = ablation.token_logprobs(job.rows)
     method = ContextCite(n_ablations=len(job.rows), alpha=0.01)
     values = method.attribute(ablation).values[0]
-    first = re.match(r".*?[.!?](\s|$)|.*", response, re.DOTALL)
-    span = Targets([response], np.array([[0, first.end() if first else len(response)]]))
     with job.clock("span"):
-        ContextCite(n_ablations=len(job.rows)).attribute(ablation.of(span))
+        surrogate.lasso(made(len(sentences)), 64)
     tokens = sum(len(prompt.render(mask).ids) for mask in job.rows)
     size = sum(weight.numel() for weight in lm.model.parameters())
     log_odds = logprobs - np.log(-np.expm1(logprobs))

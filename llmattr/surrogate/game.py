@@ -12,8 +12,9 @@ from jaxtyping import Bool, Float, Int
 
 from llmattr.ablation import Ablation, every_mask, kernel_masks, permutation_masks, random_masks
 from llmattr.errors import LlmattrError, check_number, note
+from llmattr.surrogate.drawing import ask
 from llmattr.surrogate.errors import rank_correlation
-from llmattr.surrogate.fitting import ask, attribution
+from llmattr.surrogate.fitting import attribution
 from llmattr.surrogate.semivalues import Column, Masks, banzhaf_sizes, semivalue, shapley_sizes
 from llmattr.types import Attribution
 

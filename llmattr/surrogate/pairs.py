@@ -9,7 +9,8 @@ from jaxtyping import Float
 from llmattr.ablation import Ablation
 from llmattr.errors import check_number
 from llmattr.surrogate.choice import Alpha, Columns, Masks, alphas_of
-from llmattr.surrogate.fitting import Count, Fitted, assessed, attribution_of, check_options, draw
+from llmattr.surrogate.drawing import Count, Fitted, draw
+from llmattr.surrogate.fitting import assessed, attribution_of, check_options
 from llmattr.surrogate.linear import chosen_lasso, ridge_model
 from llmattr.types import Attribution
 
