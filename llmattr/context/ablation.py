@@ -56,8 +56,8 @@ class ContextAblation:
         if isinstance(self.lm, LM):
             return self.lm
         raise LlmattrError(
-            f"{self.lm.name} is behind a server, which shows nothing of its inside: use context-cite or another "
-            "method that asks for ablations"
+            "the model is behind a server, which shows nothing of its inside: use context-cite or another method that asks for "
+            "ablations"
         )
 
     def of(self, targets: Targets) -> "ContextAblation":
