@@ -155,9 +155,8 @@ def _explanation(attribution: Attribution) -> list[str]:
         summary(attribution.method, attribution.run),
     ]
     if against:
-        lines.insert(
-            2, f"{against} sources made a sentence less likely: the HTML page (--html) and the JSON (--json) show them."
-        )
+        some = "1 source" if against == 1 else f"{against} sources"
+        lines.insert(2, f"{some} made a sentence less likely: the HTML page (--html) and the JSON (--json) show them.")
     return [_plain(line) for line in lines]
 
 
