@@ -9,6 +9,7 @@ import numpy as np
 from eval.record import Figure
 from llmattr import metrics
 
+WITHIN = 0.01
 REFERENCE = "lasso, alpha .01 (context-cite 0.0.4)"  # of the curve
 BASE = "context-cite"  # what the others are compared with
 Row = dict[str, Any]  # a line of the JSON lines file: example, label, options, and its costs and measures or what went wrong
@@ -70,8 +71,9 @@ def curve(rows: Sequence[Row]) -> list[Figure]:
 
 
 REACH = (
-    "For each fit the least number of ablations at which its LDS is, in the median over examples, no less than that of "
-    "context-cite 0.0.4's lasso at 64 or 256, and the share of that one's tokens that it takes (median over examples).",
+    f"For each fit the least number of ablations at which its LDS is, in the median over examples, less by no more than {WITHIN} "
+    "than that of context-cite 0.0.4's lasso at 64 or 256, and the share of that one's tokens that it takes (median over examples). "
+    "An LDS of 0.8 on 64 held-out ablations has itself an error of about 0.05.",
 )
 
 
@@ -85,7 +87,7 @@ def reach(rows: Sequence[Row]) -> list[Figure]:
         line: Figure = {"method": label}
         for target in (n for n in (64, 256) if n in sizes):
             base = {example: row for (name, n, example), row in of.items() if (name, n) == (REFERENCE, target)}
-            enough = next((n for n in sizes if _median_gain(of, label, n, base) >= 0), None)
+            enough = next((n for n in sizes if _median_gain(of, label, n, base) >= -WITHIN), None)
             line[f"n for its {target}"] = enough or "not reached"
             if enough:
                 shares = [of[label, enough, example]["tokens"] / row["tokens"] for example, row in base.items()]

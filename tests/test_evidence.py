@@ -158,6 +158,8 @@ def test_this_answer_rather_than_that_one(tiny):
     difference = one.token_logprobs(masks).sum(1) - rival.token_logprobs(masks).sum(1)
     np.testing.assert_allclose(result.values[0], difference[0] - difference[1:], atol=1e-10)
     assert result.can_cite
+    words = result.zoom(2)
+    np.testing.assert_allclose(words.baseline + words.values.sum(axis=1), difference[:1], atol=1e-10)  # with every word
     back = cite(tiny, CONTEXT, "When?", response=other, rather_than=ANSWER, method="leave-one-out")
     np.testing.assert_allclose(back.values, -result.values, atol=1e-10)
     with pytest.raises(LlmattrError, match="compared with another one as a whole"):

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from llmattr.context.store import Store
+from llmattr.context.zoom import words_of
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.processes import gathered, share
@@ -63,6 +64,10 @@ class ContextAblation:
     def of(self, targets: Targets) -> "ContextAblation":
         """The same ablation for other targets; what was scored is shared."""
         return dataclasses.replace(self, targets=targets)
+
+    def of_words(self, source: int) -> "ContextAblation":
+        """The ablation of the words of one source, with all others kept."""
+        return dataclasses.replace(self, prompt=words_of(self.prompt, source), store=Store())
 
     def with_all_targets(self) -> "ContextAblation":
         """The same ablation for the whole response and each of its sentences."""

@@ -16,7 +16,6 @@ from llmattr.context.contrast import contrast
 from llmattr.context.leave_one_out import LeaveOneOut
 from llmattr.context.store import Store, store_path
 from llmattr.context.verify import verify as verified
-from llmattr.context.zoom import words_of
 from llmattr.errors import LlmattrError, note
 from llmattr.lm import LM
 from llmattr.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, check_text, conversation, take_answer
@@ -116,8 +115,7 @@ class ContextSession:
 
     def zoom(self, source: int) -> Attribution:
         """What is lost without each word of one source while all others stay (leave-one-out)."""
-        ablation = dataclasses.replace(self.ablation, prompt=words_of(self.ablation.prompt, source), store=Store())
-        return ContextSession(LeaveOneOut(), ablation, self.seed).attribute(self.ablation.targets)
+        return ContextSession(LeaveOneOut(), self.ablation.of_words(source), self.seed).attribute(self.ablation.targets)
 
 
 def part_of(response: str, part: str | tuple[int, int], measure: str = "logit") -> Targets:

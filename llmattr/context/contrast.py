@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from llmattr.context.ablation import ContextAblation
 from llmattr.context.store import Store
+from llmattr.context.zoom import words_of
 from llmattr.errors import LlmattrError
 from llmattr.types import Targets
 
@@ -30,6 +31,12 @@ class ContrastAblation(ContextAblation):
         if list(targets.texts) != list(self.targets.texts):
             raise LlmattrError("an answer is compared with another one as a whole: attribute its parts without rather_than")
         return self
+
+    def of_words(self, source: int) -> "ContrastAblation":
+        """The words of one source in both prompts."""
+        assert self.other is not None
+        zoomed = dataclasses.replace(self, prompt=words_of(self.prompt, source), store=Store())
+        return dataclasses.replace(zoomed, other=self.other.of_words(source))
 
     def with_all_targets(self) -> "ContrastAblation":
         """Itself: there is one target."""
