@@ -71,9 +71,9 @@ def curve(rows: Sequence[Row]) -> list[Figure]:
 
 
 REACH = (
-    f"For each fit the least number of ablations at which its LDS is, in the median over examples, less by no more than "
-    f"{WITHIN} than that of context-cite 0.0.4's lasso at 64 or 256, and the share of that one's tokens that it takes (median over "
-    "examples). An LDS of 0.8 on 64 held-out ablations has itself an error of about 0.05.",
+    "For each fit the least number of ablations at which its LDS is, in the median over examples, less by no more than "
+    f"{WITHIN} than that of context-cite 0.0.4's lasso at 64 or 256, and the share of that one's tokens that it takes "
+    "(median over examples). An LDS of 0.8 on 64 held-out ablations has itself an error of about 0.05.",
 )
 
 

@@ -171,7 +171,7 @@ def contrast(one: list[float], other: list[float]) -> float:
 
 def test_a_script_in_the_context_does_not_run(show):
     evil = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
-    documents = (Document(f"Cats {evil} purr. Cats sleep.", evil, evil), Document("Dogs bark. Rain falls.", "dogs"))
+    documents = (Document(f"Cats {evil} purr. Cats sleep.", evil, evil), Document("Dogs bark.", "dogs"))
     attribution = make(documents=documents, run={"model": evil})
     opened = show(page(attribution), scripts=True)
     assert opened.evaluate("window.hacked") is None
