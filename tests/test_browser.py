@@ -170,8 +170,8 @@ def contrast(one: list[float], other: list[float]) -> float:
 
 
 def test_a_script_in_the_context_does_not_run(show):
-    evil = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
-    documents = (Document(f"Cats {evil} purr. Cats sleep.", evil, evil), Document("Dogs bark.", "dogs"))
+    evil = "<script>hacked=1</script><img src=x onerror='hacked=1'>"  # without a full stop: make() cuts there
+    documents = (Document(f"Cats {evil} purr. Cats sleep.", evil, evil), Document("Dogs bark. Rain falls.", "dogs"))
     attribution = make(documents=documents, run={"model": evil})
     opened = show(page(attribution), scripts=True)
     assert opened.evaluate("window.hacked") is None
