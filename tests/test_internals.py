@@ -1,5 +1,6 @@
 """The context methods that look inside the model: gates, gradients, attention, learnt heads."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -341,3 +342,23 @@ def test_gates_foretell_removals_of_a_real_model(smollm2):
     result = SourceGates().attribute(ablation)
     assert "Authority" in result.top(1)[0].text
     assert spearmanr(masks @ result.values[0], ablation(masks)[:, 0]).statistic > 0.6
+
+
+class NoPlaces(Prompt):
+    """As a slow tokenizer makes it: tokens without their characters."""
+
+    def _tokenize(self, text, special=None):
+        return super()._tokenize(text, special)[0], None
+
+
+@pytest.mark.parametrize("name", ["source-gates", "integrated-gradients", "gradient-input", "attention", "ridge"])
+def test_a_tokenizer_that_says_no_places_is_refused(tiny, name):
+    """Without offsets no source is found among the tokens; all scores would silently be 0."""
+    from llmattr.context import METHODS
+
+    known = ablation_of(tiny)
+    prompt = NoPlaces(**{field.name: getattr(known.prompt, field.name) for field in dataclasses.fields(Prompt)})
+    ablation = ContextAblation(tiny, prompt, known.targets)
+    method = METHODS[name](prior="hidden", n_ablations=4) if name == "ridge" else METHODS[name]()
+    with pytest.raises(LlmattrError, match="does not say which characters its tokens have"):
+        method.attribute(ablation)

@@ -12,7 +12,7 @@ from llmattr.context.zoom import words_of
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.processes import gathered, share
-from llmattr.prompt import Prompt
+from llmattr.prompt import Prompt, Rendered
 from llmattr.server import ServerLM
 from llmattr.types import Sources, Targets
 
@@ -60,6 +60,16 @@ class ContextAblation:
             "the model is behind a server, which shows nothing of its inside: use context-cite or another method that asks for "
             "ablations"
         )
+
+    def located(self) -> Rendered:
+        """The whole prompt with the sources' tokens; raises `LlmattrError` for a tokenizer that does not say where they are."""
+        full = self.prompt.full()
+        if not full.sources.any():
+            raise LlmattrError(
+                "the tokenizer does not say which characters its tokens have, so no source can be found among them: use a fast "
+                "tokenizer, or context-cite or another method that asks for ablations"
+            )
+        return full
 
     def of(self, targets: Targets) -> "ContextAblation":
         """The same ablation for other targets; what was scored is shared."""

@@ -44,7 +44,7 @@ def attention_mass(ablation: "ContextAblation") -> Float[np.ndarray, "t n l h"]:
     from llmattr.attention import attending, own_attention
     from llmattr.context.internals import attention_rows, response_log_odds
 
-    full, spans = ablation.prompt.full(), ablation.target_tokens
+    full, spans = ablation.located(), ablation.target_tokens
     rows = torch.arange(full.response.start, full.response.stop) - 1
     layers: list[Any] = []
 
@@ -70,7 +70,7 @@ def rollout(ablation: "ContextAblation") -> Float[np.ndarray, "t n"]:
     from llmattr.attention import attending, own_attention
     from llmattr.context.internals import attention_rows, response_log_odds
 
-    full = ablation.prompt.full()
+    full = ablation.located()
     flow = _columns(ablation, ablation.weights.device)
 
     def attend(module: Any, query: Any, *given: Any, **options: Any) -> Any:
@@ -92,5 +92,5 @@ def _columns(ablation: "ContextAblation", device: Any) -> Any:
 
     from llmattr.context.internals import source_of
 
-    owner = source_of(ablation.prompt.full())
+    owner = source_of(ablation.located())
     return torch.tensor(owner[:, None] == np.arange(len(ablation.sources)), dtype=torch.float64, device=device)

@@ -143,8 +143,9 @@ def _model(model: Any) -> LM | ServerLM:
 def _store(cache: str | Path | None, lm: LM | ServerLM, prompt: Prompt) -> Store:
     if cache is None:
         return Store()
-    full = prompt.full()
-    return Store(store_path(cache, lm.record(), lm.fingerprint(), full.ids, full.sources.tolist(), repr(prompt.messages)))
+    assert prompt.sources.spans is not None  # sources cut from documents have them
+    places = prompt.sources.spans.tolist(), prompt.full().ids
+    return Store(store_path(cache, lm.record(), lm.fingerprint(), *places, repr(prompt.messages)))
 
 
 def _answered(

@@ -28,7 +28,7 @@ class GradientInput:
         from llmattr.context.internals import response_log_odds
         from llmattr.context.similarity import similarities
 
-        full = ablation.prompt.full()
+        full = ablation.located()
 
         def times(gradient: Any) -> Any:
             return per_source((gradient * x)[0].sum(dim=1), full)

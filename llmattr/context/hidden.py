@@ -38,7 +38,7 @@ class HiddenAblation:
         """The value of each target when the sources not in each mask are hidden from question and answer, in nats."""
         exact = self.exact
         new = list({mask.tobytes(): mask for mask in masks if mask.tobytes() not in self.scored}.values())
-        full = exact.prompt.full()
+        full = exact.located()
         if not shares_prefixes(exact.weights, len(full.ids)):
             raise LlmattrError(
                 f"{exact.lm.name or 'the model'} keeps no keys and values that could be hidden: use another prior"

@@ -32,7 +32,7 @@ class IntegratedGradients:
         from llmattr.context.gradients import frozen, in_nats
 
         points = (np.arange(self.steps) + 0.5) / self.steps
-        with frozen(ablation.weights, len(ablation.prompt.full().ids)):
+        with frozen(ablation.weights, len(ablation.located().ids)):
             values = np.mean([self.at(ablation, point) for point in points], axis=0)
         return in_nats(ablation, values, describe(self), seed, gradient_passes=self.steps)
 
@@ -43,7 +43,7 @@ class IntegratedGradients:
         from llmattr.context.gradients import embedded, per_source, target_gradients
         from llmattr.context.internals import response_log_odds, source_of
 
-        full, blank = ablation.prompt.full(), _blank(ablation.weights, self.blank)
+        full, blank = ablation.located(), _blank(ablation.weights, self.blank)
         inside = torch.tensor(source_of(full) >= 0, device=blank.device)[:, None]
         way: list[Any] = []
 

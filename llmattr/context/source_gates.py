@@ -33,7 +33,7 @@ class SourceGates:
         """Scores in nats of log-odds, one row per target; `baseline` = f(all) - sum of values."""
         from llmattr.context.gradients import frozen, in_nats
 
-        with frozen(ablation.weights, len(ablation.prompt.full().ids)):
+        with frozen(ablation.weights, len(ablation.located().ids)):
             values = sum(share * gate_gradients(ablation, point) for point, share in self.path())
         return in_nats(ablation, np.asarray(values), describe(self), seed, gradient_passes=self.points)
 
@@ -54,7 +54,7 @@ def gate_gradients(ablation: "ContextAblation", point: float) -> Float[np.ndarra
     dtype = torch.promote_types(lm.dtype, torch.float32)
     gates = torch.full((len(ablation.sources),), point, dtype=dtype, device=lm.device, requires_grad=True)
     with gated(ablation, gates):
-        log_odds = response_log_odds(lm, ablation.prompt.full())
+        log_odds = response_log_odds(lm, ablation.located())
         return target_gradients(ablation, log_odds, gates, lambda gradient: gradient)
 
 
@@ -66,7 +66,7 @@ def gated(ablation: "ContextAblation", gates: Any) -> Iterator[None]:
     from llmattr.attention import attending, own_attention
     from llmattr.context.internals import source_of
 
-    owner = torch.tensor(source_of(ablation.prompt.full()), device=gates.device)
+    owner = torch.tensor(source_of(ablation.located()), device=gates.device)
     by_key = torch.cat([gates.log(), gates.new_zeros(1)])[owner]  # a token of no source takes the last: no gate
     bias = torch.where(owner[:, None] != owner, by_key, 0.0)
 
