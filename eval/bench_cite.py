@@ -1,19 +1,14 @@
 """Context attribution measured: `python -m eval bench_cite`. Times are CPU seconds on one thread, medians of rounds."""
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
-import torch
-from threadpoolctl import threadpool_limits
-from transformers.utils import logging
 
 from eval import cite_speed
 from eval.context_data import CANAL
-from eval.jobs import environment
-from eval.record import circumstances, save, table
+from eval.parts import chosen, quiet_thread, run_parts
 from llmattr import split
 
 RESULTS = Path(__file__).parent / "results" / "bench_cite.json"
@@ -22,10 +17,7 @@ TINY = cite_speed.Size(contexts=(4,), growth=(4, 8), ablations=4, rounds=1)
 
 
 def _names(_context: Any, _parameter: Any, given: str) -> list[str]:
-    chosen = given.split(",") if given else list(PARTS)
-    if unknown := [name for name in chosen if name not in PARTS]:
-        raise click.BadParameter(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}")
-    return chosen
+    return chosen(PARTS, given)
 
 
 def _peer(_context: Any, _parameter: Any, given: str | None) -> str | None:
@@ -46,21 +38,11 @@ def command(tiny: bool, parts: list[str], peer: str | None, model: str | None, t
     """Measure the parts one after the other, print each as a table, and save it."""
     if tiny and out is None:
         raise click.UsageError("--tiny needs --out, so that no real results are lost")
-    os.environ.update(environment())
-    torch.set_num_threads(1)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     size = TINY if tiny else cite_speed.Size()
     options = [*["--tiny"] * tiny, *(["--peer context-cite=..."] if peer else []), f"--text {text.name}"]
-    with tempfile.TemporaryDirectory() as scratch, threadpool_limits(1):
+    with quiet_thread(), tempfile.TemporaryDirectory() as scratch:
         bench = cite_speed.Bench(model or _model(tiny, Path(scratch)), _sentences(text, size), size, Path(scratch), peer)
-        for name in parts:
-            how = circumstances(" ".join(["python -m eval bench_cite", f"--parts {name}", *options]))
-            figures, notes = PARTS[name](bench), list(bench.notes)
-            bench.notes.clear()
-            click.echo("\n".join(["", name, *([table(figures)] if figures else []), *notes]))
-            record = {"about": " ".join((PARTS[name].__doc__ or "").split()), **how, "figures": figures, "notes": notes}
-            save(out or RESULTS, "bench_cite", {name: record})
+        run_parts("bench_cite", PARTS, parts, bench, options, out or RESULTS)
 
 
 def _model(tiny: bool, scratch: Path) -> str:

@@ -4,19 +4,14 @@ Times are CPU seconds on one thread. The floor is a forward pass and a backward 
 torch (eval/peers/floor.py): no gradient method can do with less.
 """
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
-import torch
-from threadpoolctl import threadpool_limits
-from transformers.utils import logging
 
 from eval import trace_fidelity, trace_speed
-from eval.jobs import environment
-from eval.record import circumstances, save, table
+from eval.parts import chosen, quiet_thread, run_parts
 from eval.topics import FULL, TINY
 from eval.trace_setting import FULL_SIZE, TINY_SIZE, Bench
 
@@ -41,10 +36,7 @@ def _pairs(_context: Any, _parameter: Any, given: tuple[str, ...]) -> dict[str, 
 
 
 def _names(_context: Any, _parameter: Any, given: str) -> list[str]:
-    chosen = given.split(",") if given else list(PARTS)
-    if unknown := [name for name in chosen if name not in PARTS]:
-        raise click.BadParameter(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}")
-    return chosen
+    return chosen(PARTS, given)
 
 
 @click.command(help=__doc__)
@@ -57,20 +49,10 @@ def command(tiny: bool, parts: list[str], peers: dict[str, str], text: Path | No
     """Measure the parts one after the other, print each as a table, and save it."""
     if tiny and out is None:
         raise click.UsageError("--tiny needs --out, so that no real results are lost")
-    os.environ.update(environment())
-    torch.set_num_threads(1)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     options = [*["--tiny"] * tiny, *(f"--peer {name}=..." for name in peers), *([f"--text {text.name}"] if text else [])]
-    with tempfile.TemporaryDirectory() as scratch, threadpool_limits(1):
+    with quiet_thread(), tempfile.TemporaryDirectory() as scratch:
         bench = Bench(TINY if tiny else FULL, TINY_SIZE if tiny else FULL_SIZE, Path(scratch), peers, text)
-        for name in parts:
-            how = circumstances(" ".join(["python -m eval bench_trace", f"--parts {name}", *options]))
-            figures, notes = PARTS[name](bench), list(bench.notes)
-            bench.notes.clear()
-            click.echo("\n".join(["", name, *([table(figures)] if figures else []), *notes]))
-            record = {"about": " ".join((PARTS[name].__doc__ or "").split()), **how, "figures": figures, "notes": notes}
-            save(out or RESULTS, "bench_trace", {name: record})
+        run_parts("bench_trace", PARTS, parts, bench, options, out or RESULTS)
 
 
 def main(argv: list[str]) -> None:
