@@ -33,6 +33,19 @@ def tiny():
     return LM(tiny_models.llama().double(), tiny_models.tokenizer(), "tiny")
 
 
+@pytest.fixture
+def counted(tiny):
+    """The tiny model, and a list of how many prompts it was asked to score each time."""
+    asked = []
+
+    class Counted(LM):
+        def score(self, requests):
+            asked.append(len(requests))
+            return super().score(requests)
+
+    return Counted(tiny.model, tiny.tokenizer, "counted"), asked
+
+
 @pytest.fixture(scope="session")
 def smollm2():
     """The embedded model; the first time its weights are converted."""

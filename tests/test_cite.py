@@ -32,20 +32,6 @@ def result(tiny):
     return cite(tiny, CONTEXT, "When did it open?", response=ANSWER)
 
 
-@pytest.fixture(scope="module")
-def counted(tiny):
-    """The tiny model with a count of the prompts that it was asked to score."""
-
-    class Counted(LM):
-        asked = 0
-
-        def logprobs(self, requests):
-            Counted.asked += len(requests)
-            return super().logprobs(requests)
-
-    return Counted(tiny.model, tiny.tokenizer, "counted")
-
-
 def test_the_whole_response_and_each_sentence_are_targets(result):
     assert list(result.targets.texts) == [ANSWER, "It opened in 1914.", "It has locks."]
     assert result.values.shape == result.stderr.shape == (3, 5)
@@ -110,19 +96,20 @@ def test_leave_one_out_is_its_definition(tiny, ablation):
 
 
 def test_a_further_span_costs_no_forward_pass(counted):
-    result = cite(counted, CONTEXT, "When?", response=ANSWER)
-    before = type(counted).asked
+    lm, asked = counted
+    result = cite(lm, CONTEXT, "When did it open?", response=ANSWER)
+    before = list(asked)
     span = result.span("opened in 1914")
     assert span.targets.texts == ["opened in 1914"]
     assert span.values.shape == (1, 5)
     assert result.span((3, 9)).targets.texts == ["opened"]
-    assert type(counted).asked == before
+    assert sum(asked) == sum(before)
 
 
 def test_no_mask_is_run_twice(counted):
-    before = type(counted).asked
-    cite(counted, "One. Two. Three.", "What?", response=ANSWER)
-    assert type(counted).asked - before <= 8
+    lm, asked = counted
+    cite(lm, "One. Two. Three.", "What?", response=ANSWER)
+    assert sum(asked) <= 8
 
 
 def test_masks_in_any_order_give_equal_rows(ablation):

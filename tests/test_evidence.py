@@ -13,7 +13,6 @@ from llmattr.context.hidden import HiddenAblation
 from llmattr.context.verify import verify
 from llmattr.errors import LlmattrError
 from llmattr.evidence import LEAST_PER_TOKEN, verdict_of
-from llmattr.lm import LM
 from llmattr.messages import conversation
 from llmattr.prompt import Prompt, cut
 from llmattr.types import Attribution, Targets
@@ -216,19 +215,11 @@ def test_logprob_is_a_measure(tiny):
     assert isinstance(result.targets, Targets)
 
 
-def test_a_wrapped_lm_is_asked_once_for_every_mask(tiny):
+def test_every_mask_is_asked_once(counted):
     """Verification asks the same ablation, so full prompts and single removals that a method has run cost nothing again."""
-
-    class Counted(LM):
-        asked = 0
-
-        def score(self, requests):
-            Counted.asked += len(requests)
-            return super().score(requests)
-
-    lm = Counted(tiny.model, tiny.tokenizer, "counted")
+    lm, asked = counted
     cite(lm, "One. Two. Three.", "What?", response=ANSWER, method="shapley")
-    assert Counted.asked <= 8
+    assert sum(asked) <= 8
 
 
 @pytest.fixture(scope="module")

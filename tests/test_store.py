@@ -19,19 +19,6 @@ from tests.test_evidence import ANSWER
 LONG = " ".join(f"The lock {i} is {3 * i} metres wide." for i in range(30))
 
 
-@pytest.fixture
-def counted(tiny):
-    """The tiny model, and a list of how many prompts it was asked to score each time."""
-    asked = []
-
-    class Counted(LM):
-        def score(self, requests):
-            asked.append(len(requests))
-            return super().score(requests)
-
-    return Counted(tiny.model, tiny.tokenizer, "counted"), asked
-
-
 def run(lm, cache, n=64, **how):
     return cite(lm, LONG, "How wide?", response=ANSWER, method=ContextCite(n_ablations=n), cache=cache, verify=False, **how)
 
