@@ -30,7 +30,7 @@ class Size:
     contexts: tuple[int, ...] = (12, 25, 50)
     growth: tuple[int, ...] = (25, 50, 100)
     ablations: int = 16
-    rounds: int = 2
+    rounds: int = 3
 
 
 @dataclass(frozen=True)
