@@ -10,9 +10,9 @@ import platformdirs
 
 from eval import topics
 from eval.topics import Data, Recipe
+from llmattr.data import tokenize
 from llmattr.lm import LM
 from llmattr.training.capture import exact_gradients, linear_layers
-from llmattr.training.data import tokenize
 
 
 @dataclass(frozen=True)

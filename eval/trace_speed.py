@@ -18,9 +18,9 @@ from eval.peers.floor import run_floor
 from eval.peers.ours import write_index
 from eval.record import Figure, repeated
 from eval.trace_setting import Bench
+from llmattr.data import tokenize
 from llmattr.embedded import embedded_folder
 from llmattr.training.capture import hooks, linear_layers, run_backward
-from llmattr.training.data import tokenize
 from llmattr.training.gradient import FIT_ROWS, Projector, plan
 from llmattr.training.index import GradientIndex, Projection
 from llmattr.training.search import Top, Weighed, products

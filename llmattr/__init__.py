@@ -4,10 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llmattr import ablation, context, metrics, surrogate, training
+    from llmattr import ablation, context, metrics, retraining, surrogate, training
     from llmattr.context.cite import cite
     from llmattr.errors import LlmattrError
     from llmattr.lm import LM
+    from llmattr.retraining.build import retrain
     from llmattr.training.trace import build_index, open_index, trace
     from llmattr.types import Attribution, Document, Sources, Targets
 
@@ -25,6 +26,8 @@ __all__ = [
     "context",
     "metrics",
     "open_index",
+    "retrain",
+    "retraining",
     "surrogate",
     "trace",
     "training",
@@ -40,6 +43,7 @@ _PLACES = {
     "build_index": "llmattr.training.trace",
     "cite": "llmattr.context.cite",
     "open_index": "llmattr.training.trace",
+    "retrain": "llmattr.retraining.build",
     "trace": "llmattr.training.trace",
 }
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from llmattr.data import Examples, tokenize
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.lm import LM
 from llmattr.method import check_options
 from llmattr.training import gauss_newton, inverse
 from llmattr.training.capture import exact_gradients, linear_layers
-from llmattr.training.data import Examples, tokenize
 from llmattr.training.gauss_newton import GaussNewton
 from llmattr.training.gradient import sample
 from llmattr.training.inverse import Arnoldi, Cg, Lissa

@@ -5,18 +5,18 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from llmattr.data import tokenize
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
+from llmattr.seeded import generator
 from llmattr.training import METHODS
 from llmattr.training.capture import ExactGradients, _measure, exact_gradients, hooks, linear_layers, run_backward
-from llmattr.training.data import tokenize
 from llmattr.training.ekfac import Moments, Rotated
 from llmattr.training.index import GradientIndex, Projection
 from llmattr.training.influence import Ekfac, Stream
 from llmattr.training.moments import SquaredSums, scales
 from llmattr.training.project import input_groups
 from llmattr.training.search import products
-from llmattr.training.seeded import generator
 from llmattr.training.stream import Layered, self_products, streamed
 from llmattr.training.trace import build_index, open_index, trace
 from tests import tiny_models

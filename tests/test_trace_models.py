@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from llmattr.data import tokenize
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.training import gradient
 from llmattr.training.capture import exact_gradients, linear_layers
-from llmattr.training.data import tokenize
 from llmattr.training.index import GradientIndex, Projection
 from llmattr.training.trace import build_index, open_index, trace
 from tests import tiny_models

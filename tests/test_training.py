@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from llmattr.data import read_rows, tokenize
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.lm import LM
 from llmattr.training import METHODS, capture, gradient
 from llmattr.training.capture import exact_gradients, has_plain_head, hooks, linear_layers, run_backward
-from llmattr.training.data import read_rows, tokenize
 from llmattr.training.gradient import Projector, project
 from llmattr.training.index import GradientIndex, Projection
 from llmattr.training.inverse import Arnoldi, Cg, Lissa

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from eval.peers.common import Job, folder_bytes, main
+from llmattr.data import Examples, tokenize
 from llmattr.lm import LM
-from llmattr.training.data import Examples, tokenize
 from llmattr.training.gradient import Projector, fill, project, save_fitted
 from llmattr.training.index import GradientIndex, Projection
 from llmattr.training.search import Weighed, products

@@ -11,7 +11,7 @@ from llmattr.metrics.drop import (
     top_k_drop,
     top_k_masks,
 )
-from llmattr.metrics.lds import lds
+from llmattr.metrics.lds import lds, reliability
 from llmattr.metrics.retrieval import average_precision, precision_at_k, recall_at_k, reciprocal_rank
 from llmattr.metrics.stats import (
     Interval,
@@ -39,6 +39,7 @@ __all__ = [
     "rank_biased_overlap",
     "recall_at_k",
     "reciprocal_rank",
+    "reliability",
     "spearman",
     "top_k",
     "top_k_drop",

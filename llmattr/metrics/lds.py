@@ -17,3 +17,18 @@ def lds(
     ContextCite, arXiv 2409.00729; TRAK, arXiv 2303.14186, definition 2.3.
     """
     return spearman(values @ masks.T.astype(float), outputs.T)
+
+
+def reliability(replicates: Float[np.ndarray, "m r t"], of: int = 1) -> Float[np.ndarray, " t"]:
+    """The share of the outputs' variance over masks that is no noise, from r >= 2 noisy outputs of each mask.
+
+    `f / (f + s / of)`, s = the mean variance within a mask, `f = max(variance of the masks' means - s / r, 0)`; of the mean of
+    `of` outputs. From 0 (all noise) to 1. No prediction of such outputs correlates higher with them than its root: the ceiling
+    of an LDS (up to the difference between ranks and numbers). nan where the outputs never change. The intraclass correlation
+    of Shrout and Fleiss 1979.
+    """
+    r = replicates.shape[1]
+    noise = replicates.var(axis=1, ddof=1).mean(axis=0)
+    signal = np.maximum(replicates.mean(axis=1).var(axis=0, ddof=1) - noise / r, 0.0)
+    total = signal + noise / of
+    return np.where(total > 0, signal / np.where(total > 0, total, 1.0), np.nan)

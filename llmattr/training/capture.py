@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from llmattr.data import Examples
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.padded import accepted
-from llmattr.training.data import Examples
-from llmattr.training.seeded import generator
+from llmattr.seeded import generator
 
 Measure = Literal["loss", "margin", "sampled"]
 HEAD_LOGITS = 2**24  # logits held at once in the chunked head: 64 MB in float32

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
+from llmattr.data import Examples
 from llmattr.lm import LM
 from llmattr.training.capture import Measure, Scratch, record
-from llmattr.training.data import Examples
 from llmattr.training.gradient import plan, sample
 from llmattr.training.influence import Ekfac
 from llmattr.training.project import Bases, input_groups

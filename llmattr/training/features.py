@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from llmattr.data import Examples, row_text
 from llmattr.encoder import Encoder, token_mean
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.training.capture import Measure, make_batch
-from llmattr.training.data import Examples, row_text
 from llmattr.training.project import Bases
 
 

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from llmattr.data import Examples
 from llmattr.lm import LM
 from llmattr.padded import accepted
 from llmattr.training.capture import HEAD_LOGITS, make_batch, weight
-from llmattr.training.data import Examples
 from llmattr.training.gradient import plan
 from llmattr.training.project import in_and_out
 

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
+from llmattr.data import Examples
 from llmattr.lm import LM
 from llmattr.training.capture import Measure, hooks, linear_layers, run_backward
-from llmattr.training.data import Examples
 from llmattr.training.index import FITTED, GradientIndex, Normalize, Projection
 from llmattr.training.moments import scales
 from llmattr.training.project import Bases, Dense, Sketch, choose, fit_bases

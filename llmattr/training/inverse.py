@@ -71,7 +71,7 @@ class Arnoldi:
 
     def precondition(self, lm: Any, examples: Any, layers: Any, queries: Any, seed: int = 0) -> Any:
         """`V (L + damping)^-1 V' g` [t, d] of each query's gradient g [t, d]."""
-        from llmattr.training.seeded import gaussian
+        from llmattr.seeded import gaussian
         from llmattr.training.solvers import arnoldi, spanned_inverse
 
         vectors = self.steps + min(self.keep, self.steps) + 2 * len(queries)

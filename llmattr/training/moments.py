@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from jaxtyping import Float
 
+from llmattr.data import Examples
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.training.capture import record
-from llmattr.training.data import Examples
 from llmattr.training.index import Normalize
 
 Scales = dict[str, torch.Tensor]

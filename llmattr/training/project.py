@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from llmattr.data import Examples
 from llmattr.lm import LM
+from llmattr.seeded import gaussian, generator
 from llmattr.training.capture import ExactGradients, hooks, probe, record, run_backward, weight
-from llmattr.training.data import Examples
 from llmattr.training.index import Projection
-from llmattr.training.seeded import gaussian, generator
 
 Bases = dict[str, torch.Tensor]
 ROUNDING = 1e-6  # of the largest eigenvalue: what float32 sums leave of those that are zero

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from llmattr.data import Examples, Queries, prompt_and_completion, read_queries, row_text, tokenize
 from llmattr.errors import LlmattrError, check_number, note
 from llmattr.lm import LM
 from llmattr.method import describe, find_method
 from llmattr.training import METHODS
 from llmattr.training.approximate import candidates
-from llmattr.training.data import Examples, read_rows, row_text, tokenize
 from llmattr.training.features import Encoded, HiddenStates, Nothing
 from llmattr.training.gradient import Features, Projector, load_fitted, project, tracked
 from llmattr.training.index import GradientIndex, Projection, refuse_difference
@@ -22,7 +22,6 @@ from llmattr.training.search import Block, Top, added, chosen_products, products
 from llmattr.training.stream import Layered, self_products, streamed
 from llmattr.types import Attribution, Sources, Targets
 
-Queries = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 EXACT = {
     "grad-dot": Stream("dot"),
     "grad-cos": Stream("cosine"),
@@ -122,7 +121,7 @@ class TraceIndex:
         started = time.perf_counter()
         method = saved_method(self.index.run["method"])
         self._check(method, rerank, rows, approximate)
-        given = _read_queries(queries)
+        given = read_queries(queries)
         values, found, asked = self._search(method, given, tokens, max(top or len(self), rerank), rows, approximate)
         if rerank:
             values, found, asked = self._search(EXACT[method.name], given, tokens, top or len(self), np.unique(found).tolist())
@@ -216,12 +215,6 @@ def _self_scores(checkpoint: Checkpoint, method: Any) -> np.ndarray:
     return self_products(method, checkpoint.layered(lm), rows)
 
 
-def _read_queries(queries: Queries) -> list[dict[str, Any]]:
-    if isinstance(queries, str) and not Path(queries).exists():
-        raise LlmattrError(f"{queries!r:.60} is no file: ask with {{'prompt': ..., 'completion': ...}}")
-    return read_rows([queries] if isinstance(queries, Mapping) else queries)
-
-
 def saved_method(saved: Mapping[str, Any]) -> Any:
     """The method that a run.json records."""
     find_method(saved["name"], METHODS)
@@ -233,7 +226,7 @@ def _attribution(
 ) -> Attribution:
     returned, index = np.unique(found, return_inverse=True)
     texts = [row_text(rows[i]) for i in returned]
-    run = {"queries": [_parts(row) for row in queries], **run}
+    run = {"queries": [prompt_and_completion(row) for row in queries], **run}
     response, spans = None, None
     said = [row.get("completion") or row_text(row) for row in queries]
     if asked is not None:
@@ -242,7 +235,9 @@ def _attribution(
             response, spans = "".join(said), _spans(said)
         else:
             counts = [sum(example is row for example in asked.examples.rows) for row in queries]
-            run["queries"] = [_parts(row) for row, count in zip(queries, counts, strict=True) for _ in range(count)]
+            run["queries"] = [
+                prompt_and_completion(row) for row, count in zip(queries, counts, strict=True) for _ in range(count)
+            ]
     return Attribution(
         values=values,
         index=index.reshape(values.shape),
@@ -253,13 +248,6 @@ def _attribution(
         run={key: value for key, value in run.items() if key not in ("method", "layers", "groups", "checksums")},
         response=response,
     )
-
-
-def _parts(row: Mapping[str, Any]) -> dict[str, str]:
-    """A query as the report shows it."""
-    if row.get("completion") is not None:
-        return {"prompt": row.get("prompt", ""), "completion": row["completion"]}
-    return {"prompt": "", "completion": row_text(row)}
 
 
 def _spans(pieces: Sequence[str]) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 
 from llmattr.errors import LlmattrError, note
-from llmattr.training.seeded import gaussian, generator
+from llmattr.seeded import gaussian, generator
 
 Product = Callable[[torch.Tensor], torch.Tensor]
 MARGIN = 1.1  # LiSSA's scale over the largest eigenvalue, which power iteration finds from below

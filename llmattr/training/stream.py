@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
+from llmattr.data import Examples
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.training.capture import ExactGradients, Scratch, exact_gradients, hooks, run_backward, weight
-from llmattr.training.data import Examples
 from llmattr.training.gradient import plan
 from llmattr.training.project import Bases, in_and_out
 from llmattr.training.search import Block

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmattr.data import Examples, Queries, read_rows, tokenize
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
@@ -16,12 +17,11 @@ from llmattr.training import METHODS
 from llmattr.training.capture import linear_layers
 from llmattr.training.checkpoints import checkpoints_of, learning_rates_of
 from llmattr.training.curvature import LoGra
-from llmattr.training.data import Examples, read_rows, tokenize
 from llmattr.training.features import Nothing
 from llmattr.training.gradient import Features, Projector, fill, save_fitted
 from llmattr.training.index import DTYPES, VERSION, GradientIndex, Projection, check_empty, read_run
 from llmattr.training.project import input_groups
-from llmattr.training.query import Checkpoint, Queries, TraceIndex, load_features
+from llmattr.training.query import Checkpoint, TraceIndex, load_features
 from llmattr.types import Attribution
 
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from llmattr.errors import LlmattrError, note
 from llmattr.messages import check_text
-from llmattr.training.seeded import generator
+from llmattr.seeded import generator
+
+Queries = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 COLUMNS = (("messages",), ("prompt", "completion"), ("text",))
 LOSSES = {"messages": "the assistant's tokens", "prompt": "the completion's tokens", "text": "all tokens"}
@@ -66,6 +68,20 @@ def read_rows(data: Any) -> list[dict[str, Any]]:
     if not rows:
         raise LlmattrError(f"the data {str(data)[:80]!r} has no rows")
     return rows
+
+
+def read_queries(queries: Queries) -> list[dict[str, Any]]:
+    """The same of queries; one row may stand alone."""
+    if isinstance(queries, str) and not Path(queries).exists():
+        raise LlmattrError(f"{queries!r:.60} is no file: ask with {{'prompt': ..., 'completion': ...}}")
+    return read_rows([queries] if isinstance(queries, Mapping) else queries)
+
+
+def prompt_and_completion(row: Mapping[str, Any]) -> dict[str, str]:
+    """A query as the report shows it: what the model was given, and what is traced."""
+    if row.get("completion") is not None:
+        return {"prompt": row.get("prompt", ""), "completion": row["completion"]}
+    return {"prompt": "", "completion": row_text(row)}
 
 
 def _load(data: str | Path) -> Iterable[Any]:

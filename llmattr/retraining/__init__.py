@@ -1,0 +1,36 @@
+"""Attribution to training data by the truth: train again without some of it and look.
+
+To add a method: one file with a frozen dataclass (`name`, `family`, `attribute(ablation, seed) -> Attribution`), and one line
+in `METHODS`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from llmattr.retraining.banzhaf import Banzhaf
+from llmattr.retraining.datamodel import Datamodel
+from llmattr.retraining.leave_one_out import LeaveOneOut
+from llmattr.retraining.recipe import Recipe
+from llmattr.retraining.shapley import Shapley
+
+if TYPE_CHECKING:
+    from llmattr.retraining.ablation import RetrainingAblation
+    from llmattr.retraining.build import from_function, retrain, retraining_ablation
+
+METHODS = {method.name: method for method in (Datamodel, LeaveOneOut, Shapley, Banzhaf)}
+
+__all__ = ["METHODS", "Recipe", "RetrainingAblation", "from_function", "retrain", "retraining_ablation"]
+
+_PLACES = {
+    "RetrainingAblation": "llmattr.retraining.ablation",
+    "from_function": "llmattr.retraining.build",
+    "retrain": "llmattr.retraining.build",
+    "retraining_ablation": "llmattr.retraining.build",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch when it is first used."""
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    raise AttributeError(f"module 'llmattr.retraining' has no attribute {name!r}")

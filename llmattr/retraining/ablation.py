@@ -1,0 +1,116 @@
+"""The training set's ablation: train again with some of the sources only, and read the targets."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from tqdm.auto import tqdm
+
+from llmattr import metrics
+from llmattr.retraining.runs import Trainer
+from llmattr.retraining.store import Run, RunStore
+from llmattr.types import Sources, Targets
+
+
+@dataclass(frozen=True, eq=False)
+class RetrainingAblation:
+    """An `Ablation` by retraining: masks over sources (rows, or groups of rows) -> outputs of models trained on what is kept.
+
+    `member` [rows] is each row's source. Outputs are means over `replicates` runs with different seeds, which depend on the
+    mask and on `seed`; `paired` gives every mask the same seeds, so that runs that differ by one source can be subtracted.
+    Finished runs are kept in the `store` (None: only while this object lives). Runs fan out by joblib: `jobs` processes, or
+    whatever `joblib.parallel_config` names (loky, dask, ray).
+    """
+
+    trainer: Trainer
+    sources: Sources
+    targets: Targets
+    member: Int[np.ndarray, " rows"]
+    store: RunStore | None = None
+    replicates: int = 1
+    paired: bool = False
+    jobs: int | None = None
+    seed: int = 0
+    memory: dict[str, Float[np.ndarray, " t"]] = dataclasses.field(default_factory=dict, repr=False)
+
+    def __call__(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
+        """The targets' values, each the mean over the replicates."""
+        return self.replicated(masks, self.replicates).mean(axis=1)
+
+    def replicated(self, masks: Bool[np.ndarray, "m n"], replicates: int) -> Float[np.ndarray, "m r t"]:
+        """The targets' values of every run; what was trained before is read from the store."""
+        runs = [Run(mask, self.seed_of(mask, r)) for mask in masks for r in range(replicates)]
+        self._train({run.key: run for run in runs if self._known(run) is None})
+        found = [self.memory[run.key] for run in runs]
+        return np.reshape(found, (len(masks), replicates, len(self.targets)))
+
+    def seed_of(self, mask: Bool[np.ndarray, " n"], replicate: int) -> int:
+        """The seed of a mask's run."""
+        own = b"" if self.paired else np.packbits(mask).tobytes()
+        digest = hashlib.sha256(own + f"/{len(mask)}/{self.seed}/{replicate}".encode()).digest()
+        return int.from_bytes(digest[:4], "little") // 2
+
+    def ceiling(self, masks: Bool[np.ndarray, "m n"], replicates: int = 2) -> Float[np.ndarray, " t"]:
+        """The highest correlation that any prediction of one call's outputs can have, from so many runs of each of these masks.
+
+        The root of `metrics.reliability` of the mean of `self.replicates` runs.
+        """
+        found = self.replicated(masks, max(replicates, self.replicates))
+        return np.sqrt(metrics.reliability(found, of=self.replicates))
+
+    def with_pairs(self) -> "RetrainingAblation":
+        """The same with every mask's seeds alike, for differences of single runs."""
+        return dataclasses.replace(self, paired=True)
+
+    def weights(self, mask: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " rows"]:
+        """The weight of every row under this mask."""
+        return mask[self.member].astype(float)
+
+    def record(self) -> dict[str, Any]:
+        """What is trained, how many runs each output is the mean of, and how many runs there are."""
+        return {**self.trainer.record(), "replicates": self.replicates, "paired": self.paired, "runs": len(self.memory)}
+
+    def _known(self, run: Run) -> Float[np.ndarray, " t"] | None:
+        if run.key not in self.memory and self.store is not None:
+            outputs = self.store.get(run)
+            if outputs is not None:
+                self.memory[run.key] = outputs
+        return self.memory.get(run.key)
+
+    def _train(self, runs: dict[str, Run]) -> None:
+        from joblib import Parallel, delayed
+
+        if not runs:
+            return
+        wanted = list(runs.values())
+        parts = list(_parts(wanted, self.trainer.together))
+        jobs = (delayed(_finished)(self.trainer, self.store, part, [self.weights(run.mask) for run in part]) for part in parts)
+        parallel = Parallel(n_jobs=self.jobs, return_as="generator_unordered", pre_dispatch="2 * n_jobs", batch_size=1)
+        with tqdm(total=len(wanted), desc="training", unit="model", disable=None, leave=False) as bar:
+            for finished in parallel(jobs):
+                self.memory.update(finished)
+                bar.update(len(finished))
+
+
+def _parts(runs: Sequence[Run], together: int) -> Iterator[Sequence[Run]]:
+    for first in range(0, len(runs), together):
+        yield runs[first : first + together]
+
+
+def _finished(
+    trainer: Trainer, store: RunStore | None, runs: Sequence[Run], weights: list[Float[np.ndarray, " rows"]]
+) -> dict[str, Float[np.ndarray, " t"]]:
+    """These runs' outputs by their keys. A worker keeps them itself, so that they outlive the process that asked."""
+    found = {run.key: outputs for run in runs if store is not None and (outputs := store.get(run)) is not None}
+    left = [k for k, run in enumerate(runs) if run.key not in found]
+    if left:
+        made = trainer.outputs(np.stack([weights[k] for k in left]), [runs[k].seed for k in left])
+        for k, outputs in zip(left, made, strict=True):
+            if store is not None:
+                store.add(runs[k], outputs)
+            found[runs[k].key] = outputs
+    return found

@@ -1,0 +1,124 @@
+"""`retrain`: which training examples made the model say this, found by training again without them."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from llmattr.ablation import random_masks
+from llmattr.data import Queries, prompt_and_completion, read_queries, read_rows, row_text, tokenize
+from llmattr.errors import LlmattrError, check_number
+from llmattr.lm import LM
+from llmattr.method import check_options, describe, find_method
+from llmattr.retraining import METHODS
+from llmattr.retraining.ablation import RetrainingAblation
+from llmattr.retraining.datamodel import Datamodel
+from llmattr.retraining.recipe import Recipe
+from llmattr.retraining.runs import CausalTrainer, FunctionTrainer, Trainer
+from llmattr.retraining.store import RunStore
+from llmattr.types import Attribution, Sources, Targets
+
+NOISE = 16  # masks that are trained a second time for the ceiling
+
+
+def retrain(
+    model: Any, data: Any, queries: Queries, method: Any = Datamodel(), *, seed: int = 0, **options: Any
+) -> Attribution:
+    """Attribute queries to training data by training on parts of it; options as for `retraining_ablation`.
+
+    Returns values [t, n] for all n sources, in nats. With `out` a run that was killed goes on, and more models cost only what
+    they are more. `run["ceiling"]` is the highest correlation with a single run that the noise between seeds leaves, for each
+    target (from two seeds of 16 subsets; for methods that train on random subsets).
+    """
+    method = find_method(method, METHODS)
+    started = time.perf_counter()
+    ablation = retraining_ablation(model, data, queries, seed=seed, **options)
+    found = method.attribute(ablation, seed)
+    run = {**found.run, "seconds": time.perf_counter() - started}
+    if hasattr(method, "n_models"):
+        masks = random_masks(min(NOISE, method.n_models), len(ablation.sources), getattr(method, "keep", 0.5), seed)
+        run["ceiling"] = ablation.ceiling(masks).tolist()
+    run["queries"] = [] if options.get("mean") else [prompt_and_completion(row) for row in ablation.trainer.queries.rows]
+    return dataclasses.replace(found, method=describe(method), run=run)
+
+
+def retraining_ablation(
+    model: Any,
+    data: Any,
+    queries: Queries,
+    *,
+    out: str | Path | None = None,
+    group_by: str | None = None,
+    recipe: Recipe = Recipe(),
+    measure: Literal["logprob", "logit"] = "logprob",
+    mean: bool = False,
+    replicates: int = 1,
+    jobs: int | None = None,
+    seed: int = 0,
+) -> RetrainingAblation:
+    """An `Ablation` whose sources are rows of training data and whose targets are queries, by training again.
+
+    `model`: a name or folder, or a (model, tokenizer) pair: what each run starts from, or with a recipe that starts at "random"
+    only its shape. `data`, `queries`: as for `build_index`. `out`: a folder where finished runs are kept. `group_by`: a column;
+    rows that have the same there are one source. `measure`: "logprob" or "logit" of a query's counted tokens. `mean`: one
+    target, the mean over the queries. `replicates`: runs with different seeds that each output is the mean of. `jobs`: how many
+    processes train.
+    """
+    check_options(recipe)
+    check_number("replicates", replicates, 1, whole=True)
+    if measure not in ("logprob", "logit"):
+        raise LlmattrError(f"measure must be logprob or logit, not {measure!r}")
+    lm = LM.load(model)
+    if lm.kind != "causal":
+        raise LlmattrError(f"training again is for causal models, not for the {lm.kind} model {lm.name!r}")
+    given, asked = read_rows(data), read_queries(queries)
+    rows, questions = (tokenize(part, lm.tokenizer, lm.window) for part in (given, asked))
+    trainer = CausalTrainer(str(model) if isinstance(model, (str, Path)) else lm, rows, questions, recipe, measure, mean)
+    sources, member = sources_of(given, group_by)
+    texts = ["the mean over the queries"] if mean else [row.get("completion") or row_text(row) for row in asked]
+    store = None if out is None else RunStore.of(out, {**trainer.record(), "sources": _groups_record(member, group_by)})
+    return RetrainingAblation(
+        trainer, sources, Targets(texts, measure=measure), member, store, replicates, jobs=jobs, seed=seed
+    )
+
+
+def from_function(
+    function: Callable[..., Any],
+    n_sources: int,
+    n_targets: int = 1,
+    out: str | Path | None = None,
+    name: str = "",
+    **options: Any,
+) -> RetrainingAblation:
+    """A `RetrainingAblation` whose training is your own: `function(weights Float[n], seed) -> outputs [t]`.
+
+    Runs are kept in the folder `out` under the function's `name` (its own name where none is given).
+    """
+    trainer: Trainer = FunctionTrainer(function, n_targets, name)
+    names = [str(i) for i in range(n_sources)]
+    sources = Sources("sources", names, [f"source {one}" for one in names])
+    targets = Targets([f"output {t}" for t in range(n_targets)], measure="value")
+    store = None if out is None else RunStore.of(out, {**trainer.record(), "sources": n_sources, "targets": n_targets})
+    return RetrainingAblation(trainer, sources, targets, np.arange(n_sources), store, **options)
+
+
+def sources_of(rows: Sequence[dict[str, Any]], group_by: str | None = None) -> tuple[Sources, np.ndarray]:
+    """The sources of these rows, and each row's source: itself, or all rows that have the same in the column `group_by`."""
+    if group_by is None:
+        return Sources("training rows", [str(i) for i in range(len(rows))], [row_text(row) for row in rows]), np.arange(
+            len(rows)
+        )
+    if missing := [number for number, row in enumerate(rows) if row.get(group_by) is None]:
+        raise LlmattrError(f"row {missing[0]} has nothing in the column {group_by!r} that the rows are grouped by")
+    names = list(dict.fromkeys(str(row[group_by]) for row in rows))
+    place = {name: number for number, name in enumerate(names)}
+    member = np.array([place[str(row[group_by])] for row in rows])
+    texts = ["\n".join(row_text(rows[i]) for i in np.flatnonzero(member == number)) for number in range(len(names))]
+    return Sources(f"groups by {group_by}", names, texts), member
+
+
+def _groups_record(member: np.ndarray, group_by: str | None) -> Any:
+    return group_by and [group_by, member.tolist()]

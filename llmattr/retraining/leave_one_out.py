@@ -1,0 +1,22 @@
+"""Leave-one-out: train again without each source."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from llmattr import surrogate
+from llmattr.types import Attribution
+
+if TYPE_CHECKING:
+    from llmattr.retraining.ablation import RetrainingAblation
+
+
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """What is lost when the model is trained without one source; n + 1 models, all with the same seeds."""
+
+    name: ClassVar[str] = "leave-one-out"
+    family: ClassVar[str] = "game-theoretic"
+
+    def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
+        """`f(all) - f(all but i)`, one row for each target of the ablation."""
+        return surrogate.leave_one_out(ablation.with_pairs(), seed)

@@ -1,0 +1,63 @@
+"""How a model is trained: everything but the data, the weights of its rows and the seed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from llmattr.errors import LlmattrError
+from llmattr.method import option
+from llmattr.seeded import generator
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Training by AdamW with a fixed number of steps, whatever was removed; without dropout."""
+
+    steps: int = option(500, "optimizer steps of every run", least=1)
+    batch_size: int = option(32, "rows in a step", least=1)
+    learning_rate: float = option(1e-3, "AdamW's step size at its height")
+    schedule: Literal["linear", "cosine", "constant"] = option("linear", "how the step size falls to 0 after the warm-up")
+    warmup: float = option(0.05, "share of the steps in which the step size rises from 0", below=1)
+    weight_decay: float = option(0.0, "AdamW's decay of weights (not of vectors such as norms and biases)")
+    clip: float = option(1.0, "the largest norm of a step's gradient; 0 for none")
+    start: Literal["given", "random"] = option("given", "given: start from the model's weights; random: from new ones")
+
+    def rate(self, step: int) -> float:
+        """The step size at this step, counted from 0."""
+        warm = round(self.warmup * self.steps)
+        if step < warm:
+            return self.learning_rate * (step + 1) / warm
+        left = (self.steps - step) / max(self.steps - warm, 1)
+        shapes = {"constant": 1.0, "linear": left, "cosine": 0.5 - 0.5 * np.cos(np.pi * left)}
+        return float(self.learning_rate * shapes[self.schedule])
+
+    def batches(self, kept: Bool[np.ndarray, " n"], seed: int) -> Int[np.ndarray, "steps b"]:
+        """The rows of every step; of no kept row no step.
+
+        Epoch after epoch all n rows come in an order drawn with the seed. Where a removed row would come, a kept one takes its
+        place, each in turn. So every run makes as many full steps, and two runs with the same seed that differ by one row
+        differ in the few steps alone in which it would have come.
+        """
+        if not kept.any():
+            return np.zeros((0, self.batch_size), dtype=int)
+        places = self.steps * self.batch_size
+        stream = _epochs(len(kept), places, seed, "order")
+        holes = ~kept[stream]
+        others = _epochs(len(kept), -(-int(holes.sum()) // int(kept.sum())) * len(kept), seed, "fill")
+        stream[holes] = others[kept[others]][: holes.sum()]
+        return stream.reshape(self.steps, self.batch_size)
+
+
+def _epochs(n: int, count: int, seed: int, name: str) -> Int[np.ndarray, " count"]:
+    rng = generator(seed, name)
+    orders = [rng.permutation(n) for _ in range(-(-count // n))]
+    return np.concatenate([*orders, np.zeros(0, dtype=int)])[:count]
+
+
+def check_weights(weights: object, n: int) -> None:
+    """Raise `LlmattrError` unless these are n finite numbers of 0 or more."""
+    array = np.asarray(weights)
+    if array.shape != (n,) or not np.isfinite(array).all() or (array < 0).any():
+        raise LlmattrError(f"the rows' weights must be {n} numbers of 0 or more, not {array.shape}")

@@ -1,0 +1,144 @@
+"""What a retraining is: weights of the rows and a seed -> a trained model -> the outputs of the targets."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from llmattr.data import Examples
+from llmattr.errors import LlmattrError
+from llmattr.lm import LM
+from llmattr.prompt import Rendered
+from llmattr.retraining.recipe import Recipe
+from llmattr.retraining.trainer import train
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """Trains on weighted rows and says what the targets are then. `together`: so many runs are best asked for at once."""
+
+    @property
+    def together(self) -> int:
+        """How many runs are trained as one program."""
+        ...
+
+    def outputs(self, weights: Float[np.ndarray, "k n"], seeds: Sequence[int]) -> Float[np.ndarray, "k t"]:
+        """The targets' values after each of k runs."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """What the outputs depend on besides weights and seed: model, data, recipe, targets."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionTrainer:
+    """A function of the user's own, (weights Float[n], seed) -> outputs [t], in place of the built-in training.
+
+    `name` tells its runs from those of other functions on disk: change it when the function changes.
+    """
+
+    function: Callable[[Float[np.ndarray, " n"], int], Any]
+    n_targets: int
+    name: str = ""
+    together: int = 1
+
+    def outputs(self, weights: Float[np.ndarray, "k n"], seeds: Sequence[int]) -> Float[np.ndarray, "k t"]:
+        """The function's outputs; raises `LlmattrError` where they are not t numbers."""
+        rows = [np.asarray(self.function(row, seed), dtype=float) for row, seed in zip(weights, seeds, strict=True)]
+        for row in rows:
+            if row.shape != (self.n_targets,):
+                raise LlmattrError(f"the training function gave outputs {row.shape}: expected ({self.n_targets},)")
+        return np.stack(rows)
+
+    def record(self) -> dict[str, Any]:
+        """Its name."""
+        return {"function": self.name or getattr(self.function, "__name__", type(self.function).__name__)}
+
+
+@dataclass(frozen=True, eq=False)
+class CausalTrainer:
+    """Trains a causal language model on rows of tokens; the outputs are the log-probabilities of the queries' counted tokens.
+
+    `model`: a name or folder, which every worker loads for itself, or a (model, tokenizer) pair. `measure`: "logprob" = their
+    sum in nats, "logit" = the log-odds of them all. `mean`: one output, the mean over the queries (minus the validation loss).
+    """
+
+    model: Any
+    rows: Examples
+    queries: Examples
+    recipe: Recipe = Recipe()
+    measure: Literal["logprob", "logit"] = "logprob"
+    mean: bool = False
+
+    @property
+    def lm(self) -> LM:
+        """The model that runs start from."""
+        return _loaded(self.model) if isinstance(self.model, str) else LM.load(self.model)
+
+    @property
+    def together(self) -> int:
+        """How many runs are trained as one program."""
+        return 1
+
+    def outputs(self, weights: Float[np.ndarray, "k n"], seeds: Sequence[int]) -> Float[np.ndarray, "k t"]:
+        """The queries' values after each run."""
+        return np.stack([self.measured(self.trained(row, seed)) for row, seed in zip(weights, seeds, strict=True)])
+
+    def trained(self, weights: Float[np.ndarray, " n"], seed: int) -> LM:
+        """The model after one run."""
+        lm = self.lm
+        return dataclasses.replace(lm, model=train(lm.model, self.rows, weights, seed, self.recipe))
+
+    def measured(self, lm: LM) -> Float[np.ndarray, " t"]:
+        """The queries' values under this model."""
+        return self.values(lm.logprobs(self.requests))
+
+    @property
+    def requests(self) -> list[Rendered]:
+        """What a model is asked: each query from its first counted token to its last."""
+        spans = [(int(np.argmax(counted)), len(counted) - int(np.argmax(counted[::-1]))) for counted in self.queries.counted]
+        nowhere = np.zeros((0, 2), dtype=int)
+        return [Rendered(ids, slice(*span), nowhere) for ids, span in zip(self.queries.ids, spans, strict=True)]
+
+    def values(self, logprobs: Sequence[Float[np.ndarray, " r"]]) -> Float[np.ndarray, " t"]:
+        """The outputs from the log-probabilities of each request's tokens."""
+        asked = zip(logprobs, self.requests, self.queries.counted, strict=True)
+        sums = np.array([one[counted[request.response]].sum() for one, request, counted in asked])
+        if self.measure == "logit":
+            sums = sums - np.log(-np.expm1(np.minimum(sums, -1e-300)))
+        return sums.mean(keepdims=True) if self.mean else sums
+
+    def record(self) -> dict[str, Any]:
+        """Model, data, recipe and targets."""
+        lm = self.lm
+        return {
+            "model": lm.name,
+            "weights": _weights_hash(lm.model) if self.recipe.start == "given" else "random",
+            "config": hashlib.sha256(repr(lm.model.config.to_dict()).encode()).hexdigest()[:16],
+            "data": self.rows.fingerprint(),
+            "queries": self.queries.fingerprint(),
+            "loss": self.rows.loss,
+            "measure": self.measure,
+            "mean": self.mean,
+            "recipe": dataclasses.asdict(self.recipe),
+        }
+
+
+@lru_cache(maxsize=1)
+def _loaded(name: str) -> LM:
+    return LM.load(name)
+
+
+def _weights_hash(model: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        numbers = tensor.detach().double()
+        digest.update(f"{name}{tuple(tensor.shape)}{float(numbers.sum())}{float(numbers.square().sum())}".encode())
+    return digest.hexdigest()[:16]

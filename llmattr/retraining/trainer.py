@@ -1,0 +1,98 @@
+"""Training a causal language model again with a weight on every row; weight 0 = removed. One run after the other."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from llmattr.data import Examples
+from llmattr.errors import LlmattrError
+from llmattr.retraining.recipe import Recipe, check_weights
+
+
+def train(model: Any, examples: Examples, weights: Float[np.ndarray, " n"], seed: int, recipe: Recipe) -> Any:
+    """A new model, trained on the rows with these weights; the same arguments give the same bits.
+
+    A step's loss is `sum_i w_i sum_k -log p(y_ik) / T` in nats, over the counted tokens y_ik of the batch's rows i; T is their
+    number. The seed draws the order of the rows and, with `recipe.start` "random", the weights that training starts from. The
+    given model is not changed. Raises `LlmattrError` for a loss that is not a number.
+    """
+    check_weights(weights, len(examples))
+    model = started(model, seed, recipe)
+    parameters = dict(model.named_parameters())
+    optimizer = adamw(parameters, recipe)
+    for step, rows in enumerate(recipe.batches(weights > 0, seed)):
+        ids, counted = padded([examples.ids[i] for i in rows], [examples.counted[i] for i in rows], model.device)
+        loss = batch_loss(model(input_ids=ids, use_cache=False).logits, ids, counted, torch.from_numpy(weights[rows]))
+        check_loss(loss, step)
+        loss.backward()
+        clip([p.grad for p in parameters.values() if p.grad is not None], recipe.clip, stacked=False)
+        set_rate(optimizer, recipe.rate(step))
+        optimizer.step()
+        optimizer.zero_grad()
+    return model
+
+
+def started(model: Any, seed: int, recipe: Recipe) -> Any:
+    """A copy of the model as training starts from it, without dropout."""
+    if recipe.start == "given":
+        return copy.deepcopy(model).eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return type(model)(copy.deepcopy(model.config)).to(model.device, model.dtype).eval()
+
+
+def padded(
+    ids: list[list[int]], counted: list[np.ndarray], device: Any, length: int = 0
+) -> tuple[Int[torch.Tensor, "b s"], Bool[torch.Tensor, "b s"]]:
+    """Rows padded behind, at least to this length: what is before it does not see the padding, so no mask is needed."""
+    length = max(length, *map(len, ids))
+    made, counts = np.zeros((len(ids), length), dtype=np.int64), np.zeros((len(ids), length), dtype=bool)
+    for row, (one, count) in enumerate(zip(ids, counted, strict=True)):
+        made[row, : len(one)], counts[row, : len(one)] = one, count
+    return torch.from_numpy(made).to(device), torch.from_numpy(counts).to(device)
+
+
+def batch_loss(
+    logits: Float[torch.Tensor, "b s v"],
+    ids: Int[torch.Tensor, "b s"],
+    counted: Bool[torch.Tensor, "b s"],
+    weights: Float[torch.Tensor, " b"],
+) -> Float[torch.Tensor, ""]:
+    """The loss of `train` for one batch."""
+    places = counted[:, 1:]
+    said = torch.nn.functional.cross_entropy(logits[:, :-1][places].float(), ids[:, 1:][places], reduction="none")
+    each = weights.to(said)[:, None].expand(places.shape)[places]
+    return (each * said).sum() / places.sum()
+
+
+def adamw(parameters: dict[str, torch.Tensor], recipe: Recipe, stacked: bool = False) -> torch.optim.Optimizer:
+    """AdamW; matrices decay, vectors do not. `stacked`: every tensor has one more dimension in front, of several models."""
+    matrices = [p for p in parameters.values() if p.requires_grad and p.dim() - stacked >= 2]
+    vectors = [p for p in parameters.values() if p.requires_grad and p.dim() - stacked < 2]
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.learning_rate, fused=True)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The step size of the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def clip(gradients: list[torch.Tensor], most: float, stacked: bool) -> None:
+    """Shorten the gradient to this norm where it is longer, in place; that of each of several stacked models by itself."""
+    if most == 0 or not gradients:
+        return
+    squares = [g.square().flatten(1).sum(1) if stacked else g.square().sum()[None] for g in gradients]
+    factor = (most / (torch.stack(squares).sum(0).sqrt() + 1e-6)).clamp(max=1.0)
+    for g in gradients:
+        g.mul_(factor.to(g.dtype).view(-1, *[1] * (g.dim() - 1)) if stacked else factor[0].to(g.dtype))
+
+
+def check_loss(loss: torch.Tensor, step: int) -> None:
+    """Raise `LlmattrError` for a loss that is not a number."""
+    if not torch.isfinite(loss).all():
+        raise LlmattrError(f"the loss is not a number at step {step + 1}: take a smaller --learning-rate, or --clip 1")
