@@ -16,16 +16,18 @@ from llmattr.retraining.shapley import Shapley
 if TYPE_CHECKING:
     from llmattr.retraining.ablation import RetrainingAblation
     from llmattr.retraining.build import from_function, retrain, retraining_ablation
+    from llmattr.retraining.scratch import scratch_model
 
 METHODS = {method.name: method for method in (Datamodel, LeaveOneOut, Shapley, Banzhaf)}
 
-__all__ = ["METHODS", "Recipe", "RetrainingAblation", "from_function", "retrain", "retraining_ablation"]
+__all__ = ["METHODS", "Recipe", "RetrainingAblation", "from_function", "retrain", "retraining_ablation", "scratch_model"]
 
 _PLACES = {
     "RetrainingAblation": "llmattr.retraining.ablation",
     "from_function": "llmattr.retraining.build",
     "retrain": "llmattr.retraining.build",
     "retraining_ablation": "llmattr.retraining.build",
+    "scratch_model": "llmattr.retraining.scratch",
 }
 
 

@@ -89,7 +89,7 @@ class RetrainingAblation:
         wanted = list(runs.values())
         parts = list(_parts(wanted, self.trainer.together))
         jobs = (delayed(_finished)(self.trainer, self.store, part, [self.weights(run.mask) for run in part]) for part in parts)
-        parallel = Parallel(n_jobs=self.jobs, return_as="generator_unordered", pre_dispatch="2 * n_jobs", batch_size=1)
+        parallel: Any = Parallel(n_jobs=self.jobs, return_as="generator_unordered", pre_dispatch="2 * n_jobs")
         with tqdm(total=len(wanted), desc="training", unit="model", disable=None, leave=False) as bar:
             for finished in parallel(jobs):
                 self.memory.update(finished)

@@ -18,6 +18,7 @@ from llmattr.retraining.ablation import RetrainingAblation
 from llmattr.retraining.datamodel import Datamodel
 from llmattr.retraining.recipe import Recipe
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer, Trainer
+from llmattr.retraining.scratch import NAME, scratch_model
 from llmattr.retraining.store import RunStore
 from llmattr.types import Attribution, Sources, Targets
 
@@ -41,7 +42,8 @@ def retrain(
     if hasattr(method, "n_models"):
         masks = random_masks(min(NOISE, method.n_models), len(ablation.sources), getattr(method, "keep", 0.5), seed)
         run["ceiling"] = ablation.ceiling(masks).tolist()
-    run["queries"] = [] if options.get("mean") else [prompt_and_completion(row) for row in ablation.trainer.queries.rows]
+    asked = [] if options.get("mean") else read_queries(queries)
+    run["queries"] = [prompt_and_completion(row) for row in asked]
     return dataclasses.replace(found, method=describe(method), run=run)
 
 
@@ -62,19 +64,21 @@ def retraining_ablation(
     """An `Ablation` whose sources are rows of training data and whose targets are queries, by training again.
 
     `model`: a name or folder, or a (model, tokenizer) pair: what each run starts from, or with a recipe that starts at "random"
-    only its shape. `data`, `queries`: as for `build_index`. `out`: a folder where finished runs are kept. `group_by`: a column;
-    rows that have the same there are one source. `measure`: "logprob" or "logit" of a query's counted tokens. `mean`: one
-    target, the mean over the queries. `replicates`: runs with different seeds that each output is the mean of. `jobs`: how many
-    processes train.
+    only its shape; "scratch" is a small transformer over the words of the data (`scratch_model`). `data`, `queries`: as for
+    `build_index`. `out`: a folder where finished runs are kept. `group_by`: a column; rows that have the same there are one
+    source. `measure`: "logprob" or "logit" of a query's counted tokens. `mean`: one target, the mean over the queries.
+    `replicates`: runs with different seeds that each output is the mean of. `jobs`: how many processes train.
     """
     check_options(recipe)
     check_number("replicates", replicates, 1, whole=True)
     if measure not in ("logprob", "logit"):
         raise LlmattrError(f"measure must be logprob or logit, not {measure!r}")
+    given, asked = read_rows(data), read_queries(queries)
+    if model == NAME:
+        model, recipe = scratch_model(map(row_text, [*given, *asked])), dataclasses.replace(recipe, start="random")
     lm = LM.load(model)
     if lm.kind != "causal":
         raise LlmattrError(f"training again is for causal models, not for the {lm.kind} model {lm.name!r}")
-    given, asked = read_rows(data), read_queries(queries)
     rows, questions = (tokenize(part, lm.tokenizer, lm.window) for part in (given, asked))
     trainer = CausalTrainer(str(model) if isinstance(model, (str, Path)) else lm, rows, questions, recipe, measure, mean)
     sources, member = sources_of(given, group_by)
@@ -116,7 +120,7 @@ def sources_of(rows: Sequence[dict[str, Any]], group_by: str | None = None) -> t
     names = list(dict.fromkeys(str(row[group_by]) for row in rows))
     place = {name: number for number, name in enumerate(names)}
     member = np.array([place[str(row[group_by])] for row in rows])
-    texts = ["\n".join(row_text(rows[i]) for i in np.flatnonzero(member == number)) for number in range(len(names))]
+    texts = ["\n".join(row_text(rows[i]) for i in np.flatnonzero(member == number).tolist()) for number in range(len(names))]
     return Sources(f"groups by {group_by}", names, texts), member
 
 
