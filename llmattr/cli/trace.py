@@ -9,6 +9,7 @@ import click
 from llmattr import training
 from llmattr.cli.files import check_outputs, quiet, report
 from llmattr.cli.methods import MethodCommand, options_of
+from llmattr.cli.retrain import commands
 from llmattr.errors import LlmattrError
 from llmattr.method import find_method
 from llmattr.processes import is_main
@@ -24,7 +25,14 @@ class IndexCommand(MethodCommand):
 
 @click.group()
 def trace() -> None:
-    """Say which training examples made a model say something: make an index once, ask it often."""
+    """Say which training examples made a model say something.
+
+    By gradients: make an index once, ask it often. Or by the truth: train again without some of the data, and look.
+    """
+
+
+for command in commands():
+    trace.add_command(command)
 
 
 @trace.command(cls=IndexCommand, options_metavar="--data D --out IDX [OPTIONS]")

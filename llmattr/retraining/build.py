@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from llmattr.ablation import random_masks
-from llmattr.data import Queries, prompt_and_completion, read_queries, read_rows, row_text, tokenize
+from llmattr.data import Queries, read_queries, read_rows, row_text, tokenize
 from llmattr.errors import LlmattrError, check_number
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
@@ -34,17 +34,19 @@ def retrain(
     they are more. `run["ceiling"]` is the highest correlation with a single run that the noise between seeds leaves, for each
     target (from two seeds of 16 subsets; for methods that train on random subsets).
     """
-    method = find_method(method, METHODS)
-    started = time.perf_counter()
-    ablation = retraining_ablation(model, data, queries, seed=seed, **options)
+    return attributed(retraining_ablation(model, data, queries, seed=seed, **options), find_method(method, METHODS))
+
+
+def attributed(ablation: RetrainingAblation, method: Any) -> Attribution:
+    """What `retrain` returns, from an ablation that further questions can be put to."""
+    started, seed = time.perf_counter(), ablation.seed
     found = method.attribute(ablation, seed)
     run = {**found.run, "seconds": time.perf_counter() - started}
     if hasattr(method, "n_models"):
         masks = random_masks(min(NOISE, method.n_models), len(ablation.sources), getattr(method, "keep", 0.5), seed)
         run["ceiling"] = ablation.ceiling(masks).tolist()
-    asked = [] if options.get("mean") else read_queries(queries)
-    run["queries"] = [prompt_and_completion(row) for row in asked]
-    return dataclasses.replace(found, method=describe(method), run=run)
+    run["queries"] = getattr(ablation.trainer, "asked", [])
+    return dataclasses.replace(found, method=describe(method), run={**run, "runs": len(ablation.memory)})
 
 
 def retraining_ablation(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from llmattr.data import Examples
+from llmattr.data import Examples, prompt_and_completion
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.prompt import Rendered
@@ -106,6 +106,11 @@ class CausalTrainer:
         spans = [(int(np.argmax(counted)), len(counted) - int(np.argmax(counted[::-1]))) for counted in self.queries.counted]
         nowhere = np.zeros((0, 2), dtype=int)
         return [Rendered(ids, slice(*span), nowhere) for ids, span in zip(self.queries.ids, spans, strict=True)]
+
+    @property
+    def asked(self) -> list[dict[str, str]]:
+        """Each target's prompt and completion; none for the mean over all."""
+        return [] if self.mean else [prompt_and_completion(row) for row in self.queries.rows]
 
     def values(self, logprobs: Sequence[Float[np.ndarray, " r"]]) -> Float[np.ndarray, " t"]:
         """The outputs from the log-probabilities of each request's tokens."""

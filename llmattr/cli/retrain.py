@@ -1,0 +1,132 @@
+"""`llmattr trace datamodel | leave-one-out | shapley | ...`: attribution to training data by training again."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from llmattr import retraining
+from llmattr.cli.files import check_outputs, quiet, report
+from llmattr.cli.methods import options_of
+from llmattr.errors import LlmattrError
+from llmattr.retraining import Recipe
+
+OPTIONS = [
+    click.Option(["--data"], required=True, help="the training rows: JSON lines, CSV, parquet, a datasets folder, or a hub id"),
+    click.Option(["--queries"], help="a file of rows like the training data: what is traced"),
+    click.Option(["--prompt"], default="", help="instead of a file of queries: what the model is given"),
+    click.Option(["--completion"], help="what it says then, to be traced"),
+    click.Option(
+        ["--out"],
+        required=True,
+        type=click.Path(path_type=Path, file_okay=False),
+        help="the folder where trained models' outputs are kept; the same command goes on, more models cost only what they add",
+    ),
+    click.Option(
+        ["--model"], default="scratch", show_default=True, help="hub id or folder; scratch: a small one over the data's words"
+    ),
+    click.Option(["--group-by"], help="a column: rows that have the same there are one source"),
+    click.Option(
+        ["--measure"],
+        type=click.Choice(["logprob", "logit"]),
+        default="logprob",
+        show_default=True,
+        help="of a query's counted tokens",
+    ),
+    click.Option(["--mean"], is_flag=True, help="one target: the mean over the queries"),
+    click.Option(
+        ["--replicates"],
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="models with different seeds that each output is the mean of",
+    ),
+    click.Option(["--jobs"], type=int, help="processes that train; 1 without it"),
+    click.Option(["--seed"], type=click.IntRange(min=0), default=0, show_default=True, help="of everything that is drawn"),
+    click.Option(
+        ["--verify"],
+        type=click.IntRange(min=0),
+        default=0,
+        help="predict what is left without so many of each query's best sources, train without them, and show both",
+    ),
+    click.Option(["--top"], type=click.IntRange(min=1), default=10, show_default=True, help="rows shown for and against"),
+    click.Option(["--html"], type=click.Path(path_type=Path), help="write a page to read in a browser"),
+    click.Option(["--json"], type=click.Path(path_type=Path), help="write the result as JSON"),
+]
+
+
+def commands() -> list[click.Command]:
+    """One command for each method that trains again."""
+    return [_command(name, method) for name, method in retraining.METHODS.items()]
+
+
+def _command(name: str, method: Any) -> click.Command:
+    params: list[click.Parameter] = [*OPTIONS, *options_of(method), *options_of(Recipe)]
+
+    def run(**given: Any) -> None:
+        fields = {field.name: given.pop(field.name) for field in dataclasses.fields(method)}
+        recipe = Recipe(**{field.name: given.pop(field.name) for field in dataclasses.fields(Recipe)})
+        _trace(method(**fields), recipe, **given)
+
+    about = (method.__doc__ or "").splitlines()[0]
+    usage = "--data D --queries Q --out RUNS [OPTIONS]"
+    return click.Command(name, callback=run, params=params, help=about, options_metavar=usage)
+
+
+def _trace(
+    method: Any,
+    recipe: Recipe,
+    data: str,
+    queries: str | None,
+    prompt: str,
+    completion: str | None,
+    out: Path,
+    verify: int,
+    top: int,
+    html: Path | None,
+    json: Path | None,
+    **options: Any,
+) -> None:
+    if (completion is None) == (queries is None):
+        raise LlmattrError("give --completion (with its --prompt), or --queries with a file, and not both")
+    check_outputs((), [path for path in (html, json) if path])
+    quiet()
+    from llmattr.report.text import ranking
+    from llmattr.retraining.build import attributed, retraining_ablation
+
+    asked: Any = {"prompt": prompt, "completion": completion} if queries is None else queries
+    model = options.pop("model")
+    ablation = retraining_ablation(model, data, asked, recipe=recipe, out=out, **options)
+    result = attributed(ablation, method)
+    report(result, "\n".join([ranking(result, top), "", *summary(result)]), html, json)
+    if verify:
+        click.echo("\n".join(_verified(result, ablation, verify)))
+
+
+def summary(result: Any) -> list[str]:
+    """How far to trust it: models trained, the fit's rank correlation with held-out models, and its ceiling."""
+    import numpy as np
+
+    run, lines = result.run, [f"{result.run['runs']} models were trained"]
+    if result.lds is not None and np.isfinite(result.lds).any():
+        lines.append(f"held-out models are foretold with a rank correlation of {np.nanmean(result.lds):.2f} (LDS)")
+    if np.isfinite(run.get("ceiling", [np.nan])).any():
+        lines.append(f"the noise between seeds allows {np.nanmean(run['ceiling']):.2f} at most")
+    return [f"{'; '.join(lines)}."]
+
+
+def _verified(result: Any, ablation: Any, k: int) -> list[str]:
+    import numpy as np
+
+    from llmattr.retraining.counterfactual import counterfactual, top_removals
+
+    full = ablation(np.ones((1, len(result.sources)), dtype=bool))[0]
+    found = counterfactual(result, ablation, top_removals(result, min(k, len(result.sources))))
+    lines = ["", f"Without the {k} best sources of each query (in {result.unit}):"]
+    for t, text in enumerate(result.targets.texts):
+        said = " ".join(text.split())[:40]
+        lines.append(
+            f"  {said}: {full[t]:+.2f} with all; predicted {found.predicted[t, t]:+.2f}, trained {found.seen[t, t]:+.2f}"
+        )
+    return lines
