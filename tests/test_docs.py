@@ -14,12 +14,13 @@ ROOT = Path(__file__).parent.parent
 REPORT = "The tower was designed by an engineer. It was built in 1889. It is 330 metres tall. It is painted every seven years."
 CAPITALS = {"France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Peru": "Lima"}
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "PAPERS.md")]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
 
 
-def blocks(language):
+def blocks(language, pages=PAGES):
     """The fenced blocks of a language, in every page."""
     found = []
-    for page in PAGES:
+    for page in pages:
         matches = re.finditer(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
         found += [pytest.param(match[1], id=f"{page.stem}-{number}") for number, match in enumerate(matches, 1)]
     return found
@@ -100,6 +101,14 @@ def test_python_blocks(folder, monkeypatch, smollm2):
     assert names["result"].response == "It is 330 metres tall."
     assert "1889" in names["answer"].top(1)[0].text
     assert (folder / "result.html").stat().st_size > 0
+
+
+@pytest.mark.parametrize("page", DOCS, ids=[page.stem for page in DOCS])
+def test_python_blocks_of_a_page(page):
+    """They run one after the other, and what they assert is so."""
+    names = {}
+    for block in blocks("python", [page]):
+        exec(block.values[0], names)
 
 
 @pytest.mark.slow

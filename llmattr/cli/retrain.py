@@ -10,9 +10,10 @@ from llmattr import retraining
 from llmattr.cli.files import check_outputs, quiet, report
 from llmattr.cli.methods import options_of
 from llmattr.errors import LlmattrError
+from llmattr.method import check_options
 from llmattr.retraining import Recipe
 
-OPTIONS = [
+RUN_OPTIONS = [
     click.Option(["--data"], required=True, help="the training rows: JSON lines, CSV, parquet, a datasets folder, or a hub id"),
     click.Option(["--queries"], help="a file of rows like the training data: what is traced"),
     click.Option(["--prompt"], default="", help="instead of a file of queries: what the model is given"),
@@ -44,6 +45,9 @@ OPTIONS = [
     ),
     click.Option(["--jobs"], type=int, help="processes that train; 1 without it"),
     click.Option(["--seed"], type=click.IntRange(min=0), default=0, show_default=True, help="of everything that is drawn"),
+]
+OPTIONS = [
+    *RUN_OPTIONS,
     click.Option(
         ["--verify"],
         type=click.IntRange(min=0),
@@ -88,20 +92,26 @@ def _trace(
     json: Path | None,
     **options: Any,
 ) -> None:
-    if (completion is None) == (queries is None):
-        raise LlmattrError("give --completion (with its --prompt), or --queries with a file, and not both")
+    check_options(method)
+    asked = asked_for(queries, prompt, completion)
     check_outputs((), [path for path in (html, json) if path])
     quiet()
     from llmattr.report.text import ranking
     from llmattr.retraining.build import attributed, retraining_ablation
 
-    asked: Any = {"prompt": prompt, "completion": completion} if queries is None else queries
     model = options.pop("model")
     ablation = retraining_ablation(model, data, asked, recipe=recipe, out=out, **options)
     result = attributed(ablation, method)
     report(result, "\n".join([ranking(result, top), "", *summary(result)]), html, json)
     if verify:
         click.echo("\n".join(_verified(result, ablation, verify)))
+
+
+def asked_for(queries: str | None, prompt: str, completion: str | None) -> Any:
+    """The file of queries, or the one query that was typed."""
+    if (completion is None) == (queries is None):
+        raise LlmattrError("give --completion (with its --prompt), or --queries with a file, and not both")
+    return {"prompt": prompt, "completion": completion} if queries is None else queries
 
 
 def summary(result: Any) -> list[str]:

@@ -10,6 +10,7 @@ from llmattr import training
 from llmattr.cli.files import check_outputs, quiet, report
 from llmattr.cli.methods import MethodCommand, options_of
 from llmattr.cli.retrain import commands
+from llmattr.cli.select import select_command
 from llmattr.errors import LlmattrError
 from llmattr.method import find_method
 from llmattr.processes import is_main
@@ -31,7 +32,7 @@ def trace() -> None:
     """
 
 
-for command in commands():
+for command in [*commands(), select_command()]:
     trace.add_command(command)
 
 

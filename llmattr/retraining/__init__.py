@@ -7,9 +7,15 @@ in `METHODS`.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from llmattr.retraining.ame import Ame
 from llmattr.retraining.banzhaf import Banzhaf
-from llmattr.retraining.datamodel import Datamodel
+from llmattr.retraining.beta_shapley import BetaShapley
+from llmattr.retraining.data_oob import DataOob
+from llmattr.retraining.datamodels import Datamodel
+from llmattr.retraining.in_run import InRunShapley
+from llmattr.retraining.knn_shapley import KnnShapley
 from llmattr.retraining.leave_one_out import LeaveOneOut
+from llmattr.retraining.linear_probe import LinearProbe
 from llmattr.retraining.recipe import Recipe
 from llmattr.retraining.shapley import Shapley
 
@@ -18,7 +24,10 @@ if TYPE_CHECKING:
     from llmattr.retraining.build import from_function, retrain, retraining_ablation
     from llmattr.retraining.scratch import scratch_model
 
-METHODS = {method.name: method for method in (Datamodel, LeaveOneOut, Shapley, Banzhaf)}
+METHODS = {
+    method.name: method
+    for method in (Datamodel, LeaveOneOut, Shapley, Banzhaf, LinearProbe, BetaShapley, Ame, DataOob, KnnShapley, InRunShapley)
+}
 
 __all__ = ["METHODS", "Recipe", "RetrainingAblation", "from_function", "retrain", "retraining_ablation", "scratch_model"]
 

@@ -15,7 +15,7 @@ from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
 from llmattr.retraining import METHODS
 from llmattr.retraining.ablation import RetrainingAblation
-from llmattr.retraining.datamodel import Datamodel
+from llmattr.retraining.datamodels import Datamodel
 from llmattr.retraining.recipe import Recipe
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer, Trainer
 from llmattr.retraining.scratch import NAME, scratch_model
@@ -41,7 +41,7 @@ def attributed(ablation: RetrainingAblation, method: Any) -> Attribution:
     """What `retrain` returns, from an ablation that further questions can be put to."""
     started, seed = time.perf_counter(), ablation.seed
     found = method.attribute(ablation, seed)
-    run = {**found.run, "seconds": time.perf_counter() - started}
+    run = {**found.run, "seconds": {"train": time.perf_counter() - started}}
     if hasattr(method, "n_models"):
         masks = random_masks(min(NOISE, method.n_models), len(ablation.sources), getattr(method, "keep", 0.5), seed)
         run["ceiling"] = ablation.ceiling(masks).tolist()

@@ -112,8 +112,8 @@ class CausalTrainer:
         """Each target's prompt and completion; none for the mean over all."""
         return [] if self.mean else [prompt_and_completion(row) for row in self.queries.rows]
 
-    def values(self, logprobs: Sequence[Float[np.ndarray, " r"]]) -> Float[np.ndarray, " t"]:
-        """The outputs from the log-probabilities of each request's tokens."""
+    def values(self, logprobs: Sequence[np.ndarray]) -> Float[np.ndarray, " t"]:
+        """The outputs from the log-probabilities [r] of each request."""
         asked = zip(logprobs, self.requests, self.queries.counted, strict=True)
         sums = np.array([one[counted[request.response]].sum() for one, request, counted in asked])
         if self.measure == "logit":

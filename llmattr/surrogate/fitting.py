@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from llmattr.ablation import Ablation, one_out_masks
 from llmattr.errors import LlmattrError, check_number
-from llmattr.surrogate.choice import Alpha, Masks, Model, alphas_of
+from llmattr.surrogate.choice import Alpha, Columns, Masks, Model, alphas_of
 from llmattr.surrogate.drawing import FIRST_ROUND, Count, Fitted, ask, draw
 from llmattr.surrogate.errors import bootstrap_stderr, heldout_stderr, rank_correlation
 from llmattr.surrogate.linear import blend_model, fit_lasso, lasso_model, ridge_model
@@ -147,7 +147,7 @@ def check_options(options: dict[str, Any], bootstraps: int, limit: int) -> None:
 
 def assessed(
     model: Model,
-    masks: Masks,
+    masks: Masks | Columns,
     outputs: Float[np.ndarray, " m"],
     bootstraps: int,
     seed: int,

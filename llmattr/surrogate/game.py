@@ -10,24 +10,29 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from llmattr.ablation import Ablation, every_mask, kernel_masks, permutation_masks, random_masks
+from llmattr.ablation import Ablation, every_mask, kernel_masks, random_masks
 from llmattr.errors import LlmattrError, check_number, note
-from llmattr.surrogate.drawing import ask
+from llmattr.surrogate.drawing import PRECISION, Count, ask
 from llmattr.surrogate.errors import rank_correlation
-from llmattr.surrogate.fitting import attribution
+from llmattr.surrogate.parts import Part, ask_once, assembled, columns_of
+from llmattr.surrogate.permutations import permutation
 from llmattr.surrogate.semivalues import Column, Masks, banzhaf_sizes, semivalue, shapley_sizes
 from llmattr.types import Attribution
 
 BOOTSTRAPS = 100
 FOLDS = 5
+FEW = 256  # ablations that are made where nothing else is said
 
 
 def shapley(
     ablation: Ablation,
-    n_ablations: int = 256,
+    n_ablations: Count = 256,
     method: Literal["auto", "exact", "permutation", "kernel"] = "auto",
     truncate: float = 0.0,
     seed: int = 0,
+    *,
+    limit: int = 4096,
+    tolerance: float = PRECISION,
 ) -> Attribution:
     """Shapley values: `sum of values = f(all) - f(none)` for every method; `baseline` = f(none).
 
@@ -35,19 +40,26 @@ def shapley(
     Mitchell et al. 2022, arXiv 2104.12199); with `truncate` > 0 an order ends once its output is that near to f(all), and the
     rest add nothing (Ghorbani and Zou 2019, arXiv 1904.02868), so the sum is off by up to `truncate`. "kernel": weighted least
     squares on `kernel_masks`, the sum held exactly (Lundberg and Lee 2017, arXiv 1705.07874). "auto": exact where 2^n <=
-    `n_ablations`, else kernel. `n_ablations` is the most distinct masks that are asked for (exact asks for all). stderr: 0 for
-    exact, over pairs of orders for permutation, by bootstrap over the drawn masks for kernel. LDS: on orders or masks left out.
+    `n_ablations`, else kernel. `n_ablations` is the most distinct masks that are asked for (exact asks for all); "auto" is for
+    permutations, which then go on until no standard error is above `tolerance` times the largest value, or to the `limit`:
+    `run["stopped"]` says which. stderr: 0 for exact, over pairs of orders for permutation, by bootstrap over the drawn masks
+    for kernel. LDS: on orders or masks left out.
     """
-    n = len(ablation.sources)
-    check_number("n_ablations", n_ablations, 2, whole=True)
+    n, open_end = len(ablation.sources), n_ablations == "auto"
+    check_number("n_ablations", limit if open_end else n_ablations, 2, whole=True)
     check_number("truncate", truncate, 0)
+    check_number("tolerance", tolerance, 0)
     check_number("seed", seed, 0, 2**32, whole=True)
     options = {"name": "shapley", "n_ablations": n_ablations, "method": method, "truncate": truncate}
-    method = ("exact" if n < 31 and 2**n <= n_ablations else "kernel") if method == "auto" else method
+    if method == "auto":
+        method = "exact" if n < 31 and 2**n <= (FEW if open_end else n_ablations) else "permutation" if open_end else "kernel"
     if method == "exact":
         return _exact(ablation, shapley_sizes(n), _kernel_weights, options, seed)
     if method == "permutation":
-        return _permutation(ablation, n_ablations, truncate, options, seed)
+        rule = (limit, tolerance) if open_end else (n_ablations, None)
+        return permutation(ablation, *rule, truncate, options, seed)
+    if open_end:
+        raise LlmattrError("the kernel method needs a number of ablations; n_ablations='auto' is for permutations")
     return _kernel(ablation, n_ablations, options, seed)
 
 
@@ -66,29 +78,9 @@ def banzhaf(
     if method == "exact" or (method == "auto" and n < 31 and 2**n <= n_ablations):
         return _exact(ablation, banzhaf_sizes(n), _equal_weights, options, seed)
     masks = random_masks(n_ablations, n, seed=seed)
-    outputs = _ask_once(ablation, masks)
-    parts = [_reuse(masks, column) for column in _columns(outputs)]
-    return _assembled(ablation, options, seed, parts, len(masks), "sample")
-
-
-Part = tuple[Float[np.ndarray, " n"], float, Float[np.ndarray, " n"], float]  # values, baseline, stderr, lds
-
-
-def _columns(outputs: Float[np.ndarray, "m t"]) -> list[Column]:
-    """Target by target: sums over several at once round differently from sums over one."""
-    return [outputs[:, t].copy() for t in range(outputs.shape[1])]
-
-
-def _ask_once(ablation: Ablation, masks: Masks) -> Float[np.ndarray, "m t"]:
-    """Outputs of these masks, in one call, each distinct one asked for once."""
-    _, rows, inverse = np.unique(masks, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(rows)  # as they come
-    return ask(ablation, masks[rows[order]])[np.argsort(order)[inverse.reshape(-1)]]
-
-
-def _assembled(ablation: Ablation, options: dict[str, Any], seed: int, parts: list[Part], m: int, how: str) -> Attribution:
-    values, baseline, stderr, lds = (np.array(column, dtype=float) for column in zip(*parts, strict=True))
-    return attribution(ablation, options, seed, values, baseline, stderr, lds, {"n_ablations": m, "estimator": how})
+    outputs = ask_once(ablation, masks)
+    parts = [_reuse(masks, column) for column in columns_of(outputs)]
+    return assembled(ablation, options, seed, parts, len(masks), "sample")
 
 
 def _exact(
@@ -107,12 +99,12 @@ def _exact(
     couples = np.minimum(np.arange(len(masks)), opposite)
     weights = weights_of(masks)
     parts = []
-    for column in _columns(outputs):
+    for column in columns_of(outputs):
         values = semivalue(masks, column, sizes)
         none = float(column[0]) if weights is not None else float(column.mean() - values.sum() / 2)
         lds = _heldout_lds(masks, column, weights, couples)
         parts.append((values, none, np.zeros(n), lds))
-    return _assembled(ablation, options, seed, parts, len(masks), "exact")
+    return assembled(ablation, options, seed, parts, len(masks), "exact")
 
 
 def _kernel_weights(masks: Masks) -> Column:
@@ -174,13 +166,13 @@ def _kernel(ablation: Ablation, n_ablations: int, options: dict[str, Any], seed:
     if len(masks) < 2 * n and drawn.any():
         note(f"{n_ablations} ablations are few for the Shapley values of {n} sources: {4 * n + 2} or more are better")
     ends = np.array([[False], [True]]).repeat(n, axis=1)
-    outputs = _ask_once(ablation, np.concatenate([ends, masks]))
+    outputs = ask_once(ablation, np.concatenate([ends, masks]))
     matrix = _shares(masks, weights)
     resampled = _resampled(weights, drawn, seed)
     matrices = [(_shares(masks[w > 0], w[w > 0]), w > 0) for w in resampled]
     couples = np.arange(len(masks)) // 2
     parts = []
-    for column in _columns(outputs):
+    for column in columns_of(outputs):
         none, swing = column[0], column[1] - column[0]
         rest = column[2:] - none - _size(masks) * swing
         values = matrix @ rest + swing / n
@@ -189,7 +181,7 @@ def _kernel(ablation: Ablation, n_ablations: int, options: dict[str, Any], seed:
         every = np.concatenate([ends, masks]), column, np.concatenate([[0.0, 0.0], weights])
         lds = _heldout_lds(*every, np.concatenate([[0, 0], couples]))
         parts.append((values, float(none), stderr, lds))
-    return _assembled(ablation, options, seed, parts, len(masks) + 2, "kernel")
+    return assembled(ablation, options, seed, parts, len(masks) + 2, "kernel")
 
 
 def _resampled(weights: Column, drawn: Bool[np.ndarray, " m"], seed: int) -> list[Column]:
@@ -203,55 +195,6 @@ def _resampled(weights: Column, drawn: Bool[np.ndarray, " m"], seed: int) -> lis
         counts += np.bincount(rng.choice(couples, len(couples)), minlength=len(counts))
         found.append(weights * np.repeat(counts, 2))
     return found
-
-
-def _permutation(ablation: Ablation, n_ablations: int, truncate: float, options: dict[str, Any], seed: int) -> Attribution:
-    n = len(ablation.sources)
-    couples = (n_ablations - 2) // (2 * max(n - 1, 1))
-    if couples < 2:
-        raise LlmattrError(
-            f"{n_ablations} ablations are too few for permutations of {n} sources: take {4 * (n - 1) + 2} or the kernel method"
-        )
-    rng = np.random.default_rng(seed)
-    orders = np.array([rng.permutation(n) for _ in range(couples)])
-    orders = np.stack([orders, orders[:, ::-1]], axis=1).reshape(-1, n)  # each one and its reverse
-    masks = permutation_masks(orders)
-    outputs, asked = _walk(ablation, masks, truncate)
-    parts = []
-    for t in range(outputs.shape[2]):
-        walked = outputs[:, :, t].copy()
-        marginals = np.take_along_axis(np.diff(walked, axis=1), np.argsort(orders, axis=1), axis=1)
-        each = marginals.reshape(couples, 2, n).mean(axis=1)
-        values = each.mean(axis=0)
-        others = (values * couples - each) / (couples - 1)  # without one pair
-        inside = masks[:, 1:-1].reshape(couples, -1, n)
-        predicted = np.concatenate([inside[c] @ others[c] for c in range(couples)])
-        lds = rank_correlation(predicted, walked[:, 1:-1].reshape(-1)) if n > 1 else float("nan")
-        parts.append((values, float(walked[0, 0]), each.std(axis=0, ddof=1) / couples**0.5, lds))
-    return _assembled(ablation, options, seed, parts, asked, "permutation")
-
-
-def _walk(
-    ablation: Ablation, masks: Bool[np.ndarray, "r n_plus_1 n"], truncate: float
-) -> tuple[Float[np.ndarray, "r n_plus_1 t"], int]:
-    """Outputs along orders. Truncated, they are asked for step by step, and stay at f(all) from where they are near to it."""
-    r, steps, n = masks.shape
-    if truncate == 0:
-        outputs = _ask_once(ablation, masks.reshape(-1, n)).reshape(r, steps, -1)
-        return outputs, len(np.unique(masks.reshape(-1, n), axis=0))
-    ends = ask(ablation, masks[0, [0, -1]])
-    outputs = np.repeat(ends[1][None, None], steps, axis=1).repeat(r, axis=0)
-    outputs[:, 0] = ends[0]
-    going, asked = np.ones((r, ends.shape[1]), dtype=bool), 2
-    for step in range(1, steps - 1):
-        going &= np.abs(outputs[:, step - 1] - ends[1]) > truncate
-        rows = np.flatnonzero(going.any(axis=1))
-        if len(rows) == 0:
-            break
-        new = _ask_once(ablation, masks[rows, step])
-        asked += len(np.unique(masks[rows, step], axis=0))
-        outputs[rows, step] = np.where(going[rows], new, ends[1])
-    return outputs, asked
 
 
 def _reuse(masks: Masks, outputs: Column) -> Part:

@@ -1,0 +1,106 @@
+"""`llmattr trace select`: choose training rows for the sake of some queries, train on them, and compare with other choices."""
+
+import json as encoder
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from llmattr.cli.files import check_outputs, quiet
+from llmattr.cli.methods import options_of
+from llmattr.cli.retrain import RUN_OPTIONS, asked_for
+from llmattr.errors import LlmattrError
+from llmattr.retraining import METHODS, Recipe
+
+DATAMODEL = METHODS["datamodel"]
+DRAWS = 3  # random selections that are compared
+
+OPTIONS = [
+    *RUN_OPTIONS,
+    click.Option(["--k"], required=True, type=click.IntRange(min=1), help="rows to choose"),
+    click.Option(
+        ["--scores"],
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="a trace of these rows and queries by any method (its --json), instead of a datamodel",
+    ),
+    click.Option(
+        ["--runs"],
+        type=click.IntRange(min=1),
+        default=3,
+        show_default=True,
+        help="models with different seeds that are trained on each choice",
+    ),
+    click.Option(["--json"], type=click.Path(path_type=Path), help="write the chosen rows' numbers and the outcomes as JSON"),
+]
+
+
+def select_command() -> click.Command:
+    """The command, with the options of a datamodel and of a recipe."""
+    params: list[click.Parameter] = [*OPTIONS, *options_of(DATAMODEL), *options_of(Recipe)]
+    about = "Choose the rows that help the queries most, train on them alone, and compare with random, BM25 and DSIR."
+    usage = "--data D --queries Q --out RUNS --k K [OPTIONS]"
+    return click.Command("select", callback=_select, params=params, help=about, options_metavar=usage)
+
+
+def _select(
+    data: str,
+    queries: str | None,
+    prompt: str,
+    completion: str | None,
+    model: str,
+    out: Path,
+    k: int,
+    scores: Path | None,
+    runs: int,
+    json: Path | None,
+    **options: Any,
+) -> None:
+    asked = asked_for(queries, prompt, completion)
+    check_outputs((str(scores),) if scores else (), [json] if json else [])
+    quiet()
+    from llmattr.retraining.build import attributed, retraining_ablation
+    from llmattr.retraining.selection import compare_selections
+    from llmattr.saved import write
+    from llmattr.types import Attribution
+
+    method = DATAMODEL(**{field.name: options.pop(field.name) for field in fields(DATAMODEL)})
+    recipe = Recipe(**{field.name: options.pop(field.name) for field in fields(Recipe)})
+    given = Attribution.load(scores) if scores else None
+    ablation = retraining_ablation(model, data, asked, recipe=recipe, out=out, **options)
+    if k > len(ablation.sources):
+        raise LlmattrError(f"--k {k} is more than the {len(ablation.sources)} {ablation.sources.kind} that there are")
+    selections = _selections(given or attributed(ablation, method), ablation, k)
+    found = compare_selections(ablation, selections, runs)
+    click.echo("\n".join(_table(found, ablation, k)))
+    if json:
+        made = {name: {**outcome._asdict(), "rows": outcome.rows.tolist()} for name, outcome in found.items()}
+        record = {"k": k, "measure": ablation.targets.measure, "selections": made, "run": ablation.record()}
+        click.echo(f"JSON: {write(json, encoder.dumps(record, indent=1, default=str))}")
+
+
+def _selections(scores: Any, ablation: Any, k: int) -> dict[str, Any]:
+    """Each way to choose, and the source numbers that it chooses."""
+    import numpy as np
+
+    from llmattr.data import row_text
+    from llmattr.retraining.selection import bm25_selection, dsir_selection, random_selection, select
+
+    texts, n = ablation.sources.texts, len(ablation.sources)
+    asked = [row_text(row) for row in ablation.trainer.queries.rows]
+    return {
+        scores.method["name"]: select(scores, k, ablation.sources),
+        "bm25": bm25_selection(texts, asked, k),
+        "dsir": dsir_selection(texts, asked, k, ablation.seed),
+        "random": np.stack([random_selection(n, k, ablation.seed + draw) for draw in range(DRAWS)]),
+        "all": np.arange(n),
+    }
+
+
+def _table(found: Any, ablation: Any, k: int) -> list[str]:
+    lines = [f"Trained on {k} of {len(ablation.sources)} {ablation.sources.kind} by each choice, and on all:", ""]
+    lines.append(f"{'chosen by':<16} {'mean ' + ablation.targets.measure:>14} {'stderr':>8}  first")
+    for name, (rows, value, stderr) in found.items():
+        first = " ".join(ablation.sources.ids[i] for i in rows.reshape(-1, rows.shape[-1])[0, :8])
+        lines.append(f"{name:<16} {value:>14.3f} {stderr:>8.3f}  {first}{' ...' * (rows.shape[-1] > 8)}")
+    return [*lines, "", "Higher is better: the mean over the queries, in nats; minus it is the loss."]

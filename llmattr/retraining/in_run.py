@@ -1,0 +1,154 @@
+"""In-run Data Shapley: what each row's gradient did to the queries in every step of one training run, to first order."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from llmattr.method import describe
+from llmattr.retraining.recipe import Recipe, check_weights
+from llmattr.retraining.rows import built_in, summed
+from llmattr.surrogate import UNITS
+from llmattr.types import Attribution
+
+if TYPE_CHECKING:
+    import torch
+
+    from llmattr.retraining.ablation import RetrainingAblation
+
+Tensors = dict[str, "torch.Tensor"]
+
+
+@dataclass(frozen=True)
+class InRunShapley:
+    """In-run Data Shapley, first order (Wang et al. 2024, arXiv 2406.11011): one training run; what each row did in it.
+
+    A step moves the parameters by a sum over the rows of its batch; a row's value is the sum over its steps of the gradient of
+    the query's output times the row's part of the move, which is the Shapley value where outputs are linear in the parameters.
+    The run is AdamW's own, to the bit: a part is the row's clipped gradient times AdamW's step sizes `rate / (sqrt(v) + eps)`
+    with v as it is after the step. What momentum carries over is counted at once, with the rates of the steps that it goes to, as
+    if the query's gradient stayed as it is for these (some ten) steps. Weight decay belongs to no row. `baseline` is the output
+    before training, so baseline and values add up to about the output after it (`run["after"]`). Means over the replicates.
+    """
+
+    name: ClassVar[str] = "in-run-shapley"
+    family: ClassVar[str] = "game-theoretic"
+
+    def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
+        """Nats, one row for each target of the ablation; errors over the replicates where there are several."""
+        trainer, n, r = built_in(ablation, self.name), len(ablation.sources), ablation.replicates
+        everything = np.ones(n, dtype=bool)
+        runs = [in_run(trainer, ablation.weights(everything), ablation.seed_of(everything, k)) for k in range(r)]
+        found, before, after = (np.array(part) for part in zip(*runs, strict=True))
+        found = summed(found, ablation.member, n)
+        return Attribution(
+            values=found.mean(axis=0),
+            sources=ablation.sources,
+            targets=ablation.targets,
+            unit=UNITS[ablation.targets.measure],
+            method=describe(self),
+            run={**ablation.record(), "seed": seed, "after": after.mean(axis=0).tolist()},
+            stderr=found.std(axis=0, ddof=1) / r**0.5 if r > 1 else None,
+            baseline=before.mean(axis=0),
+        )
+
+
+def in_run(
+    trainer: Any, weights: Float[np.ndarray, " rows"], seed: int
+) -> tuple[Float[np.ndarray, "t rows"], Float[np.ndarray, " t"], Float[np.ndarray, " t"]]:
+    """The rows' values in one run, and the outputs before and after it. The run is that of `train` with these arguments."""
+    import torch
+
+    from llmattr.retraining.trainer import adamw, batch_loss, check_loss, clip, padded, set_rate, started
+
+    check_weights(weights, len(trainer.rows))
+    lm, rows, recipe = trainer.lm, trainer.rows, trainer.recipe
+    model = started(lm.model, seed, recipe)
+    before = trainer.measured(dataclasses.replace(lm, model=model))
+    parameters = dict(model.named_parameters())
+    optimizer, reach = adamw(parameters, recipe), _reach(recipe)
+    asked = padded(trainer.queries.ids, trainer.queries.counted, model.device)
+    values = np.zeros((len(before), len(rows)))
+    for step, batch in enumerate(recipe.batches(weights > 0, seed)):
+        ids, counted = padded([rows.ids[i] for i in batch], [rows.counted[i] for i in batch], model.device)
+        loss = batch_loss(model(input_ids=ids, use_cache=False).logits, ids, counted, torch.from_numpy(weights[batch]))
+        check_loss(loss, step)
+        loss.backward()
+        moving = {name: p for name, p in parameters.items() if p.grad is not None}
+        length = _norm(moving)
+        clip([p.grad for p in moving.values() if p.grad is not None], recipe.clip, stacked=False)
+        shortened = _norm(moving) / length if length > 0 else 1.0
+        place = {name: p.detach().clone() for name, p in moving.items()}
+        set_rate(optimizer, recipe.rate(step))
+        optimizer.step()
+        optimizer.zero_grad()
+        effects = first_order(
+            lambda place: trainer_outputs(trainer, _said(model, place, *asked)),
+            lambda place, ids=ids, counted=counted: _said(model, place, ids, counted),
+            place,
+            _scales(optimizer, moving, step),
+        )
+        share = reach[step] * shortened / float(counted[:, 1:].sum())
+        np.add.at(values, (slice(None), batch), share * weights[batch] * effects)
+    return values, before, trainer.measured(dataclasses.replace(lm, model=model))
+
+
+def first_order(outputs: Callable[[Any], Any], rows: Callable[[Any], Any], place: Any, scales: Any) -> Float[np.ndarray, "t b"]:
+    """`<grad output_t, scales * grad row_i>` at this place in the parameters, for all outputs [t] and rows [b].
+
+    For each output one forward-mode product gives those of all rows: no row's gradient is ever formed.
+    """
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no forward mode
+        said, pull = torch.func.vjp(outputs, place)
+        found = []
+        for one in torch.eye(len(said), dtype=said.dtype, device=said.device):
+            (gradient,) = pull(one)
+            direction = {name: scales[name] * part for name, part in gradient.items()}
+            found.append(torch.func.jvp(rows, (place,), (direction,))[1].detach().double().cpu().numpy())
+    return np.stack(found)
+
+
+def trainer_outputs(trainer: Any, sums: Any) -> Any:
+    """What `CausalTrainer.values` does with each query's log-probability, in tensors."""
+    import torch
+
+    if trainer.measure == "logit":
+        sums = sums - torch.log(-torch.expm1(torch.clamp(sums, max=-1e-30)))
+    return sums.mean(0, keepdim=True) if trainer.mean else sums
+
+
+def _said(model: Any, place: Any, ids: Any, counted: Any) -> Any:
+    """The log-probability of each row's counted tokens, with these parameters [b]."""
+    import torch
+
+    logits = torch.func.functional_call(model, place, (), {"input_ids": ids, "use_cache": False}).logits
+    logprobs = torch.log_softmax(logits[:, :-1].float(), dim=-1).gather(-1, ids[:, 1:, None])[..., 0]
+    return (logprobs * counted[:, 1:]).sum(1)
+
+
+def _reach(recipe: Recipe, beta: float = 0.9) -> Float[np.ndarray, " steps"]:
+    """The rates with which each step's gradient moves the parameters, now and later by momentum.
+
+    `sum over t >= s of rate_t (1 - beta) beta^(t - s) / (1 - beta^(t + 1))`; over all steps they add up to the rates.
+    """
+    found, later = np.zeros(recipe.steps), 0.0
+    for step in reversed(range(recipe.steps)):
+        later = recipe.rate(step) / (1 - beta ** (step + 1)) + beta * later
+        found[step] = (1 - beta) * later
+    return found
+
+
+def _scales(optimizer: Any, moving: Any, step: int) -> Any:
+    """AdamW's step size of each parameter after this step, for a rate of 1."""
+    (beta, eps), state = (optimizer.defaults["betas"][1], optimizer.defaults["eps"]), optimizer.state
+    return {name: 1 / ((state[p]["exp_avg_sq"] / (1 - beta ** (step + 1))).sqrt() + eps) for name, p in moving.items()}
+
+
+def _norm(moving: Any) -> float:
+    return float(sum(p.grad.double().square().sum() for p in moving.values())) ** 0.5

@@ -1,0 +1,234 @@
+"""Several runs as one batched program: the same numbers as one run after the other, up to rounding.
+
+Every tensor of the models has one more dimension in front. A step's rows lie one behind the other in bins as long as the
+longest of them, and a token sees nothing but its own row: so hardly any padding is computed, and logits only where they count.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from llmattr.data import Examples
+from llmattr.padded import accepted, batches, log_odds
+from llmattr.prompt import Rendered
+from llmattr.retraining.recipe import Recipe, check_weights
+from llmattr.retraining.trainer import adamw, check_loss, clip, padded, set_rate, started
+
+if TYPE_CHECKING:
+    from llmattr.lm import LM
+
+ATTENTION = "llmattr-bins"  # what `bins_attention` is called in transformers
+
+
+def train_together(
+    model: Any, examples: Examples, weights: Float[np.ndarray, "k n"], seeds: Sequence[int], recipe: Recipe
+) -> "Stack":
+    """The k models of `train(model, examples, weights[i], seeds[i], recipe)`, trained side by side.
+
+    AdamW works number by number and the gradient is clipped for each model by itself, so no model knows of the others: their
+    numbers differ from those of `train` by rounding alone (which more steps enlarge). For models that `can_stack`.
+    """
+    for row in weights:
+        check_weights(row, len(examples))
+    stack = Stack.of([started(model, seed, recipe) for seed in seeds])
+    empty = ~(weights > 0).any(axis=1)
+    if empty.all():
+        return stack
+    untouched = {name: tensor[empty].clone() for name, tensor in stack.parameters.items()}
+    data, optimizer = Rows.of(examples.ids, examples.counted), adamw(stack.parameters, recipe, stacked=True)
+    kept = (weights > 0) | empty[:, None]  # where nothing is kept, rows of weight 0 fill the place
+    order = np.stack([recipe.batches(row, seed) for row, seed in zip(kept, seeds, strict=True)], axis=1)
+    for step, rows in enumerate(order):
+        batch = data.packed(rows, np.take_along_axis(weights, rows, axis=1), stack.like)
+        losses = stacked_loss(stack.logits(batch), batch)
+        check_loss(losses, step)
+        losses.sum().backward()
+        clip([p.grad for p in stack.parameters.values() if p.grad is not None], recipe.clip, stacked=True)
+        set_rate(optimizer, recipe.rate(step))
+        optimizer.step()
+        optimizer.zero_grad()
+    for name, tensor in untouched.items():
+        stack.parameters[name].data[empty] = tensor
+    return stack
+
+
+@torch.no_grad()
+def measure_together(stack: "Stack", lm: "LM", requests: Sequence[Rendered]) -> list[list[Float[np.ndarray, "..."]]]:
+    """What `LM.logprobs` gives for the same requests under each of the k models, up to rounding: [k][request]."""
+    inside = [np.isin(np.arange(len(one.ids)), np.arange(one.response.start, one.response.stop)) for one in requests]
+    data, k = Rows.of([one.ids for one in requests], inside), len(next(iter(stack.parameters.values())))
+    found: list[list[Any]] = [[None] * len(requests) for _ in range(k)]
+    for numbers in batches(lm, requests):
+        batch = data.packed(np.array([numbers]), np.ones((1, len(numbers))), stack.like)
+        batch = Packed(*(tensor.expand(k, *tensor.shape[1:]) for tensor in batch))
+        odds = log_odds(stack.logits(batch).flatten(0, 1), batch.said.flatten()).reshape(k, -1)
+        borders = np.cumsum([inside[number].sum() for number in numbers])[:-1]
+        for mine, row in zip(found, -np.logaddexp(0.0, -odds), strict=True):
+            for number, part in zip(numbers, np.split(row, borders), strict=True):
+                mine[number] = part
+    return found
+
+
+class Packed(NamedTuple):
+    """A step of k models: t = bins l tokens each, and the p counted ones: where each is predicted, what it is, its weight."""
+
+    ids: Int[torch.Tensor, "k t"]
+    positions: Int[torch.Tensor, "k t"]
+    seen: Float[torch.Tensor, "k bins 1 l l"]  # 0 or -inf, added to the attention's logits
+    places: Int[torch.Tensor, "k p"]
+    said: Int[torch.Tensor, "k p"]
+    weights: Float[torch.Tensor, "k p"]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of tokens, one behind the other."""
+
+    tokens: Int[np.ndarray, " tokens"]
+    counted: np.ndarray
+    lengths: Int[np.ndarray, " n"]
+
+    @staticmethod
+    def of(ids: Sequence[list[int]], counted: Sequence[np.ndarray]) -> "Rows":
+        """From lists."""
+        return Rows(np.concatenate(ids).astype(np.int64), np.concatenate(counted), np.array([len(one) for one in ids]))
+
+    def packed(self, rows: Int[np.ndarray, "k b"], weights: Float[np.ndarray, "k b"], like: torch.Tensor) -> Packed:
+        """The tensors of k batches of b rows with these weights, on the device and of the type of `like`."""
+        lengths, starts = self.lengths[rows], (np.cumsum(self.lengths) - self.lengths)[rows]
+        size = int(lengths.max())
+        placed = [_first_fit(one, size) for one in lengths.tolist()]
+        t = size * max(bins for _, bins in placed)
+        begins = np.array([places for places, _ in placed]) + t * np.arange(len(rows))[:, None]
+        n = lengths.ravel()
+        within = _counting(n)
+        source, target = np.repeat(starts.ravel(), n) + within, np.repeat(begins.ravel(), n) + within
+        ids, positions, row = (np.full(len(rows) * t, fill) for fill in (0, 0, -1))
+        ids[target], positions[target], row[target] = self.tokens[source], within, np.repeat(np.arange(rows.size), n)
+        counted = self.counted[source]
+        model, tokens = target[counted] // t, np.bincount(target[counted] // t, minlength=len(rows))
+        cell = (model, _counting(tokens))
+        places, said, share = (np.zeros((len(rows), tokens.max()), dtype) for dtype in (int, int, float))
+        places[cell], said[cell] = target[counted] % t - 1, self.tokens[source[counted]]
+        share[cell] = np.repeat(weights.ravel(), n)[counted] / tokens[model]
+        made = (ids.reshape(-1, t), positions.reshape(-1, t), _seen(row.reshape(len(rows), -1, 1, size)), places, said, share)
+        tensors = (torch.from_numpy(part).to(like.device) for part in made)
+        return Packed(*(one.to(like.dtype) if one.is_floating_point() else one for one in tensors))
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """k models of one shape: the code of one, and the parameters and buffers of all, stacked."""
+
+    model: Any
+    parameters: dict[str, torch.Tensor]
+    buffers: dict[str, torch.Tensor]
+
+    @staticmethod
+    def of(models: list[Any]) -> "Stack":
+        """Take over these models; the first of them changes its attention."""
+        from transformers import AttentionInterface
+
+        AttentionInterface.register(ATTENTION, bins_attention)
+        parameters, buffers = torch.func.stack_module_state(models)
+        models[0].set_attn_implementation(ATTENTION)
+        return Stack(models[0], parameters, buffers)
+
+    @property
+    def like(self) -> torch.Tensor:
+        """A tensor whose device and type all have."""
+        return next(iter(self.parameters.values()))
+
+    def logits(self, batch: Packed) -> Float[torch.Tensor, "k p v"]:
+        """Each model's logits at the places of its batch."""
+        return torch.vmap(self._one)(self.parameters, self.buffers, *batch[:4])
+
+    def _one(self, parameters: Any, buffers: Any, ids: Any, positions: Any, seen: Any, places: Any) -> torch.Tensor:
+        given = {"input_ids": ids[None], "position_ids": positions[None], "attention_mask": seen, "logits_to_keep": places}
+        return torch.func.functional_call(self.model, (parameters, buffers), kwargs={**given, "use_cache": False}).logits[0]
+
+
+def stacked_loss(logits: Float[torch.Tensor, "k p v"], batch: Packed) -> Float[torch.Tensor, " k"]:
+    """The loss of `train`, of each model."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    said = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.said.flatten(), reduction="none")
+    return (said.view(batch.said.shape) * batch.weights).sum(1)
+
+
+def bins_attention(
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, scaling: float | None = None, **_: Any
+) -> tuple[torch.Tensor, None]:
+    """Attention inside each bin: queries [1, heads, t, d], the mask [bins, 1, l, l] of `Packed` -> [1, t, heads, d]."""
+    _, heads, t, d = query.shape
+    bins, _, _, length = attention_mask.shape
+    if key.shape[1] != heads:  # several heads share keys and values
+        key, value = (one.repeat_interleave(heads // one.shape[1], dim=1) for one in (key, value))
+    q, k, v = (one.reshape(heads * bins, length, one.shape[-1]) for one in (query, key, value))
+    mask = attention_mask.transpose(0, 1).expand(heads, bins, length, length).reshape(heads * bins, length, length)
+    scores = torch.baddbmm(mask, q, k.transpose(1, 2), alpha=d**-0.5 if scaling is None else scaling)
+    return torch.bmm(scores.softmax(-1), v).reshape(1, heads, t, -1).transpose(1, 2), None
+
+
+_STACKING: "WeakKeyDictionary[torch.nn.Module, bool]" = WeakKeyDictionary()
+
+
+def can_stack(model: Any, longest: int) -> bool:
+    """Whether stacked models answer rows of this length as the model itself does; tried once on a few tokens.
+
+    Its attention must be exchangeable and see all of a row, and `torch.vmap` must take it.
+    """
+    if model not in _STACKING:
+        _STACKING[model] = _agrees(model)
+    config = model.config.get_text_config()
+    windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    return _STACKING[model] and all(longest <= window for window in windows if window)
+
+
+def _agrees(model: Any) -> bool:
+    """Compare the logits of the model and of a changed copy with those of the stack of both."""
+    if not {"position_ids", "logits_to_keep"} <= accepted(model):
+        return False
+    ids = [[token % model.config.get_text_config().vocab_size for token in row] for row in ([5, 6, 7, 8, 9], [7, 5], [9, 8, 6])]
+    counted, recipe = [np.arange(len(row)) > 0 for row in ids], Recipe()
+    try:
+        pair = [started(model, 0, recipe) for _ in range(2)]
+        with torch.no_grad():
+            for tensor in pair[1].parameters():
+                tensor.mul_(0.9)
+            tokens, places = padded(ids, counted, model.device)
+            plain = torch.stack([one(input_ids=tokens, use_cache=False).logits[:, :-1][places[:, 1:]] for one in pair])
+            stack = Stack.of(pair)
+            rows = np.tile(np.arange(len(ids)), (2, 1))
+            found = stack.logits(Rows.of(ids, counted).packed(rows, np.ones(rows.shape), stack.like))
+    except Exception:  # a model that cannot do it refuses in its own words
+        return False
+    # Rounding grows with depth; a wrong pattern is off by much more.
+    return float((found - plain).abs().max()) <= 100 * torch.finfo(plain.dtype).eps ** 0.75 * float(plain.abs().max())
+
+
+def _first_fit(lengths: list[int], size: int) -> tuple[list[int], int]:
+    """Where each row begins when long ones are put first, each into the first bin that has room; the number of bins."""
+    begins, filled = [0] * len(lengths), []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        at = next((at for at, used in enumerate(filled) if used + lengths[i] <= size), len(filled))
+        if at == len(filled):
+            filled.append(0)
+        begins[i] = at * size + filled[at]
+        filled[at] += lengths[i]
+    return begins, len(filled)
+
+
+def _counting(lengths: Int[np.ndarray, " n"]) -> Int[np.ndarray, " sum"]:
+    """0 1 2 ... for each length anew."""
+    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
+def _seen(row: Int[np.ndarray, "k bins 1 l"]) -> Float[np.ndarray, "k bins 1 l l"]:
+    """0 where a token may look: at its own row, and not ahead."""
+    size = row.shape[-1]
+    return np.where((row[..., :, None] == row[..., None, :]) & np.tri(size, dtype=bool), np.float32(0), np.float32(-np.inf))

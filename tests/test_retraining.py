@@ -1,0 +1,531 @@
+"""Training again: the trainer, the order of rows, kept runs, and what is estimated from them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from llmattr import LM, metrics, retraining, surrogate
+from llmattr.ablation import every_mask, random_masks
+from llmattr.cli import main
+from llmattr.data import tokenize
+from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.retraining import METHODS, Recipe, from_function, retrain, retraining_ablation, scratch_model
+from llmattr.retraining.counterfactual import brittleness, counterfactual, embeddings, top_removals
+from llmattr.retraining.datamodels import Datamodel
+from llmattr.retraining.runs import CausalTrainer
+from llmattr.retraining.store import Run, RunStore
+from llmattr.retraining.trainer import batch_loss, train
+from llmattr.types import Attribution
+from tests import tiny_models
+
+PLACES = [("canal", "Panama", "wide"), ("king", "Spain", "old"), ("port", "Colon", "busy"), ("lock", "Gatun", "long")]
+ROWS = [{"prompt": f"The {what} of {where} is", "completion": f" {said}", "place": where} for what, where, said in PLACES]
+ROWS += [{**row, "prompt": row["prompt"].replace("The", "That")} for row in ROWS]
+ASKED = [{"prompt": "A port of Colon is", "completion": " busy"}, {"prompt": "A king of Spain is", "completion": " old"}]
+ON_MASKS = [name for name in METHODS if "n_models" in METHODS[name].__dataclass_fields__ or name == "leave-one-out"]
+SHORT = Recipe(steps=12, batch_size=4, learning_rate=5e-3)
+
+
+def pair(dtype=torch.float32):
+    return tiny_models.llama().to(dtype), tiny_models.tokenizer()
+
+
+def linear(n=6, t=2, noise=0.0, seed=0):
+    """A training whose outputs are a sum over the rows, and its weights [t, n] and bias [t]."""
+    rng = np.random.default_rng(seed)
+    weights, bias, asked = rng.normal(size=(t, n)), rng.normal(size=t), []
+
+    def outputs(rows, run):
+        asked.append(run)
+        return bias + weights @ rows + noise * np.random.default_rng(run).normal(size=t)
+
+    return outputs, weights, bias, asked
+
+
+class TestOrder:
+    def test_every_run_makes_as_many_full_steps_of_kept_rows(self):
+        kept = np.array([True, False] * 10)
+        rows = Recipe(steps=30, batch_size=8).batches(kept, seed=3)
+        assert rows.shape == (30, 8)
+        assert kept[rows].all()
+
+    def test_rows_come_equally_often(self):
+        kept = np.arange(20) < 13
+        counts = np.bincount(Recipe(steps=50, batch_size=4).batches(kept, 0).ravel(), minlength=20)  # 10 epochs of 20
+        assert not counts[13:].any()
+        # 10 times in their own places, and of the 70 places of removed rows 5 or 6 times
+        assert set(counts[:13]) == {15, 16}
+
+    def test_one_row_less_changes_only_the_steps_in_which_it_came(self):
+        everything = Recipe(steps=25, batch_size=4).batches(np.ones(20, dtype=bool), 5)
+        without = Recipe(steps=25, batch_size=4).batches(np.arange(20) != 7, 5)
+        np.testing.assert_array_equal(everything != without, everything == 7)
+
+    def test_the_seed_draws_the_order(self):
+        one, two = (Recipe(steps=5).batches(np.ones(40, dtype=bool), seed) for seed in (0, 1))
+        assert (one != two).any()
+
+    def test_nothing_kept_is_no_step(self):
+        assert Recipe(steps=5).batches(np.zeros(4, dtype=bool), 0).shape == (0, 32)
+
+    def test_the_step_size_rises_and_falls_to_nothing(self):
+        rates = [Recipe(steps=100, warmup=0.1, learning_rate=1.0).rate(step) for step in range(101)]
+        assert np.argmax(rates) in (9, 10)
+        np.testing.assert_allclose([rates[0], rates[9], rates[55], rates[100]], [0.1, 1.0, 0.5, 0.0])
+        assert Recipe(steps=10, warmup=0.0, schedule="cosine").rate(5) == pytest.approx(0.5e-3)
+
+
+class TestTrain:
+    def trained(self, weights, seed=0, recipe=SHORT, rows=ROWS):
+        model, tokenizer = pair(torch.float64)
+        return train(model, tokenize(rows, tokenizer), np.asarray(weights, dtype=float), seed, recipe)
+
+    def state(self, *args, **options):
+        return {name: value.clone() for name, value in self.trained(*args, **options).state_dict().items()}
+
+    def test_the_same_mask_and_seed_give_the_same_bits(self):
+        one, two = self.state(np.ones(8), 1), self.state(np.ones(8), 1)
+        assert all(torch.equal(one[name], two[name]) for name in one)
+
+    @pytest.mark.parametrize("start", ["given", "random"])
+    def test_it_is_the_usual_loop(self, start):
+        """transformers' own loss and torch's AdamW on the same rows, in float64."""
+        recipe = Recipe(
+            steps=6, batch_size=3, learning_rate=2e-3, warmup=0.0, schedule="constant", start=start, weight_decay=0.1
+        )
+        found = self.trained(np.ones(8), 4, recipe)
+        model, tokenizer = pair(torch.float64)
+        examples = tokenize(ROWS, tokenizer)
+        if start == "random":
+            torch.manual_seed(4)
+            model = type(model)(model.config).double()
+        matrices = [p for p in model.parameters() if p.dim() >= 2]
+        vectors = [p for p in model.parameters() if p.dim() < 2]
+        optimizer = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0}], lr=2e-3
+        )
+        for rows in recipe.batches(np.ones(8, dtype=bool), 4):
+            longest = max(len(examples.ids[i]) for i in rows)
+            ids, labels = torch.zeros(3, longest, dtype=torch.long), torch.full((3, longest), -100)
+            for row, i in enumerate(rows):
+                own = torch.tensor(examples.ids[i])
+                ids[row, : len(own)] = own
+                labels[row, : len(own)] = torch.where(torch.from_numpy(examples.counted[i]), own, -100)
+            model(input_ids=ids, attention_mask=(ids > 0).long(), labels=labels).loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+        for name, value in model.state_dict().items():
+            # Adam divides by the gradient's own size: rounding of 1e-16 relative to it, over 6 steps of 2e-3
+            torch.testing.assert_close(found.state_dict()[name], value, atol=1e-8, rtol=1e-7)
+
+    def test_weight_0_is_removal(self):
+        """A row of weight 0 leaves no trace, whatever it says."""
+        other = [*ROWS[:-1], {"prompt": "Nobody", "completion": " knows"}]
+        kept = np.arange(8) != 7
+        one, two = self.state(kept), self.state(kept, rows=other)
+        assert all(torch.equal(one[name], two[name]) for name in one)
+
+    def test_weights_scale_the_loss(self):
+        logits, ids = torch.randn(3, 5, 7, dtype=torch.float64), torch.randint(7, (3, 5))
+        counted = torch.tensor([[0, 1, 1, 0, 0], [0, 0, 1, 1, 1], [0, 1, 0, 0, 0]]).bool()
+        weights = torch.tensor([1.0, 2.5, 0.0])
+        said = logits.log_softmax(-1)
+        parts = [w * -said[i, k - 1, ids[i, k]] for i, w in enumerate(weights) for k in range(5) if counted[i, k]]
+        torch.testing.assert_close(batch_loss(logits, ids, counted, weights), sum(parts).float() / 6)
+
+    def test_nothing_kept_is_the_model_as_it_started(self):
+        found, model = self.state(np.zeros(8)), pair(torch.float64)[0].state_dict()
+        assert all(torch.equal(found[name], model[name]) for name in model)
+
+    def test_the_given_model_stays(self):
+        model, tokenizer = pair()
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        train(model, tokenize(ROWS, tokenizer), np.ones(8), 0, SHORT)
+        assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+    def test_bad_weights_and_a_loss_that_explodes_are_said(self):
+        with pytest.raises(LlmattrError, match="8 numbers of 0 or more"):
+            self.trained([1.0, -1.0, *[1.0] * 6])
+        with pytest.raises(LlmattrError, match="smaller --learning-rate"):
+            self.trained(np.ones(8), recipe=Recipe(steps=50, batch_size=4, learning_rate=1e200, clip=0.0))
+
+
+class TestAblation:
+    def test_outputs_are_the_queries_log_probabilities(self):
+        model, tokenizer = pair()
+        ablation = retraining_ablation((model, tokenizer), ROWS, ASKED, recipe=SHORT)
+        nothing = ablation(np.zeros((1, 8), dtype=bool))[0]
+        scored = LM.load((model, tokenizer)).logprobs(ablation.trainer.requests)
+        np.testing.assert_allclose(nothing, [one.sum() for one in scored], rtol=1e-6)
+        mean = retraining_ablation((model, tokenizer), ROWS, ASKED, recipe=SHORT, mean=True)
+        np.testing.assert_allclose(mean(np.zeros((1, 8), dtype=bool)), [[nothing.mean()]], rtol=1e-6)
+        odds = retraining_ablation((model, tokenizer), ROWS, ASKED, recipe=SHORT, measure="logit")
+        np.testing.assert_allclose(odds(np.zeros((1, 8), dtype=bool))[0], nothing - np.log1p(-np.exp(nothing)), rtol=1e-6)
+
+    def test_training_on_a_fact_teaches_it(self):
+        ablation = retraining_ablation(pair(), ROWS, ASKED, recipe=SHORT)
+        colon = np.array(["Colon" in row["prompt"] for row in ROWS])
+        with_it, without = ablation(np.array([colon, ~colon]))[:, 0]
+        assert with_it > without + 1
+
+    def test_groups_are_removed_together(self):
+        ablation = retraining_ablation(pair(), ROWS, ASKED, recipe=SHORT, group_by="place")
+        assert ablation.sources.ids == ["Panama", "Spain", "Colon", "Gatun"]
+        np.testing.assert_array_equal(ablation.weights(np.array([True, False, True, True])), [1, 0, 1, 1] * 2)
+        rows = retraining_ablation(pair(), ROWS, ASKED, recipe=SHORT)
+        assert ablation.sources.texts[1] == f"{rows.sources.texts[1]}\n{rows.sources.texts[5]}"
+        with pytest.raises(LlmattrError, match="row 0 has nothing in the column 'author'"):
+            retraining_ablation(pair(), ROWS, ASKED, group_by="author")
+
+    def test_nothing_is_trained_twice_and_more_cost_what_they_add(self, tmp_path):
+        outputs, *_, asked = linear()
+        masks = random_masks(20, 6)
+        first = from_function(outputs, 6, 2, tmp_path)(masks[:12])
+        count = len(asked)
+        assert count == len(np.unique(masks[:12], axis=0))
+        again = from_function(outputs, 6, 2, tmp_path)
+        np.testing.assert_array_equal(again(masks[:12]), first)
+        assert len(asked) == count
+        again(masks)
+        assert len(asked) == len(np.unique(masks, axis=0)) == len(again.store)
+
+    def test_what_was_trained_before_a_stop_is_kept(self, tmp_path):
+        outputs, _, _, asked = linear()
+
+        def stopped(rows, seed):
+            if len(asked) == 5:
+                raise KeyboardInterrupt
+            return outputs(rows, seed)
+
+        masks = every_mask(6)[:20]
+        with pytest.raises(KeyboardInterrupt):
+            from_function(stopped, 6, 2, tmp_path, "train")(masks)
+        from_function(outputs, 6, 2, tmp_path, "train")(masks)
+        assert len(asked) == 20
+
+    def test_replicates_are_averaged_over_their_own_seeds(self):
+        outputs, _, _, asked = linear(noise=1.0)
+        masks = every_mask(6)[5:8]
+        ablation = from_function(outputs, 6, 2, replicates=3)
+        every = ablation.replicated(masks, 3)
+        assert len(set(asked)) == 9
+        np.testing.assert_array_equal(ablation(masks), every.mean(axis=1))
+        assert len(asked) == 9
+        paired = ablation.with_pairs()
+        assert len({paired.seed_of(mask, r) for mask in masks for r in range(3)}) == 3
+
+    def test_another_recipe_or_query_is_another_folder(self, tmp_path):
+        for recipe, queries in ((SHORT, ASKED), (Recipe(steps=13), ASKED), (SHORT, ASKED[:1])):
+            retraining_ablation(pair(), ROWS, queries, recipe=recipe, out=tmp_path)
+        assert len(list(tmp_path.glob("*/run.json"))) == 3
+        retraining_ablation(pair(), ROWS, ASKED, recipe=SHORT, out=tmp_path)
+        assert len(list(tmp_path.glob("*/run.json"))) == 3
+
+    def test_several_processes(self, tmp_path):
+        ablation = retraining_ablation(pair(), ROWS, ASKED, recipe=SHORT, out=tmp_path, jobs=2)
+        masks = random_masks(4, 8)
+        outputs = ablation(masks)
+        alone = retraining_ablation(pair(), ROWS, ASKED, recipe=SHORT)(masks)
+        np.testing.assert_allclose(outputs, alone, atol=1e-4)  # float32; threads may add in another order
+        assert len(ablation.store) == 4
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"recipe": Recipe(steps=0)}, "steps"),
+            ({"replicates": 0}, "replicates"),
+        ],
+    )
+    def test_bad_options_are_said(self, options, message):
+        with pytest.raises(LlmattrError, match=message):
+            retraining_ablation(pair(), ROWS, ASKED, **options)
+
+    def test_a_function_of_another_shape_is_said(self):
+        with pytest.raises(LlmattrError, match=r"outputs \(3,\): expected \(1,\)"):
+            from_function(lambda rows, seed: np.zeros(3), 4)(every_mask(4)[:1])
+
+
+class TestStore:
+    def test_runs_come_back(self, tmp_path):
+        store, run = RunStore.of(tmp_path, {"model": "m"}), Run(np.array([True, False, True] * 5), 7)
+        assert store.get(run) is None
+        store.add(run, np.array([1.0, 2.0]))
+        np.testing.assert_array_equal(store.get(run), [1.0, 2.0])
+        ((found, outputs),) = store.runs()
+        assert (found.mask.tolist(), found.seed, outputs.tolist()) == (run.mask.tolist(), 7, [1.0, 2.0])
+        assert json.loads((store.folder / "run.json").read_text()) == {"model": "m"}
+
+    def test_masks_of_other_lengths_and_seeds_are_other_runs(self):
+        runs = [Run(np.array(mask, dtype=bool), seed) for mask, seed in (([1], 0), ([1, 0], 0), ([1, 0, 0], 0), ([1], 1))]
+        assert len({run.key for run in runs}) == 4
+
+    def test_a_damaged_file_is_made_again(self, tmp_path):
+        store, run = RunStore.of(tmp_path, {}), Run(np.ones(3, dtype=bool), 0)
+        store.add(run, np.ones(1))
+        next(store.folder.glob("??/*.npz")).write_bytes(b"half")
+        with pytest.warns(LlmattrNote, match="damaged"):
+            assert store.get(run) is None
+
+    def test_a_file_in_its_place_is_said(self, tmp_path):
+        (tmp_path / "runs").write_text("")
+        with pytest.raises(LlmattrError, match="cannot keep runs"):
+            RunStore.of(tmp_path / "runs", {})
+
+
+class TestDatamodels:
+    @pytest.mark.parametrize("keep", [0.5, 0.1])
+    def test_a_planted_linear_datamodel_is_found(self, keep):
+        """T20, with least squares: the outputs have no noise, so nothing but rounding is left."""
+        outputs, weights, bias, _ = linear(n=40, t=2)
+        found = surrogate.ridge(from_function(outputs, 40, 2), 400, keep, alpha=0.0, bootstraps=0)
+        np.testing.assert_allclose(found.values, weights, atol=1e-8)
+        np.testing.assert_allclose(found.baseline, bias, atol=1e-8)
+
+    def test_the_lasso_of_an_orthogonal_design_thresholds_softly(self):
+        """T21: on 0/1 masks a penalty a of the standardised fit takes 4 a from twice the +-1 weights."""
+        outputs, weights, *_ = linear(n=6, t=1, seed=3)
+        masks, alpha = every_mask(6), 0.1
+        values, _ = surrogate.fit_lasso(masks, np.array([outputs(mask, 0) for mask in masks.astype(float)]), alpha, np.ones(1))
+        soft = np.sign(weights) * np.maximum(np.abs(weights) - 2 * alpha, 0)  # theta = w / 2, soft(2 theta, 2 alpha / 2 ... )
+        np.testing.assert_allclose(values, soft, atol=1e-6)
+
+    def test_predictions_are_in_raw_units(self):
+        """T22: what the fit says of a mask is baseline + mask @ values, whatever was standardised inside."""
+        outputs, *_ = linear(n=8, t=1)
+        found = surrogate.lasso(from_function(outputs, 8), 200, alpha="auto", bootstraps=0)
+        masks = random_masks(300, 8)[200:]
+        seen = np.array([outputs(mask, 0) for mask in masks.astype(float)])
+        np.testing.assert_allclose(found.predict(masks), seen, atol=1e-6 * np.ptp(seen))
+
+    def test_the_smallest_removal_is_the_smallest(self):
+        """T23: by brute force over every removal of an additive margin."""
+        rng = np.random.default_rng(1)
+        weights, bias = rng.normal(size=(3, 12)), np.array([-1.0, -2.0, 30.0])
+        found = surrogate.leave_one_out(from_function(lambda rows, seed: bias + weights @ rows, 12, 3))
+        every = every_mask(12)
+        flipped = bias + every @ weights.T < 0
+        least = [min((~every[flipped[:, t]]).sum(axis=1), default=-1) for t in range(3)]
+        fragile = brittleness(found)
+        assert fragile.sizes.tolist() == least
+        assert least[2] == -1
+        assert (found.predict(fragile.masks).diagonal()[:2] < 0).all()
+
+    def test_the_right_weights_correlate_with_single_runs_by_the_root_of_the_reliability(self):
+        """T24: noise of deviation 2 and weights of norm 3."""
+        n, m = 24, 20_000
+        weights = np.random.default_rng(0).normal(size=n)
+        weights *= 3 / np.linalg.norm(weights)
+        masks = random_masks(m, n)
+        truth = masks @ weights
+        noise = 2 * np.random.default_rng(1).normal(size=(m, 10))
+        for replicates in (1, 10):
+            seen = truth + noise[:, :replicates].mean(axis=1)
+            expected = np.sqrt(truth.var() / (truth.var() + 4 / replicates))
+            # a correlation's error is (1 - r^2) / sqrt(m) < 0.004
+            assert np.corrcoef(truth, seen)[0, 1] == pytest.approx(expected, abs=0.012)
+            measured = metrics.reliability(truth[:, None, None] + noise[:, :, None], of=replicates)
+            assert np.sqrt(measured[0]) == pytest.approx(expected, abs=0.012)
+
+    def test_the_ceiling_is_one_without_noise_and_none_without_change(self):
+        outputs, *_ = linear()
+        ablation = from_function(outputs, 6, 2)
+        np.testing.assert_allclose(ablation.ceiling(every_mask(6)[:9]), 1.0)
+        assert np.isnan(metrics.reliability(np.ones((5, 2, 1)))).all()
+
+    def test_a_counterfactual_is_predicted_and_seen(self):
+        outputs, weights, bias, _ = linear()
+        ablation = from_function(outputs, 6, 2)
+        found = surrogate.leave_one_out(ablation)
+        masks = top_removals(found, 2)
+        assert (~masks).sum(axis=1).tolist() == [2, 2]
+        assert set(np.flatnonzero(~masks[0])) == set(np.argsort(-weights[0])[:2])
+        check = counterfactual(found, ablation, masks)
+        np.testing.assert_allclose(check.predicted, bias + masks @ weights.T, atol=1e-12)
+        assert check.error.max() < 1e-12
+
+    def test_targets_with_the_same_sources_are_near(self):
+        outputs, weights, *_ = linear(n=6, t=4)
+        weights[1] = weights[0] + 1e-3
+        points = embeddings(surrogate.leave_one_out(from_function(outputs, 6, 4)), 2)
+        distances = np.linalg.norm(points[:, None] - points[None], axis=2) + 9 * np.eye(4)
+        assert distances[0].argmin() == 1
+        assert points.shape == (4, 2)
+
+
+@pytest.mark.parametrize("name", METHODS)
+class TestEveryMethod:
+    """The conformance suite of retraining."""
+
+    def run(self, name, **options):
+        method = METHODS[name](**({"n_models": 40} if "n_models" in METHODS[name].__dataclass_fields__ else {}))
+        return retrain(pair(), ROWS, ASKED, method, recipe=SHORT, group_by="place", **options)
+
+    def test_shape_finite_deterministic_and_saved(self, name, tmp_path):
+        one, two = self.run(name, out=tmp_path), self.run(name, out=tmp_path)
+        assert one.values.shape[1] == len(one.sources) > 0
+        assert np.isfinite(one.values).all()
+        assert (one.values == two.values).all()
+        assert one.method["name"] == name
+        assert METHODS[name].family in ("datamodel", "game-theoretic", "predictive")
+        back = Attribution.load(one.save(tmp_path / "it.json"))
+        np.testing.assert_array_equal(back.values, one.values)
+        assert "<html" in one.html()
+
+    def test_the_fact_comes_first(self, name):
+        found = self.run(name)
+        if len(found) == len(ASKED):  # not a value of rows as such
+            assert [score.id for score in found.top(1)] == ["Colon", "Spain"]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in METHODS if "n_models" in METHODS[name].__dataclass_fields__ or "leave" in name]
+)
+def test_methods_on_masks_find_an_additive_world(name):
+    """Every surrogate of an additive game is its weights, to within its own standard error where it samples."""
+    outputs, weights, _, _ = linear(n=5, t=2)
+    method = METHODS[name](**({"n_models": 400} if "n_models" in METHODS[name].__dataclass_fields__ else {}))
+    found = method.attribute(from_function(outputs, 5, 2))
+    exact = 1e-9 if found.stderr is None or not found.stderr.any() else 0.0
+    tolerance = exact if exact else np.maximum(5 * found.stderr, 1e-6)
+    assert (np.abs(found.values - weights) <= tolerance).all()
+
+
+class TestCommand:
+    def files(self, folder):
+        for name, rows in (("rows", ROWS), ("queries", ASKED)):
+            (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return ["--data", str(folder / "rows.jsonl"), "--out", str(folder / "runs"), "--steps", "15", "--learning-rate", "0.01"]
+
+    def test_datamodel(self, tmp_path, capsys):
+        given = [*self.files(tmp_path), "--queries", str(tmp_path / "queries.jsonl"), "--n-models", "24", "--verify", "2"]
+        outputs = ["--json", str(tmp_path / "it.json"), "--html", str(tmp_path / "it.html")]
+        assert main(["trace", "datamodel", *given, *outputs]) == 0
+        said = capsys.readouterr().out
+        assert "busy" in said
+        assert "models were trained; held-out models are foretold" in said
+        assert "Without the 2 best sources of each query (in nats)" in said
+        saved = json.loads((tmp_path / "it.json").read_text())
+        assert len(saved["targets"]) == 2
+        assert len(saved["sources"]) == len(saved["targets"][0]["values"]) == 8
+        assert "That port of Colon" in (tmp_path / "it.html").read_text(encoding="utf-8").replace("<mark>", "").replace(
+            "</mark>", ""
+        )
+        before = len(list(tmp_path.glob("runs/*/*/*.npz")))
+        assert main(["trace", "datamodel", *given]) == 0
+        assert len(list(tmp_path.glob("runs/*/*/*.npz"))) == before
+
+    def test_shapley_of_groups_by_prompt_and_completion(self, tmp_path, capsys):
+        asked = ["--prompt", "A port of Colon is", "--completion", " busy", "--group-by", "place", "--n-models", "16"]
+        assert main(["trace", "shapley", *self.files(tmp_path), *asked]) == 0
+        first = next(line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("1 "))
+        assert "Colon" in first
+
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [
+            ([], "give --completion"),
+            (["--queries", "nowhere.jsonl"], "is no file"),
+            (["--prompt", "A", "--completion", " x", "--group-by", "author"], "the column 'author'"),
+            (["--prompt", "A", "--completion", " x", "--html", "no/folder/it.html"], "cannot write"),
+            (["--prompt", "A", "--completion", " x", "--n-models", "1"], "n_models must be 2 or more"),
+        ],
+    )
+    def test_what_can_be_mended_is_one_line(self, more, message, tmp_path, capsys):
+        assert main(["trace", "datamodel", *self.files(tmp_path), *more]) == 2
+        assert message in capsys.readouterr().err
+
+    def test_killed_and_started_again(self, tmp_path):
+        given = [
+            "trace",
+            "datamodel",
+            *self.files(tmp_path),
+            "--prompt",
+            "A",
+            "--completion",
+            " busy",
+            "--steps",
+            "100",
+            "--n-models",
+            "40",
+        ]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "llmattr", *given], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob("runs/*/*/*.npz"))) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/*/*.npz")}
+        assert 3 <= len(kept) < 40
+        assert main(given) == 0
+        assert all(path.stat().st_mtime_ns == at for path, at in kept.items())
+
+
+def test_the_scratch_model_knows_every_word_and_loses_nothing():
+    texts = ["Brasília's  capital,\nof (course) 1,234.", "Ça va? 東京です"]
+    model, tokenizer = scratch_model(texts)
+    for text in texts:
+        ids = tokenizer(text)["input_ids"]
+        assert tokenizer.unk_token_id not in ids
+        assert tokenizer.decode(ids) == text
+    assert model.config.vocab_size == len(tokenizer)
+
+
+def test_a_trainer_by_name_is_loaded_where_it_runs(tiny_folder):
+    import pickle
+
+    ablation = retraining_ablation(str(tiny_folder), ROWS, ASKED, recipe=SHORT)
+    assert isinstance(ablation.trainer, CausalTrainer)
+    assert len(pickle.dumps(ablation.trainer)) < 100_000  # a worker gets the name, not the weights
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_loses_and_doubles_nothing_when_a_worker_dies(tmp_path):
+    """Two worker processes of a real cluster, one of which is killed while it trains."""
+    distributed = pytest.importorskip("distributed")
+    import joblib
+
+    runs = tmp_path / "runs"
+
+    def slow(rows, seed):
+        (tmp_path / f"{seed}-{os.getpid()}-{time.monotonic_ns()}.began").touch()
+        time.sleep(0.2)
+        return np.array([rows.sum() + seed * 1e-12])
+
+    masks = every_mask(6)[:40]
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(**options) as cluster,
+        distributed.Client(cluster) as client,
+        joblib.parallel_config(backend="dask"),
+    ):
+        victim = next(iter(client.run(os.getpid).values()))
+
+        def kill():
+            deadline = time.monotonic() + 60
+            while len(list(runs.glob("*/*/*.npz"))) < 6 and time.monotonic() < deadline:
+                time.sleep(0.05)
+            os.kill(victim, signal.SIGKILL)
+
+        threading.Thread(target=kill).start()
+        outputs = from_function(slow, 6, 1, runs, "slow", jobs=-1)(masks)
+    np.testing.assert_allclose(outputs[:, 0], masks.sum(axis=1), atol=1e-2)
+    assert len(list(runs.glob("*/*/*.npz"))) == len(masks)
+    workers = {path.name.split("-")[1] for path in tmp_path.glob("*.began")}
+    assert len(workers) >= 2
+    assert len(list(tmp_path.glob("*.began"))) <= len(masks) + 2  # at most what the dead worker was at
+    assert surrogate.leave_one_out(retraining.from_function(lambda rows, seed: [rows.sum()], 3)).values.tolist() == [[1, 1, 1]]
+
+
+def test_a_datamodel_by_name_is_the_default():
+    assert METHODS["datamodel"] is Datamodel
