@@ -124,7 +124,7 @@ def test_the_demos_output_is_what_the_readme_prints():
         assert part in done.stdout
 
 
-@pytest.mark.parametrize(("family", "number"), [("context", 1), ("training", 2)])
+@pytest.mark.parametrize(("family", "number"), [("context", 1), ("training", 2), ("retraining", 3)])
 def test_the_readme_names_every_method(family, number):
     methods = importlib.import_module(f"llmattr.{family}").METHODS
     table = (ROOT / "README.md").read_text(encoding="utf-8").split("| method |")[number].split("\n\n")[0]

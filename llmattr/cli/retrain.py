@@ -102,7 +102,7 @@ def _trace(
     model = options.pop("model")
     ablation = retraining_ablation(model, data, asked, recipe=recipe, out=out, **options)
     result = attributed(ablation, method)
-    report(result, "\n".join([ranking(result, top), "", *summary(result)]), html, json)
+    report(result, ranking(result, top), html, json)
     if verify:
         click.echo("\n".join(_verified(result, ablation, verify)))
 
@@ -114,18 +114,6 @@ def asked_for(queries: str | None, prompt: str, completion: str | None) -> Any:
     return {"prompt": prompt, "completion": completion} if queries is None else queries
 
 
-def summary(result: Any) -> list[str]:
-    """How far to trust it: models trained, the fit's rank correlation with held-out models, and its ceiling."""
-    import numpy as np
-
-    run, lines = result.run, [f"{result.run['runs']} models were trained"]
-    if result.lds is not None and np.isfinite(result.lds).any():
-        lines.append(f"held-out models are foretold with a rank correlation of {np.nanmean(result.lds):.2f} (LDS)")
-    if np.isfinite(run.get("ceiling", [np.nan])).any():
-        lines.append(f"the noise between seeds allows {np.nanmean(run['ceiling']):.2f} at most")
-    return [f"{'; '.join(lines)}."]
-
-
 def _verified(result: Any, ablation: Any, k: int) -> list[str]:
     import numpy as np
 
@@ -133,7 +121,7 @@ def _verified(result: Any, ablation: Any, k: int) -> list[str]:
 
     full = ablation(np.ones((1, len(result.sources)), dtype=bool))[0]
     found = counterfactual(result, ablation, top_removals(result, min(k, len(result.sources))))
-    lines = ["", f"Without the {k} best sources of each query (in {result.unit}):"]
+    lines = ["", f"Without the {k} best source{'s' * (k != 1)} of each query ({result.unit}):"]
     for t, text in enumerate(result.targets.texts):
         said = " ".join(text.split())[:40]
         lines.append(

@@ -13,7 +13,8 @@ from markupsafe import escape
 
 from llmattr.evidence import TargetEvidence
 from llmattr.report.marks import citation_numbers, cut, sentence_rows
-from llmattr.report.text import findings, fit_quality, overview
+from llmattr.report.quality import fit_quality
+from llmattr.report.text import findings, overview
 from llmattr.report.trace import trace_view
 from llmattr.types import CITATION_RULE, Attribution, Score, is_cited
 
@@ -75,8 +76,9 @@ def frame(attribution: Attribution) -> str:
 
 
 def _render(a: Attribution, base: str | None = None) -> str:
-    """Products of gradients cite nothing: their page is a ranking of both ends. A context is shown as such in any case."""
-    name, view = ("citation", _view) if a.can_cite or a.sources.spans is not None else ("trace", trace_view)
+    """The page of a trace is a ranking of both ends for each query; a context, and what has no queries, is shown whole."""
+    traced = a.sources.spans is None and (not a.can_cite or "queries" in a.run)
+    name, view = ("trace", trace_view) if traced else ("citation", _view)
     options = [f"{key} = {value}" for key, value in a.method.items() if key != "name"]
     return _environment().get_template(f"{name}.html.j2").render(view(a), options=options, base=base)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from llmattr.evidence import RULE, VERDICTS, TargetEvidence
 from llmattr.report.marks import citation_numbers, sentence_rows
+from llmattr.report.quality import fit_quality
 from llmattr.report.trace import query_of
 from llmattr.types import CITATION_RULE, LEAST, Attribution, Score, Sources, is_cited
 
@@ -81,13 +82,17 @@ def ranking(attribution: Attribution, top: int = 10) -> str:
         kinds = {"for": [s for s in scores if s.score > 0][:top], "against": [s for s in scores[::-1] if s.score < 0][:top]}
         for kind, chosen in kinds.items():
             lines += [f"  {kind}:"] if chosen else []
-            lines += [f"  {place + 1:>3}  {s.score:+.4g}  {_name(s)}  {_one_line(s.text)}" for place, s in enumerate(chosen)]
+            lines += [
+                f"  {place + 1:>3}  {_score(s)}  {_name(s, attribution.sources)}  {_one_line(s.text)}"
+                for place, s in enumerate(chosen)
+            ]
         lines.append("")
     alike = attribution.targets.measure == "similarity"
     meaning = "higher = more alike; the model was not asked" if alike else "positive = the row made the completion likelier"
     if attribution.sources.spans is not None:  # parts of a context
         meaning = "higher = more alike; no source was removed for these scores, and they cite nothing"
     lines.append(f"Scores are {attribution.unit}: {meaning}.")
+    lines += fit_quality(attribution)
     return "\n".join([*lines, _plain(summary(attribution.method, attribution.run))])
 
 
@@ -126,6 +131,7 @@ def summary(method: dict[str, Any], run: dict[str, Any]) -> str:
         run.get("model", "") + (f" in {run['dtype']}" if "forward_passes" in run and "dtype" in run else ""),
         f"behind {run['server']}" if "server" in run else "",
         f"{run['forward_passes']} forward passes" if "forward_passes" in run else "",
+        f"{run['runs']} models trained" if run.get("runs") else "",
         f"{sum(run['seconds'].values()):.0f} s" if "seconds" in run else "",
     ]
     return ", ".join(part for part in said if part)
@@ -160,23 +166,18 @@ def _explanation(attribution: Attribution) -> list[str]:
     return [_plain(line) for line in lines]
 
 
-def fit_quality(attribution: Attribution) -> list[str]:
-    """One line on how well the scores predict ablations that they were not fitted to; none where nothing was fitted."""
-    known = [] if attribution.lds is None else attribution.lds[np.isfinite(attribution.lds)].tolist()
-    if not known:
-        return []
-    spread = " to ".join(dict.fromkeys((f"{min(known):.2f}", f"{max(known):.2f}")))
-    return [f"Held-out ablations are predicted with a rank correlation of {spread} (LDS; 1 = perfectly)."]
-
-
 def _mark(number: int, score: Score) -> str:
     error = "" if score.stderr is None else f" ±{score.stderr:.2f}"
     return f"[{number}] {score.score:+.2f}{error}"
 
 
-def _name(score: Score) -> str:
-    """A training row by its number, a part of a document by its id."""
-    return f"row {score.id}" if score.document is None else _plain(score.id)
+def _score(score: Score) -> str:
+    return f"{score.score:+.4g}" if score.stderr is None else f"{score.score:+.3g} ±{score.stderr:.2g}"
+
+
+def _name(score: Score, sources: Sources) -> str:
+    """A training row by its number, what else is removed by its id."""
+    return f"row {score.id}" if sources.kind == "training rows" else _plain(score.id)
 
 
 def _plain(text: str) -> str:

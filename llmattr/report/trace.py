@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmattr.report.marks import cut, sentence_rows
+from llmattr.report.quality import fit_quality
 from llmattr.report.words import Passage, Piece, common_words, passage, strengths
 from llmattr.types import Attribution, Score
 
@@ -115,6 +116,7 @@ def trace_view(a: Attribution) -> dict[str, Any]:
         "answer": [(*(("", text, "") if t is None else _edges(text)), t) for text, t in answer],
         "listed": listed,
         "rows_shown": len(shown),
+        "fit_quality": fit_quality(a),
     }
 
 

@@ -12,10 +12,12 @@ import torch
 from jaxtyping import Float
 
 from llmattr.data import Examples, prompt_and_completion
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, note
 from llmattr.lm import LM
+from llmattr.padded import vocabulary
 from llmattr.prompt import Rendered
 from llmattr.retraining.recipe import Recipe
+from llmattr.retraining.together import can_stack, measure_together, pays, train_together
 from llmattr.retraining.trainer import train
 
 
@@ -84,11 +86,26 @@ class CausalTrainer:
 
     @property
     def together(self) -> int:
-        """How many runs are trained as one program."""
-        return 1
+        """How many runs are trained as one program: as many as pay, and 1 for a model that cannot be stacked."""
+        model, rows = self.lm.model, self.rows
+        tokens = sum(int(counted.sum()) for counted in rows.counted) / len(rows) * self.recipe.batch_size
+        k = pays(sum(p.numel() for p in model.parameters()), tokens * vocabulary(self.lm))
+        if k > 1 and not can_stack(model, self.longest):
+            note(f"{self.lm.name or 'this model'} cannot be stacked: its runs are trained one after the other")
+            return 1
+        return k
+
+    @property
+    def longest(self) -> int:
+        """The length of the longest row or query in tokens."""
+        return max(len(ids) for part in (self.rows, self.queries) for ids in part.ids)
 
     def outputs(self, weights: Float[np.ndarray, "k n"], seeds: Sequence[int]) -> Float[np.ndarray, "k t"]:
-        """The queries' values after each run."""
+        """The queries' values after each run; several runs are trained as one program."""
+        lm = self.lm
+        if len(weights) > 1 and can_stack(lm.model, self.longest):
+            stack = train_together(lm.model, self.rows, weights, seeds, self.recipe)
+            return np.stack([self.values(one) for one in measure_together(stack, lm, self.requests)])
         return np.stack([self.measured(self.trained(row, seed)) for row, seed in zip(weights, seeds, strict=True)])
 
     def trained(self, weights: Float[np.ndarray, " n"], seed: int) -> LM:

@@ -86,8 +86,10 @@ def clip(gradients: list[torch.Tensor], most: float, stacked: bool) -> None:
     """Shorten the gradient to this norm where it is longer, in place; that of each of several stacked models by itself."""
     if most == 0 or not gradients:
         return
-    squares = [g.square().flatten(1).sum(1) if stacked else g.square().sum()[None] for g in gradients]
-    factor = (most / (torch.stack(squares).sum(0).sqrt() + 1e-6)).clamp(max=1.0)
+    norms = [torch.linalg.vector_norm(g.flatten(1), dim=1) if stacked else torch.linalg.vector_norm(g)[None] for g in gradients]
+    factor = (most / (torch.linalg.vector_norm(torch.stack(norms), dim=0) + 1e-6)).clamp(max=1.0)
+    if (factor == 1).all():
+        return
     for g in gradients:
         g.mul_(factor.to(g.dtype).view(-1, *[1] * (g.dim() - 1)) if stacked else factor[0].to(g.dtype))
 
