@@ -3,5 +3,6 @@
 BENCHMARKS = {
     "context": "context attribution: LDS, top-k drop, gold sentences and cost of every method; LDS against cost",
     "bench_cite": "context attribution: speed beside context-cite, a later span, growth with the context",
+    "bench_retrain": "training again: models a minute, together and one by one; LDS against models trained; a further mask",
     "bench_trace": "training attribution: speed over the floor, fidelity, EK-FAC, memory, scan, imports, peers",
 }

@@ -182,3 +182,252 @@ def test_too_few_or_too_many():
     np.testing.assert_allclose(result.values.sum(), 1.0, atol=1e-10)
     one = surrogate.shapley(worlds.linear([[3.0]], [1.0]), 10)
     np.testing.assert_allclose(one.values, [[3.0]])
+
+
+def values_of_all(ablation):
+    """Shapley, Banzhaf, Beta Shapley and AME values, exact, by their names."""
+    return {
+        "shapley": surrogate.shapley(ablation, method="exact").values[0],
+        "banzhaf": surrogate.banzhaf(ablation, method="exact").values[0],
+        "beta": surrogate.beta_shapley(ablation, 2 ** len(ablation.sources)).values[0],
+        "ame": surrogate.ame(ablation, 2 ** len(ablation.sources)).values[0],
+    }
+
+
+class TestAxioms:
+    """T11, T12 on random games of 7."""
+
+    def test_efficiency_is_shapleys_alone(self):
+        game = worlds.game(7)
+        none, everything = game(np.array([[False] * 7, [True] * 7]))[:, 0]
+        found = values_of_all(game)
+        np.testing.assert_allclose(found.pop("shapley").sum(), everything - none, atol=EXACT)
+        for name, values in found.items():
+            assert abs(values.sum() - (everything - none)) > 1e-6, name
+
+    def test_null_symmetry_and_linearity_do_not_single_out_shapley(self):
+        """All semivalues pass all three, Banzhaf's too, and they differ: it takes efficiency to single out Shapley's."""
+        one, other = worlds.game(7, seed=1), worlds.game(7, seed=2)
+        without = from_function(lambda masks: one(masks & (np.arange(7) != 3)), 7)
+        alike = from_function(lambda masks: one(masks) + one(masks[:, [1, 0, *range(2, 7)]]), 7)
+        mixed = from_function(lambda masks: 2 * one(masks) - 3 * other(masks), 7)
+        null, symmetric, whole = (values_of_all(game) for game in (without, alike, mixed))
+        parts = values_of_all(one), values_of_all(other)
+        for name in whole:
+            assert abs(null[name][3]) < EXACT
+            np.testing.assert_allclose(symmetric[name][0], symmetric[name][1], atol=EXACT)
+            np.testing.assert_allclose(whole[name], 2 * parts[0][name] - 3 * parts[1][name], atol=EXACT)
+        for name in ("banzhaf", "beta", "ame"):
+            assert np.abs(parts[0][name] - parts[0]["shapley"]).max() > 0.01
+
+    def test_beta_1_1_is_shapley_and_small_sets_count_for_a_large_alpha(self):
+        game = worlds.game(7)
+        np.testing.assert_allclose(
+            surrogate.beta_shapley(game, 128, 1.0, 1.0).values, surrogate.shapley(game, 128).values, atol=EXACT
+        )
+        outputs = game(every_mask(7))[:, 0]
+        first = outputs[[(mask.sum() == 1) and mask[2] for mask in every_mask(7)]] - outputs[0]
+        np.testing.assert_allclose(surrogate.beta_shapley(game, 128, 1e9, 1.0).values[0, 2], first[0], atol=1e-6)  # 7 / 1e9
+        last = surrogate.leave_one_out(game).values
+        np.testing.assert_allclose(surrogate.beta_shapley(game, 128, 1.0, 1e9).values, last, atol=1e-6)
+
+
+class TestLaws:
+    """The mask law decides which value a fit estimates."""
+
+    @pytest.mark.parametrize("keep", [0.25, 0.5, 0.9])
+    def test_the_linear_fit_under_a_keep_rate_is_its_banzhaf_value(self, keep):
+        """T13."""
+        game, masks = worlds.game(7), every_mask(7)
+        values = surrogate.semivalue(masks, game(masks)[:, 0], surrogate.banzhaf_sizes(7, keep))
+        np.testing.assert_allclose(linear_fit(masks, game(masks)[:, 0], keep), values, atol=1e-10)
+
+    def test_the_kernel_fit_of_all_masks_is_shapley(self):
+        """T14, with the sum held exactly."""
+        game = worlds.game(7)
+        np.testing.assert_allclose(
+            surrogate.shapley(game, 128, "kernel").values, surrogate.shapley(game, 128).values, atol=1e-10
+        )
+
+    def test_ame_is_the_mean_of_the_fits_at_its_rates(self):
+        """By brute force: E[f | i kept] - E[f | i removed] with the others kept at each rate."""
+        game, masks, keeps = worlds.game(7), every_mask(7), (0.2, 0.4, 0.6, 0.8)
+        outputs, effects = game(masks)[:, 0], []
+        for keep in keeps:
+            chances = np.where(masks, keep, 1 - keep).prod(axis=1)
+            effects.append(
+                [
+                    np.average(outputs[masks[:, i]], weights=chances[masks[:, i]])
+                    - np.average(outputs[~masks[:, i]], weights=chances[~masks[:, i]])
+                    for i in range(7)
+                ]
+            )
+        found = surrogate.ame(game, 128)
+        np.testing.assert_allclose(found.values[0], np.mean(effects, axis=0), atol=EXACT)
+        assert found.run["estimator"] == "exact"
+
+    def test_the_papers_features_and_ours_estimate_the_same(self):
+        """Least squares over all masks and rates, with 1/p and -1/(1-p) as Lin et al., and with `(mask - p)` weighed."""
+        game, masks, keeps = worlds.game(6), every_mask(6), np.array([0.2, 0.4, 0.6, 0.8])
+        outputs = np.tile(game(masks)[:, 0], 4)
+        rates, every = np.repeat(keeps, len(masks)), np.tile(masks, (4, 1))
+        chances = np.where(every, rates[:, None], 1 - rates[:, None]).prod(axis=1)
+        features = np.where(every, 1 / rates[:, None], -1 / (1 - rates[:, None]))
+        v = np.mean(1 / (keeps * (1 - keeps)))
+        theirs = weighted(features / v, outputs, chances)
+        ours = weighted(every - rates[:, None], outputs, chances / (rates * (1 - rates)))
+        expected = surrogate.ame(game, 64).values[0]
+        np.testing.assert_allclose(theirs, expected, atol=1e-10)
+        np.testing.assert_allclose(ours, expected, atol=1e-10)
+
+
+def weighted(columns, outputs, weights):
+    """Slopes of weighted least squares with an intercept."""
+    root = np.sqrt(weights)[:, None]
+    x = np.concatenate([columns, np.ones((len(columns), 1))], axis=1)
+    return np.linalg.lstsq(x * root, outputs * root[:, 0], rcond=None)[0][:-1]
+
+
+def linear_fit(masks, outputs, keep):
+    return weighted(masks.astype(float), outputs, np.where(masks, keep, 1 - keep).prod(axis=1))
+
+
+@pytest.mark.parametrize(
+    "estimate",
+    [
+        surrogate.shapley,
+        lambda ablation: surrogate.shapley(ablation, method="exact"),
+        lambda ablation: surrogate.shapley(ablation, 100, "permutation"),
+        lambda ablation: surrogate.shapley(ablation, "auto", "permutation"),
+        lambda ablation: surrogate.shapley(ablation, 60, "kernel"),
+        lambda ablation: surrogate.banzhaf(ablation, method="exact"),
+        lambda ablation: surrogate.beta_shapley(ablation, 2**10),
+        lambda ablation: surrogate.beta_shapley(ablation, 60),
+        lambda ablation: surrogate.beta_shapley(ablation, 60, 1.0, 16.0),
+        lambda ablation: surrogate.ame(ablation, 2**10),
+        lambda ablation: surrogate.ame(ablation, 60),
+        lambda ablation: surrogate.lasso(ablation, 60),
+        lambda ablation: surrogate.ridge(ablation, 60),
+        surrogate.leave_one_out,
+    ],
+)
+def test_every_estimator_finds_the_weights_of_a_sum(estimate):
+    """T15. 1e-5: ridge's least penalty is a millionth of the masks, and the sampled Beta values stand on such a fit."""
+    weights = np.linspace(-2, 3, 10)
+    result = estimate(worlds.linear(weights[None], [4.0]))
+    np.testing.assert_allclose(result.values[0], weights, atol=1e-5)
+    np.testing.assert_allclose(result.baseline, [4.0], atol=1e-5)
+
+
+def test_known_values_of_the_other_estimators():
+    """Majority of three: with one other there, chance 2 p (1 - p), a source decides."""
+    game = worlds.majority(3)
+    pairs = np.mean([2 * p * (1 - p) for p in (0.2, 0.4, 0.6, 0.8)])
+    np.testing.assert_allclose(surrogate.ame(game).values[0], [pairs] * 3, atol=EXACT)
+    half = 2 * 16 / (17 * 18)  # E[2 p (1 - p)] for p ~ Beta(1, 16)
+    np.testing.assert_allclose(surrogate.beta_shapley(game).values[0], [half] * 3, atol=EXACT)
+    assert (surrogate.beta_shapley(game).stderr == 0).all()
+
+
+@pytest.mark.parametrize("law", [(1.0, 1.0), (16.0, 1.0), (1.0, 16.0), (2.0, 3.0)])
+def test_errors_of_sampled_beta_values_are_as_stated(law):
+    """As above."""
+    squares = []
+    for seed in range(10):
+        game = worlds.game(9, seed=seed)
+        result = surrogate.beta_shapley(game, 200, *law, seed=seed)
+        assert result.run["n_ablations"] <= 200
+        squares.append(((result.values - surrogate.beta_shapley(game, 512, *law).values) / result.stderr)[0] ** 2)
+    assert 0.5 < np.mean(squares) < 2
+
+
+def test_sampled_beta_values_have_no_bias():
+    """The mean over 40 seeds is off by less than 4 of its errors in each of 9 values: more by chance once in 400."""
+    game = worlds.game(9)
+    found = np.array([surrogate.beta_shapley(game, 60, 4.0, 1.0, seed=seed).values[0] for seed in range(40)])
+    off = (found.mean(axis=0) - surrogate.beta_shapley(game, 512, 4.0, 1.0).values[0]) / (found.std(axis=0, ddof=1) / 40**0.5)
+    assert np.abs(off).max() < 4
+
+
+def test_errors_of_sampled_ame_are_not_understated():
+    """They are held-out errors where those are larger, so a random game's z-scores may be less than 1, not more than 2."""
+    squares = []
+    for seed in range(5):
+        game = worlds.game(8, seed=seed)
+        result = surrogate.ame(game, 200, alpha=0.0, seed=seed)
+        squares.append(((result.values - surrogate.ame(game, 256).values) / result.stderr)[0] ** 2)
+    assert 0.2 < np.mean(squares) < 2
+
+
+class TestStopping:
+    def test_it_stops_where_the_errors_are_small(self):
+        game = worlds.noisy(np.linspace(1, 3, 8), 0.5)
+        result = surrogate.shapley(game, "auto", "permutation")
+        assert result.run["stopped"] == "settled"
+        assert result.stderr.max() <= 0.1 * np.abs(result.values).max()
+        assert result.run["n_ablations"] < 4096
+        finer = surrogate.shapley(game, "auto", "permutation", tolerance=0.02)
+        assert finer.run["n_ablations"] > result.run["n_ablations"]
+
+    def test_it_stops_at_the_limit_and_says_so(self):
+        result = surrogate.shapley(worlds.game(9), "auto", "permutation", limit=120, tolerance=1e-6)
+        assert result.run["stopped"] == "limit"
+        assert result.run["n_ablations"] <= 120
+        same = surrogate.shapley(worlds.game(9), 120, "permutation")
+        np.testing.assert_array_equal(result.values, same.values)
+        assert "stopped" not in same.run
+
+    def test_nothing_is_asked_twice_and_truncation_stops_too(self):
+        game, asked = worlds.airport([1.0, 1.0, 1.0, 1.0, 5.0, 5.0]), []
+        counted = from_function(lambda masks: asked.extend(mask.tobytes() for mask in masks) or game(masks), 6)
+        result = surrogate.shapley(counted, "auto", "permutation", truncate=1e-9, tolerance=0.05)
+        assert result.run["stopped"] == "settled"
+        assert len(set(asked)) == len(asked) == result.run["n_ablations"]
+        np.testing.assert_allclose(result.values.sum(), 5)
+
+    def test_the_truncated_orders_without_tolerance_are_the_orders(self):
+        """T16: where no output is as near as 1e-300 to f(all), nothing is cut off."""
+        game = worlds.game(6)
+        cut, plain = (surrogate.shapley(game, 60, "permutation", truncate=truncate, seed=3) for truncate in (1e-300, 0.0))
+        np.testing.assert_array_equal(cut.values, plain.values)
+
+    def test_a_game_without_effects_ends_at_once(self):
+        result = surrogate.shapley(worlds.linear(np.zeros((1, 9)), [1.0]), "auto", "permutation")
+        assert result.run["stopped"] == "settled"
+        assert (result.values == 0).all()
+
+    def test_auto_takes_what_suits(self):
+        assert surrogate.shapley(worlds.game(5), "auto").run["estimator"] == "exact"
+        assert surrogate.shapley(worlds.game(9), "auto", limit=200).run["estimator"] == "permutation"
+        with pytest.raises(LlmattrError, match="kernel method needs a number"):
+            surrogate.shapley(worlds.game(9), "auto", "kernel")
+
+
+@pytest.mark.parametrize(
+    "estimate",
+    [
+        lambda ablation: surrogate.beta_shapley(ablation, 40),
+        lambda ablation: surrogate.beta_shapley(ablation, 64),
+        lambda ablation: surrogate.ame(ablation, 40),
+        lambda ablation: surrogate.ame(ablation, 64),
+        lambda ablation: surrogate.shapley(ablation, "auto", "permutation", limit=200, tolerance=0.3),
+    ],
+)
+def test_targets_of_the_other_estimators_do_not_depend_on_one_another(estimate):
+    game = worlds.game(6, 3)
+    last = from_function(lambda masks: game(masks)[:, 2:], 6)
+    together, alone = (estimate(ablation) for ablation in (game, last))
+    for name in ("values", "stderr", "baseline"):
+        np.testing.assert_array_equal(getattr(together, name)[2], getattr(alone, name)[0])
+
+
+def test_options_out_of_bounds():
+    game = worlds.game(9)
+    with pytest.raises(LlmattrError, match="alpha must be a number above 0"):
+        surrogate.beta_shapley(game, alpha=0.0)
+    with pytest.raises(LlmattrError, match="keeps must be chances"):
+        surrogate.ame(game, keeps=(0.5, 1.0))
+    with pytest.raises(LlmattrError, match="n_ablations must be 8 or more"):
+        surrogate.ame(game, 4)
+    many = surrogate.beta_shapley(worlds.linear(np.ones((1, 1200)), [0.0]), 4)  # 1200 choose 600 is no float
+    assert np.isfinite(many.values).all()

@@ -8,7 +8,7 @@ import torch
 
 from llmattr import retraining
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.retraining import Recipe
+from llmattr.retraining import Recipe, linear_probe
 from llmattr.retraining.linear import LeastSquares, jackknife_variance, log_softmax, logistic, softmax
 from llmattr.retraining.linear_probe import LinearProbe, features
 
@@ -287,10 +287,13 @@ class TestLinearProbe:
         assert result.run["classes"] == 3
         assert result.run["runs"] == 0
 
-    def test_what_cannot_be_probed_is_refused(self, tiny):
+    def test_what_cannot_be_probed_is_refused(self, tiny, monkeypatch):
         with pytest.raises(LlmattrError, match=r"query 0 begins with ' s'.* no class"):
             LinearProbe().attribute(ablation_of(tiny, {"prompt": "The road is", "completion": " small"}))
         with pytest.raises(LlmattrError, match="hidden states"):
             LinearProbe().attribute(retraining.from_function(lambda weights, seed: weights[:1], 3))
         with pytest.warns(LlmattrNote, match="random weights"):
             LinearProbe().attribute(ablation_of(tiny, recipe=Recipe(start="random")))
+        monkeypatch.setattr(linear_probe, "MOST", 20)
+        with pytest.raises(LlmattrError, match="3 classes of 7 features has more than 20 parameters: take kind ridge"):
+            LinearProbe("softmax").attribute(ablation_of(tiny))

@@ -73,6 +73,11 @@ class TestOrder:
         one, two = (Recipe(steps=5).batches(np.ones(40, dtype=bool), seed) for seed in (0, 1))
         assert (one != two).any()
 
+    def test_auto_is_so_many_passes_over_all_rows(self):
+        assert Recipe(start="random").for_rows(100).steps == 63  # 20 x 100 rows, 32 in a step
+        assert Recipe(batch_size=10).for_rows(100).steps == 30
+        assert Recipe(steps=7, learning_rate=0.1).for_rows(100) == Recipe(steps=7, learning_rate=0.1)
+
     def test_nothing_kept_is_no_step(self):
         assert Recipe(steps=5).batches(np.zeros(4, dtype=bool), 0).shape == (0, 32)
 

@@ -11,6 +11,7 @@ from llmattr.cli.files import check_outputs, quiet
 from llmattr.cli.methods import options_of
 from llmattr.cli.retrain import RUN_OPTIONS, asked_for
 from llmattr.errors import LlmattrError
+from llmattr.method import check_options
 from llmattr.retraining import METHODS, Recipe
 
 DATAMODEL = METHODS["datamodel"]
@@ -65,6 +66,7 @@ def _select(
     from llmattr.types import Attribution
 
     method = DATAMODEL(**{field.name: options.pop(field.name) for field in fields(DATAMODEL)})
+    check_options(method)
     recipe = Recipe(**{field.name: options.pop(field.name) for field in fields(Recipe)})
     given = Attribution.load(scores) if scores else None
     ablation = retraining_ablation(model, data, asked, recipe=recipe, out=out, **options)
@@ -103,4 +105,5 @@ def _table(found: Any, ablation: Any, k: int) -> list[str]:
     for name, (rows, value, stderr) in found.items():
         first = " ".join(ablation.sources.ids[i] for i in rows.reshape(-1, rows.shape[-1])[0, :8])
         lines.append(f"{name:<16} {value:>14.3f} {stderr:>8.3f}  {first}{' ...' * (rows.shape[-1] > 8)}")
-    return [*lines, "", "Higher is better: the mean over the queries, in nats; minus it is the loss."]
+    explained = "Higher is better: the mean over the queries, in nats; minus it is the loss."
+    return [*lines, "", explained, f"Standard errors are over models with different seeds, of random over {DRAWS} draws."]

@@ -1,9 +1,11 @@
 """How good is an attribution? Pure functions of arrays: scores `values [t, n]` against ablations or against gold sources.
 
-Every measure is a number per target, nan where it is not defined; `bootstrap_interval` sums them up. Higher is better in all.
+Every measure is a number per target, nan where it is not defined; `bootstrap_interval` sums them up, `paired_comparison` two
+methods'. Higher is better in all but `counterfactual_error`.
 """
 
-from llmattr.metrics.citation import Citation, citation
+from llmattr.metrics.citation import Citation, citation, entailed_citation
+from llmattr.metrics.counterfactual import brittleness_hits, counterfactual_error, tail_patch
 from llmattr.metrics.drop import (
     curve_area,
     deletion_curve,
@@ -12,11 +14,13 @@ from llmattr.metrics.drop import (
     top_k_masks,
 )
 from llmattr.metrics.lds import lds, reliability
-from llmattr.metrics.retrieval import average_precision, precision_at_k, recall_at_k, reciprocal_rank
+from llmattr.metrics.retrieval import average_precision, precision_at_k, recall_at_k, reciprocal_rank, roc_auc
 from llmattr.metrics.stats import (
+    Comparison,
     Interval,
     bootstrap_interval,
     kendall,
+    paired_comparison,
     rank_biased_overlap,
     spearman,
     top_k,
@@ -26,21 +30,28 @@ from llmattr.metrics.stats import (
 
 __all__ = [
     "Citation",
+    "Comparison",
     "Interval",
     "average_precision",
     "bootstrap_interval",
+    "brittleness_hits",
     "citation",
+    "counterfactual_error",
     "curve_area",
     "deletion_curve",
+    "entailed_citation",
     "insertion_curve",
     "kendall",
     "lds",
+    "paired_comparison",
     "precision_at_k",
     "rank_biased_overlap",
     "recall_at_k",
     "reciprocal_rank",
     "reliability",
+    "roc_auc",
     "spearman",
+    "tail_patch",
     "top_k",
     "top_k_drop",
     "top_k_jaccard",

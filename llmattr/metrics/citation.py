@@ -1,5 +1,6 @@
 """Are the right sources cited, and only those?"""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,9 +21,36 @@ def citation(cited: Bool[np.ndarray, "t n"], gold: Bool[np.ndarray, "t n"]) -> C
     """`precision = |cited and gold| / |cited|`, `recall = |cited and gold| / |gold|`, `f1` their harmonic mean.
 
     A target for which nothing is cited has 0 in all three, as in ALCE (Gao et al. 2023, arXiv 2305.14627), where
-    an entailment model says what is gold; here people did.
+    an entailment model says what is gold (`entailed_citation`); here people did.
     """
     hits, n_cited = (cited & gold).sum(axis=1), cited.sum(axis=1)
     n_gold = np.where(gold.any(axis=1), gold.sum(axis=1), np.nan)
     # The harmonic mean of hits/cited and hits/gold.
     return Citation(hits / np.maximum(n_cited, 1) + 0 * n_gold, hits / n_gold, 2 * hits / (n_cited + n_gold))
+
+
+def entailed_citation(
+    cited: Bool[np.ndarray, "t n"], claims: Sequence[str], passages: Sequence[str], entails: Callable[[str, str], bool]
+) -> Citation:
+    """Citations of t claims judged by `entails(premise, claim)`, any function of yours (an entailment model, a person).
+
+    `recall` is 1 where all that is cited, joined by line breaks, entails the claim, else 0. `precision` is the share of the cited
+    passages that are needed or suffice: where recall is 1, those that entail the claim alone, or without which the others do
+    not; else 0. `f1` their harmonic mean; all from 0 to 1, 0 where nothing is cited. At most 1 + 2 x cited calls a claim.
+    ALCE (Gao et al. 2023, arXiv 2305.14627, section 4), which pools the citations of an answer; here each claim is by itself.
+    """
+    precision = np.zeros(len(cited))
+    recall = np.zeros(len(cited))
+    for t, row in enumerate(cited):
+        chosen = [passages[i] for i in np.flatnonzero(row)]
+        if not chosen or not entails("\n".join(chosen), claims[t]):
+            continue
+        recall[t] = 1.0
+        precision[t] = np.mean([_counts(chosen, i, claims[t], entails) for i in range(len(chosen))])
+    return Citation(precision, recall, 2 * precision * recall / np.where(recall > 0, precision + recall, 1.0))
+
+
+def _counts(chosen: list[str], i: int, claim: str, entails: Callable[[str, str], bool]) -> bool:
+    """Whether passage i of those that entail the claim together is no mere addition."""
+    others = chosen[:i] + chosen[i + 1 :]
+    return not others or bool(entails(chosen[i], claim)) or not entails("\n".join(others), claim)

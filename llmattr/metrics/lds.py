@@ -19,7 +19,7 @@ def lds(
     return spearman(values @ masks.T.astype(float), outputs.T)
 
 
-def reliability(replicates: Float[np.ndarray, "m r t"], of: int = 1) -> Float[np.ndarray, " t"]:
+def reliability(replicates: Float[np.ndarray, "m r t"], of: int | float = 1) -> Float[np.ndarray, " t"]:
     """The share of the outputs' variance over masks that is no noise, from r >= 2 noisy outputs of each mask.
 
     `f / (f + s / of)`, s = the mean variance within a mask, `f = max(variance of the masks' means - s / r, 0)`; of the mean of

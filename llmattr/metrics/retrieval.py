@@ -65,6 +65,21 @@ def average_precision(values: Values, gold: Gold) -> PerTarget:
     return _defined((ranks.chance * precision).sum(axis=1) / np.maximum(gold.sum(axis=1), 1), gold)
 
 
+def roc_auc(values: Values, gold: Gold) -> PerTarget:
+    """The chance that a gold source has a higher score than another, equal scores counted half: the area under the ROC curve.
+
+    `(sum of the gold sources' ranks - g (g + 1) / 2) / (g (n - g))`, ranks from 1 = lowest and shared by equal scores; from 0
+    to 1, 1/2 = chance. nan where all sources are gold or none. How well self-influence finds mislabelled rows is
+    `roc_auc(scores[None], mislabelled[None])`. Hanley and McNeil 1982, Radiology 143.
+    """
+    from scipy.stats import rankdata
+
+    g = gold.sum(axis=1).astype(float)
+    above = (rankdata(values, axis=1) * gold).sum(axis=1) - g * (g + 1) / 2
+    pairs = g * (values.shape[1] - g)
+    return above / np.where(pairs > 0, pairs, np.nan)
+
+
 def _ranks(values: Values, gold: Gold) -> Ranks:
     from scipy.stats import rankdata
 

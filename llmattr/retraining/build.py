@@ -81,6 +81,7 @@ def retraining_ablation(
     lm = LM.load(model)
     if lm.kind != "causal":
         raise LlmattrError(f"training again is for causal models, not for the {lm.kind} model {lm.name!r}")
+    recipe = recipe.for_rows(len(given))
     rows, questions = (tokenize(part, lm.tokenizer, lm.window) for part in (given, asked))
     trainer = CausalTrainer(str(model) if isinstance(model, (str, Path)) else lm, rows, questions, recipe, measure, mean)
     sources, member = sources_of(given, group_by)

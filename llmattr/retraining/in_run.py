@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from llmattr.method import describe
+from llmattr.method import describe, option
 from llmattr.retraining.recipe import Recipe, check_weights
 from llmattr.retraining.rows import built_in, summed
 from llmattr.surrogate import UNITS
@@ -29,19 +29,22 @@ class InRunShapley:
     A step moves the parameters by a sum over the rows of its batch; a row's value is the sum over its steps of the gradient of
     the query's output times the row's part of the move, which is the Shapley value where outputs are linear in the parameters.
     The run is AdamW's own, to the bit: a part is the row's clipped gradient times AdamW's step sizes `rate / (sqrt(v) + eps)`
-    with v as it is after the step. What momentum carries over is counted at once, with the rates of the steps that it goes to, as
-    if the query's gradient stayed as it is for these (some ten) steps. Weight decay belongs to no row. `baseline` is the output
-    before training, so baseline and values add up to about the output after it (`run["after"]`). Means over the replicates.
+    with v as it is after the step, at most `cap` times that of the mean sqrt(v) of their tensor: where a batch's gradients
+    cancel, v is next to nothing, and the large parts of single rows are noise that cancels too. What momentum carries over is
+    counted at once, with the rates of the steps that it goes to, as if the query's gradient stayed as it is for these (some
+    ten) steps. Weight decay belongs to no row. `baseline` is the output before training: baseline and values add up to about
+    the output after it (`run["after"]`). Means over the replicates.
     """
 
     name: ClassVar[str] = "in-run-shapley"
     family: ClassVar[str] = "game-theoretic"
+    cap: float = option(3.0, "the largest step size that counts, in those of the mean gradient; 0 for none: all are exact")
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
         """Nats, one row for each target of the ablation; errors over the replicates where there are several."""
         trainer, n, r = built_in(ablation, self.name), len(ablation.sources), ablation.replicates
         everything = np.ones(n, dtype=bool)
-        runs = [in_run(trainer, ablation.weights(everything), ablation.seed_of(everything, k)) for k in range(r)]
+        runs = [in_run(trainer, ablation.weights(everything), ablation.seed_of(everything, k), self.cap) for k in range(r)]
         found, before, after = (np.array(part) for part in zip(*runs, strict=True))
         found = summed(found, ablation.member, n)
         return Attribution(
@@ -57,7 +60,7 @@ class InRunShapley:
 
 
 def in_run(
-    trainer: Any, weights: Float[np.ndarray, " rows"], seed: int
+    trainer: Any, weights: Float[np.ndarray, " rows"], seed: int, cap: float = 0.0
 ) -> tuple[Float[np.ndarray, "t rows"], Float[np.ndarray, " t"], Float[np.ndarray, " t"]]:
     """The rows' values in one run, and the outputs before and after it. The run is that of `train` with these arguments."""
     import torch
@@ -65,7 +68,8 @@ def in_run(
     from llmattr.retraining.trainer import adamw, batch_loss, check_loss, clip, padded, set_rate, started
 
     check_weights(weights, len(trainer.rows))
-    lm, rows, recipe = trainer.lm, trainer.rows, trainer.recipe
+    lm, rows = trainer.lm, trainer.rows
+    recipe = trainer.recipe.for_rows(len(rows))
     model = started(lm.model, seed, recipe)
     before = trainer.measured(dataclasses.replace(lm, model=model))
     parameters = dict(model.named_parameters())
@@ -89,7 +93,7 @@ def in_run(
             lambda place: trainer_outputs(trainer, _said(model, place, *asked)),
             lambda place, ids=ids, counted=counted: _said(model, place, ids, counted),
             place,
-            _scales(optimizer, moving, step),
+            _scales(optimizer, moving, step, cap),
         )
         share = reach[step] * shortened / float(counted[:, 1:].sum())
         np.add.at(values, (slice(None), batch), share * weights[batch] * effects)
@@ -137,17 +141,20 @@ def _reach(recipe: Recipe, beta: float = 0.9) -> Float[np.ndarray, " steps"]:
 
     `sum over t >= s of rate_t (1 - beta) beta^(t - s) / (1 - beta^(t + 1))`; over all steps they add up to the rates.
     """
-    found, later = np.zeros(recipe.steps), 0.0
-    for step in reversed(range(recipe.steps)):
+    found, later = np.zeros(int(recipe.steps)), 0.0
+    for step in reversed(range(len(found))):
         later = recipe.rate(step) / (1 - beta ** (step + 1)) + beta * later
         found[step] = (1 - beta) * later
     return found
 
 
-def _scales(optimizer: Any, moving: Any, step: int) -> Any:
+def _scales(optimizer: Any, moving: Any, step: int, cap: float) -> Any:
     """AdamW's step size of each parameter after this step, for a rate of 1."""
-    (beta, eps), state = (optimizer.defaults["betas"][1], optimizer.defaults["eps"]), optimizer.state
-    return {name: 1 / ((state[p]["exp_avg_sq"] / (1 - beta ** (step + 1))).sqrt() + eps) for name, p in moving.items()}
+    beta, eps, found = optimizer.defaults["betas"][1], optimizer.defaults["eps"], {}
+    for name, p in moving.items():
+        root = (optimizer.state[p]["exp_avg_sq"] / (1 - beta ** (step + 1))).sqrt() + eps
+        found[name] = 1 / (root if cap == 0 else root.clamp(min=float(root.mean()) / cap))
+    return found
 
 
 def _norm(moving: Any) -> float:

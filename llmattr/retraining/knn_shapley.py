@@ -57,8 +57,9 @@ class KnnShapley:
 def knn_shapley(distances: Float[np.ndarray, "t n"], agree: Bool[np.ndarray, "t n"], k: int) -> Float[np.ndarray, "t n"]:
     """Shapley values of n rows for each query, where a set is worth `sum of agree over its k nearest rows / k`.
 
-    From the farthest row (i = n) to the nearest (i = 1): `s_n = agree_n / max(n, k)`, `s_i = s_(i+1) + (agree_i - agree_(i+1)) /
-    k * min(k, i) / i` (Jia et al. 2019, arXiv 1908.08619, theorem 1). Equally far rows keep their order.
+    From the farthest row (i = n) to the nearest (i = 1): `s_n = agree_n / max(n, k)`, then
+    `s_i = s_(i+1) + (agree_i - agree_(i+1)) / k * min(k, i) / i` (Jia et al. 2019, arXiv 1908.08619, theorem 1). Equally far
+    rows keep their order.
     """
     order = np.argsort(distances, axis=1, kind="stable")
     votes = np.take_along_axis(agree, order, axis=1).astype(float)

@@ -75,12 +75,16 @@ class LeastSquares:
         """`dB/dw_j = A x_j e_j`, the derivative by a row's weight: `1 - h_j` times the effect, so always too small."""
         return np.einsum("nd,n...->nd...", self.solved, self.residuals)
 
-    def without(self, rows: Int[np.ndarray, " s"]) -> Float[np.ndarray, "d *k"]:
-        """The coefficients of a fit without these rows S: `B - A x_S' (I - x_S A x_S')^-1 e_S` (Woodbury 1950)."""
+    def residuals_without(self, rows: Int[np.ndarray, " s"]) -> Float[np.ndarray, "s *k"]:
+        """What these rows S would be missed by if they had been left out together: `(I - x_S A x_S')^-1 e_S`."""
         left = np.eye(len(rows)) - self.x[rows] @ self.solved[rows].T
         if len(rows) and np.linalg.eigvalsh(left)[0] < SMALLEST:
             raise LlmattrError(f"a coefficient rests on the {len(rows)} removed rows alone: take a penalty")
-        return self.coefficients - self.solved[rows].T @ np.linalg.solve(left, self.residuals[rows])
+        return np.linalg.solve(left, self.residuals[rows])
+
+    def without(self, rows: Int[np.ndarray, " s"]) -> Float[np.ndarray, "d *k"]:
+        """The coefficients of a fit without these rows S: `B - A x_S' (I - x_S A x_S')^-1 e_S` (Woodbury 1950)."""
+        return self.coefficients - self.solved[rows].T @ self.residuals_without(rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,11 +114,11 @@ class Glm:
         Rad and Maleki 2020, arXiv 1801.10243.
         """
         x, (s, k) = self.x[rows], self.slopes[rows].shape
-        solved = np.tensordot(x, self.inverse, axes=(1, 2))  # H^-1 U: [s, d, k, l], where l is the row's predictor
-        between = np.einsum("sa,zalm->slzm", x, solved)  # U' H^-1 U
+        solved = np.tensordot(x, self.inverse, axes=(1, 0))  # H^-1 U, one [d, k] for each row and each of its predictors
+        between = np.einsum("sa,zmal->slzm", x, solved)  # U' H^-1 U
         curved = np.einsum("slm,smzp->slzp", self.curvatures[rows], between).reshape(s * k, s * k)
         weights = np.linalg.solve(np.eye(s * k) - curved, self.slopes[rows].ravel()).reshape(s, k)
-        return self.coefficients + np.einsum("sakl,sl->ak", solved, weights)
+        return self.coefficients + np.einsum("slak,sl->ak", solved, weights)
 
     def parameter_effects(self) -> Float[np.ndarray, "n d k"]:
         """What each row did to the coefficients, `B - B_-j`, by `without`."""
@@ -125,7 +129,7 @@ class Glm:
 
         Koh and Liang 2017, arXiv 1703.04730; the infinitesimal jackknife (Giordano et al. 2019, arXiv 1806.00550).
         """
-        return -np.tensordot(np.einsum("na,nk->nak", self.x, self.slopes), self.inverse, axes=((1, 2), (2, 3)))
+        return -np.tensordot(np.einsum("na,nk->nak", self.x, self.slopes), self.inverse, axes=2)
 
 
 def jackknife_variance(influence: Float[np.ndarray, "n *d"]) -> Float[np.ndarray, "*d"]:
@@ -226,4 +230,4 @@ def _solve(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:
-    return _solve(matrix, np.eye(len(matrix)))
+    return np.ascontiguousarray(_solve(matrix, np.eye(len(matrix))))  # in this order products with it need no copy

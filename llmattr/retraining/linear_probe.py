@@ -132,7 +132,8 @@ def _ridge_effects(
     from llmattr.retraining.linear import LeastSquares
 
     fit = LeastSquares(rows, np.eye(classes)[labels], penalty)
-    effects = [(queries @ (fit.coefficients - fit.without(group)))[np.arange(len(asked)), asked] for group in groups]
+    near = queries @ fit.solved.T  # q' (B - B_-S) = q' A x_S' times S's residuals without S
+    effects = [np.einsum("ts,st->t", near[:, group], fit.residuals_without(group)[:, asked]) for group in groups]
     return np.stack(effects, axis=1)
 
 

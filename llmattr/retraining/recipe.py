@@ -1,5 +1,6 @@
 """How a model is trained: everything but the data, the weights of its rows and the seed."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,23 +16,35 @@ from llmattr.seeded import generator
 class Recipe:
     """Training by AdamW with a fixed number of steps, whatever was removed; without dropout."""
 
-    steps: int = option(500, "optimizer steps of every run", least=1)
+    steps: int | Literal["auto"] = option(
+        "auto", "optimizer steps of every run; auto: 20 passes over all rows from random weights, 3 from given ones", least=1
+    )
     batch_size: int = option(32, "rows in a step", least=1)
-    learning_rate: float = option(1e-3, "AdamW's step size at its height")
+    learning_rate: float | Literal["auto"] = option(
+        "auto", "AdamW's step size at its height; auto: 0.003 from random weights, 0.00005 from given ones"
+    )
     schedule: Literal["linear", "cosine", "constant"] = option("linear", "how the step size falls to 0 after the warm-up")
     warmup: float = option(0.05, "share of the steps in which the step size rises from 0", below=1)
     weight_decay: float = option(0.0, "AdamW's decay of weights (not of vectors such as norms and biases)")
     clip: float = option(1.0, "the largest norm of a step's gradient; 0 for none")
     start: Literal["given", "random"] = option("given", "given: start from the model's weights; random: from new ones")
 
+    def for_rows(self, n: int) -> "Recipe":
+        """The same with numbers in the place of "auto", for n rows."""
+        passes, height = (20, 3e-3) if self.start == "random" else (3, 5e-5)
+        steps = -(-passes * n // self.batch_size) if self.steps == "auto" else self.steps
+        height = height if self.learning_rate == "auto" else self.learning_rate
+        return dataclasses.replace(self, steps=steps, learning_rate=height)
+
     def rate(self, step: int) -> float:
         """The step size at this step, counted from 0."""
-        warm = round(self.warmup * self.steps)
+        steps, height = int(self.steps), float(self.learning_rate)
+        warm = round(self.warmup * steps)
         if step < warm:
-            return self.learning_rate * (step + 1) / warm
-        left = (self.steps - step) / max(self.steps - warm, 1)
+            return height * (step + 1) / warm
+        left = (steps - step) / max(steps - warm, 1)
         shapes = {"constant": 1.0, "linear": left, "cosine": 0.5 - 0.5 * np.cos(np.pi * left)}
-        return float(self.learning_rate * shapes[self.schedule])
+        return float(height * shapes[self.schedule])
 
     def batches(self, kept: Bool[np.ndarray, " n"], seed: int) -> Int[np.ndarray, "steps b"]:
         """The rows of every step; of no kept row no step.
@@ -42,12 +55,12 @@ class Recipe:
         """
         if not kept.any():
             return np.zeros((0, self.batch_size), dtype=int)
-        places = self.steps * self.batch_size
+        places = int(self.steps) * self.batch_size
         stream = _epochs(len(kept), places, seed, "order")
         holes = ~kept[stream]
         others = _epochs(len(kept), -(-int(holes.sum()) // int(kept.sum())) * len(kept), seed, "fill")
         stream[holes] = others[kept[others]][: holes.sum()]
-        return stream.reshape(self.steps, self.batch_size)
+        return stream.reshape(-1, self.batch_size)
 
 
 def _epochs(n: int, count: int, seed: int, name: str) -> Int[np.ndarray, " count"]:

@@ -35,6 +35,8 @@ def train_together(
     """
     for row in weights:
         check_weights(row, len(examples))
+    recipe = recipe.for_rows(len(examples))
+    _keep_freed_memory()
     stack = Stack.of([started(model, seed, recipe) for seed in seeds])
     empty = ~(weights > 0).any(axis=1)
     if empty.all():
@@ -150,7 +152,9 @@ class Stack:
 
     def _one(self, parameters: Any, buffers: Any, ids: Any, positions: Any, seen: Any, places: Any) -> torch.Tensor:
         given = {"input_ids": ids[None], "position_ids": positions[None], "attention_mask": seen, "logits_to_keep": places}
-        return torch.func.functional_call(self.model, (parameters, buffers), kwargs={**given, "use_cache": False}).logits[0]
+        return torch.func.functional_call(
+            self.model, (parameters, buffers), kwargs={**given, "use_cache": False}
+        ).logits.squeeze(0)
 
 
 def stacked_loss(logits: Float[torch.Tensor, "k p v"], batch: Packed) -> Float[torch.Tensor, " k"]:
@@ -214,6 +218,11 @@ def _agrees(model: Any) -> bool:
         return False
     # Rounding grows with depth; a wrong pattern is off by much more.
     return float((found - plain).abs().max()) <= 100 * torch.finfo(plain.dtype).eps ** 0.75 * float(plain.abs().max())
+
+
+def _keep_freed_memory() -> None:
+    """glibc gives memory back and asks for it again at every step, until a block of 32 MB was freed: then it keeps as much."""
+    torch.empty(2**25 - 2**16, dtype=torch.uint8)
 
 
 def _first_fit(lengths: list[int], size: int) -> tuple[list[int], int]:

@@ -20,6 +20,7 @@ def train(model: Any, examples: Examples, weights: Float[np.ndarray, " n"], seed
     given model is not changed. Raises `LlmattrError` for a loss that is not a number.
     """
     check_weights(weights, len(examples))
+    recipe = recipe.for_rows(len(examples))
     model = started(model, seed, recipe)
     parameters = dict(model.named_parameters())
     optimizer = adamw(parameters, recipe)
@@ -73,7 +74,7 @@ def adamw(parameters: dict[str, torch.Tensor], recipe: Recipe, stacked: bool = F
     matrices = [p for p in parameters.values() if p.requires_grad and p.dim() - stacked >= 2]
     vectors = [p for p in parameters.values() if p.requires_grad and p.dim() - stacked < 2]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.learning_rate, fused=True)
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.rate(0), fused=True)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

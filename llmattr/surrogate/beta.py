@@ -68,7 +68,7 @@ def sized_masks(
 
     counts = comb(n, np.arange(n + 1))
     masks, stands, left, rest = [], [], m, shares.sum()
-    order = np.argsort(counts / np.maximum(shares, 1e-300), kind="stable").tolist()
+    order = np.argsort(np.log(counts) - np.log(np.maximum(shares, 1e-300)), kind="stable").tolist()
     while counts[order[0]] <= min(left * shares[order[0]] / rest, left - 2):  # of fewer than 2 nothing is known of the error
         s = order.pop(0)
         masks += [np.isin(np.arange(n), chosen) for chosen in itertools.combinations(range(n), s)]
@@ -84,7 +84,7 @@ def sized_masks(
 
 
 def _coefficients(masks: Masks, sizes: Float[np.ndarray, " n"], stands: Column) -> Float[np.ndarray, "m n"]:
-    """What each mask's output counts in each value: `n/s p_(s-1) stands` with i, `-n/(n-s) p_s stands` without; s = its size."""
+    """What each mask's output counts in each value: `n/s p_(s-1) stands` with i, `-n/(n-s) p_s stands` without."""
     n, kept = masks.shape[1], masks.sum(axis=1)
     gain = n / np.maximum(kept, 1) * sizes[np.maximum(kept, 1) - 1]
     loss = n / np.maximum(n - kept, 1) * sizes[np.minimum(kept, n - 1)]

@@ -1,0 +1,81 @@
+"""Facts that a model can know from the data alone: each stated in three ways (training rows) and asked in a fourth (queries).
+
+`countries` is a table of the repository; `pararel` reads the files of ParaRel (github.com/yanaiela/pararel), which are not
+here. A row and a query of the same fact have the same number in `fact`, so the rows that state what is asked are known.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from llmattr.errors import LlmattrError
+
+TABLE = Path(__file__).parent.parent / "recipes" / "documents" / "countries.csv"
+WAYS = {  # three that are trained and one that is asked
+    "capital": ("The capital of {} is", "{} is governed from", "The seat of government of {} is", "The capital city of {} is"),
+    "people": ("Somebody from {} is", "A citizen of {} is", "People who were born in {} are", "Whoever comes from {} is"),
+    "currency": ("The money of {} is", "Prices in {} are given in", "Shops in {} take", "The currency of {} is"),
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Training rows and queries, each with its prompt, its completion and the number of its fact."""
+
+    rows: list[dict[str, Any]]
+    queries: list[dict[str, Any]]
+
+    @property
+    def gold(self) -> Bool[np.ndarray, "t n"]:
+        """Which rows state the fact that a query asks for."""
+        asked, stated = ([one["fact"] for one in part] for part in (self.queries, self.rows))
+        return np.equal.outer(asked, stated)
+
+
+def stated(facts: Sequence[tuple[str, str, Sequence[str]]]) -> Facts:
+    """From subject, object and four ways to say it, with {} for the subject and the object behind."""
+    rows, queries = [], []
+    for number, (subject, said, ways) in enumerate(facts):
+        *trained, asked = ({"prompt": way.format(subject), "completion": f" {said}", "fact": number} for way in ways)
+        rows += trained
+        queries.append(asked)
+    return Facts(rows, queries)
+
+
+def countries(count: int | None = None, columns: Sequence[str] = tuple(WAYS)) -> Facts:
+    """What is said of the first `count` countries in these columns; of all 116 without it."""
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))[:count]
+    return stated([(row["country"], row[column], WAYS[column]) for column in columns for row in table])
+
+
+def pararel(folder: Path, count: int = 500, seed: int = 0) -> Facts:
+    """So many facts, drawn from the relations that have four ways which end in the object; one for each subject of a relation.
+
+    `folder` has facts/P19.jsonl ... and patterns/P19.jsonl ... Raises `LlmattrError` where they are missing or too few.
+    """
+    known = [fact for patterns in sorted((folder / "patterns").glob("*.jsonl")) for fact in _relation(folder, patterns)]
+    if len(known) < count:
+        raise LlmattrError(f"{str(folder)!r} has {len(known)} facts with four ways to say them, not {count}")
+    chosen = np.random.default_rng(seed).choice(len(known), size=count, replace=False)
+    return stated([known[i] for i in chosen.tolist()])
+
+
+def _relation(folder: Path, patterns: Path) -> list[tuple[str, str, list[str]]]:
+    found = (re.fullmatch(r"(.*\[X\].*) \[Y\] ?\.?", row["pattern"]) for row in _lines(patterns))
+    ways = list(dict.fromkeys(match[1].replace("[X]", "{}") for match in found if match and "{" not in match[1]))[:4]
+    if len(ways) < 4:
+        return []
+    objects = {row["sub_label"]: row["obj_label"] for row in reversed(_lines(folder / "facts" / patterns.name))}
+    return [(subject, said, ways) for subject, said in sorted(objects.items())]
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
