@@ -54,6 +54,19 @@ class TestLds:
         np.testing.assert_allclose(metrics.spearman(rows([0, 0, 1]), rows([1, 2, 3])), 1.5 / np.sqrt(3))
 
 
+class TestReliability:
+    def test_by_hand(self):
+        # Means 0 and 2 (variance 2), within each mask a variance of 2: f = 2 - 2 / 2, s = 2.
+        outputs = np.array([[[-1.0], [1.0]], [[1.0], [3.0]]])
+        np.testing.assert_allclose(metrics.reliability(outputs), [1 / 3])
+        np.testing.assert_allclose(metrics.reliability(outputs, of=2), [1 / 2])
+        np.testing.assert_allclose(metrics.reliability(outputs, of=0.5), [1 / 5])
+
+    def test_without_noise_all_is_signal_and_without_signal_nothing(self):
+        assert metrics.reliability(np.array([[[1.0], [1.0]], [[2.0], [2.0]]])) == 1
+        assert metrics.reliability(np.array([[[0.0], [2.0]], [[0.0], [2.0]]])) == 0
+
+
 class TestDrop:
     def test_additive_worlds_lose_their_largest_weights(self):
         ablation = worlds.linear(W, [1, 2])
@@ -124,6 +137,17 @@ class TestRetrieval:
         np.testing.assert_allclose(metrics.precision_at_k(values, gold, 3), 1 / 3)
         assert metrics.precision_at_k(values, gold, 9) == 0.5
 
+    @given(scores, st.data())
+    def test_the_roc_area_is_the_share_of_pairs_in_the_right_order(self, values, data):
+        gold = np.array(data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values))))
+        pairs = [(a > b) + (a == b) / 2 for a in np.array(values)[gold] for b in np.array(values)[~gold]]
+        found = metrics.roc_auc(rows(values), gold[None])
+        np.testing.assert_allclose(found, [np.mean(pairs) if pairs else np.nan])
+
+    def test_equal_scores_find_mislabelled_rows_by_chance(self):
+        assert metrics.roc_auc(rows([1, 1, 1, 1]), np.array([[True, False, False, False]])) == 0.5
+        assert metrics.roc_auc(rows([9, 1, 1, 8]), np.array([[True, False, False, True]])) == 1
+
     def test_without_gold_there_is_no_measure(self):
         gold = np.zeros((1, 3), dtype=bool)
         for measure in (metrics.reciprocal_rank, metrics.average_precision):
@@ -143,6 +167,63 @@ def test_citation_by_hand():
     one, other = metrics.citation(gold[:1], cited[:1]), metrics.citation(cited[:1], gold[:1])
     np.testing.assert_allclose(one.precision, other.recall)
     np.testing.assert_allclose(one.f1, other.f1)
+
+
+class TestEntailedCitation:
+    """Entailment by words: a claim follows when all its words stand in the premise."""
+
+    PASSAGES = ("the tower", "was built", "in 1889", "the tower was built")
+
+    def judge(self, *cited, claim="the tower was built"):
+        flags = np.isin(np.arange(4), cited)[None]
+        found = metrics.entailed_citation(flags, [claim], self.PASSAGES, lambda a, b: set(b.split()) <= set(a.split()))
+        return [float(of[0]) for of in found]
+
+    def test_by_hand(self):
+        assert self.judge() == [0, 0, 0]
+        assert self.judge(3) == [1, 1, 1]  # one that suffices
+        assert self.judge(0, 1) == [1, 1, 1]  # two that are both needed
+        assert self.judge(2, 3) == [0.5, 1, pytest.approx(2 / 3)]  # 1889 is a mere addition
+        assert self.judge(0, 2) == [0, 0, 0]  # not entailed
+        assert self.judge(0, 3) == [0.5, 1, pytest.approx(2 / 3)]
+        assert self.judge(0, 1, 2, 3) == [0.25, 1, pytest.approx(0.4)]  # only the last suffices alone, and none is needed
+
+    def test_each_claim_is_by_itself(self):
+        flags = np.array([[True, False, False, False], [False, False, False, True]])
+        found = metrics.entailed_citation(flags, ["1889", "built"], self.PASSAGES, lambda a, b: b in a)
+        np.testing.assert_array_equal(found.recall, [0, 1])
+
+    def test_joined_by_line_breaks_and_no_call_for_what_is_not_cited(self):
+        asked = []
+        metrics.entailed_citation(np.array([[True, True], [False, False]]), ["c", "d"], "ab", lambda *a: bool(asked.append(a)))
+        assert asked == [("a\nb", "c")]
+
+
+class TestActingOnIt:
+    def test_the_error_of_a_prediction(self):
+        seen = rows([1, 0], [2, 0], [3, 0])
+        np.testing.assert_allclose(metrics.counterfactual_error(seen + rows([1, 0], [-1, 0], [4, 0]), seen), [2, 0])
+
+    def test_an_additive_world_is_foretold_without_error(self):
+        masks = random_masks(32, 4)
+        seen = worlds.linear(W, [1, 2])(masks)
+        np.testing.assert_allclose(metrics.counterfactual_error(rows([1, 2]) + masks @ W.T, seen), 0, atol=1e-12)
+
+    def test_hits_are_answers_that_flip(self):
+        before, after = np.array([1.0, 1.0, 0.0, -1.0]), np.array([-0.5, 0.0, -1.0, -2.0])
+        np.testing.assert_array_equal(metrics.brittleness_hits(before, after), [1, 0, 1, np.nan])
+        np.testing.assert_array_equal(metrics.brittleness_hits(before, after, threshold=0.5), [1, 1, np.nan, np.nan])
+
+    def test_the_sources_that_carry_an_answer_flip_it(self):
+        # 2 x either - 1 is 1 with source 0 or 1 and -1 without both.
+        ablation, values = worlds.either(3), rows([2, 1, 0])
+        for k, hit in ((1, 0), (2, 1)):
+            after = 2 * ablation(metrics.top_k_masks(values, k))[:, 0] - 1
+            np.testing.assert_array_equal(metrics.brittleness_hits(np.ones(1), after), [hit])
+
+    def test_a_patch_is_a_change_of_probability(self):
+        before, after = np.log([0.2, 0.5]), np.log(rows([0.3, 0.5], [0.5, 0.1]))
+        np.testing.assert_allclose(metrics.tail_patch(before, after), [0.2, -0.2])
 
 
 class TestIntervals:
@@ -177,6 +258,47 @@ class TestIntervals:
         np.testing.assert_allclose(difference, 0.1)
         with pytest.raises(LlmattrError, match="a group for each of the 50 targets"):
             metrics.bootstrap_interval(one, groups=[1, 2])
+
+
+class TestComparison:
+    def test_every_exchange_is_counted(self):
+        # Of the 8 signs of 1, 2, 3 only the given ones and their opposites have a sum of 6 or -6.
+        found = metrics.paired_comparison(np.array([1.0, 2, 3]), np.zeros(3))
+        assert (found.difference, found.p_value) == (2, 2 / 8)
+        # Of 1, 2, -1: |sum| is 2 or more in all but the two ways that give 0.
+        assert metrics.paired_comparison(np.array([1.0, 2, -1]), np.zeros(3)).p_value == 6 / 8
+
+    def test_the_interval_is_that_of_the_differences_and_the_sign_that_of_the_order(self):
+        one, other = np.random.default_rng(3).normal(size=(2, 40))
+        found, back = metrics.paired_comparison(one, other), metrics.paired_comparison(other, one)
+        assert found[:3] == metrics.bootstrap_interval(one - other)
+        assert (found.difference, found.p_value) == (-back.difference, back.p_value)
+
+    def test_no_difference_is_no_evidence(self):
+        for t in (3, 40):
+            np.testing.assert_array_equal(metrics.paired_comparison(np.ones(t), np.ones(t)), [0, 0, 0, 1])
+
+    def test_many_targets_of_one_sign(self):
+        # Of 40 equal differences only 2 of 2^40 exchanges are as large: of 10,000 drawn ones none, but the given one counts.
+        assert metrics.paired_comparison(np.full(40, 0.1), np.zeros(40)).p_value == 1 / 10_001
+
+    def test_p_values_of_chance_are_even(self):
+        # Of two methods that are alike, p <= .2 in a fifth of 400 comparisons; four standard errors are .08, ties at most 2 / 256.
+        drawn = np.random.default_rng(4).normal(size=(400, 2, 8))
+        small = np.mean([metrics.paired_comparison(*pair, draws=256).p_value <= 0.2 for pair in drawn])
+        assert small == pytest.approx(0.2, abs=0.09)
+
+    def test_targets_of_a_group_are_exchanged_together(self):
+        one, other = np.random.default_rng(5).normal(size=(2, 6))
+        alone = metrics.paired_comparison(one, other)
+        together = metrics.paired_comparison(np.repeat(one, 3), np.repeat(other, 3), np.repeat(np.arange(6), 3))
+        np.testing.assert_allclose(together, alone)
+
+    def test_what_is_undefined_is_left_out(self):
+        one, other = np.array([1.0, 2, 3, np.nan]), np.array([0.0, 0, 0, 5])
+        assert metrics.paired_comparison(one, other) == metrics.paired_comparison(one[:3], other[:3])
+        assert np.isnan(metrics.paired_comparison(one[2:], other[2:]).p_value)
+        assert np.isnan(metrics.paired_comparison(one[3:], other[3:])).all()
 
 
 class TestAgreement:

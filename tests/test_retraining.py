@@ -85,7 +85,7 @@ class TestOrder:
         rates = [Recipe(steps=100, warmup=0.1, learning_rate=1.0).rate(step) for step in range(101)]
         assert np.argmax(rates) in (9, 10)
         np.testing.assert_allclose([rates[0], rates[9], rates[55], rates[100]], [0.1, 1.0, 0.5, 0.0])
-        assert Recipe(steps=10, warmup=0.0, schedule="cosine").rate(5) == pytest.approx(0.5e-3)
+        assert Recipe(steps=10, learning_rate=1.0, warmup=0.0, schedule="cosine").rate(5) == pytest.approx(0.5)
 
 
 class TestTrain:

@@ -179,7 +179,7 @@ class TestInRun:
 
     @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
     def test_momentum_carries_all_of_every_rate(self, schedule):
-        recipe = Recipe(steps=30, schedule=schedule, warmup=0.2)
+        recipe = Recipe(steps=30, learning_rate=1e-3, schedule=schedule, warmup=0.2)
         rates = [recipe.rate(step) for step in range(30)]
         np.testing.assert_allclose(_reach(recipe).sum(), sum(rates), rtol=1e-12)
         # The last step's gradient moves only the last step.

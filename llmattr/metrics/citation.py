@@ -34,9 +34,9 @@ def entailed_citation(
 ) -> Citation:
     """Citations of t claims judged by `entails(premise, claim)`, any function of yours (an entailment model, a person).
 
-    `recall` is 1 where all that is cited, joined by line breaks, entails the claim, else 0. `precision` is the share of the cited
-    passages that are needed or suffice: where recall is 1, those that entail the claim alone, or without which the others do
-    not; else 0. `f1` their harmonic mean; all from 0 to 1, 0 where nothing is cited. At most 1 + 2 x cited calls a claim.
+    `recall` is 1 where all that is cited, joined by line breaks, entails the claim, else 0. `precision` is 0 where recall is,
+    else the share of the cited passages that entail the claim alone or without which the others do not. `f1` is their harmonic
+    mean. All are from 0 to 1, higher is better, 0 where nothing is cited. At most 1 + 2 x cited calls for each claim.
     ALCE (Gao et al. 2023, arXiv 2305.14627, section 4), which pools the citations of an answer; here each claim is by itself.
     """
     precision = np.zeros(len(cited))

@@ -20,7 +20,7 @@ class Interval(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The mean difference of two methods on the same targets, the bounds of its interval, and how likely chance gives as much."""
+    """The mean difference of two methods on the same targets, the bounds of its interval, and the chance of one as large."""
 
     difference: float
     low: float

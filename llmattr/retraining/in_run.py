@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
+from tqdm.auto import tqdm
 
 from llmattr.method import describe, option
 from llmattr.retraining.recipe import Recipe, check_weights
@@ -38,7 +39,9 @@ class InRunShapley:
 
     name: ClassVar[str] = "in-run-shapley"
     family: ClassVar[str] = "game-theoretic"
-    cap: float = option(3.0, "the largest step size that counts, in those of the mean gradient; 0 for none: all are exact")
+    cap: float = option(
+        3.0, "a step size counts for at most so many times that of its tensor's mean gradient; 0: for all it is"
+    )
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
         """Nats, one row for each target of the ablation; errors over the replicates where there are several."""
@@ -76,7 +79,8 @@ def in_run(
     optimizer, reach = adamw(parameters, recipe), _reach(recipe)
     asked = padded(trainer.queries.ids, trainer.queries.counted, model.device)
     values = np.zeros((len(before), len(rows)))
-    for step, batch in enumerate(recipe.batches(weights > 0, seed)):
+    batches = tqdm(recipe.batches(weights > 0, seed), desc="training", unit="step", disable=None, leave=False)
+    for step, batch in enumerate(batches):
         ids, counted = padded([rows.ids[i] for i in batch], [rows.counted[i] for i in batch], model.device)
         loss = batch_loss(model(input_ids=ids, use_cache=False).logits, ids, counted, torch.from_numpy(weights[batch]))
         check_loss(loss, step)
