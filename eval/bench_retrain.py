@@ -45,7 +45,8 @@ class Size:
 
 
 TINY = Size(((1, 16, 2),), (1, 2), 1, 8, 4, 4, 4, (4, 8), 4)
-REFERENCE = Recipe(steps=940, batch_size=32, learning_rate=3e-3, start="random")
+STEPS = 940
+REFERENCE = Recipe(steps=STEPS, batch_size=32, learning_rate=3e-3, start="random")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def models(bench: Bench) -> list[Figure]:
 
 def _ways(bench: Bench, facts: Facts, layers: int, width: int, steps: int) -> list[Figure]:
     work = Work(facts, layers, width, steps)
+    click.echo(f"{layers} x {width} ...", err=True)
     ways = {"usual loop": 0, "alone": 1, **{f"together {k}": k for k in bench.size.together}}
     found: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(bench.size.rounds):
@@ -136,7 +138,7 @@ class Work:
             marks.append(clock())
             measure_together(stack, lm, trainer.requests)
         marks.append(clock())
-        return ((marks[1] - marks[0]) / self.steps * REFERENCE.steps + marks[2] - marks[1]) / max(k, 1)
+        return ((marks[1] - marks[0]) / self.steps * STEPS + marks[2] - marks[1]) / max(k, 1)
 
     def two_processes(self, way: str, k: int) -> float:
         """Models a minute when two processes do the same at the same time."""
@@ -165,7 +167,7 @@ class _Steps(Recipe):
 def usual_loop(model: Any, examples: Examples, kept: np.ndarray, seed: int, recipe: Recipe) -> Any:
     """A model trained as one does it with transformers: padded batches, its own loss, AdamW, clipping, a schedule."""
     model = copy.deepcopy(model).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate(0), weight_decay=recipe.weight_decay)
     for step, rows in enumerate(recipe.batches(kept, seed)):
         ids, seen, labels = _collated(examples, rows)
         model(input_ids=ids, attention_mask=seen, labels=labels).loss.backward()

@@ -2,9 +2,9 @@
 
 import hashlib
 
+from typing import Any
+
 import numpy as np
-import torch
-from jaxtyping import Float
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
@@ -13,6 +13,8 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=[seed, int.from_bytes(key[:8], "little")]))
 
 
-def gaussian(rows: int, columns: int, seed: int, *names: str) -> Float[torch.Tensor, "rows columns"]:
-    """Standard normal numbers from `generator`, in float32."""
+def gaussian(rows: int, columns: int, seed: int, *names: str) -> Any:
+    """A float32 tensor [rows, columns] of standard normal numbers from `generator`."""
+    import torch
+
     return torch.from_numpy(generator(seed, *names).standard_normal((rows, columns), dtype=np.float32))

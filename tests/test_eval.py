@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from eval import BENCHMARKS, context_data, topics
+from eval import BENCHMARKS, context_data, facts_data, topics
 from eval.context import TINY, Bench
 from eval.context_judge import make_case, metered
 from eval.context_methods import Entry, entries, gold
@@ -122,6 +122,41 @@ def test_bench_cite_runs(tmp_path):
     assert tree["engine"] == "prefix tree"
     assert tree["largest error, nats"] < 1e-4  # float32, 30 positions of log-probabilities up to 20 nats
     assert tree["rank correlation of scores"] == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_bench_retrain_runs(tmp_path):
+    command = [sys.executable, "-m", "eval", "bench_retrain", "--tiny", "--out", str(tmp_path / "bench.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "bench.json").read_text())
+    assert list(record) == ["models", "lds", "further"]
+    assert all(math.isfinite(number) for part in record.values() for number in numbers(part))
+    assert [figure["trained"] for figure in record["further"]["figures"]] == [4, 0, 4]  # nothing is trained twice
+    assert [figure["models"] for figure in record["lds"]["figures"]] == [4, 8]
+
+
+def test_the_facts_are_asked_in_a_way_that_is_not_trained():
+    facts = facts_data.countries(5)
+    assert (len(facts.rows), len(facts.queries)) == (45, 15)
+    np.testing.assert_array_equal(facts.gold.sum(1), 3)
+    for query, own in zip(facts.queries, facts.gold, strict=True):
+        stated = [row for row, mine in zip(facts.rows, own, strict=True) if mine]
+        assert {row["completion"] for row in stated} == {query["completion"]}
+        assert query["prompt"] not in {row["prompt"] for row in facts.rows}
+
+
+def test_facts_of_pararel(tmp_path):
+    patterns = [{"pattern": f"{so} [X] {lies} [Y] ."} for so in ("So", "Now") for lies in ("is in", "lies in", "is part of")]
+    known = [("Colon", "Panama"), ("Colon", "Cuba"), ("Vigo", "Spain")]
+    for part, rows in (("patterns", patterns), ("facts", [{"sub_label": one, "obj_label": other} for one, other in known])):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "P1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    facts = facts_data.pararel(tmp_path, 2)
+    assert sorted(row["completion"] for row in facts.queries) == [" Panama", " Spain"]  # a subject's first object alone
+    assert {"So Vigo is in", "So Vigo lies in", "So Vigo is part of"} < {row["prompt"] for row in facts.rows}
+    with pytest.raises(LlmattrError, match="has 2 facts with four ways to say them, not 3"):
+        facts_data.pararel(tmp_path, 3)
 
 
 @pytest.mark.parametrize("words", [["--tiny"], ["--parts", "nothing"], ["--peer", "nobody=python"]])

@@ -8,6 +8,7 @@ import pytest
 from llmattr import surrogate
 from llmattr.ablation import every_mask, from_function, kernel_masks, permutation_masks
 from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.surrogate.beta import _shares, sized_masks
 from tests import worlds
 
 SHAPLEY = [
@@ -431,3 +432,18 @@ def test_options_out_of_bounds():
         surrogate.ame(game, 4)
     many = surrogate.beta_shapley(worlds.linear(np.ones((1, 1200)), [0.0]), 4)  # 1200 choose 600 is no float
     assert np.isfinite(many.values).all()
+
+
+def test_masks_of_sizes_are_whole_or_drawn_with_their_shares():
+    sizes = surrogate.beta_sizes(12, 16.0, 1.0)
+    masks, stands, drawn = sized_masks(100, 12, np.full(13, 1 / 13), seed=0)
+    assert len(masks) == len(stands) == len(drawn) == 100
+    assert len(np.unique(masks[~drawn], axis=0)) == (~drawn).sum() == 2  # none and all; 13 are too many for a share of 8
+    kept = masks.sum(axis=1)
+    np.testing.assert_allclose(stands[drawn], 11 / 98)
+    assert set(kept[drawn]) <= set(range(1, 12))
+    few = sized_masks(100, 12, _shares(sizes), seed=0)[0].sum(axis=1)
+    assert (few <= 4).mean() > 0.9  # where Beta(16, 1) has its mass
+    extreme = surrogate.beta_shapley(worlds.game(12), 60, 1e12, 1.0)
+    expected = surrogate.beta_shapley(worlds.game(12), 4096, 1e12, 1.0)
+    np.testing.assert_allclose(extreme.values, expected.values, atol=1e-6)  # what each adds to none: 13 masks

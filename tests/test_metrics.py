@@ -283,7 +283,7 @@ class TestComparison:
         assert metrics.paired_comparison(np.full(40, 0.1), np.zeros(40)).p_value == 1 / 10_001
 
     def test_p_values_of_chance_are_even(self):
-        # Of two methods that are alike, p <= .2 in a fifth of 400 comparisons; four standard errors are .08, ties at most 2 / 256.
+        # Of two methods that are alike, p <= .2 in a fifth of 400; four standard errors are .08, steps of 2 / 256.
         drawn = np.random.default_rng(4).normal(size=(400, 2, 8))
         small = np.mean([metrics.paired_comparison(*pair, draws=256).p_value <= 0.2 for pair in drawn])
         assert small == pytest.approx(0.2, abs=0.09)

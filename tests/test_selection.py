@@ -50,7 +50,7 @@ def test_a_saved_trace_names_only_its_best_rows():
     np.testing.assert_array_equal(select(saved, 3, whole), [2, 4, 0])
     with pytest.raises(LlmattrError, match="scores of 3 sources, and 4"):
         select(saved, 4, whole)
-    with pytest.raises(LlmattrError, match="other data: there is no source '4'"):
+    with pytest.raises(LlmattrError, match="other data: no '4' is among these 3 rows"):
         select(saved, 1, scores_of(np.zeros((1, 3))).sources)
 
 

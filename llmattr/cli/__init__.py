@@ -8,6 +8,7 @@ import click
 
 from llmattr import __version__
 from llmattr.cli.cite import cite
+from llmattr.cli.evaluate import evaluate
 from llmattr.cli.heads import fit_heads
 from llmattr.cli.trace import trace
 from llmattr.errors import LlmattrError, LlmattrNote
@@ -19,7 +20,7 @@ def cli() -> None:
     """Where did this come from? Attribute what a language model says, with evidence."""
 
 
-for command in (cite, fit_heads, trace):
+for command in (cite, evaluate, fit_heads, trace):
     cli.add_command(command)
 
 

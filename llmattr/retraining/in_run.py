@@ -78,7 +78,7 @@ def in_run(
     parameters = dict(model.named_parameters())
     optimizer, reach = adamw(parameters, recipe), _reach(recipe)
     asked = padded(trainer.queries.ids, trainer.queries.counted, model.device)
-    values = np.zeros((len(before), len(rows)))
+    values = np.zeros((len(rows), len(before)))
     batches = tqdm(recipe.batches(weights > 0, seed), desc="training", unit="step", disable=None, leave=False)
     for step, batch in enumerate(batches):
         ids, counted = padded([rows.ids[i] for i in batch], [rows.counted[i] for i in batch], model.device)
@@ -100,8 +100,8 @@ def in_run(
             _scales(optimizer, moving, step, cap),
         )
         share = reach[step] * shortened / float(counted[:, 1:].sum())
-        np.add.at(values, (slice(None), batch), share * weights[batch] * effects)
-    return values, before, trainer.measured(dataclasses.replace(lm, model=model))
+        np.add.at(values, batch, share * weights[batch, None] * effects.T)
+    return values.T, before, trainer.measured(dataclasses.replace(lm, model=model))
 
 
 def first_order(outputs: Callable[[Any], Any], rows: Callable[[Any], Any], place: Any, scales: Any) -> Float[np.ndarray, "t b"]:
@@ -113,7 +113,8 @@ def first_order(outputs: Callable[[Any], Any], rows: Callable[[Any], Any], place
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no forward mode
-        said, pull = torch.func.vjp(outputs, place)
+        product: Any = torch.func.vjp(outputs, place)
+        said, pull = product
         found = []
         for one in torch.eye(len(said), dtype=said.dtype, device=said.device):
             (gradient,) = pull(one)

@@ -110,8 +110,8 @@ class Glm:
         """Approximately the coefficients of a fit without these rows: one Newton step on the objective without them.
 
         With k = 1 and one row `B + H^-1 x_j l'_j / (1 - l''_j x_j' H^-1 x_j)`; in general, with the columns U of `x_j (x) I` of
-        all the rows, `B + H^-1 U (I - D U' H^-1 U)^-1 g`. Exact for a squared loss. Beirami et al. 2017, arXiv 1711.05323;
-        Rad and Maleki 2020, arXiv 1801.10243.
+        all the rows, `B + H^-1 U (I - D U' H^-1 U)^-1 g`. Exact for a squared loss. Beirami et al. 2017 (NIPS); Rad
+        and Maleki 2020, arXiv 1801.10243.
         """
         x, (s, k) = self.x[rows], self.slopes[rows].shape
         solved = np.tensordot(x, self.inverse, axes=(1, 0))  # H^-1 U, one [d, k] for each row and each of its predictors
@@ -135,10 +135,9 @@ class Glm:
 def jackknife_variance(influence: Float[np.ndarray, "n *d"]) -> Float[np.ndarray, "*d"]:
     """The infinitesimal jackknife's variance of every coefficient over data of this kind: `n^-2 sum_i U_i^2`.
 
-    U_i is the influence function, n times the derivative by a row's weight that is given here (Jaeckel 1972; Efron 1982).
+    U_i = n dB/dw_i is the influence function, so it is the sum of the squares of these derivatives (Jaeckel 1972; Efron 1982).
     """
-    each = len(influence) * influence
-    return (each**2).sum(axis=0) / len(influence) ** 2
+    return (influence**2).sum(axis=0)
 
 
 def logistic(x: Float[np.ndarray, "n d"], y: Bool[np.ndarray, " n"], penalty: float = 0.0) -> Glm:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from llmattr.data import Examples
     from llmattr.lm import LM
     from llmattr.retraining.ablation import RetrainingAblation
+
+Groups = list[Int[np.ndarray, " _"]]  # the rows of each source
 
 MOST = 6000  # parameters of a softmax: their curvature is a matrix of so many rows and columns
 
@@ -41,30 +43,24 @@ class LinearProbe:
 
         Raises `LlmattrError` for a query whose class no row has. Nothing is drawn with the seed.
         """
-        trainer = _causal(ablation)
-        rows, queries = (features(trainer.lm, examples) for examples in (trainer.rows, trainer.queries))
-        scale = np.sqrt((rows**2).sum(axis=1).mean())
-        labels, asked, names = self._labels(trainer)
+        trainer, measure = _causal(ablation), "value" if self.kind == "ridge" else ablation.targets.measure
+        problem = self._problem(trainer)
         groups = [np.flatnonzero(ablation.member == source) for source in range(len(ablation.sources))]
         effects = _ridge_effects if self.kind == "ridge" else _softmax_effects
-        values = effects(
-            rows / scale, queries / scale, labels, asked, len(names), self.penalty, groups, ablation.targets.measure
-        )
-        measure = "value" if self.kind == "ridge" else ablation.targets.measure
+        values = effects(problem, self.penalty, groups, measure)
         return Attribution(
             values=values.mean(axis=0, keepdims=True) if trainer.mean else values,
             sources=ablation.sources,
             targets=dataclasses.replace(ablation.targets, measure=measure),
             unit="class scores" if self.kind == "ridge" else "nats of log-odds" if measure == "logit" else "nats",
             method=describe(self),
-            run={**ablation.record(), "seed": seed, "classes": len(names), "features": rows.shape[1]},
+            run={**ablation.record(), "seed": seed, "classes": problem.classes, "features": problem.rows.shape[1]},
         )
 
-    def _labels(self, trainer: Any) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " t"], list[tuple[int, ...]]]:
-        """The class of each row and of each query, and the tokens of each class."""
+    def _problem(self, trainer: Any) -> "Problem":
+        rows, queries = (features(trainer.lm, examples) for examples in (trainer.rows, trainer.queries))
         said, asked = (_said(examples, self.classes) for examples in (trainer.rows, trainer.queries))
-        names = sorted(set(said))
-        place = {name: number for number, name in enumerate(names)}
+        place = {name: number for number, name in enumerate(sorted(set(said)))}
         for number, name in enumerate(asked):
             if name not in place:
                 text = trainer.lm.tokenizer.decode(list(name))
@@ -72,7 +68,18 @@ class LinearProbe:
                     f"query {number} begins with {text!r}, as no training row does, so a linear probe has no class for it: "
                     "leave it out, or take datamodel"
                 )
-        return np.array([place[name] for name in said]), np.array([place[name] for name in asked]), names
+        scale, labels = np.sqrt((rows**2).sum(axis=1).mean()), np.array([place[name] for name in said])
+        return Problem(rows / scale, queries / scale, labels, np.array([place[name] for name in asked]), len(place))
+
+
+class Problem(NamedTuple):
+    """What a probe is fitted on: features of rows and queries, the class of each row and of each query, how many there are."""
+
+    rows: Float[np.ndarray, "n d"]
+    queries: Float[np.ndarray, "t d"]
+    labels: Int[np.ndarray, " n"]
+    asked: Int[np.ndarray, " t"]
+    classes: int
 
 
 def features(lm: "LM", examples: "Examples") -> Float[np.ndarray, "n d"]:
@@ -119,36 +126,22 @@ def _said(examples: "Examples", classes: str) -> list[tuple[int, ...]]:
     return [tuple(one if classes == "completion" else one[:1]) for one in said]
 
 
-def _ridge_effects(
-    rows: Float[np.ndarray, "n d"],
-    queries: Float[np.ndarray, "t d"],
-    labels: Int[np.ndarray, " n"],
-    asked: Int[np.ndarray, " t"],
-    classes: int,
-    penalty: float,
-    groups: list[Int[np.ndarray, " s"]],
-    measure: str,
-) -> Float[np.ndarray, "t sources"]:
+def _ridge_effects(problem: Problem, penalty: float, groups: Groups, measure: str) -> Float[np.ndarray, "t sources"]:
     from llmattr.retraining.linear import LeastSquares
 
-    fit = LeastSquares(rows, np.eye(classes)[labels], penalty)
+    rows, queries, labels, asked, _ = problem
+    fit = LeastSquares(rows, (labels[:, None] == asked).astype(float), penalty)  # one output for each query: its class
     near = queries @ fit.solved.T  # q' (B - B_-S) = q' A x_S' times S's residuals without S
-    effects = [np.einsum("ts,st->t", near[:, group], fit.residuals_without(group)[:, asked]) for group in groups]
+    effects = [np.einsum("ts,st->t", near[:, group], fit.residuals_without(group)) for group in groups]
     return np.stack(effects, axis=1)
 
 
-def _softmax_effects(
-    rows: Float[np.ndarray, "n d"],
-    queries: Float[np.ndarray, "t d"],
-    labels: Int[np.ndarray, " n"],
-    asked: Int[np.ndarray, " t"],
-    classes: int,
-    penalty: float,
-    groups: list[Int[np.ndarray, " s"]],
-    measure: str,
-) -> Float[np.ndarray, "t sources"]:
+def _softmax_effects(problem: Problem, penalty: float, groups: Groups, measure: str) -> Float[np.ndarray, "t sources"]:
+    from tqdm.auto import tqdm
+
     from llmattr.retraining.linear import log_softmax, softmax
 
+    rows, queries, labels, asked, classes = problem
     if len(rows) < rows.shape[1]:  # the weights lie in the space that the rows span
         basis = np.linalg.svd(rows, full_matrices=False)[2].T
         rows, queries = rows @ basis, queries @ basis
@@ -163,4 +156,5 @@ def _softmax_effects(
         return logprobs - np.log(-np.expm1(np.minimum(logprobs, -1e-300))) if measure == "logit" else logprobs
 
     everything = said(fit.coefficients)
-    return np.stack([everything - said(fit.without(group)) for group in groups], axis=1)
+    bar = tqdm(groups, desc="leaving out", unit="source", disable=None, leave=False)
+    return np.stack([everything - said(fit.without(group)) for group in bar], axis=1)

@@ -17,7 +17,7 @@ from llmattr.lm import LM
 from llmattr.padded import vocabulary
 from llmattr.prompt import Rendered
 from llmattr.retraining.recipe import Recipe
-from llmattr.retraining.together import can_stack, measure_together, pays, train_together
+from llmattr.retraining.together import can_stack, measure_together, most_together, train_together
 from llmattr.retraining.trainer import train
 
 
@@ -89,7 +89,7 @@ class CausalTrainer:
         """How many runs are trained as one program: as many as pay, and 1 for a model that cannot be stacked."""
         model, rows = self.lm.model, self.rows
         tokens = sum(int(counted.sum()) for counted in rows.counted) / len(rows) * self.recipe.batch_size
-        k = pays(sum(p.numel() for p in model.parameters()), tokens * vocabulary(self.lm))
+        k = most_together(sum(p.numel() for p in model.parameters()), round(tokens * vocabulary(self.lm)))
         if k > 1 and not can_stack(model, self.longest):
             note(f"{self.lm.name or 'this model'} cannot be stacked: its runs are trained one after the other")
             return 1

@@ -39,7 +39,7 @@ def mean_scores(attribution: Attribution, sources: Sources) -> Float[np.ndarray,
     """The mean over the targets of each source's score; nan for a source without any, 0 where only some targets have none."""
     place = {name: number for number, name in enumerate(sources.ids)}
     if strangers := [name for name in attribution.sources.ids if name not in place]:
-        raise LlmattrError(f"the scores are of other data: there is no source {strangers[0]!r} among these {len(sources)}")
+        raise LlmattrError(f"the scores are of other data: no {strangers[0]!r} is among these {len(sources)} {sources.kind}")
     numbers = np.array([place[name] for name in attribution.sources.ids], dtype=int)
     columns = np.arange(attribution.values.shape[1]) if attribution.index is None else attribution.index
     at = np.broadcast_to(numbers[columns], attribution.values.shape)

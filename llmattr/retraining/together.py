@@ -38,7 +38,7 @@ def train_together(
     recipe = recipe.for_rows(len(examples))
     _keep_freed_memory()
     stack = Stack.of([started(model, seed, recipe) for seed in seeds])
-    empty = ~(weights > 0).any(axis=1)
+    empty = weights.max(axis=1) == 0
     if empty.all():
         return stack
     untouched = {name: tensor[empty].clone() for name, tensor in stack.parameters.items()}
@@ -152,9 +152,8 @@ class Stack:
 
     def _one(self, parameters: Any, buffers: Any, ids: Any, positions: Any, seen: Any, places: Any) -> torch.Tensor:
         given = {"input_ids": ids[None], "position_ids": positions[None], "attention_mask": seen, "logits_to_keep": places}
-        return torch.func.functional_call(
-            self.model, (parameters, buffers), kwargs={**given, "use_cache": False}
-        ).logits.squeeze(0)
+        weights = (parameters, buffers)
+        return torch.func.functional_call(self.model, weights, kwargs={**given, "use_cache": False}).logits.squeeze(0)
 
 
 def stacked_loss(logits: Float[torch.Tensor, "k p v"], batch: Packed) -> Float[torch.Tensor, " k"]:
@@ -178,7 +177,7 @@ def bins_attention(
     return torch.bmm(scores.softmax(-1), v).reshape(1, heads, t, -1).transpose(1, 2), None
 
 
-def pays(parameters: int, logits: float) -> int:
+def most_together(parameters: int, logits: int) -> int:
     """How many runs to train together: of models of so many parameters and logits in a step."""
     return 8 if parameters < 1_000_000 else 1
 
@@ -211,13 +210,14 @@ def _agrees(model: Any) -> bool:
                 tensor.mul_(0.9)
             tokens, places = padded(ids, counted, model.device)
             plain = torch.stack([one(input_ids=tokens, use_cache=False).logits[:, :-1][places[:, 1:]] for one in pair])
-            stack = Stack.of(pair)
-            rows = np.tile(np.arange(len(ids)), (2, 1))
-            found = stack.logits(Rows.of(ids, counted).packed(rows, np.ones(rows.shape), stack.like))
+        stack = Stack.of(pair)
+        rows = np.tile(np.arange(len(ids)), (2, 1))
+        found = stack.logits(Rows.of(ids, counted).packed(rows, np.ones(rows.shape), stack.like))
+        found.sum().backward()
     except Exception:  # a model that cannot do it refuses in its own words
         return False
     # Rounding grows with depth; a wrong pattern is off by much more.
-    return float((found - plain).abs().max()) <= 100 * torch.finfo(plain.dtype).eps ** 0.75 * float(plain.abs().max())
+    return float((found.detach() - plain).abs().max()) <= 100 * torch.finfo(plain.dtype).eps ** 0.75 * float(plain.abs().max())
 
 
 def _keep_freed_memory() -> None:

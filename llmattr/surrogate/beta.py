@@ -1,5 +1,8 @@
 """Beta Shapley: Shapley's value with more mass on small sets of others, or on large ones; every mask serves every source."""
 
+import itertools
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -52,7 +55,8 @@ def _shares(sizes: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n_plus_1"]:
     squares = np.zeros(n + 1)
     squares[1:] += sizes**2 * n / kept[1:]
     squares[:-1] += sizes**2 * n / (n - kept[:-1])
-    return np.sqrt(squares) / np.sqrt(squares).sum()
+    roots = np.maximum(np.sqrt(squares), 1e-9 * np.sqrt(squares.max()))  # any size may be drawn
+    return roots / roots.sum()
 
 
 def sized_masks(
@@ -62,18 +66,16 @@ def sized_masks(
 
     Sizes are taken whole, the cheapest for its share first, while their share of the masks suffices; the others are drawn.
     """
-    import itertools
-
     from scipy.special import comb
 
-    counts = comb(n, np.arange(n + 1))
-    masks, stands, left, rest = [], [], m, shares.sum()
-    order = np.argsort(np.log(counts) - np.log(np.maximum(shares, 1e-300)), kind="stable").tolist()
-    while counts[order[0]] <= min(left * shares[order[0]] / rest, left - 2):  # of fewer than 2 nothing is known of the error
+    counts: Any = comb(n, np.arange(n + 1))
+    masks, stands, left = [], [], m
+    order = np.argsort(np.log(counts) - np.log(shares), kind="stable").tolist()
+    while counts[order[0]] <= min(left * shares[order[0]] / shares[order].sum(), left - 2):  # 2 drawn: else no error is known
         s = order.pop(0)
         masks += [np.isin(np.arange(n), chosen) for chosen in itertools.combinations(range(n), s)]
         stands += [1 / counts[s]] * int(counts[s])
-        left, rest = left - int(counts[s]), rest - shares[s]
+        left -= int(counts[s])
     chances = np.where(np.isin(np.arange(n + 1), order), shares, 0.0)
     chances /= chances.sum()
     rng = np.random.default_rng(seed)

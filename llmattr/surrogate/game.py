@@ -46,21 +46,21 @@ def shapley(
     for kernel. LDS: on orders or masks left out.
     """
     n, open_end = len(ablation.sources), n_ablations == "auto"
-    check_number("n_ablations", limit if open_end else n_ablations, 2, whole=True)
+    most: int = limit if n_ablations == "auto" else n_ablations
+    check_number("limit" if open_end else "n_ablations", most, 2, whole=True)
     check_number("truncate", truncate, 0)
     check_number("tolerance", tolerance, 0)
     check_number("seed", seed, 0, 2**32, whole=True)
     options = {"name": "shapley", "n_ablations": n_ablations, "method": method, "truncate": truncate}
     if method == "auto":
-        method = "exact" if n < 31 and 2**n <= (FEW if open_end else n_ablations) else "permutation" if open_end else "kernel"
+        method = "exact" if n < 31 and 2**n <= (FEW if open_end else most) else "permutation" if open_end else "kernel"
     if method == "exact":
         return _exact(ablation, shapley_sizes(n), _kernel_weights, options, seed)
     if method == "permutation":
-        rule = (limit, tolerance) if open_end else (n_ablations, None)
-        return permutation(ablation, *rule, truncate, options, seed)
+        return permutation(ablation, most, tolerance if open_end else None, truncate, options, seed)
     if open_end:
         raise LlmattrError("the kernel method needs a number of ablations; n_ablations='auto' is for permutations")
-    return _kernel(ablation, n_ablations, options, seed)
+    return _kernel(ablation, most, options, seed)
 
 
 def banzhaf(

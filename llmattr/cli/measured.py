@@ -1,0 +1,95 @@
+"""Prints measures as a table with intervals, a row for each file, and writes them as JSON."""
+
+import json as standard
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from llmattr import metrics
+from llmattr.cli.scored import read_array
+from llmattr.errors import LlmattrError, note
+from llmattr.saved import write
+
+Found = dict[str, dict[str, np.ndarray]]  # file -> measure -> a number for each target
+
+
+def report(
+    found: Found,
+    about: str,
+    extra: dict[str, Any],
+    groups: Path | None,
+    seed: int,
+    json: Path | None,
+    closing: str = "",
+) -> None:
+    """The table, the differences to the first file, and the JSON file where one is asked for."""
+    names = list(found)
+    t = len(next(iter(found[names[0]].values())))
+    together = _groups(groups, t)
+    _note_undefined(found)
+    measures = list(dict.fromkeys(measure for of in found.values() for measure in of))
+    means = {name: {m: metrics.bootstrap_interval(of[m], together, seed=seed) for m in of} for name, of in found.items()}
+    first = found[names[0]]
+    differences = {
+        name: {m: metrics.paired_comparison(found[name][m], first[m], together, seed=seed) for m in found[name] if m in first}
+        for name in names[1:]
+    }
+    lines = [f"Mean over {t} target{'s' * (t != 1)} [95% bootstrap interval], {about}"]
+    lines += _table(measures, {name: {m: _cell(x) for m, x in of.items()} for name, of in means.items()})
+    if differences:
+        lines += ["", f"Difference to {names[0]} on the same targets [interval], p of chance"]
+        lines += _table(measures, {name: {m: _versus(x) for m, x in of.items()} for name, of in differences.items()})
+    click.echo("\n".join([*lines, *([closing] if closing else [])]))
+    if json:
+        files = {name: {m: _plain(means[name][m]._asdict() | {"per_target": of[m]}) for m in of} for name, of in found.items()}
+        versus = {name: {m: _plain(x._asdict()) for m, x in of.items()} for name, of in differences.items()}
+        text = standard.dumps({"targets": t, **_plain(extra), "files": files, f"difference_to_{names[0]}": versus}, indent=1)
+        click.echo(f"JSON: {write(json, text)}")
+
+
+def _groups(path: Path | None, t: int) -> Any:
+    if path is None:
+        return None
+    groups = read_array(path, "groups [t]", 1)
+    if len(groups) != t:
+        raise LlmattrError(f"there must be a group for each of the {t} targets, not {len(groups)} groups")
+    return groups
+
+
+def _note_undefined(found: Found) -> None:
+    for name, of in found.items():
+        for measure, values in of.items():
+            gone = int((~np.isfinite(values)).sum())
+            if gone:
+                note(f"{name}: {measure} is undefined for {gone} of {len(values)} targets, which are left out")
+
+
+def _cell(x: metrics.Interval) -> str:
+    if np.isnan(x.mean):
+        return "-"
+    return f"{x.mean:.3f}" if np.isnan(x.low) else f"{x.mean:.3f} [{x.low:.3f}, {x.high:.3f}]"
+
+
+def _versus(x: metrics.Comparison) -> str:
+    if np.isnan(x.difference):
+        return "-"
+    return (
+        f"{x.difference:+.3f}" if np.isnan(x.low) else f"{x.difference:+.3f} [{x.low:+.3f}, {x.high:+.3f}], p {x.p_value:.2g}"
+    )
+
+
+def _table(measures: list[str], cells: dict[str, dict[str, str]]) -> list[str]:
+    rows = [["", *measures], *([name, *(of.get(m, "-") for m in measures)] for name, of in cells.items())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _plain(saved: dict[str, Any]) -> dict[str, Any]:
+    """Lists and numbers for JSON, None where there is no number."""
+    return {name: [_number(x) for x in of] if isinstance(of, np.ndarray) else _number(of) for name, of in saved.items()}
+
+
+def _number(x: Any) -> Any:
+    return None if isinstance(x, float) and not np.isfinite(x) else x.item() if isinstance(x, np.generic) else x
