@@ -1,7 +1,6 @@
 """Random numbers that depend on a seed and on names alone: shards, queries, processes and devices agree."""
 
 import hashlib
-
 from typing import Any
 
 import numpy as np
