@@ -20,6 +20,20 @@ def test_a_fact_is_traced_to_the_rows_that_taught_it(tmp_path):
     assert "<mark" in (tmp_path / "trace.html").read_text(encoding="utf-8")
 
 
+def test_a_removal_is_predicted_and_checked_by_training(tmp_path):
+    command = [sys.executable, RECIPES / "datamodel.py", "--tiny", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    assert done.returncode == 0, done.stderr
+    everything = float(re.search(r"(\S+) nats with all rows", done.stdout)[1])
+    predicted, seen = map(float, re.search(r"predicted (\S+), trained again (\S+)$", done.stdout, re.MULTILINE).groups())
+    assert predicted < everything
+    assert seen < everything
+    assert "Argentina" in done.stdout.split("trained again")[1].splitlines()[1]
+    kept = len(list(tmp_path.glob("runs/*/*/*.npz")))
+    subprocess.run(command, capture_output=True, check=True)
+    assert len(list(tmp_path.glob("runs/*/*/*.npz"))) == kept
+
+
 def test_recipes_are_short():
     for recipe in RECIPES.glob("*.py"):
         assert len(recipe.read_text(encoding="utf-8").splitlines()) < 120, recipe

@@ -74,6 +74,10 @@ class TestKnnShapley:
             found = KnnShapley().attribute(ablation(asked=[{"prompt": "A port of Colon is", "completion": " shut"}]))
         assert (found.values == 0).all()
 
+    def test_random_weights_are_noted(self):
+        with pytest.warns(LlmattrNote, match="random weights"):
+            KnnShapley().attribute(ablation(recipe=Recipe(steps=3, start="random")))
+
     def test_batches_do_not_change_the_values(self):
         one = KnnShapley().attribute(ablation())
         model = retraining.build.LM(tiny_models.llama().double(), tiny_models.tokenizer(), "", max_batch_tokens=1)
@@ -112,7 +116,7 @@ class TestDataOob:
         assert 0.2 < found.run["left_out"] < 0.5
 
     def test_a_row_that_contradicts_the_others_is_lowest(self):
-        recipe = Recipe(steps=40, batch_size=8, learning_rate=5e-3)
+        recipe = Recipe(steps=24, batch_size=8, learning_rate=5e-3)
         rows = [
             {"prompt": f"{a} port of {b} is", "completion": " busy"} for a in ("The", "A", "That") for b in ("Colon", "Balboa")
         ]
@@ -177,6 +181,14 @@ class TestInRun:
         each = torch.func.jacrev(losses)(places[3])["w"]
         np.testing.assert_allclose(found, ((2 * places[3]["w"] * scales["w"]) @ each.T)[None].numpy(), atol=1e-12)
 
+    def test_how_many_queries_go_together_changes_nothing(self, monkeypatch):
+        losses, places, *_, d = linear_run()
+        utility, ones = torch.tensor(np.random.default_rng(1).normal(size=(5, d))), {"w": torch.ones(d, dtype=torch.float64)}
+        given = lambda place: (utility @ place["w"]) ** 2, losses, places[2], ones
+        together = first_order(*given)
+        monkeypatch.setattr("llmattr.retraining.in_run.TOGETHER", 2 * d)
+        np.testing.assert_allclose(first_order(*given), together, rtol=1e-12)
+
     @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
     def test_momentum_carries_all_of_every_rate(self, schedule):
         recipe = Recipe(steps=30, learning_rate=1e-3, schedule=schedule, warmup=0.2)
@@ -208,7 +220,7 @@ class TestInRun:
 
     def test_it_agrees_with_shapley_by_retraining(self):
         """Groups of rows; Pearson's correlation with exact Shapley values from 16 models."""
-        asked = ablation(group_by="place", recipe=Recipe(steps=40, batch_size=4, learning_rate=1e-3))
+        asked = ablation(group_by="place", recipe=Recipe(steps=24, batch_size=4, learning_rate=1e-3))
         found, truth = InRunShapley().attribute(asked), surrogate.shapley(asked)
         for one, other in zip(found.values, truth.values, strict=True):
             assert np.corrcoef(one, other)[0, 1] > 0.9

@@ -15,30 +15,28 @@ Measures = dict[str, Any]  # name -> a number for each target
 FILE = click.Path(path_type=Path)
 
 
-@click.group("eval")
+FORMS = """SCORES are files, one for each method:
+
+\b
+.npy   scores [t, n] as numpy.save writes them: t targets, n sources
+.json  what llmattr saved (--json, Attribution.save), or of your own making
+       {"targets": [{"values": [0.5, -1.2, ...]}, ...]}
+       where only the highest are listed, with their row numbers from 0:
+       {"targets": [{"values": [7.1, 6.8], "index": [812, 40]}, ...]}
+
+Higher = the source did more for the target. Each measure is the mean over the targets with its 95% bootstrap interval; with
+several files each is also compared with the first, target by target."""
+
+
+@click.group("eval", epilog=FORMS)
 def evaluate() -> None:
-    """Judge saved scores of any tool: by ablations (lds, drop) or by gold sources (retrieval, citation).
-
-    SCORES are files, one for each method:
-
-    \b
-    .npy   scores [t, n] as numpy.save writes them: t targets, n sources
-    .json  what llmattr saved (--json, Attribution.save), or of your own making
-           {"targets": [{"values": [0.5, -1.2, ...]}, ...]}
-           where only the highest are listed, with their row numbers from 0:
-           {"targets": [{"values": [7.1, 6.8], "index": [812, 40]}, ...]}
-
-    Higher = the source did more for the target. Each measure is the mean over the targets with its 95% bootstrap interval; several
-    files are also compared with the first, target by target.
-    """
+    """Judge saved scores of any tool: by ablations (lds, drop) or by gold sources (retrieval, citation)."""
 
 
 def _scores(command: Callable[..., None]) -> Callable[..., None]:
     options = [
         click.argument("scores", nargs=-1, required=True, type=FILE),
-        click.option(
-            "--groups", type=FILE, help=".npy [t]: equal numbers for targets that depend on each other (one answer's)"
-        ),
+        click.option("--groups", type=FILE, help=".npy [t]: the same number for targets that depend on each other"),
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of the bootstrap"),
         click.option("--json", type=FILE, help="write the numbers of every target as JSON"),
     ]
@@ -58,19 +56,17 @@ def _ablations(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@evaluate.command()
+@evaluate.command(epilog=FORMS)
 @_scores
 @_ablations
 def lds(scores: tuple[Path, ...], masks: Path | None, outputs: Path | None, runs: Path | None, **how: Any) -> None:
     """Do the scores predict ablations that they have not seen?
 
     The linear datamodeling score: the rank correlation, over the masks, of the outputs with the sum of the scores that a mask
-    keeps; 1 = best, 0 = as by chance. Take masks that no method was fitted on. With several runs of a mask the ceiling is printed:
-    no prediction of such noisy outputs does better. Of files with baselines also the counterfactual error: how far off
-    `baseline + sum of the kept scores` is, in the outputs' unit.
+    keeps; 1 = best, 0 = as by chance. Take masks that no method was fitted on. With several runs of a mask the ceiling is
+    printed: no prediction of such noisy outputs does better. Of a file with baselines also the counterfactual error: how far
+    off baseline + the sum of the kept scores is, in the outputs' unit; lower is better.
     """
-    import numpy as np
-
     from llmattr import metrics
     from llmattr.cli.measured import report
     from llmattr.cli.scored import n_sources, read_seen
@@ -85,7 +81,7 @@ def lds(scores: tuple[Path, ...], masks: Path | None, outputs: Path | None, runs
     extra: dict[str, Any] = {"masks": len(seen.masks), "sources": n, "keep": float(seen.masks.mean())}
     closing = ""
     if seen.replicates is not None:
-        ceiling = np.sqrt(metrics.reliability(seen.replicates, of=seen.per_mask))
+        ceiling = metrics.lds_ceiling(seen.replicates, of=seen.per_mask)
         extra["ceiling"] = ceiling
         k, r = seen.replicates.shape[:2]
         closing = f"Ceiling of the LDS, from {r} runs of each of {k} masks: {metrics.bootstrap_interval(ceiling).mean:.3f}"
@@ -102,7 +98,7 @@ def _prediction(one: "Scored", seen: "Seen", n: int) -> Measures:
     return found
 
 
-@evaluate.command()
+@evaluate.command(epilog=FORMS)
 @_scores
 @_ablations
 @click.option("--top", type=click.IntRange(min=1), multiple=True, default=(1,), show_default=True, help="so many are removed")
@@ -123,8 +119,8 @@ def drop(
     """What does each target lose without its highest sources?
 
     f(all) - f(all but the top k), in the outputs' unit; higher is better. It needs certain masks: --write-masks makes them,
-    your tool or model says what the targets are under each, and --masks with --outputs reads it back. The areas of the curves
-    go from 0 to 1 at the end's height, 1/2 = a random order where sources add up.
+    your tool or model says what the targets are under each, and --masks with --outputs reads it back. Of the curves' areas 1/2
+    is what a random order gets where sources add up; higher is better.
     """
     from llmattr.cli.files import check_outputs
     from llmattr.cli.measured import report
@@ -152,9 +148,9 @@ def drop(
 def _losses(one: "Scored", ablation: Any, n: int, top: tuple[int, ...], curves: bool) -> Measures:
     from llmattr import metrics
 
-    most = n if one.listed is None else one.listed
-    if max(top) > most or (curves and one.listed is not None):
-        asked = "--curves need all" if curves else f"--top {max(top)} needs more"
+    most = one.highest(n)
+    if max(top) > most or (curves and most < n):
+        asked = f"--top {max(top)} needs more" if max(top) > most else "--curves need all"
         raise LlmattrError(f"{one.name} has the {most} highest of {n} sources: {asked}")
     values = one.ranked(n)
     lost = metrics.deletion_curve(values, ablation, list(top))
@@ -178,9 +174,7 @@ def _lookup(seen: "Seen") -> Any:
     def outputs_of(masks: Any) -> Any:
         missing = {mask.tobytes() for mask in masks} - set(groups)
         if missing:
-            raise LlmattrError(
-                f"the outputs of {len(missing)} needed masks are not there: write the masks with --write-masks, and ask for them"
-            )
+            raise LlmattrError(f"{len(missing)} of the masks needed are not there: --write-masks writes all, add their outputs")
         return np.array([np.mean(groups[mask.tobytes()], axis=0) for mask in masks])
 
     return from_function(outputs_of, seen.masks.shape[1], seen.outputs.shape[1])
@@ -212,7 +206,7 @@ def _save(path: Path, array: Any) -> None:
     part.replace(path)
 
 
-@evaluate.command()
+@evaluate.command(epilog=FORMS)
 @_scores
 @click.option("--gold", required=True, type=FILE, help="the right sources: .npy [t, n] 0/1; .json [[3, 17], [5]]; .jsonl")
 @click.option(
@@ -245,7 +239,7 @@ def retrieval(scores: tuple[Path, ...], gold: Path, k: tuple[int, ...], n_source
     report(found, f"among {right.shape[1]} sources", {"sources": right.shape[1]}, **how)
 
 
-@evaluate.command()
+@evaluate.command(epilog=FORMS)
 @_scores
 @click.option("--gold", required=True, type=FILE, help="the right sources: .npy [t, n] 0/1; .json [[3, 17], [5]]; .jsonl")
 @click.option("--above", type=float, help="a source is cited when its score is above this")
@@ -253,9 +247,9 @@ def retrieval(scores: tuple[Path, ...], gold: Path, k: tuple[int, ...], n_source
 def citation(scores: tuple[Path, ...], gold: Path, above: float | None, n_sources: int | None, **how: Any) -> None:
     """Are the gold sources cited, and only those?
 
-    precision = share of the cited that is gold, recall = share of the gold that is cited, F1 their harmonic mean; from 0 to 1, 0
-    where nothing is cited. What is cited: of JSON each target's "cited" [true, false, ...], of .npy a 1 where it holds only
-    0 and 1; else, with --above, what scores higher.
+    precision = share of the cited that is gold, recall = share of the gold that is cited, F1 their harmonic mean; from 0 to 1,
+    0 where nothing is cited. What is cited: of JSON each target's "cited": [true, false, ...], of .npy a 1 where it holds only
+    0 and 1; with --above what scores higher than that.
     """
     from llmattr import metrics
     from llmattr.cli.measured import report

@@ -37,10 +37,10 @@ def report(
         for name in names[1:]
     }
     lines = [f"Mean over {t} target{'s' * (t != 1)} [95% bootstrap interval], {about}"]
-    lines += _table(measures, {name: {m: _cell(x) for m, x in of.items()} for name, of in means.items()})
+    lines += _table([["", *measures], *([name, *(_cell(of.get(m)) for m in measures)] for name, of in means.items())])
     if differences:
-        lines += ["", f"Difference to {names[0]} on the same targets [interval], p of chance"]
-        lines += _table(measures, {name: {m: _versus(x) for m, x in of.items()} for name, of in differences.items()})
+        lines += ["", f"Difference to {names[0]} on the same targets [interval], p = how likely chance gives as much"]
+        lines += _table([[name, m, _versus(x)] for name, of in differences.items() for m, x in of.items()])
     click.echo("\n".join([*lines, *([closing] if closing else [])]))
     if json:
         files = {name: {m: _plain(means[name][m]._asdict() | {"per_target": of[m]}) for m in of} for name, of in found.items()}
@@ -52,7 +52,7 @@ def report(
 def _groups(path: Path | None, t: int) -> Any:
     if path is None:
         return None
-    groups = read_array(path, "groups [t]", 1)
+    groups = read_array(path, "groups [t]", (1,))
     if len(groups) != t:
         raise LlmattrError(f"there must be a group for each of the {t} targets, not {len(groups)} groups")
     return groups
@@ -66,8 +66,8 @@ def _note_undefined(found: Found) -> None:
                 note(f"{name}: {measure} is undefined for {gone} of {len(values)} targets, which are left out")
 
 
-def _cell(x: metrics.Interval) -> str:
-    if np.isnan(x.mean):
+def _cell(x: metrics.Interval | None) -> str:
+    if x is None or np.isnan(x.mean):
         return "-"
     return f"{x.mean:.3f}" if np.isnan(x.low) else f"{x.mean:.3f} [{x.low:.3f}, {x.high:.3f}]"
 
@@ -75,13 +75,11 @@ def _cell(x: metrics.Interval) -> str:
 def _versus(x: metrics.Comparison) -> str:
     if np.isnan(x.difference):
         return "-"
-    return (
-        f"{x.difference:+.3f}" if np.isnan(x.low) else f"{x.difference:+.3f} [{x.low:+.3f}, {x.high:+.3f}], p {x.p_value:.2g}"
-    )
+    bounds = "" if np.isnan(x.low) else f" [{x.low:+.3f}, {x.high:+.3f}], p {x.p_value:.2g}"
+    return f"{x.difference:+.3f}{bounds}"
 
 
-def _table(measures: list[str], cells: dict[str, dict[str, str]]) -> list[str]:
-    rows = [["", *measures], *([name, *(of.get(m, "-") for m in measures)] for name, of in cells.items())]
+def _table(rows: list[list[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

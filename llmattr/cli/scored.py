@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -28,17 +29,17 @@ class Scored:
     baseline: Float[np.ndarray, " t"] | None = None
     cited: Bool[np.ndarray, "t k"] | None = None
 
-    @property
-    def listed(self) -> int | None:
-        """How many of the highest scores are known; None = all."""
-        return None if self.rows is None or self.values.shape[1] == self.n else self.values.shape[1] // (2 if self.ends else 1)
+    def highest(self, n: int) -> int:
+        """How many of the highest of n scores are known."""
+        k = self.values.shape[1]
+        return k // 2 if self.ends and k < n else k
 
     def dense(self, n: int, of: np.ndarray, rest: Any) -> np.ndarray:
         """Columns [t, k] as [t, n], with `rest` for the sources that are not listed."""
         if self.rows is None:
             return of
         if self.rows.size and not 0 <= self.rows.min() <= self.rows.max() < n:
-            raise LlmattrError(f"{self.name} lists the source {self.rows.max()} of {n} (they are numbered from 0)")
+            raise LlmattrError(f"{self.name} lists a source that is not among the {n} (they are numbered from 0)")
         found = np.empty((len(of), n), dtype=of.dtype)
         found[:] = rest
         np.put_along_axis(found, self.rows, of, axis=1)
@@ -53,13 +54,13 @@ class Scored:
 
     def summed(self, n: int) -> Float[np.ndarray, "t n"]:
         """Scores to add up: what is not listed counts 0."""
-        if self.listed is not None:
+        if self.values.shape[1] < n:
             note(f"{self.name} lists {self.values.shape[1]} of {n} sources for each target: the others count 0")
         return self.dense(n, self.values, 0.0)
 
 
 class Seen(NamedTuple):
-    """Outputs under masks: the mean over runs, and the runs of those masks that have two or more; `per_mask` runs on average."""
+    """Outputs under masks: means over runs, and the runs of the masks that have two or more; `per_mask` runs on average."""
 
     masks: Bool[np.ndarray, "m n"]
     outputs: Float[np.ndarray, "m t"]
@@ -84,16 +85,16 @@ def read_scores(paths: tuple[Path, ...]) -> list[Scored]:
 
 def _scores(path: Path, name: str) -> Scored:
     if path.suffix.lower() == ".npy":
-        values = read_array(path, "scores [t, n]", 2)
+        values = np.atleast_2d(read_array(path, "scores [t, n]", (1, 2)))
         return Scored(name, values, n=values.shape[1], cited=values == 1 if np.isin(values, (0, 1)).all() else None)
     if path.suffix.lower() != ".json":
         raise LlmattrError(f"scores are read from .npy and .json files, not from {str(path)!r}")
     saved = _json(path)
     try:
         return _from_json(saved, name)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         raise LlmattrError(
-            f"{str(path)!r} holds no scores ({type(error).__name__}: {error}): it must be an attribution that llmattr saved, or "
+            f"{str(path)!r} holds no scores ({type(error).__name__}: {error}): it must be what llmattr saved, or "
             '{"targets": [{"values": [...], "index": [...]}, ...]}'
         ) from None
 
@@ -112,6 +113,9 @@ def _from_json(saved: Any, name: str) -> Scored:
         rows = (columns if ids is None else np.array([int(one) for one in ids])[columns]).astype(int)
         if rows.shape != values.shape or any(len(set(row)) < len(row) for row in rows.tolist()):
             raise ValueError("each target's index must name one source for each value, none twice")
+    cited = np.array([t["cited"] for t in targets], dtype=bool) if "cited" in targets[0] else None
+    if cited is not None and cited.shape != values.shape:
+        raise ValueError("cited must be true or false for each value")
     has_unit = saved.get("measure", "value") not in UNITLESS
     return Scored(
         name,
@@ -120,34 +124,30 @@ def _from_json(saved: Any, name: str) -> Scored:
         ends=rows is not None and saved.get("kind") == "training rows",
         n=values.shape[1] if rows is None else saved.get("run", {}).get("n"),
         baseline=np.array([t["baseline"] for t in targets], dtype=float) if targets[0].get("baseline") is not None else None,
-        cited=np.array([t["cited"] for t in targets], dtype=bool) if "cited" in targets[0] and has_unit else None,
+        cited=cited if has_unit else None,
     )
 
 
-def read_array(path: Path, what: str, least: int, most: int | None = None) -> Float[np.ndarray, "..."]:
-    """An array of numbers; one with a dimension less than `least` gets it as of a single target or output."""
+def read_array(path: Path, what: str, dimensions: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+    """An array of numbers with one of these counts of dimensions."""
     try:
         found = np.load(path, allow_pickle=False)
     except OSError as error:
         raise LlmattrError(f"cannot read {str(path)!r}: {error.strerror or 'it is no NumPy file'}") from None
     except (ValueError, EOFError):
-        raise LlmattrError(f"cannot read {str(path)!r}: it is not one array as numpy.save writes it") from None
+        raise LlmattrError(f"cannot read {str(path)!r}: it is not one array of numbers as numpy.save writes it") from None
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
         raise LlmattrError(f"{str(path)!r} must hold one array of numbers: {what}")
-    if found.ndim == least - 1:
-        found = found[None] if what.startswith(("scores", "gold")) else found[:, None]
-    if not least <= found.ndim <= (most or least) or not found.size:
+    if found.ndim not in dimensions or not found.size:
         raise LlmattrError(f"{str(path)!r} has the shape {list(found.shape)}: it must be {what}")
-    if not np.isfinite(found).all():
-        raise LlmattrError(
-            f"{str(path)!r} holds {int((~np.isfinite(found)).sum())} values that are no numbers (nan or infinite)"
-        )
+    bad = int((~np.isfinite(found)).sum())
+    if bad:
+        raise LlmattrError(f"{str(path)!r} holds {bad} value{'s' * (bad != 1)} that are no numbers (nan or infinite)")
     return found.astype(float)
 
 
-def read_flags(path: Path, what: str) -> Bool[np.ndarray, "a b"]:
-    """An array of 0 and 1."""
-    found = read_array(path, what, 2)
+def _flags(path: Path, what: str, dimensions: tuple[int, ...]) -> Bool[np.ndarray, "a b"]:
+    found = np.atleast_2d(read_array(path, what, dimensions))
     if not np.isin(found, (0, 1)).all():
         raise LlmattrError(f"{str(path)!r} must hold only 0 and 1: {what}")
     return found == 1
@@ -167,8 +167,9 @@ def read_seen(masks: Path | None, outputs: Path | None, runs: Path | None, t: in
 
 
 def _from_arrays(masks_path: Path, outputs_path: Path) -> Seen:
-    masks = read_flags(masks_path, "masks [m, n], 1 = the source is kept")
-    found = read_array(outputs_path, "outputs [m, t], or [m, r, t] of r runs of each mask", 2, 3)
+    masks = _flags(masks_path, "masks [m, n], 1 = the source is kept", (2,))
+    found = read_array(outputs_path, "outputs [m, t], or [m, r, t] of r runs of each mask", (1, 2, 3))
+    found = found[:, None] if found.ndim == 1 else found
     if len(found) != len(masks):
         raise LlmattrError(f"there are {len(masks)} masks {list(masks.shape)} and {len(found)} outputs {list(found.shape)}")
     if found.ndim == 2:
@@ -185,8 +186,11 @@ def _from_runs(folder: Path) -> Seen:
         found = f"holds {len(parts)} sets of runs: name one of {', '.join(map(str, parts))}" if parts else "holds no runs"
         raise LlmattrError(f"{str(folder)!r} {found} (the --out folder of llmattr trace datamodel)")
     groups: dict[bytes, list[Any]] = {}
-    for run, outputs in RunStore(parts[0]).runs():
-        groups.setdefault(run.mask.tobytes(), []).append(outputs)
+    try:
+        for run, outputs in RunStore(parts[0]).runs():
+            groups.setdefault(run.mask.tobytes(), []).append(outputs)
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise LlmattrError(f"a run in {str(parts[0])!r} is damaged ({error}): train it again") from None
     if not groups:
         raise LlmattrError(f"{str(parts[0])!r} holds no finished run")
     note("a method that was fitted on these runs is judged by what it has seen; others, and masks of its own, are a fair test")
@@ -200,10 +204,8 @@ def _from_runs(folder: Path) -> Seen:
 
 def read_gold(path: Path, t: int, n: int | None) -> Bool[np.ndarray, "t n"]:
     """0/1 [t, n] from .npy, or from row numbers: a list for each target in .json, one on each line of .jsonl."""
-    if path.suffix.lower() == ".npy":
-        gold = read_flags(path, "gold [t, n], 1 = the source is right")
-    else:
-        gold = _gold_lists(path, n)
+    is_array = path.suffix.lower() == ".npy"
+    gold = _flags(path, "gold [t, n], 1 = the source is right", (1, 2)) if is_array else _gold_lists(path, n)
     if len(gold) != t or gold.shape[1] != (n or gold.shape[1]):
         raise LlmattrError(f"the gold is {list(gold.shape)} (targets, sources), the scores are {[t, n or gold.shape[1]]}")
     return gold

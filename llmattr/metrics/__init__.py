@@ -13,7 +13,7 @@ from llmattr.metrics.drop import (
     top_k_drop,
     top_k_masks,
 )
-from llmattr.metrics.lds import lds, reliability
+from llmattr.metrics.lds import lds, lds_ceiling, reliability
 from llmattr.metrics.retrieval import average_precision, precision_at_k, recall_at_k, reciprocal_rank, roc_auc
 from llmattr.metrics.stats import (
     Comparison,
@@ -43,6 +43,7 @@ __all__ = [
     "insertion_curve",
     "kendall",
     "lds",
+    "lds_ceiling",
     "paired_comparison",
     "precision_at_k",
     "rank_biased_overlap",

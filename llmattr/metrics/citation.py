@@ -42,7 +42,7 @@ def entailed_citation(
     precision = np.zeros(len(cited))
     recall = np.zeros(len(cited))
     for t, row in enumerate(cited):
-        chosen = [passages[i] for i in np.flatnonzero(row)]
+        chosen = [passages[i] for i in np.flatnonzero(row).tolist()]
         if not chosen or not entails("\n".join(chosen), claims[t]):
             continue
         recall[t] = 1.0

@@ -32,3 +32,16 @@ def reliability(replicates: Float[np.ndarray, "m r t"], of: int | float = 1) -> 
     signal = np.maximum(replicates.mean(axis=1).var(axis=0, ddof=1) - noise / r, 0.0)
     total = signal + noise / of
     return np.where(total > 0, signal / np.where(total > 0, total, 1.0), np.nan)
+
+
+def lds_ceiling(replicates: Float[np.ndarray, "m r t"], of: int | float = 1) -> Float[np.ndarray, " t"]:
+    """The LDS that the noise between r >= 2 runs of each mask leaves to the best prediction of the mean of `of` runs.
+
+    `sqrt(reliability)` of the ranks of all m r outputs of a target, so that a few masks far from the others (none kept, say)
+    count no more than they do in the LDS. From 0 to 1; within .01 for normal outputs and noise. nan as for `reliability`.
+    """
+    from scipy.stats import rankdata
+
+    m, r, t = replicates.shape
+    ranks = rankdata(replicates.reshape(m * r, t), axis=0).reshape(m, r, t)
+    return np.sqrt(reliability(ranks, of))

@@ -29,7 +29,7 @@ class DataOob:
 
     name: ClassVar[str] = "data-oob"
     family: ClassVar[str] = "game-theoretic"
-    n_bags: int = option(128, "models to train, each on as many sources as there are, drawn with replacement", least=2)
+    n_bags: int = option(256, "models to train, each on as many sources as there are, drawn with replacement", least=2)
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
         """One target, the row itself; values in nats for every source, with their errors over the bags."""
@@ -44,7 +44,7 @@ class DataOob:
             targets=Targets(["each row's own completion"], measure="loss"),
             unit=UNIT,
             method=describe(self),
-            run={**own.record(), "seed": seed, "left_out": float((~masks).mean())},
+            run={**own.record(), "seed": seed, "left_out": float((~masks).mean()), "queries": []},
             stderr=stderr[None],
         )
 

@@ -16,11 +16,9 @@ from llmattr.surrogate import UNITS
 from llmattr.types import Attribution
 
 if TYPE_CHECKING:
-    import torch
-
     from llmattr.retraining.ablation import RetrainingAblation
 
-Tensors = dict[str, "torch.Tensor"]
+TOGETHER = 10_000_000  # numbers in the queries' gradients that are held at once
 
 
 @dataclass(frozen=True)
@@ -115,12 +113,16 @@ def first_order(outputs: Callable[[Any], Any], rows: Callable[[Any], Any], place
     with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no forward mode
         product: Any = torch.func.vjp(outputs, place)
         said, pull = product
-        found = []
-        for one in torch.eye(len(said), dtype=said.dtype, device=said.device):
+
+        def effects(one: Any) -> Any:
             (gradient,) = pull(one)
             direction = {name: scales[name] * part for name, part in gradient.items()}
-            found.append(torch.func.jvp(rows, (place,), (direction,))[1].detach().double().cpu().numpy())
-    return np.stack(found)
+            return torch.func.jvp(rows, (place,), (direction,))[1]
+
+        size = sum(part.numel() for part in place.values())
+        chunk = max(1, min(len(said), TOGETHER // size))
+        found = torch.func.vmap(effects, chunk_size=chunk)(torch.eye(len(said), dtype=said.dtype, device=said.device))
+    return found.detach().double().cpu().numpy()
 
 
 def trainer_outputs(trainer: Any, sums: Any) -> Any:

@@ -34,6 +34,8 @@ class KnnShapley:
         from llmattr.retraining.linear_probe import features
 
         trainer = built_in(ablation, self.name)
+        if trainer.recipe.start == "random":
+            note("neighbours are found by the hidden states of a model with random weights, which know only their tokens")
         near = _unit(features(trainer.lm, trainer.queries)) @ _unit(features(trainer.lm, trainer.rows)).T
         said, asked = _completions(trainer.rows), _completions(trainer.queries)
         agree = np.array([[row == query for row in said] for query in asked])

@@ -1,7 +1,8 @@
 """Several runs as one batched program: the same numbers as one run after the other, up to rounding.
 
-Every tensor of the models has one more dimension in front. A step's rows lie one behind the other in bins as long as the
-longest of them, and a token sees nothing but its own row: so hardly any padding is computed, and logits only where they count.
+Every tensor of the models has one more dimension in front. A step's rows lie one behind the other in bins not much longer
+than the longest of them, and a token sees nothing but its own row: so hardly any padding is computed, and logits only where
+they count.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from llmattr.lm import LM
 
 ATTENTION = "llmattr-bins"  # what `bins_attention` is called in transformers
+MOST_LOGITS = 2**25  # of all models in a step: 134 MB in float32, some times
 
 
 def train_together(
@@ -103,8 +105,7 @@ class Rows:
     def packed(self, rows: Int[np.ndarray, "k b"], weights: Float[np.ndarray, "k b"], like: torch.Tensor) -> Packed:
         """The tensors of k batches of b rows with these weights, on the device and of the type of `like`."""
         lengths, starts = self.lengths[rows], (np.cumsum(self.lengths) - self.lengths)[rows]
-        size = int(lengths.max())
-        placed = [_first_fit(one, size) for one in lengths.tolist()]
+        size, placed = _bins(lengths)
         t = size * max(bins for _, bins in placed)
         begins = np.array([places for places, _ in placed]) + t * np.arange(len(rows))[:, None]
         n = lengths.ravel()
@@ -178,8 +179,14 @@ def bins_attention(
 
 
 def most_together(parameters: int, logits: int) -> int:
-    """How many runs to train together: of models of so many parameters and logits in a step."""
-    return 8 if parameters < 1_000_000 else 1
+    """How many models of so many parameters, and of so many logits in a step, are trained together at best; 1: it does not pay.
+
+    One model's operations are too small for a processor until it has some millions of parameters; from there on its matrix
+    products take all the time. Measured (eval/results/bench_retrain.md): 16 models of 0.2 million parameters train more than
+    twice as fast as alone, 4 of 1 million 1.4 times, 2 of 5 million 1.08 times.
+    """
+    known = [k for most, k in ((300_000, 16), (2_000_000, 4), (8_000_000, 2)) if parameters <= most]
+    return max(1, min(known[0] if known else 1, MOST_LOGITS // max(logits, 1)))
 
 
 _STACKING: "WeakKeyDictionary[torch.nn.Module, bool]" = WeakKeyDictionary()
@@ -223,6 +230,13 @@ def _agrees(model: Any) -> bool:
 def _keep_freed_memory() -> None:
     """glibc gives memory back and asks for it again at every step, until a block of 32 MB was freed: then it keeps as much."""
     torch.empty(2**25 - 2**16, dtype=torch.uint8)
+
+
+def _bins(lengths: Int[np.ndarray, "k b"]) -> tuple[int, list[tuple[list[int], int]]]:
+    """How long bins are, and what `_first_fit` does with them: as the longest row, or half as long again if that saves room."""
+    longest = int(lengths.max())
+    tried = [(size, [_first_fit(one, size) for one in lengths.tolist()]) for size in (longest, longest * 3 // 2)]
+    return min(tried, key=lambda way: way[0] * max(bins for _, bins in way[1]))
 
 
 def _first_fit(lengths: list[int], size: int) -> tuple[list[int], int]:

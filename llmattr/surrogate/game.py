@@ -51,7 +51,8 @@ def shapley(
     check_number("truncate", truncate, 0)
     check_number("tolerance", tolerance, 0)
     check_number("seed", seed, 0, 2**32, whole=True)
-    options = {"name": "shapley", "n_ablations": n_ablations, "method": method, "truncate": truncate}
+    options: dict[str, Any] = {"name": "shapley", "n_ablations": n_ablations, "method": method, "truncate": truncate}
+    options |= {"limit": limit, "tolerance": tolerance} if open_end else {}
     if method == "auto":
         method = "exact" if n < 31 and 2**n <= (FEW if open_end else most) else "permutation" if open_end else "kernel"
     if method == "exact":
