@@ -74,7 +74,7 @@ def main():
     size = fragile.sizes[asked]
     if size > 0:
         seen = ablation(fragile.masks[asked : asked + 1])[0, asked]
-        print(f"predicted to make it less likely than not: removing the {size} highest; trained again, {np.exp(seen):.0%} likely")
+        print(f"predicted to flip it (less likely than not): the {size} highest; trained again, {np.exp(seen):.0%} likely")
         if seen > np.log(0.5):
             print("(rows that say the same stand in for one another, which a sum of effects cannot know)")
     print(f"\npage: {args.out / 'datamodel.html'}")

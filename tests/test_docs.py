@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from llmattr.ablation import every_mask
 
 ROOT = Path(__file__).parent.parent
 REPORT = "The tower was designed by an engineer. It was built in 1889. It is 330 metres tall. It is painted every seven years."
@@ -76,8 +79,27 @@ def test_trace_lines(folder, smollm2):
     assert "<mark" in (folder / "trace.html").read_text(encoding="utf-8")
 
 
+def test_eval_lines(tmp_path):
+    """The lines that judge scores of two tools."""
+    weights = np.array([[3.0, 1.0, 0.0], [0.0, 0.5, 4.0]])
+    masks = every_mask(3)
+    arrays = {"theirs": weights[:, ::-1], "masks": masks, "outputs": masks @ weights.T}
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    (tmp_path / "ours.json").write_text(json.dumps({"targets": [{"values": row} for row in weights.tolist()]}))
+    (tmp_path / "gold.jsonl").write_text("[0, 1]\n[2]\n")
+    said = ""
+    for line in (line for line in commands("llmattr") if " eval " in line):
+        command = [sys.executable, "-m", *shlex.split(line)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        said += done.stdout
+    assert "ours.json   1.000 [1.000, 1.000]" in said
+    assert json.loads((tmp_path / "citation.json").read_text())["files"]["ours.json"]["F1"]["per_target"] == [1, 1]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("line", [line for line in commands("llmattr") if " trace " not in line])
+@pytest.mark.parametrize("line", [line for line in commands("llmattr") if not {"trace", "eval"} & set(line.split())])
 def test_llmattr_lines(line, folder, smollm2):
     command = line.replace("llmattr ", f"{sys.executable} -m llmattr ")
     done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)

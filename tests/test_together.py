@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from transformers import BloomConfig, BloomForCausalLM, Gemma2Config, Gemma2ForCausalLM
+from transformers import BloomConfig, BloomForCausalLM, Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from llmattr import LM
 from llmattr.ablation import random_masks
@@ -167,6 +167,11 @@ class TestOtherModels:
             assert CausalTrainer((model, tokenizer), rows, rows, RECIPE).together == 1
         assert CausalTrainer((model, tokenizer), rows, rows, RECIPE).outputs(WEIGHTS[:2], SEEDS[:2]).shape == (2, 8)
 
-    def test_large_models_are_trained_alone(self):
-        assert most_together(178_000, 48 * 1200) >= 4
-        assert most_together(135_000_000, 48 * 49152) == 1
+    def test_large_models_and_long_rows_are_trained_alone(self):
+        rows = tokenize(ROWS, tiny_models.tokenizer())
+        assert most_together(scratch_model([])[0], rows, 32) == 16
+        with torch.device("meta"):
+            large = LlamaForCausalLM(LlamaConfig(vocab_size=49152, hidden_size=576, num_hidden_layers=4))
+        assert most_together(large, rows, 32) == 1
+        longer = tokenize([{"text": "The canal " * 600}], tiny_models.tokenizer())  # 1,200 tokens: 6 million pairs a head
+        assert most_together(scratch_model([])[0], longer, 32) == 1

@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -186,14 +185,11 @@ def _from_runs(folder: Path) -> Seen:
         found = f"holds {len(parts)} sets of runs: name one of {', '.join(map(str, parts))}" if parts else "holds no runs"
         raise LlmattrError(f"{str(folder)!r} {found} (the --out folder of llmattr trace datamodel)")
     groups: dict[bytes, list[Any]] = {}
-    try:
-        for run, outputs in RunStore(parts[0]).runs():
-            groups.setdefault(run.mask.tobytes(), []).append(outputs)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise LlmattrError(f"a run in {str(parts[0])!r} is damaged ({error}): train it again") from None
+    for run, outputs in RunStore(parts[0]).runs():
+        groups.setdefault(run.mask.tobytes(), []).append(outputs)
     if not groups:
         raise LlmattrError(f"{str(parts[0])!r} holds no finished run")
-    note("a method that was fitted on these runs is judged by what it has seen; others, and masks of its own, are a fair test")
+    note("these runs are a fair test only of methods that were not fitted on them")
     masks = np.array([np.frombuffer(mask, dtype=bool) for mask in groups])
     outputs = np.array([np.mean(found, axis=0) for found in groups.values()])
     counts = np.array([len(found) for found in groups.values()])

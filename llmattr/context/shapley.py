@@ -17,7 +17,9 @@ class Shapley:
 
     name: ClassVar[str] = "shapley"
     family: ClassVar[str] = "game-theoretic"
-    n_ablations: int = option(256, "the most subsets of the sources to score; exact where they suffice for all", least=2)
+    n_ablations: int | Literal["auto"] = option(
+        256, "the most subsets to score; exact where they suffice for all; auto: orders until values are settled", least=2
+    )
     estimator: Literal["auto", "exact", "permutation", "kernel"] = option("auto", "auto: exact for few sources, else kernel")
     truncate: float = option(0.0, "with permutation: an order ends this near (in nats) to the whole context's output")
 

@@ -91,7 +91,7 @@ def ranking(attribution: Attribution, top: int = 10) -> str:
     meaning = "higher = more alike; the model was not asked" if alike else "positive = the row made the completion likelier"
     if attribution.sources.spans is not None:  # parts of a context
         meaning = "higher = more alike; no source was removed for these scores, and they cite nothing"
-    lines.append(f"Scores are {attribution.unit}: {meaning}.")
+    lines.append(f"Scores are {attribution.unit}: {attribution.run.get('meaning', meaning)}.")
     lines += fit_quality(attribution)
     return "\n".join([*lines, _plain(summary(attribution.method, attribution.run))])
 

@@ -55,12 +55,12 @@ class RetrainingAblation:
         return int.from_bytes(digest[:4], "little") // 2
 
     def ceiling(self, masks: Bool[np.ndarray, "m n"], replicates: int = 2) -> Float[np.ndarray, " t"]:
-        """The highest correlation that any prediction of one call's outputs can have, from so many runs of each of these masks.
+        """The highest LDS that any prediction of one call's outputs can have, from so many runs of each of these masks.
 
-        The root of `metrics.reliability` of the mean of `self.replicates` runs.
+        `metrics.lds_ceiling` of the mean of `self.replicates` runs.
         """
         found = self.replicated(masks, max(replicates, self.replicates))
-        return np.sqrt(metrics.reliability(found, of=self.replicates))
+        return metrics.lds_ceiling(found, of=self.replicates)
 
     def with_pairs(self) -> "RetrainingAblation":
         """The same with every mask's seeds alike, for differences of single runs."""

@@ -45,8 +45,8 @@ def attributed(ablation: RetrainingAblation, method: Any) -> Attribution:
     if hasattr(method, "n_models"):
         masks = random_masks(min(NOISE, method.n_models), len(ablation.sources), getattr(method, "keep", 0.5), seed)
         run["ceiling"] = ablation.ceiling(masks).tolist()
-    run["queries"] = getattr(ablation.trainer, "asked", [])
-    return dataclasses.replace(found, method=describe(method), run={**run, "runs": len(ablation.memory)})
+    run = {"queries": getattr(ablation.trainer, "asked", []), **run, "runs": max(run["runs"], len(ablation.memory))}
+    return dataclasses.replace(found, method=describe(method), run=run)
 
 
 def retraining_ablation(

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 
 from llmattr.ablation import Ablation
 from llmattr.errors import LlmattrError, check_number
+from llmattr.metrics import top_k_masks
 
 if TYPE_CHECKING:
     from llmattr.types import Attribution
@@ -32,9 +33,7 @@ def counterfactual(attribution: "Attribution", ablation: Ablation, masks: Bool[n
 def top_removals(attribution: "Attribution", k: int) -> Bool[np.ndarray, "t n"]:
     """For each target the mask without its k highest sources."""
     check_number("k", k, 0, len(attribution.sources) + 1, whole=True)
-    masks = np.ones(attribution.values.shape, dtype=bool)
-    np.put_along_axis(masks, np.argsort(-attribution.values, axis=1, kind="stable")[:, :k], False, axis=1)
-    return masks
+    return top_k_masks(attribution.values, k)
 
 
 class Brittleness(NamedTuple):

@@ -15,7 +15,8 @@ from llmattr.types import Attribution, Targets
 if TYPE_CHECKING:
     from llmattr.retraining.ablation import RetrainingAblation
 
-UNIT = "nats: log-probability of its own completion by models that did not see it"
+UNIT = "nats of its own completion's log-probability"
+MEANING = "higher = models that were not trained on the row say its completion better; the lowest are odd or mislabelled"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class DataOob:
             targets=Targets(["each row's own completion"], measure="loss"),
             unit=UNIT,
             method=describe(self),
-            run={**own.record(), "seed": seed, "left_out": float((~masks).mean()), "queries": []},
+            run={**own.record(), "seed": seed, "left_out": float((~masks).mean()), "queries": [], "meaning": MEANING},
             stderr=stderr[None],
         )
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from llmattr.errors import LlmattrError, note
 from llmattr.method import describe, option
+from llmattr.retraining.rows import built_in
 from llmattr.types import Attribution
 
 if TYPE_CHECKING:
@@ -110,11 +111,7 @@ def _batches(lengths: Sequence[int], most: int) -> list[list[int]]:
 
 
 def _causal(ablation: "RetrainingAblation") -> Any:
-    from llmattr.retraining.runs import CausalTrainer
-
-    trainer = ablation.trainer
-    if not isinstance(trainer, CausalTrainer):
-        raise LlmattrError("linear-probe reads a language model's hidden states, which training of your own does not show")
+    trainer = built_in(ablation, "linear-probe")
     if trainer.recipe.start == "random":
         note("the probe reads the hidden states of a model with random weights, which know only which tokens they saw")
     return trainer

@@ -12,9 +12,8 @@ import torch
 from jaxtyping import Float
 
 from llmattr.data import Examples, prompt_and_completion
-from llmattr.errors import LlmattrError, note
+from llmattr.errors import LlmattrError
 from llmattr.lm import LM
-from llmattr.padded import vocabulary
 from llmattr.prompt import Rendered
 from llmattr.retraining.recipe import Recipe
 from llmattr.retraining.together import can_stack, measure_together, most_together, train_together
@@ -87,13 +86,9 @@ class CausalTrainer:
     @property
     def together(self) -> int:
         """How many runs are trained as one program: as many as pay, and 1 for a model that cannot be stacked."""
-        model, rows = self.lm.model, self.rows
-        tokens = sum(int(counted.sum()) for counted in rows.counted) / len(rows) * self.recipe.batch_size
-        k = most_together(sum(p.numel() for p in model.parameters()), round(tokens * vocabulary(self.lm)))
-        if k > 1 and not can_stack(model, self.longest):
-            note(f"{self.lm.name or 'this model'} cannot be stacked: its runs are trained one after the other")
-            return 1
-        return k
+        model = self.lm.model
+        k = most_together(model, self.rows, self.recipe.batch_size)
+        return k if k > 1 and can_stack(model, self.longest) else 1
 
     @property
     def longest(self) -> int:

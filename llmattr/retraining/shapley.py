@@ -17,7 +17,11 @@ class Shapley:
 
     name: ClassVar[str] = "shapley"
     family: ClassVar[str] = "game-theoretic"
-    n_models: int = option(256, "the most models to train; exact where they suffice for every subset", least=2)
+    n_models: int | Literal["auto"] = option(
+        256,
+        "the most models to train; exact where these suffice for all subsets; auto: orders until values are settled",
+        least=2,
+    )
     estimator: Literal["auto", "exact", "permutation", "kernel"] = option("auto", "auto: exact for few sources, else kernel")
     truncate: float = option(0.0, "with permutation: an order ends this near (in nats) to the output with all the data")
 

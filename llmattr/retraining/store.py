@@ -54,14 +54,8 @@ class RunStore:
     def get(self, run: Run) -> Float[np.ndarray, " t"] | None:
         """The outputs of this run, or None where it is not finished."""
         path = self._path(run)
-        try:
-            with np.load(path, allow_pickle=False) as saved:
-                return saved["outputs"]
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            note(f"{str(path)!r} is damaged: the run is made again")
-            return None
+        saved = _read(path) if path.exists() else None
+        return None if saved is None else saved["outputs"]
 
     def add(self, run: Run, outputs: Float[np.ndarray, " t"]) -> None:
         """Keep a finished run."""
@@ -83,9 +77,18 @@ class RunStore:
     def runs(self) -> Iterator[tuple[Run, Float[np.ndarray, " t"]]]:
         """Every finished run with its outputs, in the order of their keys."""
         for path in sorted(self.folder.glob("??/*.npz")):
-            with np.load(path, allow_pickle=False) as saved:
+            if (saved := _read(path)) is not None:
                 mask = np.unpackbits(saved["mask"], count=int(saved["n"])).astype(bool)
                 yield Run(mask, int(saved["seed"])), saved["outputs"]
 
     def _path(self, run: Run) -> Path:
         return self.folder / run.key[:2] / f"{run.key}.npz"
+
+
+def _read(path: Path) -> dict[str, np.ndarray] | None:
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            return {name: saved[name] for name in ("mask", "n", "seed", "outputs")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        note(f"{str(path)!r} is damaged: the run is made again")
+        return None

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 
 from llmattr.data import Examples
+from llmattr.errors import note
 from llmattr.padded import accepted, batches, log_odds
 from llmattr.prompt import Rendered
 from llmattr.retraining.recipe import Recipe, check_weights
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from llmattr.lm import LM
 
 ATTENTION = "llmattr-bins"  # what `bins_attention` is called in transformers
-MOST_LOGITS = 2**25  # of all models in a step: 134 MB in float32, some times
+MOST_NUMBERS = 2**25  # in one tensor, of all models: 134 MB in float32
 
 
 def train_together(
@@ -119,9 +120,11 @@ class Rows:
         places, said, share = (np.zeros((len(rows), tokens.max()), dtype) for dtype in (int, int, float))
         places[cell], said[cell] = target[counted] % t - 1, self.tokens[source[counted]]
         share[cell] = np.repeat(weights.ravel(), n)[counted] / tokens[model]
-        made = (ids.reshape(-1, t), positions.reshape(-1, t), _seen(row.reshape(len(rows), -1, 1, size)), places, said, share)
-        tensors = (torch.from_numpy(part).to(like.device) for part in made)
-        return Packed(*(one.to(like.dtype) if one.is_floating_point() else one for one in tensors))
+        seen = _seen(row.reshape(len(rows), -1, 1, size))
+        made = [torch.from_numpy(one).to(like.device) for one in (ids.reshape(-1, t), positions.reshape(-1, t), seen)]
+        kept = [torch.from_numpy(one).to(like.device) for one in (places, said, share)]
+        exact = torch.promote_types(like.dtype, torch.float32)
+        return Packed(made[0], made[1], made[2].to(like.dtype), kept[0], kept[1], kept[2].to(exact))
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,15 +181,18 @@ def bins_attention(
     return torch.bmm(scores.softmax(-1), v).reshape(1, heads, t, -1).transpose(1, 2), None
 
 
-def most_together(parameters: int, logits: int) -> int:
-    """How many models of so many parameters, and of so many logits in a step, are trained together at best; 1: it does not pay.
+def most_together(model: Any, examples: Examples, batch: int) -> int:
+    """How many such models are trained together at best, with so many rows in a step; 1: it does not pay.
 
-    One model's operations are too small for a processor until it has some millions of parameters; from there on its matrix
-    products take all the time. Measured (eval/results/bench_retrain.md): 16 models of 0.2 million parameters train more than
-    twice as fast as alone, 4 of 1 million 1.4 times, 2 of 5 million 1.08 times.
+    A small model's operations are too short for a processor; from some millions of parameters on its matrix products take all
+    the time. Measured (eval/results/bench_retrain.md): 16 models of 0.2 million parameters train more than twice as fast as
+    alone, 4 of 1 million 1.4 times, 2 of 5 million 1.08 times. Fewer where logits or attention would need much memory.
     """
+    parameters, config = sum(p.numel() for p in model.parameters()), model.config.get_text_config()
     known = [k for most, k in ((300_000, 16), (2_000_000, 4), (8_000_000, 2)) if parameters <= most]
-    return max(1, min(known[0] if known else 1, MOST_LOGITS // max(logits, 1)))
+    logits = np.mean([one.sum() for one in examples.counted]) * config.vocab_size
+    attention = max(map(len, examples.ids)) ** 2 * getattr(config, "num_attention_heads", 1)
+    return max(1, min(known[0] if known else 1, int(MOST_NUMBERS / (batch * max(logits, attention)))))
 
 
 _STACKING: "WeakKeyDictionary[torch.nn.Module, bool]" = WeakKeyDictionary()
@@ -199,6 +205,8 @@ def can_stack(model: Any, longest: int) -> bool:
     """
     if model not in _STACKING:
         _STACKING[model] = _agrees(model)
+        if not _STACKING[model]:
+            note(f"{model.name_or_path or 'this model'} cannot be trained several at once: its runs come one after the other")
     config = model.config.get_text_config()
     windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
     return _STACKING[model] and all(longest <= window for window in windows if window)
