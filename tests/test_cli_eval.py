@@ -13,7 +13,6 @@ import llmattr
 from llmattr import metrics
 from llmattr.ablation import every_mask
 from llmattr.cli import main
-from llmattr.errors import LlmattrNote
 from llmattr.retraining.store import Run, RunStore
 from llmattr.types import Attribution, Sources, Targets
 from tests import worlds
@@ -393,9 +392,10 @@ class TestBadInput:
         assert "holds no finished run" in error(run("lds", "truth.npy", "--runs", stores[0].folder))
         stores[0].add(Run(MASKS[0], 0), OUTPUTS[0])
         next(stores[0].folder.glob("??/*.npz")).write_bytes(b"PK")
-        with pytest.warns(LlmattrNote, match="is damaged"):
-            list(stores[0].runs())
-        assert "holds no finished run" in error(run("lds", "truth.npy", "--runs", stores[0].folder))
+        code, _, said = run("lds", "truth.npy", "--runs", stores[0].folder)
+        assert code == 2
+        assert "is damaged" in said.splitlines()[0]
+        assert "holds no finished run" in said.splitlines()[1]
 
     def test_two_masks_say_nothing(self, run):
         np.save("masks.npy", MASKS[:2])
