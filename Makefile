@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # curvlinops, an outside judge of our curvature products; its dependencies would replace torch.
 ORACLE := curvlinops-for-pytorch==3.0.1 backpack-for-pytorch==1.7.1 einconv==0.1.0 einops==0.8.2 linear_operator==0.6.1 \
 	opt-einsum==3.4.0 unfoldNd==0.2.3
+# As many processes as cores, each with one thread: tests are many small computations.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 TRY := $(or $(TMPDIR),/tmp)/llmattr-wheel-check
 .PHONY: help env demo test slow lint types wheel
 
@@ -24,10 +26,10 @@ demo: env ## Cite a document with a real model and write a page to read in a bro
 	$(BIN)/llmattr cite recipes/documents/panama_canal.md --query "Who runs the Panama Canal today?" --html llmattr-demo.html
 
 test: env ## The default tests, under 5 minutes on 2 cores
-	$(BIN)/python -m pytest -q
+	$(TESTS)
 
 slow: env ## The tests that need the embedded model or a browser
-	$(BIN)/python -m pytest -q -m slow
+	$(TESTS) -m slow
 
 lint: env ## Style
 	$(BIN)/ruff check

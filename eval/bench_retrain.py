@@ -122,25 +122,28 @@ class Work:
         return sum(p.numel() for p in self.trainer.lm.model.parameters())
 
     def seconds(self, way: str, k: int, clock: Callable[[], float] = time.process_time) -> float:
-        """Seconds of one of k models: all its steps, from a few, and its queries."""
-        trainer = self.trainer
-        lm, kept = trainer.lm, random_masks(max(k, 1), len(self.facts.rows)).astype(float)
-        part = _Steps(**vars(REFERENCE), only=self.steps)
-        marks = [clock()]
+        """Seconds of one of k models: the start and one step, all other steps, from a few, and the queries."""
+        one, _ = self._seconds(way, k, 1, clock)
+        some, measuring = self._seconds(way, k, 1 + self.steps, clock)
+        return (one + (some - one) / self.steps * (STEPS - 1) + measuring) / max(k, 1)
+
+    def _seconds(self, way: str, k: int, steps: int, clock: Callable[[], float]) -> tuple[float, float]:
+        lm, rows, part = self.trainer.lm, self.trainer.rows, _Steps(**vars(REFERENCE), only=steps)
+        kept = random_masks(max(k, 1), len(rows)).astype(float)
+        started = clock()
         if way == "usual loop":
-            model = usual_loop(lm.model, trainer.rows, kept[0] > 0, 0, part)
-            marks.append(clock())
-            usual_measure(model, trainer.queries)
+            model = usual_loop(lm.model, rows, kept[0] > 0, 0, part)
+            trained = clock()
+            usual_measure(model, self.trainer.queries)
         elif way == "alone":
-            model = train(lm.model, trainer.rows, kept[0], 0, part)
-            marks.append(clock())
-            trainer.measured(LM(model, lm.tokenizer))
+            model = train(lm.model, rows, kept[0], 0, part)
+            trained = clock()
+            self.trainer.measured(LM(model, lm.tokenizer))
         else:
-            stack = train_together(lm.model, trainer.rows, kept, range(k), part)
-            marks.append(clock())
-            measure_together(stack, lm, trainer.requests)
-        marks.append(clock())
-        return ((marks[1] - marks[0]) / self.steps * STEPS + marks[2] - marks[1]) / max(k, 1)
+            stack = train_together(lm.model, rows, kept, range(k), part)
+            trained = clock()
+            measure_together(stack, lm, self.trainer.requests)
+        return trained - started, clock() - trained
 
     def two_processes(self, way: str, k: int) -> float:
         """Models a minute when two processes do the same at the same time."""

@@ -290,7 +290,7 @@ class TestLinearProbe:
     def test_what_cannot_be_probed_is_refused(self, tiny, monkeypatch):
         with pytest.raises(LlmattrError, match=r"query 0 begins with ' s'.* no class"):
             LinearProbe().attribute(ablation_of(tiny, {"prompt": "The road is", "completion": " small"}))
-        with pytest.raises(LlmattrError, match="hidden states"):
+        with pytest.raises(LlmattrError, match="training function does not show"):
             LinearProbe().attribute(retraining.from_function(lambda weights, seed: weights[:1], 3))
         with pytest.warns(LlmattrNote, match="random weights"):
             LinearProbe().attribute(ablation_of(tiny, recipe=Recipe(start="random")))

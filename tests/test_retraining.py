@@ -451,22 +451,10 @@ class TestCommand:
         assert message in capsys.readouterr().err
 
     def test_killed_and_started_again(self, tmp_path):
-        given = [
-            "trace",
-            "datamodel",
-            *self.files(tmp_path),
-            "--prompt",
-            "A",
-            "--completion",
-            " busy",
-            "--steps",
-            "100",
-            "--n-models",
-            "40",
-        ]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "llmattr", *given], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        asked = ["--prompt", "A", "--completion", " busy", "--n-models", "40"]
+        given = ["trace", "datamodel", *self.files(tmp_path), *asked]
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen([sys.executable, "-m", "llmattr", *given], **silent)
         deadline = time.monotonic() + 60
         while len(list(tmp_path.glob("runs/*/*/*.npz"))) < 3 and time.monotonic() < deadline:
             time.sleep(0.05)

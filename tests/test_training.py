@@ -70,7 +70,9 @@ def test_gradients_are_those_of_an_autograd_loop(lm64, measure, batch):
     layers = linear_layers(lm64)
     found = exact_gradients(lm64, examples, layers, measure, batch)
     expected = loop_gradients(lm64, examples, layers, measure)
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10 * expected.abs().max().item())
+    # Gemma 2 computes its norms in float32, also in a float64 model: there sums in another order differ by its rounding.
+    rounding = 1e-5 if type(lm64.model).__name__.startswith("Gemma") else 1e-10
+    torch.testing.assert_close(found, expected, rtol=rounding, atol=rounding * expected.abs().max().item())
 
 
 def test_the_head_is_computed_in_chunks_and_only_where_the_loss_counts(monkeypatch):

@@ -186,7 +186,7 @@ def most_together(model: Any, examples: Examples, batch: int) -> int:
 
     A small model's operations are too short for a processor; from some millions of parameters on its matrix products take all
     the time. Measured (eval/results/bench_retrain.md): 16 models of 0.2 million parameters train more than twice as fast as
-    alone, 4 of 1 million 1.4 times, 2 of 5 million 1.08 times. Fewer where logits or attention would need much memory.
+    alone, 4 of 1 million 1.5 times, 2 of 5 million 1.2 times. Fewer where logits or attention would need much memory.
     """
     parameters, config = sum(p.numel() for p in model.parameters()), model.config.get_text_config()
     known = [k for most, k in ((300_000, 16), (2_000_000, 4), (8_000_000, 2)) if parameters <= most]
@@ -206,7 +206,8 @@ def can_stack(model: Any, longest: int) -> bool:
     if model not in _STACKING:
         _STACKING[model] = _agrees(model)
         if not _STACKING[model]:
-            note(f"{model.name_or_path or 'this model'} cannot be trained several at once: its runs come one after the other")
+            name = getattr(model.config, "_name_or_path", "") or "this model"
+            note(f"{name} cannot be trained several at once: its runs come one after the other")
     config = model.config.get_text_config()
     windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
     return _STACKING[model] and all(longest <= window for window in windows if window)
