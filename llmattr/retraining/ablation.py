@@ -82,12 +82,13 @@ class RetrainingAblation:
         return self.memory.get(run.key)
 
     def _train(self, runs: dict[str, Run]) -> None:
-        from joblib import Parallel, delayed
+        from joblib import Parallel, delayed, effective_n_jobs
 
         if not runs:
             return
         wanted = list(runs.values())
-        parts = list(_parts(wanted, self.trainer.together))
+        share = -(-len(wanted) // max(effective_n_jobs(self.jobs), 1))  # so that no process stands idle
+        parts = list(_parts(wanted, min(self.trainer.together, share)))
         jobs = (delayed(_finished)(self.trainer, self.store, part, [self.weights(run.mask) for run in part]) for part in parts)
         parallel: Any = Parallel(n_jobs=self.jobs, return_as="generator_unordered", pre_dispatch="2 * n_jobs")
         with tqdm(total=len(wanted), desc="training", unit="model", disable=None, leave=False) as bar:

@@ -64,7 +64,9 @@ def batch_loss(
 ) -> Float[torch.Tensor, ""]:
     """The loss of `train` for one batch."""
     places = counted[:, 1:]
-    said = torch.nn.functional.cross_entropy(logits[:, :-1][places].float(), ids[:, 1:][places], reduction="none")
+    chosen = logits[:, :-1][places]
+    chosen = chosen.to(torch.promote_types(chosen.dtype, torch.float32))
+    said = torch.nn.functional.cross_entropy(chosen, ids[:, 1:][places], reduction="none")
     each = weights.to(said)[:, None].expand(places.shape)[places]
     return (each * said).sum() / places.sum()
 
