@@ -87,10 +87,11 @@ class RetrainingAblation:
         if not runs:
             return
         wanted = list(runs.values())
-        share = -(-len(wanted) // max(effective_n_jobs(self.jobs), 1))  # so that no process stands idle
+        processes: Any = self.jobs  # None: what joblib's configuration says
+        share = -(-len(wanted) // effective_n_jobs(processes))  # so that none stands idle
         parts = list(_parts(wanted, min(self.trainer.together, share)))
         jobs = (delayed(_finished)(self.trainer, self.store, part, [self.weights(run.mask) for run in part]) for part in parts)
-        parallel: Any = Parallel(n_jobs=self.jobs, return_as="generator_unordered", pre_dispatch="2 * n_jobs")
+        parallel: Any = Parallel(n_jobs=processes, return_as="generator_unordered", pre_dispatch="2 * n_jobs")
         with tqdm(total=len(wanted), desc="training", unit="model", disable=None, leave=False) as bar:
             for finished in parallel(jobs):
                 self.memory.update(finished)
