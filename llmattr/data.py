@@ -53,8 +53,11 @@ def row_text(row: Mapping[str, Any]) -> str:
     """A row's text: its `text`, its prompt and completion, or its messages turn by turn."""
     if row.get("messages") is not None:
         return "\n".join(f"{m['role']}: {m['content']}" for m in row["messages"])
-    if row.get("completion") is not None:
+    if row.get("completion") is not None and row.get("prompt") is not None:
         return f"{row['prompt']}{row['completion']}"
+    if row.get("text") is None:
+        _kind(row)
+        raise LlmattrError(f"a row has no text: {dict(row)!r:.80}")
     return row["text"]
 
 
@@ -73,7 +76,10 @@ def read_rows(data: Any) -> list[dict[str, Any]]:
 def read_queries(queries: Queries) -> list[dict[str, Any]]:
     """The same of queries; one row may stand alone."""
     if isinstance(queries, str) and not Path(queries).exists():
-        raise LlmattrError(f"{queries!r:.60} is no file: ask with {{'prompt': ..., 'completion': ...}}")
+        raise LlmattrError(
+            f"{queries!r:.60} is no file; one query alone is a prompt with its completion (--prompt and --completion, or "
+            "{'prompt': ..., 'completion': ...} in Python)"
+        )
     return read_rows([queries] if isinstance(queries, Mapping) else queries)
 
 
@@ -98,6 +104,8 @@ def _load(data: str | Path) -> Iterable[Any]:
             if path.suffix not in readers:
                 raise LlmattrError(f"{str(data)!r} must end in {', '.join(readers)}")
             return datasets.load_dataset(readers[path.suffix], data_files=str(path), split="train")
+        if path.suffix in readers:
+            raise LlmattrError(f"there is no file {str(data)!r}")
         return datasets.load_dataset(str(data), split="train")
     except LlmattrError:
         raise
@@ -129,6 +137,10 @@ def tokenize(
     if empty:
         some = ", ".join(map(str, empty[:5]))
         raise LlmattrError(f"{len(empty)} rows have no token that the loss counts, counting from 0: {some}; leave them out")
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    lost = [n for n, (ids, counted) in enumerate(made) if unknown is not None and unknown in np.asarray(ids)[counted]]
+    if lost:
+        note(f"{len(lost)} of {len(rows)} rows have counted words that the tokenizer does not know, the first is row {lost[0]}")
     loss = f"{LOSSES[kind]}{', masked' if model == 'masked' else ''}"
     return Examples(rows, [ids for ids, _ in made], [counted for _, counted in made], loss)
 

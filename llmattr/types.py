@@ -191,6 +191,8 @@ class Attribution:
         """What an additive method expects of each target when only the sources in each mask are left."""
         if self.index is not None or self.baseline is None:
             raise LlmattrError(f"{self.method['name']} gives scores, not predictions of what an ablation would do")
+        if masks.shape[1] != len(self.sources):
+            raise LlmattrError(f"the masks {masks.shape} are not of these {len(self.sources)} {self.sources.kind}")
         return self.baseline + masks.astype(float) @ self.values.T
 
     def top(self, k: int | None = 5) -> list[Score]:

@@ -388,7 +388,9 @@ class TestBadInput:
 
     def test_runs_that_cannot_be_told_apart_or_read(self, run):
         stores = [RunStore.of("trained", {"what": number}) for number in range(2)]
-        assert error(run("lds", "truth.npy", "--runs", "trained")).startswith("'trained' holds 2 sets of runs: name one of")
+        assert error(run("lds", "truth.npy", "--runs", "trained")).startswith(
+            "'trained' holds 2 sets of such runs: name one of"
+        )
         assert "holds no finished run" in error(run("lds", "truth.npy", "--runs", stores[0].folder))
         stores[0].add(Run(MASKS[0], 0), OUTPUTS[0])
         next(stores[0].folder.glob("??/*.npz")).write_bytes(b"PK")

@@ -17,7 +17,7 @@ from llmattr.ablation import every_mask, random_masks
 from llmattr.cli import main
 from llmattr.data import tokenize
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.retraining import METHODS, Recipe, from_function, retrain, retraining_ablation, scratch_model
+from llmattr.retraining import METHODS, ON_MASKS, Recipe, from_function, retrain, retraining_ablation, scratch_model
 from llmattr.retraining.counterfactual import brittleness, counterfactual, embeddings, top_removals
 from llmattr.retraining.datamodels import Datamodel
 from llmattr.retraining.runs import CausalTrainer
@@ -30,7 +30,6 @@ PLACES = [("canal", "Panama", "wide"), ("king", "Spain", "old"), ("port", "Colon
 ROWS = [{"prompt": f"The {what} of {where} is", "completion": f" {said}", "place": where} for what, where, said in PLACES]
 ROWS += [{**row, "prompt": row["prompt"].replace("The", "That")} for row in ROWS]
 ASKED = [{"prompt": "A port of Colon is", "completion": " busy"}, {"prompt": "A king of Spain is", "completion": " old"}]
-ON_MASKS = [name for name in METHODS if "n_models" in METHODS[name].__dataclass_fields__ or name == "leave-one-out"]
 SHORT = Recipe(steps=12, batch_size=4, learning_rate=5e-3)
 
 
@@ -260,6 +259,24 @@ class TestAblation:
             from_function(lambda rows, seed: np.zeros(3), 4)(every_mask(4)[:1])
 
 
+class TestNoise:
+    def test_exact_values_have_the_error_of_noisy_outputs(self):
+        """Every run has its own noise of deviation 1, known from 16 masks to 18 %; so 200 worlds are off by so much."""
+        off, said = [], []
+        for world in range(200):
+            outputs, weights, *_ = linear(n=4, t=1, noise=1.0)
+            found = surrogate.shapley(from_function(outputs, 4, seed=world), 16)
+            off.append(found.values - weights)
+            said.append(found.stderr)
+        assert np.std(off) == pytest.approx(np.sqrt(np.mean(np.square(said))), rel=0.15)
+
+    def test_no_noise_no_error(self):
+        outputs, weights, *_ = linear(n=4, t=1)
+        found = surrogate.banzhaf(from_function(outputs, 4), 16)
+        np.testing.assert_allclose(found.values, weights, atol=1e-12)
+        assert not found.stderr.any()
+
+
 class TestStore:
     def test_runs_come_back(self, tmp_path):
         store, run = RunStore.of(tmp_path, {"model": "m"}), Run(np.array([True, False, True] * 5), 7)
@@ -392,9 +409,7 @@ class TestEveryMethod:
             assert [score.id for score in found.top(1)] == ["Colon", "Spain"]
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in METHODS if "n_models" in METHODS[name].__dataclass_fields__ or "leave" in name]
-)
+@pytest.mark.parametrize("name", [method.name for method in ON_MASKS])
 def test_methods_on_masks_find_an_additive_world(name):
     """Every surrogate of an additive game is its weights, to within its own standard error where it samples."""
     outputs, weights, _, _ = linear(n=5, t=2)
@@ -420,7 +435,7 @@ class TestCommand:
         assert "Held-out ablations are predicted with a rank correlation" in said
         assert "The noise between seeds allows" in said
         assert "models trained" in said
-        assert "Without the 2 best sources of each query (nats)" in said
+        assert "With all sources, and without the 2 best of each query (nats)" in said
         saved = json.loads((tmp_path / "it.json").read_text())
         assert len(saved["targets"]) == 2
         assert len(saved["sources"]) == len(saved["targets"][0]["values"]) == 8
@@ -445,11 +460,34 @@ class TestCommand:
             (["--prompt", "A", "--completion", " x", "--group-by", "author"], "the column 'author'"),
             (["--prompt", "A", "--completion", " x", "--html", "no/folder/it.html"], "cannot write"),
             (["--prompt", "A", "--completion", " x", "--n-models", "1"], "n_models must be 2 or more"),
+            (["--prompt", "A", "--completion", " x", "--jobs", "0"], "jobs (or -1: one for each core) must be 1 or more"),
+            (["--prompt", "A", "--completion", " x", "--data", "nothing.jsonl"], "there is no file 'nothing.jsonl'"),
         ],
     )
     def test_what_can_be_mended_is_one_line(self, more, message, tmp_path, capsys):
         assert main(["trace", "datamodel", *self.files(tmp_path), *more]) == 2
         assert message in capsys.readouterr().err
+
+    def test_rows_without_the_columns_are_said(self, tmp_path, capsys):
+        given = self.files(tmp_path)
+        (tmp_path / "rows.jsonl").write_text('{"a": 1}\n')
+        assert main(["trace", "datamodel", *given, "--prompt", "A", "--completion", " x"]) == 2
+        assert "it needs messages or prompt + completion or text" in capsys.readouterr().err
+
+    def test_the_space_may_stand_at_the_end_of_the_prompt(self, tmp_path, capsys):
+        """As in the README: the scratch model's words begin with their space, wherever the border is."""
+        given = self.files(tmp_path)
+        rows = [{"prompt": f"{row['prompt']} ", "completion": row["completion"].strip()} for row in ROWS]
+        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        assert main(["trace", "leave-one-out", *given, "--prompt", "A port of Colon is ", "--completion", "busy"]) == 0
+        first = next(line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("1 "))
+        assert "Colon is busy" in first
+
+    def test_shapley_until_values_are_settled(self, tmp_path, capsys):
+        asked = ["--prompt", "A port of Colon is", "--completion", " busy", "--group-by", "place", "--n-models", "auto"]
+        assert main(["trace", "shapley", *self.files(tmp_path), *asked, "--json", str(tmp_path / "it.json")]) == 0
+        target = json.loads((tmp_path / "it.json").read_text())["targets"][0]
+        assert max(target["values"]) == target["values"][2]
 
     def test_killed_and_started_again(self, tmp_path):
         asked = ["--prompt", "A", "--completion", " busy", "--n-models", "40"]

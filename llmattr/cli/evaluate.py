@@ -72,7 +72,7 @@ def lds(scores: tuple[Path, ...], masks: Path | None, outputs: Path | None, runs
     from llmattr.cli.scored import n_sources, read_seen
 
     scored = _read(scores, how["json"])
-    seen = read_seen(masks, outputs, runs, len(scored[0].values))
+    seen = read_seen(masks, outputs, runs, scored)
     if len(seen.masks) < 3:
         raise LlmattrError(f"a rank correlation over {len(seen.masks)} masks says nothing: give dozens")
     n = n_sources(scored, None, seen.masks.shape[1]) or 0
@@ -139,7 +139,7 @@ def drop(
         _save(write_masks, needed)
         click.echo(f"masks {list(needed.shape)} (1 = the source is kept): {write_masks}")
         return
-    seen = read_seen(masks, outputs, runs, len(scored[0].values))
+    seen = read_seen(masks, outputs, runs, scored)
     n = agreed(scored, n_sources, seen.masks.shape[1]) or 0
     found = {one.name: _losses(one, _lookup(seen), n, top, curves) for one in scored}
     report(found, f"of {n} sources", {"sources": n}, **how)

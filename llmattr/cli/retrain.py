@@ -46,14 +46,14 @@ RUN_OPTIONS = [
     click.Option(["--jobs"], type=int, help="processes that train; 1 without it"),
     click.Option(["--seed"], type=click.IntRange(min=0), default=0, show_default=True, help="of everything that is drawn"),
 ]
+VERIFY = click.Option(
+    ["--verify"],
+    type=click.IntRange(min=0),
+    default=0,
+    help="predict what is left without so many of each query's best sources, train without them, and show both",
+)
 OPTIONS = [
     *RUN_OPTIONS,
-    click.Option(
-        ["--verify"],
-        type=click.IntRange(min=0),
-        default=0,
-        help="predict what is left without so many of each query's best sources, train without them, and show both",
-    ),
     click.Option(["--top"], type=click.IntRange(min=1), default=10, show_default=True, help="rows shown for and against"),
     click.Option(["--html"], type=click.Path(path_type=Path), help="write a page to read in a browser"),
     click.Option(["--json"], type=click.Path(path_type=Path), help="write the result as JSON"),
@@ -66,7 +66,8 @@ def commands() -> list[click.Command]:
 
 
 def _command(name: str, method: Any) -> click.Command:
-    params: list[click.Parameter] = [*OPTIONS, *options_of(method), *options_of(Recipe)]
+    verify = [VERIFY] if method in retraining.ON_MASKS else []
+    params: list[click.Parameter] = [*OPTIONS, *verify, *options_of(method), *options_of(Recipe)]
 
     def run(**given: Any) -> None:
         fields = {field.name: given.pop(field.name) for field in dataclasses.fields(method)}
@@ -86,10 +87,10 @@ def _trace(
     prompt: str,
     completion: str | None,
     out: Path,
-    verify: int,
     top: int,
     html: Path | None,
     json: Path | None,
+    verify: int = 0,
     **options: Any,
 ) -> None:
     check_options(method)
@@ -119,12 +120,13 @@ def _verified(result: Any, ablation: Any, k: int) -> list[str]:
 
     from llmattr.retraining.counterfactual import counterfactual, top_removals
 
-    full = ablation(np.ones((1, len(result.sources)), dtype=bool))[0]
-    found = counterfactual(result, ablation, top_removals(result, min(k, len(result.sources))))
-    lines = ["", f"Without the {k} best source{'s' * (k != 1)} of each query ({result.unit}):"]
+    k = min(k, len(result.sources))
+    everything = counterfactual(result, ablation, np.ones((1, len(result.sources)), dtype=bool))
+    without = counterfactual(result, ablation, top_removals(result, k))
+    rows = [["", "all", "predicted", "trained", f"without {k}", "predicted", "trained"]]
     for t, text in enumerate(result.targets.texts):
-        said = " ".join(text.split())[:40]
-        lines.append(
-            f"  {said}: {full[t]:+.2f} with all; predicted {found.predicted[t, t]:+.2f}, trained {found.seen[t, t]:+.2f}"
-        )
-    return lines
+        numbers = [f"{one:+.2f}" for one in (*np.ravel([part[0, t] for part in everything]), *(part[t, t] for part in without))]
+        rows.append([" ".join(text.split())[:40], "", *numbers[:2], "", *numbers[2:]])
+    widths = [max(len(row[column]) for row in rows) for column in range(7)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    return ["", f"With all sources, and without the {k} best of each query ({result.unit}):", *lines]

@@ -1,7 +1,8 @@
 """Reads what `llmattr eval` judges and judges by: scores, masks with outputs, gold sources."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ class Scored:
     n: int | None = None
     baseline: Float[np.ndarray, " t"] | None = None
     cited: Bool[np.ndarray, "t k"] | None = None
+    run: dict[str, Any] = field(default_factory=dict)
 
     def highest(self, n: int) -> int:
         """How many of the highest of n scores are known."""
@@ -124,6 +126,7 @@ def _from_json(saved: Any, name: str) -> Scored:
         n=values.shape[1] if rows is None else saved.get("run", {}).get("n"),
         baseline=np.array([t["baseline"] for t in targets], dtype=float) if targets[0].get("baseline") is not None else None,
         cited=cited if has_unit else None,
+        run=saved.get("run", {}),
     )
 
 
@@ -152,10 +155,11 @@ def _flags(path: Path, what: str, dimensions: tuple[int, ...]) -> Bool[np.ndarra
     return found == 1
 
 
-def read_seen(masks: Path | None, outputs: Path | None, runs: Path | None, t: int) -> Seen:
-    """What was seen under masks, of t targets: from two arrays, or from a folder of runs."""
+def read_seen(masks: Path | None, outputs: Path | None, runs: Path | None, scored: Sequence[Scored]) -> Seen:
+    """What was seen under masks, of the scores' targets: from two arrays, or from a folder of runs."""
+    t = len(scored[0].values)
     if runs is not None and masks is None and outputs is None:
-        seen = _from_runs(runs)
+        seen = _from_runs(runs, scored)
     elif masks is not None and outputs is not None and runs is None:
         seen = _from_arrays(masks, outputs)
     else:
@@ -177,13 +181,21 @@ def _from_arrays(masks_path: Path, outputs_path: Path) -> Seen:
     return Seen(masks, found.mean(axis=1), found if runs > 1 else None, runs)
 
 
-def _from_runs(folder: Path) -> Seen:
+SAME = ("data_hash", "queries_hash", "measure", "mean", "recipe")  # of runs and the scores they judge
+
+
+def _from_runs(folder: Path, scored: Sequence[Scored]) -> Seen:
     from llmattr.retraining.store import RunStore
 
-    parts = sorted(place.parent for place in [*folder.glob("run.json"), *folder.glob("*/run.json")])
-    if len(parts) != 1:
-        found = f"holds {len(parts)} sets of runs: name one of {', '.join(map(str, parts))}" if parts else "holds no runs"
-        raise LlmattrError(f"{str(folder)!r} {found} (the --out folder of llmattr trace datamodel)")
+    known = {place.parent: _json(place) for place in sorted([*folder.glob("run.json"), *folder.glob("*/run.json")])}
+    if not known:
+        raise LlmattrError(f"{str(folder)!r} holds no runs (the --out folder of llmattr trace datamodel)")
+    differ = {place: _difference(record, scored) for place, record in known.items()}
+    parts = [place for place, difference in differ.items() if difference is None]
+    if not parts:
+        raise LlmattrError(f"the runs in {str(folder)!r} are others than the scores': {next(iter(differ.values()))}")
+    if len(parts) > 1:
+        raise LlmattrError(f"{str(folder)!r} holds {len(parts)} sets of such runs: name one of {', '.join(map(str, parts))}")
     groups: dict[bytes, list[Any]] = {}
     for run, outputs in RunStore(parts[0]).runs():
         groups.setdefault(run.mask.tobytes(), []).append(outputs)
@@ -196,6 +208,15 @@ def _from_runs(folder: Path) -> Seen:
     r = counts[counts > 1].min(initial=counts.max())
     several = np.array([found[:r] for found in groups.values() if len(found) >= r]) if r > 1 else None
     return Seen(masks, outputs, several, float(1 / np.mean(1 / counts)))
+
+
+def _difference(record: dict[str, Any], scored: Sequence[Scored]) -> str | None:
+    """In what the runs are others than those of the scores, if both say so."""
+    for one in scored:
+        for key in SAME:
+            if key in one.run and key in record and one.run[key] != record[key]:
+                return f"{key} {record[key]!s:.60}, of {one.name} {one.run[key]!s:.60}"
+    return None
 
 
 def read_gold(path: Path, t: int, n: int | None) -> Bool[np.ndarray, "t n"]:

@@ -86,9 +86,13 @@ def ranking(attribution: Attribution, top: int = 10) -> str:
                 f"  {place + 1:>3}  {_score(s)}  {_name(s, attribution.sources)}  {_one_line(s.text)}"
                 for place, s in enumerate(chosen)
             ]
+        lines += [] if any(kinds.values()) else ["  no source has an effect that can be seen"]
         lines.append("")
     alike = attribution.targets.measure == "similarity"
-    meaning = "higher = more alike; the model was not asked" if alike else "positive = the row made the completion likelier"
+    thing = "row" if attribution.sources.kind == "training rows" else "group"
+    meaning = (
+        "higher = more alike; the model was not asked" if alike else f"positive = the {thing} made the completion likelier"
+    )
     if attribution.sources.spans is not None:  # parts of a context
         meaning = "higher = more alike; no source was removed for these scores, and they cite nothing"
     lines.append(f"Scores are {attribution.unit}: {attribution.run.get('meaning', meaning)}.")

@@ -1,7 +1,7 @@
 """Attribution to training data by the truth: train again without some of it and look.
 
 To add a method: one file with a frozen dataclass (`name`, `family`, `attribute(ablation, seed) -> Attribution`), and one line
-in `METHODS`.
+in `METHODS` (by way of `ON_MASKS` where it takes any function of masks).
 """
 
 from importlib import import_module
@@ -24,12 +24,20 @@ if TYPE_CHECKING:
     from llmattr.retraining.build import from_function, retrain, retraining_ablation
     from llmattr.retraining.scratch import scratch_model
 
-METHODS = {
-    method.name: method
-    for method in (Datamodel, LeaveOneOut, Shapley, Banzhaf, LinearProbe, BetaShapley, Ame, DataOob, KnnShapley, InRunShapley)
-}
+# Their scores are effects on the outputs of trained models, so that sums of them predict what a removal does.
+ON_MASKS = (Datamodel, LeaveOneOut, Shapley, Banzhaf, BetaShapley, Ame)
+METHODS = {method.name: method for method in (*ON_MASKS, DataOob, InRunShapley, KnnShapley, LinearProbe)}
 
-__all__ = ["METHODS", "Recipe", "RetrainingAblation", "from_function", "retrain", "retraining_ablation", "scratch_model"]
+__all__ = [
+    "METHODS",
+    "ON_MASKS",
+    "Recipe",
+    "RetrainingAblation",
+    "from_function",
+    "retrain",
+    "retraining_ablation",
+    "scratch_model",
+]
 
 _PLACES = {
     "RetrainingAblation": "llmattr.retraining.ablation",

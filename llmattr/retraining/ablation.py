@@ -11,9 +11,12 @@ from jaxtyping import Bool, Float, Int
 from tqdm.auto import tqdm
 
 from llmattr import metrics
+from llmattr.ablation import random_masks
 from llmattr.retraining.runs import Trainer
 from llmattr.retraining.store import Run, RunStore
 from llmattr.types import Sources, Targets
+
+NOISE = 16  # masks that are trained a second time, to see how much is chance
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,11 @@ class RetrainingAblation:
         """
         found = self.replicated(masks, max(replicates, self.replicates))
         return metrics.lds_ceiling(found, of=self.replicates)
+
+    def noise(self) -> Float[np.ndarray, " t"]:
+        """The standard deviation of an output by the draw of its seeds alone: from `NOISE` masks, each trained twice."""
+        found = self.replicated(random_masks(NOISE, len(self.sources), seed=self.seed), max(2, self.replicates))
+        return np.sqrt(found.var(axis=1, ddof=1).mean(axis=0) / self.replicates)
 
     def with_pairs(self) -> "RetrainingAblation":
         """The same with every mask's seeds alike, for differences of single runs."""

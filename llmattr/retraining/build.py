@@ -1,6 +1,7 @@
 """`retrain`: which training examples made the model say this, found by training again without them."""
 
 import dataclasses
+import inspect
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,15 +15,13 @@ from llmattr.errors import LlmattrError, check_number
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
 from llmattr.retraining import METHODS
-from llmattr.retraining.ablation import RetrainingAblation
+from llmattr.retraining.ablation import NOISE, RetrainingAblation
 from llmattr.retraining.datamodels import Datamodel
 from llmattr.retraining.recipe import Recipe
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer, Trainer
-from llmattr.retraining.scratch import NAME, scratch_model
+from llmattr.retraining.scratch import NAME, scratch_model, with_space
 from llmattr.retraining.store import RunStore
 from llmattr.types import Attribution, Sources, Targets
-
-NOISE = 16  # masks that are trained a second time for the ceiling
 
 
 def retrain(
@@ -34,6 +33,10 @@ def retrain(
     they are more. `run["ceiling"]` is the highest correlation with a single run that the noise between seeds leaves, for each
     target (from two seeds of 16 subsets; for methods that train on random subsets).
     """
+    if unknown := options.keys() - inspect.signature(retraining_ablation).parameters:
+        raise LlmattrError(
+            f"retrain has no option {min(unknown)!r}; a method's own go with the method: METHODS['datamodel'](n_models=100)"
+        )
     return attributed(retraining_ablation(model, data, queries, seed=seed, **options), find_method(method, METHODS))
 
 
@@ -43,7 +46,8 @@ def attributed(ablation: RetrainingAblation, method: Any) -> Attribution:
     found = method.attribute(ablation, seed)
     run = {**found.run, "seconds": {"train": time.perf_counter() - started}}
     if hasattr(method, "n_models"):
-        masks = random_masks(min(NOISE, method.n_models), len(ablation.sources), getattr(method, "keep", 0.5), seed)
+        count = NOISE if method.n_models == "auto" else min(NOISE, method.n_models)
+        masks = random_masks(count, len(ablation.sources), getattr(method, "keep", 0.5), seed)
         run["ceiling"] = ablation.ceiling(masks).tolist()
     run = {"queries": getattr(ablation.trainer, "asked", []), **run, "runs": max(run["runs"], len(ablation.memory))}
     return dataclasses.replace(found, method=describe(method), run=run)
@@ -73,10 +77,13 @@ def retraining_ablation(
     """
     check_options(recipe)
     check_number("replicates", replicates, 1, whole=True)
+    if jobs is not None and jobs != -1:
+        check_number("jobs (or -1: one for each core)", jobs, 1, whole=True)
     if measure not in ("logprob", "logit"):
         raise LlmattrError(f"measure must be logprob or logit, not {measure!r}")
     given, asked = read_rows(data), read_queries(queries)
     if model == NAME:
+        given, asked = ([with_space(row) for row in part] for part in (given, asked))
         model, recipe = scratch_model(map(row_text, [*given, *asked])), dataclasses.replace(recipe, start="random")
     lm = LM.load(model)
     if lm.kind != "causal":

@@ -1,6 +1,6 @@
 """A small model for experiments: a transformer over the words of some texts, which knows nothing but what it is trained on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 NAME = "scratch"
@@ -28,6 +28,15 @@ def scratch_model(texts: Iterable[str], layers: int = 2, width: int = 64, heads:
         pad_token_id=tokenizer.pad_token_id,
     )
     return LlamaForCausalLM(config).eval(), tokenizer
+
+
+def with_space(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with the white space at the end of its prompt at the beginning of its completion, where words have theirs."""
+    prompt, completion = row.get("prompt"), row.get("completion")
+    if not isinstance(prompt, str) or not isinstance(completion, str):
+        return dict(row)
+    kept = prompt.rstrip()
+    return {**row, "prompt": kept, "completion": prompt[len(kept) :] + completion} if kept else dict(row)
 
 
 def word_tokenizer(texts: Iterable[str]) -> Any:

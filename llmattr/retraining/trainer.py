@@ -100,4 +100,4 @@ def clip(gradients: list[torch.Tensor], most: float, stacked: bool) -> None:
 def check_loss(loss: torch.Tensor, step: int) -> None:
     """Raise `LlmattrError` for a loss that is not a number."""
     if not torch.isfinite(loss).all():
-        raise LlmattrError(f"the loss is not a number at step {step + 1}: take a smaller --learning-rate, or --clip 1")
+        raise LlmattrError(f"the loss is not a number at step {step + 1}: take a smaller --learning-rate")

@@ -14,9 +14,9 @@ from llmattr.ablation import Ablation, every_mask, kernel_masks, random_masks
 from llmattr.errors import LlmattrError, check_number, note
 from llmattr.surrogate.drawing import PRECISION, Count, ask
 from llmattr.surrogate.errors import rank_correlation
-from llmattr.surrogate.parts import Part, ask_once, assembled, columns_of
+from llmattr.surrogate.parts import Part, ask_once, assembled, columns_of, noise_of
 from llmattr.surrogate.permutations import permutation
-from llmattr.surrogate.semivalues import Column, Masks, banzhaf_sizes, semivalue, shapley_sizes
+from llmattr.surrogate.semivalues import Column, Masks, banzhaf_sizes, coefficients, semivalue, shapley_sizes
 from llmattr.types import Attribution
 
 BOOTSTRAPS = 100
@@ -98,13 +98,13 @@ def _exact(
     outputs = ask(ablation, masks)
     opposite = np.arange(len(masks)) ^ (len(masks) - 1)
     couples = np.minimum(np.arange(len(masks)), opposite)
-    weights = weights_of(masks)
+    weights, norms = weights_of(masks), np.linalg.norm(coefficients(masks, sizes), axis=0)
     parts = []
-    for column in columns_of(outputs):
+    for column, noise in zip(columns_of(outputs), noise_of(ablation), strict=True):
         values = semivalue(masks, column, sizes)
         none = float(column[0]) if weights is not None else float(column.mean() - values.sum() / 2)
         lds = _heldout_lds(masks, column, weights, couples)
-        parts.append((values, none, np.zeros(n), lds))
+        parts.append((values, none, noise * norms, lds))
     return assembled(ablation, options, seed, parts, len(masks), "exact")
 
 
@@ -171,18 +171,25 @@ def _kernel(ablation: Ablation, n_ablations: int, options: dict[str, Any], seed:
     matrix = _shares(masks, weights)
     resampled = _resampled(weights, drawn, seed)
     matrices = [(_shares(masks[w > 0], w[w > 0]), w > 0) for w in resampled]
-    couples = np.arange(len(masks)) // 2
+    couples, norms = np.arange(len(masks)) // 2, _fixed_norms(matrix, masks, drawn)
     parts = []
-    for column in columns_of(outputs):
+    for column, noise in zip(columns_of(outputs), noise_of(ablation), strict=True):
         none, swing = column[0], column[1] - column[0]
         rest = column[2:] - none - _size(masks) * swing
         values = matrix @ rest + swing / n
         spread = [again @ rest[rows] for again, rows in matrices]
-        stderr = np.std(spread, axis=0, ddof=1) if spread else np.zeros(n)
+        stderr = np.hypot(np.std(spread, axis=0, ddof=1) if spread else np.zeros(n), noise * norms)
         every = np.concatenate([ends, masks]), column, np.concatenate([[0.0, 0.0], weights])
         lds = _heldout_lds(*every, np.concatenate([[0, 0], couples]))
         parts.append((values, float(none), stderr, lds))
     return assembled(ablation, options, seed, parts, len(masks) + 2, "kernel")
+
+
+def _fixed_norms(matrix: Float[np.ndarray, "n m"], masks: Masks, drawn: Bool[np.ndarray, " m"]) -> Float[np.ndarray, " n"]:
+    """How the noise of the masks that are not drawn (none, all, and whole sizes) adds up in each value."""
+    share, size = 1 / masks.shape[1], _size(masks)
+    none, everything = -matrix @ (1 - size) - share, -matrix @ size + share
+    return np.sqrt(none**2 + everything**2 + (matrix[:, ~drawn] ** 2).sum(axis=1))
 
 
 def _resampled(weights: Column, drawn: Bool[np.ndarray, " m"], seed: int) -> list[Column]:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from llmattr.ablation import Ablation, every_mask
 from llmattr.surrogate.drawing import ask
 from llmattr.surrogate.fitting import attribution
-from llmattr.surrogate.semivalues import Column, Masks, semivalue
+from llmattr.surrogate.semivalues import Column, Masks, coefficients, semivalue
 from llmattr.types import Attribution
 
 # Values, baseline, stderr, and LDS where a fit is left out.
@@ -46,11 +46,18 @@ def enumerated(
     n = len(ablation.sources)
     masks = every_mask(n)
     outputs, each = ask(ablation, masks), (law / comb(n, np.arange(n + 1)))[masks.sum(axis=1)]
+    norms = np.linalg.norm(coefficients(masks, sizes), axis=0)
     parts: list[Part] = []
-    for column in columns_of(outputs):
+    for column, noise in zip(columns_of(outputs), noise_of(ablation), strict=True):
         values = semivalue(masks, column, sizes)
-        parts.append((values, level(masks, column, values, each), np.zeros(n), None))
+        parts.append((values, level(masks, column, values, each), noise * norms, None))
     return assembled(ablation, options, seed, parts, len(masks), "exact")
+
+
+def noise_of(ablation: Ablation) -> Float[np.ndarray, " t"]:
+    """The standard deviation of an output by chance: what an ablation that draws something says of itself (`noise`), else 0."""
+    noise = getattr(ablation, "noise", None)
+    return np.zeros(len(ablation.targets)) if noise is None else noise()
 
 
 def level(masks: Masks, outputs: Column, values: Float[np.ndarray, " n"], weights: Column) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from llmattr.ablation import Ablation, permutation_masks
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, note
 from llmattr.surrogate.drawing import ask
 from llmattr.surrogate.errors import rank_correlation
 from llmattr.surrogate.parts import Part, assembled
@@ -28,6 +28,10 @@ def permutation(
     """
     n = len(ablation.sources)
     couples = (most - 2) // (2 * max(n - 1, 1))
+    if 2 <= couples < FIRST_ROUND:
+        note(
+            f"{couples} pairs of orders are few: of their errors little is known; take {2 * FIRST_ROUND * (n - 1) + 2} or more"
+        )
     if couples < 2:
         raise LlmattrError(
             f"{most} ablations are too few for permutations of {n} sources: take {4 * (n - 1) + 2} or the kernel method"

@@ -31,6 +31,11 @@ def beta_sizes(n: int, alpha: float, beta: float) -> Float[np.ndarray, " n"]:
 
 def semivalue(masks: Masks, outputs: Column, sizes: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """The exact values from the outputs under every one of the 2^n masks, in any order."""
+    return coefficients(masks, sizes).T @ outputs
+
+
+def coefficients(masks: Masks, sizes: Float[np.ndarray, " n"]) -> Float[np.ndarray, "m n"]:
+    """What each mask's output counts in each exact value."""
     from scipy.special import comb
 
     n = masks.shape[1]
@@ -38,4 +43,4 @@ def semivalue(masks: Masks, outputs: Column, sizes: Float[np.ndarray, " n"]) -> 
     kept = masks.sum(axis=1)
     gain = np.where(kept > 0, each[np.maximum(kept, 1) - 1], 0.0)  # as the larger set
     loss = np.where(kept < n, each[np.minimum(kept, n - 1)], 0.0)
-    return np.where(masks, gain[:, None], -loss[:, None]).T @ outputs
+    return np.where(masks, gain[:, None], -loss[:, None])
