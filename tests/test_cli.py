@@ -247,7 +247,7 @@ def test_trace_methods_without_rows_of_gradients(facts, tiny_folder, capsys, met
         (("index", "--data", "facts.jsonl", "--out", "i", "--append", "--rows", "int4"), "int4"),
         (("index", "--data", "facts.jsonl", "--out", "i", "tark"), "unknown method 'tark'; did you mean 'trak'?"),
         (("index", "--data", "poor.jsonl", "--out", "i", "--model", "MODEL"), "the data has the columns txt"),
-        (("index", "--data", "none.jsonl", "--out", "i", "--model", "MODEL"), "cannot read the data 'none.jsonl'"),
+        (("index", "--data", "none.jsonl", "--out", "i", "--model", "MODEL"), "there is no file 'none.jsonl'"),
         (("index", "--data", "facts.jsonl", "--out", "i", "--model", "MODEL", "--dim", "0"), "dim must be 1 or more"),
         (("index", "--data", "facts.jsonl", "--out", "i", "--model", "MODEL", "--modules", "zz"), "no linear layer has a name"),
         (("index", "--data", "facts.jsonl", "--out", "i", "--damping", "-1"), "damping must be 0 or more"),
