@@ -1,6 +1,7 @@
 """`llmattr trace datamodel | leave-one-out | shapley | ...`: attribution to training data by training again."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def _command(name: str, method: Any) -> click.Command:
 
     about = (method.__doc__ or "").splitlines()[0]
     usage = "--data D --queries Q --out RUNS [OPTIONS]"
-    return click.Command(name, callback=run, params=params, help=about, options_metavar=usage)
+    brief = re.sub(r" \([^)]*\)", "", about)  # without the paper
+    return click.Command(name, callback=run, params=params, help=about, short_help=brief, options_metavar=usage)
 
 
 def _trace(

@@ -24,7 +24,26 @@ class IndexCommand(MethodCommand):
     default = "logra"
 
 
-@click.group()
+class TwoWays(click.Group):
+    """A group whose help tells the commands on an index from those that train again."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they are used."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One section for each way."""
+        again = {command.name for command in RETRAINING}
+        for title, chosen in (("By gradients", set(self.commands) - again), ("By training again", again)):
+            rows = [(name, self.commands[name].get_short_help_str(100)) for name in self.commands if name in chosen]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+RETRAINING = [*commands(), select_command()]
+
+
+@click.group(cls=TwoWays)
 def trace() -> None:
     """Say which training examples made a model say something.
 
@@ -32,7 +51,7 @@ def trace() -> None:
     """
 
 
-for command in [*commands(), select_command()]:
+for command in RETRAINING:
     trace.add_command(command)
 
 
