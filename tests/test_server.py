@@ -12,7 +12,6 @@ import threading
 import time
 import urllib.request
 import warnings
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -378,17 +377,15 @@ class TestFaults:
     def test_ctrl_c_waits_for_no_one(self, server):
         server.faults = ["hangs"] * 99
         program = (
+            "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
             f"from llmattr.server import *\nlm = ServerLM({server.url!r}, 'tiny')\n"
             "ids = lm.tokenizer('abc')['input_ids']\nlm.logprobs([Rendered(ids, slice(1, 3), np.zeros((0, 2), dtype=int))] * 9)"
         )
         process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE)
         while len(server.seen) < 8 and process.poll() is None:
             time.sleep(0.05)
-        for _ in range(3):  # Python drops an interrupt that comes while it cleans up; people press again
-            process.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                _, said = process.communicate(timeout=10)  # and not the 60 s that a request may take
-                break
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)  # and not the 60 s that a request may take
         assert said.strip().endswith(b"KeyboardInterrupt")
 
     def test_weights_are_not_there(self, remote):
