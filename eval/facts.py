@@ -176,8 +176,16 @@ def _figure(name: str, values: Values, seconds: float, gold: Any, masks: Any, ou
 
 def _facts(pararel_folder: Path | None, train_rows: Path | None, queries: Path | None, count: int | None) -> Facts:
     if train_rows and queries:
-        return Facts(read_rows(train_rows), read_rows(queries))
+        return Facts(*(_own(path) for path in (train_rows, queries)))
     return pararel(pararel_folder, count or 500) if pararel_folder else countries(count or 60)
+
+
+def _own(path: Path) -> list[dict[str, Any]]:
+    rows = read_rows(path)
+    for number, row in enumerate(rows):
+        if missing := [name for name in ("prompt", "completion", "fact") if row.get(name) is None]:
+            raise click.UsageError(f"row {number} of {str(path)!r}, counted from 0, has no {missing[0]!r}")
+    return rows
 
 
 @click.command(help=__doc__)
