@@ -138,11 +138,14 @@ class LM:
         """What answered, for `run`."""
         return {"model": self.name, "dtype": str(self.dtype).removeprefix("torch."), "device": str(self.device)}
 
-    def fingerprint(self) -> dict[str, str]:
-        """Hashes of the model (configuration; names, shapes and up to 1,024 values of each weight) and of its tokenizer."""
+    def fingerprint(self, weights: bool = True) -> dict[str, str]:
+        """Hashes of the model (configuration; names, shapes and up to 1,024 values of each weight) and of its tokenizer.
+
+        `weights` False: of the configuration alone, where training starts from new ones.
+        """
         config = {key: value for key, value in self.model.config.to_dict().items() if not key.startswith("_")}
         digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-        for name, weight in sorted(self.model.state_dict().items()):
+        for name, weight in sorted(self.model.state_dict().items()) if weights else ():
             flat = weight.detach().flatten()
             values = flat[:: max(1, flat.numel() // 1024)].float().cpu().numpy()
             digest.update(f"{name}{tuple(weight.shape)}".encode() + values.tobytes())

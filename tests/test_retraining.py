@@ -235,6 +235,18 @@ class TestAblation:
         retraining_ablation(pair(), ROWS, ASKED, recipe=SHORT, out=tmp_path)
         assert len(list(tmp_path.glob("*/run.json"))) == 3
 
+    def test_other_weights_are_another_folder_unless_they_are_drawn_anew(self, tmp_path):
+        for seed in (0, 1):
+            other = tiny_models.llama(seed=seed), tiny_models.tokenizer()
+            for start in ("given", "random"):
+                retraining_ablation(other, ROWS, ASKED, recipe=Recipe(steps=5, start=start), out=tmp_path)
+        assert len(list(tmp_path.glob("*/run.json"))) == 3
+
+    def test_a_lambda_is_kept_only_under_a_name(self, tmp_path):
+        with pytest.raises(LlmattrError, match="name="):
+            from_function(lambda rows, seed: [0.0], 4, out=tmp_path)
+        from_function(lambda rows, seed: [0.0], 4, out=tmp_path, name="nothing")
+
     def test_several_processes(self, tmp_path):
         ablation = retraining_ablation(pair(), ROWS, ASKED, recipe=SHORT, out=tmp_path, jobs=2)
         masks = random_masks(4, 8)

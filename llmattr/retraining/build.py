@@ -109,9 +109,11 @@ def from_function(
 ) -> RetrainingAblation:
     """A `RetrainingAblation` whose training is your own: `function(weights Float[n], seed) -> outputs [t]`.
 
-    Runs are kept in the folder `out` under the function's `name` (its own name where none is given).
+    Runs are kept in the folder `out` under the function's `name` (its own name where none is given; a lambda has none).
     """
     trainer: Trainer = FunctionTrainer(function, n_targets, name)
+    if out is not None and trainer.record()["function"] == "<lambda>":
+        raise LlmattrError("a lambda's runs cannot be told from another's: give the function a name (name=)")
     names = [str(i) for i in range(n_sources)]
     sources = Sources("sources", names, [f"source {one}" for one in names])
     targets = Targets([f"output {t}" for t in range(n_targets)], measure="value")

@@ -1,14 +1,12 @@
 """What a retraining is: weights of the rows and a seed -> a trained model -> the outputs of the targets."""
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from llmattr.data import Examples, prompt_and_completion
@@ -137,8 +135,7 @@ class CausalTrainer:
         lm = self.lm
         return {
             "model": lm.name,
-            "weights": _weights_hash(lm.model) if self.recipe.start == "given" else "random",
-            "config": hashlib.sha256(repr(lm.model.config.to_dict()).encode()).hexdigest()[:16],
+            **lm.fingerprint(weights=self.recipe.start == "given"),
             "data_hash": self.rows.fingerprint(),
             "queries_hash": self.queries.fingerprint(),
             "loss": self.rows.loss,
@@ -151,11 +148,3 @@ class CausalTrainer:
 @lru_cache(maxsize=1)
 def _loaded(name: str) -> LM:
     return LM.load(name)
-
-
-def _weights_hash(model: torch.nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        numbers = tensor.detach().double()
-        digest.update(f"{name}{tuple(tensor.shape)}{float(numbers.sum())}{float(numbers.square().sum())}".encode())
-    return digest.hexdigest()[:16]
