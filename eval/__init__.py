@@ -1,9 +1,13 @@
 """Benchmarks of llmattr: `python -m eval` lists them, `python -m eval NAME` runs one. Not part of the package."""
 
 BENCHMARKS = {
+    "families": "the one table: every method of context and training: what it supports, what it predicts, what it costs",
     "context": "context attribution: LDS, top-k drop, gold sentences and cost of every method; LDS against cost",
+    "citations": "context attribution: are the sentences found, and cited, that people marked as supporting an answer?",
     "facts": "fact tracing: which rows state what is asked, and which ones change the answer; every training method",
+    "lds": "training attribution: scores against models trained on parts of the data, with the ceiling; every method",
     "bench_cite": "context attribution: speed beside context-cite, a later span, growth with the context",
     "bench_retrain": "training again: models a minute, together and one by one; LDS against models trained; a further mask",
     "bench_trace": "training attribution: speed over the floor, fidelity, EK-FAC, memory, scan, imports, peers",
+    "report": "tables of the READMEs, plots and one HTML page from what the others recorded; --check: are they up to date?",
 }

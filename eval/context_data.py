@@ -1,7 +1,6 @@
 """Questions with documents cut into sentences, and the sentences that people marked as supporting the answer.
 
-A file of one's own has rows `{"question", "documents": [{"title", "sentences": [...]}], "answer" (optional), "supporting":
-[[document, sentence], ...] (optional)}`, counted from 0.
+Files of one's own: `eval.context_own`.
 """
 
 import dataclasses
@@ -16,7 +15,6 @@ import numpy as np
 from jaxtyping import Bool
 
 from llmattr import split
-from llmattr.errors import LlmattrError
 from llmattr.types import Document
 
 CANAL = Path(__file__).parent.parent / "recipes" / "documents" / "panama_canal.md"
@@ -90,23 +88,6 @@ def question(
         kept = [(s.strip(), (i, j) in marked) for j, s in enumerate(sentences) if s.strip()]
         made += [Paper(title, *(tuple(column) for column in zip(*kept, strict=True)))] if kept else []
     return Question(name, text, tuple(made), None if answer is None else str(answer))
-
-
-def read_own(path: Path) -> Iterator[Question]:
-    """The questions of a file of one's own; raises `LlmattrError` for a row of another form."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            papers = [(d.get("title"), [str(s) for s in d["sentences"]]) for d in row["documents"]]
-            made = question(f"{path.stem}-{number}", row["question"], papers, row.get("supporting") or (), row.get("answer"))
-            if not made.size:
-                raise ValueError("it has no sentences")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            form = '{"question", "documents": [{"title", "sentences": [...]}], "answer", "supporting": [[document, sentence]]}'
-            raise LlmattrError(f"row {number} of {path.name} ({type(error).__name__}: {error}) is not {form}") from None
-        yield made
 
 
 def _multihop(path: Path) -> Iterator[Question]:

@@ -1,7 +1,9 @@
 """One question with the model's answer, and how each method fares on it against ablations and gold sentences."""
 
 import dataclasses
+import json
 import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,14 +19,60 @@ from llmattr import metrics
 from llmattr.ablation import random_masks
 from llmattr.context.ablation import ContextAblation
 from llmattr.context.store import Store, store_path
+from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.messages import PLAIN_TEMPLATE, TEMPLATE, conversation
 from llmattr.prompt import Prompt, cut
+from llmattr.saved import write
+from llmattr.types import Attribution
 
 HELD_OUT_SEED = 2**31  # methods draw theirs from seed 0
 DROPS = (1, 3)
+RANKS = (1, 2, 3, 5, 10)
 
 Measures = dict[str, list[float | None]]  # each a list over targets, None where it is not defined
+
+
+@dataclass(frozen=True, eq=False)
+class Timed(ContextAblation):
+    """An ablation that keeps the CPU seconds that each mask took when it was scored, in memory and beside what was scored.
+
+    Masks that are scored together share prefixes; each has the share of their seconds that its tokens have of theirs.
+    """
+
+    tokens: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def token_logprobs(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m r"]:
+        """As the ablation gives them."""
+        for mask in masks:
+            if short(mask) not in self.tokens:
+                self.tokens[short(mask)] = len(self.prompt.render(mask).ids)
+        new = {short(mask) for mask in masks if mask not in self.store}
+        started = time.process_time()
+        found = super().token_logprobs(masks)
+        if new:
+            rate = (time.process_time() - started) / sum(self.tokens[name] for name in new)
+            self.seconds.update({name: rate * self.tokens[name] for name in new})
+            if self.store.path:
+                write(times_path(self.store.path), json.dumps(self.seconds))
+        return found
+
+    @property
+    def rate(self) -> float:
+        """Seconds a token, over all masks whose tokens and seconds are known; nan where there are none."""
+        known = self.tokens.keys() & self.seconds.keys()
+        return sum(self.seconds[name] for name in known) / sum(self.tokens[name] for name in known) if known else math.nan
+
+
+def short(mask: Bool[np.ndarray, " n"]) -> str:
+    """A mask as text."""
+    return np.packbits(mask).tobytes().hex()
+
+
+def times_path(scored: Path) -> Path:
+    """Where the seconds are kept of what was scored."""
+    return scored.with_suffix(".seconds.json")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +80,7 @@ class Case:
     """A question, the ablation of its answer, and how many held-out masks judge the scores."""
 
     question: Question
-    ablation: ContextAblation
+    ablation: Timed
     n_held_out: int
 
     @cached_property
@@ -49,6 +97,17 @@ class Case:
             found |= {f"drop {k}": lost[:, column] for column, k in enumerate(drops)}
         return as_numbers(found)
 
+    def counterfactual(self, found: Attribution, drops: Sequence[int] = DROPS) -> Measures:
+        """How far off, in nats, a method is about its own k highest sources' removal; None where it foretells nothing."""
+        if not found.can_cite or found.baseline is None:
+            return {f"counterfactual error {k}": [None] * len(found) for k in drops}
+        errors = {}
+        for k in drops:
+            masks = metrics.top_k_masks(found.values, k)  # each target's own
+            predicted, seen = (np.diag(outputs)[None] for outputs in (found.predict(masks), self.ablation(masks)))
+            errors[f"counterfactual error {k}"] = metrics.counterfactual_error(predicted, seen)
+        return as_numbers(errors)
+
     def support(self, values: Float[np.ndarray, "t n"], cited: Bool[np.ndarray, "t n"] | None = None) -> Measures:
         """How the first target, the whole answer, finds the gold sentences; nothing where there are none."""
         whole, gold = values[:1], self.question.gold[None]
@@ -56,12 +115,18 @@ class Case:
             return {}
         found = {
             "AP": metrics.average_precision(whole, gold),
+            "RR": metrics.reciprocal_rank(whole, gold),
             "P@1": metrics.precision_at_k(whole, gold, 1),
             "R@3": metrics.recall_at_k(whole, gold, 3),
         }
         if cited is not None:
             found |= {f"cited {name}": of for name, of in metrics.citation(cited[:1], gold)._asdict().items()}
         return as_numbers(found)
+
+    def recall(self, values: Float[np.ndarray, "t n"]) -> list[list[float]]:
+        """Gold sentences among the k highest scores of the whole answer: [[k, share], ...]; nothing without gold."""
+        gold = self.question.gold[None]
+        return [[k, float(metrics.recall_at_k(values[:1], gold, k)[0])] for k in RANKS] if gold.any() else []
 
 
 def as_numbers(found: dict[str, Float[np.ndarray, " t"]]) -> Measures:
@@ -72,15 +137,17 @@ def as_numbers(found: dict[str, Float[np.ndarray, " t"]]) -> Measures:
 def make_case(
     lm: LM, question: Question, n_held_out: int, max_new_tokens: int, gold_answer: bool, scored: Path | None = None
 ) -> Case:
-    """Ask the model, or take the data's answer; the targets are the whole answer and, where it has several, its sentences.
+    """Ask the model, or take the data's answer if it has one; the targets are the whole answer and its sentences, if several.
 
     `scored`: a folder in which what is scored is kept.
     """
     template = TEMPLATE if lm.tokenizer.chat_template else PLAIN_TEMPLATE
     chat = conversation(question.documents, question.question, template=template)
     prompt = Prompt(lm.tokenizer, chat, cut(chat, question.splitter))
-    if gold_answer:
-        prompt = prompt.with_response(question.answer or "")
+    if len(prompt.sources) != question.size:
+        raise LlmattrError(f"{question.size} sentences became {len(prompt.sources)} sources")
+    if gold_answer and question.answer:
+        prompt = prompt.with_response(question.answer)
     else:
         prompt = prompt.with_generated(lm.generate(prompt.full().ids, max_new_tokens))
     targets = prompt.targets()
@@ -88,42 +155,55 @@ def make_case(
         targets = targets[:1]
     full = prompt.full()
     store = Store(scored and store_path(scored, lm.record(), lm.fingerprint(), full.ids, full.sources.tolist()))
-    return Case(question, ContextAblation(lm, prompt, targets, store), n_held_out)
+    times = store.path and times_path(store.path)
+    seconds = json.loads(times.read_text()) if times and times.exists() else {}
+    return Case(question, Timed(lm, prompt, targets, store, seconds=seconds), n_held_out)
 
 
 @dataclass(frozen=True, eq=False)
-class Metered(ContextAblation):
+class Metered(Timed):
     """An ablation that keeps account of what one method asks for, whether or not it was scored before.
 
-    `tokens` of each mask: those of the prompt without the removed sources, and the answer. `others`: the sizes of what a method
-    sent through the model by itself, forward and backward.
+    `asked`: its masks. `others`: the sizes of what a method sent through the model by itself, forward and backward.
+    `spent`: CPU seconds inside this ablation.
     """
 
-    tokens: dict[bytes, int] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
     others: list[tuple[int, int]] = field(default_factory=list)
+    spent: list[float] = field(default_factory=list)
     scoring: list[bool] = field(default_factory=list)
 
     def token_logprobs(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m r"]:
         """As the ablation gives them."""
-        for mask in masks:
-            if mask.tobytes() not in self.tokens:
-                self.tokens[mask.tobytes()] = len(self.prompt.render(mask).ids)
+        started = time.process_time()
+        self.asked.update(short(mask) for mask in masks)
         self.scoring.append(True)
         found = super().token_logprobs(masks)
         self.scoring.pop()
+        self.spent.append(time.process_time() - started)
         return found
 
     @property
     def cost(self) -> dict[str, int]:
-        """Passes and tokens, as if the method had run alone."""
+        """Passes and tokens, as if the method had run alone; a token of an ablation is of its prompt or of the answer."""
         return {
-            "passes": len(self.tokens) + sum(rows for rows, _ in self.others),
-            "tokens": sum(self.tokens.values()) + sum(size for _, size in self.others),
+            "passes": len(self.asked) + sum(rows for rows, _ in self.others),
+            "tokens": sum(self.tokens[name] for name in self.asked) + sum(size for _, size in self.others),
         }
+
+    def alone(self, seconds: float) -> float:
+        """The CPU seconds of a method that took so many with this ablation, as if nothing had been scored before.
+
+        What it took outside of the ablation, and what each of its masks took when it was first scored; a mask whose seconds are
+        not known (a run was killed) counts by its tokens.
+        """
+        rate = self.rate
+        known = [self.seconds.get(name, rate * self.tokens[name]) for name in self.asked]
+        return seconds - sum(self.spent) + sum(known)
 
 
 @contextmanager
-def metered(ablation: ContextAblation) -> Iterator[Metered]:
+def metered(ablation: Timed) -> Iterator[Metered]:
     """The ablation with an account of its own; what is scored is shared."""
     view = Metered(**{part.name: getattr(ablation, part.name) for part in dataclasses.fields(ablation)})
 

@@ -14,18 +14,28 @@ REFERENCE = "lasso, alpha .01 (context-cite 0.0.4)"  # of the curve
 BASE = "context-cite"  # what the others are compared with
 Row = dict[str, Any]  # a line of the JSON lines file: example, label, options, and its costs and measures or what went wrong
 
+SECONDS = (
+    "Seconds: CPU seconds if the method runs alone on an example, in the median: its own, and for each of its ablations what "
+    "that took when it was first scored, whichever method asked first. Ablations that are scored together share prefixes; each "
+    "has the part of their seconds that its tokens have of their tokens."
+)
 PREDICTION = (
     "LDS: rank correlation with held-out ablations, 1 = foretold, 0 = as random scores; a target whose scores are all 0 has 0.",
     "Drop k: nats of log-odds lost without the k highest sources. Both: mean over the answer and, where it has several, its "
     "sentences. 95 %: bootstrap over examples.",
     "Passes and tokens: what is forwarded if the method runs alone and shares no prefixes; a backward pass counts as one more, "
     "and looks with hidden sources, packed many to a pass, count in tokens.",
+    SECONDS,
+    "Counterfactual error k: nats from what the scores foretell without the method's own k highest sources to what happens; "
+    "lower is better. Only of scores in nats that add up to a prediction; leave-one-out has 0 at k = 1, which it measured.",
+    "p: the share of all ways to exchange the two methods, example by example, that differ as much.",
     "Linear ceiling: a ridge regression, its penalty chosen, on other masks than the held-out ones; the rest is interaction. "
     "Random: mean of 100 draws (drops: 4). Gold sentences: 1 for those that people marked.",
 )
 SUPPORT = (
     "The scores of the whole answer against the sentences that people marked as supporting the true answer, whether or not the "
-    "model gave that one: average precision, precision at 1, recall at 3; equal scores count as a random order among them.",
+    "model gave that one: average precision, reciprocal rank (MRR), precision at 1, recall at 3; equal scores are in a random "
+    "order.",
     "Cited: scores above 0.1 nats and two standard errors; similarities cite nothing.",
 )
 
@@ -35,26 +45,24 @@ def prediction(rows: Sequence[Row]) -> list[Figure]:
     base = [row for row in rows if row["label"] == BASE and "measures" in row]
 
     def columns(done: Sequence[Row]) -> Figure:
-        line = {"passes": None, "tokens": None, **_costs(done)}
+        line = {"passes": None, "tokens": None, "seconds": None, **costs(done)}
         for name in ("LDS", "drop 1", "drop 3"):
-            line |= _interval(name, done)
-        return line | ({f"LDS minus {BASE}": _difference(done, base)} if done[0]["label"] != BASE else {})
+            line |= interval(name, done)
+        line |= {f"LDS minus {BASE}": difference("LDS", done, base)} if done[0]["label"] != BASE else {}
+        return line | means(done, "counterfactual error 1", "counterfactual error 3")
 
-    return _lines(rows, columns)
+    return lines(rows, columns)
 
 
 def support(rows: Sequence[Row]) -> list[Figure]:
     """A line for each method: does it find the gold sentences?"""
 
     def columns(done: Sequence[Row]) -> Figure:
-        line = _interval("AP", done)
-        for name in ("P@1", "R@3", "cited precision", "cited recall", "cited f1"):
-            mean = metrics.bootstrap_interval(*_numbers(done, name), draws=1).mean
-            line |= {name: mean} if np.isfinite(mean) else {}
-        return line
+        found = means(done, "RR", "P@1", "R@3", "cited precision", "cited recall", "cited f1")
+        return {**interval("AP", done), "MRR": found.pop("RR", None), **found, "recall": recall(done)}
 
     has_gold = [row for row in rows if "AP" in row.get("measures", {"AP": []})]
-    return _lines(has_gold, columns) if any("measures" in row for row in has_gold) else []
+    return lines(has_gold, columns) if any("measures" in row for row in has_gold) else []
 
 
 def curve(rows: Sequence[Row]) -> list[Figure]:
@@ -64,12 +72,13 @@ def curve(rows: Sequence[Row]) -> list[Figure]:
         here = [row for row in rows if row["part"] == "curve" and row["options"]["n_ablations"] == n]
 
         def columns(done: Sequence[Row]) -> Figure:
-            return {**_costs(done), **_interval("LDS", done)}
+            return {**costs(done), **interval("LDS", done)}
 
-        figures += [{"method": line.pop("method"), "n": n, **line} for line in _lines(here, columns, "curve")]
+        figures += [{"method": line.pop("method"), "n": n, **line} for line in lines(here, columns, "curve")]
     return sorted(figures, key=lambda figure: figure["method"])
 
 
+AGREEMENT = ("Kendall's tau-b of the scores of two methods, mean over targets: 1 = the same order, 0 = unrelated.",)
 REACH = (
     "For each fit the least number of ablations at which its LDS is, in the median over examples, less by no more than "
     f"{WITHIN} than that of context-cite 0.0.4's lasso at 64 or 256, and the share of that one's tokens that it takes "
@@ -100,12 +109,12 @@ def _median_gain(of: dict[Any, Row], label: str, n: int, base: dict[str, Row]) -
     """The median over examples of the fit's mean LDS less the reference's; minus infinity where one was not measured."""
     if not base or any((label, n, example) not in of for example in base):
         return -np.inf
-    means = [_numbers([row], "LDS")[0].mean() for row in (of[label, n, example] for example in base)]
-    theirs = [_numbers([row], "LDS")[0].mean() for row in base.values()]
+    means = [numbers([row], "LDS")[0].mean() for row in (of[label, n, example] for example in base)]
+    theirs = [numbers([row], "LDS")[0].mean() for row in base.values()]
     return float(np.median(np.array(means) - np.array(theirs)))
 
 
-def _lines(rows: Sequence[Row], columns: Callable[[Sequence[Row]], Figure], part: str = "methods") -> list[Figure]:
+def lines(rows: Sequence[Row], columns: Callable[[Sequence[Row]], Figure], part: str = "methods") -> list[Figure]:
     """A line for each label, with what failed or was skipped in its place."""
     rows = [row for row in rows if row["part"] == part]
     figures = []
@@ -120,35 +129,66 @@ def _lines(rows: Sequence[Row], columns: Callable[[Sequence[Row]], Figure], part
     return figures
 
 
-def _costs(rows: Sequence[Row]) -> Figure:
-    """The mean costs of an example."""
-    known = {name: [row[name] for row in rows if name in row] for name in ("passes", "tokens")}
-    return {name: round(float(np.mean(costs))) for name, costs in known.items() if costs}
+def costs(rows: Sequence[Row]) -> Figure:
+    """The mean passes and tokens of an example; the median seconds, since what is used the first time is loaded then."""
+    known = {name: [row[name] for row in rows if row.get(name) is not None] for name in ("passes", "tokens", "seconds")}
+    line: Figure = {name: round(float(np.mean(known[name]))) for name in ("passes", "tokens") if known[name]}
+    return line | ({"seconds": float(np.median(known["seconds"]))} if known["seconds"] else {})
 
 
-def _numbers(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
+def means(rows: Sequence[Row], *names: str) -> Figure:
+    """The means of measures that are defined somewhere."""
+    found = {name: metrics.bootstrap_interval(*numbers(rows, name), draws=1).mean for name in names}
+    return {name: mean for name, mean in found.items() if np.isfinite(mean)}
+
+
+def recall(rows: Sequence[Row]) -> list[list[float]]:
+    """[[k, mean recall], ...] over the examples that have gold sentences."""
+    known = np.array([row["recall"] for row in rows if row.get("recall")], dtype=float)
+    return known.mean(axis=0).tolist() if len(known) else []
+
+
+def agreement(rows: Sequence[Row]) -> list[Figure]:
+    """A line and a column for each method: Kendall's tau of their scores, mean over the targets for which it is defined."""
+    known = [row for row in rows if row["part"] != "curve" and "values" in row]
+    scored = {(row["label"], row["example"]): np.array(row["values"], dtype=float) for row in known}
+    labels = list(dict.fromkeys(label for label, _ in scored))
+    figures = []
+    for one in labels:
+        line: Figure = {"method": one}
+        for other in labels:
+            examples = [example for label, example in scored if label == one and (other, example) in scored]
+            taus = [metrics.kendall(scored[one, example], scored[other, example]) for example in examples]
+            defined = [tau for tau in np.concatenate(taus) if np.isfinite(tau)] if taus else []
+            line[other] = float(np.mean(defined)) if defined else None
+        figures.append(line)
+    return figures
+
+
+def numbers(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
     """A measure of every target, and the example that each is of."""
     pairs = [(number, row["example"]) for row in rows for number in row["measures"].get(name, [])]
     empty = 0.0 if name == "LDS" else np.nan
     return np.array([empty if x is None else x for x, _ in pairs], dtype=float), np.array([example for _, example in pairs])
 
 
-def _interval(name: str, rows: Sequence[Row]) -> Figure:
-    mean, low, high = metrics.bootstrap_interval(*_numbers(rows, name))
+def interval(name: str, rows: Sequence[Row]) -> Figure:
+    """A measure's mean over targets, and its interval over examples."""
+    mean, low, high = metrics.bootstrap_interval(*numbers(rows, name))
     bounds = {f"{name} 95 %": f"{low:.2f} to {high:.2f}"} if np.isfinite(low) else {}
     return {name: mean, **bounds} if np.isfinite(mean) else {}
 
 
-def _difference(rows: Sequence[Row], base: Sequence[Row]) -> str | None:
-    """The mean difference of LDS on the examples that both have, with its interval."""
+def difference(name: str, rows: Sequence[Row], base: Sequence[Row]) -> str | None:
+    """The mean difference of a measure on the examples that both have, with its interval and p."""
     mine, theirs = ({row["example"]: row for row in side} for side in (rows, base))
     shared = sorted(mine.keys() & theirs.keys())
-    if not shared:
+    one, examples = numbers([mine[example] for example in shared], name)
+    other, _ = numbers([theirs[example] for example in shared], name)
+    if not np.isfinite(one - other).any():
         return None
-    one, examples = _numbers([mine[example] for example in shared], "LDS")
-    other, _ = _numbers([theirs[example] for example in shared], "LDS")
-    mean, low, high = metrics.bootstrap_interval(one - other, examples)
-    return f"{mean:+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if np.isfinite(low) else "")
+    mean, low, high, p = metrics.paired_comparison(one, other, examples)
+    return f"{mean:+.2f}" + (f" ({low:+.2f} to {high:+.2f}, p {p:.2g})" if np.isfinite(low) else "")
 
 
 def plot(methods: Sequence[Figure], points: Sequence[Figure], path: Path, title: str) -> bool:

@@ -2,239 +2,166 @@
 
 A small transformer learns real facts from random weights, each stated in three rows and asked in a fourth way, so that the rows
 are the only place the answers can come from. Support: does a method find the rows that state the fact? Prediction: do its
-scores foretell models that were trained on random halves of the rows (LDS)? The two are not the same.
+scores foretell models that were trained on random halves of the rows (LDS)? What does a step on its best rows add to the answer
+(tail-patch), and what is lost when the model is trained without them? These are not the same.
 """
 
-import json
-import shutil
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from jaxtyping import Float
 
-from eval.facts_data import Facts, countries, pararel
+from eval import facts_data
+from eval.context_bench import SHARED, Refused, publish, said
+from eval.facts_checks import PATCH_AT, PATCH_STEP, PATCHED, REMOVED, TOP, removals, tail_patches
+from eval.facts_data import Facts
 from eval.parts import quiet_thread
-from eval.record import Figure, circumstances, save, table
+from eval.record import Figure, circumstances
+from eval.training_bench import Bench, Found, Size, agreement, ends, figures, named, prediction, scored
 from llmattr import metrics
-from llmattr.ablation import random_masks
-from llmattr.data import read_rows
+from llmattr.errors import LlmattrError
+from llmattr.lm import LM
 from llmattr.retraining import METHODS as RETRAINING
-from llmattr.retraining import Recipe, retraining_ablation
-from llmattr.retraining.ablation import RetrainingAblation
-from llmattr.retraining.build import attributed
-from llmattr.retraining.trainer import train
+from llmattr.retraining import Recipe
 from llmattr.training import METHODS as TRAINING
-from llmattr.training.trace import trace
 
 RESULTS = Path(__file__).parent / "results" / "facts.json"
-HELD_OUT = 1  # the seed of the masks that judge; methods draw theirs with seed 0
-CHECKPOINTS = (0.1, 0.3, 1.0)  # shares of the steps, for what looks at several checkpoints
-TRACED = ("bm25", "embeddings", "rep-sim", "grad-dot", "grad-cos", "tracin", "trak", "logra", "trackstar", "ekfac")
-TRAINED = ("datamodel", "banzhaf", "in-run-shapley")
-LOOKED_INTO = ("knn-shapley", "linear-probe")  # methods on the hidden states of the trained model
-
-Values = Float[np.ndarray, "t n"]
+RANKS = (1, 2, 3, 5, 10, 20, 50, 100)
+SLOW = ("cg", "lissa", "arnoldi", "stream", "leave-one-out", "shapley", "beta-shapley", "ame")  # with hundreds of queries
+TINY = Size(models=12, held_out=6, runs=2)
+LEARNED = 3.0  # nats by which a query of FewRel must have become likelier to count as learned
 
 
-@dataclass(frozen=True, eq=False)
-class Bench:
-    """The facts, the training, and a folder in which everything that was computed is kept."""
-
-    facts: Facts
-    recipe: Recipe
-    folder: Path
-    models: int
-    held_out: int
-    jobs: int | None = None
-    notes: list[str] = field(default_factory=list)
-
-    def ablation(self, model: str = "scratch") -> RetrainingAblation:
-        """The truth: the same model trained on some of the rows; or one that is trained already, to be looked into."""
-        options: dict[str, Any] = {"out": self.folder / "runs", "recipe": self.recipe, "jobs": self.jobs}
-        return retraining_ablation(model, self.facts.rows, self.facts.queries, **options)
-
-
-@dataclass(frozen=True)
-class First(Recipe):
-    """The recipe up to a step."""
-
-    only: int = 0
-
-    def batches(self, kept: Any, seed: int) -> Any:
-        """The rows of the first steps."""
-        return super().batches(kept, seed)[: self.only]
-
-
-def checkpoints(bench: Bench, ablation: RetrainingAblation) -> list[str]:
-    """The model of all rows as it was at some steps, the last at the end; in folders."""
-    lm, recipe, found = ablation.trainer.lm, ablation.trainer.recipe, []
-    for share in CHECKPOINTS:
-        place = bench.folder / f"model-{share}"
-        if not (place / "done").exists():
-            part = First(**vars(recipe), only=round(share * recipe.steps))
-            train(lm.model, ablation.trainer.rows, np.ones(len(bench.facts.rows)), 0, part).save_pretrained(place)
-            lm.tokenizer.save_pretrained(place)
-            (place / "done").touch()
-        found.append(str(place))
-    return found
-
-
-def scores(bench: Bench, ablation: RetrainingAblation, models: list[str]) -> dict[str, Callable[[], Values]]:
-    """Each method's scores [t, n], when they are asked for."""
-    t, n = len(bench.facts.queries), len(bench.facts.rows)
-    found: dict[str, Callable[[], Values]] = {
-        "random": lambda: np.random.default_rng(0).normal(size=(t, n)),
-        "the rows that state it": lambda: bench.facts.gold.astype(float),
+def support(facts: Facts, found: Found) -> Figure:
+    """Where the rows that state the fact stand in the order of the scores, the mean over queries."""
+    recall = [[k, float(np.nanmean(metrics.recall_at_k(found.values, facts.gold, k)))] for k in RANKS if k <= len(facts.rows)]
+    line = {
+        "MRR": float(np.nanmean(metrics.reciprocal_rank(found.values, facts.gold))),
+        "recall@3": float(np.nanmean(metrics.recall_at_k(found.values, facts.gold, 3))),
+        "recall@10": float(np.nanmean(metrics.recall_at_k(found.values, facts.gold, min(10, len(facts.rows))))),
+        "P@1": float(np.nanmean(metrics.precision_at_k(found.values, facts.gold, 1))),
+        "recall": recall,
     }
-    for name in TRACED:
-        found[name] = lambda name=name: _traced(bench, name, models[-1:])
-        if name in ("tracin", "trak", "grad-cos", "trackstar"):
-            found[f"{name}, {len(models)} checkpoints"] = lambda name=name: _traced(bench, name, models)
-    del found["tracin"]  # of one checkpoint it is grad-dot
-    for name in TRAINED:
-        found[name] = lambda name=name: _trained(bench, ablation, name)
-    for name in LOOKED_INTO:
-        found[name] = lambda name=name: _trained(bench, bench.ablation(models[-1]), name)
-    return found
+    return line | ({} if found.cited is None else {"F1": float(np.nanmean(metrics.citation(found.cited, facts.gold).f1))})
 
 
-def _traced(bench: Bench, name: str, models: list[str]) -> Values:
-    several = {"checkpoints": models, "learning_rates": [1.0] * len(models)} if len(models) > 1 else {}
-    result = trace(models[-1], bench.facts.rows, bench.facts.queries, TRAINING[name](), **several)
-    assert result.index is not None  # every row, highest first
-    rows = np.array([int(one) for one in result.sources.ids])[result.index]
-    values = np.empty_like(result.values)
-    np.put_along_axis(values, rows, result.values, axis=1)
-    return values
+def compared(bench: Bench, facts: Facts, wanted: list[str]) -> tuple[list[Figure], list[Figure], list[str]]:
+    """The table, the methods' agreement, and notes."""
+    judged = bench.size.held_out > 0
+    notes = [f"{len(facts.rows)} rows, {len(facts.queries)} queries."]
+    if judged:
+        known = f"{np.exp(np.median(bench.whole)):.2f} in the median"
+        notes += [
+            f"Trained on all rows, a query's completion has the probability {known}.",
+            f"{bench.size.held_out} held-out models; the noise between seeds allows an LDS of {bench.ceiling():.2f}.",
+            f"Removal: the {TOP} highest rows of {REMOVED} known queries are removed together: nats lost by these queries, and "
+            "the share of them that are then no longer likelier than not.",
+        ]
+    lines = scored(bench, wanted)
+    patches = tail_patches(bench, lines)
+    removed = removals(bench, lines) if judged else {}
+    notes.append(
+        f"Tail-patch: percentage points that a step of {PATCH_STEP} on one of the {TOP} highest rows adds to the probability "
+        f"of one of {min(PATCHED, len(facts.queries))} queries, from the checkpoint at {PATCH_AT:.0%} of the steps."
+    )
+
+    def judge(name: str, found: Found) -> Figure:
+        foretold = prediction(bench, found) if judged else {}
+        return {**support(facts, found), **foretold, **patches.get(name, {}), **removed.get(name, {})}
+
+    table = figures(lines, judge)
+    return [*table, *(ends(bench) if judged else [])], agreement(lines), notes
 
 
-def _trained(bench: Bench, ablation: RetrainingAblation, name: str) -> Values:
-    size = {"n_models": bench.models} if "n_models" in RETRAINING[name].__dataclass_fields__ else {}
-    more = {"bootstraps": 0} if "bootstraps" in RETRAINING[name].__dataclass_fields__ else {}
-    return attributed(ablation, RETRAINING[name](**size, **more)).values
+def usual(judged: bool) -> list[str]:
+    """The methods that are run unless others are named: those that hundreds of queries can be put to."""
+    return [name for name in (*TRAINING, *(RETRAINING if judged else ())) if name not in SLOW]
 
 
-def figures(bench: Bench, wanted: list[str]) -> Iterator[Figure]:
-    """Each method's row of the table, as soon as it is known."""
-    ablation = bench.ablation()
-    masks = random_masks(bench.held_out, len(bench.facts.rows), seed=HELD_OUT)
-    outputs = ablation(masks)
-    ceiling = float(np.nanmean(ablation.ceiling(masks[: max(2, bench.held_out // 4)])))
-    known = ablation(np.ones((1, len(bench.facts.rows)), dtype=bool))[0]
-    told = [
-        f"{len(bench.facts.rows)} rows, {len(bench.facts.queries)} queries; trained on all rows, a query's completion has the "
-        f"probability {np.exp(np.median(known)):.2f} in the median",
-        f"{bench.held_out} held-out models; the noise between seeds allows an LDS of {ceiling:.2f}",
-    ]
-    bench.notes.extend(told)
-    ways = scores(bench, ablation, checkpoints(bench, ablation))
-    for name in [name for name in ways if not wanted or name.split(",")[0] in wanted]:
-        click.echo(f"{name} ...", err=True)
-        try:
-            values, seconds = _kept(bench, name, ways[name])
-        except Exception as error:  # a method that fails says so in its row
-            yield {"method": name, "MRR": None, "failed": f"{type(error).__name__}: {error}"[:120]}
-            continue
-        yield _figure(name, values, seconds, bench.facts.gold, masks, outputs)
+def learned(bench: Bench, facts: Facts) -> tuple[Bench, Facts, list[str]]:
+    """Only the queries whose answers the model learned in this training."""
+    trainer = bench.ablation.trainer
+    before, after = (trainer.measured(lm) for lm in (trainer.lm, LM.load(bench.checkpoints()[-1])))
+    kept = np.flatnonzero(after - before >= LEARNED)
+    note = (
+        f"{len(kept)} of {len(facts.queries)} queries became more than {np.exp(LEARNED):.0f} times as likely; these are asked."
+    )
+    if not len(kept):
+        raise LlmattrError("the model learned none of the facts: give more --steps")
+    facts = Facts(facts.rows, [facts.queries[i] for i in kept])
+    return dataclasses.replace(bench, queries=facts.queries, gold=facts.gold), facts, [note]
 
 
-def _kept(bench: Bench, name: str, way: Callable[[], Values]) -> tuple[Values, float]:
-    """A method's scores and the CPU seconds they took, from the folder where they are known."""
-    place = bench.folder / "scores" / f"{name.replace(', ', '-').replace(' ', '-')}.npz"
+def chosen(given: str | None, shared: Path, count: int | None) -> Facts:
+    """The facts of a set; without a name those of ParaRel where they are there, else the countries of this repository."""
+    folder = shared / "data" / "pararel"
+    given = given or ("pararel" if folder.exists() else "countries")
+    if given == "countries":
+        return facts_data.countries(count or 60)
+    place = folder if given == "pararel" else shared / "data" / "fewrel"
     if not place.exists():
-        started = time.process_time()
-        values = way()
-        place.parent.mkdir(exist_ok=True)
-        part = place.with_suffix(".part.npz")
-        np.savez(part, values=values, seconds=time.process_time() - started)
-        part.replace(place)
-    with np.load(place) as saved:
-        return saved["values"], float(saved["seconds"])
+        raise LlmattrError(f"{given} is not in the folder of shared data: give --shared, or --set countries")
+    return facts_data.pararel(place, count or 500) if given == "pararel" else facts_data.fewrel(place, count or 300)
 
 
-def _figure(name: str, values: Values, seconds: float, gold: Any, masks: Any, outputs: Any) -> Figure:
-    each = np.nan_to_num(metrics.lds(values, masks, outputs))
-    interval = metrics.bootstrap_interval(each)
-    family = next((m[name.split(",")[0]].family for m in (TRAINING, RETRAINING) if name.split(",")[0] in m), None)
-    return {
-        "method": name,
-        "family": family,
-        "MRR": float(np.nanmean(metrics.reciprocal_rank(values, gold))),
-        "recall@10": float(np.nanmean(metrics.recall_at_k(values, gold, 10))),
-        "P@1": float(np.nanmean(metrics.precision_at_k(values, gold, 1))),
-        "LDS": float(each.mean()),
-        "LDS 95 %": f"{interval.low:.2f} to {interval.high:.2f}",
-        "CPU s": seconds,
-        "LDS of each query": each.tolist(),
-    }
-
-
-def _facts(pararel_folder: Path | None, train_rows: Path | None, queries: Path | None, count: int | None) -> Facts:
-    if train_rows and queries:
-        return Facts(*(_own(path) for path in (train_rows, queries)))
-    return pararel(pararel_folder, count or 500) if pararel_folder else countries(count or 60)
-
-
-def _own(path: Path) -> list[dict[str, Any]]:
-    rows = read_rows(path)
-    for number, row in enumerate(rows):
-        if missing := [name for name in ("prompt", "completion", "fact") if row.get(name) is None]:
-            raise click.UsageError(f"row {number} of {str(path)!r}, counted from 0, has no {missing[0]!r}")
-    return rows
-
-
-@click.command(help=__doc__)
+@click.command("facts", help=__doc__)
 @click.option("--tiny", is_flag=True, help="A few facts and models, to see that everything runs. Needs --out.")
 @click.option(
-    "--count", type=click.IntRange(min=2), help="How many facts of ParaRel (500), or countries (60, of three facts each)."
+    "--full", is_flag=True, help="SmolLM2 fine-tuned on sentences of FewRel; no models that judge: hours of one core."
 )
-@click.option("--pararel", "folder", type=click.Path(path_type=Path, exists=True), help="The folder of ParaRel's files.")
+@click.option("--set", "name", type=click.Choice(["countries", "pararel", "fewrel"]), help="ParaRel where it is, without it.")
+@click.option("--count", type=click.IntRange(min=2), help="How many facts, or countries (of three facts each).")
+@click.option("--shared", type=click.Path(path_type=Path), default=SHARED, help="The folder that holds data/.")
 @click.option("--train", type=click.Path(path_type=Path, exists=True), help='Your rows: {"prompt", "completion", "fact"}.')
 @click.option(
     "--queries", type=click.Path(path_type=Path, exists=True), help="Your queries, of the same form: gold = same fact."
 )
-@click.option("--methods", default="", help="Some methods, with commas between; all without it.")
-@click.option("--steps", type=int, help="Steps of each training; 20 passes over the rows without it.")
-@click.option("--models", type=int, default=200, show_default=True, help="Models that datamodel and banzhaf are fitted on.")
-@click.option("--held-out", type=int, default=50, show_default=True, help="Models that judge.")
+@click.option("--methods", default="", help="Some methods, with commas between.")
+@click.option("--model", default="scratch", show_default=True, help="scratch (from random weights), or what is fine-tuned.")
+@click.option("--steps", type=click.IntRange(min=1), help="Steps of each training; some passes over the rows without it.")
+@click.option("--models", type=click.IntRange(min=2), help="Models that datamodels are fitted on (200).")
+@click.option("--held-out", type=click.IntRange(min=0), help="Models that judge (50); 0 for none.")
 @click.option("--jobs", type=int, help="Processes that train; 1 without it.")
-@click.option("--again", is_flag=True, help="Forget what was computed before.")
+@click.option("--again", "anew", is_flag=True, help="Forget what was computed before.")
 @click.option("--out", type=click.Path(path_type=Path), help="The JSON file; Markdown, runs and scores go beside it.")
-def command(tiny: bool, methods: str, out: Path | None, again: bool, **given: Any) -> None:
+def command(**given: Any) -> None:
     """Train, score, judge, print a table, and save it."""
-    if tiny and out is None:
+    if given["tiny"] and given["out"] is None:
         raise click.UsageError("--tiny needs --out, so that no real results are lost")
     if bool(given["train"]) != bool(given["queries"]):
         raise click.UsageError("--train and --queries go together")
-    out = out or RESULTS
-    facts = _facts(given["folder"], given["train"], given["queries"], 4 if tiny else given["count"])
-    folder = out.with_suffix(".runs")
-    if again:
-        shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    _same(folder, facts)
-    recipe = Recipe(steps=30 if tiny else given["steps"] or "auto", batch_size=32, learning_rate=3e-3)
-    size = {"models": 12, "held_out": 6} if tiny else {"models": given["models"], "held_out": given["held_out"]}
-    bench = Bench(facts, recipe, folder, **size, jobs=given["jobs"])
-    how = circumstances(" ".join(["python -m eval facts", *["--pararel ..."] * bool(given["folder"])]))
-    with quiet_thread():
-        found = list(figures(bench, [name.strip() for name in methods.split(",") if name.strip()]))
-    click.echo("\n".join([table(found), *bench.notes]))
-    about = " ".join((__doc__ or "").split())
-    save(out, "facts", {"facts": {"about": about, **how, "figures": found, "notes": bench.notes}})
+    how = circumstances(said())
+    try:
+        with quiet_thread():
+            _run(given, given["out"] or (RESULTS.with_stem("facts-full") if given["full"] else RESULTS), how)
+    except LlmattrError as error:
+        raise Refused(str(error)) from error
 
 
-def _same(folder: Path, facts: Facts) -> None:
-    """Refuse a folder of other facts; its scores would be theirs."""
-    place, text = folder / "facts.json", json.dumps([facts.rows, facts.queries])
-    if place.exists() and place.read_text() != text:
-        raise click.UsageError(f"{str(folder)!r} holds the scores of other facts: give another --out, or --again")
-    place.write_text(text)
+def _run(given: dict[str, Any], out: Path, how: Figure) -> None:
+    full, tiny = given["full"], given["tiny"]
+    if given["train"]:
+        facts = facts_data.own(given["train"], given["queries"])
+    else:
+        facts = chosen("fewrel" if full else given["name"], given["shared"], 4 if tiny else given["count"])
+    model = "smollm2" if full and given["model"] == "scratch" else given["model"]
+    size = TINY if tiny else Size(held_out=0) if full else Size()
+    size = dataclasses.replace(size, **{key: given[key] for key in ("models", "held_out") if given[key] is not None})
+    recipe = Recipe(steps=given["steps"] or (30 if tiny else "auto"), batch_size=32, learning_rate=3e-3)
+    if model != "scratch":
+        recipe = Recipe(steps=given["steps"] or "auto", batch_size=8)
+    bench = Bench(facts.rows, facts.queries, recipe, out.with_suffix(".runs"), size, model, given["jobs"], facts.gold)
+    bench.claim(given["anew"])
+    bench, facts, told = learned(bench, facts) if full else (bench, facts, [])
+    wanted = named(given["methods"])
+    found, agreed, notes = compared(bench, facts, wanted or usual(size.held_out > 0))
+    parts = {
+        "facts": (" ".join((__doc__ or "").split()), found, [*told, *notes]),
+        "agreement": ("Kendall's tau of two methods' scores of all rows.", agreed, []),
+    }
+    publish("facts", parts, how, out)
 
 
 def main(argv: list[str]) -> None:

@@ -1,7 +1,7 @@
-"""Facts that a model can know from the data alone: each stated in three ways (training rows) and asked in a fourth (queries).
+"""Facts as training rows and queries: a row and a query of the same fact have the same in `fact`, so what states it is known.
 
-`countries` is a table of the repository; `pararel` reads the files of ParaRel (github.com/yanaiela/pararel), which are not
-here. A row and a query of the same fact have the same number in `fact`, so the rows that state what is asked are known.
+`countries` is a table of the repository; `pararel` reads the files of ParaRel (github.com/yanaiela/pararel), `fewrel` that of
+FewRel (github.com/thunlp/FewRel), which are not here. Those of the first two are stated in three ways and asked in a fourth.
 """
 
 import csv
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from llmattr.data import read_rows
 from llmattr.errors import LlmattrError
 
 TABLE = Path(__file__).parent.parent / "recipes" / "documents" / "countries.csv"
@@ -75,6 +76,53 @@ def _relation(folder: Path, patterns: Path) -> list[tuple[str, str, list[str]]]:
         return []
     objects = {row["sub_label"]: row["obj_label"] for row in reversed(_lines(folder / "facts" / patterns.name))}
     return [(subject, said, ways) for subject, said in sorted(objects.items())]
+
+
+ASKED = {  # how facts of FewRel's relations are asked
+    "P177": "{} crosses the",
+    "P364": "The original language of {} is",
+    "P2094": "{} competed in the class of",
+    "P412": "The singing voice of {} is",
+    "P413": "The position that {} plays is",
+    "P410": "The military rank of {} was",
+    "P59": "{} is a star in the constellation",
+    "P206": "{} lies on the water of",
+    "P26": "{} was married to",
+    "P25": "The mother of {} was",
+    "P40": "A child of {} was",
+    "P641": "The sport of {} is",
+    "P463": "{} is a member of",
+}
+
+
+def fewrel(folder: Path, count: int = 300, seed: int = 0) -> Facts:
+    """So many sentences of Wikipedia, each with a fact of its own that the query asks for in other words."""
+    known = json.loads((folder / "val_wiki.json").read_text(encoding="utf-8"))
+    pairs = [(ASKED[relation], one) for relation in sorted(ASKED.keys() & known.keys()) for one in known[relation]]
+    rows, queries = [], []
+    for number, i in enumerate(np.random.default_rng(seed).choice(len(pairs), size=count, replace=False).tolist()):
+        asked, one = pairs[i]
+        subject, said = (_joined([one["tokens"][place] for place in one[side][2][0]]) for side in ("h", "t"))
+        rows.append({"text": _joined(one["tokens"]), "fact": number})
+        queries.append({"prompt": asked.format(subject), "completion": f" {said}", "fact": number})
+    return Facts(rows, queries)
+
+
+def _joined(tokens: Sequence[str]) -> str:
+    return re.sub(r" +([.,;:!?)\]'])|([(\[]) +", r"\1\2", " ".join(" ".join(tokens).split()))
+
+
+def own(rows: Path, queries: Path) -> Facts:
+    """Rows and queries of one's own; raises `LlmattrError` for one without a fact."""
+    return Facts(_own(rows), _own(queries))
+
+
+def _own(path: Path) -> list[dict[str, Any]]:
+    found = read_rows(path)
+    for number, row in enumerate(found):
+        if missing := [name for name in ("prompt", "completion", "fact") if row.get(name) is None]:
+            raise LlmattrError(f"row {number} of {path.name!r}, counted from 0, has no {missing[0]!r}")
+    return found
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

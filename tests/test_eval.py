@@ -8,21 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 
-from eval import BENCHMARKS, context_data, facts_data, topics
-from eval.context import TINY, Bench
-from eval.context_judge import make_case, metered
-from eval.context_methods import Entry, entries, gold
-from eval.context_report import prediction
+from eval import BENCHMARKS, facts_data, topics
 from eval.metrics import overlap, own_topic, spearman
-from llmattr.ablation import one_out_masks
-from llmattr.context import METHODS
 from llmattr.errors import LlmattrError
-from llmattr.messages import conversation
-from llmattr.prompt import cut
-from tests.conftest import SHARED
 
 ROOT = Path(__file__).parent.parent
 
@@ -162,138 +152,6 @@ def test_facts_of_pararel(tmp_path):
 @pytest.mark.parametrize("words", [["--tiny"], ["--parts", "nothing"], ["--peer", "nobody=python"]])
 def test_bench_trace_refuses_what_it_does_not_know(words):
     from eval.bench_trace import command
-
-    assert CliRunner().invoke(command, words).exit_code == 2
-
-
-OWN = {
-    "question": "When did it open?",
-    "documents": [
-        {"title": "Canal", "sentences": ["The canal is long.", " ", "It opened in 1914."]},
-        {"title": "Empty", "sentences": []},
-        {"title": "Toll", "sentences": ["Ships pay a toll. A high one.", "It has locks."]},
-    ],
-    "answer": "In 1914.",
-    "supporting": [[0, 2], [2, 1]],
-}
-
-
-def test_questions_of_ones_own(tmp_path):
-    path = tmp_path / "own.jsonl"
-    path.write_text(json.dumps(OWN) + "\n\n" + json.dumps({**OWN, "supporting": None, "answer": None}))
-    one, other = context_data.read_own(path)
-    assert one.gold.tolist() == [False, True, False, True]  # blank sentences are left out, and gold moves with the others
-    assert other.gold.tolist() == [False] * 4
-    chat = conversation(one.documents, one.question)
-    sources = cut(chat, one.splitter)
-    assert list(sources.texts) == ["The canal is long.", "It opened in 1914.", "Ships pay a toll. A high one.", "It has locks."]
-    assert [document.title for document in sources.documents] == ["Canal", "Toll"]
-    path.write_text('{"question": "What?", "documents": [{"text": "None."}]}')
-    with pytest.raises(LlmattrError, match=r"row 1 of own.jsonl \(KeyError: 'sentences'\) is not"):
-        list(context_data.read_own(path))
-
-
-def test_a_question_is_shortened_around_its_gold():
-    papers = [("a", ["1.", "2."]), ("b", ["3.", "4.", "5."]), ("c", ["6."]), ("d", ["7."])]
-    whole = context_data.question("q", "?", papers, [(2, 0)])
-    assert [paper.title for paper in whole.shortened(4).papers] == ["a", "c", "d"]
-    assert [paper.title for paper in whole.shortened(1).papers] == ["c"]
-    assert whole.shortened(4).gold.tolist() == [False, False, True, False]
-    assert context_data.choose(iter([whole, whole]), 1, 2, 4) == [whole.shortened(4)]
-    both = context_data.question("q", "?", papers, [(1, 0), (2, 0)])  # 4 sentences or its gold is lost
-    assert context_data.choose(iter([both]), 1, 2, 3) == []
-
-
-@pytest.mark.parametrize("name", context_data.SETS)
-def test_the_sets_are_read(name):
-    path = SHARED / "data" / context_data.SETS[name].file
-    if not path.exists():
-        pytest.skip(f"{path.name} is not here")
-    found = context_data.choose(context_data.SETS[name].read(path), 3, 3, 60)
-    assert len(found) == 3
-    for one in found:
-        assert one.answer
-        assert one.gold.any() == (name != "musique")
-        assert len(cut(conversation(one.documents, one.question), one.splitter)) == one.size
-
-
-def test_context_runs_and_goes_on_from_what_it_has(tmp_path):
-    out = tmp_path / "context.json"
-    command = [sys.executable, "-m", "eval", "context", "--tiny", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    record = json.loads(out.read_text())
-    assert list(record) == ["prediction", "reach", "support", "curve"]
-    methods = {figure["method"].split(",")[0]: figure for figure in record["prediction"]["figures"]}
-    assert methods.keys() == {"random", *METHODS, "gold sentences", "linear ceiling"}
-    for part in record.values():
-        assert not [figure for figure in part["figures"] if "not measured" in figure]
-        assert all(math.isfinite(number) for number in numbers(part))
-    # 100 draws of scores for 9 sentences and 16 masks: correlations of about 1 / sqrt(15), so .26 / 10 at one deviation.
-    assert abs(methods["random"]["LDS"]) < 4 * 0.026
-    assert methods["leave-one-out"]["passes"] == methods["alone"]["passes"] == 10
-    assert methods["bm25"]["tokens"] == 0
-    gold = next(figure for figure in record["support"]["figures"] if figure["method"] == "gold sentences")
-    assert gold["AP"] == gold["cited f1"] == 1
-    assert out.with_suffix(".svg").exists()
-    assert len(out.with_suffix(".measured.jsonl").read_text().splitlines()) == len(entries(list(METHODS), 32, (4, 16)))
-
-
-def test_a_context_run_that_was_stopped_goes_on_from_what_it_has(tmp_path, tiny):
-    path = tmp_path / "own.jsonl"
-    path.write_text(json.dumps(OWN))
-    (question,) = context_data.read_own(path)
-    lines = [entry for entry in entries(["leave-one-out", "alone"], 8, ()) if entry.label in ("leave-one-out", "alone")]
-
-    def run():
-        bench = Bench(TINY, "tiny", True, tmp_path / "kept.jsonl")
-        bench.__dict__["lm"] = tiny  # where the property would keep it
-        return bench.measured("own", question, lines)
-
-    first, kept = run(), tmp_path / "kept.jsonl"
-    written = kept.read_text()
-    assert run() == first
-    assert kept.read_text() == written
-    kept.write_text(written[:-50] + "\n")  # stopped while it wrote the last line
-    assert run() == first
-    assert len(kept.read_text().splitlines()) == 3
-    assert len(list(tmp_path.glob("kept.scored/*.npz"))) == 1
-
-
-def test_a_failure_is_a_cell(tmp_path, tiny):
-    question = context_data.question("q", "?", [("Title", ["One.", "Two."])])
-
-    def fail(case):
-        raise ValueError("no | luck\nat all")
-
-    bench = Bench(TINY, "tiny", False, tmp_path / "kept.jsonl")
-    bench.__dict__["lm"] = tiny
-    rows = bench.measured("own", question, [Entry("broken", fail), Entry("gold sentences", gold)])
-    assert [figure["not measured"] for figure in prediction(rows)] == [
-        "failed on 1 of 1: ValueError: no / luck", "skipped on 1 of 1: no gold sentences"
-    ]  # fmt: skip
-
-
-def test_costs_are_those_of_a_method_alone(tiny, tmp_path):
-    path = tmp_path / "own.jsonl"
-    path.write_text(json.dumps(OWN))
-    (question,) = context_data.read_own(path)
-    case = make_case(tiny, question, 4, 4, gold_answer=True)
-    assert case.ablation.prompt.response == "In 1914."
-    assert len(case.ablation.targets) == 1
-    for _ in range(2):  # the second time everything is scored already
-        with metered(case.ablation) as view:
-            METHODS["leave-one-out"]().attribute(view)
-        prompt = case.ablation.prompt
-        assert view.cost == {"passes": 5, "tokens": sum(len(prompt.render(mask).ids) for mask in one_out_masks(4))}
-    with metered(case.ablation) as view:
-        tiny.model(torch.tensor([[3, 4, 5]]))
-    assert view.cost == {"passes": 1, "tokens": 3}
-
-
-@pytest.mark.parametrize("words", [["--tiny"], ["--methods", "nothing"], ["--data", "nowhere.jsonl"]])
-def test_context_refuses_what_it_does_not_know(words):
-    from eval.context import command
 
     assert CliRunner().invoke(command, words).exit_code == 2
 

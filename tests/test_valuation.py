@@ -169,25 +169,23 @@ class TestInRun:
         losses, places, rate, n, d = linear_run()
         utility = torch.tensor(np.random.default_rng(1).normal(size=(3, d)))
         ones = {"w": torch.ones(d, dtype=torch.float64)}
-        effects = [rate * first_order(lambda place: utility @ place["w"], losses, place, ones) for place in places[:-1]]
+        effects = [rate * first_order([{"w": utility}], [torch.func.jacrev(losses)(place)], ones) for place in places[:-1]]
         assert effects[0].shape == (3, n)
         change = utility @ (places[-1]["w"] - places[0]["w"])
         np.testing.assert_allclose(np.sum(effects, axis=(0, 2)), change.numpy(), atol=1e-10)
 
-    def test_products_are_those_of_gradients(self):
-        losses, places, *_, d = linear_run()
-        scales = {"w": torch.arange(1.0, d + 1, dtype=torch.float64)}
-        found = first_order(lambda place: (place["w"] ** 2).sum()[None], losses, places[3], scales)
-        each = torch.func.jacrev(losses)(places[3])["w"]
-        np.testing.assert_allclose(found, ((2 * places[3]["w"] * scales["w"]) @ each.T)[None].numpy(), atol=1e-12)
+    def test_how_gradients_are_stacked_changes_nothing(self):
+        asked, rows, scales = (torch.tensor(np.random.default_rng(k).normal(size=(m, 4))) for k, m in enumerate((5, 7, 1)))
+        found = first_order([{"w": asked[:2]}, {"w": asked[2:]}], [{"w": rows[:3]}, {"w": rows[3:]}], {"w": scales[0]})
+        np.testing.assert_allclose(found, ((asked * scales) @ rows.T).numpy(), rtol=1e-12)
 
-    def test_how_many_queries_go_together_changes_nothing(self, monkeypatch):
-        losses, places, *_, d = linear_run()
-        utility, ones = torch.tensor(np.random.default_rng(1).normal(size=(5, d))), {"w": torch.ones(d, dtype=torch.float64)}
-        given = lambda place: (utility @ place["w"]) ** 2, losses, places[2], ones
-        together = first_order(*given)
-        monkeypatch.setattr("llmattr.retraining.in_run.TOGETHER", 2 * d)
-        np.testing.assert_allclose(first_order(*given), together, rtol=1e-12)
+    def test_how_many_go_together_and_how_often_one_looks(self, monkeypatch):
+        """Parts of a batch change nothing; a look at the queries in every second step little, in none but the first more."""
+        asked = ablation(recipe=dataclasses.replace(SHORT, steps=6))
+        exact, second, first = (in_run(asked.trainer, np.ones(8), 0, 3.0, every)[0] for every in (1, 2, 6))
+        assert 0 < np.abs(second - exact).max() < np.abs(first - exact).max()
+        monkeypatch.setattr("llmattr.retraining.in_run.TOGETHER", 1)
+        np.testing.assert_allclose(in_run(asked.trainer, np.ones(8), 0, 3.0)[0], exact, rtol=1e-4, atol=1e-6)
 
     @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
     def test_momentum_carries_all_of_every_rate(self, schedule):

@@ -1,8 +1,9 @@
 """In-run Data Shapley: what each row's gradient did to the queries in every step of one training run, to first order."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,7 +19,10 @@ from llmattr.types import Attribution
 if TYPE_CHECKING:
     from llmattr.retraining.ablation import RetrainingAblation
 
-TOGETHER = 10_000_000  # numbers in the queries' gradients that are held at once
+Place = dict[str, Any]  # the parameters, each a tensor
+Stack = dict[str, Any]  # gradients of several outputs or rows, each with one more dimension in front
+
+TOGETHER = 10_000_000  # numbers in the gradients that are formed at once
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,16 @@ class InRunShapley:
     cap: float = option(
         3.0, "a step size counts for at most so many times that of its tensor's mean gradient; 0: for all it is"
     )
+    every: int = option(
+        1, "steps between two looks at the queries' gradients; 1 is exact, 20 is faster for many queries", least=1
+    )
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
         """Nats, one row for each target of the ablation; errors over the replicates where there are several."""
         trainer, n, r = built_in(ablation, self.name), len(ablation.sources), ablation.replicates
         everything = np.ones(n, dtype=bool)
-        runs = [in_run(trainer, ablation.weights(everything), ablation.seed_of(everything, k), self.cap) for k in range(r)]
+        weights, seeds = ablation.weights(everything), [ablation.seed_of(everything, k) for k in range(r)]
+        runs = [in_run(trainer, weights, seed, self.cap, self.every) for seed in seeds]
         found, before, after = (np.array(part) for part in zip(*runs, strict=True))
         found = summed(found, ablation.member, n)
         return Attribution(
@@ -61,11 +69,12 @@ class InRunShapley:
 
 
 def in_run(
-    trainer: Any, weights: Float[np.ndarray, " rows"], seed: int, cap: float = 0.0
+    trainer: Any, weights: Float[np.ndarray, " rows"], seed: int, cap: float = 0.0, every: int = 1
 ) -> tuple[Float[np.ndarray, "t rows"], Float[np.ndarray, " t"], Float[np.ndarray, " t"]]:
     """The rows' values in one run, and the outputs before and after it. The run is that of `train` with these arguments."""
     import torch
 
+    from llmattr.retraining.together import can_stack
     from llmattr.retraining.trainer import adamw, batch_loss, check_loss, clip, padded, set_rate, started
 
     check_weights(weights, len(trainer.rows))
@@ -75,7 +84,8 @@ def in_run(
     before = trainer.measured(dataclasses.replace(lm, model=model))
     parameters = dict(model.named_parameters())
     optimizer, reach = adamw(parameters, recipe), _reach(recipe)
-    asked = padded(trainer.queries.ids, trainer.queries.counted, model.device)
+    stacked = can_stack(lm.model, trainer.longest)
+    asked, looked = padded(trainer.queries.ids, trainer.queries.counted, model.device), []
     values = np.zeros((len(rows), len(before)))
     batches = tqdm(recipe.batches(weights > 0, seed), desc="training", unit="step", disable=None, leave=False)
     for step, batch in enumerate(batches):
@@ -91,38 +101,56 @@ def in_run(
         set_rate(optimizer, recipe.rate(step))
         optimizer.step()
         optimizer.zero_grad()
-        effects = first_order(
-            lambda place: trainer_outputs(trainer, _said(model, place, *asked)),
-            lambda place, ids=ids, counted=counted: _said(model, place, ids, counted),
-            place,
-            _scales(optimizer, moving, step, cap),
-        )
+        if step % every == 0:
+            looked = list(_asked_gradients(trainer, model, place, *asked, stacked))
+        gradients = _gradients(partial(_said, model), place, ids, counted, stacked)
+        effects = first_order(looked, gradients, _scales(optimizer, moving, step, cap))
         share = reach[step] * shortened / float(counted[:, 1:].sum())
         np.add.at(values, batch, share * weights[batch, None] * effects.T)
     return values.T, before, trainer.measured(dataclasses.replace(lm, model=model))
 
 
-def first_order(outputs: Callable[[Any], Any], rows: Callable[[Any], Any], place: Any, scales: Any) -> Float[np.ndarray, "t b"]:
-    """`<grad output_t, scales * grad row_i>` at this place in the parameters, for all outputs [t] and rows [b].
+def first_order(asked: list[Stack], rows: Iterable[Stack], scales: Place) -> Float[np.ndarray, "t b"]:
+    """`<gradient of output t, scales * gradient of row i>` for all outputs [t] and rows [b], given in stacks of some."""
+    columns = []
+    for stack in rows:
+        scaled = {name: (part * scales[name]).flatten(1) for name, part in stack.items()}
+        columns.append([sum(part.flatten(1) @ scaled[name].T for name, part in one.items()) for one in asked])
+    return np.concatenate([np.concatenate([part.double().cpu().numpy() for part in column]) for column in columns], axis=1)
 
-    For each output one forward-mode product gives those of all rows: no row's gradient is ever formed.
-    """
+
+def _asked_gradients(trainer: Any, model: Any, place: Place, ids: Any, counted: Any, stacked: bool) -> Iterable[Stack]:
+    """Those of the outputs, some at a time; of their mean the one of all queries."""
+    import torch
+
+    def outputs(place: Place, *asked: Any) -> Any:
+        return trainer_outputs(trainer, _said(model, place, *asked))
+
+    if trainer.mean:
+        whole = torch.func.grad(lambda place: outputs(place, ids, counted)[0])(place)
+        return [{name: part[None] for name, part in whole.items()}]
+    return _gradients(outputs, place, ids, counted, stacked)
+
+
+def _gradients(value: Callable[..., Any], place: Place, ids: Any, counted: Any, stacked: bool) -> Iterator[Stack]:
+    """The gradient of each row's value by itself; of models that can be stacked those of some rows at a time."""
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no forward mode
-        product: Any = torch.func.vjp(outputs, place)
-        said, pull = product
+    def one(place: Place, ids: Any, counted: Any, mask: Any = None) -> Any:
+        return value(place, ids[None], counted[None], mask)[0]
 
-        def effects(one: Any) -> Any:
-            (gradient,) = pull(one)
-            direction = {name: scales[name] * part for name, part in gradient.items()}
-            return torch.func.jvp(rows, (place,), (direction,))[1]
-
-        size = sum(part.numel() for part in place.values())
-        chunk = max(1, min(len(said), TOGETHER // size))
-        found = torch.func.vmap(effects, chunk_size=chunk)(torch.eye(len(said), dtype=said.dtype, device=said.device))
-    return found.detach().double().cpu().numpy()
+    if not stacked:
+        for row, counts in zip(ids, counted, strict=True):
+            yield {name: part[None] for name, part in torch.func.grad(one)(place, row, counts).items()}
+        return
+    length, dtype = ids.shape[1], next(iter(place.values())).dtype
+    causal = torch.full((length, length), torch.finfo(dtype).min, dtype=dtype, device=ids.device).triu(1)[None, None]
+    each: Any = torch.func.vmap(torch.func.grad(one), (None, 0, 0, None))
+    size = max(1, TOGETHER // sum(part.numel() for part in place.values()))
+    for some, counts in zip(ids.split(size), counted.split(size), strict=True):
+        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels know no vmap
+            yield each(place, some, counts, causal)  # with a mask of its own a model looks for no padding
 
 
 def trainer_outputs(trainer: Any, sums: Any) -> Any:
@@ -134,11 +162,12 @@ def trainer_outputs(trainer: Any, sums: Any) -> Any:
     return sums.mean(0, keepdim=True) if trainer.mean else sums
 
 
-def _said(model: Any, place: Any, ids: Any, counted: Any) -> Any:
+def _said(model: Any, place: Place, ids: Any, counted: Any, mask: Any = None) -> Any:
     """The log-probability of each row's counted tokens, with these parameters [b]."""
     import torch
 
-    logits = torch.func.functional_call(model, place, (), {"input_ids": ids, "use_cache": False}).logits
+    given = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+    logits = torch.func.functional_call(model, place, (), given).logits
     logprobs = torch.log_softmax(logits[:, :-1].float(), dim=-1).gather(-1, ids[:, 1:, None])[..., 0]
     return (logprobs * counted[:, 1:]).sum(1)
 

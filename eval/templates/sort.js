@@ -1,0 +1,17 @@
+// A click on a column's head sorts the table by it; another click turns the order round.
+for (const button of document.querySelectorAll("th button")) {
+  button.addEventListener("click", () => {
+    const head = button.parentElement, body = head.closest("table").tBodies[0], at = head.cellIndex;
+    const down = head.ariaSort !== "descending";
+    for (const other of head.parentElement.cells) other.ariaSort = "none";
+    head.ariaSort = down ? "descending" : "ascending";
+    const known = (row) => row.cells[at].dataset.number ?? row.cells[at].textContent.trim();
+    const compare = (a, b) => {
+      const [x, y] = [known(a), known(b)], [p, q] = [parseFloat(x), parseFloat(y)];
+      const [isP, isQ] = ["number" in a.cells[at].dataset, "number" in b.cells[at].dataset];
+      if (isP !== isQ) return isP ? -1 : 1; // what has no number stays at the end
+      return (isP ? q - p : x.localeCompare(y)) * (down ? 1 : -1);
+    };
+    body.append(...[...body.rows].sort(compare));
+  });
+}

@@ -1,0 +1,317 @@
+"""What the benchmarks of training methods share: a model trained on rows, each method's scores of them, and models that judge.
+
+Everything that is computed is kept in a folder, so that a run that was stopped goes on from what it has.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from jaxtyping import Bool, Float
+
+from eval.record import Figure
+from llmattr import build_index, metrics
+from llmattr.ablation import random_masks
+from llmattr.errors import LlmattrError
+from llmattr.retraining import METHODS as RETRAINING
+from llmattr.retraining import Recipe, retraining_ablation
+from llmattr.retraining.ablation import RetrainingAblation
+from llmattr.retraining.build import attributed
+from llmattr.retraining.trainer import train
+from llmattr.training import METHODS as TRAINING
+from llmattr.types import Attribution
+
+HELD_OUT = 1  # the seed of the masks that judge; methods draw theirs with seed 0
+CHECKPOINTS = (0.1, 0.3, 1.0)  # shares of the steps, for what looks at several checkpoints
+ENSEMBLED = ("tracin", "trak", "grad-cos", "trackstar")  # what is asked at several checkpoints, and of several runs, too
+LOOKS = 20  # steps between in-run-shapley's looks at the queries
+INTO_A_MODEL = ("knn-shapley", "linear-probe")  # what looks at the hidden states of the trained model
+GOLD, RANDOM, AGAIN, CEILING = "rows that state it", "random", "the models again", "ceiling"  # lines for comparison
+
+Rows = list[dict[str, Any]]
+Values = Float[np.ndarray, "t n"]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is trained: models that methods are fitted on, models that judge, runs of an ensemble."""
+
+    models: int = 200
+    held_out: int = 50
+    runs: int = 4
+
+
+@dataclass(frozen=True)
+class Found:
+    """A method's scores and what they cost. `cited` and `baseline` where it has them, `models` = runs of training it needs."""
+
+    values: Values
+    seconds: float = 0.0
+    models: int = 0
+    bytes: int = 0
+    cited: Bool[np.ndarray, "t n"] | None = None
+    baseline: Float[np.ndarray, " t"] | None = None
+
+    def predicted(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"] | None:
+        """The outputs that it foretells in their unit; None where scores have none."""
+        return None if self.baseline is None else self.baseline + masks @ self.values.T
+
+    def save(self, path: Path) -> None:
+        """Keep it; what is half written is no file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part.npz")
+        np.savez(part, **{name: value for name, value in vars(self).items() if value is not None})
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Found":
+        """As it was kept."""
+        with np.load(path) as saved:
+            return cls(**{name: saved[name] if saved[name].ndim else saved[name].item() for name in saved.files})
+
+
+@dataclass(frozen=True, eq=False)
+class Metered(RetrainingAblation):
+    """An ablation that keeps account of the CPU seconds of this process that went into training."""
+
+    training: list[float] = field(default_factory=list)
+
+    def _train(self, runs: Any) -> None:
+        started = time.process_time()
+        super()._train(runs)
+        self.training.append(time.process_time() - started)
+
+
+@dataclass(frozen=True)
+class First(Recipe):
+    """The recipe up to a step."""
+
+    only: int = 0
+
+    def batches(self, kept: Any, seed: int) -> Any:
+        """The rows of the first steps."""
+        return super().batches(kept, seed)[: self.only]
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """Rows, queries, how a model is trained on them, and a folder in which everything that was computed is kept."""
+
+    rows: Rows
+    queries: Rows
+    recipe: Recipe
+    folder: Path
+    size: Size = Size()
+    model: Any = "scratch"
+    jobs: int | None = None
+    gold: Bool[np.ndarray, "t n"] | None = None
+
+    def claim(self, again: bool) -> None:
+        """Make the folder, or go on with it; raises `LlmattrError` where it holds scores of something else."""
+        if again:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        place = self.folder / "bench.json"
+        text = json.dumps([self.rows, self.queries, str(self.model), vars(self.recipe), vars(self.size)])
+        if place.exists() and place.read_text() != text:
+            raise LlmattrError(f"{str(self.folder)!r} holds another benchmark's scores: give another --out, or --again")
+        place.write_text(text)
+
+    @cached_property
+    def ablation(self) -> RetrainingAblation:
+        """The truth: the same model trained on some of the rows."""
+        return self.ablation_of(self.model)
+
+    def ablation_of(self, model: Any) -> RetrainingAblation:
+        """The same of another model: one that is trained already, to be looked into."""
+        options: dict[str, Any] = {"out": self.folder / "runs", "recipe": self.recipe, "jobs": self.jobs}
+        return retraining_ablation(model, self.rows, self.queries, **options)
+
+    def held_out(self, keep: float = 0.5) -> tuple[Bool[np.ndarray, "m n"], Float[np.ndarray, "m t"]]:
+        """Masks that keep rows with this probability, by a seed of their own, and the outputs of models trained on them."""
+        masks = random_masks(self.size.held_out, len(self.rows), keep, seed=HELD_OUT)
+        return masks, self.ablation(masks)
+
+    @cached_property
+    def whole(self) -> Float[np.ndarray, " t"]:
+        """The outputs of a model of all rows."""
+        return self.ablation(np.ones((1, len(self.rows)), dtype=bool))[0]
+
+    def twice(self, keep: float = 0.5) -> Float[np.ndarray, "m 2 t"]:
+        """Two runs, with different seeds, of each of the first quarter of the held-out masks."""
+        masks, _ = self.held_out(keep)
+        return self.ablation.replicated(masks[: max(4, len(masks) // 4)], 2)
+
+    def ceiling(self, keep: float = 0.5) -> float:
+        """The LDS that the noise between seeds leaves."""
+        return float(np.nanmean(metrics.lds_ceiling(self.twice(keep))))
+
+    @cached_property
+    def seconds_a_model(self) -> float:
+        """CPU seconds of training once, when as many are trained together as pay; measured in this process, and kept."""
+        place = self.folder / "seconds.json"
+        if not place.exists():
+            trainer = self.ablation.trainer
+            started = time.process_time()
+            trainer.outputs(np.ones((trainer.together, len(self.rows))), range(trainer.together))
+            place.write_text(json.dumps((time.process_time() - started) / trainer.together))
+        return json.loads(place.read_text())
+
+    def checkpoints(self, run: int = 0, shares: Sequence[float] = CHECKPOINTS) -> list[str]:
+        """The model of all rows as it was at shares of the steps of a run; in folders."""
+        trainer = self.ablation.trainer
+        lm, recipe, found = trainer.lm, trainer.recipe, []
+        for share in shares:
+            place = self.folder / f"model-{run}-{share}"
+            if not (place / "done").exists():
+                part = First(**vars(recipe), only=round(share * recipe.steps))
+                train(lm.model, trainer.rows, np.ones(len(self.rows)), run, part).save_pretrained(place)
+                lm.tokenizer.save_pretrained(place)
+                (place / "done").touch()
+            found.append(str(place))
+        return found
+
+    def found(self, name: str, way: Callable[[], Found]) -> Found:
+        """A method's scores, from the folder where they are known."""
+        place = self.folder / "scores" / f"{name.replace(', ', '-').replace(' ', '-')}.npz"
+        if not place.exists():
+            way().save(place)
+        return Found.load(place)
+
+
+def ways(bench: Bench, wanted: Sequence[str] = ()) -> dict[str, Callable[[], Found]]:
+    """How each line's scores come about, when they are asked for; a method's name before a comma."""
+    shape = (len(bench.queries), len(bench.rows))
+    found = {RANDOM: lambda: Found(np.random.default_rng(0).normal(size=shape))}
+    if bench.gold is not None:
+        found[GOLD] = lambda gold=bench.gold: Found(gold.astype(float))
+    for name in (name for name in TRAINING if not wanted or name in wanted):
+        if name != "tracin":  # of one checkpoint it is grad-dot
+            found[name] = lambda name=name: _traced(bench, name, 1, 1)
+        if name in ENSEMBLED:
+            found[f"{name}, {len(CHECKPOINTS)} checkpoints"] = lambda name=name: _traced(bench, name, len(CHECKPOINTS), 1)
+            label = f"{name}, {len(CHECKPOINTS)} checkpoints of {bench.size.runs} runs"
+            found[label] = lambda name=name: _traced(bench, name, len(CHECKPOINTS), bench.size.runs)
+    for name in (name for name in RETRAINING if (not wanted or name in wanted) and name != "data-oob"):
+        found[name] = lambda name=name: _trained(bench, name)
+    return found
+
+
+def named(given: str, known: Mapping[str, Any] = TRAINING | RETRAINING) -> list[str]:
+    """Methods with commas between; raises `LlmattrError` for one that is not known."""
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in known]:
+        raise LlmattrError(f"there is no method {unknown[0]!r}; there are {', '.join(known)}")
+    return names
+
+
+def family(name: str) -> str | None:
+    """A line's family; None for those that are there for comparison."""
+    method = name.split(",")[0]
+    return next((known[method].family for known in (TRAINING, RETRAINING) if method in known), None)
+
+
+def _traced(bench: Bench, name: str, checkpoints: int, runs: int) -> Found:
+    models = [one for run in range(runs) for one in bench.checkpoints(run)[-checkpoints:]]
+    several = {"checkpoints": models, "learning_rates": [1.0] * len(models)} if len(models) > 1 else {}
+    place = bench.folder / "index" / name
+    shutil.rmtree(place, ignore_errors=True)
+    place.parent.mkdir(exist_ok=True)
+    started = time.process_time()
+    result = build_index(models[-1], bench.rows, place, TRAINING[name](), **several).query(bench.queries, top=None)
+    seconds = time.process_time() - started
+    size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+    shutil.rmtree(place)
+    needed = 0 if TRAINING[name].family == "corroborative" and name != "rep-sim" else runs
+    return Found(in_order(result), seconds + needed * bench.seconds_a_model, needed, size)
+
+
+def in_order(result: Attribution) -> Values:
+    """The scores of every row in the rows' order, of a question to an index for all rows."""
+    assert result.index is not None
+    rows = np.array([int(one) for one in result.sources.ids])[result.index]
+    values = np.empty_like(result.values)
+    np.put_along_axis(values, rows, result.values, axis=1)
+    return values
+
+
+def _trained(bench: Bench, name: str) -> Found:
+    method = RETRAINING[name]
+    options: dict[str, Any] = {"n_models": bench.size.models, "bootstraps": 0, "every": LOOKS}
+    made = method(**{key: value for key, value in options.items() if key in method.__dataclass_fields__})
+    base = bench.ablation_of(bench.checkpoints()[-1]) if name in INTO_A_MODEL else bench.ablation
+    ablation = Metered(**{**vars(base), "memory": {}})
+    started = time.process_time()
+    result = attributed(ablation, made)
+    seconds = time.process_time() - started - sum(ablation.training)
+    models = 1 if name in (*INTO_A_MODEL, "in-run-shapley") else len(ablation.memory)
+    size = models * (len(bench.rows) // 8 + 8 * len(bench.queries))  # a run's mask and outputs
+    cited = result.cited if result.can_cite and result.stderr is not None else None
+    baseline = result.baseline if result.can_cite else None
+    return Found(result.values, seconds + models * bench.seconds_a_model, models, size, cited, baseline)
+
+
+def scored(bench: Bench, wanted: Sequence[str] = ()) -> dict[str, Found | str]:
+    """Each line's scores, or what went wrong: a method that fails is a cell of the table, not the end of the benchmark."""
+    lines: dict[str, Found | str] = {}
+    for name, way in ways(bench, wanted).items():
+        click.echo(f"{name} ...", err=True)
+        try:
+            lines[name] = bench.found(name, way)
+        except Exception as error:
+            lines[name] = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"[:120].replace("|", "/")
+    return lines
+
+
+def figures(lines: Mapping[str, Found | str], judge: Callable[[str, Found], Figure]) -> list[Figure]:
+    """The table: a line for each method with what the judge says of it."""
+    heads = {name: {"method": name, "family": family(name)} for name in lines}
+    return [
+        {**heads[name], "failed": found} if isinstance(found, str) else {**heads[name], **judge(name, found), **costs(found)}
+        for name, found in lines.items()
+    ]
+
+
+def agreement(lines: Mapping[str, Found | str], targets: int = 50) -> list[Figure]:
+    """Kendall's tau between each two methods' scores of all rows, the mean over the first targets."""
+    known = {name: found.values[:targets] for name, found in lines.items() if isinstance(found, Found) and name != RANDOM}
+    return [
+        {"method": one} | {other: float(np.nanmean(metrics.kendall(values, theirs))) for other, theirs in known.items()}
+        for one, values in known.items()
+    ]
+
+
+def costs(found: Found) -> Figure:
+    """The columns of what the scores cost."""
+    return {"CPU s": found.seconds, "models": found.models, "bytes": found.bytes}
+
+
+def ends(bench: Bench, rates: Sequence[float] = (0.5,)) -> list[Figure]:
+    """Lines for comparison: the models again (how well a run with another seed foretells one), and the ceiling."""
+    runs = {rate: bench.twice(rate) for rate in rates}
+    same = {column(rate): float(np.nanmean(metrics.spearman(run[:, 0].T, run[:, 1].T))) for rate, run in runs.items()}
+    most = {column(rate): bench.ceiling(rate) for rate in rates}
+    return [{"method": AGAIN, "family": None, **same}, {"method": CEILING, "family": None, **most}]
+
+
+def column(rate: float) -> str:
+    """The name of the LDS of models that keep this share of the rows."""
+    return "LDS" if rate == 0.5 else f"LDS, {rate:g} kept"
+
+
+def prediction(bench: Bench, found: Found, rates: Sequence[float] = (0.5,)) -> Figure:
+    """LDS against the held-out models: the mean over queries with its interval; a query whose scores are all alike has 0."""
+    line: Figure = {}
+    for rate in rates:
+        each = np.nan_to_num(metrics.lds(found.values, *bench.held_out(rate)))
+        interval = metrics.bootstrap_interval(each)
+        line |= {column(rate): float(each.mean()), f"{column(rate)} 95 %": f"{interval.low:.2f} to {interval.high:.2f}"}
+        line |= {f"{column(rate)} each": each.tolist()}
+    return line

@@ -1,0 +1,201 @@
+"""`python -m eval report` on made-up results: tables, plots, the page; and that the project's own are up to date."""
+
+import json
+import re
+import shutil
+import xml.etree.ElementTree as ET
+
+import pytest
+from click.testing import CliRunner
+
+from eval.report import command
+from eval.report_tables import markdown, ordered, short, tables
+
+HOW = {
+    "about": "Made up.",
+    "command": "python -m eval facts --tiny",
+    "date": "2026-11-22T07:35:26+00:00",
+    "machine": {"cpu": "AMD EPYC", "cores": 2, "system": "Linux", "load": 0.1},
+    "versions": {"python": "3.11.7", "torch": "2.13.0"},
+    "notes": ["The noise between seeds allows an LDS of 0.63."],
+}
+ODD = "<script>alert('|')</script> $x^2$"
+ROWS = [
+    {"method": "random", "family": None, "MRR": 0.01, "LDS": -0.001, "CPU s": 0.0},
+    {"method": "trak", "family": "predictive", "MRR": 0.5, "LDS": 0.2, "LDS 95 %": "0.10 to 0.30", "CPU s": 12.3},
+    {"method": "ekfac", "family": "predictive", "MRR": 0.6, "LDS": 0.3, "LDS 95 %": "0.20 to 0.40", "CPU s": 4567.8},
+    {"method": ODD, "family": "predictive", "failed": f"Error: {ODD}"},
+    {"method": "bm25", "family": "corroborative", "MRR": 0.999, "LDS": 0.1, "CPU s": 0.0},
+    {"method": "datamodel", "family": "datamodel", "MRR": 0.8, "LDS": "not run", "CPU s": 99},
+]
+RANKED = [{**row, "recall": [[1, 0.2], [10, 0.5], [100, 0.9]]} for row in ROWS if "LDS 95 %" in row or row["method"] == "bm25"]
+NAMES = ["trak", "ekfac", "bm25", ODD]
+AGREED = [{"method": one, **{other: 1.0 if one == other else 0.25 for other in NAMES}} for one in NAMES]
+FACTS = {"facts": {**HOW, "figures": ROWS}, "agreement": {**HOW, "figures": AGREED, "notes": []}}
+FAMILIES = {"training": {**HOW, "figures": ROWS}, "context": {**HOW, "figures": [{"method": "alone", "LDS": 0.5}], "notes": []}}
+RECORDS = {"facts": FACTS, "families": FAMILIES, "citations": {"support": {**HOW, "figures": RANKED}}}
+README = "# Mine\n\nBefore.\n\n{}\n\nAfter <!-- a comment -->.\n"
+PLACES = "\n\n".join(f"<!-- results: {name} -->\n<!-- end of results -->" for name in ("facts", "families", "lds", "plots"))
+
+
+def fill(folder):
+    (folder / "results").mkdir()
+    for name, record in RECORDS.items():
+        (folder / "results" / f"{name}.json").write_text(json.dumps(record))
+    (folder / "README.md").write_text(README.format(PLACES))
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return fill(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The folder of a report, which tests only read."""
+    folder = fill(tmp_path_factory.mktemp("made"))
+    assert report(folder).exit_code == 0
+    return folder / "results"
+
+
+def report(folder, *options):
+    return CliRunner().invoke(command, ["--results", str(folder / "results"), "--readme", str(folder / "README.md"), *options])
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_rows_are_sorted_by_family_then_lds():
+    names = [row["method"] for row in ordered(ROWS)]
+    assert names == ["bm25", "ekfac", "trak", ODD, "datamodel", "random"]
+
+
+def test_a_family_that_is_not_said_is_the_methods():
+    names = ["random", "context-cite, alpha 0.01", "trak, 3 checkpoints", "bm25"]
+    (table,) = tables(
+        "context", {"prediction": {**HOW, "figures": [{"method": name, "LDS": 0.5} for name in names], "notes": []}}
+    )
+    assert [row[0].text for row in table.rows] == ["corroborative", "predictive", "datamodel", "reference"]
+
+
+def test_a_table_says_what_is_known_and_what_failed():
+    text = markdown(tables("facts", FACTS)[0])
+    lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
+    assert {len(line) for line in lines} == {5}  # an odd name makes no cells
+    rows = {line[1].strip(): [cell.strip() for cell in line] for line in lines}
+    assert rows["method"] == ["family", "method", "MRR", "LDS", "CPU s"]  # no column that no row has
+    assert rows["ekfac"] == ["predictive", "ekfac", "0.60", "0.30 (0.20 to 0.40)", "4,600"]
+    assert rows["datamodel"][3] == "not run"
+    assert rows["ceiling"] == ["reference", "ceiling", "", "0.63", ""]
+    (failed,) = [row for row in rows.values() if "script" in row[1]]
+    assert failed[2:] == ["failed"] * 3
+    assert "Error: &lt;script>" in text
+    assert "<script" not in text
+    assert text.splitlines()[-1].startswith("`python -m eval facts --tiny`, 2026-11-22; AMD EPYC, 2 cores; python 3.11.7")
+
+
+def test_a_wide_table_is_cut_and_says_so():
+    wide = {**HOW, "figures": [{"method": "a", "P@1": 1.0, **{f"m{i}": 1.0 for i in range(12)}}], "notes": []}
+    (table,) = tables("lds", {"lds": wide, "lds, other rows": wide})
+    assert len(table.columns) == 9
+    assert set(table.columns) | set(table.left_out) == set(wide["figures"][0])
+    assert "P@1" in table.left_out
+
+
+def test_numbers_have_two_digits():
+    numbers = (64, 19617, 1234.5, 45.67, 3.94, 1.537, 0.8807, -0.0001, 0.004, 1.7e-05, 0.0, 0)
+    shown = "64 20,000 1,200 46 3.9 1.54 0.88 -1e-4 0.004 2e-5 0.00 0"
+    assert " ".join(map(short, numbers)) == shown
+
+
+def test_check_tells_stale_from_fresh_and_again_changes_nothing(folder):
+    assert report(folder, "--check").exit_code == 1
+    assert [path.name for path in contents(folder)] == [
+        "README.md",
+        *[f"{name}.json" for name in sorted(RECORDS)],
+    ]  # it writes nothing
+    assert report(folder).exit_code == 0
+    made = contents(folder)
+    done = report(folder, "--check")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "lds.json is not there" in done.stderr
+    assert report(folder).exit_code == 0
+    assert contents(folder) == made
+    text = (folder / "README.md").read_text()
+    assert re.sub(r"(<!-- results: \w+ -->\n).*?(<!-- end)", r"\1\2", text, flags=re.DOTALL) == README.format(PLACES)
+    assert "(results/lds_cost.svg)" in text
+    (folder / "README.md").write_text(text.replace("0.60", "0.99"))
+    assert report(folder, "--check").exit_code == 1
+
+
+@pytest.mark.parametrize("name", ["lds_cost", "recall_rank", "agreement"])
+def test_plots_name_the_methods(made, name):
+    texts = list(ET.parse(made / f"{name}.svg").getroot().itertext())
+    assert {"trak", "ekfac", "bm25"} <= {text.strip() for text in texts}
+    assert (ODD in texts) == (name == "agreement")  # elsewhere it has no numbers
+
+
+def test_the_page_escapes_what_it_shows(made):
+    page = (made / "report.html").read_text()
+    assert page.count("<script") == 1
+    assert "alert(" not in re.sub(r"&lt;script&gt;alert\(", "", page)
+    assert page.index('id="families"') < page.index('id="plots"') < page.index('id="facts"')
+    assert page.count("<svg") == 3
+    identifiers = re.findall(r'\bid="([^"]+)"', page)
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_what_is_wrong_is_one_line(folder):
+    (folder / "README.md").write_text("<!-- results: facts -->\nMy text.\n\n<!-- results: lds -->\n<!-- end of results -->\n")
+    done = report(folder)
+    assert (done.exit_code, "My text." in (folder / "README.md").read_text()) == (1, True)
+    assert "no <!-- end of results -->" in done.stderr
+    (folder / "results" / "facts.json").write_text('{"facts": ')
+    done = report(folder)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "facts.json" in done.stderr
+
+
+def test_labels_of_one_place_do_not_cover_each_other():
+    plt = pytest.importorskip("matplotlib.pyplot")
+    from eval.report_labels import label
+
+    figure, axes = plt.subplots(figsize=(9, 5), dpi=72)
+    axes.plot([0, 1], [0, 1], ".")
+    figure.draw_without_rendering()
+    label(axes, [(0.9, 0.9)] * 10, [f"a method's name {i}" for i in range(10)], ["k"] * 10)
+    boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
+    plt.close(figure)
+    assert len(boxes) == 10
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+
+
+def test_the_projects_own_are_up_to_date():
+    done = CliRunner().invoke(command, ["--check"])
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.slow
+def test_a_click_sorts(made):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (group dev)")
+    chromium = shutil.which("chromium") or pytest.skip("there is no chromium: apt-get install chromium")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=chromium, args=["--headless", "--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        said = []
+        page.on("console", lambda message: said.append(message.text))
+        page.goto((made / "report.html").as_uri())
+
+        def column():
+            return page.locator("#facts tbody tr td.method").all_inner_texts()
+
+        page.locator("#facts th button", has_text="MRR").click()
+        assert column()[:3] == ["bm25", "datamodel", "ekfac"]
+        page.locator("#facts th button", has_text="MRR").click()
+        assert column()[:2] == ["random", "trak"]
+        assert column()[-2:] == [ODD, "ceiling"]  # what has no number stays at the end
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        assert said == []
+        browser.close()
