@@ -201,6 +201,10 @@ def ways(bench: Bench, wanted: Sequence[str] = ()) -> dict[str, Callable[[], Fou
             found[label] = lambda name=name: _traced(bench, name, len(CHECKPOINTS), bench.size.runs)
     for name in (name for name in RETRAINING if (not wanted or name in wanted) and name != "data-oob"):
         found[name] = lambda name=name: _trained(bench, name)
+        if name == "in-run-shapley":
+            found[f"{name}, cosine"] = lambda name=name: _trained(bench, name, product="cosine")
+            label = f"{name}, cosine, {bench.size.runs} runs"
+            found[label] = lambda name=name: _trained(bench, name, bench.size.runs, product="cosine")
     return found
 
 
@@ -242,16 +246,16 @@ def in_order(result: Attribution) -> Values:
     return values
 
 
-def _trained(bench: Bench, name: str) -> Found:
+def _trained(bench: Bench, name: str, runs: int = 1, **given: Any) -> Found:
     method = RETRAINING[name]
-    options: dict[str, Any] = {"n_models": bench.size.models, "bootstraps": 0, "every": LOOKS}
+    options: dict[str, Any] = {"n_models": bench.size.models, "bootstraps": 0, "every": LOOKS, **given}
     made = method(**{key: value for key, value in options.items() if key in method.__dataclass_fields__})
     base = bench.ablation_of(bench.checkpoints()[-1]) if name in INTO_A_MODEL else bench.ablation
-    ablation = Metered(**{**vars(base), "memory": {}})
+    ablation = Metered(**{**vars(base), "memory": {}, "replicates": runs})
     started = time.process_time()
     result = attributed(ablation, made)
     seconds = time.process_time() - started - sum(ablation.training)
-    models = 1 if name in (*INTO_A_MODEL, "in-run-shapley") else len(ablation.memory)
+    models = runs if name in (*INTO_A_MODEL, "in-run-shapley") else len(ablation.memory)
     size = models * (len(bench.rows) // 8 + 8 * len(bench.queries))  # a run's mask and outputs
     cited = result.cited if result.can_cite and result.stderr is not None else None
     baseline = result.baseline if result.can_cite else None
@@ -261,6 +265,7 @@ def _trained(bench: Bench, name: str) -> Found:
 def scored(bench: Bench, wanted: Sequence[str] = ()) -> dict[str, Found | str]:
     """Each line's scores, or what went wrong: a method that fails is a cell of the table, not the end of the benchmark."""
     lines: dict[str, Found | str] = {}
+    _ = bench.ablation  # rows that cannot be read are refused before anything is trained
     for name, way in ways(bench, wanted).items():
         click.echo(f"{name} ...", err=True)
         try:

@@ -154,19 +154,3 @@ def test_bench_trace_refuses_what_it_does_not_know(words):
     from eval.bench_trace import command
 
     assert CliRunner().invoke(command, words).exit_code == 2
-
-
-@pytest.mark.slow
-def test_facts_run_and_go_on_from_what_they_have(tmp_path):
-    """Random scores at chance, the rows that state a fact at the top, and nothing is computed twice."""
-    command = [sys.executable, "-m", "eval", "facts", "--tiny", "--out", str(tmp_path / "facts.json")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    rows = {row["method"]: row for row in json.loads((tmp_path / "facts.json").read_text())["facts"]["figures"]}
-    assert [name for name, row in rows.items() if "failed" in row] == []
-    assert rows["the rows that state it"]["MRR"] == 1.0
-    assert rows["the rows that state it"]["LDS"] > rows["random"]["LDS"]
-    assert {"bm25", "grad-cos", "ekfac", "datamodel", "in-run-shapley"} <= set(rows)
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("facts.runs/**/*.npz")}
-    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("facts.runs/**/*.npz")} == kept

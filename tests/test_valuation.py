@@ -179,6 +179,18 @@ class TestInRun:
         found = first_order([{"w": asked[:2]}, {"w": asked[2:]}], [{"w": rows[:3]}, {"w": rows[3:]}], {"w": scales[0]})
         np.testing.assert_allclose(found, ((asked * scales) @ rows.T).numpy(), rtol=1e-12)
 
+    def test_cosines_are_in_the_metric_of_the_steps(self):
+        asked, rows = (torch.tensor(np.random.default_rng(k).normal(size=(m, 4))) for k, m in enumerate((5, 7)))
+        scales = torch.tensor([1.0, 4.0, 9.0, 0.25], dtype=torch.float64)
+        rows[3] = 0  # without a gradient: no cosine
+        found = first_order([{"w": asked}], [{"w": rows}], {"w": scales}, "cosine")
+        one, other = (asked * scales.sqrt(), rows * scales.sqrt())
+        expected = torch.nn.functional.cosine_similarity(one[:, None], other[None], dim=-1)
+        np.testing.assert_allclose(found, expected.numpy(), atol=1e-12)
+        result = InRunShapley(product="cosine").attribute(ablation(recipe=dataclasses.replace(SHORT, steps=3)))
+        assert not result.can_cite
+        assert result.baseline is None
+
     def test_how_many_go_together_and_how_often_one_looks(self, monkeypatch):
         """Parts of a batch change nothing; a look at the queries in every second step little, in none but the first more."""
         asked = ablation(recipe=dataclasses.replace(SHORT, steps=6))

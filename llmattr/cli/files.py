@@ -52,12 +52,13 @@ def check_outputs(files: tuple[str, ...], outputs: list[Path]) -> None:
 def report(result: Any, text: str, html: Path | None, json: Path | None) -> None:
     """Print the text and write the files that were asked for."""
     from llmattr.saved import to_json, write
+    from llmattr.types import Attribution
 
     click.echo(text, color=False if os.environ.get("NO_COLOR") else None)
     if html:
         click.echo(f"HTML page: {write(html, result.html())}")
     if json:
-        click.echo(f"JSON: {write(json, to_json(result))}")
+        click.echo(f"JSON: {write(json, to_json(result) if isinstance(result, Attribution) else result.to_json())}")
 
 
 def quiet() -> None:

@@ -80,15 +80,16 @@ def _render(a: Attribution, base: str | None = None) -> str:
     traced = a.sources.spans is None and (not a.can_cite or "queries" in a.run)
     name, view = ("trace", trace_view) if traced else ("citation", _view)
     options = [f"{key} = {value}" for key, value in a.method.items() if key != "name"]
-    return _environment().get_template(f"{name}.html.j2").render(view(a), options=options, base=base)
+    return environment().get_template(f"{name}.html.j2").render(view(a), options=options, base=base)
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of the pages, which escape every text."""
     loader = PackageLoader("llmattr.report")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(number=_number, shorten=_shorten)
-    return environment
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.filters.update(number=_number, shorten=_shorten)
+    return made
 
 
 def _view(a: Attribution) -> dict[str, Any]:

@@ -33,8 +33,8 @@ def terminal(attribution: Attribution, top: int = 5) -> str:
         lines += [f"    {line}" for line in findings(evidence.targets[row], numbers)] if evidence else []
     lines += ["", "Sources:" if numbers else f"Sources: {NONE_CITED}."]
     for source, number in numbers.items():
-        lines.append(f"{click.style(f'[{number}]', fg='cyan')} {_plain(place(attribution.sources, source))}")
-        lines.append(f"    {_one_line(attribution.sources.texts[source])}")
+        lines.append(f"{click.style(f'[{number}]', fg='cyan')} {plain(place(attribution.sources, source))}")
+        lines.append(f"    {one_line(attribution.sources.texts[source])}")
     return "\n".join([*lines, "", *_explanation(attribution)])
 
 
@@ -68,7 +68,7 @@ def zoomed(attribution: Attribution, top: int = 3) -> str:
             continue
         inside[best] = inside.get(best) or attribution.zoom(best)
         words = [s for s in inside[best][row].top(top) if s.score > LEAST]
-        said = ", ".join(f"{_one_line(s.text)} {s.score:+.2f}" for s in words) or "no single word"
+        said = ", ".join(f"{one_line(s.text)} {s.score:+.2f}" for s in words) or "no single word"
         lines.append(f"  [{numbers[best]}] {said}")
     return "\n" + "\n".join(lines)
 
@@ -78,12 +78,12 @@ def ranking(attribution: Attribution, top: int = 10) -> str:
     lines = []
     for target, one in enumerate(attribution):
         scores, query = one.top(None), query_of(attribution, target)
-        lines.append(_plain(query.start) + click.style(_one_line(query.name), bold=True))
+        lines.append(plain(query.start) + click.style(one_line(query.name), bold=True))
         kinds = {"for": [s for s in scores if s.score > 0][:top], "against": [s for s in scores[::-1] if s.score < 0][:top]}
         for kind, chosen in kinds.items():
             lines += [f"  {kind}:"] if chosen else []
             lines += [
-                f"  {place + 1:>3}  {_score(s)}  {_name(s, attribution.sources)}  {_one_line(s.text)}"
+                f"  {place + 1:>3}  {_score(s)}  {_name(s, attribution.sources)}  {one_line(s.text)}"
                 for place, s in enumerate(chosen)
             ]
         lines += [] if any(kinds.values()) else ["  no source has an effect that can be seen"]
@@ -97,7 +97,7 @@ def ranking(attribution: Attribution, top: int = 10) -> str:
         meaning = "higher = more alike; no source was removed for these scores, and they cite nothing"
     lines.append(f"Scores are {attribution.unit}: {attribution.run.get('meaning', meaning)}.")
     lines += fit_quality(attribution)
-    return "\n".join([*lines, _plain(summary(attribution.method, attribution.run))])
+    return "\n".join([*lines, plain(summary(attribution.method, attribution.run))])
 
 
 def markdown(attribution: Attribution, top: int = 5) -> str:
@@ -145,14 +145,14 @@ def _sentence(attribution: Attribution, row: int) -> str:
     """The sentence in bold; what the context makes likelier by a nat or more is underlined."""
     text, spans, evidence = attribution.targets.texts[row], attribution.targets.spans, attribution.evidence
     if evidence is None or spans is None:
-        return click.style(_plain(text.strip()), bold=True)
+        return click.style(plain(text.strip()), bold=True)
     start = int(spans[row, 0])
     depends = np.zeros(len(text), dtype=bool)
     for (a, b), shift in zip(evidence.spans - start, evidence.shift, strict=True):
         depends[max(a, 0) : max(b, 0)] |= shift >= DEPENDS
     runs = itertools.groupby(range(len(text)), key=lambda i: bool(depends[i]))
     parts = [("".join(text[i] for i in run), marked) for marked, run in runs]
-    return "".join(click.style(_plain(part), bold=True, underline=marked) for part, marked in parts).strip()
+    return "".join(click.style(plain(part), bold=True, underline=marked) for part, marked in parts).strip()
 
 
 def _explanation(attribution: Attribution) -> list[str]:
@@ -167,7 +167,7 @@ def _explanation(attribution: Attribution) -> list[str]:
     if against:
         some = "1 source" if against == 1 else f"{against} sources"
         lines.insert(2, f"{some} made a sentence less likely: the HTML page (--html) and the JSON (--json) show them.")
-    return [_plain(line) for line in lines]
+    return [plain(line) for line in lines]
 
 
 def _mark(number: int, score: Score) -> str:
@@ -181,16 +181,17 @@ def _score(score: Score) -> str:
 
 def _name(score: Score, sources: Sources) -> str:
     """A training row by its number, what else is removed by its id."""
-    return f"row {score.id}" if sources.kind == "training rows" else _plain(score.id)
+    return f"row {score.id}" if sources.kind == "training rows" else plain(score.id)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text without control characters, which a terminal would obey."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
 
 
-def _one_line(text: str, most: int = 160) -> str:
-    line = _plain(" ".join(text.split()))
+def one_line(text: str, most: int = 160) -> str:
+    """The text on one line, its end cut off when it is long."""
+    line = plain(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 1] + "…"
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -37,6 +37,12 @@ class InRunShapley:
     counted at once, with the rates of the steps that it goes to, as if the query's gradient stayed as it is for these (some
     ten) steps. Weight decay belongs to no row. `baseline` is the output before training: baseline and values add up to about
     the output after it (`run["after"]`). Means over the replicates.
+
+    `product` "cosine": in each step rows and queries are brought to unit length, in the metric of AdamW's step sizes, and the
+    step counts by its rate, so that surprising rows do not win by their long gradients. That is no Shapley value and has no
+    unit, but its order may foretell training without some rows better (`python -m eval facts`). `every`: the queries' gradients
+    are taken anew only every so many steps, since with hundreds of queries most of the time goes into them; they are held in
+    memory, a number for each query and parameter.
     """
 
     name: ClassVar[str] = "in-run-shapley"
@@ -44,6 +50,7 @@ class InRunShapley:
     cap: float = option(
         3.0, "a step size counts for at most so many times that of its tensor's mean gradient; 0: for all it is"
     )
+    product: Literal["dot", "cosine"] = option("dot", "dot: nats, which add up; cosine: rows and queries at unit length")
     every: int = option(
         1, "steps between two looks at the queries' gradients; 1 is exact, 20 is faster for many queries", least=1
     )
@@ -53,23 +60,23 @@ class InRunShapley:
         trainer, n, r = built_in(ablation, self.name), len(ablation.sources), ablation.replicates
         everything = np.ones(n, dtype=bool)
         weights, seeds = ablation.weights(everything), [ablation.seed_of(everything, k) for k in range(r)]
-        runs = [in_run(trainer, weights, seed, self.cap, self.every) for seed in seeds]
+        runs = [in_run(trainer, weights, seed, self.cap, self.every, self.product) for seed in seeds]
         found, before, after = (np.array(part) for part in zip(*runs, strict=True))
-        found = summed(found, ablation.member, n)
+        found, dot = summed(found, ablation.member, n), self.product == "dot"
         return Attribution(
             values=found.mean(axis=0),
             sources=ablation.sources,
-            targets=ablation.targets,
-            unit=UNITS[ablation.targets.measure],
+            targets=ablation.targets if dot else dataclasses.replace(ablation.targets, measure="similarity"),
+            unit=UNITS[ablation.targets.measure] if dot else "cosines of gradients times rates",
             method=describe(self),
             run={**ablation.record(), "seed": seed, "after": after.mean(axis=0).tolist()},
             stderr=found.std(axis=0, ddof=1) / r**0.5 if r > 1 else None,
-            baseline=before.mean(axis=0),
+            baseline=before.mean(axis=0) if dot else None,
         )
 
 
 def in_run(
-    trainer: Any, weights: Float[np.ndarray, " rows"], seed: int, cap: float = 0.0, every: int = 1
+    trainer: Any, weights: Float[np.ndarray, " rows"], seed: int, cap: float = 0.0, every: int = 1, product: str = "dot"
 ) -> tuple[Float[np.ndarray, "t rows"], Float[np.ndarray, " t"], Float[np.ndarray, " t"]]:
     """The rows' values in one run, and the outputs before and after it. The run is that of `train` with these arguments."""
     import torch
@@ -104,19 +111,33 @@ def in_run(
         if step % every == 0:
             looked = list(_asked_gradients(trainer, model, place, *asked, stacked))
         gradients = _gradients(partial(_said, model), place, ids, counted, stacked)
-        effects = first_order(looked, gradients, _scales(optimizer, moving, step, cap))
-        share = reach[step] * shortened / float(counted[:, 1:].sum())
+        effects = first_order(looked, gradients, _scales(optimizer, moving, step, cap), product)
+        share = reach[step] * (shortened / float(counted[:, 1:].sum()) if product == "dot" else 1.0)
         np.add.at(values, batch, share * weights[batch, None] * effects.T)
     return values.T, before, trainer.measured(dataclasses.replace(lm, model=model))
 
 
-def first_order(asked: list[Stack], rows: Iterable[Stack], scales: Place) -> Float[np.ndarray, "t b"]:
-    """`<gradient of output t, scales * gradient of row i>` for all outputs [t] and rows [b], given in stacks of some."""
-    columns = []
+def first_order(asked: list[Stack], rows: Iterable[Stack], scales: Place, product: str = "dot") -> Float[np.ndarray, "t b"]:
+    """`<gradient of output t, scales * gradient of row i>` for all outputs [t] and rows [b], given in stacks of some.
+
+    "cosine": divided by both lengths, `sqrt(<g, scales * g>)`; 0 where one is 0.
+    """
+    columns, row_lengths = [], []
     for stack in rows:
         scaled = {name: (part * scales[name]).flatten(1) for name, part in stack.items()}
         columns.append([sum(part.flatten(1) @ scaled[name].T for name, part in one.items()) for one in asked])
-    return np.concatenate([np.concatenate([part.double().cpu().numpy() for part in column]) for column in columns], axis=1)
+        row_lengths.append(sum((part.flatten(1) * scaled[name]).sum(1) for name, part in stack.items()))
+    found = np.concatenate([np.concatenate([_numpy(part) for part in column]) for column in columns], axis=1)
+    if product == "dot":
+        return found
+    asked_lengths = [sum((part.square() * scales[name]).flatten(1).sum(1) for name, part in one.items()) for one in asked]
+    across, down = (np.sqrt(np.concatenate([_numpy(part) for part in parts])) for parts in (row_lengths, asked_lengths))
+    lengths = down[:, None] * across
+    return found / np.where(lengths > 0, lengths, 1.0)
+
+
+def _numpy(tensor: Any) -> np.ndarray:
+    return tensor.detach().double().cpu().numpy()
 
 
 def _asked_gradients(trainer: Any, model: Any, place: Place, ids: Any, counted: Any, stacked: bool) -> Iterable[Stack]:

@@ -1,0 +1,149 @@
+"""One answer, both origins: its sentences with their verdicts, what they cite in the context, and who taught them."""
+
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.evidence import TargetEvidence
+from llmattr.report.marks import sentence_rows
+from llmattr.training.index import refuse_difference
+from llmattr.types import Attribution, Score
+
+if TYPE_CHECKING:
+    from llmattr.training.query import TraceIndex
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where one sentence comes from: the verdict, its cited sources and the training rows for it, both best first."""
+
+    text: str
+    evidence: TargetEvidence
+    citations: list[Score]
+    rows: list[Score]
+
+
+@dataclass(frozen=True, eq=False)
+class Origins:
+    """An answer attributed twice: to its context, and each of its sentences to the rows of a training index.
+
+    `context`: what `cite` returned, with verdicts. `training`: the same sentences as targets, in nobody's unit: its scores
+    rank rows and compare only within one sentence. Iterating gives an `Origin` for each sentence.
+    """
+
+    context: Attribution
+    training: Attribution
+
+    def __len__(self) -> int:
+        return len(self.training)
+
+    def __getitem__(self, sentence: int) -> Origin:
+        rows = sentence_rows(self.context)
+        cited, taught = self.context[rows[sentence]], self.training[sentence]
+        assert cited.evidence is not None  # `origins` refuses an attribution without it
+        return Origin(
+            text=cited.targets.texts[0].strip(),
+            evidence=cited.evidence.targets[0],
+            citations=[score for score in cited.top(None) if score.cited],
+            rows=[score for score in taught.top(None) if score.score > 0],
+        )
+
+    def __iter__(self) -> Iterator[Origin]:
+        return (self[sentence] for sentence in range(len(self)))
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def to_text(self, top: int = 3) -> str:
+        """The answer sentence by sentence: verdict, then cited sources or training rows, `top` of each."""
+        from llmattr.report.origins import text
+
+        return text(self, top)
+
+    def html(self) -> str:
+        """One self-contained page: the answer coloured by origin, and beside it a card for each sentence."""
+        from llmattr.report.origins import page
+
+        return page(self)
+
+    def to_json(self) -> str:
+        """`{context, training}`, each an attribution as `Attribution.save` writes it."""
+        from llmattr.saved import to_dict
+
+        saved = {"context": to_dict(self.context), "training": to_dict(self.training)}
+        return json.dumps(saved, ensure_ascii=False, indent=1)
+
+    def save(self, path: str | Path) -> Path:
+        """Write it, whole or not at all, as HTML, JSON or text by the path's ending; return the path."""
+        from llmattr.saved import write
+
+        writers = {".html": Origins.html, ".json": Origins.to_json, ".txt": Origins.to_text}
+        path = Path(path)
+        if path.suffix.lower() not in writers:
+            raise LlmattrError(f"origins are saved as {', '.join(writers)}, not as {path.name!r}")
+        return write(path, writers[path.suffix.lower()](self))
+
+    @staticmethod
+    def load(path: str | Path) -> "Origins":
+        """Read what `save` wrote as JSON."""
+        from llmattr.saved import from_json
+
+        try:
+            saved = json.loads(Path(path).read_text(encoding="utf-8"))
+            return Origins(from_json(json.dumps(saved["context"])), from_json(json.dumps(saved["training"])))
+        except OSError as error:
+            raise LlmattrError(f"cannot read {str(path)!r}: {error.strerror}") from error
+        except (KeyError, TypeError, json.JSONDecodeError):
+            raise LlmattrError(f"{str(path)!r} holds no saved origins") from None
+
+
+def origins(result: Attribution, index: "TraceIndex", prompt: str | None = None, top: int = 3) -> Origins:
+    """Join an answer's attribution to its context with the training rows behind each of its sentences.
+
+    `result`: what `cite` returned. `index`: an open index of the same model's training rows. `prompt`: what the index is
+    asked with, the question by default; `top`: rows for each sentence.
+
+    The index is asked for the sentence as completion of the question and the sentences before it, without the documents: what
+    is left of a sentence when no source is there is what the verdict calls memory, and no row was trained on these documents.
+    The question takes the form of the rows: a chat where they are chats, prompt + completion, or the sentence alone.
+
+    Raises `LlmattrError` when the result has no verdicts or no question, and when the index is of another model.
+    """
+    if result.evidence is None:
+        raise LlmattrError("the attribution has no verdicts: run cite() with verify=True and without rather_than")
+    prompt = result.run.get("query") if prompt is None else prompt
+    if prompt is None:
+        raise LlmattrError("the attribution has no query: give what the model was asked, prompt=...")
+    _refuse_other_model(result, index)
+    asked = [_question(result, row, prompt, index) for row in sentence_rows(result)]
+    with warnings.catch_warnings():  # of chats the loss counts the end of a turn too, which is no part of a sentence
+        warnings.filterwarnings("ignore", "of the queries the loss counts", LlmattrNote)
+        return Origins(result, index.query(asked, top))
+
+
+def _question(result: Attribution, row: int, prompt: str, index: "TraceIndex") -> dict[str, str]:
+    """One sentence as completion of the question and what was said before it, in the form of the training rows."""
+    assert result.response is not None  # sentences are parts of one
+    assert result.targets.spans is not None
+    start, end = map(int, result.targets.spans[row])
+    before = result.response[:start].rstrip()
+    form, said = index.index.rows()[0], result.response[len(before) : end]
+    if "messages" in form:
+        tokenizer = index.checkpoints[0].load().tokenizer
+        chat = tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
+        return {"prompt": chat.removeprefix(tokenizer.bos_token or "") + before, "completion": said}
+    if "completion" in form:
+        return {"prompt": (f"{prompt}\n" if prompt else "") + before, "completion": said}
+    return {"text": said.strip()}
+
+
+def _refuse_other_model(result: Attribution, index: "TraceIndex") -> None:
+    """By fingerprint where the result still has its model, by name where it was read from a file."""
+    ablation = getattr(result.session, "ablation", None)
+    answered = {"model": result.run.get("model")} if ablation is None else ablation.lm.fingerprint()
+    message = f"the index {str(index.index.folder)!r} is of another model (or dtype) than this answer: build one of its model"
+    refuse_difference(index.index.run, answered, message)

@@ -1,0 +1,160 @@
+"""An answer with both its origins, as text for the terminal and as a page."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+
+from llmattr.evidence import VERDICTS, Verdict
+from llmattr.origins import Origin, Origins
+from llmattr.report.html import environment
+from llmattr.report.marks import citation_numbers, cut, sentence_rows
+from llmattr.report.text import findings, one_line, overview, place, plain, summary
+from llmattr.report.words import Passage, common_words, passage, strengths
+from llmattr.types import Attribution, Score
+
+SHOWN = 3  # citations and training rows of one sentence, at most
+COLOURS: dict[Verdict, str] = {"context": "blue", "memory": "yellow", "contradicted": "red"}
+READING = (
+    "Support: what the whole context does for a sentence, in {unit}, by removing it.",
+    "Training rows were ranked for the question and the sentence, without the context; {method} has no unit, so 100% is the "
+    "sentence's best row. Some row is always the best: read it before you believe that it taught the sentence.",
+)
+
+
+@dataclass(frozen=True)
+class Cited:
+    """A source of the context in a sentence's card. `percent`: its score relative to the sentence's best."""
+
+    mark: int | None
+    score: Score
+    percent: int
+    place: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A training row in a sentence's card, its text with the words that it shares with the sentence marked."""
+
+    id: str
+    percent: int
+    passage: Passage
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the page shows of one sentence."""
+
+    number: int
+    origin: Origin
+    label: str
+    findings: list[str]
+    cited: list[Cited]
+    rows: list[Row]
+    opposing: Cited | None
+
+
+def text(origins: Origins, top: int = SHOWN) -> str:
+    """Sentence by sentence: its verdict, then what its verdict makes one ask for first."""
+    marks = citation_numbers(origins.context, top)
+    lines = [overview(origins.context), ""]
+    for origin in origins:
+        lines.append(click.style(plain(origin.text), bold=True, fg=COLOURS[origin.evidence.verdict]))
+        lines += [f"    {line}" for line in findings(origin.evidence, marks)]
+        sources = [_cited_line(origins.context, score, marks) for score in origin.citations[:top]]
+        shares = _percents(origin.rows)
+        rows = [_row_line(score, share) for score, share in zip(origin.rows[:top], shares, strict=False)]
+        if origin.evidence.verdict == "context":
+            names = ", ".join(score.id for score in origin.rows[:top])
+            rows = [f"    training rows nearest to it: {names}"] if names else []
+            lines += [*sources, *rows, ""]
+        else:
+            lines += [*(rows or ["    no training row speaks for it"]), *sources, ""]
+    return "\n".join([*lines, *_reading(origins), plain(summary(origins.context.method, origins.context.run))])
+
+
+def page(origins: Origins) -> str:
+    """The whole HTML document: self-contained, every text escaped."""
+    context, marks = origins.context, citation_numbers(origins.context, SHOWN)
+    common = common_words(origins.training.sources.texts)
+    cards = [_card(origins, number, marks, common) for number in range(len(origins))]
+    assert context.response is not None  # what cite attributes has one
+    assert context.targets.spans is not None
+    answer, _ = cut(context.response, sentence_rows(context), context.targets.spans)
+    view = {
+        "a": context,
+        "training": origins.training,
+        "targets": [],
+        "options": [],
+        "base": None,
+        "cards": cards,
+        "answer": answer,
+        "first": sentence_rows(context).start,
+        "marks": marks,
+        "shades": _shades(cards),
+        "documents": _documents(context),
+        "overview": overview(context),
+        "reading": _reading(origins),
+        "verdicts": {verdict: meaning for verdict, meaning in VERDICTS.items() if any(_has(card, verdict) for card in cards)},
+    }
+    return environment().get_template("origins.html.j2").render(view)
+
+
+def _has(card: Card, verdict: Verdict) -> bool:
+    return card.origin.evidence.verdict == verdict
+
+
+def _card(origins: Origins, number: int, marks: dict[int, int], common: frozenset[str]) -> Card:
+    origin, context = origins[number], origins.context
+    evidence = origin.evidence
+    question = context.run.get("query") or ""
+    wanted = strengths(f"{question} {origin.text}", (len(question) + 1, len(question) + 1 + len(origin.text)), common)
+    shown, shares = origin.rows[:SHOWN], _percents(origin.rows)
+    against = evidence.opposed_by if evidence.verdict == "contradicted" else None
+    scores = context[sentence_rows(context)[number]].top(None)
+    opposing = next((score for score in scores if score.source == against), None)
+    return Card(
+        number=number + 1,
+        origin=origin,
+        label=VERDICTS[evidence.verdict],
+        findings="; ".join(findings(replace(evidence, opposed_by=None), marks)).split("; ")[1:],  # all but the verdict itself
+        cited=[
+            Cited(marks.get(score.source), score, share, place(context.sources, score.source))
+            for score, share in zip(origin.citations[:SHOWN], _percents(origin.citations), strict=False)
+        ],
+        rows=[Row(score.id, share, passage(score.text, wanted)) for score, share in zip(shown, shares, strict=False)],
+        opposing=opposing and Cited(None, opposing, 100, place(context.sources, opposing.source)),
+    )
+
+
+def _shades(cards: list[Card]) -> dict[int, int]:
+    """How strongly each cited source is lit: its best score, of 100 for the best of all."""
+    scores = sorted((c.score for card in cards for c in card.cited), key=lambda score: score.score)
+    return {score.source: round(100 * score.score / scores[-1].score) for score in scores}
+
+
+def _percents(scores: list[Score]) -> list[int]:
+    return [round(100 * score.score / scores[0].score) for score in scores]
+
+
+def _documents(a: Attribution) -> list[Any]:
+    """Each document with its text in pieces."""
+    if a.sources.spans is None or a.sources.groups is None:
+        return []
+    inside = [[i for i, g in enumerate(a.sources.groups) if g == group] for group in range(len(a.sources.documents))]
+    return [(d, cut(d.text, rows, a.sources.spans)[0]) for d, rows in zip(a.sources.documents, inside, strict=True)]
+
+
+def _cited_line(context: Attribution, score: Score, marks: dict[int, int]) -> str:
+    error = "" if score.stderr is None else f" ±{score.stderr:.2f}"
+    mark = f"[{marks[score.source]}]" if score.source in marks else "[ ]"
+    where = plain(place(context.sources, score.source))
+    return f"    {mark} {score.score:+.2f}{error}  {where}: {one_line(score.text)}"
+
+
+def _row_line(score: Score, percent: int) -> str:
+    return f"    row {score.id:>4} {percent:>4}%  {one_line(score.text)}"
+
+
+def _reading(origins: Origins) -> list[str]:
+    return [line.format(unit=origins.context.unit, method=origins.training.method["name"]) for line in READING]
