@@ -13,20 +13,8 @@ import click
 import numpy as np
 from jaxtyping import Bool, Float
 
-from eval.context_bench import (
-    FULL,
-    Bench,
-    Part,
-    Refused,
-    Row,
-    begin,
-    measure,
-    options,
-    plain_name,
-    publish,
-    right_answers,
-    said,
-)
+from eval.command import Part, Refused, plain_name, publish, said
+from eval.context_bench import FULL, Bench, Row, begin, measure, options, right_answers
 from eval.context_data import Question
 from eval.context_methods import citing_entries
 from eval.context_report import AGREEMENT, BASE, SECONDS, agreement, costs, difference, interval, lines, means, recall

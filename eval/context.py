@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from eval.context_bench import Bench, Part, Refused, Row, begin, measure, options, plain_name, publish, right_answers, said
+from eval.command import Part, Refused, plain_name, publish, said
+from eval.context_bench import Bench, Row, begin, measure, options, right_answers
 from eval.context_methods import entries
 from eval.context_report import (
     AGREEMENT,

@@ -19,18 +19,17 @@ from typing import Any
 
 import click
 
+from eval.command import SHARED, plain_name
 from eval.context_data import SETS, Question, choose
 from eval.context_judge import Case, make_case
 from eval.context_methods import Entry
 from eval.context_own import read_own
 from eval.parts import quiet_thread
-from eval.record import Figure, save, table
 from llmattr.context import METHODS
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.lm import LM
 
 RESULTS = Path(__file__).parent / "results"
-SHARED = Path(__file__).parent.parent.parent / "shared"
 VERSION = 2  # of what a measurement holds; kept ones of another version are measured again
 OWN = {"examples": 20, "most": 60}  # of a file of one's own
 
@@ -207,12 +206,6 @@ def _own(size: Size, data: str) -> tuple[dict[str, list[Question]], list[str]]:
     return {Path(data).stem: fit[: size.examples]}, notes
 
 
-def plain_name(value: Any) -> Any:
-    """A file or folder by its name alone: where it lies on this machine is nobody's business."""
-    is_place = isinstance(value, Path) or (isinstance(value, str) and Path(value).exists())
-    return Path(value).name if is_place else value
-
-
 def _names(_context: Any, parameter: click.Parameter, given: str) -> list[str]:
     known: dict[str, Any] = {"methods": METHODS, "sets": SETS}[parameter.name or ""]
     chosen = given.split(",") if given else []
@@ -258,37 +251,3 @@ def begin(title: str, gold_answer: bool, given: Mapping[str, Any]) -> tuple[Benc
     if given["again"]:
         bench.forget()
     return bench, found, notes
-
-
-class Refused(click.ClickException):
-    """One line, and exit code 2: bad input."""
-
-    exit_code = 2
-
-
-def said() -> str:
-    """The command of this run with its options as they were given, without places on this machine."""
-    context = click.get_current_context()
-    words = [f"python -m eval {context.command.name}"]
-    for parameter in context.command.params:
-        name, value = parameter.name or "", context.params.get(parameter.name or "")
-        source = context.get_parameter_source(name)
-        if source is click.core.ParameterSource.COMMANDLINE and name not in ("out", "shared", "again"):
-            value = ",".join(value) if isinstance(value, list) else plain_name(value)
-            flag = parameter.secondary_opts if value is False else parameter.opts
-            words.append(flag[0] if isinstance(value, bool) else f"{flag[0]} {value}")
-    return " ".join(words)
-
-
-Part = tuple[str, list[Figure], list[str]]  # about, figures, notes
-
-
-def publish(title: str, parts: Mapping[str, Part], how: Mapping[str, Any], out: Path) -> None:
-    """Print the parts that have something to say, and save those that have figures."""
-    for name, (_, figures, notes) in parts.items():
-        if figures or notes:
-            click.echo("\n".join(["", name, *([table(figures)] if figures else []), *notes]))
-    records = {name: dict(zip(("about", "figures", "notes"), part, strict=True)) for name, part in parts.items()}
-    save(
-        out, title, {name: {"about": record["about"], **how, **record} for name, record in records.items() if record["figures"]}
-    )

@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from eval import facts_data
-from eval.context_bench import SHARED, Refused, publish, said
+from eval.command import SHARED, Refused, publish, said
 from eval.facts_checks import PATCH_AT, PATCH_STEP, PATCHED, REMOVED, TOP, removals, tail_patches
 from eval.facts_data import Facts
 from eval.parts import quiet_thread
@@ -124,7 +124,7 @@ def chosen(given: str | None, shared: Path, count: int | None) -> Facts:
 @click.option("--models", type=click.IntRange(min=2), help="Models that datamodels are fitted on (200).")
 @click.option("--held-out", type=click.IntRange(min=0), help="Models that judge (50); 0 for none.")
 @click.option("--jobs", type=int, help="Processes that train; 1 without it.")
-@click.option("--again", "anew", is_flag=True, help="Forget what was computed before.")
+@click.option("--again", is_flag=True, help="Forget what was computed before.")
 @click.option("--out", type=click.Path(path_type=Path), help="The JSON file; Markdown, runs and scores go beside it.")
 def command(**given: Any) -> None:
     """Train, score, judge, print a table, and save it."""
@@ -153,7 +153,7 @@ def _run(given: dict[str, Any], out: Path, how: Figure) -> None:
     if model != "scratch":
         recipe = Recipe(steps=given["steps"] or "auto", batch_size=8)
     bench = Bench(facts.rows, facts.queries, recipe, out.with_suffix(".runs"), size, model, given["jobs"], facts.gold)
-    bench.claim(given["anew"])
+    bench.claim(given["again"])
     bench, facts, told = learned(bench, facts) if full else (bench, facts, [])
     wanted = named(given["methods"])
     found, agreed, notes = compared(bench, facts, wanted or usual(size.held_out > 0))

@@ -17,7 +17,8 @@ import click
 import numpy as np
 
 from eval import context_bench, facts_data
-from eval.context_bench import SHARED, Bench, Refused, Row, measure, publish, questions, right_answers, said
+from eval.command import SHARED, Refused, publish, said
+from eval.context_bench import Bench, Row, measure, questions, right_answers
 from eval.context_methods import entries
 from eval.context_report import interval, lines, means
 from eval.facts import support

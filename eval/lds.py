@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from eval import facts_data
-from eval.context_bench import Refused, publish, said
+from eval.command import Refused, publish, said
 from eval.parts import quiet_thread
 from eval.record import Figure, circumstances
 from eval.training_bench import Bench, Found, Size, agreement, column, ends, figures, named, prediction, scored

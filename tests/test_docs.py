@@ -68,7 +68,7 @@ def test_pip_lines(line):
 def test_trace_lines(folder, smollm2):
     """The lines that make an index and ask it, one after the other."""
     said = ""
-    for line in (line for line in commands("llmattr") if " trace " in line):
+    for line in (line for line in commands("llmattr") if " trace " in line or "--index" in line):
         command = line.replace("llmattr ", f"{sys.executable} -m llmattr ", 1)
         done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -77,6 +77,7 @@ def test_trace_lines(folder, smollm2):
     assert "5 rows of 1024 numbers" in said  # with the one that was appended
     assert len(json.loads((folder / "trace.json").read_text())["targets"][0]["values"]) == 4
     assert "<mark" in (folder / "trace.html").read_text(encoding="utf-8")
+    assert "from the context" in (folder / "both.html").read_text(encoding="utf-8")
 
 
 def test_eval_lines(tmp_path):
@@ -99,7 +100,7 @@ def test_eval_lines(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", [line for line in commands("llmattr") if not {"trace", "eval"} & set(line.split())])
+@pytest.mark.parametrize("line", [line for line in commands("llmattr") if not {"trace", "eval", "--index"} & set(line.split())])
 def test_llmattr_lines(line, folder, smollm2):
     command = line.replace("llmattr ", f"{sys.executable} -m llmattr ")
     done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
@@ -122,6 +123,7 @@ def test_python_blocks(folder, monkeypatch, smollm2):
         exec(block.values[0], names)
     assert names["result"].response == "It is 330 metres tall."
     assert "1889" in names["answer"].top(1)[0].text
+    assert names["both"][0].citations[0].text.strip() == "It is 330 metres tall."
     assert (folder / "result.html").stat().st_size > 0
 
 

@@ -1,0 +1,51 @@
+"""What the command lines of benchmarks share: how a run is named, refused and published."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from eval.record import Figure, save, table
+
+SHARED = Path(__file__).parent.parent.parent / "shared"  # where the data of tests and benchmarks lies
+
+
+def plain_name(value: Any) -> Any:
+    """A file or folder by its name alone: where it lies on this machine is nobody's business."""
+    is_place = isinstance(value, Path) or (isinstance(value, str) and Path(value).exists())
+    return Path(value).name if is_place else value
+
+
+class Refused(click.ClickException):
+    """One line, and exit code 2: bad input."""
+
+    exit_code = 2
+
+
+def said() -> str:
+    """The command of this run with its options as they were given, without places on this machine."""
+    context = click.get_current_context()
+    words = [f"python -m eval {context.command.name}"]
+    for parameter in context.command.params:
+        name, value = parameter.name or "", context.params.get(parameter.name or "")
+        source = context.get_parameter_source(name)
+        if source is click.core.ParameterSource.COMMANDLINE and name not in ("out", "shared", "again"):
+            value = ",".join(value) if isinstance(value, list) else plain_name(value)
+            flag = parameter.secondary_opts if value is False else parameter.opts
+            words.append(flag[0] if isinstance(value, bool) else f"{flag[0]} {value}")
+    return " ".join(words)
+
+
+Part = tuple[str, list[Figure], list[str]]  # about, figures, notes
+
+
+def publish(title: str, parts: Mapping[str, Part], how: Mapping[str, Any], out: Path) -> None:
+    """Print the parts that have something to say, and save those that have figures."""
+    for name, (_, figures, notes) in parts.items():
+        if figures or notes:
+            click.echo("\n".join(["", name, *([table(figures)] if figures else []), *notes]))
+    records = {name: dict(zip(("about", "figures", "notes"), part, strict=True)) for name, part in parts.items()}
+    save(
+        out, title, {name: {"about": record["about"], **how, **record} for name, record in records.items() if record["figures"]}
+    )
