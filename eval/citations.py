@@ -13,7 +13,7 @@ import click
 import numpy as np
 from jaxtyping import Bool, Float
 
-from eval.command import Part, Refused, plain_name, publish, said
+from eval.command import Part, plain_name, publish, refusing, said
 from eval.context_bench import FULL, Bench, Row, begin, measure, options, right_answers
 from eval.context_data import Question
 from eval.context_methods import citing_entries
@@ -54,15 +54,13 @@ def command(methods: list[str], gold_answers: bool, entailment: str | None, **gi
     """Measure what is not measured yet, print the tables and save them."""
     if given["full"] and not given["sets"]:
         given["sets"] = [name for name in FULL.sets if name != "musique"]  # it has no gold sentences
-    try:
+    with refusing():
         bench, found, notes = begin("citations", gold_answers, given)
         how, entails = circumstances(said()), entailment_model(entailment) if entailment else None
         rows = measure(bench, found, citing_entries(methods or list(METHODS)))
         with quiet_thread():
             parts = tables(bench, [one for chosen in found.values() for one in chosen], rows, notes, entails)
         publish("citations", parts, how, bench.out)
-    except LlmattrError as error:
-        raise Refused(str(error)) from error
 
 
 def tables(

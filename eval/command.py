@@ -1,12 +1,14 @@
 """What the command lines of benchmarks share: how a run is named, refused and published."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from eval.record import Figure, save, table
+from llmattr.errors import LlmattrError
 
 SHARED = Path(__file__).parent.parent.parent / "shared"  # where the data of tests and benchmarks lies
 
@@ -17,10 +19,38 @@ def plain_name(value: Any) -> Any:
     return Path(value).name if is_place else value
 
 
+def with_options(shared: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """A decorator that adds these options to a command, in this order."""
+
+    def add(command: Any) -> Any:
+        for option in reversed(shared):
+            command = option(command)
+        return command
+
+    return add
+
+
+def check(given: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for options that do not go together."""
+    if given["tiny"] and given["out"] is None:
+        raise click.UsageError("--tiny needs --out, so that no real results are lost")
+    if bool(given.get("train")) != bool(given.get("queries")):
+        raise click.UsageError("--train and --queries go together")
+
+
 class Refused(click.ClickException):
     """One line, and exit code 2: bad input."""
 
     exit_code = 2
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What a user can mend becomes one line."""
+    try:
+        yield
+    except LlmattrError as error:
+        raise Refused(str(error)) from error
 
 
 def said() -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from eval.command import Part, Refused, plain_name, publish, said
+from eval.command import Part, plain_name, publish, refusing, said
 from eval.context_bench import Bench, Row, begin, measure, options, right_answers
 from eval.context_methods import entries
 from eval.context_report import (
@@ -28,7 +28,6 @@ from eval.context_report import (
 )
 from eval.record import circumstances
 from llmattr.context import METHODS
-from llmattr.errors import LlmattrError
 
 
 @click.command("context", help=__doc__)
@@ -36,13 +35,11 @@ from llmattr.errors import LlmattrError
 @click.option("--gold-answers", is_flag=True, help="Attribute the answer that the data gives, not the model's own.")
 def command(methods: list[str], gold_answers: bool, **given: Any) -> None:
     """Measure what is not measured yet, print the tables and save them."""
-    try:
+    with refusing():
         bench, found, notes = begin("context", gold_answers, given)
         how = circumstances(said())
         rows = measure(bench, found, entries(methods or list(METHODS), bench.size.ceiling, bench.size.curve))
         publish("context", tables(bench, rows, [*notes, *right_answers(rows)], bench.out.with_suffix(".svg")), how, bench.out)
-    except LlmattrError as error:
-        raise Refused(str(error)) from error
 
 
 def tables(bench: Bench, rows: list[Row], notes: list[str], picture: Path) -> dict[str, Part]:

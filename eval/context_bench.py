@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from eval.command import SHARED, plain_name
+from eval.command import SHARED, check, plain_name, with_options
 from eval.context_data import SETS, Question, choose
 from eval.context_judge import Case, make_case
 from eval.context_methods import Entry
@@ -229,18 +229,13 @@ OPTIONS = (
 )
 
 
-def options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that these benchmarks share; the function gets those of `begin` as keywords."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+options = with_options(OPTIONS)  # the function gets those of `begin` as keywords
 
 
 def begin(title: str, gold_answer: bool, given: Mapping[str, Any]) -> tuple[Bench, dict[str, list[Question]], list[str]]:
     """The bench, the questions and the notes that the shared options ask for; `LlmattrError` for what a user can mend."""
+    check(given)
     tiny, data, out = given["tiny"], given["data"], given["out"]
-    if tiny and out is None:
-        raise click.UsageError("--tiny needs --out, so that no real results are lost")
     size, sentences = TINY if tiny else FULL if given["full"] else DEFAULT, given["sentences"]
     asked = {"examples": given["examples"], "most": sentences, "sets": tuple(given["sets"])}
     size = dataclasses.replace(size, least=min(size.least, sentences or size.least), **(OWN if data else {}))

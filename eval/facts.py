@@ -14,12 +14,12 @@ import click
 import numpy as np
 
 from eval import facts_data
-from eval.command import SHARED, Refused, publish, said
+from eval.command import SHARED, check, publish, refusing, said, with_options
 from eval.facts_checks import PATCH_AT, PATCH_STEP, PATCHED, REMOVED, TOP, removals, tail_patches
 from eval.facts_data import Facts
 from eval.parts import quiet_thread
 from eval.record import Figure, circumstances
-from eval.training_bench import Bench, Found, Size, agreement, ends, figures, named, prediction, scored
+from eval.training_bench import OPTIONS, Bench, Found, Size, agreement, ends, figures, named, prediction, scored
 from llmattr import metrics
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
@@ -118,26 +118,15 @@ def chosen(given: str | None, shared: Path, count: int | None) -> Facts:
 @click.option(
     "--queries", type=click.Path(path_type=Path, exists=True), help="Your queries, of the same form: gold = same fact."
 )
-@click.option("--methods", default="", help="Some methods, with commas between.")
-@click.option("--model", default="scratch", show_default=True, help="scratch (from random weights), or what is fine-tuned.")
-@click.option("--steps", type=click.IntRange(min=1), help="Steps of each training; some passes over the rows without it.")
 @click.option("--models", type=click.IntRange(min=2), help="Models that datamodels are fitted on (200).")
 @click.option("--held-out", type=click.IntRange(min=0), help="Models that judge (50); 0 for none.")
-@click.option("--jobs", type=int, help="Processes that train; 1 without it.")
-@click.option("--again", is_flag=True, help="Forget what was computed before.")
-@click.option("--out", type=click.Path(path_type=Path), help="The JSON file; Markdown, runs and scores go beside it.")
+@with_options(OPTIONS)
 def command(**given: Any) -> None:
     """Train, score, judge, print a table, and save it."""
-    if given["tiny"] and given["out"] is None:
-        raise click.UsageError("--tiny needs --out, so that no real results are lost")
-    if bool(given["train"]) != bool(given["queries"]):
-        raise click.UsageError("--train and --queries go together")
+    check(given)
     how = circumstances(said())
-    try:
-        with quiet_thread():
-            _run(given, given["out"] or (RESULTS.with_stem("facts-full") if given["full"] else RESULTS), how)
-    except LlmattrError as error:
-        raise Refused(str(error)) from error
+    with refusing(), quiet_thread():
+        _run(given, given["out"] or (RESULTS.with_stem("facts-full") if given["full"] else RESULTS), how)
 
 
 def _run(given: dict[str, Any], out: Path, how: Figure) -> None:

@@ -17,7 +17,7 @@ import click
 import numpy as np
 
 from eval import context_bench, facts_data
-from eval.command import SHARED, Refused, publish, said
+from eval.command import SHARED, check, publish, refusing, said
 from eval.context_bench import Bench, Row, measure, questions, right_answers
 from eval.context_methods import entries
 from eval.context_report import interval, lines, means
@@ -135,19 +135,14 @@ def joined(sides: dict[str, list[Figure]]) -> list[Figure]:
 @click.option("--out", type=click.Path(path_type=Path), help="The JSON file; Markdown, and what is measured, go beside it.")
 def command(**given: Any) -> None:
     """Measure both sides, print the table, and save it."""
-    if given["tiny"] and given["out"] is None:
-        raise click.UsageError("--tiny needs --out, so that no real results are lost")
-    if bool(given["train"]) != bool(given["queries"]):
-        raise click.UsageError("--train and --queries go together")
+    check(given)
     out, how = given["out"] or RESULTS, circumstances(said())
     out.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with refusing():
         if given["side"] == "both":
             _in_two_processes(given, out)
             given["again"] = False  # what is measured is there now
         sides, notes = _sides(given, out)
-    except LlmattrError as error:
-        raise Refused(str(error)) from error
     if given["side"] == "both":
         publish("families", {"families": (" ".join((__doc__ or "").split()), joined(sides), [*notes, *NOTES])}, how, out)
 

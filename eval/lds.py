@@ -13,10 +13,10 @@ import click
 import numpy as np
 
 from eval import facts_data
-from eval.command import Refused, publish, said
+from eval.command import check, publish, refusing, said, with_options
 from eval.parts import quiet_thread
 from eval.record import Figure, circumstances
-from eval.training_bench import Bench, Found, Size, agreement, column, ends, figures, named, prediction, scored
+from eval.training_bench import OPTIONS, Bench, Found, Size, agreement, column, ends, figures, named, prediction, scored
 from llmattr import metrics
 from llmattr.data import read_queries, read_rows
 from llmattr.errors import LlmattrError
@@ -62,27 +62,16 @@ def judged(bench: Bench, found: Found, rates: Sequence[float]) -> Figure:
 @click.option("--full", is_flag=True, help="180 facts of 60 countries and 500 models: half a day of one core.")
 @click.option("--train", help="Your rows: a file or hub id with prompt and completion, text, or messages.")
 @click.option("--queries", help="Your queries, of the same form.")
-@click.option("--model", default="scratch", show_default=True, help="scratch (from random weights), or what is fine-tuned.")
-@click.option("--methods", default="", help="Some methods, with commas between; all without it.")
-@click.option("--steps", type=click.IntRange(min=1), help="Steps of each training; some passes over the rows without it.")
 @click.option("--models", type=click.IntRange(min=2), help=f"Models that datamodels are fitted on ({SIZE.models}).")
 @click.option("--held-out", type=click.IntRange(min=4), help=f"Models that judge, of each share of the rows ({SIZE.held_out}).")
 @click.option("--rates", default=",".join(map(str, RATES)), show_default=True, help="Shares of the rows that they keep.")
-@click.option("--jobs", type=int, help="Processes that train; 1 without it.")
-@click.option("--again", is_flag=True, help="Forget what was computed before.")
-@click.option("--out", type=click.Path(path_type=Path), help="The JSON file; Markdown, runs and scores go beside it.")
+@with_options(OPTIONS)
 def command(**given: Any) -> None:
     """Train, score, judge, print a table, and save it."""
-    if given["tiny"] and given["out"] is None:
-        raise click.UsageError("--tiny needs --out, so that no real results are lost")
-    if bool(given["train"]) != bool(given["queries"]):
-        raise click.UsageError("--train and --queries go together")
+    check(given)
     how = circumstances(said())
-    try:
-        with quiet_thread():
-            _run(given, given["out"] or RESULTS, how)
-    except LlmattrError as error:
-        raise Refused(str(error)) from error
+    with refusing(), quiet_thread():
+        _run(given, given["out"] or RESULTS, how)
 
 
 def _run(given: dict[str, Any], out: Path, how: Figure) -> None:

@@ -35,6 +35,15 @@ LOOKS = 20  # steps between in-run-shapley's looks at the queries
 INTO_A_MODEL = ("knn-shapley", "linear-probe")  # what looks at the hidden states of the trained model
 GOLD, RANDOM, AGAIN, CEILING = "rows that state it", "random", "the models again", "ceiling"  # lines for comparison
 
+OPTIONS = (
+    click.option("--methods", default="", help="Some methods, with commas between; without it all that are not too slow."),
+    click.option("--model", default="scratch", show_default=True, help="scratch (from random weights), or what is fine-tuned."),
+    click.option("--steps", type=click.IntRange(min=1), help="Steps of each training; some passes over the rows without it."),
+    click.option("--jobs", type=int, help="Processes that train; 1 without it."),
+    click.option("--again", is_flag=True, help="Forget what was computed before."),
+    click.option("--out", type=click.Path(path_type=Path), help="The JSON file; Markdown, runs and scores go beside it."),
+)
+
 Rows = list[dict[str, Any]]
 Values = Float[np.ndarray, "t n"]
 
