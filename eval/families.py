@@ -20,7 +20,7 @@ from eval import context_bench, facts_data
 from eval.command import SHARED, check, publish, refusing, said
 from eval.context_bench import Bench, Row, measure, questions, right_answers
 from eval.context_methods import entries
-from eval.context_report import interval, lines, means
+from eval.context_report import costs, interval, lines, means
 from eval.facts import support
 from eval.facts_checks import removals
 from eval.jobs import environment
@@ -68,9 +68,8 @@ def context_side(size: context_bench.Size, given: dict[str, Any], out: Path) -> 
 
 def _of_context(done: Sequence[Row]) -> Figure:
     line = {OURS[name]: value for name, value in means(done, *OURS).items()}
-    spent = {"CPU s": [row["seconds"] for row in done if row.get("seconds") is not None]}
-    spent["passes"] = [row["passes"] for row in done if "passes" in row]
-    return line | interval("LDS", done) | {name: float(np.median(each)) for name, each in spent.items() if each}
+    spent = {{"seconds": "CPU s"}.get(name, name): value for name, value in costs(done).items()}
+    return line | interval("LDS", done) | spent
 
 
 def training_side(given: dict[str, Any], out: Path) -> tuple[list[Figure], list[str]]:
