@@ -114,10 +114,8 @@ def chosen(given: str | None, shared: Path, count: int | None) -> Facts:
 @click.option("--set", "name", type=click.Choice(["countries", "pararel", "fewrel"]), help="ParaRel where it is, without it.")
 @click.option("--count", type=click.IntRange(min=2), help="How many facts, or countries (of three facts each).")
 @click.option("--shared", type=click.Path(path_type=Path), default=SHARED, help="The folder that holds data/.")
-@click.option("--train", type=click.Path(path_type=Path, exists=True), help='Your rows: {"prompt", "completion", "fact"}.')
-@click.option(
-    "--queries", type=click.Path(path_type=Path, exists=True), help="Your queries, of the same form: gold = same fact."
-)
+@click.option("--train", help='Your rows, a file or hub id: {"prompt", "completion", "fact"}.')
+@click.option("--queries", help="Your queries, of the same form: gold = same fact.")
 @click.option("--models", type=click.IntRange(min=2), help="Models that datamodels are fitted on (200).")
 @click.option("--held-out", type=click.IntRange(min=0), help="Models that judge (50); 0 for none.")
 @with_options(OPTIONS)

@@ -36,8 +36,13 @@ class Facts:
     @property
     def gold(self) -> Bool[np.ndarray, "t n"]:
         """Which rows state the fact that a query asks for."""
-        asked, stated = ([one["fact"] for one in part] for part in (self.queries, self.rows))
+        asked, stated = ([_name(one["fact"]) for one in part] for part in (self.queries, self.rows))
         return np.equal.outer(asked, stated)
+
+
+def _name(fact: Any) -> str:
+    """One file may have 1 where the other has 1.0 or "1"."""
+    return str(int(fact) if isinstance(fact, float) and fact.is_integer() else fact)
 
 
 def stated(facts: Sequence[tuple[str, str, Sequence[str]]]) -> Facts:
@@ -112,16 +117,19 @@ def _joined(tokens: Sequence[str]) -> str:
     return re.sub(r" +([.,;:!?)\]'])|([(\[]) +", r"\1\2", " ".join(" ".join(tokens).split()))
 
 
-def own(rows: Path, queries: Path) -> Facts:
-    """Rows and queries of one's own; raises `LlmattrError` for one without a fact."""
-    return Facts(_own(rows), _own(queries))
+def own(rows: str, queries: str) -> Facts:
+    """Rows and queries of one's own, files or hub ids; raises `LlmattrError` for one without a fact."""
+    facts = Facts(_own(rows), _own(queries))
+    if not facts.gold.any():
+        raise LlmattrError("no row states what a query asks: a row and a query of the same fact have the same in 'fact'")
+    return facts
 
 
-def _own(path: Path) -> list[dict[str, Any]]:
-    found = read_rows(path)
+def _own(place: str) -> list[dict[str, Any]]:
+    found = read_rows(place)
     for number, row in enumerate(found):
         if missing := [name for name in ("prompt", "completion", "fact") if row.get(name) is None]:
-            raise LlmattrError(f"row {number} of {path.name!r}, counted from 0, has no {missing[0]!r}")
+            raise LlmattrError(f"row {number} of {Path(place).name!r}, counted from 0, has no {missing[0]!r}")
     return found
 
 

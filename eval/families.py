@@ -38,7 +38,6 @@ from llmattr.training import METHODS as TRAINING
 RESULTS = Path(__file__).parent / "results" / "families.json"
 FAMILIES = ("corroborative", "predictive", "game-theoretic", "datamodel")
 COLUMNS = ("MRR", "recall@3", "F1", "LDS", "LDS 95 %", "drop", "counterfactual error", "CPU s", "passes", "models", "bytes")
-OURS = dict(zip(("RR", "R@3", "cited f1", "drop 3", "counterfactual error 3"), (*COLUMNS[:3], *COLUMNS[5:7]), strict=True))
 OURS = {"RR": "MRR", "R@3": "recall@3", "cited f1": "F1", "drop 3": "drop", "counterfactual error 3": "counterfactual error"}
 CONTEXTS = context_bench.Size(
     sets=("hotpotqa", "qed"), examples=2, least=8, most=12, held_out=32, ceiling=128, curve=(), answer=32
@@ -82,7 +81,8 @@ def training_side(given: dict[str, Any], out: Path) -> tuple[list[Figure], list[
     size, folder = TINY_MODELS if given["tiny"] else MODELS, out.with_name(f"{out.stem}-training.runs")
     bench = TrainingBench(facts.rows, facts.queries, recipe, folder, size, "scratch", None, facts.gold)
     bench.claim(given["again"])
-    wanted = [name for name in _of_side(given["methods"], TRAINING | RETRAINING) if name not in ITERATIVE]
+    of_side = _of_side(given["methods"], TRAINING | RETRAINING)
+    wanted = [name for name in of_side if given["methods"] or name not in ITERATIVE]
     with quiet_thread():
         found = scored(bench, wanted)
         removed = removals(bench, found)
@@ -127,8 +127,8 @@ def joined(sides: dict[str, list[Figure]]) -> list[Figure]:
     "--model", default="smollm2", show_default=True, help="What is asked about contexts: a hub id, a folder, or smollm2."
 )
 @click.option("--data", help="Questions of your own: a JSON lines file, or a hub id, as for `context`.")
-@click.option("--train", type=click.Path(path_type=Path, exists=True), help="Training rows of your own, as for `facts`.")
-@click.option("--queries", type=click.Path(path_type=Path, exists=True), help="Queries of your own, as for `facts`.")
+@click.option("--train", help="Training rows of your own, as for `facts`.")
+@click.option("--queries", help="Queries of your own, as for `facts`.")
 @click.option("--shared", type=click.Path(path_type=Path), default=SHARED, help="The folder that holds data/.")
 @click.option("--again", is_flag=True, help="Forget what was measured before.")
 @click.option("--out", type=click.Path(path_type=Path), help="The JSON file; Markdown, and what is measured, go beside it.")
@@ -150,12 +150,14 @@ def _sides(given: dict[str, Any], out: Path) -> tuple[dict[str, list[Figure]], l
     size = context_bench.TINY if given["tiny"] else CONTEXTS
     if given["full"]:
         size = dataclasses.replace(size, sets=context_bench.FULL.sets, examples=5, most=16)
-    size = dataclasses.replace(size, curve=(), examples=context_bench.OWN if given["data"] else size.examples)
+    size = dataclasses.replace(size, curve=(), **(context_bench.OWN if given["data"] else {}))
     made = {
         "context": lambda: context_side(size, given, out),
         "training": lambda: training_side(given, out),
     }
-    found = {side: way() for side, way in made.items() if given["side"] in ("both", side)}
+    known = {"context": CONTEXT, "training": TRAINING | RETRAINING}
+    asked = [side for side in made if given["side"] in ("both", side) and _of_side(given["methods"], known[side])]
+    found = {side: made[side]() for side in asked}
     return {side: lines for side, (lines, _) in found.items()}, [note for _, notes in found.values() for note in notes]
 
 

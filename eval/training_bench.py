@@ -24,6 +24,7 @@ from llmattr.retraining import METHODS as RETRAINING
 from llmattr.retraining import Recipe, retraining_ablation
 from llmattr.retraining.ablation import RetrainingAblation
 from llmattr.retraining.build import attributed
+from llmattr.retraining.scratch import NAME, with_space
 from llmattr.retraining.trainer import train
 from llmattr.training import METHODS as TRAINING
 from llmattr.types import Attribution
@@ -122,13 +123,18 @@ class Bench:
     jobs: int | None = None
     gold: Bool[np.ndarray, "t n"] | None = None
 
+    def __post_init__(self) -> None:
+        """Rows and queries as the words of a model from scratch begin: else indexes would know none after a space."""
+        for name in ("rows", "queries") if self.model == NAME else ():
+            object.__setattr__(self, name, [with_space(row) for row in getattr(self, name)])
+
     def claim(self, again: bool) -> None:
         """Make the folder, or go on with it; raises `LlmattrError` where it holds scores of something else."""
         if again:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         place = self.folder / "bench.json"
-        text = json.dumps([self.rows, self.queries, str(self.model), vars(self.recipe), vars(self.size)])
+        text = json.dumps([self.rows, self.queries, str(self.model), vars(self.recipe), vars(self.size)], default=str)
         if place.exists() and place.read_text() != text:
             raise LlmattrError(f"{str(self.folder)!r} holds another benchmark's scores: give another --out, or --again")
         place.write_text(text)
@@ -219,6 +225,7 @@ def ways(bench: Bench, wanted: Sequence[str] = ()) -> dict[str, Callable[[], Fou
 
 def named(given: str, known: Mapping[str, Any] = TRAINING | RETRAINING) -> list[str]:
     """Methods with commas between; raises `LlmattrError` for one that is not known."""
+    known = [name for name in known if name != "data-oob"]  # it has no queries
     names = [name.strip() for name in given.split(",") if name.strip()]
     if unknown := [name for name in names if name not in known]:
         raise LlmattrError(f"there is no method {unknown[0]!r}; there are {', '.join(known)}")
