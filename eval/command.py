@@ -1,5 +1,6 @@
 """What the command lines of benchmarks share: how a run is named, refused and published."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,14 @@ def check(given: Mapping[str, Any]) -> None:
         raise click.UsageError("--tiny needs --out, so that no real results are lost")
     if bool(given.get("train")) != bool(given.get("queries")):
         raise click.UsageError("--train and --queries go together")
+    out = given["out"]
+    if out is not None and out.suffix != ".json":
+        raise click.UsageError("--out ends in .json; Markdown and more go beside it")
+    if out is not None and out.exists():
+        try:
+            json.loads(out.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise click.UsageError(f"--out: {out.name} is there, and holds no results") from None
 
 
 class Refused(click.ClickException):
@@ -49,7 +58,7 @@ def refusing() -> Iterator[None]:
     """What a user can mend becomes one line."""
     try:
         yield
-    except LlmattrError as error:
+    except (LlmattrError, FileExistsError, NotADirectoryError, PermissionError) as error:
         raise Refused(str(error)) from error
 
 

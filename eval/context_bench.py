@@ -31,6 +31,7 @@ from llmattr.lm import LM
 
 RESULTS = Path(__file__).parent / "results"
 VERSION = 2  # of what a measurement holds; kept ones of another version are measured again
+FEW_SENTENCES = 6  # 64 subsets, as many as methods try
 OWN = {"examples": 20, "most": 60}  # of a file of one's own
 
 Row = dict[str, Any]  # set, example, part, label, options, answer, right, and what `Entry.measure` gives, or "failed"
@@ -89,6 +90,13 @@ class Bench:
         return LM.load(self.model)
 
     @cached_property
+    def which_model(self) -> str:
+        """The model's name, and for a folder what its files are, since another folder may have the same name."""
+        files = sorted(Path(self.model).iterdir()) if Path(self.model).is_dir() else []
+        told = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return plain_name(self.model) + (f" {hashlib.sha256(repr(told).encode()).hexdigest()[:12]}" if told else "")
+
+    @cached_property
     def rows(self) -> dict[str, Row]:
         """What was measured before, by its key; a line that was cut off is left out."""
         found = {}
@@ -104,7 +112,7 @@ class Bench:
         """What a measurement depends on."""
         asked = hashlib.sha256(repr(question).encode()).hexdigest()[:16]
         size = (self.size.held_out, self.size.answer)
-        what = (VERSION, name, asked, *size, plain_name(self.model), self.gold_answer, entry.part, entry.label, entry.options)
+        what = (VERSION, name, asked, *size, self.which_model, self.gold_answer, entry.part, entry.label, entry.options)
         return json.dumps(what, ensure_ascii=False, sort_keys=True)
 
     def measured(self, name: str, question: Question, lines: Sequence[Entry]) -> list[Row]:
@@ -113,6 +121,7 @@ class Bench:
         cases: list[Case] = []
         for key, entry in zip(keys, lines, strict=True):
             if key not in self.rows or "failed" in self.rows[key]:
+                _ = self.lm  # one that cannot be loaded is refused, not a table of failures
                 row = {"key": key, "set": name, "example": question.id, "part": entry.part, "label": entry.label}
                 self.keep(row | {"options": entry.options, **self._outcome(entry, question, cases)})
         return [self.rows[key] for key in keys]
@@ -203,12 +212,18 @@ def _own(size: Size, data: str) -> tuple[dict[str, list[Question]], list[str]]:
         notes.append(f"{len(given) - len(fit)} of {len(given)} rows have fewer than 2 sentences, or too many (--sentences).")
     if len(fit) > size.examples:
         notes.append(f"The first {size.examples} of {len(fit)} rows (--examples).")
-    return {Path(data).stem: fit[: size.examples]}, notes
+    fit = fit[: size.examples]
+    if few := sum(question.size <= FEW_SENTENCES for question in fit):
+        notes.append(
+            f"{few} of {len(fit)} rows have {FEW_SENTENCES} sentences or fewer: methods try most subsets of them, held-out "
+            "ones too, so that their LDS (where there is one) is too high."
+        )
+    return {Path(data).stem: fit}, notes
 
 
 def _names(_context: Any, parameter: click.Parameter, given: str) -> list[str]:
     known: dict[str, Any] = {"methods": METHODS, "sets": SETS}[parameter.name or ""]
-    chosen = given.split(",") if given else []
+    chosen = [name.strip() for name in given.split(",") if name.strip()]
     if unknown := [name for name in chosen if name not in known]:
         raise click.BadParameter(f"there is no {unknown[0]!r}; there are {', '.join(known)}")
     return chosen

@@ -51,12 +51,14 @@ def compared(bench: Bench, facts: Facts, wanted: list[str]) -> tuple[list[Figure
     """The table, the methods' agreement, and notes."""
     judged = bench.size.held_out > 0
     notes = [f"{len(facts.rows)} rows, {len(facts.queries)} queries."]
+    if without := int((~facts.gold.any(axis=1)).sum()):
+        notes.append(f"{without} queries ask what no row states: they do not count for MRR, recall, P@1.")
     if judged:
         known = f"{np.exp(np.median(bench.whole)):.2f} in the median"
         notes += [
             f"Trained on all rows, a query's completion has the probability {known}.",
             f"{bench.size.held_out} held-out models; the noise between seeds allows an LDS of {bench.ceiling():.2f}.",
-            f"Removal: the {TOP} highest rows of {REMOVED} known queries are removed together: nats lost by these queries, and "
+            f"Removal: the {TOP} highest rows of the known queries, {REMOVED} at most, go at once: nats lost by these queries, and "
             "the share of them that are then no longer likelier than not.",
         ]
     lines = scored(bench, wanted)
@@ -136,6 +138,8 @@ def _run(given: dict[str, Any], out: Path, how: Figure) -> None:
     model = "smollm2" if full and given["model"] == "scratch" else given["model"]
     size = TINY if tiny else Size(held_out=0) if full else Size()
     size = dataclasses.replace(size, **{key: given[key] for key in ("models", "held_out") if given[key] is not None})
+    if 0 < size.held_out < 4:
+        raise LlmattrError("--held-out is 0, or at least 4: LDS is a rank correlation over these models")
     recipe = Recipe(steps=given["steps"] or (30 if tiny else "auto"), batch_size=32, learning_rate=3e-3)
     if model != "scratch":
         recipe = Recipe(steps=given["steps"] or "auto", batch_size=8)

@@ -128,7 +128,7 @@ def own(rows: str, queries: str) -> Facts:
 def _own(place: str) -> list[dict[str, Any]]:
     found = read_rows(place)
     for number, row in enumerate(found):
-        if missing := [name for name in ("prompt", "completion", "fact") if row.get(name) is None]:
+        if missing := [name for name in ("prompt", "completion", "fact") if row.get(name) in (None, "")]:
             raise LlmattrError(f"row {number} of {Path(place).name!r}, counted from 0, has no {missing[0]!r}")
     return found
 

@@ -49,7 +49,7 @@ NOTES = (
     "and how well what a method cites agrees with them. LDS: rank correlation with what happens without random halves of the "
     "sources. Drop: nats lost without the 3 highest sources. Counterfactual error: how many nats the method's own prediction "
     "of that is off; lower is better.",
-    "Of training the 3 highest rows of 60 queries are removed at once, and a model is trained without them.",
+    "Of training the 3 highest rows of the known queries, 60 at most, go at once, and a model is trained without them.",
     "CPU s: of one question about a context; of all queries to a training set, with the models that the method needs. Passes: "
     "through the model, of one question. Models: trained. Bytes: what is kept to answer further queries.",
 )

@@ -34,7 +34,7 @@ def compared(bench: Bench, wanted: Sequence[str], rates: Sequence[float]) -> tup
     known = [line for line in table if "LDS" in line]
     best = max(known, key=lambda line: line["LDS"])
     for line in known:
-        if line is not best:
+        if line is not best and len(bench.queries) > 1:
             it = metrics.paired_comparison(*(np.array(one["LDS each"]) for one in (line, best)))
             line[f"LDS minus {best['method']}'s"] = f"{it.difference:+.2f} ({it.low:+.2f} to {it.high:+.2f})"
     notes = [

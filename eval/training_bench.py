@@ -23,7 +23,6 @@ from llmattr.errors import LlmattrError
 from llmattr.retraining import METHODS as RETRAINING
 from llmattr.retraining import Recipe, retraining_ablation
 from llmattr.retraining.ablation import RetrainingAblation
-from llmattr.retraining.build import attributed
 from llmattr.retraining.scratch import NAME, with_space
 from llmattr.retraining.trainer import train
 from llmattr.training import METHODS as TRAINING
@@ -269,7 +268,7 @@ def _trained(bench: Bench, name: str, runs: int = 1, **given: Any) -> Found:
     base = bench.ablation_of(bench.checkpoints()[-1]) if name in INTO_A_MODEL else bench.ablation
     ablation = Metered(**{**vars(base), "memory": {}, "replicates": runs})
     started = time.process_time()
-    result = attributed(ablation, made)
+    result = made.attribute(ablation, ablation.seed)
     seconds = time.process_time() - started - sum(ablation.training)
     models = runs if name in (*INTO_A_MODEL, "in-run-shapley") else len(ablation.memory)
     size = models * (len(bench.rows) // 8 + 8 * len(bench.queries))  # a run's mask and outputs
@@ -304,9 +303,14 @@ def agreement(lines: Mapping[str, Found | str], targets: int = 50) -> list[Figur
     """Kendall's tau between each two methods' scores of all rows, the mean over the first targets."""
     known = {name: found.values[:targets] for name, found in lines.items() if isinstance(found, Found) and name != RANDOM}
     return [
-        {"method": one} | {other: float(np.nanmean(metrics.kendall(values, theirs))) for other, theirs in known.items()}
+        {"method": one} | {other: mean(metrics.kendall(values, theirs)) for other, theirs in known.items()}
         for one, values in known.items()
     ]
+
+
+def mean(values: Float[np.ndarray, " t"]) -> float | None:
+    """The mean of those that are defined; None where none is."""
+    return None if np.isnan(values).all() else float(np.nanmean(values))
 
 
 def costs(found: Found) -> Figure:
@@ -317,7 +321,7 @@ def costs(found: Found) -> Figure:
 def ends(bench: Bench, rates: Sequence[float] = (0.5,)) -> list[Figure]:
     """Lines for comparison: the models again (how well a run with another seed foretells one), and the ceiling."""
     runs = {rate: bench.twice(rate) for rate in rates}
-    same = {column(rate): float(np.nanmean(metrics.spearman(run[:, 0].T, run[:, 1].T))) for rate, run in runs.items()}
+    same = {column(rate): mean(metrics.spearman(run[:, 0].T, run[:, 1].T)) for rate, run in runs.items()}
     most = {column(rate): bench.ceiling(rate) for rate in rates}
     return [{"method": AGAIN, "family": None, **same}, {"method": CEILING, "family": None, **most}]
 
@@ -333,6 +337,7 @@ def prediction(bench: Bench, found: Found, rates: Sequence[float] = (0.5,)) -> F
     for rate in rates:
         each = np.nan_to_num(metrics.lds(found.values, *bench.held_out(rate)))
         interval = metrics.bootstrap_interval(each)
-        line |= {column(rate): float(each.mean()), f"{column(rate)} 95 %": f"{interval.low:.2f} to {interval.high:.2f}"}
+        line |= {column(rate): float(each.mean())}
+        line |= {f"{column(rate)} 95 %": f"{interval.low:.2f} to {interval.high:.2f}" if len(each) > 1 else None}
         line |= {f"{column(rate)} each": each.tolist()}
     return line

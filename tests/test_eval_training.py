@@ -216,3 +216,37 @@ def test_families_join_both_sides(tmp_path):
     sides = {(row["method"], row["of"]) for row in rows}
     assert {("bm25", "context"), ("bm25", "training"), ("context-cite", "context"), ("datamodel", "training")} <= sides
     assert [row for row in rows if row.get("failed")] == []
+
+
+def test_facts_are_compared_as_text_and_must_be_stated(tmp_path):
+    rows = [{"prompt": "The coat of Anna is", "completion": " red", "fact": "1"}]
+    place = tmp_path / "rows.jsonl"
+    place.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text(json.dumps({**rows[0], "fact": 1}))
+    assert facts_data.own(str(place), str(asked)).gold.tolist() == [[True]]
+    done = CliRunner().invoke(import_command("facts"), ["--train", str(place), "--queries", str(asked), "--held-out", "2"])
+    assert done.exit_code == 2  # an LDS of fewer than 4 models is none
+
+
+def test_rows_of_a_model_from_scratch_begin_as_its_words_do():
+    rows = [{"prompt": "The coat of Anna is ", "completion": "red", "fact": 1}]
+    assert Bench(rows, rows, Recipe(steps=2), Path("nowhere")).rows[0]["completion"] == " red"
+    assert Bench(rows, rows, Recipe(steps=2), Path("nowhere"), model="smollm2").rows == rows
+
+
+def test_a_side_without_an_asked_method_is_left_out(tmp_path):
+    """Also: questions of one's own reach the context's side."""
+    data = tmp_path / "mine.jsonl"
+    data.write_text(json.dumps({"question": "Who?", "documents": [{"sentences": ["Ann sang.", "Bob ran.", "It rained."]}]}))
+    words = ["--tiny", "--side", "context", "--data", str(data), "--methods", "bm25", "--out", str(tmp_path / "f.json")]
+    done = CliRunner().invoke(import_command("families"), words)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "f-context.measured.jsonl").exists()
+    assert not list(tmp_path.glob("f-training*"))
+
+
+def import_command(name):
+    from importlib import import_module
+
+    return import_module(f"eval.{name}").command

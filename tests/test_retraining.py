@@ -575,3 +575,12 @@ def test_a_dask_cluster_loses_and_doubles_nothing_when_a_worker_dies(tmp_path):
 
 def test_a_datamodel_by_name_is_the_default():
     assert METHODS["datamodel"] is Datamodel
+
+
+def test_a_language_without_spaces_has_words_on_both_sides_of_the_border():
+    """Where the prompt ends a token ends, so a completion that is glued to it is known as well."""
+    rows = [{"prompt": f"{who}的外套是", "completion": said} for who, said in (("安娜", "红色"), ("本", "蓝色"))]
+    trainer = retraining_ablation("scratch", rows, rows[:1], recipe=Recipe(steps=1)).trainer
+    unknown = trainer.lm.tokenizer.unk_token_id
+    assert all(unknown not in ids for ids in trainer.rows.ids)
+    assert len({tuple(ids) for ids in trainer.rows.ids}) == 2

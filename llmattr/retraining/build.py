@@ -84,7 +84,8 @@ def retraining_ablation(
     given, asked = read_rows(data), read_queries(queries)
     if model == NAME:
         given, asked = ([with_space(row) for row in part] for part in (given, asked))
-        model, recipe = scratch_model(map(row_text, [*given, *asked])), dataclasses.replace(recipe, start="random")
+        texts = [text for row in [*given, *asked] for text in (row_text(row), row.get("prompt"), row.get("completion")) if text]
+        model, recipe = scratch_model(texts), dataclasses.replace(recipe, start="random")
     lm = LM.load(model)
     if lm.kind != "causal":
         raise LlmattrError(f"training again is for causal models, not for the {lm.kind} model {lm.name!r}")
