@@ -58,7 +58,7 @@ def compared(bench: Bench, facts: Facts, wanted: list[str]) -> tuple[list[Figure
         notes += [
             f"Trained on all rows, a query's completion has the probability {known}.",
             f"{bench.size.held_out} held-out models; the noise between seeds allows an LDS of {bench.ceiling():.2f}.",
-            f"Removal: the {TOP} highest rows of the known queries, {REMOVED} at most, go at once: nats lost by these queries, and "
+            f"Removal: the {TOP} highest rows of the known queries, {REMOVED} at most, go at once: nats that these lose, and "
             "the share of them that are then no longer likelier than not.",
         ]
     lines = scored(bench, wanted)
