@@ -30,7 +30,7 @@ from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.lm import LM
 
 RESULTS = Path(__file__).parent / "results"
-VERSION = 2  # of what a measurement holds; kept ones of another version are measured again
+VERSION = 3  # of what a measurement holds; kept ones of another version are measured again
 FEW_SENTENCES = 6  # 64 subsets, as many as methods try
 OWN = {"examples": 20, "most": 60}  # of a file of one's own
 

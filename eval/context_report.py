@@ -20,8 +20,7 @@ SECONDS = (
     "has the part of their seconds that its tokens have of their tokens."
 )
 PREDICTION = (
-    "LDS: rank correlation with ablations of another seed than the methods' own, 1 = foretold, 0 = as random scores; a target "
-    "whose scores are all 0 has 0. Of few sentences some of these are the methods' own as well: a fifth of them with 9.",
+    "LDS: rank correlation with held-out ablations, 1 = foretold, 0 = as random scores; a target whose scores are all 0 has 0.",
     "Drop k: nats of log-odds lost without the k highest sources. Both: mean over the answer and, where it has several, its "
     "sentences. 95 %: bootstrap over examples.",
     "Passes and tokens: what is forwarded if the method runs alone and shares no prefixes; a backward pass counts as one more, "

@@ -1,6 +1,7 @@
 """Training data and queries as tokens, with the tokens that the loss counts."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +100,9 @@ def _load(data: str | Path) -> Iterable[Any]:
         if path.is_dir():
             return datasets.load_from_disk(str(path))
         if path.is_file():
-            if not path.stat().st_size:
-                return []
+            with path.open("rb") as file:
+                if not any(line.strip() for line in file):
+                    return []
             if path.suffix not in readers:
                 raise LlmattrError(f"{str(data)!r} must end in {', '.join(readers)}")
             return datasets.load_dataset(readers[path.suffix], data_files=str(path), split="train")
@@ -110,8 +112,22 @@ def _load(data: str | Path) -> Iterable[Any]:
     except LlmattrError:
         raise
     except Exception as error:  # datasets raises what its many readers raise
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = _broken_line(path) or next(iter(str(error).splitlines()), type(error).__name__)
         raise LlmattrError(f"cannot read the data {str(data)!r}: {reason}") from error
+
+
+def _broken_line(path: Path) -> str:
+    """Which line of a JSON-lines file is none; nothing where all are, or it is another file."""
+    if path.suffix != ".jsonl" or not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                if line.strip():
+                    json.loads(line)
+            except ValueError as error:
+                return f"line {number} is not JSON ({error})"
+    return ""
 
 
 def tokenize(

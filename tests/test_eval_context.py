@@ -11,12 +11,12 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from eval import citations, context, context_data
 from eval.context_bench import TINY, Bench, measure
-from eval.context_judge import make_case, metered
+from eval.context_judge import make_case, metered, unseen_masks
 from eval.context_methods import Entry, citing_entries, entries, gold, of_method, random
 from eval.context_own import read_own
 from eval.context_report import agreement, prediction
 from llmattr import metrics
-from llmattr.ablation import one_out_masks
+from llmattr.ablation import one_out_masks, random_masks
 from llmattr.context import METHODS
 from llmattr.errors import LlmattrError
 from llmattr.messages import conversation
@@ -349,3 +349,11 @@ class TestCitations:
         square = {figure["method"]: figure for figure in record["agreement"]["figures"]}
         assert list(square) == [label for label in labels if label != "random"]
         assert all(line[name] == pytest.approx(1) for name, line in square.items())
+
+
+@pytest.mark.parametrize("n", [7, 9, 16])
+def test_held_out_masks_are_none_that_methods_draw(n):
+    drawn = {mask.tobytes() for mask in random_masks(256, n, seed=0)}
+    held_out = unseen_masks(32, n)
+    assert held_out.shape == (32, n)
+    assert not drawn & {mask.tobytes() for mask in held_out}

@@ -464,6 +464,12 @@ class TestData:
             read_rows(tmp_path / "a.txt")
         with pytest.raises(LlmattrError, match="cannot read the data"):
             read_rows("no/such/data")
+        (tmp_path / "b.jsonl").write_text('{"text": "a"}\n\n{"text": "b\n')
+        with pytest.raises(LlmattrError, match="line 3 is not JSON"):
+            read_rows(tmp_path / "b.jsonl")
+        (tmp_path / "c.jsonl").write_text("\n \n")
+        with pytest.raises(LlmattrError, match="has no rows"):
+            read_rows(tmp_path / "c.jsonl")
 
 
 def test_a_model_that_flattens_its_tokens_is_tracked_where_it_does_not():
