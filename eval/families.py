@@ -157,6 +157,8 @@ def _sides(given: dict[str, Any], out: Path) -> tuple[dict[str, list[Figure]], l
     }
     known = {"context": CONTEXT, "training": TRAINING | RETRAINING}
     asked = [side for side in made if given["side"] in ("both", side) and _of_side(given["methods"], known[side])]
+    if not asked:
+        click.echo(f"none of these methods is of the side {given['side']}", err=True)
     found = {side: made[side]() for side in asked}
     return {side: lines for side, (lines, _) in found.items()}, [note for _, notes in found.values() for note in notes]
 
