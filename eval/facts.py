@@ -19,7 +19,8 @@ from eval.facts_checks import PATCH_AT, PATCH_STEP, PATCHED, REMOVED, TOP, remov
 from eval.facts_data import Facts
 from eval.parts import quiet_thread
 from eval.record import Figure, circumstances
-from eval.training_bench import OPTIONS, Bench, Found, Size, agreement, ends, figures, named, prediction, scored
+from eval.training_bench import OPTIONS, Bench, Found, Size, agreement, ends, figures, prediction
+from eval.training_methods import named, scored
 from llmattr import metrics
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM

@@ -28,7 +28,8 @@ from eval.parts import quiet_thread
 from eval.record import Figure, circumstances
 from eval.report_tables import families
 from eval.training_bench import Bench as TrainingBench
-from eval.training_bench import Found, Size, ends, figures, named, prediction, scored
+from eval.training_bench import Found, Size, ends, figures, prediction
+from eval.training_methods import named, scored
 from llmattr.context import METHODS as CONTEXT
 from llmattr.errors import LlmattrError
 from llmattr.retraining import METHODS as RETRAINING

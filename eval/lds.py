@@ -16,7 +16,8 @@ from eval import facts_data
 from eval.command import check, publish, refusing, said, with_options
 from eval.parts import quiet_thread
 from eval.record import Figure, circumstances
-from eval.training_bench import OPTIONS, Bench, Found, Size, agreement, column, ends, figures, named, prediction, scored
+from eval.training_bench import OPTIONS, Bench, Found, Size, agreement, column, ends, figures, prediction
+from eval.training_methods import named, scored
 from llmattr import metrics
 from llmattr.data import read_queries, read_rows
 from llmattr.errors import LlmattrError

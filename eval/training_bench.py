@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from eval.record import Figure
-from llmattr import build_index, metrics
+from llmattr import metrics
 from llmattr.ablation import random_masks
 from llmattr.errors import LlmattrError
 from llmattr.retraining import METHODS as RETRAINING
@@ -26,13 +26,9 @@ from llmattr.retraining.ablation import RetrainingAblation
 from llmattr.retraining.scratch import NAME, with_space
 from llmattr.retraining.trainer import train
 from llmattr.training import METHODS as TRAINING
-from llmattr.types import Attribution
 
 HELD_OUT = 1  # the seed of the masks that judge; methods draw theirs with seed 0
 CHECKPOINTS = (0.1, 0.3, 1.0)  # shares of the steps, for what looks at several checkpoints
-ENSEMBLED = ("tracin", "trak", "grad-cos", "trackstar")  # what is asked at several checkpoints, and of several runs, too
-LOOKS = 20  # steps between in-run-shapley's looks at the queries
-INTO_A_MODEL = ("knn-shapley", "linear-probe")  # what looks at the hidden states of the trained model
 GOLD, RANDOM, AGAIN, CEILING = "rows that state it", "random", "the models again", "ceiling"  # lines for comparison
 
 OPTIONS = (
@@ -84,18 +80,6 @@ class Found:
         """As it was kept."""
         with np.load(path) as saved:
             return cls(**{name: saved[name] if saved[name].ndim else saved[name].item() for name in saved.files})
-
-
-@dataclass(frozen=True, eq=False)
-class Metered(RetrainingAblation):
-    """An ablation that keeps account of the CPU seconds of this process that went into training."""
-
-    training: list[float] = field(default_factory=list)
-
-    def _train(self, runs: Any) -> None:
-        started = time.process_time()
-        super()._train(runs)
-        self.training.append(time.process_time() - started)
 
 
 @dataclass(frozen=True)
@@ -200,94 +184,10 @@ class Bench:
         return Found.load(place)
 
 
-def ways(bench: Bench, wanted: Sequence[str] = ()) -> dict[str, Callable[[], Found]]:
-    """How each line's scores come about, when they are asked for; a method's name before a comma."""
-    shape = (len(bench.queries), len(bench.rows))
-    found = {RANDOM: lambda: Found(np.random.default_rng(0).normal(size=shape))}
-    if bench.gold is not None:
-        found[GOLD] = lambda gold=bench.gold: Found(gold.astype(float))
-    for name in (name for name in TRAINING if not wanted or name in wanted):
-        if name != "tracin":  # of one checkpoint it is grad-dot
-            found[name] = lambda name=name: _traced(bench, name, 1, 1)
-        if name in ENSEMBLED:
-            found[f"{name}, {len(CHECKPOINTS)} checkpoints"] = lambda name=name: _traced(bench, name, len(CHECKPOINTS), 1)
-            label = f"{name}, {len(CHECKPOINTS)} checkpoints of {bench.size.runs} runs"
-            found[label] = lambda name=name: _traced(bench, name, len(CHECKPOINTS), bench.size.runs)
-    for name in (name for name in RETRAINING if (not wanted or name in wanted) and name != "data-oob"):
-        found[name] = lambda name=name: _trained(bench, name)
-        if name == "in-run-shapley":
-            found[f"{name}, cosine"] = lambda name=name: _trained(bench, name, product="cosine")
-            label = f"{name}, cosine, {bench.size.runs} runs"
-            found[label] = lambda name=name: _trained(bench, name, bench.size.runs, product="cosine")
-    return found
-
-
-def named(given: str, known: Mapping[str, Any] = TRAINING | RETRAINING) -> list[str]:
-    """Methods with commas between; raises `LlmattrError` for one that is not known."""
-    known = [name for name in known if name != "data-oob"]  # it has no queries
-    names = [name.strip() for name in given.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in known]:
-        raise LlmattrError(f"there is no method {unknown[0]!r}; there are {', '.join(known)}")
-    return names
-
-
 def family(name: str) -> str | None:
     """A line's family; None for those that are there for comparison."""
     method = name.split(",")[0]
     return next((known[method].family for known in (TRAINING, RETRAINING) if method in known), None)
-
-
-def _traced(bench: Bench, name: str, checkpoints: int, runs: int) -> Found:
-    models = [one for run in range(runs) for one in bench.checkpoints(run)[-checkpoints:]]
-    several = {"checkpoints": models, "learning_rates": [1.0] * len(models)} if len(models) > 1 else {}
-    place = bench.folder / "index" / name
-    shutil.rmtree(place, ignore_errors=True)
-    place.parent.mkdir(exist_ok=True)
-    started = time.process_time()
-    result = build_index(models[-1], bench.rows, place, TRAINING[name](), **several).query(bench.queries, top=None)
-    seconds = time.process_time() - started
-    size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
-    shutil.rmtree(place)
-    needed = 0 if TRAINING[name].family == "corroborative" and name != "rep-sim" else runs
-    return Found(in_order(result), seconds + needed * bench.seconds_a_model, needed, size)
-
-
-def in_order(result: Attribution) -> Values:
-    """The scores of every row in the rows' order, of a question to an index for all rows."""
-    assert result.index is not None
-    rows = np.array([int(one) for one in result.sources.ids])[result.index]
-    values = np.empty_like(result.values)
-    np.put_along_axis(values, rows, result.values, axis=1)
-    return values
-
-
-def _trained(bench: Bench, name: str, runs: int = 1, **given: Any) -> Found:
-    method = RETRAINING[name]
-    options: dict[str, Any] = {"n_models": bench.size.models, "bootstraps": 0, "every": LOOKS, **given}
-    made = method(**{key: value for key, value in options.items() if key in method.__dataclass_fields__})
-    base = bench.ablation_of(bench.checkpoints()[-1]) if name in INTO_A_MODEL else bench.ablation
-    ablation = Metered(**{**vars(base), "memory": {}, "replicates": runs})
-    started = time.process_time()
-    result = made.attribute(ablation, ablation.seed)
-    seconds = time.process_time() - started - sum(ablation.training)
-    models = runs if name in (*INTO_A_MODEL, "in-run-shapley") else len(ablation.memory)
-    size = models * (len(bench.rows) // 8 + 8 * len(bench.queries))  # a run's mask and outputs
-    cited = result.cited if result.can_cite and result.stderr is not None else None
-    baseline = result.baseline if result.can_cite else None
-    return Found(result.values, seconds + models * bench.seconds_a_model, models, size, cited, baseline)
-
-
-def scored(bench: Bench, wanted: Sequence[str] = ()) -> dict[str, Found | str]:
-    """Each line's scores, or what went wrong: a method that fails is a cell of the table, not the end of the benchmark."""
-    lines: dict[str, Found | str] = {}
-    _ = bench.ablation  # rows that cannot be read are refused before anything is trained
-    for name, way in ways(bench, wanted).items():
-        click.echo(f"{name} ...", err=True)
-        try:
-            lines[name] = bench.found(name, way)
-        except Exception as error:
-            lines[name] = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"[:120].replace("|", "/")
-    return lines
 
 
 def figures(lines: Mapping[str, Found | str], judge: Callable[[str, Found], Figure]) -> list[Figure]:

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 
 from eval import facts_data
 from eval.families import COLUMNS, joined
-from eval.training_bench import Bench, Found, agreement, column, figures, named
+from eval.training_bench import Bench, Found, agreement, column, figures
+from eval.training_methods import named
 from llmattr import metrics, surrogate
 from llmattr.ablation import random_masks
 from llmattr.errors import LlmattrError
