@@ -1,0 +1,118 @@
+"""Which methods the benchmarks of training compare, and how the scores of each come about and what they cost."""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+import numpy as np
+
+from eval.training_bench import CHECKPOINTS, GOLD, RANDOM, Bench, Found, Values
+from llmattr import build_index
+from llmattr.errors import LlmattrError
+from llmattr.retraining import METHODS as RETRAINING
+from llmattr.retraining.ablation import RetrainingAblation
+from llmattr.training import METHODS as TRAINING
+from llmattr.types import Attribution
+
+ENSEMBLED = ("tracin", "trak", "grad-cos", "trackstar")  # what is asked at several checkpoints, and of several runs, too
+LOOKS = 20  # steps between in-run-shapley's looks at the queries
+INTO_A_MODEL = ("knn-shapley", "linear-probe")  # what looks at the hidden states of the trained model
+
+
+@dataclass(frozen=True, eq=False)
+class Metered(RetrainingAblation):
+    """An ablation that keeps account of the CPU seconds of this process that went into training."""
+
+    training: list[float] = field(default_factory=list)
+
+    def _train(self, runs: Any) -> None:
+        started = time.process_time()
+        super()._train(runs)
+        self.training.append(time.process_time() - started)
+
+
+def scored(bench: Bench, wanted: Sequence[str] = ()) -> dict[str, Found | str]:
+    """Each line's scores, or what went wrong: a method that fails is a cell of the table, not the end of the benchmark."""
+    lines: dict[str, Found | str] = {}
+    _ = bench.ablation  # rows that cannot be read are refused before anything is trained
+    for name, way in ways(bench, wanted).items():
+        click.echo(f"{name} ...", err=True)
+        try:
+            lines[name] = bench.found(name, way)
+        except Exception as error:
+            lines[name] = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"[:120].replace("|", "/")
+    return lines
+
+
+def ways(bench: Bench, wanted: Sequence[str] = ()) -> dict[str, Callable[[], Found]]:
+    """How each line's scores come about, when they are asked for; a method's name before a comma."""
+    shape = (len(bench.queries), len(bench.rows))
+    found = {RANDOM: lambda: Found(np.random.default_rng(0).normal(size=shape))}
+    if bench.gold is not None:
+        found[GOLD] = lambda gold=bench.gold: Found(gold.astype(float))
+    for name in (name for name in TRAINING if not wanted or name in wanted):
+        if name != "tracin":  # of one checkpoint it is grad-dot
+            found[name] = lambda name=name: _traced(bench, name, 1, 1)
+        if name in ENSEMBLED:
+            found[f"{name}, {len(CHECKPOINTS)} checkpoints"] = lambda name=name: _traced(bench, name, len(CHECKPOINTS), 1)
+            label = f"{name}, {len(CHECKPOINTS)} checkpoints of {bench.size.runs} runs"
+            found[label] = lambda name=name: _traced(bench, name, len(CHECKPOINTS), bench.size.runs)
+    for name in (name for name in RETRAINING if (not wanted or name in wanted) and name != "data-oob"):
+        found[name] = lambda name=name: _trained(bench, name)
+        if name == "in-run-shapley":
+            found[f"{name}, cosine"] = lambda name=name: _trained(bench, name, product="cosine")
+            label = f"{name}, cosine, {bench.size.runs} runs"
+            found[label] = lambda name=name: _trained(bench, name, bench.size.runs, product="cosine")
+    return found
+
+
+def named(given: str, known: Mapping[str, Any] = TRAINING | RETRAINING) -> list[str]:
+    """Methods with commas between; raises `LlmattrError` for one that is not known."""
+    known = [name for name in known if name != "data-oob"]  # it has no queries
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in known]:
+        raise LlmattrError(f"there is no method {unknown[0]!r}; there are {', '.join(known)}")
+    return names
+
+
+def _traced(bench: Bench, name: str, checkpoints: int, runs: int) -> Found:
+    models = [one for run in range(runs) for one in bench.checkpoints(run)[-checkpoints:]]
+    several = {"checkpoints": models, "learning_rates": [1.0] * len(models)} if len(models) > 1 else {}
+    place = bench.folder / "index" / name
+    shutil.rmtree(place, ignore_errors=True)
+    place.parent.mkdir(exist_ok=True)
+    started = time.process_time()
+    result = build_index(models[-1], bench.rows, place, TRAINING[name](), **several).query(bench.queries, top=None)
+    seconds = time.process_time() - started
+    size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+    shutil.rmtree(place)
+    needed = 0 if TRAINING[name].family == "corroborative" and name != "rep-sim" else runs
+    return Found(in_order(result), seconds + needed * bench.seconds_a_model, needed, size)
+
+
+def in_order(result: Attribution) -> Values:
+    """The scores of every row in the rows' order, of a question to an index for all rows."""
+    assert result.index is not None
+    rows = np.array([int(one) for one in result.sources.ids])[result.index]
+    values = np.empty_like(result.values)
+    np.put_along_axis(values, rows, result.values, axis=1)
+    return values
+
+
+def _trained(bench: Bench, name: str, runs: int = 1, **given: Any) -> Found:
+    method = RETRAINING[name]
+    options: dict[str, Any] = {"n_models": bench.size.models, "bootstraps": 0, "every": LOOKS, **given}
+    made = method(**{key: value for key, value in options.items() if key in method.__dataclass_fields__})
+    base = bench.ablation_of(bench.checkpoints()[-1]) if name in INTO_A_MODEL else bench.ablation
+    ablation = Metered(**{**vars(base), "memory": {}, "replicates": runs})
+    started = time.process_time()
+    result = made.attribute(ablation, ablation.seed)
+    seconds = time.process_time() - started - sum(ablation.training)
+    models = runs if name in (*INTO_A_MODEL, "in-run-shapley") else len(ablation.memory)
+    size = models * (len(bench.rows) // 8 + 8 * len(bench.queries))  # a run's mask and outputs
+    cited = result.cited if result.can_cite and result.stderr is not None else None
+    baseline = result.baseline if result.can_cite else None
+    return Found(result.values, seconds + models * bench.seconds_a_model, models, size, cited, baseline)
