@@ -90,7 +90,8 @@ def _traced(bench: Bench, name: str, checkpoints: int, runs: int) -> Found:
     size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
     shutil.rmtree(place)
     needed = 0 if TRAINING[name].family == "corroborative" and name != "rep-sim" else runs
-    return Found(in_order(result), seconds + needed * bench.seconds_a_model, needed, size)
+    training = needed * bench.seconds_a_model if needed else 0.0  # which is measured by training
+    return Found(in_order(result), seconds + training, needed, size)
 
 
 def in_order(result: Attribution) -> Values:
