@@ -63,9 +63,11 @@ class Checkpoint:
         query and side."""
         index = self.index
         if hasattr(method, "weigh"):
-            weighed = method.weigh(index, project(load_features(method, lm, index.folder, index.run), asked, method.measure))
+            queries = project(load_features(method, lm, index.folder, index.run), asked, method.measure)
+            weighed = method.weigh(index, queries)
             if nearest:
-                return chosen_products(index, weighed, candidates(index, weighed, nearest)), weighed.outer
+                proposed = candidates(index, weighed, method.weigh(index, queries[:1]), nearest)
+                return chosen_products(index, weighed, proposed), weighed.outer
             return products(index, weighed), weighed.outer
         if hasattr(method, "retrieve"):
             found = method.retrieve([row_text(row) for row in index.rows()], [row_text(row) for row in asked.rows])
