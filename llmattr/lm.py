@@ -11,11 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from tqdm.auto import tqdm
 
 from llmattr.embedded import PACKAGES, embedded_folder
 from llmattr.errors import LlmattrError, check_number, did_you_mean, note
 from llmattr.forward import evaluating
+from llmattr.progress import Progress
 from llmattr.prompt import Rendered, special_ids
 from llmattr.scoring import score
 
@@ -97,7 +97,7 @@ class LM:
         self._check_window(len(ids) + 1)
         room = max_new_tokens if self.window is None else min(max_new_tokens, self.window - len(ids))
         tokens = torch.tensor([ids], device=self.device)
-        with _TokenBar(room) as bar, evaluating(self.model):
+        with _Tokens(room) as bar, evaluating(self.model):
             out = self.model.generate(
                 tokens,
                 attention_mask=torch.ones_like(tokens),
@@ -129,8 +129,7 @@ class LM:
         if any(request.response.start < 1 for request in requests):
             raise LlmattrError("a prompt has no tokens: nothing can predict the first token of the response")
         self._check_window(max((len(request.ids) for request in requests), default=0))
-        bar = tqdm(total=len(requests), desc="scoring", unit="ablation", disable=None, leave=False)
-        with bar, evaluating(self.model):
+        with Progress(len(requests), "scoring", "ablations") as bar, evaluating(self.model):
             for scored in score(self, requests) if requests else ():
                 yield scored
                 bar.update()
@@ -215,22 +214,16 @@ def _move(model: Any, device: str) -> Any:
         raise LlmattrError(f"cannot use the device {device!r}: {str(error).splitlines()[0]}") from error
 
 
-class _TokenBar:
+class _Tokens(Progress):
     """A progress bar that `generate` feeds as a streamer."""
 
     def __init__(self, total: int) -> None:
-        self.bar = tqdm(total=total, desc="answering", unit="token", disable=None, leave=False)
+        super().__init__(total, "answering", "tokens")
         self.prompt_seen = False
 
     def put(self, value: torch.Tensor) -> None:
-        self.bar.update(value.numel() if self.prompt_seen else 0)
+        self.update(value.numel() if self.prompt_seen else 0)
         self.prompt_seen = True
 
     def end(self) -> None:
-        self.bar.close()
-
-    def __enter__(self) -> "_TokenBar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
+        pass
