@@ -65,15 +65,15 @@ def cite(
     if index and (how["rather_than"] or not how["verify"]):
         raise LlmattrError("--index asks where each sentence comes from, which needs --verify and no --rather-than")
     documents = [{"text": read(name), "id": shown(name)} for name in files]
-    result: Any = _result(documents, query, model, index, method, {**how, "cache": None if no_cache else cache or _cache()})
+    how["cache"] = None if no_cache else cache or _cache()
+    result, training = _result(documents, query, model, index, method, how)
     from llmattr.report.text import terminal, zoomed
 
     words, said = zoomed(result, top) if zoom else "", terminal(result, top)
-    if index:
+    if training is not None:
         from llmattr.origins import origins
-        from llmattr.training.trace import open_index
 
-        result = origins(result, open_index(index, result.session.ablation.lm), top=top)
+        result = origins(result, training, top=top)
         said = result.to_text(top)
     if is_main():  # of several processes the first speaks
         report(result, said + words, html, json)
@@ -88,7 +88,8 @@ def _cache() -> Path:
 
 def _result(
     documents: list[dict[str, str]], query: str, model: str | None, index: str | None, method: Any, how: dict[str, Any]
-) -> Any:
+) -> tuple[Any, Any]:
+    """The attribution, and the training index that was opened for it."""
     from llmattr.messages import TEMPLATE, conversation
 
     conversation(documents, query, template=how["template"] or TEMPLATE)  # mistakes show before torch is imported
@@ -99,12 +100,22 @@ def _result(
 
     at_server = {name: how.pop(name) for name in ("served_model", "tokenizer", "concurrency", "timeout")}
     of_weights = how.pop("dtype"), how.pop("device") or device()
-    if index:
-        from llmattr.training.trace import open_index
-
-        lm = open_index(index, model).checkpoints[0].load()  # which refuses another model than the index's
+    training = _opened(index, model, *of_weights) if index else None
+    if training is not None:
+        lm = training.checkpoints[0].load()
     elif model and model.startswith(("http://", "https://")):
         lm = ServerLM(model, **at_server)
     else:
         lm = LM.load("smollm2" if model is None else model, *of_weights)
-    return cite(lm, documents, query, method=method, **how)
+    return cite(lm, documents, query, method=method, **how), training
+
+
+def _opened(index: str, model: str | None, dtype: str, device: str | None) -> Any:
+    """The index with its model, which is asked in the type that the rows' gradients were computed in."""
+    from llmattr.training.trace import open_index
+
+    training = open_index(index, model, device)
+    built = training.index.run["dtype"]
+    if dtype not in ("fast", built):
+        raise LlmattrError(f"the index {index!r} was built in {built}: leave --dtype out, or build one in {dtype}")
+    return training

@@ -40,6 +40,7 @@ class Checkpoint:
 
     index: GradientIndex
     model: Any = None
+    device: str | None = None
     kept: list[LM] = field(default_factory=list)
 
     def load(self) -> LM:
@@ -50,9 +51,9 @@ class Checkpoint:
         if self.kept:
             return self.kept[0]
         run = self.index.run
-        lm = LM.load(run["model"] if self.model is None else self.model, run["dtype"])
-        folder = str(self.index.folder)
-        refuse_difference(run, lm.fingerprint(), f"the index {folder!r} was built with another model or tokenizer")
+        lm = LM.load(run["model"] if self.model is None else self.model, run["dtype"], self.device)
+        asked = {"dtype": lm.record()["dtype"], **lm.fingerprint()}
+        refuse_difference(run, asked, f"the index {str(self.index.folder)!r} was built with another model or tokenizer")
         several = run.get("checkpoints", 1)
         if several == 1 or several * sum(p.numel() * p.element_size() for p in lm.model.parameters()) <= KEPT:
             self.kept.append(lm)

@@ -89,7 +89,7 @@ class GradientIndex:
             run = _go_on(folder, run, part, append)
         else:
             check_empty(folder)
-            run |= {"n": len(rows), "parts": [part]}
+            run |= {"n": len(rows), "parts": [part], "checksums": checksums(folder, (FITTED,))}
             save_run(folder, run)
         for left in folder.glob("*.part"):  # by a build that was killed
             if left.name.split(".")[0] in OWN:
@@ -166,8 +166,11 @@ class GradientIndex:
     def finish(self) -> None:
         """Record in run.json that every row is there, with the checksums that `open` compares; once, so that they stay."""
         if not self.run.get("complete"):
-            started = time.time_ns()
-            save_run(self.folder, {**self.run, "complete": True, "checksums": checksums(self.folder, BYTES)})
+            started, sums = time.time_ns(), checksums(self.folder, BYTES)
+            refuse_difference(
+                sums, self.run["checksums"], f"what was fitted for {str(self.folder)!r} has changed: build it anew"
+            )
+            save_run(self.folder, {**self.run, "complete": True, "checksums": sums})
             mark_checked(self.folder, started)
 
     def blocks(self) -> Iterator[tuple[int, Float[np.ndarray, "b d"]]]:
@@ -226,10 +229,10 @@ def _go_on(folder: Path, run: dict[str, Any], part: dict[str, Any], append: bool
         raise LlmattrError(f"the index {str(folder)!r} has this data already")
     if not begun.pop("complete", False):
         raise LlmattrError(f"the index {str(folder)!r} is not finished: run its `trace index` again before you append to it")
-    check_bytes(folder, begun.pop("checksums"))
     for stale in (folder / MOMENT, *folder.glob("faiss.*")):
         stale.unlink(missing_ok=True)
-    run = {**begun, "n": begun["n"] + part["rows"], "parts": [*begun["parts"], part]}
+    sums = {name: begun["checksums"][name] for name in (FITTED,) if name in begun["checksums"]}
+    run = {**begun, "n": begun["n"] + part["rows"], "parts": [*begun["parts"], part], "checksums": sums}
     save_run(folder, run)
     return run
 

@@ -21,7 +21,7 @@ from llmattr.training.curvature import LoGra
 from llmattr.training.features import Nothing
 from llmattr.training.gradient import Features, Projector, fill, save_fitted
 from llmattr.training.index import DTYPES, GradientIndex, Projection, check_empty
-from llmattr.training.index_files import VERSION, building, read_run, save_run
+from llmattr.training.index_files import VERSION, building, check_bytes, read_run, save_run
 from llmattr.training.project import input_groups
 from llmattr.training.query import TraceIndex
 from llmattr.types import Attribution
@@ -72,8 +72,7 @@ def _build_each(
     parts = []
     for number, (one, rate) in enumerate(zip(models, learning_rates_of(models, learning_rates), strict=True)):
         extra = {"checkpoints": len(models)} | ({} if rate is None else {"learning_rate": rate})
-        built = build(one, rows, out / f"checkpoint-{number}", extra)
-        parts.append(Checkpoint(built.index, one))
+        parts.append(Checkpoint(build(one, rows, out / f"checkpoint-{number}", extra).index, one, build.device))
     save_run(out, {"version": VERSION, "folders": [part.index.folder.name for part in parts]})
     return parts
 
@@ -113,14 +112,16 @@ class _Build:
                 fill(index, features, examples, self.method.measure)
             index.finish()
         processes.wait_for_everyone()
-        return Checkpoint(GradientIndex.open(out), model, [lm])
+        return Checkpoint(GradientIndex.open(out), model, self.device, [lm])
 
     def _begin(
         self, lm: LM, rows: list[dict[str, Any]], examples: Examples, out: Path, extra: dict[str, Any]
     ) -> tuple[GradientIndex, Features]:
         """The index, begun or gone on with, and what makes its rows; nothing is fitted anew where that was done."""
-        begun = (out / "run.json").exists()
-        features = load_features(self.method, lm, out, read_run(out)) if begun else self._fit(lm, examples)
+        begun = read_run(out) if (out / "run.json").exists() else None
+        if begun:
+            check_bytes(out, begun["checksums"])
+        features = load_features(self.method, lm, out, begun) if begun else self._fit(lm, examples)
         run = {
             "method": describe(self.method),
             "model": lm.name,
@@ -154,7 +155,7 @@ class _Build:
         return Nothing(fitted, {"layers": list(layers), "groups": input_groups(lm, layers)})
 
 
-def open_index(folder: str | Path, model: Any = None) -> "TraceIndex":
+def open_index(folder: str | Path, model: Any = None, device: str | None = None) -> "TraceIndex":
     """Open a finished index; `model` where it is not at the place that the index names: of an index of several checkpoints
     one for each, in their order, or the folder in which a Trainer left them.
 
@@ -163,10 +164,10 @@ def open_index(folder: str | Path, model: Any = None) -> "TraceIndex":
     folder = Path(folder)
     names = read_run(folder).get("folders")
     if names is None:
-        parts = [Checkpoint(GradientIndex.open(folder), model)]
+        parts = [Checkpoint(GradientIndex.open(folder), model, device)]
     else:
         models = models_of(model, len(names))
-        parts = [Checkpoint(GradientIndex.open(folder / name), one) for name, one in zip(names, models, strict=True)]
+        parts = [Checkpoint(GradientIndex.open(folder / name), one, device) for name, one in zip(names, models, strict=True)]
     if names is None or model is not None:
         for part in parts:
             part.load()  # which refuses another model before anything is asked
