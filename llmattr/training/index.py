@@ -11,7 +11,6 @@ moment.npz          the rows' second moment, once a query needed it
 checked             empty: its time says when the bytes of the others were last compared with their checksums
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from llmattr.files import read_arrays, write_arrays
 from llmattr.method import option
 from llmattr.training.index_files import (
     VERSION,
+    after_writing,
     check_bytes,
     checksums,
     damaged,
@@ -166,10 +166,10 @@ class GradientIndex:
     def finish(self) -> None:
         """Record in run.json that every row is there, with the checksums that `open` compares; once, so that they stay."""
         if not self.run.get("complete"):
-            started, sums = time.time_ns(), checksums(self.folder, BYTES)
-            refuse_difference(
-                sums, self.run["checksums"], f"what was fitted for {str(self.folder)!r} has changed: build it anew"
-            )
+            started = after_writing()
+            sums = checksums(self.folder, BYTES)
+            if sums | self.run["checksums"] != sums:
+                raise damaged(self.folder, f"{FITTED} is not what was written")
             save_run(self.folder, {**self.run, "complete": True, "checksums": sums})
             mark_checked(self.folder, started)
 

@@ -15,7 +15,7 @@ from llmattr.files import read_record, write_record
 VERSION = 3
 RUN = "run.json"
 CHECKED = "checked"
-COARSE = 50_000_000  # nanoseconds: a file system's clock may be that far behind
+COARSE = 20_000_000  # nanoseconds: a file's time may be that far behind
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def check_bytes(folder: Path, sums: Mapping[str, str]) -> None:
 
     A file that was not changed since it was last compared is not read again: the time of the empty file `checked` says so.
     """
-    started, marker = time.time_ns(), folder / CHECKED
+    started, marker = time.time_ns() - COARSE, folder / CHECKED
     since = marker.stat().st_mtime_ns if marker.exists() else 0
     checked = [_check(folder, name, known) for name, known in sums.items() if _changed(folder, name) >= since]
     if checked:
@@ -61,10 +61,15 @@ def check_bytes(folder: Path, sums: Mapping[str, str]) -> None:
 
 def mark_checked(folder: Path, started: int) -> None:
     """Remember that the files have their checksums, compared from this time on; not in a folder that may only be read."""
-    marker, at = folder / CHECKED, started - COARSE
     with suppress(OSError):
-        marker.touch()
-        os.utime(marker, ns=(at, at))
+        (folder / CHECKED).touch()
+        os.utime(folder / CHECKED, ns=(started, started))
+
+
+def after_writing() -> int:
+    """A time in nanoseconds after those of all files that were written so far and before those of all that will be."""
+    time.sleep(COARSE / 1e9)
+    return time.time_ns() - COARSE
 
 
 def _changed(folder: Path, name: str) -> int:
