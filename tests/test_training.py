@@ -382,7 +382,7 @@ class TestIndex:
         vectors = tmp_path / "i" / "vectors.bin"
         whole = vectors.read_bytes()
         vectors.write_bytes(bytes(64) + whole[64:])
-        with pytest.raises(LlmattrError, match=r"is damaged: build it anew \(vectors.bin"):
+        with pytest.raises(LlmattrError, match=r"is damaged: vectors\.bin is not what was written; remove the folder"):
             GradientIndex.open(tmp_path / "i")
         vectors.write_bytes(whole[:-10])
         for attempt in (GradientIndex.open, lambda folder: self.build(pair, folder)):
