@@ -386,7 +386,7 @@ class TestIndex:
             GradientIndex.open(tmp_path / "i")
         vectors.write_bytes(whole[:-10])
         for attempt in (GradientIndex.open, lambda folder: self.build(pair, folder)):
-            with pytest.raises(LlmattrError, match=r"is damaged: vectors\.bin has not"):
+            with pytest.raises(LlmattrError, match=r"is damaged: vectors\.bin (has|is) not"):
                 attempt(tmp_path / "i")
 
     def test_a_full_disk_is_one_line_and_goes_on_when_there_is_room(self, pair, tmp_path, monkeypatch):

@@ -41,7 +41,7 @@ def draw(
 
     "auto" draws 16, then as many again up to `limit`, until each target is settled: every score that is cited, and the highest
     that is not, has `stderr <= max(0.1 max(values), 0.05)`: a tenth of the largest score, or half the least that is cited. A
-    settled target keeps the masks that it has, so that its scores do not depend on what else is asked. Where the number reaches
+    settled target keeps the masks that it has, so that its scores do not depend on the other targets. Where the number reaches
     2^n at keep 0.5, every mask is taken once and drawing ends.
     """
     n, open_targets = len(ablation.sources), list(range(len(ablation.targets)))
