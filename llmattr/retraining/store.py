@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.errors import LlmattrError, note
-from llmattr.saved import write
+from llmattr.files import write
 
 
 class Run(NamedTuple):

@@ -23,8 +23,8 @@ import numpy as np
 from jaxtyping import Float
 
 from llmattr.errors import LlmattrError
+from llmattr.files import write
 from llmattr.method import option
-from llmattr.saved import write
 
 VERSION = 2
 BLOCK = 2**24  # numbers of an index turned to float32 at once: 64 MB
