@@ -15,6 +15,7 @@ from llmattr.context.store import Store, store_path
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.lm import LM
 from tests.test_evidence import ANSWER
+from tests.test_files import AT_ONCE, WRITES, at_once
 
 LONG = " ".join(f"The lock {i} is {3 * i} metres wide." for i in range(30))
 
@@ -75,6 +76,38 @@ def test_a_damaged_file_is_scored_again(tmp_path):
     path.write_bytes(path.read_bytes()[:40])
     with pytest.warns(LlmattrNote, match="is damaged"):
         assert len(Store(path)) == 0
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_changed_byte_is_scored_again_and_never_an_error(tmp_path):
+    """Every byte of the file is covered by its digest: headers, names, and the numbers."""
+    path, rng = store_path(tmp_path, "x"), np.random.default_rng(0)
+    store = Store(path)
+    for mask in rng.integers(0, 2, (6, 9)).astype(bool):
+        store.add(mask.tobytes(), rng.normal(size=4))
+    store.save()
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 3):
+        for changed in (whole[:at], whole[:at] + bytes([whole[at] ^ int(rng.integers(1, 256))]) + whole[at + 1 :]):
+            path.write_bytes(changed)
+            with pytest.warns(LlmattrNote, match="is damaged.*is scored again"):
+                assert len(Store(path)) == 0
+
+
+def _save_rows(folder, number):
+    store = Store(store_path(folder, "shared"))
+    for k in range(WRITES):
+        row = WRITES * number + k
+        store.add(np.array([row >> bit & 1 for bit in range(9)], dtype=bool).tobytes(), np.full(20, float(row)))
+        store.save()
+
+
+def test_processes_add_to_one_file(tmp_path):
+    """8 processes save 60 times each, every time with one row more: each row is there, with its own numbers."""
+    at_once(_save_rows, tmp_path)
+    rows = Store(store_path(tmp_path, "shared")).rows
+    found = {int(np.frombuffer(mask, dtype=bool) @ 2 ** np.arange(9)): set(row) for mask, row in rows.items()}
+    assert found == {row: {float(row)} for row in range(AT_ONCE * WRITES)}
     assert not list(tmp_path.glob("*.part"))
 
 
