@@ -31,8 +31,7 @@ def whole(path: Path) -> Iterator[Path]:
     if place.exists() and not place.is_file():
         yield place
         return
-    own = f"{platform.node()}.{os.getpid()}.{threading.get_ident()}"
-    part = place.with_name(f"{place.name[:40]}.{own}.part")  # names have 255 bytes at most
+    part = part_of(place)
     try:
         yield part
         with part.open("rb+") as file:
@@ -41,6 +40,12 @@ def whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """The name under which this thread of this process writes what becomes `path`."""
+    own = f"{platform.node()}.{os.getpid()}.{threading.get_ident()}"
+    return path.with_name(f"{path.name[:40]}.{own}.part")  # names have 255 bytes at most
 
 
 def write(path: Path, content: str | bytes) -> Path:

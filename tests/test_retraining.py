@@ -1,5 +1,6 @@
 """Training again: the trainer, the order of rows, kept runs, and what is estimated from them."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from llmattr.files import read_record
 from llmattr.retraining import METHODS, ON_MASKS, Recipe, from_function, retrain, retraining_ablation, scratch_model
 from llmattr.retraining.counterfactual import brittleness, counterfactual, embeddings, top_removals
 from llmattr.retraining.datamodels import Datamodel
-from llmattr.retraining.runs import CausalTrainer
+from llmattr.retraining.runs import CausalTrainer, FunctionTrainer
 from llmattr.retraining.store import Run, RunStore
 from llmattr.retraining.trainer import batch_loss, train
 from llmattr.types import Attribution
@@ -256,6 +257,48 @@ class TestAblation:
         alone = retraining_ablation(pair(), ROWS, ASKED, recipe=SHORT)(masks)
         np.testing.assert_allclose(outputs, alone, atol=1e-4)  # float32; threads may add in another order
         assert len(ablation.store) == 4
+
+    def test_a_backend_that_gives_all_results_at_once(self, tmp_path):
+        """As ray's: the outputs are those of any other, and runs are kept as they finish."""
+        from joblib import parallel_config, register_parallel_backend
+        from joblib._parallel_backends import ThreadingBackend
+
+        class AllAtOnce(ThreadingBackend):
+            supports_return_generator = False
+
+        register_parallel_backend("all at once", AllAtOnce)
+        outputs, _, _, asked = linear(n=8)
+        masks = every_mask(8)[:50]
+        with parallel_config(backend="all at once", n_jobs=2):
+            ablation = from_function(outputs, 8, 2, tmp_path)
+            found = ablation(masks)
+        np.testing.assert_array_equal(found, from_function(outputs, 8, 2)(masks))
+        assert (len(ablation.store), len(asked)) == (50, 100)
+
+    def test_stopped_runs_have_the_same_neighbours(self, tmp_path):
+        """What is left of a call that was stopped is trained in the same company, so that its rounding is the same too."""
+        company = []
+
+        @dataclasses.dataclass(frozen=True)
+        class Noted(FunctionTrainer):
+            def outputs(self, weights, seeds):
+                company.append(tuple(seeds))
+                if len(company) == 3 and stop:
+                    raise KeyboardInterrupt
+                return super().outputs(weights, seeds)
+
+        outputs, *_ = linear(n=8)
+        ablation = from_function(outputs, 8, 2, tmp_path)
+        start = dataclasses.replace(ablation, trainer=Noted(outputs, 2, "linear", together=4))
+        masks, stop = every_mask(8)[:20], True
+        with pytest.raises(KeyboardInterrupt):
+            start(masks)
+        stop = False
+        dataclasses.replace(start, memory={})(masks)
+        stopped, company[:] = company[:2] + company[3:], []
+        dataclasses.replace(start, memory={}, store=None)(masks)
+        assert stopped == company
+        assert [len(seeds) for seeds in company] == [4] * 5
 
     @pytest.mark.parametrize(
         ("options", "message"),
