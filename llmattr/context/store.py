@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from llmattr import __version__
 from llmattr.errors import LlmattrError, note
 from llmattr.files import alone, digest, read_arrays, write_arrays
 from llmattr.processes import is_main, of_main
@@ -81,4 +82,4 @@ def store_path(folder: str | Path, *identity: Any) -> Path:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise LlmattrError(f"the cache {str(folder)!r} is a file, not a folder")
-    return folder / f"{digest(identity)[:32]}.npz"
+    return folder / f"{digest([__version__, identity])[:32]}.npz"  # another version may read a prompt in another way

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from tqdm.auto import tqdm
 
 from llmattr import metrics
 from llmattr.ablation import random_masks
+from llmattr.progress import Progress
 from llmattr.retraining.runs import Trainer
 from llmattr.retraining.store import Run, RunStore
 from llmattr.types import Sources, Targets
@@ -96,18 +96,19 @@ class RetrainingAblation:
         self.memory.update(kept)
         if len(kept) == len(runs):
             return
-        share = -(-len(runs) // effective_n_jobs(self.jobs))  # so that none stands idle
+        processes: Any = self.jobs  # None: what joblib's configuration says
+        share = -(-len(runs) // effective_n_jobs(processes))  # so that none stands idle
         together = min(self.trainer.together, share)
         parts = [runs[first : first + together] for first in range(0, len(runs), together)]
         left = [part for part in parts if any(run.key not in kept for run in part)]
         jobs = (delayed(_finished)(self.trainer, self.store, part, [self.weights(run.mask) for run in part]) for part in left)
-        with tqdm(total=len(runs), initial=len(kept), desc="training", unit="model", disable=None, leave=False) as bar:
-            for finished in _results(jobs, self.jobs):
+        with Progress(len(runs), "training", "models", done=len(kept)) as bar:
+            for finished in _results(jobs, processes):
                 bar.update(len(finished.keys() - kept.keys()))
                 self.memory.update(finished)
 
 
-def _results(jobs: Iterator[Any], processes: int | None) -> Iterator[dict[str, Float[np.ndarray, " t"]]]:
+def _results(jobs: Iterator[Any], processes: Any) -> Iterator[dict[str, Float[np.ndarray, " t"]]]:
     """What each job gave, as they finish: by joblib's active backend with so many processes (None: as it is configured).
 
     A backend that gives all results at once (ray) gets some jobs at a time.
@@ -115,12 +116,14 @@ def _results(jobs: Iterator[Any], processes: int | None) -> Iterator[dict[str, F
     from joblib import Parallel, effective_n_jobs
     from joblib.parallel import get_active_backend
 
-    if get_active_backend()[0].supports_return_generator:
+    backend: Any = get_active_backend()[0]
+    if backend.supports_return_generator:
         parallel: Any = Parallel(n_jobs=processes, return_as="generator_unordered", pre_dispatch="2 * n_jobs")
         yield from parallel(jobs)
         return
+    parallel = Parallel(n_jobs=processes)
     while some := list(itertools.islice(jobs, AT_ONCE * effective_n_jobs(processes))):
-        yield from Parallel(n_jobs=processes)(some)
+        yield from parallel(some)
 
 
 def _finished(
