@@ -10,7 +10,7 @@ import numpy as np
 from llmattr import metrics
 from llmattr.cli.scored import read_array
 from llmattr.errors import LlmattrError, note
-from llmattr.saved import write
+from llmattr.files import write
 
 Found = dict[str, dict[str, np.ndarray]]  # file -> measure -> a number for each target
 
