@@ -17,6 +17,7 @@ from llmattr.errors import LlmattrError
 
 DIGEST = "digest"  # the field of a record that holds the digest of the others
 SHA256 = 32  # bytes
+PATIENCE = 30.0  # seconds for which one waits for another's turn in a folder
 
 
 @contextmanager
@@ -30,8 +31,7 @@ def whole(path: Path) -> Iterator[Path]:
     if place.exists() and not place.is_file():
         yield place
         return
-    own = f"{platform.node()}.{os.getpid()}.{threading.get_ident()}"
-    part = place.with_name(f"{place.name[:40]}.{own}.part")  # names have 255 bytes at most
+    part = part_of(place)
     try:
         yield part
         with part.open("rb+") as file:
@@ -40,6 +40,12 @@ def whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """The name under which this thread of this process writes what becomes `path`."""
+    own = f"{platform.node()}.{os.getpid()}.{threading.get_ident()}"
+    return path.with_name(f"{path.name[:40]}.{own}.part")  # names have 255 bytes at most
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -65,9 +71,10 @@ def write_record(path: Path, record: dict[str, Any]) -> Path:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The record without its digest; raises `LlmattrError` where a byte of it was changed, OSError where there is none."""
+    """The record without its digest; raises `LlmattrError` where a byte of it was changed, FileNotFoundError without one."""
+    data = _read(path)
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads(data)
         said = record.pop(DIGEST)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         said = record = None
@@ -85,8 +92,8 @@ def write_arrays(path: Path, **arrays: Any) -> Path:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays by name; raises `LlmattrError` where a byte of the file was changed, OSError where there is none."""
-    data = path.read_bytes()
+    """The arrays by name; raises `LlmattrError` where a byte of the file was changed, FileNotFoundError without one."""
+    data = _read(path)
     body, length, said = data[: -SHA256 - 2], data[-SHA256 - 2 : -SHA256], data[-SHA256:]
     # Before anything is parsed: what is damaged leads the readers of zip and npy anywhere.
     if length != SHA256.to_bytes(2, "little") or hashlib.sha256(body + bytes(2)).digest() != said:
@@ -95,13 +102,22 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         return {name: saved[name] for name in saved.files}
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise LlmattrError(f"cannot read {str(path)!r}: {error.strerror}") from error
+
+
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """One process or thread at a time in this folder. The system frees the lock of a process that was killed.
 
-    Raises OSError where the folder cannot be written.
+    Raises OSError where the folder cannot be written, or another does not leave it (one that was halted: Ctrl-Z).
     """
     from filelock import FileLock
 
-    with FileLock(folder / ".lock", mode=0o666):
+    with FileLock(folder / ".lock", timeout=PATIENCE, mode=0o666):
         yield
