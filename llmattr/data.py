@@ -142,7 +142,11 @@ def tokenize(
     if kind not in _TOKENIZE[model]:
         needed = " or ".join(" + ".join(columns) for columns in COLUMNS if columns[0] in _TOKENIZE[model])
         raise LlmattrError(f"for a {model} model the data needs {needed}; it has the columns {', '.join(rows[0])}")
-    made = [_TOKENIZE[model][kind](row, tokenizer, number) for number, row in enumerate(rows)]
+    numbers: dict[int, int] = {}  # equal tokens are one object: 8 bytes for each of a row's, not 36
+    made = []
+    for number, row in enumerate(rows):
+        ids, counted = _TOKENIZE[model][kind](row, tokenizer, number)
+        made.append(([numbers.setdefault(token, token) for token in ids], counted))
     longer = [number for number, (ids, _) in enumerate(made) if window is not None and len(ids) > window]
     if longer and strict:
         raise LlmattrError(f"{len(longer)} rows are longer than the window of {window} tokens, the first is row {longer[0]}")
