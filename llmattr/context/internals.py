@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from llmattr.attention import weighted_attention
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
-from llmattr.padded import accepted
+from llmattr.padded import accepted, nan_advice
 from llmattr.prompt import Rendered
 
 ROWS = 128  # query positions whose attention weights are held at once
@@ -34,7 +34,7 @@ def attention_rows(
 
 def response_log_odds(lm: LM, full: Rendered) -> Float[torch.Tensor, " r"]:
     """Log-odds `l_y - logsumexp_{j != y} l_j` of each response token, with a graph for gradients; as `LM.logprobs`."""
-    lm._check_window(len(full.ids))
+    lm.check([full.ids])
     first, last = full.response.start, full.response.stop
     ids = torch.tensor([full.ids], device=lm.device)
     known = accepted(lm.model)
@@ -44,9 +44,10 @@ def response_log_odds(lm: LM, full: Rendered) -> Float[torch.Tensor, " r"]:
         logits = lm.model(input_ids=ids, logits_to_keep=keep, **options).logits[0]
     else:
         logits = lm.model(input_ids=ids, **options).logits[0, first - 1 : last - 1]
+    advice = nan_advice(logits.dtype)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     said = ids[0, first:last, None].to(logits.device)
     log_odds = logits.gather(1, said)[:, 0] - logits.scatter(1, said, -torch.inf).logsumexp(1)
     if log_odds.isnan().any():
-        raise LlmattrError("the model gave NaN for the response: try --dtype float32 (dtype=)")
+        raise LlmattrError(f"the model gave NaN for the response: {advice}")
     return log_odds

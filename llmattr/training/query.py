@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from llmattr.data import Examples, Queries, prompt_and_completion, read_queries, row_text, tokenize
+from llmattr.data import Examples, Queries, prompt_and_completion, read_queries, row_text
 from llmattr.errors import LlmattrError, check_number, note
 from llmattr.lm import LM
 from llmattr.method import describe, find_method
@@ -73,7 +73,7 @@ class Checkpoint:
         if hasattr(method, "retrieve"):
             found = method.retrieve([row_text(row) for row in index.rows()], [row_text(row) for row in asked.rows])
             return iter([(np.arange(len(index)), found)]), None
-        train = tokenize(index.rows(), lm.tokenizer, lm.window, model=lm.kind)
+        train = lm.tokenize(index.rows())
         return streamed(method, self.layered(lm), train, asked, rows), None
 
     def layered(self, lm: LM) -> Layered:
@@ -146,7 +146,7 @@ class TraceIndex:
         parts, outers, asked = [], [], None
         for checkpoint in self.checkpoints:
             lm = checkpoint.load()
-            examples = tokenize(given, lm.tokenizer, lm.window, model=lm.kind)
+            examples = lm.tokenize(given)
             if examples.loss != checkpoint.index.run["loss"]:
                 note(f"of the queries the loss counts {examples.loss}, of the rows {checkpoint.index.run['loss']}")
             examples = examples.each_token() if tokens else examples
@@ -211,7 +211,7 @@ def _self_scores(checkpoint: Checkpoint, method: Any) -> np.ndarray:
     if not hasattr(method, "transform"):
         raise LlmattrError(f"{method.name} has no score of a row for itself: take an index of gradients, stream or ekfac")
     lm = checkpoint.load()
-    rows = tokenize(index.rows(), lm.tokenizer, lm.window, model=lm.kind)
+    rows = lm.tokenize(index.rows())
     return self_products(method, checkpoint.layered(lm), rows)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmattr.data import Examples, Queries, read_rows, tokenize
+from llmattr.data import Examples, Queries, read_rows
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
@@ -92,7 +92,7 @@ class _Build:
         processes = PartialState(cpu=self.device == "cpu") if self.device == "cpu" else PartialState()
         several = processes.num_processes > 1
         lm = LM.load(model, self.dtype, str(processes.device) if several and self.device is None else self.device)
-        examples = tokenize(rows, lm.tokenizer, lm.window, self.strict, lm.kind)
+        examples = lm.tokenize(rows, self.strict)
         with processes.main_process_first():
             index, features = self._begin(lm, rows, examples, out, extra)
         fill(index, features, examples, self.method.measure, processes.process_index, processes.num_processes)
