@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmattr.data import Examples, Queries, read_rows
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, note
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
 from llmattr.saved import write
@@ -58,6 +58,8 @@ def build_index(
     build = _Build(method, projection, modules, row_type, strict, append, dtype, device)
     if not checkpoints:
         return TraceIndex([build(model, given, out, {})])
+    if model is not None:
+        note("the checkpoints are indexed, the model is not: give None for it")
     _check_parent(out)
     models, parts = checkpoints_of(checkpoints), []
     for number, (one, rate) in enumerate(zip(models, learning_rates_of(models, learning_rates), strict=True)):
