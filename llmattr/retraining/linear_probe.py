@@ -88,12 +88,14 @@ def features(lm: "LM", examples: "Examples") -> Float[np.ndarray, "n d"]:
     """What the unembedding sees where it predicts each example's first counted token: the base model's last output there."""
     import torch
 
+    from llmattr.forward import evaluating
+
     prompts = [ids[: int(np.argmax(counted))] for ids, counted in zip(examples.ids, examples.counted, strict=True)]
     found = np.zeros((len(prompts), 0))
     for batch in _batches([len(prompt) for prompt in prompts], lm.max_batch_tokens):
         length = len(prompts[batch[-1]])
         padded = [prompts[i] + [lm.pad_id] * (length - len(prompts[i])) for i in batch]  # behind: it is not seen
-        with torch.no_grad():
+        with evaluating(lm.model), torch.no_grad():
             states = lm.model.base_model(input_ids=torch.tensor(padded, device=lm.device), use_cache=False)[0]
         last = states[torch.arange(len(batch)), [len(prompts[i]) - 1 for i in batch]].double().cpu().numpy()
         found = found if found.shape[1] else np.zeros((len(prompts), last.shape[1]))
