@@ -150,7 +150,7 @@ class TestSeveralCheckpoints:
         assert len(index.query(ASKED, 3).top(None)) == 6
         with pytest.raises(LlmattrError, match="there are 2 checkpoints and 1 learning rates"):
             build_index(None, ROWS, tmp_path / "j", "tracin", checkpoints=folders, learning_rates=[0.1])
-        with pytest.warns(LlmattrNote, match="the checkpoints are indexed, the model is not"):
+        with pytest.warns(LlmattrNote, match="the checkpoints are indexed, and the model"):
             build_index("ignored", ROWS, tmp_path / "k", "tracin", checkpoints=folders)
         (folders[1] / "trainer_state.json").write_text('{"log_history": [')
         with pytest.raises(LlmattrError, match=r"cannot read '.*trainer_state.json' .*or give --learning-rates"):

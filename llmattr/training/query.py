@@ -120,7 +120,7 @@ class TraceIndex:
             check_number("top", top, 1, whole=True)
         started = time.perf_counter()
         method = saved_method(self.index.run["method"])
-        self._check(method, rerank, rows, approximate)
+        self._check(method, tokens, rerank, rows, approximate)
         given = read_queries(queries)
         values, found, asked = self._search(method, given, tokens, max(top or len(self), rerank), rows, approximate)
         if rerank:
@@ -130,9 +130,11 @@ class TraceIndex:
         run = {**self.index.run, "seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
         return _attribution(values, found, given, asked if tokens else None, self.index.rows(), method, run)
 
-    def _check(self, method: Any, rerank: int, rows: Sequence[int] | None, approximate: bool) -> None:
+    def _check(self, method: Any, tokens: bool, rerank: int, rows: Sequence[int] | None, approximate: bool) -> None:
         if approximate and not (hasattr(method, "weigh") and len(self.checkpoints) == 1):
             raise LlmattrError("approximate search is for the index of one checkpoint, of a method that keeps rows")
+        if tokens and method.family == "corroborative":
+            raise LlmattrError(f"{method.name} compares whole rows: it has no score of a token (--tokens)")
         if rerank and method.name not in EXACT:
             raise LlmattrError(f"rerank scores {' and '.join(EXACT)} again, not {method.name}: ask an index of ekfac or stream")
         if rows is not None and not (hasattr(method, "transform") or hasattr(method, "precondition")):
