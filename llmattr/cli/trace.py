@@ -84,6 +84,7 @@ def index(
     if unknown:
         find_method(unknown[0], training.METHODS)
         raise LlmattrError(f"{unknown[0]!r} is one method too many")
+    rates = _numbers(learning_rates)
     if not how["checkpoints"]:
         refuse("they are of --checkpoints", "learning_rates")
         model = model or "smollm2"
@@ -91,7 +92,6 @@ def index(
     quiet()
     from llmattr.training.trace import build_index
 
-    rates = _numbers(learning_rates)
     made = build_index(model, data, out, method, projection=Projection(**options), learning_rates=rates, **how)
     if not is_main():
         return  # one of several processes: the first speaks
