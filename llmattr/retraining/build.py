@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from llmattr.ablation import random_masks
-from llmattr.data import Queries, read_queries, read_rows, row_text, tokenize
+from llmattr.data import Queries, read_queries, read_rows, row_text
 from llmattr.errors import LlmattrError, check_number
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
@@ -90,7 +90,7 @@ def retraining_ablation(
     if lm.kind != "causal":
         raise LlmattrError(f"training again is for causal models, not for the {lm.kind} model {lm.name!r}")
     recipe = recipe.for_rows(len(given))
-    rows, questions = (tokenize(part, lm.tokenizer, lm.window) for part in (given, asked))
+    rows, questions = (lm.tokenize(part) for part in (given, asked))
     trainer = CausalTrainer(str(model) if isinstance(model, (str, Path)) else lm, rows, questions, recipe, measure, mean)
     sources, member = sources_of(given, group_by)
     texts = ["the mean over the queries"] if mean else [row.get("completion") or row_text(row) for row in asked]
