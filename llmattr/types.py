@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -14,6 +14,9 @@ from llmattr.evidence import Evidence
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+Measure = Literal["logit", "logprob"]  # what can be taken of the probability of what was said
 
 
 @dataclass(frozen=True)

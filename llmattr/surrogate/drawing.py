@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.ablation import Ablation, every_mask, random_masks
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_number
 from llmattr.surrogate.choice import Masks, Model, Outputs, distinct
 from llmattr.types import LEAST, is_cited
 
@@ -44,6 +44,7 @@ def draw(
     settled target keeps the masks that it has, so that its scores do not depend on what else is asked. Where the number reaches
     2^n at keep 0.5, every mask is taken once and drawing ends.
     """
+    check_number("n_ablations", n_ablations, 2, whole=True, words=["auto"])
     n, open_targets = len(ablation.sources), list(range(len(ablation.targets)))
     fits: dict[int, Fitted] = {}
     masks, outputs = np.empty((0, n), dtype=bool), np.empty((0, len(open_targets)))

@@ -45,16 +45,16 @@ def lasso(
     ablations, and at least that of `heldout_stderr`. ContextCite (Cohen-Wang et al. 2024, arXiv 2409.00729, section 3) is this
     with a given alpha and `scale` = each target's token count.
     """
-    scale = np.ones(len(ablation.targets)) if scale is None else scale
 
     def fit(masks: Masks, outputs: Float[np.ndarray, " m"], t: int) -> Model:
         own = None if prior is None else prior[t]
         if alpha == "auto":
             return lasso_model(masks, outputs, alpha, own)
-        model = lasso_model(masks, outputs, alpha * scale[t], own)
+        unit = np.ones(1) if scale is None else scale[t : t + 1]
+        model = lasso_model(masks, outputs, alpha * float(unit[0]), own)
         if own is not None:
             return model
-        weights, intercepts = fit_lasso(masks, outputs[:, None], alpha, scale[t : t + 1])  # to the reference's tolerance
+        weights, intercepts = fit_lasso(masks, outputs[:, None], alpha, unit)  # to the reference's tolerance
         return model._replace(weights=weights[0], intercept=float(intercepts[0]))
 
     options = {"name": "lasso", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
@@ -136,9 +136,8 @@ def _fitted(
 
 def check_options(options: dict[str, Any], bootstraps: int, limit: int) -> None:
     """Raise `LlmattrError` for options that are out of bounds."""
-    for name, least, whole in (("n_ablations", 2, True), ("alpha", 0, False)):
-        if options.get(name, "auto") != "auto":
-            check_number(name, options[name], least, whole=whole)
+    check_number("n_ablations", options["n_ablations"], 2, whole=True, words=["auto"])
+    check_number("alpha", options.get("alpha", "auto"), 0, words=["auto"])
     check_number("bootstraps", bootstraps, 0, whole=True)
     check_number("limit", limit, FIRST_ROUND, whole=True)
     if options["n_ablations"] == "auto" and bootstraps < 2:

@@ -5,19 +5,22 @@ equal masses are Shapley's value, a fair coin for each other source is Banzhaf's
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from llmattr.ablation import Ablation, every_mask, kernel_masks, random_masks
-from llmattr.errors import LlmattrError, check_number, note
+from llmattr.errors import LlmattrError, check_choice, check_number, note
 from llmattr.surrogate.drawing import PRECISION, Count, ask
 from llmattr.surrogate.errors import rank_correlation
 from llmattr.surrogate.parts import Part, ask_once, assembled, columns_of, noise_of
 from llmattr.surrogate.permutations import permutation
 from llmattr.surrogate.semivalues import Column, Masks, banzhaf_sizes, coefficients, semivalue, shapley_sizes
 from llmattr.types import Attribution
+
+ShapleyMethod = Literal["auto", "exact", "permutation", "kernel"]
+BanzhafMethod = Literal["auto", "exact", "sample"]
 
 BOOTSTRAPS = 100
 FOLDS = 5
@@ -27,7 +30,7 @@ FEW = 256  # ablations that are made where nothing else is said
 def shapley(
     ablation: Ablation,
     n_ablations: Count = 256,
-    method: Literal["auto", "exact", "permutation", "kernel"] = "auto",
+    method: ShapleyMethod = "auto",
     truncate: float = 0.0,
     seed: int = 0,
     *,
@@ -45,12 +48,14 @@ def shapley(
     `run["stopped"]` says which. stderr: 0 for exact, over pairs of orders for permutation, by bootstrap over the drawn masks
     for kernel. LDS: on orders or masks left out.
     """
-    n, open_end = len(ablation.sources), n_ablations == "auto"
-    most: int = limit if n_ablations == "auto" else n_ablations
-    check_number("limit" if open_end else "n_ablations", most, 2, whole=True)
+    check_choice("method", method, get_args(ShapleyMethod))
+    check_number("n_ablations", n_ablations, 2, whole=True, words=["auto"])
+    check_number("limit", limit, 2, whole=True)
     check_number("truncate", truncate, 0)
     check_number("tolerance", tolerance, 0)
     check_number("seed", seed, 0, 2**32, whole=True)
+    n, open_end = len(ablation.sources), n_ablations == "auto"
+    most: int = limit if n_ablations == "auto" else n_ablations
     options: dict[str, Any] = {"name": "shapley", "n_ablations": n_ablations, "method": method, "truncate": truncate}
     options |= {"limit": limit, "tolerance": tolerance} if open_end else {}
     if method == "auto":
@@ -64,17 +69,16 @@ def shapley(
     return _kernel(ablation, most, options, seed)
 
 
-def banzhaf(
-    ablation: Ablation, n_ablations: int = 256, method: Literal["auto", "exact", "sample"] = "auto", seed: int = 0
-) -> Attribution:
+def banzhaf(ablation: Ablation, n_ablations: int = 256, method: BanzhafMethod = "auto", seed: int = 0) -> Attribution:
     """Banzhaf values: what a source adds to a random half of the others, on average. `baseline` is that of the best linear fit.
 
     "exact": all 2^n masks. "sample": `mean(f with i) - mean(f without i)` over random masks, each of which serves every source
     (maximum sample reuse: Wang and Jia 2023, arXiv 2205.15466, equation 5), stderr from the spread of both means. "auto": exact
     where 2^n <= `n_ablations`.
     """
-    n = len(ablation.sources)
+    check_choice("method", method, get_args(BanzhafMethod))
     check_number("n_ablations", n_ablations, 4, whole=True)
+    n = len(ablation.sources)
     options = {"name": "banzhaf", "n_ablations": n_ablations, "method": method}
     if method == "exact" or (method == "auto" and n < 31 and 2**n <= n_ablations):
         return _exact(ablation, banzhaf_sizes(n), _equal_weights, options, seed)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmattr.data import Examples, Queries, read_rows, tokenize
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_choice
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
 from llmattr.saved import write
@@ -52,8 +52,7 @@ def build_index(
     """
     method = find_method(method, METHODS)
     check_options(projection)
-    if row_type not in DTYPES:
-        raise LlmattrError(f"rows are stored as {', '.join(DTYPES)}, not as {row_type!r}")
+    check_choice("row_type", row_type, DTYPES)
     given, out = read_rows(data), Path(out)
     build = _Build(method, projection, modules, row_type, strict, append, dtype, device)
     if not checkpoints:
