@@ -84,7 +84,7 @@ def _others(masks: Masks, n: int) -> Bool[np.ndarray, "k n"]:
 
 def settled(fit: Fitted) -> bool:
     """Whether more ablations would change little of what is read: see `draw`."""
-    if fit.stderr is None:
+    if fit.stderr is None or np.isnan(fit.stderr).any():
         return False
     cited = is_cited(fit.values, fit.stderr)
     errors = fit.stderr[cited].tolist()
