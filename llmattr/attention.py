@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from llmattr.errors import LlmattrError
+from llmattr.forward import abilities, evaluating
 
 if TYPE_CHECKING:
     from llmattr.lm import LM
@@ -27,6 +28,12 @@ def attending(lm: "LM", attend: Attend) -> Iterator[None]:
     The mask is additive and never None. What the model used before is restored. Raises `LlmattrError` for a model whose
     attention cannot be reached, or which has none.
     """
+    abilities(lm.model)
+    with evaluating(lm.model):
+        yield from _attending(lm, attend)
+
+
+def _attending(lm: "LM", attend: Attend) -> Iterator[None]:
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 

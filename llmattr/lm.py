@@ -3,20 +3,19 @@
 import hashlib
 import json
 import re
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from tqdm.auto import tqdm
 
 from llmattr.embedded import PACKAGES, embedded_folder
 from llmattr.errors import LlmattrError, check_number, did_you_mean, note
+from llmattr.forward import evaluating
+from llmattr.progress import Progress
 from llmattr.prompt import Rendered, special_ids
 from llmattr.scoring import score
 
@@ -39,14 +38,15 @@ class LM:
     def load(model: Any, dtype: str | None = None, device: str | None = None) -> "LM":
         """Load `model`: a hub id, a local folder, "smollm2" (the embedded one), a (model, tokenizer) pair, or an LM.
 
-        `dtype`: float32 on a CPU, the checkpoint's own on a GPU; "fast" is bfloat16 where `fast_dtype` finds that it pays.
+        `dtype`: float32 on a CPU, the checkpoint's own on a GPU; "fast" is bfloat16 where the device has it (`fast_dtype`).
         `device`: the GPU where there is one; "auto" spreads a model that is too big for one device over all (accelerate). A
-        loaded model keeps both and is put in evaluation mode. Raises `LlmattrError` for a model that cannot be found or read.
+        loaded model keeps both; it is in evaluation mode while it is asked, and afterwards in the mode that it was in. Raises
+        `LlmattrError` for a model that cannot be found or read.
         """
         if isinstance(model, LM):
             return model
         if isinstance(model, (tuple, list)) and len(model) == 2 and isinstance(model[0], torch.nn.Module):
-            return LM(model[0].eval(), model[1], getattr(model[0].config, "_name_or_path", ""))
+            return LM(model[0], model[1], getattr(model[0].config, "_name_or_path", ""))
         if not isinstance(model, (str, Path)) or not str(model):
             given = repr(model) if isinstance(model, str) else type(model).__name__
             raise LlmattrError(f"the model must be a name, a folder or a (model, tokenizer) pair, not {given}")
@@ -97,7 +97,7 @@ class LM:
         self._check_window(len(ids) + 1)
         room = max_new_tokens if self.window is None else min(max_new_tokens, self.window - len(ids))
         tokens = torch.tensor([ids], device=self.device)
-        with _TokenBar(room) as bar:
+        with _Tokens(room) as bar, evaluating(self.model):
             out = self.model.generate(
                 tokens,
                 attention_mask=torch.ones_like(tokens),
@@ -129,7 +129,7 @@ class LM:
         if any(request.response.start < 1 for request in requests):
             raise LlmattrError("a prompt has no tokens: nothing can predict the first token of the response")
         self._check_window(max((len(request.ids) for request in requests), default=0))
-        with tqdm(total=len(requests), desc="scoring", unit="ablation", disable=None, leave=False) as bar:
+        with Progress(len(requests), "scoring", "ablations") as bar, evaluating(self.model):
             for scored in score(self, requests) if requests else ():
                 yield scored
                 bar.update()
@@ -170,27 +170,15 @@ class LM:
         return 0
 
 
-@cache
 def fast_dtype(device: str) -> str:
-    """bfloat16 where this device multiplies it at least 1.5 times as fast as float32 (measured once), else the usual type."""
-    place = "cpu" if device == "cpu" else "cuda" if device == "auto" else device
-    usual = "float32" if place == "cpu" else "auto"
-    try:
-        plain, short = (_product_seconds(place, dtype) for dtype in (torch.float32, torch.bfloat16))
-    except (RuntimeError, AssertionError):  # a device that is not there, or without bfloat16
-        return usual
-    return "bfloat16" if plain > 1.5 * short else usual
+    """bfloat16 on a GPU and on a processor that multiply it by instructions of their own, else what is usual there.
 
-
-def _product_seconds(device: str, dtype: torch.dtype, size: int = 1024) -> float:
-    """The least of five times for a product like those of a model's layers."""
-    one, other = (torch.ones(rows, size, dtype=dtype, device=device) for rows in (size // 4, size))
-    seconds = []
-    for _ in range(6):
-        started = time.perf_counter()
-        (one @ other)[0, 0].item()  # waits for the device
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[1:])
+    The device is asked, not timed: the same call computes in the same type, whatever else the machine does.
+    """
+    if device == "cpu":
+        able = torch.cpu.get_capabilities()
+        return "bfloat16" if able.get("amx_bf16") or able.get("avx512_bf16") else "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "auto"
 
 
 def _from_pretrained(name: str, dtype: str, spread: dict[str, Any]) -> tuple[Any, Any]:
@@ -226,22 +214,16 @@ def _move(model: Any, device: str) -> Any:
         raise LlmattrError(f"cannot use the device {device!r}: {str(error).splitlines()[0]}") from error
 
 
-class _TokenBar:
+class _Tokens(Progress):
     """A progress bar that `generate` feeds as a streamer."""
 
     def __init__(self, total: int) -> None:
-        self.bar = tqdm(total=total, desc="answering", unit="token", disable=None, leave=False)
+        super().__init__(total, "answering", "tokens")
         self.prompt_seen = False
 
     def put(self, value: torch.Tensor) -> None:
-        self.bar.update(value.numel() if self.prompt_seen else 0)
+        self.update(value.numel() if self.prompt_seen else 0)
         self.prompt_seen = True
 
     def end(self) -> None:
-        self.bar.close()
-
-    def __enter__(self) -> "_TokenBar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
+        pass

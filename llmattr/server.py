@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from tqdm.auto import tqdm
 
 from llmattr.endpoint import Endpoint, Token
 from llmattr.errors import LlmattrError, check_number, note
+from llmattr.progress import Progress
 from llmattr.prompt import Rendered
 
 CERTAIN = -(2.0**-24)  # log-probability of what float32 rounds to certainty; log-odds of 0 itself would be infinite
@@ -171,7 +171,7 @@ class ServerLM:
     def score(self, requests: Sequence[Rendered]) -> Iterator[tuple[int, Float[np.ndarray, " r"]]]:
         """The same one by one, each with its request's number, in the order in which they come."""
         first, others = 0.0, 0
-        with tqdm(total=len(requests), desc="scoring", unit="ablation", disable=None, leave=False) as bar:
+        with Progress(len(requests), "scoring", "ablations") as bar:
             for i, (logprobs, same) in in_threads(self._logprobs, requests, self.concurrency):
                 first = float(logprobs.sum()) if i == 0 else first
                 others += not same

@@ -77,7 +77,7 @@ def test_gradients_are_those_of_an_autograd_loop(lm64, measure, batch):
 
 def test_the_head_is_computed_in_chunks_and_only_where_the_loss_counts(monkeypatch):
     lm = LM(tiny_models.llama().double(), tiny_models.tokenizer())
-    assert has_plain_head(lm)
+    assert has_plain_head(lm.model)
     examples = tokenize(ROWS[:5], lm.tokenizer)
     layers = linear_layers(lm)
     whole = exact_gradients(lm, examples, layers)

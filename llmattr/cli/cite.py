@@ -36,7 +36,7 @@ from llmattr.split import SPLITTERS
     type=click.Choice(["fast", "float32", "bfloat16", "float16"]),
     default="fast",
     show_default=True,
-    help="fast: bfloat16 where a short trial finds that it pays",
+    help="fast: bfloat16 on a GPU and on a processor with AMX or AVX512-BF16, else float32",
 )
 @click.option("--device", help="cpu, cuda, cuda:1 ...; the GPU where there is one")
 @click.option("--verify/--no-verify", default=True, help="ask the model about what is cited: verdicts, what suffices")

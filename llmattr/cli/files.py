@@ -62,12 +62,15 @@ def report(result: Any, text: str, html: Path | None, json: Path | None) -> None
 
 
 def quiet() -> None:
-    """No log lines and, where no one watches, no progress bars of transformers and datasets."""
+    """No log lines and, where no one watches, no progress bars of transformers and datasets; our own lines instead."""
     import logging as standard
 
     import datasets
     from transformers.utils import logging
 
+    from llmattr.progress import log_progress
+
+    log_progress()
     standard.getLogger("urllib3").setLevel(standard.ERROR)  # it logs every further try
     logging.set_verbosity_error()
     datasets.disable_progress_bars()

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from tqdm.auto import tqdm
 
 from llmattr import metrics
 from llmattr.ablation import random_masks
+from llmattr.progress import Progress
 from llmattr.retraining.runs import Trainer
 from llmattr.retraining.store import Run, RunStore
 from llmattr.types import Sources, Targets
@@ -100,7 +100,7 @@ class RetrainingAblation:
         parts = list(_parts(wanted, min(self.trainer.together, share)))
         jobs = (delayed(_finished)(self.trainer, self.store, part, [self.weights(run.mask) for run in part]) for part in parts)
         parallel: Any = Parallel(n_jobs=processes, return_as="generator_unordered", pre_dispatch="2 * n_jobs")
-        with tqdm(total=len(wanted), desc="training", unit="model", disable=None, leave=False) as bar:
+        with Progress(len(wanted), "training", "models") as bar:
             for finished in parallel(jobs):
                 self.memory.update(finished)
                 bar.update(len(finished))
