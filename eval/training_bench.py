@@ -20,6 +20,7 @@ from eval.record import Figure
 from llmattr import metrics
 from llmattr.ablation import random_masks
 from llmattr.errors import LlmattrError
+from llmattr.plain_json import json_text
 from llmattr.retraining import METHODS as RETRAINING
 from llmattr.retraining import Recipe, retraining_ablation
 from llmattr.retraining.ablation import RetrainingAblation
@@ -159,7 +160,7 @@ class Bench:
             trainer = self.ablation.trainer
             started = time.process_time()
             trainer.outputs(np.ones((trainer.together, len(self.rows))), range(trainer.together))
-            place.write_text(json.dumps((time.process_time() - started) / trainer.together))
+            place.write_text(json_text((time.process_time() - started) / trainer.together))
         return json.loads(place.read_text())
 
     def checkpoints(self, run: int = 0, shares: Sequence[float] = CHECKPOINTS) -> list[str]:

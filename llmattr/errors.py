@@ -3,6 +3,7 @@
 import difflib
 import math
 import numbers
+import operator
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -43,6 +44,24 @@ def check_number(
         return
     bounds = f"be {least} or more" if below == math.inf else f"lie between {least} and {below}"
     raise LlmattrError(f"{name} must {bounds}{' and whole' if whole else ''}, not {value!r}")
+
+
+def check_index(index: Any, n: int, what: str) -> slice:
+    """A whole number (numpy's too, and from the end) as the slice of that one of n, a slice as it is.
+
+    Raises `LlmattrError` for anything else, `IndexError` for a number that is out of range.
+    """
+    if isinstance(index, slice):
+        return index
+    try:
+        place = operator.index(index)
+    except TypeError:
+        place = None
+    if place is None or isinstance(index, bool):
+        raise LlmattrError(f"{what} are chosen by a whole number or a slice, not by {index!r:.60}")
+    if not -n <= place < n:
+        raise IndexError(f"{place} is out of range: there are {n} {what}")
+    return slice(place % n, place % n + 1)
 
 
 class LlmattrNote(UserWarning):

@@ -8,7 +8,6 @@ import pkgutil
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
 
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -39,6 +38,7 @@ class Unreadable:
     k: NoSuchType = 3
 
 
+@pytest.mark.usefixtures("unchecked")
 class TestFields:
     @pytest.mark.parametrize(
         ("given", "message"),
@@ -53,9 +53,9 @@ class TestFields:
         ],
     )
     def test_bounds_hold_where_annotations_are_texts(self, given, message):
-        with unchecked(), pytest.raises(LlmattrError, match=message):
+        with pytest.raises(LlmattrError, match=message):
             find_method(Mine(**given), {"mine": Mine})
-        with unchecked(), pytest.raises(LlmattrError, match=message):
+        with pytest.raises(LlmattrError, match=message):
             describe(Mine(**given))  # so that no result is made of it
 
     def test_good_ones_pass_and_are_command_line_options(self):
@@ -66,17 +66,6 @@ class TestFields:
     def test_a_type_that_is_nowhere(self):
         with pytest.raises(LlmattrError, match="types of Unreadable's fields cannot be read: name 'NoSuchType'"):
             find_method(Unreadable, {"unreadable": Unreadable})
-
-
-class unchecked:
-    """Within, no annotation is checked, as for users: our own checks must hold by themselves."""
-
-    def __enter__(self):
-        self.before = jaxtyping.config.jaxtyping_disable
-        jaxtyping.config.update("jaxtyping_disable", True)
-
-    def __exit__(self, *error):
-        jaxtyping.config.update("jaxtyping_disable", self.before)
 
 
 def words_of(kind):
@@ -118,6 +107,7 @@ GIVEN = {
 }
 
 
+@pytest.mark.usefixtures("unchecked")
 class TestFunctions:
     def test_they_are_found(self):
         for name in ("surrogate.game.shapley(method)", "surrogate.game.banzhaf(method)", "context.cite.cite(measure)"):
@@ -133,15 +123,14 @@ class TestFunctions:
         if "method" in needed:
             given["method"] = "leave-one-out"
         for typo in ("no such word", "Exact", "AUTO", ""):
-            with unchecked(), pytest.raises(LlmattrError, match=f"{argument}|normalize|prior"):
+            with pytest.raises(LlmattrError, match=f"{argument}|normalize|prior"):
                 plain(**{**given, argument: typo})
 
     def test_the_two_that_took_another_estimator(self):
-        with unchecked():
-            for typo in ("permutations", "Exact", "exat"):
-                for estimate in (llmattr.surrogate.shapley, llmattr.surrogate.banzhaf):
-                    with pytest.raises(LlmattrError, match="method must be one of"):
-                        estimate(worlds.either(3), method=typo)
+        for typo in ("permutations", "Exact", "exat"):
+            for estimate in (llmattr.surrogate.shapley, llmattr.surrogate.banzhaf):
+                with pytest.raises(LlmattrError, match="method must be one of"):
+                    estimate(worlds.either(3), method=typo)
 
 
 EVERY = {
@@ -149,13 +138,14 @@ EVERY = {
 } | {"Recipe": retraining.Recipe, "Projection": Projection}
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", EVERY)
 def test_no_option_of_a_method_takes_an_unknown_word(name):
     method = EVERY[name]()
     for field in fields(method):
         words = accepted(types_of(type(method))[field.name])[1]
         if words:
-            with unchecked(), pytest.raises(LlmattrError, match=f"{field.name} must be"):
+            with pytest.raises(LlmattrError, match=f"{field.name} must be"):
                 llmattr.method.check_options(replace(method, **{field.name: "no such word"}))
 
 

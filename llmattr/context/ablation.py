@@ -106,7 +106,7 @@ class ContextAblation:
         }
 
 
-def values(logprobs: Float[np.ndarray, "m r"], tokens: Int[np.ndarray, "t 2"], measure: Measure) -> Float[np.ndarray, "m t"]:
+def values(logprobs: Float[np.ndarray, "m r"], tokens: Int[np.ndarray, "t 2"], measure: str) -> Float[np.ndarray, "m t"]:
     """What a measure says of each token span: "logit" is `span_logits`, "logprob" the sum of its log-probabilities."""
     check_choice("measure", measure, get_args(Measure))
     if measure == "logit":

@@ -52,7 +52,7 @@ def attributed(ablation: RetrainingAblation, method: Any) -> Attribution:
         masks = random_masks(count, len(ablation.sources), getattr(method, "keep", 0.5), seed)
         run["ceiling"] = ablation.ceiling(masks).tolist()
     run = {"queries": getattr(ablation.trainer, "asked", []), **run, "runs": max(run["runs"], len(ablation.memory))}
-    return dataclasses.replace(found, method=describe(method), run=run)
+    return dataclasses.replace(found, method=describe(method), run=run, traced=True)
 
 
 def retraining_ablation(

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.errors import LlmattrError, note
+from llmattr.plain_json import json_text
 from llmattr.saved import write
 
 
@@ -48,7 +49,7 @@ class RunStore:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LlmattrError(f"cannot keep runs in {str(folder)!r}: {error.strerror}") from error
-        write(place / "run.json", json.dumps(record, indent=1, default=str) + "\n")
+        write(place / "run.json", json_text(record) + "\n")
         return RunStore(place)
 
     def get(self, run: Run) -> Float[np.ndarray, " t"] | None:

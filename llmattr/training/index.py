@@ -24,6 +24,7 @@ from jaxtyping import Float
 
 from llmattr.errors import LlmattrError
 from llmattr.method import option
+from llmattr.plain_json import json_text
 from llmattr.saved import write
 
 VERSION = 2
@@ -238,7 +239,7 @@ def _reserve(path: Path, size: int) -> None:
 
 
 def _save_run(folder: Path, run: dict[str, Any]) -> None:
-    write(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
+    write(folder / "run.json", json_text(run))
 
 
 def read_run(folder: Path) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """`build_index`, `open_index` and `trace`: which training examples made the model say this?"""
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from llmattr.data import Examples, Queries, read_rows, tokenize
 from llmattr.errors import LlmattrError, check_choice
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
+from llmattr.plain_json import json_text
 from llmattr.saved import write
 from llmattr.training import METHODS
 from llmattr.training.capture import linear_layers
@@ -62,7 +62,7 @@ def build_index(
     for number, (one, rate) in enumerate(zip(models, learning_rates_of(models, learning_rates), strict=True)):
         extra = {"checkpoints": len(models)} | ({} if rate is None else {"learning_rate": rate})
         parts.append(build(one, given, out / f"checkpoint-{number}", extra))
-    write(out / "run.json", json.dumps({"version": VERSION, "folders": [part.index.folder.name for part in parts]}))
+    write(out / "run.json", json_text({"version": VERSION, "folders": [part.index.folder.name for part in parts]}, None))
     return TraceIndex(parts)
 
 
