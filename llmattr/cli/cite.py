@@ -1,6 +1,5 @@
 """`llmattr cite`."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +63,10 @@ def cite(
     check_outputs(files, [out for out in (html, json) if out])
     if index and (how["rather_than"] or not how["verify"]):
         raise LlmattrError("--index asks where each sentence comes from, which needs --verify and no --rather-than")
+    from llmattr.context.cache import place
+
     documents = [{"text": read(name), "id": shown(name)} for name in files]
-    result: Any = _result(documents, query, model, index, method, {**how, "cache": None if no_cache else cache or _cache()})
+    result: Any = _result(documents, query, model, index, method, {**how, "cache": None if no_cache else cache or place()})
     from llmattr.report.text import terminal, zoomed
 
     words, said = zoomed(result, top) if zoom else "", terminal(result, top)
@@ -77,13 +78,6 @@ def cite(
         said = result.to_text(top)
     if is_main():  # of several processes the first speaks
         report(result, said + words, html, json)
-
-
-def _cache() -> Path:
-    """Where scored ablations are kept when no place is named: LLMATTR_CACHE, or the user's cache."""
-    import platformdirs
-
-    return Path(os.environ.get("LLMATTR_CACHE") or platformdirs.user_cache_path("llmattr") / "ablations")
 
 
 def _result(

@@ -51,7 +51,8 @@ def check_outputs(files: tuple[str, ...], outputs: list[Path]) -> None:
 
 def report(result: Any, text: str, html: Path | None, json: Path | None) -> None:
     """Print the text and write the files that were asked for."""
-    from llmattr.saved import to_json, write
+    from llmattr.files import write
+    from llmattr.saved import to_json
     from llmattr.types import Attribution
 
     click.echo(text, color=False if os.environ.get("NO_COLOR") else None)

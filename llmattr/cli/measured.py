@@ -9,8 +9,8 @@ import numpy as np
 from llmattr import metrics
 from llmattr.cli.scored import read_array
 from llmattr.errors import LlmattrError, note
+from llmattr.files import write
 from llmattr.plain_json import json_text
-from llmattr.saved import write
 
 Found = dict[str, dict[str, np.ndarray]]  # file -> measure -> a number for each target
 

@@ -60,9 +60,9 @@ def _select(
     asked = asked_for(queries, prompt, completion)
     check_outputs((str(scores),) if scores else (), [json] if json else [])
     quiet()
+    from llmattr.files import write
     from llmattr.retraining.build import attributed, retraining_ablation
     from llmattr.retraining.selection import compare_selections
-    from llmattr.saved import write
     from llmattr.types import Attribution
 
     method = DATAMODEL(**{field.name: options.pop(field.name) for field in fields(DATAMODEL)})

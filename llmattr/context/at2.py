@@ -67,7 +67,7 @@ class HeadWeights:
 
     def save(self, path: str | Path) -> Path:
         """Write them as JSON `{weights, model, fit}`; return the path."""
-        from llmattr.saved import write
+        from llmattr.files import write
 
         return write(Path(path), json_text({**asdict(self), "weights": self.weights}))
 
