@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from llmattr.endpoint import Endpoint, Token
 from llmattr.errors import LlmattrError, check_number, note
+from llmattr.loading import load_tokenizer
 from llmattr.progress import Progress
 from llmattr.prompt import Rendered
 
@@ -42,7 +43,7 @@ class TextTokenizer:
 
     @cached_property
     def _chat(self) -> Any:
-        return _load_tokenizer(self.source) if isinstance(self.source, str) else self.source
+        return load_tokenizer(self.source) if isinstance(self.source, str) else self.source
 
     @property
     def chat_template(self) -> Any:
@@ -284,15 +285,3 @@ def token_starts(tokens: Sequence[Token], text: str, first: int) -> Int[np.ndarr
             "of text: give a tokenizer whose chat template writes it)"
         )
     return np.array(starts[::-1], dtype=int)
-
-
-def _load_tokenizer(name: str) -> Any:
-    from transformers import AutoTokenizer
-
-    from llmattr.embedded import PACKAGES, embedded_folder
-
-    try:
-        return AutoTokenizer.from_pretrained(embedded_folder(name) if name in PACKAGES else name, trust_remote_code=False)
-    except Exception as error:  # the loaders raise what they like
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise LlmattrError(f"cannot load the tokenizer {name!r} ({reason})") from error

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmattr.cli.given import refuse
 from llmattr.errors import LlmattrError
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def drop(
     if write_masks is not None:
         if masks or outputs or runs:
             raise LlmattrError("--write-masks makes masks: --masks, --outputs and --runs come afterwards")
+        refuse("--write-masks judges nothing", "groups", "seed", "json")
         check_outputs(tuple(map(str, scores)), [write_masks])
         n = agreed(scored, n_sources)
         if n is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from llmattr.data import Examples, row_text, tokenize
+from llmattr.data import Examples, row_text
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.training.approximate import candidates
@@ -73,7 +73,7 @@ class Checkpoint:
         if hasattr(method, "retrieve"):
             found = method.retrieve([row_text(row) for row in index.rows()], [row_text(row) for row in asked.rows])
             return [(np.arange(len(index)), found)], None
-        train = tokenize(index.rows(), lm.tokenizer, lm.window, model=lm.kind)
+        train = lm.tokenize(index.rows())
         return streamed(method, self.layered(lm), train, asked, rows), None
 
     def self_scores(self, method: Any) -> Scores:
@@ -83,7 +83,7 @@ class Checkpoint:
         if not hasattr(method, "transform"):
             raise LlmattrError(f"{method.name} has no score of a row for itself: take an index of gradients, stream or ekfac")
         lm = self.load()
-        rows = tokenize(self.index.rows(), lm.tokenizer, lm.window, model=lm.kind)
+        rows = lm.tokenize(self.index.rows())
         return [(np.arange(len(rows)), self_products(method, self.layered(lm), rows)[None])], None
 
     def _stored_self_scores(self, method: Any) -> Scores:

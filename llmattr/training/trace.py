@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmattr.data import Examples, Queries, read_rows, tokenize
-from llmattr.errors import LlmattrError
+from llmattr.data import Examples, Queries, read_rows
+from llmattr.errors import LlmattrError, check_choice, note
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
 from llmattr.processes import is_main
@@ -54,10 +54,15 @@ def build_index(
     """
     method = find_method(method, METHODS)
     check_options(projection)
-    if row_type not in DTYPES:
-        raise LlmattrError(f"rows are stored as {', '.join(DTYPES)}, not as {row_type!r}")
+    check_choice("row_type", row_type, DTYPES)
     given, out = read_rows(data), Path(out)
     build = _Build(method, projection, modules, row_type, strict, append, dtype, device)
+    if append and not (out / "run.json").exists():
+        raise LlmattrError(f"there is no index to append to in {str(out)!r}: leave out append (--append)")
+    if not checkpoints and len(learning_rates):
+        raise LlmattrError("learning rates are of checkpoints (--checkpoints), and there are none")
+    if checkpoints and model is not None:
+        note("the checkpoints are indexed, and the model (--model) is not used")
     with building(out) if is_main() else nullcontext():
         if checkpoints:
             return TraceIndex(_build_each(build, checkpoints_of(checkpoints), learning_rates, given, out))
@@ -83,6 +88,9 @@ def _check_parent(out: Path) -> None:
         raise LlmattrError(f"{str(out)!r} is not empty and no index of checkpoints: give another --out")
 
 
+PROJECTED_BY = {"principal": ("dim", "width", "complement"), "random": ("dim", "width"), "rademacher": ("dim",), "identity": ()}
+
+
 @dataclass(frozen=True, eq=False)
 class _Build:
     """How one checkpoint's index is built."""
@@ -102,7 +110,7 @@ class _Build:
         processes = PartialState(cpu=self.device == "cpu") if self.device == "cpu" else PartialState()
         several = processes.num_processes > 1
         lm = LM.load(model, self.dtype, str(processes.device) if several and self.device is None else self.device)
-        examples = tokenize(rows, lm.tokenizer, lm.window, self.strict, lm.kind)
+        examples = lm.tokenize(rows, self.strict)
         with processes.main_process_first():
             index, features = self._begin(lm, rows, examples, out, extra)
         fill(index, features, examples, self.method.measure, processes.process_index, processes.num_processes)
@@ -122,6 +130,7 @@ class _Build:
         if begun:
             check_bytes(out, begun["checksums"])
         features = load_features(self.method, lm, out, begun) if begun else self._fit(lm, examples)
+        self._note_unused(features)
         run = {
             "method": describe(self.method),
             "model": lm.name,
@@ -142,6 +151,18 @@ class _Build:
             check_empty(out)
             save_fitted(out, features.fitted)
         return GradientIndex.create(out, run, rows, self.append), features
+
+    def _note_unused(self, features: Features) -> None:
+        """What was asked for and has no place in what the method keeps."""
+        plain, given = dataclasses.asdict(Projection()), dataclasses.asdict(self.projection)
+        projects = isinstance(features, Projector)
+        used = {"seed", "kind", *PROJECTED_BY[self.projection.kind]} if projects else {"seed"}  # which also draws samples
+        unused = [f"--{name}" for name in given if given[name] != plain[name] and name not in used]
+        unused += ["--modules"] if self.modules and "layers" not in features.settings else []
+        unused += ["--rows"] if self.row_type != "int8" and not features.dim else []
+        if unused:
+            what = f"a projection of the kind {self.projection.kind}" if projects else self.method.name
+            note(f"{what} makes no use of {', '.join(unused)}")
 
     def _fit(self, lm: LM, examples: Examples) -> Features:
         kind = getattr(self.method, "features", None)
