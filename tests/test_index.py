@@ -208,6 +208,10 @@ class TestModels:
         with pytest.raises(LlmattrError, match=r"\(dtype: 'float32' there, 'bfloat16' here\)"):
             open_index(built, LM(tiny_models.llama().to(torch.bfloat16), pair[1]))
 
+    def test_one_without_a_name_has_to_be_given(self, built):
+        with pytest.raises(LlmattrError, match="does not say where its model is: give the model"):
+            open_index(built)
+
     def test_those_of_several_checkpoints_are_checked(self, run, pair):
         moved = [LM.load(run / f"checkpoint-{step}") for step in (1, 2)]
         assert open_index(run / "i", moved).checkpoints[1].load() is moved[1]
