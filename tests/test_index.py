@@ -182,6 +182,10 @@ class TestAtOnce:
         (tmp_path / "rows.parquet.host.1.2.part").write_bytes(b"half")
         build_index(pair, ROWS, tmp_path, "grad-cos", **SMALL)
         assert not list(tmp_path.glob("*.part"))
+        (tmp_path / "several").mkdir()
+        (tmp_path / "several" / "run.json.host.1.2.part").write_bytes(b"half")
+        build_index(None, ROWS, tmp_path / "several", "grad-cos", checkpoints=[pair], **SMALL)
+        assert not list((tmp_path / "several").glob("*.part"))
 
     def test_a_place_that_is_a_file(self, pair, tmp_path):
         (tmp_path / "file").write_text("x")
