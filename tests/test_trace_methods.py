@@ -108,6 +108,23 @@ def test_the_scores_of_tokens_add_up_to_the_querys(lm, name, tmp_path):
     np.testing.assert_allclose(parts.sum(0), whole[0], rtol=1e-4, atol=1e-5 * np.abs(whole).max())  # float32 rows
 
 
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "t5", "bert"])
+def test_the_gradients_of_tokens_add_up_to_the_rows(kind):
+    """The model reads and is asked for the same, whichever token is counted: relative error at rounding."""
+    tokenizer = tiny_models.tokenizer()
+    tokenizer.add_special_tokens({"mask_token": "<|im_start|>"})
+    lm = LM(getattr(tiny_models, kind)().double(), tokenizer)
+    layers, rows = linear_layers(lm), tokenize(ROWS[1:3], tokenizer, model=lm.kind)
+    each = rows.each_token()
+    assert len(each) == sum(counted.sum() for counted in rows.counted)
+    whole, parts = exact_gradients(lm, rows, layers), exact_gradients(lm, each, layers)
+    of_row = torch.tensor([row is rows.rows[1] for row in each.rows])
+    for number in range(2):
+        found = parts[of_row == bool(number)].sum(0)
+        rounding = 1e-5 if kind in ("llama", "t5") else 1e-10  # their norms compute in float32, whatever the model's type is
+        assert (found - whole[number]).norm() < rounding * whole[number].norm()
+
+
 def test_tokens_of_several_queries_keep_their_queries(lm, tmp_path):
     result = build_index(lm, ROWS, tmp_path / "i", "grad-dot").query([ASKED, ROWS[2]], 2, tokens=True)
     assert len(result.run["queries"]) == len(result.targets)

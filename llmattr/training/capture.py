@@ -155,17 +155,17 @@ class Batch:
 def make_batch(lm: LM, examples: Examples, rows: Sequence[int]) -> Batch:
     """Padded on the right, where nothing that counts ever sees it."""
     tokens = [torch.tensor(examples.ids[row]) for row in rows]
-    counted = [torch.from_numpy(examples.counted[row]) for row in rows]
-    ids, said = _pad(lm, tokens), _pad(lm, counted)
-    if lm.kind == "seq2seq":  # the encoder reads what does not count, the decoder says what does
-        labels = [t[c] for t, c in zip(tokens, counted, strict=True)]
+    counted, asked = ([torch.from_numpy(part[row]) for row in rows] for part in (examples.counted, examples.answers))
+    if lm.kind == "seq2seq":  # the decoder says what is asked for, the encoder reads the rest
+        labels = [t[a] for t, a in zip(tokens, asked, strict=True)]
         before = _pad(lm, [torch.cat([torch.tensor([lm.model.config.decoder_start_token_id]), one[:-1]]) for one in labels])
-        encoder = [t[~c] for t, c in zip(tokens, counted, strict=True)]
+        encoder = [t[~a] for t, a in zip(tokens, asked, strict=True)]
         inputs = _inputs(lm, _pad(lm, encoder), _lengths(lm, encoder)) | {"decoder_input_ids": before}
-        at = _lengths(lm, labels).bool()
+        at = _pad(lm, [c[a] for c, a in zip(counted, asked, strict=True)])
         return Batch(inputs, at, _pad(lm, labels)[at])
+    ids, said = _pad(lm, tokens), _pad(lm, counted)
     if lm.kind == "masked":
-        hidden = ids.masked_fill(said, lm.tokenizer.mask_token_id)
+        hidden = ids.masked_fill(_pad(lm, asked), lm.tokenizer.mask_token_id)
         return Batch(_inputs(lm, hidden, _lengths(lm, tokens)), said, ids[said])
     predicts = torch.cat([said[:, 1:], torch.zeros_like(said[:, :1])], dim=1)  # a token is predicted one place before it
     return Batch(_inputs(lm, ids, _lengths(lm, tokens)), predicts, ids[said])
