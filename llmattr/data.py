@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ class Examples:
     """n rows as tokens. `ids[i]` are a row's tokens, `counted[i]` says which of them the loss counts (never the first).
 
     `asked[i]` says which of them the model is not given but asked for: they are masked, or said by the decoder and not read by
-    the encoder. None: those that are counted; a part of them may be counted alone (`each_token`).
+    the encoder. None: those that are counted; a part of them may be counted alone (`each_token`). `names[i]` is what messages
+    call a row; None: by its number.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -33,6 +34,7 @@ class Examples:
     counted: Sequence[np.ndarray]
     loss: str
     asked: Sequence[np.ndarray] | None = None
+    names: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -46,14 +48,22 @@ class Examples:
         """Some of the rows."""
         parts = (self.rows, self.ids, self.counted, self.answers)
         some, ids, counted, answers = ([part[i] for i in rows] for part in parts)
-        return Examples(some, ids, counted, self.loss, answers)
+        return Examples(some, ids, counted, self.loss, answers, [self.name(i) for i in rows])
+
+    def name(self, i: int) -> str:
+        """What messages call a row."""
+        return f"row {i}" if self.names is None else self.names[i]
+
+    def called(self, what: str) -> "Examples":
+        """The same by other names: this word and their numbers."""
+        return replace(self, names=[f"{what} {i}" for i in range(len(self))])
 
     def each_token(self) -> "Examples":
         """One example for each counted token, which counts that token alone; their gradients add up to the row's."""
         places = [(i, place) for i, counted in enumerate(self.counted) for place in np.flatnonzero(counted)]
         alone = [np.arange(len(self.ids[i])) == place for i, place in places]
         same = self.subset([i for i, _ in places])
-        return Examples(same.rows, same.ids, alone, self.loss, same.answers)
+        return replace(same, counted=alone)
 
     def fingerprint(self) -> str:
         """A hash of all tokens and of those that count."""

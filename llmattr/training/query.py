@@ -146,7 +146,7 @@ class TraceIndex:
         parts, outers, asked = [], [], None
         for checkpoint in self.checkpoints:
             lm = checkpoint.load()
-            examples = tokenize(given, lm.tokenizer, lm.window, model=lm.kind)
+            examples = tokenize(given, lm.tokenizer, lm.window, model=lm.kind).called("query")
             if examples.loss != checkpoint.index.run["loss"]:
                 note(f"of the queries the loss counts {examples.loss}, of the rows {checkpoint.index.run['loss']}")
             examples = examples.each_token() if tokens else examples

@@ -16,9 +16,11 @@ from tqdm.auto import tqdm
 from llmattr.data import Examples
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
-from llmattr.training.capture import ExactGradients, Scratch, exact_gradients, hooks, run_backward, weight
+from llmattr.training.capture import capturing, exact_gradients
 from llmattr.training.gradient import plan
-from llmattr.training.project import Bases, in_and_out
+from llmattr.training.layers import in_and_out, weight
+from llmattr.training.project import Bases
+from llmattr.training.recorders import ExactGradients, Scratch
 from llmattr.training.search import Block
 
 WHOLE = 2**30  # numbers of whole query gradients held at once, at most: 4 GiB in float32
@@ -68,9 +70,9 @@ def _check_memory(queries: int, layers: Layers) -> None:
 def _by_layer(at: Layered, asked: Examples, transform: Transform, rank: int) -> dict[str, Side]:
     recorder = ExactGradients()
     found: dict[str, list[Any]] = {name: [] for name in at.layers}
-    with hooks(at.lm.model, at.layers, recorder):
+    with capturing(at.lm, at.layers, recorder) as run:
         for row in range(len(asked)):
-            run_backward(at.lm, asked, [row])
+            run(asked, [row])
             for name, gradient in recorder.found.items():
                 found[name].append(_cut(transform(name, gradient), rank))
             recorder.found = {}
@@ -99,25 +101,25 @@ class Contract:
         self.squares: Any = 0
 
     def keep(self, name: str, inputs: torch.Tensor) -> Any:
-        """The inputs; for cut sides also their products with U, made once."""
+        """The inputs; for cut sides their products with U, and the inputs where lengths are wanted."""
         side = self.sides[name]
-        if isinstance(side, tuple):
-            queries, width, rank = side[0].shape
-            return inputs, inputs.to(side[0].dtype) @ side[0].permute(1, 0, 2).reshape(width, queries * rank)
-        return inputs, None
+        if not isinstance(side, tuple):
+            return inputs
+        queries, width, rank = side[0].shape
+        with_u = inputs.to(side[0].dtype) @ side[0].permute(1, 0, 2).reshape(width, queries * rank)
+        return (with_u, inputs) if self.lengths else (with_u,)
 
     def gradient(self, name: str, kept: Any, outputs: torch.Tensor) -> None:
         """Add a layer's part."""
-        inputs, with_u = kept
         side = self.sides[name]
         if isinstance(side, tuple):
             queries, width, rank = side[1].shape
             with_v = outputs.to(side[1].dtype) @ side[1].permute(1, 0, 2).reshape(width, queries * rank)
-            self.scores += (with_u * with_v).sum(1).view(-1, queries, rank).sum(-1)
+            self.scores += (kept[0] * with_v).sum(1).view(-1, queries, rank).sum(-1)
             if self.lengths:
-                self.squares += ((inputs @ inputs.mT) * (outputs @ outputs.mT)).sum((1, 2))
+                self.squares += ((kept[1] @ kept[1].mT) * (outputs @ outputs.mT)).sum((1, 2))
             return
-        whole = self.scratch.gradients(inputs, outputs).flatten(1).to(side.dtype)
+        whole = self.scratch.gradients(kept, outputs).flatten(1).to(side.dtype)
         self.scores += whole @ side.flatten(1).T
         if self.lengths:
             self.squares += whole.square().sum(1)
@@ -139,11 +141,11 @@ def streamed(method: Any, at: Layered, train: Examples, asked: Examples, rows: S
     numbers = np.arange(len(train)) if rows is None else np.asarray(rows)
     part = train if rows is None else train.subset(numbers.tolist())
     with (
-        hooks(at.lm.model, at.layers, recorder),
+        capturing(at.lm, at.layers, recorder) as run,
         tqdm(total=len(part), desc="scoring", unit="row", disable=None, leave=False) as bar,
     ):
         for batch in plan(part):
-            run_backward(at.lm, part, batch)
+            run(part, batch)
             scores, lengths = recorder.take()
             yield numbers[batch], scores / np.maximum(np.outer(own, lengths), np.finfo(np.float64).tiny)
             bar.update(len(batch))
@@ -159,9 +161,9 @@ def self_products(method: Any, at: Layered, train: Examples) -> Float[np.ndarray
     """Every row's product with itself under the method's preconditioner, `g' H^-1 g`."""
     recorder, transform = ExactGradients(), method.transform(at.fitted, at.groups)
     scores = np.empty(len(train))
-    with hooks(at.lm.model, at.layers, recorder):
+    with capturing(at.lm, at.layers, recorder) as run:
         for batch in tqdm(plan(train), desc="scoring", unit="batch", disable=None, leave=False):
-            run_backward(at.lm, train, batch)
+            run(train, batch)
             parts = [(g * transform(name, g)).sum((1, 2)).double() for name, g in recorder.found.items()]
             recorder.found, scores[batch] = {}, torch.stack(parts).sum(0).cpu().numpy()
     return scores
