@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from llmattr.data import Examples
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
+from llmattr.seeded import gaussian
 from llmattr.training.capture import capturing, exact_gradients
 from llmattr.training.gradient import plan
 from llmattr.training.layers import in_and_out, weight
@@ -23,6 +24,7 @@ from llmattr.training.project import Bases
 from llmattr.training.recorders import ExactGradients, Scratch
 from llmattr.training.search import Block
 
+POWERS = 3  # of a gradient's singular values that part the leading directions from the others
 WHOLE = 2**30  # numbers of whole query gradients held at once, at most: 4 GiB in float32
 Layers = dict[str, torch.nn.Module]
 Transform = Callable[[str, torch.Tensor], torch.Tensor]  # of a layer's gradients [t, i, o]
@@ -85,11 +87,13 @@ def _cut(gradient: Float[torch.Tensor, "t i o"], rank: int) -> Side:
     """The gradient's leading singular directions, U with the singular values in it; the gradient itself for rank 0."""
     if not rank:
         return gradient
-    rank = min(rank, *gradient.shape[1:])
-    with torch.random.fork_rng(devices=[]):  # a randomised factorisation, the same each time
-        torch.manual_seed(0)
-        u, values, v = torch.svd_lowrank(gradient, q=min(2 * rank + 4, *gradient.shape[1:]), niter=3)
-    return (u * values[..., None, :])[..., :rank], v[..., :rank]
+    rank, width = min(rank, *gradient.shape[1:]), gradient.shape[2]
+    test = gaussian(width, min(2 * rank + 4, *gradient.shape[1:]), 0, "cut").to(gradient)
+    basis = torch.linalg.qr(gradient @ test).Q  # of the leading directions (Halko et al., arXiv 0909.4061, algorithm 4.4)
+    for _ in range(POWERS):
+        basis = torch.linalg.qr(gradient @ torch.linalg.qr(gradient.mT @ basis).Q).Q
+    u, values, v = torch.linalg.svd(basis.mT @ gradient, full_matrices=False)
+    return (basis @ u * values[..., None, :])[..., :rank], v.mT[..., :rank]
 
 
 class Contract:
