@@ -79,6 +79,8 @@ def check_weights(weights: object, n: int) -> None:
 def named_run(weights: Float[np.ndarray, " n"], seed: int) -> str:
     """A run in words: its seed, and the rows that it was trained on or without, whichever are fewer."""
     kept, gone = np.flatnonzero(weights > 0), np.flatnonzero(weights == 0)
+    if not len(kept) or not len(gone):
+        return f"seed {seed}, {'all' if len(kept) else 'none of the'} {len(weights)} rows"
     word, rows = ("without", gone) if len(gone) < len(kept) else ("on", kept)
     some = ", ".join(map(str, rows[:8])) + (" ..." if len(rows) > 8 else "")
-    return f"seed {seed}, {f'{word} rows {some} of' if len(rows) else 'all' if word == 'without' else 'none of'} {len(weights)}"
+    return f"seed {seed}, {word} rows {some} of {len(weights)}"

@@ -107,9 +107,8 @@ def clip(gradients: list[torch.Tensor], most: float, stacked: bool) -> None:
 def check_learned(parameters: dict[str, torch.Tensor], weights: Float[np.ndarray, "k n"], seeds: Sequence[int]) -> None:
     """Raise `LlmattrError` where a parameter of one of k stacked models is not finite."""
     for name, stack in parameters.items():
-        check_finite(
-            torch.isfinite(stack).flatten(1).all(1), f"training ended with a {name!r} that is not finite", weights, seeds
-        )
+        finite = torch.isfinite(stack).flatten(1).all(1)
+        check_finite(finite, f"training ended with a {name!r} that is not finite", weights, seeds)
 
 
 def check_finite(
