@@ -46,9 +46,10 @@ class Examples:
 
     def subset(self, rows: Sequence[int]) -> "Examples":
         """Some of the rows."""
-        parts = (self.rows, self.ids, self.counted, self.answers)
-        some, ids, counted, answers = ([part[i] for i in rows] for part in parts)
-        return Examples(some, ids, counted, self.loss, answers, [self.name(i) for i in rows])
+        asked = None if self.asked is None else [self.asked[i] for i in rows]
+        names = [self.name(i) for i in rows]
+        ids, counted = [self.ids[i] for i in rows], [self.counted[i] for i in rows]
+        return Examples([self.rows[i] for i in rows], ids, counted, self.loss, asked, names)
 
     def name(self, i: int) -> str:
         """What messages call a row."""
@@ -63,7 +64,7 @@ class Examples:
         places = [(i, place) for i, counted in enumerate(self.counted) for place in np.flatnonzero(counted)]
         alone = [np.arange(len(self.ids[i])) == place for i, place in places]
         same = self.subset([i for i, _ in places])
-        return replace(same, counted=alone)
+        return replace(same, counted=alone, asked=same.answers)
 
     def fingerprint(self) -> str:
         """A hash of all tokens and of those that count."""

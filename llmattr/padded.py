@@ -98,5 +98,11 @@ def log_odds(logits: Float[torch.Tensor, "r v"], tokens: Int[torch.Tensor, " r"]
     odds = torch.cat(parts).cpu().numpy().astype(np.float64)
     if np.isnan(odds).any():
         bad = int(np.isnan(odds).argmax())
-        raise LlmattrError(f"the model gave NaN at response token {bad + 1} of {len(odds)}: try --dtype float32 (dtype=)")
+        raise LlmattrError(f"the model gave NaN at response token {bad + 1} of {len(odds)}: {nan_advice(logits.dtype)}")
     return odds
+
+
+def nan_advice(dtype: torch.dtype) -> str:
+    """What to do about NaN in a model of this type."""
+    wide = dtype in (torch.float32, torch.float64)
+    return "its weights are damaged or no numbers" if wide else "try --dtype float32 (dtype=)"

@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from llmattr.data import tokenize
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.lm import LM
 from llmattr.seeded import generator
 from llmattr.training import METHODS
@@ -164,13 +164,18 @@ class TestSeveralCheckpoints:
             tiny_models.llama(seed=seed).save_pretrained(folder)
             tiny_models.tokenizer().save_pretrained(folder)
             (folder / "trainer_state.json").write_text(f'{{"log_history": [{{"learning_rate": {0.1 * (seed + 1)}}}]}}')
-        build_index("unused", ROWS, tmp_path / "i", "tracin", checkpoints=tmp_path / "run")
+        build_index(None, ROWS, tmp_path / "i", "tracin", checkpoints=tmp_path / "run")
         index = open_index(tmp_path / "i")
         assert [part.index.run["model"] for part in index.checkpoints] == [str(folders[1]), str(folders[0])]
         assert [part.index.run["learning_rate"] for part in index.checkpoints] == [0.2, 0.1]
         assert len(index.query(ASKED, 3).top(None)) == 6
         with pytest.raises(LlmattrError, match="there are 2 checkpoints and 1 learning rates"):
-            build_index("unused", ROWS, tmp_path / "j", "tracin", checkpoints=folders, learning_rates=[0.1])
+            build_index(None, ROWS, tmp_path / "j", "tracin", checkpoints=folders, learning_rates=[0.1])
+        with pytest.warns(LlmattrNote, match="the checkpoints are indexed, and the model"):
+            build_index("ignored", ROWS, tmp_path / "k", "tracin", checkpoints=folders)
+        (folders[1] / "trainer_state.json").write_text('{"log_history": [')
+        with pytest.raises(LlmattrError, match=r"cannot read '.*trainer_state.json' .*or give --learning-rates"):
+            build_index(None, ROWS, tmp_path / "j", "tracin", checkpoints=folders)
 
 
 def test_trak_on_logistic_regression_is_its_formula(tmp_path):
@@ -245,6 +250,19 @@ class TestSecondMoments:
         expected = (square.sum(1)[:, None] * square.sum(0) / square.sum()).rsqrt()
         torch.testing.assert_close(torch.outer(found[f"{name}/in"], found[f"{name}/out"]), expected, rtol=1e-4, atol=0)
         build_index(tmp_path, ROWS, tmp_path / "i", METHODS["trackstar"](normalize="optimizer"))
+
+    @pytest.mark.parametrize("damage", [lambda saved: saved[:300], lambda saved: b""])
+    def test_an_optimisers_file_that_is_cut_off(self, tmp_path, damage):
+        model = tiny_models.llama()
+        tiny_models.save(tmp_path)
+        file = tmp_path / "optimizer.pt"
+        torch.save(torch.optim.AdamW(model.parameters()).state_dict(), file)
+        file.write_bytes(damage(file.read_bytes()))
+        with pytest.raises(LlmattrError, match=rf"cannot read '{file}': it is damaged, cut off or no state of an optimiser"):
+            build_index(tmp_path, ROWS, tmp_path / "i", METHODS["trackstar"](normalize="optimizer"))
+        torch.save({"something": "else"}, file)
+        with pytest.raises(LlmattrError, match=rf"cannot read '{file}'"):
+            build_index(tmp_path, ROWS, tmp_path / "i", METHODS["trackstar"](normalize="optimizer"))
 
 
 class TestEkfac:

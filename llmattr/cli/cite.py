@@ -1,14 +1,14 @@
 """`llmattr cite`."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from llmattr.cli.files import check_outputs, quiet, read, report, shown
+from llmattr.cli.given import refuse, typed
 from llmattr.cli.methods import MethodCommand
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, note
 from llmattr.processes import device, is_main
 from llmattr.split import SPLITTERS
 
@@ -62,12 +62,15 @@ def cite(
 ) -> None:
     """Answer a question about FILEs (- = standard input) and say which sentences made the model say so."""
     check_outputs(files, [out for out in (html, json) if out])
-    if index and (how["rather_than"] or not how["verify"]):
-        raise LlmattrError("--index asks where each sentence comes from, which needs --verify and no --rather-than")
+    _check_together(model, index, how)
+    from llmattr.context.cache import place
+
     documents = [{"text": read(name), "id": shown(name)} for name in files]
-    result: Any = _result(documents, query, model, index, method, {**how, "cache": None if no_cache else cache or _cache()})
+    result: Any = _result(documents, query, model, index, method, {**how, "cache": None if no_cache else cache or place()})
     from llmattr.report.text import terminal, zoomed
 
+    if result.targets.measure != how["measure"] and (said := typed("measure")):
+        note(f"{said} is not used: what {method.name} gives is {result.unit}")
     words, said = zoomed(result, top) if zoom else "", terminal(result, top)
     if index:
         from llmattr.origins import origins
@@ -79,11 +82,24 @@ def cite(
         report(result, said + words, html, json)
 
 
-def _cache() -> Path:
-    """Where scored ablations are kept when no place is named: LLMATTR_CACHE, or the user's cache."""
-    import platformdirs
+def _check_together(model: str | None, index: str | None, how: dict[str, Any]) -> None:
+    """Raise `LlmattrError` for options that do not go together."""
+    if index and (how["rather_than"] or not how["verify"]):
+        raise LlmattrError("--index asks where each sentence comes from, which needs --verify and no --rather-than")
+    if _is_server(model):
+        refuse("a server has its own type and device", "dtype", "device")
+    else:
+        refuse("--model is no server (http://...)", "served_model", "tokenizer", "concurrency", "timeout")
+    if typed("no_cache"):
+        refuse("--no-cache keeps nothing", "cache")
+    if how["response"] is not None:
+        refuse("with --response no answer is written", "max_new_tokens")
+    if how["rather_than"] is not None:
+        refuse("verdicts are on one answer, and --rather-than compares two", "verify")
 
-    return Path(os.environ.get("LLMATTR_CACHE") or platformdirs.user_cache_path("llmattr") / "ablations")
+
+def _is_server(model: str | None) -> bool:
+    return model is not None and model.startswith(("http://", "https://"))
 
 
 def _result(
@@ -98,13 +114,28 @@ def _result(
     from llmattr.server import ServerLM
 
     at_server = {name: how.pop(name) for name in ("served_model", "tokenizer", "concurrency", "timeout")}
-    of_weights = how.pop("dtype"), how.pop("device") or device()
+    dtype, place = how.pop("dtype"), how.pop("device") or device()
     if index:
-        from llmattr.training.trace import open_index
-
-        lm = open_index(index, model).checkpoints[0].load()  # which refuses another model than the index's
-    elif model and model.startswith(("http://", "https://")):
+        lm = _of_index(Path(index), model, dtype if typed("dtype") else None, place)
+    elif model is not None and _is_server(model):
         lm = ServerLM(model, **at_server)
     else:
-        lm = LM.load("smollm2" if model is None else model, *of_weights)
+        lm = LM.load("smollm2" if model is None else model, dtype, place)
     return cite(lm, documents, query, method=method, **how)
+
+
+def _of_index(folder: Path, model: str | None, dtype: str | None, device: str | None) -> Any:
+    """The model that the index was built with, in the type that it was built in; raises `LlmattrError` for another."""
+    from llmattr.lm import LM
+    from llmattr.training.index import read_run, refuse_difference
+
+    run = read_run(folder)
+    run = read_run(folder / run["folders"][0]) if "folders" in run else run
+    if dtype not in (None, run["dtype"]):
+        raise LlmattrError(
+            f"--dtype {dtype}: the index {str(folder)!r} was built in {run['dtype']}, and the answer must come from the same "
+            f"numbers: leave --dtype out, or build the index with --dtype {dtype}"
+        )
+    lm = LM.load(run["model"] if model is None else model, run["dtype"], device)
+    refuse_difference(run, lm.fingerprint(), f"the index {str(folder)!r} was built with another model or tokenizer")
+    return lm

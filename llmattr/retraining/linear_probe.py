@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from llmattr.errors import LlmattrError, note
 from llmattr.method import describe, option
+from llmattr.progress import progress
 from llmattr.retraining.rows import built_in, rows_of
 from llmattr.types import Attribution
 
@@ -139,8 +140,6 @@ def _ridge_effects(problem: Problem, penalty: float, groups: Groups, measure: st
 
 
 def _softmax_effects(problem: Problem, penalty: float, groups: Groups, measure: str) -> Float[np.ndarray, "t sources"]:
-    from tqdm.auto import tqdm
-
     from llmattr.retraining.linear import log_softmax, softmax
 
     rows, queries, labels, asked, classes = problem
@@ -158,5 +157,5 @@ def _softmax_effects(problem: Problem, penalty: float, groups: Groups, measure: 
         return logprobs - np.log(-np.expm1(np.minimum(logprobs, -1e-300))) if measure == "logit" else logprobs
 
     everything = said(fit.coefficients)
-    bar = tqdm(groups, desc="leaving out", unit="source", disable=None, leave=False)
-    return np.stack([everything - said(fit.without(group)) for group in bar], axis=1)
+    left_out = progress(groups, "leaving out", "sources")
+    return np.stack([everything - said(fit.without(group)) for group in left_out], axis=1)

@@ -6,14 +6,14 @@ while this runs, so autograd forms no weight gradient, not even for a head tied 
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
 from llmattr.data import Examples
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_choice
 from llmattr.forward import evaluating, remembered
 from llmattr.lm import LM
 from llmattr.seeded import generator
@@ -114,6 +114,7 @@ def run_backward(
     loss of tokens drawn from the model's own distribution ("sampled", for Fisher matrices; the draw depends on the seed and on
     the row's tokens).
     """
+    check_choice("measure", measure, get_args(Measure))
     batch = make_batch(lm, examples, rows)
     wanted = _uniform(batch, examples, rows, seed) if measure == "sampled" else batch.labels
     with torch.enable_grad():

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from llmattr.diagnosis import reason
 from llmattr.errors import LlmattrError
 
 
@@ -31,5 +32,8 @@ def _saved_rate(checkpoint: Any) -> float | None:
     path = Path(checkpoint) / "trainer_state.json" if isinstance(checkpoint, (str, Path)) else None
     if path is None or not path.exists():
         return None
-    log = json.loads(path.read_text(encoding="utf-8")).get("log_history", [])
-    return next((entry["learning_rate"] for entry in reversed(log) if "learning_rate" in entry), None)
+    try:
+        log = json.loads(path.read_text(encoding="utf-8"))["log_history"]
+        return next((entry["learning_rate"] for entry in reversed(log) if "learning_rate" in entry), None)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LlmattrError(f"cannot read {str(path)!r} ({reason(error)}): copy it again, or give --learning-rates") from error

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from llmattr.data import Examples, Queries, prompt_and_completion, read_queries, row_text, tokenize
+from llmattr.data import Examples, Queries, prompt_and_completion, read_queries, row_text
 from llmattr.errors import LlmattrError, check_number, note
 from llmattr.lm import LM
 from llmattr.method import describe, find_method
@@ -73,7 +73,7 @@ class Checkpoint:
         if hasattr(method, "retrieve"):
             found = method.retrieve([row_text(row) for row in index.rows()], [row_text(row) for row in asked.rows])
             return iter([(np.arange(len(index)), found)]), None
-        train = tokenize(index.rows(), lm.tokenizer, lm.window, model=lm.kind)
+        train = lm.tokenize(index.rows())
         return streamed(method, self.layered(lm), train, asked, rows), None
 
     def layered(self, lm: LM) -> Layered:
@@ -120,7 +120,7 @@ class TraceIndex:
             check_number("top", top, 1, whole=True)
         started = time.perf_counter()
         method = saved_method(self.index.run["method"])
-        self._check(method, rerank, rows, approximate)
+        self._check(method, tokens, rerank, rows, approximate)
         given = read_queries(queries)
         values, found, asked = self._search(method, given, tokens, max(top or len(self), rerank), rows, approximate)
         if rerank:
@@ -130,9 +130,11 @@ class TraceIndex:
         run = {**self.index.run, "seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
         return _attribution(values, found, given, asked if tokens else None, self.index.rows(), method, run)
 
-    def _check(self, method: Any, rerank: int, rows: Sequence[int] | None, approximate: bool) -> None:
+    def _check(self, method: Any, tokens: bool, rerank: int, rows: Sequence[int] | None, approximate: bool) -> None:
         if approximate and not (hasattr(method, "weigh") and len(self.checkpoints) == 1):
             raise LlmattrError("approximate search is for the index of one checkpoint, of a method that keeps rows")
+        if tokens and method.family == "corroborative":
+            raise LlmattrError(f"{method.name} compares whole rows: it has no score of a token (--tokens)")
         if rerank and method.name not in EXACT:
             raise LlmattrError(f"rerank scores {' and '.join(EXACT)} again, not {method.name}: ask an index of ekfac or stream")
         if rows is not None and not (hasattr(method, "transform") or hasattr(method, "precondition")):
@@ -146,7 +148,7 @@ class TraceIndex:
         parts, outers, asked = [], [], None
         for checkpoint in self.checkpoints:
             lm = checkpoint.load()
-            examples = tokenize(given, lm.tokenizer, lm.window, model=lm.kind).called("query")
+            examples = lm.tokenize(given).called("query")
             if examples.loss != checkpoint.index.run["loss"]:
                 note(f"of the queries the loss counts {examples.loss}, of the rows {checkpoint.index.run['loss']}")
             examples = examples.each_token() if tokens else examples
@@ -211,7 +213,7 @@ def _self_scores(checkpoint: Checkpoint, method: Any) -> np.ndarray:
     if not hasattr(method, "transform"):
         raise LlmattrError(f"{method.name} has no score of a row for itself: take an index of gradients, stream or ekfac")
     lm = checkpoint.load()
-    rows = tokenize(index.rows(), lm.tokenizer, lm.window, model=lm.kind)
+    rows = lm.tokenize(index.rows())
     return self_products(method, checkpoint.layered(lm), rows)
 
 
@@ -247,6 +249,7 @@ def _attribution(
         method=describe(method),
         run={key: value for key, value in run.items() if key not in ("method", "layers", "groups", "checksums")},
         response=response,
+        traced=True,
     )
 
 

@@ -1,18 +1,18 @@
 """`build_index`, `open_index` and `trace`: which training examples made the model say this?"""
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmattr.data import Examples, Queries, read_rows, tokenize
-from llmattr.errors import LlmattrError
+from llmattr.data import Examples, Queries, read_rows
+from llmattr.errors import LlmattrError, check_choice, note
+from llmattr.files import write
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
-from llmattr.saved import write
+from llmattr.plain_json import json_text
 from llmattr.training import METHODS
 from llmattr.training.checkpoints import checkpoints_of, learning_rates_of
 from llmattr.training.curvature import LoGra
@@ -52,18 +52,23 @@ def build_index(
     """
     method = find_method(method, METHODS)
     check_options(projection)
-    if row_type not in DTYPES:
-        raise LlmattrError(f"rows are stored as {', '.join(DTYPES)}, not as {row_type!r}")
+    check_choice("row_type", row_type, DTYPES)
     given, out = read_rows(data), Path(out)
     build = _Build(method, projection, modules, row_type, strict, append, dtype, device)
+    if append and not (out / "run.json").exists():
+        raise LlmattrError(f"there is no index to append to in {str(out)!r}: leave out append (--append)")
+    if not checkpoints and len(learning_rates):
+        raise LlmattrError("learning rates are of checkpoints (--checkpoints), and there are none")
     if not checkpoints:
         return TraceIndex([build(model, given, out, {})])
+    if model is not None:
+        note("the checkpoints are indexed, and the model (--model) is not used")
     _check_parent(out)
     models, parts = checkpoints_of(checkpoints), []
     for number, (one, rate) in enumerate(zip(models, learning_rates_of(models, learning_rates), strict=True)):
         extra = {"checkpoints": len(models)} | ({} if rate is None else {"learning_rate": rate})
         parts.append(build(one, given, out / f"checkpoint-{number}", extra))
-    write(out / "run.json", json.dumps({"version": VERSION, "folders": [part.index.folder.name for part in parts]}))
+    write(out / "run.json", json_text({"version": VERSION, "folders": [part.index.folder.name for part in parts]}, None))
     return TraceIndex(parts)
 
 
@@ -71,6 +76,9 @@ def _check_parent(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if any(path.name != "run.json" and not path.name.startswith("checkpoint-") for path in out.iterdir()):
         raise LlmattrError(f"{str(out)!r} is not empty and no index of checkpoints: give another --out")
+
+
+PROJECTED_BY = {"principal": ("dim", "width", "complement"), "random": ("dim", "width"), "rademacher": ("dim",), "identity": ()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +100,7 @@ class _Build:
         processes = PartialState(cpu=self.device == "cpu") if self.device == "cpu" else PartialState()
         several = processes.num_processes > 1
         lm = LM.load(model, self.dtype, str(processes.device) if several and self.device is None else self.device)
-        examples = tokenize(rows, lm.tokenizer, lm.window, self.strict, lm.kind)
+        examples = lm.tokenize(rows, self.strict)
         with processes.main_process_first():
             index, features = self._begin(lm, rows, examples, out, extra)
         tokens = batch_tokens(lm.device)
@@ -111,6 +119,7 @@ class _Build:
         """The index, begun or gone on with, and what makes its rows; nothing is fitted anew where that was done."""
         begun = (out / "run.json").exists()
         features = load_features(self.method, lm, out, read_run(out)) if begun else self._fit(lm, examples)
+        self._note_unused(features)
         run = {
             "method": describe(self.method),
             "model": lm.name,
@@ -131,6 +140,18 @@ class _Build:
             check_empty(out)
             save_fitted(out, features.fitted)
         return GradientIndex.create(out, run, rows, self.append), features
+
+    def _note_unused(self, features: Features) -> None:
+        """What was asked for and has no place in what the method keeps."""
+        plain, given = dataclasses.asdict(Projection()), dataclasses.asdict(self.projection)
+        projects = isinstance(features, Projector)
+        used = {"seed", "kind", *PROJECTED_BY[self.projection.kind]} if projects else {"seed"}  # which also draws samples
+        unused = [f"--{name}" for name in given if given[name] != plain[name] and name not in used]
+        unused += ["--modules"] if self.modules and "layers" not in features.settings else []
+        unused += ["--rows"] if self.row_type != "int8" and not features.dim else []
+        if unused:
+            what = f"a projection of the kind {self.projection.kind}" if projects else self.method.name
+            note(f"{what} makes no use of {', '.join(unused)}")
 
     def _fit(self, lm: LM, examples: Examples) -> Features:
         kind = getattr(self.method, "features", None)
