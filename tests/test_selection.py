@@ -149,7 +149,7 @@ def test_command(files, capsys):
 def test_one_model_says_nothing_of_chance(files, capsys):
     """And six rows are more than 4 models can tell apart, which is said too."""
     out = files / "chosen.json"
-    assert command(files, "--n-models", 4, "--bootstraps", 0, "--runs", 1, "--json", out) == 0
+    assert command(files, "--n-models", 4, "--bootstraps", 0, "--runs", 1, "--steps", 2, "--json", out) == 0
     said = capsys.readouterr()
     assert json.loads(out.read_text(), parse_constant=pytest.fail)["selections"]["datamodel"]["stderr"] is None
     assert "nan" not in said.out

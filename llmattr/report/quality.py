@@ -16,8 +16,8 @@ def _tried(attribution: Attribution) -> list[str]:
         return []
     predicted, seen = (np.mean(found["without"][name]) for name in ("predicted", "seen"))
     return [
-        f"Trained again without the {found['removed']} best of each query: {seen:+.2f} on average, {predicted:+.2f} predicted by "
-        f"a linear fit (with all: {np.mean(found['all']['seen']):+.2f})."
+        f"Trained again without the {found['removed']} best of each query: {seen:+.2f} on average, {predicted:+.2f} predicted "
+        f"by a linear fit (with all: {np.mean(found['all']['seen']):+.2f})."
     ]
 
 
