@@ -92,6 +92,14 @@ class TestRerank:
         np.testing.assert_allclose(result.values[0, :2], np.sort(asked[0] @ rows.T)[::-1][:2], rtol=1e-9)
         assert result.values.shape == (1, 4)
 
+    def test_normalised_gradients_are_not_scored_again_without(self, lm, tmp_path):
+        """Whole gradients as they are would rank by another cosine: of row 3 with the query .10 and not .13."""
+        for normalize, options in (("data", {}), ("none", {"rerank": 5})):
+            index = build_index(lm, ROWS, tmp_path / normalize, METHODS["grad-cos"](normalize=normalize), projection=IDENTITY)
+            assert len(index.query(ASKED, 2, **options).top(None)) == 4
+        with pytest.raises(LlmattrError, match=r"this index has them normalised \(normalize='data'\): ask without rerank"):
+            open_index(tmp_path / "data", lm).query(ASKED, 2, rerank=5)
+
     def test_others_say_what_to_do(self, lm, tmp_path):
         index = build_index(lm, ROWS, tmp_path / "i", "trak", projection=Projection(dim=64))
         with pytest.raises(LlmattrError, match="rerank scores grad-dot and grad-cos again, not trak: ask an index of ekfac"):
@@ -157,6 +165,15 @@ class TestSeveralCheckpoints:
             parts.append(dense(one.query(ASKED, None)) / doubt[-1])
         expected = np.mean(parts, axis=0) * np.mean(doubt, axis=0)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+    @pytest.mark.parametrize("name", ["trak", "tracin", "logra", "stream"])
+    def test_a_rows_score_for_itself_is_its_score_when_it_is_asked(self, tmp_path, name):
+        tokenizer = tiny_models.tokenizer()
+        pairs = [(tiny_models.llama(seed=seed), tokenizer) for seed in (0, 1)]
+        options = {"projection": Projection(dim=64), "row_type": "float32"}
+        index = build_index(None, ROWS, tmp_path / "i", name, checkpoints=pairs, **options)
+        asked = dense(index.query(ROWS, None))
+        np.testing.assert_allclose(dense(index.self_influence())[0], np.diagonal(asked), rtol=1e-3)  # float32 rows
 
     def test_an_index_of_checkpoints_is_opened_by_name(self, tmp_path):
         folders = [tmp_path / "run" / f"checkpoint-{step}" for step in (100, 20)]

@@ -421,11 +421,11 @@ class TestIndex:
         vectors = tmp_path / "i" / "vectors.bin"
         whole = vectors.read_bytes()
         vectors.write_bytes(bytes(64) + whole[64:])
-        with pytest.raises(LlmattrError, match=r"is damaged: build it anew \(vectors.bin"):
+        with pytest.raises(LlmattrError, match=r"is damaged: vectors\.bin is not what was written; remove the folder"):
             GradientIndex.open(tmp_path / "i")
         vectors.write_bytes(whole[:-10])
         for attempt in (GradientIndex.open, lambda folder: self.build(pair, folder)):
-            with pytest.raises(LlmattrError, match=r"is damaged: vectors\.bin has not"):
+            with pytest.raises(LlmattrError, match=r"is damaged: vectors\.bin (has|is) not"):
                 attempt(tmp_path / "i")
 
     def test_a_full_disk_is_one_line_and_goes_on_when_there_is_room(self, pair, tmp_path, monkeypatch):

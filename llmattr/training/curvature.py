@@ -10,7 +10,7 @@ from llmattr.errors import LlmattrError
 from llmattr.method import option
 from llmattr.training.index import GradientIndex, Normalize
 from llmattr.training.search import Weighed
-from llmattr.training.similarity import NORMALIZE, inverse, unit
+from llmattr.training.similarity import NORMALIZE, unit
 
 
 def damped(moment: Float[np.ndarray, "d d"], damping: float) -> Float[np.ndarray, "d d"]:
@@ -79,7 +79,7 @@ class TrackStar:
         mixed = share * _of_trace_one(asked) + (1 - share) * _of_trace_one(rows)
         values, vectors = np.linalg.eigh(damped(mixed, self.damping))
         root = vectors / np.sqrt(values) @ vectors.T
-        return Weighed(unit(queries @ root) @ root, inverse(index.norms(root)))
+        return Weighed(unit(queries @ root) @ root, cosine=True, root=root)
 
 
 def _of_trace_one(moment: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
