@@ -17,17 +17,18 @@ import torch
 from llmattr import LM, metrics, retraining, surrogate
 from llmattr.ablation import every_mask, random_masks
 from llmattr.cli import main
+from llmattr.cli.retrain import _verified
 from llmattr.data import tokenize
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.files import read_record
 from llmattr.retraining import METHODS, ON_MASKS, Recipe, from_function, retrain, retraining_ablation, scratch_model
-from llmattr.retraining.counterfactual import brittleness, counterfactual, embeddings, top_removals
+from llmattr.retraining.counterfactual import brittleness, counterfactual, embeddings, top_removals, verified
 from llmattr.retraining.datamodels import Datamodel
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer
 from llmattr.retraining.store import Run, RunStore
 from llmattr.retraining.together import train_together
 from llmattr.retraining.trainer import batch_loss, train
-from llmattr.types import Attribution
+from llmattr.types import Attribution, Sources, Targets
 from tests import tiny_models
 from tests.test_files import at_once
 
@@ -561,6 +562,21 @@ def test_methods_on_masks_find_an_additive_world(name):
     assert (np.abs(found.values - weights) <= tolerance).all()
 
 
+def test_a_prediction_that_cannot_be_is_marked():
+    """A linear fit may go past 0, where no log-probability is: it is shown as it is, and said."""
+    sources, targets = Sources("training rows", ["0", "1", "2"], list("abc")), Targets(["said"], measure="logprob")
+    found = Attribution(
+        np.array([[0.5, -0.2, 0.4]]), sources, targets, "nats", {"name": "datamodel"}, baseline=np.array([-0.12])
+    )
+    record = verified(found, from_function(lambda rows, seed: [-0.25 - rows[1]], 3), 2)
+    assert record["removed"] == 2
+    assert record["all"]["predicted"] == [pytest.approx(0.58)]
+    assert record["without"] == {"predicted": [pytest.approx(-0.32)], "seen": [-1.25]}
+    lines = _verified(dataclasses.replace(found, run={"verified": record}))
+    assert lines[3].split() == ["said", "+0.58*", "-1.25", "-0.32", "-1.25"]
+    assert lines[4] == "* no log-probability is above 0: there the linear fit goes past what is possible"
+
+
 class TestCommand:
     def files(self, folder):
         for name, rows in (("rows", ROWS), ("queries", ASKED)):
@@ -579,6 +595,9 @@ class TestCommand:
         assert "With all sources, and without the 2 best of each query (nats)" in said
         saved = json.loads((tmp_path / "it.json").read_text())
         assert len(saved["targets"]) == 2
+        assert saved["run"]["verified"]["removed"] == 2
+        assert len(saved["run"]["verified"]["without"]["seen"]) == 2
+        assert "Trained again without the 2 best of each query" in (tmp_path / "it.html").read_text(encoding="utf-8")
         assert len(saved["sources"]) == len(saved["targets"][0]["values"]) == 8
         assert "That port of Colon" in (tmp_path / "it.html").read_text(encoding="utf-8").replace("<mark>", "").replace(
             "</mark>", ""
