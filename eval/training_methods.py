@@ -85,7 +85,9 @@ def _traced(bench: Bench, name: str, checkpoints: int, runs: int) -> Found:
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(exist_ok=True)
     started = time.process_time()
-    result = build_index(None if several else models[-1], bench.rows, place, TRAINING[name](), **several).query(bench.queries, top=None)
+    result = build_index(None if several else models[-1], bench.rows, place, TRAINING[name](), **several).query(
+        bench.queries, top=None
+    )
     seconds = time.process_time() - started
     size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
     shutil.rmtree(place)

@@ -123,6 +123,28 @@ def test_a_folder_of_other_facts_is_refused(tmp_path):
         Bench(facts.rows[1:], facts.queries, Recipe(steps=2), tmp_path / "runs").claim(False)
 
 
+def test_rows_that_cannot_be_trained_on_leave_nothing_in_the_way(tmp_path):
+    chats = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": str(i)}]} for i in range(3)]
+    bench = Bench(chats, chats, Recipe(steps=2), tmp_path / "runs")
+    with pytest.raises(LlmattrError, match="a model with a chat template"):
+        bench.claim(False)
+    assert not (tmp_path / "runs").exists()
+    facts = facts_data.countries(2, ("capital",))
+    good = Bench(facts.rows, facts.queries, Recipe(steps=2), tmp_path / "runs")
+    good.claim(False)
+    (tmp_path / "runs" / "scores").mkdir()
+    with pytest.raises(LlmattrError, match="a model with a chat template"):
+        bench.claim(True)
+    assert (tmp_path / "runs" / "scores").exists()  # nor does it forget what was there
+
+
+def test_the_table_has_the_best_first():
+    values = {"a": 0.1, "b": None, "c": 0.7, "d": float("nan"), "e": -0.2}
+    found = {name: Found(np.zeros((1, 1))) for name in values}
+    table = figures({"broken": "no"} | found, lambda name, one: {"LDS": values[name]})
+    assert [line["method"] for line in table] == ["c", "a", "e", "b", "d", "broken"]
+
+
 def test_families_stand_together_the_best_first():
     context = [{"method": "bm25", "LDS": 0.1}, {"method": "context-cite", "LDS": 0.9}, {"method": "random", "LDS": 0.0}]
     training = [

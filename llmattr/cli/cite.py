@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from llmattr.cli.files import check_outputs, quiet, read, report, shown
+from llmattr.cli.files import check_folder, check_outputs, quiet, read, report, shown
 from llmattr.cli.given import refuse, typed
 from llmattr.cli.methods import MethodCommand
 from llmattr.errors import LlmattrError, note
@@ -64,6 +64,8 @@ def cite(
     """Answer a question about FILEs (- = standard input) and say which sentences made the model say so."""
     check_outputs(files, [out for out in (html, json) if out])
     _check_together(model, index, how)
+    if cache:
+        check_folder(cache)
     documents = [{"text": read(name), "id": shown(name)} for name in files]
     result: Any = _result(documents, query, model, index, method, {**how, "cache": None if no_cache else cache or _cache()})
     from llmattr.report.text import terminal, zoomed

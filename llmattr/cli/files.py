@@ -49,6 +49,14 @@ def check_outputs(files: tuple[str, ...], outputs: list[Path]) -> None:
         taken.add(path.resolve())
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a folder that cannot be made or written, before work is done whose outcome would be lost."""
+    there = next(place for place in (path.resolve(), *path.resolve().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        reason = "is closed to you" if there.is_dir() else "is a file"
+        raise LlmattrError(f"cannot write into {str(path)!r}: {str(there)!r} {reason}")
+
+
 def report(result: Any, text: str, html: Path | None, json: Path | None) -> None:
     """Print the text and write the files that were asked for."""
     from llmattr.saved import to_json, write

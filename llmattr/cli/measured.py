@@ -37,7 +37,8 @@ def report(
         for name in names[1:]
     }
     lines = [f"Mean over {t} target{'s' * (t != 1)} [95% bootstrap interval], {about}"]
-    lines += _table([["", *measures], *([name, *(_cell(of.get(m)) for m in measures)] for name, of in means.items())])
+    best_first = sorted(names, key=lambda name: np.nan_to_num(-means[name][measures[0]].mean, nan=np.inf))
+    lines += _table([["", *measures], *([name, *(_cell(means[name].get(m)) for m in measures)] for name in best_first)])
     if differences:
         lines += ["", f"Difference to {names[0]} on the same targets [interval], p = how likely chance gives as much"]
         lines += _table([[name, m, _versus(x)] for name, of in differences.items() for m, x in of.items()])

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from llmattr.cli.files import check_outputs, quiet
+from llmattr.cli.files import check_folder, check_outputs, quiet
 from llmattr.cli.given import refuse
 from llmattr.cli.methods import options_of
 from llmattr.cli.retrain import RUN_OPTIONS, asked_for
@@ -61,6 +61,7 @@ def _select(
     asked = asked_for(queries, prompt, completion)
     if scores:
         refuse("with --scores no datamodel is fitted", *(field.name for field in fields(DATAMODEL)))
+    check_folder(out)
     check_outputs((str(scores),) if scores else (), [json] if json else [])
     quiet()
     from llmattr.retraining.build import attributed, retraining_ablation

@@ -118,6 +118,8 @@ class _Build:
     ) -> tuple[GradientIndex, Features]:
         """The index, begun or gone on with, and what makes its rows; nothing is fitted anew where that was done."""
         begun = (out / "run.json").exists()
+        if not begun:
+            check_empty(out)
         features = load_features(self.method, lm, out, read_run(out)) if begun else self._fit(lm, examples)
         self._note_unused(features)
         run = {
@@ -137,7 +139,6 @@ class _Build:
         if isinstance(features, Projector):
             run["projection"] = dataclasses.asdict(self.projection)  # what is asked for, to be compared with what is there
         if not begun:
-            check_empty(out)
             save_fitted(out, features.fitted)
         return GradientIndex.create(out, run, rows, self.append), features
 
