@@ -143,8 +143,9 @@ class Bench:
         """Write a row, which has a "key", at once."""
         self.rows[row["key"]] = row
         self.kept.parent.mkdir(parents=True, exist_ok=True)
-        with self.kept.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        line = json.dumps(row, ensure_ascii=False) + "\n"
+        with self.kept.open("ab", buffering=0) as file:  # one write: lines of several processes do not mix
+            file.write(line.encode())
 
 
 def measure(bench: Bench, found: Mapping[str, Sequence[Question]], lines: Sequence[Entry]) -> list[Row]:

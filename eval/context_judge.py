@@ -20,10 +20,10 @@ from llmattr.ablation import random_masks
 from llmattr.context.ablation import ContextAblation
 from llmattr.context.store import Store, store_path
 from llmattr.errors import LlmattrError
+from llmattr.files import write
 from llmattr.lm import LM
 from llmattr.messages import PLAIN_TEMPLATE, TEMPLATE, conversation
 from llmattr.prompt import Prompt, cut
-from llmattr.saved import write
 from llmattr.types import Attribution
 
 HELD_OUT_SEED = 2**31  # methods draw theirs from seed 0,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Attend = Callable[..., tuple[torch.Tensor, Any]]  # (module, query, key, value, mask, **options) -> (output, weights or None)
 
 OURS = "llmattr"
+BESIDES = ("softcap", "s_aux")  # what some models do to attention logits, which PyTorch's attention knows nothing of
 
 
 @contextmanager
@@ -80,7 +81,7 @@ def own_attention(
     """The layer's attention as the model would do it: PyTorch's fused one where it applies."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    if any(options.get(name) is not None for name in ("softcap", "s_aux")):
+    if any(options.get(name) is not None for name in BESIDES):
         return weighted_attention(module, query, key, value, mask, **options)
     return sdpa_attention_forward(module, query, key, value, mask, **options)
 

@@ -1,4 +1,4 @@
-"""From a name, a folder or a hub id to a model and its tokenizer, whole, or to one line that says what to do."""
+"""From a name, a folder or a hub id to a model and its tokenizer, complete, or to one line that says what to do."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ def load(name: str, dtype: str, **how: Any) -> tuple[Any, Any]:
         with told(what, place, "weights"):
             return _adapted(model, place), tokenizer or of_base
     with told(what, place, "weights"):
-        return whole(_class_of(place), place, dtype=dtype, **how), tokenizer
+        return complete(_class_of(place), place, dtype=dtype, **how), tokenizer
 
 
 def load_tokenizer(name: str, what: str = "") -> Any:
@@ -55,7 +55,7 @@ def told(what: str, place: str, part: Part) -> Iterator[None]:
         raise LlmattrError(f"cannot load {what}: {why(place, error, part)}") from error
 
 
-def whole(kind: Any, place: str, spare: str = "", **how: Any) -> Any:
+def complete(kind: Any, place: str, spare: str = "", **how: Any) -> Any:
     """A model of this transformers class whose every weight was in the checkpoint, but those that begin with `spare`."""
     model, found = kind.from_pretrained(
         place, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, **how
@@ -101,7 +101,7 @@ def _base(what: str, place: str, dtype: str, how: dict[str, Any]) -> tuple[Any, 
             raise LlmattrError("its adapter_config.json names no base model: write its hub id or folder into it")
     if (Path(place) / "config.json").exists():  # the base model's weights lie beside the adapter's
         with told(what, place, "weights"):
-            return whole(_class_of(place), place, dtype=dtype, **how), None
+            return complete(_class_of(place), place, dtype=dtype, **how), None
     try:
         return load(config.base_model_name_or_path, dtype, **how)
     except LlmattrError as error:

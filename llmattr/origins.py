@@ -79,7 +79,7 @@ class Origins:
 
     def save(self, path: str | Path) -> Path:
         """Write it, whole or not at all, as HTML, JSON or text by the path's ending; return the path."""
-        from llmattr.saved import write
+        from llmattr.files import write
 
         writers = {".html": Origins.html, ".json": Origins.to_json, ".txt": Origins.to_text}
         path = Path(path)

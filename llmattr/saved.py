@@ -1,7 +1,6 @@
-"""Attributions as JSON, and files that are written whole or not at all."""
+"""Attributions as JSON."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,25 +8,6 @@ import numpy as np
 from llmattr.errors import LlmattrError
 from llmattr.evidence import from_dicts, target_to_dict
 from llmattr.types import Attribution, Document, Sources, Targets
-
-
-def write(path: Path, text: str) -> Path:
-    """Write a text file by way of `NAME.part`, so that a run that is killed leaves no half of it; return its path.
-
-    A link is followed, and what is no plain file (a pipe, a device) is written to directly.
-    """
-    place = path.resolve()
-    part = place.with_name(place.name + ".part")
-    try:
-        if place.exists() and not place.is_file():
-            place.write_text(text, encoding="utf-8")
-        else:
-            part.write_text(text, encoding="utf-8")
-            part.replace(place)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise LlmattrError(f"cannot write {str(path)!r}: {error.strerror}") from error
-    return path
 
 
 def to_json(attribution: Attribution) -> str:

@@ -279,7 +279,8 @@ class Attribution:
 
     def save(self, path: str | Path) -> Path:
         """Write the attribution, whole or not at all: as JSON, HTML or Markdown by the path's ending; return the path."""
-        from llmattr.saved import to_json, write
+        from llmattr.files import write
+        from llmattr.saved import to_json
 
         writers = {".json": to_json, ".html": Attribution.html, ".md": Attribution.markdown}
         path = Path(path)

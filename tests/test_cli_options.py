@@ -126,6 +126,15 @@ class TestPlaces:
             build_index(tiny_folder, ROWS, tmp_path / "index", "ekfac")
 
 
+def test_files_are_written_before_what_is_printed(run, tmp_path, monkeypatch):
+    """Who reads the output may stop reading: `llmattr ... --json o.json | head -1`."""
+    monkeypatch.setattr("click.echo", lambda *_, **__: (_ for _ in ()).throw(BrokenPipeError(32, "Broken pipe")))
+    with pytest.raises(SystemExit):
+        run(GIVEN + "--no-verify --json o.json --html o.html leave-one-out")
+    assert json.loads((tmp_path / "o.json").read_text())["response"] == "Ships."
+    assert (tmp_path / "o.html").exists()
+
+
 class TestCiteWithAnIndex:
     """The model is loaded as the index was built, unless that is asked otherwise, which is one clear line."""
 

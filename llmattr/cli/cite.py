@@ -1,6 +1,5 @@
 """`llmattr cite`."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +65,10 @@ def cite(
     _check_together(model, index, how)
     if cache:
         check_folder(cache)
+    from llmattr.context.cache import place
+
     documents = [{"text": read(name), "id": shown(name)} for name in files]
-    result: Any = _result(documents, query, model, index, method, {**how, "cache": None if no_cache else cache or _cache()})
+    result: Any = _result(documents, query, model, index, method, {**how, "cache": None if no_cache else cache or place()})
     from llmattr.report.text import terminal, zoomed
 
     if result.targets.measure != how["measure"] and (said := typed("measure")):
@@ -101,13 +102,6 @@ def _check_together(model: str | None, index: str | None, how: dict[str, Any]) -
 
 def _is_server(model: str | None) -> bool:
     return model is not None and model.startswith(("http://", "https://"))
-
-
-def _cache() -> Path:
-    """Where scored ablations are kept when no place is named: LLMATTR_CACHE, or the user's cache."""
-    import platformdirs
-
-    return Path(os.environ.get("LLMATTR_CACHE") or platformdirs.user_cache_path("llmattr") / "ablations")
 
 
 def _result(

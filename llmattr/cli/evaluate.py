@@ -202,10 +202,10 @@ def _needed(scored: list["Scored"], n: int, top: tuple[int, ...], curves: bool) 
 def _save(path: Path, array: Any) -> None:
     import numpy as np
 
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    from llmattr.files import whole
+
+    with whole(path) as part, part.open("wb") as file:
         np.save(file, array)
-    part.replace(path)
 
 
 @evaluate.command(epilog=FORMS)

@@ -10,7 +10,7 @@ import numpy as np
 from llmattr import metrics
 from llmattr.cli.scored import read_array
 from llmattr.errors import LlmattrError, note
-from llmattr.saved import write
+from llmattr.files import write
 
 Found = dict[str, dict[str, np.ndarray]]  # file -> measure -> a number for each target
 
@@ -42,12 +42,13 @@ def report(
     if differences:
         lines += ["", f"Difference to {names[0]} on the same targets [interval], p = how likely chance gives as much"]
         lines += _table([[name, m, _versus(x)] for name, of in differences.items() for m, x in of.items()])
-    click.echo("\n".join([*lines, *([closing] if closing else [])]))
+    lines += [closing] if closing else []
     if json:
         files = {name: {m: _plain(means[name][m]._asdict() | {"per_target": of[m]}) for m in of} for name, of in found.items()}
         versus = {name: {m: _plain(x._asdict()) for m, x in of.items()} for name, of in differences.items()}
         text = standard.dumps({"targets": t, **_plain(extra), "files": files, f"difference_to_{names[0]}": versus}, indent=1)
-        click.echo(f"JSON: {write(json, text)}")
+        lines.append(f"JSON: {write(json, text)}")
+    click.echo("\n".join(lines))
 
 
 def _groups(path: Path | None, t: int) -> Any:

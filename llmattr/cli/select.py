@@ -64,9 +64,9 @@ def _select(
     check_folder(out)
     check_outputs((str(scores),) if scores else (), [json] if json else [])
     quiet()
+    from llmattr.files import write
     from llmattr.retraining.build import attributed, retraining_ablation
     from llmattr.retraining.selection import compare_selections
-    from llmattr.saved import write
     from llmattr.types import Attribution
 
     method = DATAMODEL(**{field.name: options.pop(field.name) for field in fields(DATAMODEL)})
@@ -78,11 +78,12 @@ def _select(
         raise LlmattrError(f"--k {k} is more than the {len(ablation.sources)} {ablation.sources.kind} that there are")
     selections = _selections(given or attributed(ablation, method), ablation, k)
     found = compare_selections(ablation, selections, runs)
-    click.echo("\n".join(_table(found, ablation, k)))
+    lines = _table(found, ablation, k)
     if json:
         made = {name: {**outcome._asdict(), "rows": outcome.rows.tolist()} for name, outcome in found.items()}
         record = {"k": k, "measure": ablation.targets.measure, "selections": made, "run": ablation.record()}
-        click.echo(f"JSON: {write(json, encoder.dumps(record, indent=1, default=str))}")
+        lines.append(f"JSON: {write(json, encoder.dumps(record, indent=1, default=str))}")
+    click.echo("\n".join(lines))
 
 
 def _selections(scores: Any, ablation: Any, k: int) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class HeadWeights:
 
     def save(self, path: str | Path) -> Path:
         """Write them as JSON `{weights, model, fit}`; return the path."""
-        from llmattr.saved import write
+        from llmattr.files import write
 
         return write(Path(path), json.dumps({**asdict(self), "weights": self.weights.tolist()}, indent=1))
 

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import numpy as np
 
 from llmattr.context import METHODS
 from llmattr.context.ablation import ContextAblation
+from llmattr.context.cache import limit, shrink
 from llmattr.context.context_cite import ContextCite
 from llmattr.context.contrast import contrast
 from llmattr.context.leave_one_out import LeaveOneOut
@@ -54,7 +56,7 @@ def cite(
     documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays). `method`: a name or a
     dataclass of `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`: ask the model about
     what is cited (`Attribution.evidence`). `cache`: a folder in which scored ablations are kept, so that a run goes on where
-    it was.
+    it was; of files that it holds beyond LLMATTR_CACHE_LIMIT gigabytes (1) those go that were not used for longest.
 
     Returns scores [t, n], t = the whole response and each of its sentences, in nats of log-odds: positive = the source made
     it likelier. Raises `LlmattrError` for input that the user can mend.
@@ -64,6 +66,7 @@ def cite(
         messages, response = take_answer(messages)
     # Cut before a model is loaded, so that mistakes show at once; a model without a chat template is only known afterwards.
     cut(conversation(context, query, messages, template or TEMPLATE), sources)
+    room = limit()
     started = time.perf_counter()
     lm = _model(model)
     if lm.kind != "causal":
@@ -77,7 +80,7 @@ def cite(
     if len(prompt.sources) == 1:
         note("there is only one source: its score is what is lost without it (leave-one-out)")
         method = LeaveOneOut()
-    ablation = ContextAblation(lm, prompt, prompt.targets(measure), _store(cache, lm, prompt))
+    ablation = ContextAblation(lm, prompt, prompt.targets(measure), _store(cache, room, lm, prompt))
     if rather_than is not None:
         ablation = contrast(ablation, check_text(rather_than, "the other answer"), method)
     session = ContextSession(method, ablation, seed)
@@ -140,12 +143,16 @@ def _model(model: Any) -> LM | ServerLM:
     return LM.load(model, "fast", device())
 
 
-def _store(cache: str | Path | None, lm: LM | ServerLM, prompt: Prompt) -> Store:
+def _store(cache: str | Path | None, room: float, lm: LM | ServerLM, prompt: Prompt) -> Store:
     if cache is None:
         return Store()
     assert prompt.sources.spans is not None  # sources cut from documents have them
     places = prompt.sources.spans.tolist(), prompt.full().ids
-    return Store(store_path(cache, lm.record(), lm.fingerprint(), *places, repr(prompt.messages)))
+    store = Store(store_path(cache, lm.record(), lm.fingerprint(), *places, repr(prompt.messages)))
+    if is_main():
+        with suppress(OSError):  # a folder that may only be read serves all the same
+            shrink(Path(cache), room)
+    return store
 
 
 def _answered(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from llmattr.attention import BESIDES
 from llmattr.data import Examples
 from llmattr.errors import note
 from llmattr.forward import attempt, remembered
@@ -168,9 +169,11 @@ def stacked_loss(logits: Float[torch.Tensor, "k p v"], batch: Packed) -> Float[t
 
 
 def bins_attention(
-    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, scaling: float | None = None, **_: Any
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, scaling: float | None = None, **options: Any
 ) -> tuple[torch.Tensor, None]:
     """Attention inside each bin: queries [1, heads, t, d], the mask [bins, 1, l, l] of `Packed` -> [1, t, heads, d]."""
+    if any(options.get(name) is not None for name in BESIDES):  # not always seen by trying: new weights hardly reach a limit
+        raise NotImplementedError(f"attention with {' or '.join(BESIDES)}")
     _, heads, t, d = query.shape
     bins, _, _, length = attention_mask.shape
     if key.shape[1] != heads:  # several heads share keys and values

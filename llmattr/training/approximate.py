@@ -1,13 +1,13 @@
 """Approximate search with faiss (an extra): it proposes rows by cells and 8-bit codes; they are scored as ever."""
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from llmattr.errors import LlmattrError
+from llmattr.files import whole
 from llmattr.training.index import GradientIndex
 from llmattr.training.search import Weighed
 
@@ -46,9 +46,8 @@ def _engine(faiss: Any, index: GradientIndex, factor: np.ndarray) -> Any:
     engine.train(_rows(index, np.sort(some), factor))
     for start in range(0, len(index), SAMPLE):
         engine.add(_rows(index, np.arange(start, min(start + SAMPLE, len(index))), factor))
-    part = Path(f"{path}.part")
-    faiss.write_index(engine, str(part))
-    part.replace(path)
+    with whole(path) as part:
+        faiss.write_index(engine, str(part))
     return engine
 
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 
 from llmattr.data import Examples
+from llmattr.files import whole
 from llmattr.lm import LM
 from llmattr.progress import Progress
 from llmattr.training.capture import Measure, hooks, linear_layers, run_backward
@@ -133,10 +134,9 @@ def save_fitted(folder: Path, fitted: Bases) -> None:
     from safetensors.torch import save_file
 
     if fitted:
-        part = folder / f"{FITTED}.part"
-        save_file({name: tensor.contiguous() for name, tensor in fitted.items()}, part)
-        part.chmod(0o644)  # safetensors writes for the owner alone, the other files are for whoever may read the folder
-        part.replace(folder / FITTED)
+        with whole(folder / FITTED) as part:
+            save_file({name: tensor.contiguous() for name, tensor in fitted.items()}, part)
+            part.chmod(0o644)  # safetensors writes for the owner alone, the other files are for whoever may read the folder
 
 
 def fill(

@@ -23,8 +23,8 @@ import numpy as np
 from jaxtyping import Float
 
 from llmattr.errors import LlmattrError
+from llmattr.files import whole, write
 from llmattr.method import option
-from llmattr.saved import write
 
 VERSION = 2
 BLOCK = 2**24  # numbers of an index turned to float32 at once: 64 MB
@@ -139,6 +139,8 @@ class GradientIndex:
 
     def finish(self) -> None:
         """Record in run.json that every row is there, with the checksums that `open` compares."""
+        for left in self.folder.glob("*.part"):  # by runs that were killed
+            left.unlink(missing_ok=True)
         _save_run(self.folder, {**self.run, "complete": True, "checksums": self.checksums()})
 
     def blocks(self) -> Iterator[tuple[int, Float[np.ndarray, "b d"]]]:
@@ -157,11 +159,8 @@ class GradientIndex:
         for _, block in self.blocks():
             total += block.T @ block
         total /= len(self)
-        with suppress(OSError):  # an index that may only be read is asked all the same
-            part = self.folder / f"moment.{os.getpid()}.part"
-            with part.open("wb") as file:
-                np.save(file, total)
-            part.replace(kept)
+        with suppress(OSError), whole(kept) as part, part.open("wb") as file:  # one that may only be read is asked all the same
+            np.save(file, total)
         return total
 
     def norms(self, transform: Float[np.ndarray, "d d"] | None = None) -> Float[np.ndarray, " n"]:
@@ -257,8 +256,8 @@ def _write_rows(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
     import pandas as pd
 
     frame = pd.DataFrame({"row": [json.dumps(row, ensure_ascii=False, default=str) for row in rows]})
-    frame.to_parquet(folder / "rows.parquet.part")
-    (folder / "rows.parquet.part").replace(folder / "rows.parquet")
+    with whole(folder / "rows.parquet") as part:
+        frame.to_parquet(part)
 
 
 def _read_rows(folder: Path) -> list[dict[str, Any]]:

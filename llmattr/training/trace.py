@@ -10,9 +10,9 @@ from typing import Any
 
 from llmattr.data import Examples, Queries, read_rows
 from llmattr.errors import LlmattrError, note
+from llmattr.files import write
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
-from llmattr.saved import write
 from llmattr.training import METHODS
 from llmattr.training.capture import linear_layers
 from llmattr.training.checkpoints import checkpoints_of, learning_rates_of
