@@ -21,9 +21,9 @@ from eval.context_report import AGREEMENT, BASE, SECONDS, agreement, costs, diff
 from eval.parts import quiet_thread
 from eval.record import Figure, circumstances
 from llmattr import loading, metrics
+from llmattr.citing import CITATION_RULE
 from llmattr.context import METHODS
 from llmattr.errors import LlmattrError
-from llmattr.types import CITATION_RULE
 
 Scores = Float[np.ndarray, " n"]
 Marked = Bool[np.ndarray, " n"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llmattr.files import write
+from llmattr.plain_json import json_text
 
 Figure = dict[str, Any]  # one row of a table: column -> number or words
 
@@ -77,5 +78,5 @@ def save(path: Path, title: str, parts: Mapping[str, Any]) -> None:
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     record = {**kept, **parts}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, json.dumps(record, indent=1) + "\n")
+    write(path, json_text(record) + "\n")
     write(path.with_suffix(".md"), markdown(title, record))

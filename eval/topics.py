@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from llmattr.files import part_of
+
 
 @dataclass(frozen=True)
 class Recipe:

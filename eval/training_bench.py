@@ -21,6 +21,7 @@ from llmattr import __version__, metrics
 from llmattr.ablation import random_masks
 from llmattr.errors import LlmattrError, note
 from llmattr.files import digest, read_arrays, write, write_arrays
+from llmattr.plain_json import json_text
 from llmattr.retraining import METHODS as RETRAINING
 from llmattr.retraining import Recipe, retraining_ablation
 from llmattr.retraining.ablation import RetrainingAblation
@@ -171,7 +172,7 @@ class Bench:
             trainer = self.ablation.trainer
             started = time.process_time()
             trainer.outputs(np.ones((trainer.together, len(self.rows))), range(trainer.together))
-            write(place, json.dumps((time.process_time() - started) / trainer.together))
+            write(place, json_text((time.process_time() - started) / trainer.together))
         return json.loads(place.read_text())
 
     def checkpoints(self, run: int = 0, shares: Sequence[float] = CHECKPOINTS) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from llmattr.errors import LlmattrError
+from llmattr.plain_json import json_text, plain
 
 DIGEST = "digest"  # the field of a record that holds the digest of the others
 SHA256 = 32  # bytes
@@ -60,14 +61,14 @@ def write(path: Path, content: str | bytes) -> Path:
 
 def digest(record: Any) -> str:
     """SHA-256 of a record as canonical JSON: the same for equal records, also for one that was written and read again."""
-    plain = json.loads(json.dumps(record, default=str))  # keys and what JSON does not know become text before they are sorted
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    said = json.loads(json.dumps(record, default=str))  # keys and what JSON does not know become text before they are sorted
+    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def write_record(path: Path, record: dict[str, Any]) -> Path:
     """Write a record as JSON with its digest; `read_record` reads it."""
-    sealed = {**record, DIGEST: digest(record)}
-    return write(path, json.dumps(sealed, indent=1, default=str) + "\n")
+    said = plain(record)
+    return write(path, json_text({**said, DIGEST: digest(said)}) + "\n")
 
 
 def read_record(path: Path) -> dict[str, Any]:

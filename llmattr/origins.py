@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.evidence import TargetEvidence
+from llmattr.plain_json import json_text
 from llmattr.report.marks import sentence_rows
 from llmattr.training.index import refuse_difference
 from llmattr.types import Attribution, Score
@@ -75,7 +76,7 @@ class Origins:
         from llmattr.saved import to_dict
 
         saved = {"context": to_dict(self.context), "training": to_dict(self.training)}
-        return json.dumps(saved, ensure_ascii=False, indent=1)
+        return json_text(saved)
 
     def save(self, path: str | Path) -> Path:
         """Write it, whole or not at all, as HTML, JSON or text by the path's ending; return the path."""

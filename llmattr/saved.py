@@ -7,12 +7,13 @@ import numpy as np
 
 from llmattr.errors import LlmattrError
 from llmattr.evidence import from_dicts, target_to_dict
+from llmattr.plain_json import json_text
 from llmattr.types import Attribution, Document, Sources, Targets
 
 
 def to_json(attribution: Attribution) -> str:
     """The attribution as JSON (see `to_dict`)."""
-    return json.dumps(to_dict(attribution), ensure_ascii=False, indent=1)
+    return json_text(to_dict(attribution))
 
 
 def from_json(text: str) -> Attribution:
@@ -24,11 +25,12 @@ def from_json(text: str) -> Attribution:
 
 
 def to_dict(attribution: Attribution) -> dict[str, Any]:
-    """`{unit, measure, method, run, response, kind, documents, sources: [...], targets: [...]}` in plain lists."""
+    """`{unit, measure, traced, method, run, response, kind, documents, sources: [...], targets: [...]}` in plain lists."""
     a = attribution
     return {
         "unit": a.unit,
         "measure": a.targets.measure,
+        "traced": a.traced,
         "method": a.method,
         "run": a.run,
         "response": a.response,
@@ -56,7 +58,7 @@ def _target(a: Attribution, t: int) -> dict[str, Any]:
         "start": start,
         "end": end,
         "baseline": None if a.baseline is None else float(a.baseline[t]),
-        **({} if a.lds is None else {"lds": None if np.isnan(a.lds[t]) else float(a.lds[t])}),
+        **({} if a.lds is None else {"lds": float(a.lds[t])}),
         "cited": a.cited[t].tolist(),
         **({} if a.evidence is None else {"evidence": target_to_dict(a.evidence.targets[t])}),
         **{name: rows_[t].tolist() for name, rows_ in rows.items() if rows_ is not None},
@@ -80,11 +82,12 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
         method=saved["method"],
         run=saved["run"],
         index=_column(targets, "index"),
-        stderr=_column(targets, "stderr"),
-        baseline=_column(targets, "baseline"),
-        lds=np.array([t["lds"] for t in targets], dtype=float) if targets and "lds" in targets[0] else None,
+        stderr=_numbers(targets, "stderr"),
+        baseline=None if all(t["baseline"] is None for t in targets) else _numbers(targets, "baseline"),
+        lds=_numbers(targets, "lds"),
         response=saved["response"],
         evidence=from_dicts(saved["tokens"], [t["evidence"] for t in targets]) if "tokens" in saved else None,
+        traced=saved["traced"] if "traced" in saved else saved["kind"] == "training rows",  # files from before it was said
     )
 
 
@@ -94,3 +97,8 @@ def _column(rows: list[dict[str, Any]], *names: str) -> Any:
         return None
     columns = [np.array([row[name] for row in rows]) for name in names]
     return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+
+
+def _numbers(rows: list[dict[str, Any]], name: str) -> Any:
+    """The named numbers of every row, nan where null stands for one; None where the rows do not have them."""
+    return np.array([row[name] for row in rows], dtype=float) if rows and name in rows[0] else None

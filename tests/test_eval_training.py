@@ -109,7 +109,8 @@ def test_what_is_found_is_kept(tmp_path):
 
 
 def test_scores_of_a_method_that_changed_are_made_again(tmp_path, monkeypatch):
-    bench, asked = Bench([], [], Recipe(steps=2), tmp_path, model="any"), []
+    facts = facts_data.countries(2, ("capital",))
+    bench, asked = Bench(facts.rows, facts.queries, Recipe(steps=2), tmp_path), []
 
     def found(**fields):
         way = Way({"name": "logra", **fields}, lambda: asked.append(fields) or Found(np.full((1, 2), float(len(asked)))))

@@ -1,6 +1,5 @@
 """Prints measures as a table with intervals, a row for each file, and writes them as JSON."""
 
-import json as standard
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from llmattr import metrics
 from llmattr.cli.scored import read_array
 from llmattr.errors import LlmattrError, note
 from llmattr.files import write
+from llmattr.plain_json import json_text
 
 Found = dict[str, dict[str, np.ndarray]]  # file -> measure -> a number for each target
 
@@ -44,11 +44,18 @@ def report(
         lines += _table([[name, m, _versus(x)] for name, of in differences.items() for m, x in of.items()])
     lines += [closing] if closing else []
     if json:
+<<<<<<< HEAD
         files = {name: {m: _plain(means[name][m]._asdict() | {"per_target": of[m]}) for m in of} for name, of in found.items()}
         versus = {name: {m: _plain(x._asdict()) for m, x in of.items()} for name, of in differences.items()}
         text = standard.dumps({"targets": t, **_plain(extra), "files": files, f"difference_to_{names[0]}": versus}, indent=1)
         lines.append(f"JSON: {write(json, text)}")
     click.echo("\n".join(lines))
+=======
+        files = {name: {m: means[name][m]._asdict() | {"per_target": of[m]} for m in of} for name, of in found.items()}
+        versus = {name: {m: x._asdict() for m, x in of.items()} for name, of in differences.items()}
+        whole = {"targets": t, **extra, "files": files, f"difference_to_{names[0]}": versus}
+        click.echo(f"JSON: {write(json, json_text(whole))}")
+>>>>>>> main
 
 
 def _groups(path: Path | None, t: int) -> Any:
@@ -84,12 +91,3 @@ def _versus(x: metrics.Comparison) -> str:
 def _table(rows: list[list[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _plain(saved: dict[str, Any]) -> dict[str, Any]:
-    """Lists and numbers for JSON, None where there is no number."""
-    return {name: [_number(x) for x in of] if isinstance(of, np.ndarray) else _number(of) for name, of in saved.items()}
-
-
-def _number(x: Any) -> Any:
-    return None if isinstance(x, float) and not np.isfinite(x) else x.item() if isinstance(x, np.generic) else x

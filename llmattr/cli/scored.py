@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from llmattr.citing import UNITLESS
 from llmattr.errors import LlmattrError, note
-
-UNITLESS = ("loss", "margin", "similarity")  # measures whose scores the rule of citation does not know
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from llmattr.errors import LlmattrError, check_number
 from llmattr.method import option
+from llmattr.plain_json import json_text
 from llmattr.types import Attribution
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class HeadWeights:
         """Write them as JSON `{weights, model, fit}`; return the path."""
         from llmattr.files import write
 
-        return write(Path(path), json.dumps({**asdict(self), "weights": self.weights.tolist()}, indent=1))
+        return write(Path(path), json_text({**asdict(self), "weights": self.weights}))
 
     @staticmethod
     def load(path: str | Path) -> "HeadWeights":

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from llmattr.context.contrast import contrast
 from llmattr.context.leave_one_out import LeaveOneOut
 from llmattr.context.store import Store, store_path
 from llmattr.context.verify import verify as verified
-from llmattr.errors import LlmattrError, note
+from llmattr.errors import LlmattrError, check_choice, note
 from llmattr.lm import LM
 from llmattr.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, check_text, conversation, take_answer
 from llmattr.method import describe, find_method
@@ -26,7 +26,7 @@ from llmattr.processes import device, is_main, of_main
 from llmattr.prompt import Prompt, cut
 from llmattr.server import ServerLM
 from llmattr.split import Splitter
-from llmattr.types import Attribution, Targets
+from llmattr.types import Attribution, Measure, Targets
 
 
 def cite(
@@ -40,7 +40,7 @@ def cite(
     sources: str | Splitter = "sentences",
     template: str | None = None,
     method: Any = ContextCite(),
-    measure: Literal["logit", "logprob"] = "logit",
+    measure: Measure = "logit",
     verify: bool = True,
     cache: str | Path | None = None,
     max_new_tokens: int = 256,
@@ -62,6 +62,7 @@ def cite(
     it likelier. Raises `LlmattrError` for input that the user can mend.
     """
     method = find_method(method, METHODS)
+    check_choice("measure", measure, get_args(Measure))
     if messages is not None and response is None:
         messages, response = take_answer(messages)
     # Cut before a model is loaded, so that mistakes show at once; a model without a chat template is only known afterwards.

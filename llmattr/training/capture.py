@@ -8,14 +8,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
 from llmattr.data import Examples
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_choice
 from llmattr.forward import abilities, evaluating, remembered
 from llmattr.lm import LM
 from llmattr.seeded import generator
@@ -116,6 +116,7 @@ def run_backward(
     loss of tokens drawn from the model's own distribution ("sampled", for Fisher matrices; the draw depends on the seed and on
     the row's tokens).
     """
+    check_choice("measure", measure, get_args(Measure))
     batch = make_batch(lm, examples, rows)
     wanted = _uniform(batch, examples, rows, seed) if measure == "sampled" else batch.labels
     with torch.enable_grad():

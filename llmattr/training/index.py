@@ -25,6 +25,7 @@ from jaxtyping import Float
 from llmattr.errors import LlmattrError
 from llmattr.files import whole, write
 from llmattr.method import option
+from llmattr.plain_json import json_text
 
 VERSION = 2
 BLOCK = 2**24  # numbers of an index turned to float32 at once: 64 MB
@@ -237,7 +238,7 @@ def _reserve(path: Path, size: int) -> None:
 
 
 def _save_run(folder: Path, run: dict[str, Any]) -> None:
-    write(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
+    write(folder / "run.json", json_text(run))
 
 
 def read_run(folder: Path) -> dict[str, Any]:

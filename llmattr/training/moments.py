@@ -6,13 +6,13 @@ gradient is formed for it. From an optimiser's state (Adam's `exp_avg_sq`), or f
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Float
 
 from llmattr.data import Examples
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_choice
 from llmattr.lm import LM
 from llmattr.training.capture import record
 from llmattr.training.index import Normalize
@@ -51,6 +51,7 @@ def scales(
 
     Raises `LlmattrError` when the optimiser's state is wanted and is not in the model's folder.
     """
+    check_choice("normalize", source, get_args(Normalize))
     if source == "none":
         return {}
     if source == "optimizer":

@@ -249,6 +249,7 @@ def _attribution(
         method=describe(method),
         run={key: value for key, value in run.items() if key not in ("method", "layers", "groups", "checksums")},
         response=response,
+        traced=True,
     )
 
 

@@ -1,7 +1,6 @@
 """`build_index`, `open_index` and `trace`: which training examples made the model say this?"""
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from llmattr.data import Examples, Queries, read_rows
+<<<<<<< HEAD
 from llmattr.errors import LlmattrError, note
+=======
+from llmattr.errors import LlmattrError, check_choice, note
+>>>>>>> main
 from llmattr.files import write
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
+from llmattr.plain_json import json_text
 from llmattr.training import METHODS
 from llmattr.training.capture import linear_layers
 from llmattr.training.checkpoints import checkpoints_of, learning_rates_of
@@ -52,8 +56,7 @@ def build_index(
     """
     method = find_method(method, METHODS)
     check_options(projection)
-    if row_type not in DTYPES:
-        raise LlmattrError(f"rows are stored as {', '.join(DTYPES)}, not as {row_type!r}")
+    check_choice("row_type", row_type, DTYPES)
     given, out = read_rows(data), Path(out)
     build = _Build(method, projection, modules, row_type, strict, append, dtype, device)
     if append and not (out / "run.json").exists():
@@ -69,7 +72,7 @@ def build_index(
     for number, (one, rate) in enumerate(zip(models, learning_rates_of(models, learning_rates), strict=True)):
         extra = {"checkpoints": len(models)} | ({} if rate is None else {"learning_rate": rate})
         parts.append(build(one, given, out / f"checkpoint-{number}", extra))
-    write(out / "run.json", json.dumps({"version": VERSION, "folders": [part.index.folder.name for part in parts]}))
+    write(out / "run.json", json_text({"version": VERSION, "folders": [part.index.folder.name for part in parts]}, None))
     return TraceIndex(parts)
 
 
