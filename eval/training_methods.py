@@ -96,13 +96,8 @@ def _traced(bench: Bench, method: Any, shares: Sequence[float], runs: int) -> Fo
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(exist_ok=True)
     started = time.process_time()
-<<<<<<< HEAD
-    one = None if several else models[-1]
-    result = build_index(one, bench.rows, place, method, **several).query(bench.queries, top=None)
-=======
     given = None if several else models[-1]
     result = build_index(given, bench.rows, place, method, **several).query(bench.queries, top=None)
->>>>>>> main
     seconds = time.process_time() - started
     size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
     shutil.rmtree(place)

@@ -63,11 +63,8 @@ def cite(
     """Answer a question about FILEs (- = standard input) and say which sentences made the model say so."""
     check_outputs(files, [out for out in (html, json) if out])
     _check_together(model, index, how)
-<<<<<<< HEAD
     if cache:
         check_folder(cache)
-=======
->>>>>>> main
     from llmattr.context.cache import place
 
     documents = [{"text": read(name), "id": shown(name)} for name in files]

@@ -44,18 +44,11 @@ def report(
         lines += _table([[name, m, _versus(x)] for name, of in differences.items() for m, x in of.items()])
     lines += [closing] if closing else []
     if json:
-<<<<<<< HEAD
-        files = {name: {m: _plain(means[name][m]._asdict() | {"per_target": of[m]}) for m in of} for name, of in found.items()}
-        versus = {name: {m: _plain(x._asdict()) for m, x in of.items()} for name, of in differences.items()}
-        text = standard.dumps({"targets": t, **_plain(extra), "files": files, f"difference_to_{names[0]}": versus}, indent=1)
-        lines.append(f"JSON: {write(json, text)}")
-    click.echo("\n".join(lines))
-=======
         files = {name: {m: means[name][m]._asdict() | {"per_target": of[m]} for m in of} for name, of in found.items()}
         versus = {name: {m: x._asdict() for m, x in of.items()} for name, of in differences.items()}
         whole = {"targets": t, **extra, "files": files, f"difference_to_{names[0]}": versus}
-        click.echo(f"JSON: {write(json, json_text(whole))}")
->>>>>>> main
+        lines.append(f"JSON: {write(json, json_text(whole))}")
+    click.echo("\n".join(lines))
 
 
 def _groups(path: Path | None, t: int) -> Any:

@@ -8,11 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmattr.data import Examples, Queries, read_rows
-<<<<<<< HEAD
-from llmattr.errors import LlmattrError, note
-=======
 from llmattr.errors import LlmattrError, check_choice, note
->>>>>>> main
 from llmattr.files import write
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
