@@ -11,6 +11,7 @@ import numpy as np
 
 from llmattr.errors import LlmattrError, note
 from llmattr.messages import check_text
+from llmattr.progress import progress
 from llmattr.seeded import generator
 
 Queries = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -142,7 +143,7 @@ def tokenize(
     if kind not in _TOKENIZE[model]:
         needed = " or ".join(" + ".join(columns) for columns in COLUMNS if columns[0] in _TOKENIZE[model])
         raise LlmattrError(f"for a {model} model the data needs {needed}; it has the columns {', '.join(rows[0])}")
-    made = [_TOKENIZE[model][kind](row, tokenizer, number) for number, row in enumerate(rows)]
+    made = [_TOKENIZE[model][kind](row, tokenizer, number) for number, row in enumerate(progress(rows, "tokenising", "rows"))]
     longer = [number for number, (ids, _) in enumerate(made) if window is not None and len(ids) > window]
     if longer and strict:
         raise LlmattrError(f"{len(longer)} rows are longer than the window of {window} tokens, the first is row {longer[0]}")

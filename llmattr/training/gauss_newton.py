@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from llmattr.data import Examples
 from llmattr.forward import abilities
 from llmattr.lm import LM
+from llmattr.progress import progress
 from llmattr.training.capture import HEAD_LOGITS, make_batch, weight
 from llmattr.training.gradient import plan
 from llmattr.training.project import in_and_out
@@ -34,7 +35,7 @@ class GaussNewton:
     def __call__(self, v: Float[torch.Tensor, "t d"]) -> Float[torch.Tensor, "t d"]:
         """The products, in the type of v: a forward pass over the examples, and about three backward passes for each row."""
         total = torch.zeros_like(v)
-        for rows in plan(self.examples, self.tokens):
+        for rows in progress(plan(self.examples, self.tokens), "curvature", "batches"):
             self._add(total, rows, v)
         return total / len(self.examples)
 
