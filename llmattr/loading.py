@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from llmattr.diagnosis import Part, why
+from llmattr.diagnosis import NO_TOKENIZER, Part, has_vocabulary, why
 from llmattr.embedded import PACKAGES, embedded_folder
 from llmattr.errors import LlmattrError, did_you_mean, note
 
@@ -18,7 +18,6 @@ def load(name: str, dtype: str, **how: Any) -> tuple[Any, Any]:
     Raises `LlmattrError` for what cannot be found or read, and for weights that do not fit the configuration: a missing one
     would be drawn at random.
     """
-    from transformers import AutoTokenizer
     from transformers.models.auto.tokenization_auto import get_tokenizer_config
     from transformers.utils.peft_utils import find_adapter_config_file
 
@@ -26,7 +25,7 @@ def load(name: str, dtype: str, **how: Any) -> tuple[Any, Any]:
     with told(what, place, "tokenizer"):
         adapter = find_adapter_config_file(place)
         if not adapter or get_tokenizer_config(place):
-            tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+            tokenizer = _tokenizer(place)
         else:
             tokenizer = None
     if adapter:
@@ -39,11 +38,18 @@ def load(name: str, dtype: str, **how: Any) -> tuple[Any, Any]:
 
 def load_tokenizer(name: str, what: str = "") -> Any:
     """The tokenizer alone, or that of `what` a message calls it."""
-    from transformers import AutoTokenizer
-
     place = _place(name)
     with told(what or f"the tokenizer {name!r}", place, "tokenizer"):
-        return AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        return _tokenizer(place)
+
+
+def _tokenizer(place: str) -> Any:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+    if tokenizer.vocab_files_names and Path(place).is_dir() and not has_vocabulary(Path(place)):
+        raise LlmattrError(NO_TOKENIZER)  # some versions make one up, of a few special tokens
+    return tokenizer
 
 
 @contextmanager
