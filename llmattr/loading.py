@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from llmattr.diagnosis import NO_TOKENIZER, Part, has_vocabulary, why
+from llmattr.diagnosis import Part, has_vocabulary, why
 from llmattr.embedded import PACKAGES, embedded_folder
 from llmattr.errors import LlmattrError, did_you_mean, note
 
@@ -24,10 +24,7 @@ def load(name: str, dtype: str, **how: Any) -> tuple[Any, Any]:
     what, place = _named(name), _place(name)
     with told(what, place, "tokenizer"):
         adapter = find_adapter_config_file(place)
-        if not adapter or get_tokenizer_config(place):
-            tokenizer = _tokenizer(place)
-        else:
-            tokenizer = None
+        tokenizer = _tokenizer(place) if not adapter or get_tokenizer_config(place) else None
     if adapter:
         model, of_base = _base(what, place, dtype, how)
         with told(what, place, "weights"):
@@ -48,7 +45,7 @@ def _tokenizer(place: str) -> Any:
 
     tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     if tokenizer.vocab_files_names and Path(place).is_dir() and not has_vocabulary(Path(place)):
-        raise LlmattrError(NO_TOKENIZER)  # some versions make one up, of a few special tokens
+        raise FileNotFoundError(place)  # some versions make one up, of a few special tokens
     return tokenizer
 
 
