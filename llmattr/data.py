@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +23,49 @@ MASKED = 0.15  # share of a text's tokens that a masked model is asked for, as B
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """n rows as tokens. `ids[i]` are a row's tokens, `counted[i]` says which of them the loss counts (never the first)."""
+    """n rows as tokens. `ids[i]` are a row's tokens, `counted[i]` says which of them the loss counts (never the first).
+
+    `asked[i]` says which of them the model is not given but asked for: they are masked, or said by the decoder and not read by
+    the encoder. None: those that are counted; a part of them may be counted alone (`each_token`). `names[i]` is what messages
+    call a row; None: by its number.
+    """
 
     rows: Sequence[Mapping[str, Any]]
     ids: Sequence[list[int]]
     counted: Sequence[np.ndarray]
     loss: str
+    asked: Sequence[np.ndarray] | None = None
+    names: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def answers(self) -> Sequence[np.ndarray]:
+        """Which tokens of each row the model is asked for."""
+        return self.counted if self.asked is None else self.asked
+
     def subset(self, rows: Sequence[int]) -> "Examples":
         """Some of the rows."""
-        return Examples([self.rows[i] for i in rows], [self.ids[i] for i in rows], [self.counted[i] for i in rows], self.loss)
+        asked = None if self.asked is None else [self.asked[i] for i in rows]
+        names = [self.name(i) for i in rows]
+        ids, counted = [self.ids[i] for i in rows], [self.counted[i] for i in rows]
+        return Examples([self.rows[i] for i in rows], ids, counted, self.loss, asked, names)
+
+    def name(self, i: int) -> str:
+        """What messages call a row."""
+        return f"row {i}" if self.names is None else self.names[i]
+
+    def called(self, what: str) -> "Examples":
+        """The same by other names: this word and their numbers."""
+        return replace(self, names=[f"{what} {i}" for i in range(len(self))])
 
     def each_token(self) -> "Examples":
         """One example for each counted token, which counts that token alone; their gradients add up to the row's."""
         places = [(i, place) for i, counted in enumerate(self.counted) for place in np.flatnonzero(counted)]
         alone = [np.arange(len(self.ids[i])) == place for i, place in places]
-        return Examples([self.rows[i] for i, _ in places], [self.ids[i] for i, _ in places], alone, self.loss)
+        same = self.subset([i for i, _ in places])
+        return replace(same, counted=alone, asked=same.answers)
 
     def fingerprint(self) -> str:
         """A hash of all tokens and of those that count."""

@@ -61,14 +61,12 @@ def write(path: Path, content: str | bytes) -> Path:
 
 def digest(record: Any) -> str:
     """SHA-256 of a record as canonical JSON: the same for equal records, also for one that was written and read again."""
-    said = json.loads(json.dumps(record, default=str))  # keys and what JSON does not know become text before they are sorted
-    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(plain(record), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def write_record(path: Path, record: dict[str, Any]) -> Path:
     """Write a record as JSON with its digest; `read_record` reads it."""
-    said = plain(record)
-    return write(path, json_text({**said, DIGEST: digest(said)}) + "\n")
+    return write(path, json_text({**record, DIGEST: digest(record)}) + "\n")
 
 
 def read_record(path: Path) -> dict[str, Any]:

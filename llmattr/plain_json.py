@@ -1,6 +1,7 @@
 """The one writer of JSON: what it writes, jq, browsers and Go read too."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,8 @@ def json_text(value: Any, indent: int | None = 1) -> str:
 
     null among numbers reads back as nan. What JSON has no form for (a path, a date) is written as text.
     """
-    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)  # half a character is no UTF-8, but an escape
 
 
 def plain(value: Any) -> Any:

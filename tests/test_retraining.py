@@ -1,5 +1,6 @@
 """Training again: the trainer, the order of rows, kept runs, and what is estimated from them."""
 
+import copy
 import dataclasses
 import json
 import os
@@ -24,6 +25,7 @@ from llmattr.retraining.counterfactual import brittleness, counterfactual, embed
 from llmattr.retraining.datamodels import Datamodel
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer
 from llmattr.retraining.store import Run, RunStore
+from llmattr.retraining.together import train_together
 from llmattr.retraining.trainer import batch_loss, train
 from llmattr.types import Attribution
 from tests import tiny_models
@@ -135,6 +137,37 @@ class TestTrain:
             # Adam divides by the gradient's own size: rounding of 1e-16 relative to it, over 6 steps of 2e-3
             torch.testing.assert_close(found.state_dict()[name], value, atol=1e-8, rtol=1e-7)
 
+    @pytest.mark.parametrize("together", [False, True])
+    def test_a_bfloat16_checkpoint_is_trained_in_float32(self, together):
+        """Of a step near 5e-5 on weights near .02 bfloat16 keeps nothing: its numbers are 1e-4 apart there."""
+        model, tokenizer = tiny_models.llama(), tiny_models.tokenizer()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_(0.0, 0.02, generator=torch.Generator().manual_seed(0))
+        short, recipe, examples = model.bfloat16(), Recipe(steps=30, batch_size=4), tokenize(ROWS, tokenizer)
+        ends = []
+        for start in (short, copy.deepcopy(short).float()):
+            if together:
+                stack = train_together(start, examples, np.ones((1, 8)), [0], recipe)
+                ends.append({name: tensor[0] for name, tensor in stack.parameters.items()})
+            else:
+                ends.append(dict(train(start, examples, np.ones(8), 0, recipe).named_parameters()))
+        for name, before in short.named_parameters():
+            assert before.dtype == torch.bfloat16
+            assert torch.equal(ends[0][name], ends[1][name])  # the same start in both types
+            same = (ends[0][name] == before).float().mean()
+            assert same < 0.01 or "embed_tokens" in name  # rows of tokens that no text has stay as they are
+
+    def test_random_weights_leave_the_random_numbers_of_a_gpu_alone(self, monkeypatch):
+        def touched(*_):
+            raise AssertionError
+
+        model, tokenizer = pair()
+        monkeypatch.setattr(torch.cuda, "manual_seed_all", touched)
+        before = torch.get_rng_state()
+        train(model, tokenize(ROWS, tokenizer), np.ones(8), 0, Recipe(steps=1, start="random"))
+        assert torch.equal(torch.get_rng_state(), before)
+
     def test_weight_0_is_removal(self):
         """A row of weight 0 leaves no trace, whatever it says."""
         other = [*ROWS[:-1], {"prompt": "Nobody", "completion": " knows"}]
@@ -163,8 +196,16 @@ class TestTrain:
     def test_bad_weights_and_a_loss_that_explodes_are_said(self):
         with pytest.raises(LlmattrError, match="8 numbers of 0 or more"):
             self.trained([1.0, -1.0, *[1.0] * 6])
-        with pytest.raises(LlmattrError, match="smaller --learning-rate"):
-            self.trained(np.ones(8), recipe=Recipe(steps=50, batch_size=4, learning_rate=1e200, clip=0.0))
+        wild = Recipe(steps=50, batch_size=4, learning_rate=1e200, clip=0.0)
+        with pytest.raises(LlmattrError, match=r"not finite at step \d+, seed 3, all 8 rows: take a smaller --learning-rate"):
+            self.trained(np.ones(8), 3, recipe=wild)
+        with pytest.raises(LlmattrError, match=r"seed 3, without rows 1, 4 of 8: take a smaller --learning-rate"):
+            self.trained([1, 0, 1, 1, 0, 1, 1, 1], 3, recipe=wild)
+
+    def test_what_the_last_step_spoils_is_said(self):
+        """A loss is seen before its step: after the last one nobody looks again."""
+        with pytest.raises(LlmattrError, match=r"training ended with a '.*' that is not finite, seed 0, all 8 rows"):
+            self.trained(np.ones(8), recipe=Recipe(steps=1, batch_size=4, learning_rate=1e308, warmup=0.0, weight_decay=1e10))
 
 
 class TestAblation:
@@ -314,6 +355,24 @@ class TestAblation:
     def test_a_function_of_another_shape_is_said(self):
         with pytest.raises(LlmattrError, match=r"outputs \(3,\): expected \(1,\)"):
             from_function(lambda rows, seed: np.zeros(3), 4)(every_mask(4)[:1])
+
+    def test_an_output_that_is_not_finite_names_its_run_and_is_not_kept(self, tmp_path):
+        def spoilt(rows, seed):
+            return [np.nan if rows[2] == 0 else 1.0]
+
+        ablation = from_function(spoilt, 6, out=tmp_path)
+        mask = np.array([[True, True, False, True, True, True]])
+        seed = ablation.seed_of(mask[0], 0)
+        with pytest.raises(LlmattrError, match=f"output 0 of a trained model is nan: seed {seed}, without rows 2 of 6"):
+            ablation(mask)
+        assert len(ablation.store) == 0
+
+    def test_runs_of_another_version_of_the_training_are_kept_apart(self, tmp_path, monkeypatch):
+        for version in (1, 2):
+            monkeypatch.setattr("llmattr.retraining.runs.VERSION", version)
+            ablation = retraining_ablation(pair(torch.bfloat16), ROWS, ASKED, recipe=SHORT, out=tmp_path)
+            assert ablation.record()["trained_in"] == "float32"
+        assert len(list(tmp_path.glob("*/run.json"))) == 2
 
 
 class TestNoise:

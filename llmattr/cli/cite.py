@@ -68,17 +68,17 @@ def cite(
     from llmattr.context.cache import place
 
     documents = [{"text": read(name), "id": shown(name)} for name in files]
-    result: Any = _result(documents, query, model, index, method, {**how, "cache": None if no_cache else cache or place()})
+    how["cache"] = None if no_cache else cache or place()
+    result, training = _result(documents, query, model, index, method, how)
     from llmattr.report.text import terminal, zoomed
 
     if result.targets.measure != how["measure"] and (said := typed("measure")):
         note(f"{said} is not used: what {method.name} gives is {result.unit}")
     words, said = zoomed(result, top) if zoom else "", terminal(result, top)
-    if index:
+    if training is not None:
         from llmattr.origins import origins
-        from llmattr.training.trace import open_index
 
-        result = origins(result, open_index(index, result.session.ablation.lm), top=top)
+        result = origins(result, training, top=top)
         said = result.to_text(top)
     if is_main():  # of several processes the first speaks
         report(result, said + words, html, json)
@@ -106,7 +106,8 @@ def _is_server(model: str | None) -> bool:
 
 def _result(
     documents: list[dict[str, str]], query: str, model: str | None, index: str | None, method: Any, how: dict[str, Any]
-) -> Any:
+) -> tuple[Any, Any]:
+    """The attribution, and the training index that was opened for it."""
     from llmattr.messages import TEMPLATE, conversation
 
     conversation(documents, query, template=how["template"] or TEMPLATE)  # mistakes show before torch is imported
@@ -117,27 +118,25 @@ def _result(
 
     at_server = {name: how.pop(name) for name in ("served_model", "tokenizer", "concurrency", "timeout")}
     dtype, place = how.pop("dtype"), how.pop("device") or device()
-    if index:
-        lm = _of_index(Path(index), model, dtype if typed("dtype") else None, place)
+    training = _opened(index, model, dtype if typed("dtype") else None, place) if index else None
+    if training is not None:
+        lm = training.checkpoints[0].load()
     elif model is not None and _is_server(model):
         lm = ServerLM(model, **at_server)
     else:
         lm = LM.load("smollm2" if model is None else model, dtype, place)
-    return cite(lm, documents, query, method=method, **how)
+    return cite(lm, documents, query, method=method, **how), training
 
 
-def _of_index(folder: Path, model: str | None, dtype: str | None, device: str | None) -> Any:
-    """The model that the index was built with, in the type that it was built in; raises `LlmattrError` for another."""
-    from llmattr.lm import LM
-    from llmattr.training.index import read_run, refuse_difference
+def _opened(index: str, model: str | None, dtype: str | None, device: str | None) -> Any:
+    """The index with its model, which is asked in the type that the rows' gradients were computed in."""
+    from llmattr.training.trace import open_index
 
-    run = read_run(folder)
-    run = read_run(folder / run["folders"][0]) if "folders" in run else run
-    if dtype not in (None, run["dtype"]):
+    training = open_index(index, model, device)
+    built = training.index.run["dtype"]
+    if dtype not in (None, built):
         raise LlmattrError(
-            f"--dtype {dtype}: the index {str(folder)!r} was built in {run['dtype']}, and the answer must come from the same "
-            f"numbers: leave --dtype out, or build the index with --dtype {dtype}"
+            f"--dtype {dtype}: the index {index!r} was built in {built}, and the answer must come from the same numbers: "
+            f"leave --dtype out, or build the index with --dtype {dtype}"
         )
-    lm = LM.load(run["model"] if model is None else model, run["dtype"], device)
-    refuse_difference(run, lm.fingerprint(), f"the index {str(folder)!r} was built with another model or tokenizer")
-    return lm
+    return training

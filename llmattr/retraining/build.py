@@ -18,6 +18,7 @@ from llmattr.retraining import METHODS
 from llmattr.retraining.ablation import NOISE, RetrainingAblation
 from llmattr.retraining.datamodels import Datamodel
 from llmattr.retraining.recipe import Recipe
+from llmattr.retraining.rows import rows_of
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer, Trainer
 from llmattr.retraining.scratch import NAME, scratch_model, with_space
 from llmattr.retraining.store import RunStore
@@ -92,7 +93,8 @@ def retraining_ablation(
         raise LlmattrError(f"training again is for causal models, not for the {lm.kind} model {lm.name!r}")
     recipe = recipe.for_rows(len(given))
     rows, questions = (lm.tokenize(part) for part in (given, asked))
-    trainer = CausalTrainer(str(model) if isinstance(model, (str, Path)) else lm, rows, questions, recipe, measure, mean)
+    place = str(model) if isinstance(model, (str, Path)) else lm
+    trainer = CausalTrainer(place, rows, questions.called("query"), recipe, measure, mean)
     sources, member = sources_of(given, group_by)
     texts = ["the mean over the queries"] if mean else [row.get("completion") or row_text(row) for row in asked]
     store = None if out is None else RunStore.of(out, {**trainer.record(), "sources": _groups_record(member, group_by)})
@@ -134,7 +136,7 @@ def sources_of(rows: Sequence[dict[str, Any]], group_by: str | None = None) -> t
     names = list(dict.fromkeys(str(row[group_by]) for row in rows))
     place = {name: number for number, name in enumerate(names)}
     member = np.array([place[str(row[group_by])] for row in rows])
-    texts = ["\n".join(row_text(rows[i]) for i in np.flatnonzero(member == number).tolist()) for number in range(len(names))]
+    texts = ["\n".join(row_text(rows[i]) for i in part.tolist()) for part in rows_of(member, len(names))]
     return Sources(f"groups by {group_by}", names, texts), member
 
 

@@ -21,7 +21,7 @@ from llmattr.padded import batches, log_odds
 from llmattr.progress import progress
 from llmattr.prompt import Rendered
 from llmattr.retraining.recipe import Recipe, check_weights
-from llmattr.retraining.trainer import adamw, check_loss, clip, padded, set_rate, started
+from llmattr.retraining.trainer import adamw, check_finite, check_learned, clip, padded, set_rate, started
 
 if TYPE_CHECKING:
     from llmattr.lm import LM
@@ -53,7 +53,7 @@ def train_together(
     for step, rows in enumerate(progress(order, f"{len(weights)} models", "steps")):
         batch = data.packed(rows, np.take_along_axis(weights, rows, axis=1), stack.like)
         losses = stacked_loss(stack.logits(batch), batch)
-        check_loss(losses, step)
+        check_finite(torch.isfinite(losses), f"the loss is not finite at step {step + 1}", weights, seeds)
         losses.sum().backward()
         clip([p.grad for p in stack.parameters.values() if p.grad is not None], recipe.clip, stacked=True)
         set_rate(optimizer, recipe.rate(step))
@@ -61,6 +61,7 @@ def train_together(
         optimizer.zero_grad()
     for name, tensor in untouched.items():
         stack.parameters[name].data[empty] = tensor
+    check_learned(stack.parameters, weights, seeds)
     return stack
 
 

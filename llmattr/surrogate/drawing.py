@@ -42,7 +42,7 @@ def draw(
     "auto" draws 16, then as many again up to `limit`, until each target is settled: every score that is cited, and the highest
     that is not, has `stderr <= max(0.1 max(values), least / 2)`: a tenth of the largest score, or half the least that is worth
     a mention (`least_score`: 0.1 nats; of outputs in another unit a share of the largest). A settled target keeps the masks
-    that it has, so that its scores do not depend on what else is asked. Where the number reaches 2^n at keep 0.5, every mask is
+    that it has, so that its scores do not depend on the other targets. Where the number reaches 2^n at keep 0.5, every mask is
     taken once and drawing ends.
     """
     check_number("n_ablations", n_ablations, 2, whole=True, words=["auto"])

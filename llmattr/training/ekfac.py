@@ -8,10 +8,12 @@ from jaxtyping import Float
 from llmattr.data import Examples
 from llmattr.lm import LM
 from llmattr.progress import progress
-from llmattr.training.capture import Measure, Scratch, record
+from llmattr.training.capture import Measure, record
 from llmattr.training.gradient import plan, sample
 from llmattr.training.influence import Ekfac
-from llmattr.training.project import Bases, input_groups
+from llmattr.training.layers import input_groups
+from llmattr.training.project import Bases
+from llmattr.training.recorders import Scratch
 
 
 def fit(method: Ekfac, lm: LM, examples: Examples, layers: dict[str, torch.nn.Module], seed: int) -> Bases:

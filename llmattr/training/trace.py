@@ -3,25 +3,27 @@
 import dataclasses
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llmattr.data import Examples, Queries, read_rows
 from llmattr.errors import LlmattrError, check_choice, note
-from llmattr.files import write
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
-from llmattr.plain_json import json_text
+from llmattr.processes import is_main
 from llmattr.training import METHODS
-from llmattr.training.capture import linear_layers
-from llmattr.training.checkpoints import checkpoints_of, learning_rates_of
+from llmattr.training.checkpoint import Checkpoint, load_features
+from llmattr.training.checkpoints import checkpoints_of, learning_rates_of, models_of
 from llmattr.training.curvature import LoGra
 from llmattr.training.features import Nothing
-from llmattr.training.gradient import Features, Projector, fill, save_fitted
-from llmattr.training.index import DTYPES, VERSION, GradientIndex, Projection, check_empty, read_run
-from llmattr.training.project import input_groups
-from llmattr.training.query import Checkpoint, TraceIndex, load_features
+from llmattr.training.gradient import Features, Projector, batch_tokens, fill, save_fitted
+from llmattr.training.index import DTYPES, GradientIndex, Projection, check_empty
+from llmattr.training.index_files import VERSION, building, check_bytes, read_run, save_run
+from llmattr.training.layers import input_groups
+from llmattr.training.query import TraceIndex
+from llmattr.training.untracked import left_out, track
 from llmattr.types import Attribution
 
 
@@ -59,22 +61,30 @@ def build_index(
         raise LlmattrError(f"there is no index to append to in {str(out)!r}: leave out append (--append)")
     if not checkpoints and len(learning_rates):
         raise LlmattrError("learning rates are of checkpoints (--checkpoints), and there are none")
-    if not checkpoints:
-        return TraceIndex([build(model, given, out, {})])
-    if model is not None:
+    if checkpoints and model is not None:
         note("the checkpoints are indexed, and the model (--model) is not used")
+    with building(out) if is_main() else nullcontext():
+        if checkpoints:
+            return TraceIndex(_build_each(build, checkpoints_of(checkpoints), learning_rates, given, out))
+        return TraceIndex([build(model, given, out, {})])
+
+
+def _build_each(
+    build: "_Build", models: list[Any], learning_rates: Sequence[float], rows: list[dict[str, Any]], out: Path
+) -> list[Checkpoint]:
+    """The indexes of several checkpoints; a model that was loaded for its index is not kept."""
     _check_parent(out)
-    models, parts = checkpoints_of(checkpoints), []
+    parts = []
     for number, (one, rate) in enumerate(zip(models, learning_rates_of(models, learning_rates), strict=True)):
         extra = {"checkpoints": len(models)} | ({} if rate is None else {"learning_rate": rate})
-        parts.append(build(one, given, out / f"checkpoint-{number}", extra))
-    write(out / "run.json", json_text({"version": VERSION, "folders": [part.index.folder.name for part in parts]}, None))
-    return TraceIndex(parts)
+        parts.append(Checkpoint(build(one, rows, out / f"checkpoint-{number}", extra).index, one, build.device))
+    save_run(out, {"version": VERSION, "folders": [part.index.folder.name for part in parts]})
+    return parts
 
 
 def _check_parent(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    if any(path.name != "run.json" and not path.name.startswith("checkpoint-") for path in out.iterdir()):
+    if any(not path.name.startswith("run.json") and not path.name.startswith("checkpoint-") for path in out.iterdir()):
         raise LlmattrError(f"{str(out)!r} is not empty and no index of checkpoints: give another --out")
 
 
@@ -103,23 +113,26 @@ class _Build:
         examples = lm.tokenize(rows, self.strict)
         with processes.main_process_first():
             index, features = self._begin(lm, rows, examples, out, extra)
-        fill(index, features, examples, self.method.measure, processes.process_index, processes.num_processes)
+        tokens = batch_tokens(lm.device)
+        fill(index, features, examples, self.method.measure, tokens, processes.process_index, processes.num_processes)
         processes.wait_for_everyone()
         if processes.is_main_process:
             if not index.done.all():  # a process with smaller batches may have left some
-                fill(index, features, examples, self.method.measure)
+                fill(index, features, examples, self.method.measure, tokens)
             index.finish()
         processes.wait_for_everyone()
-        return Checkpoint(GradientIndex.open(out), lm)
+        return Checkpoint(GradientIndex.open(out), model, self.device, [lm])
 
     def _begin(
         self, lm: LM, rows: list[dict[str, Any]], examples: Examples, out: Path, extra: dict[str, Any]
     ) -> tuple[GradientIndex, Features]:
         """The index, begun or gone on with, and what makes its rows; nothing is fitted anew where that was done."""
-        begun = (out / "run.json").exists()
-        if not begun:
+        begun = read_run(out) if (out / "run.json").exists() else None
+        if begun:
+            check_bytes(out, begun["checksums"])
+        else:
             check_empty(out)
-        features = load_features(self.method, lm, out, read_run(out)) if begun else self._fit(lm, examples)
+        features = load_features(self.method, lm, out, begun) if begun else self._fit(lm, examples)
         self._note_unused(features)
         run = {
             "method": describe(self.method),
@@ -160,22 +173,29 @@ class _Build:
             return Projector.fit(lm, self.projection, self.modules, examples, normalize)
         if kind or hasattr(self.method, "retrieve"):
             return load_features(self.method, lm, Path(), {})
-        layers = linear_layers(lm, self.modules)
+        layers = track(lm, self.modules)
         fitted = self.method.fit(lm, examples, layers, self.projection.seed) if hasattr(self.method, "fit") else {}
-        return Nothing(fitted, {"layers": list(layers), "groups": input_groups(lm, layers)})
+        settings = {"layers": list(layers), "groups": input_groups(lm, layers), "left_out": left_out(lm.model, layers)}
+        return Nothing(fitted, settings)
 
 
-def open_index(folder: str | Path, model: Any = None) -> "TraceIndex":
-    """Open a finished index; `model` where it is not at the place that the index names.
+def open_index(folder: str | Path, model: Any = None, device: str | None = None) -> "TraceIndex":
+    """Open a finished index; `model` where it is not at the place that the index names: of an index of several checkpoints
+    one for each, in their order, or the folder in which a Trainer left them.
 
     Raises `LlmattrError` for a folder that is no index, is half built or of another version, and for another model.
     """
     folder = Path(folder)
     names = read_run(folder).get("folders")
     if names is None:
-        checkpoint = Checkpoint(GradientIndex.open(folder), model)
-        return TraceIndex([Checkpoint(checkpoint.index, checkpoint.load())])
-    return TraceIndex([Checkpoint(GradientIndex.open(folder / name)) for name in names])
+        parts = [Checkpoint(GradientIndex.open(folder), model, device)]
+    else:
+        models = models_of(model, len(names))
+        parts = [Checkpoint(GradientIndex.open(folder / name), one, device) for name, one in zip(names, models, strict=True)]
+    if names is None or model is not None:
+        for part in parts:
+            part.load()  # which refuses another model before anything is asked
+    return TraceIndex(parts)
 
 
 def trace(
