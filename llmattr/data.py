@@ -11,6 +11,7 @@ import numpy as np
 
 from llmattr.errors import LlmattrError, note
 from llmattr.messages import check_text
+from llmattr.progress import progress
 from llmattr.seeded import generator
 
 Queries = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -169,7 +170,7 @@ def tokenize(
         raise LlmattrError(f"for a {model} model the data needs {needed}; it has the columns {', '.join(rows[0])}")
     numbers: dict[int, int] = {}  # equal tokens are one object: 8 bytes for each of a row's, not 36
     made = []
-    for number, row in enumerate(rows):
+    for number, row in enumerate(progress(rows, "tokenising", "rows")):
         ids, counted = _TOKENIZE[model][kind](row, tokenizer, number)
         made.append(([numbers.setdefault(token, token) for token in ids], counted))
     longer = [number for number, (ids, _) in enumerate(made) if window is not None and len(ids) > window]

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from llmattr import retraining
-from llmattr.cli.files import check_outputs, quiet, report
+from llmattr.cli.files import check_folder, check_outputs, quiet, report
 from llmattr.cli.given import typed
 from llmattr.cli.methods import options_of
 from llmattr.errors import LlmattrError, note
@@ -108,6 +108,7 @@ def _trace(
     check_options(method)
     asked = asked_for(queries, prompt, completion)
     check_outputs((), [path for path in (html, json) if path])
+    check_folder(out)
     quiet()
     from llmattr.report.text import ranking
     from llmattr.retraining.build import attributed, retraining_ablation

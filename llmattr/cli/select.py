@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from llmattr.cli.files import check_outputs, quiet
+from llmattr.cli.files import check_folder, check_outputs, quiet
 from llmattr.cli.given import refuse
 from llmattr.cli.methods import options_of
 from llmattr.cli.retrain import RUN_OPTIONS, asked_for
@@ -60,6 +60,7 @@ def _select(
     asked = asked_for(queries, prompt, completion)
     if scores:
         refuse("with --scores no datamodel is fitted", *(field.name for field in fields(DATAMODEL)))
+    check_folder(out)
     check_outputs((str(scores),) if scores else (), [json] if json else [])
     quiet()
     from llmattr.files import write
@@ -77,11 +78,12 @@ def _select(
         raise LlmattrError(f"--k {k} is more than the {len(ablation.sources)} {ablation.sources.kind} that there are")
     selections = _selections(given or attributed(ablation, method), ablation, k)
     found = compare_selections(ablation, selections, runs)
-    click.echo("\n".join(_table(found, ablation, k)))
+    lines = _table(found, ablation, k)
     if json:
         made = {name: {**outcome._asdict(), "rows": outcome.rows.tolist()} for name, outcome in found.items()}
         record = {"k": k, "measure": ablation.targets.measure, "selections": made, "run": ablation.record()}
-        click.echo(f"JSON: {write(json, json_text(record))}")
+        lines.append(f"JSON: {write(json, json_text(record))}")
+    click.echo("\n".join(lines))
 
 
 def _selections(scores: Any, ablation: Any, k: int) -> dict[str, Any]:

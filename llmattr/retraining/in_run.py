@@ -95,7 +95,7 @@ def in_run(
     stacked = can_stack(lm.model, trainer.longest)
     asked, looked = padded(trainer.queries.ids, trainer.queries.counted, model.device), []
     values = np.zeros((len(rows), len(before)))
-    for step, batch in enumerate(progress(recipe.batches(weights > 0, seed), "training", "steps")):
+    for step, batch in enumerate(progress(recipe.batches(weights > 0, seed), "a model", "steps")):
         ids, counted = padded([rows.ids[i] for i in batch], [rows.counted[i] for i in batch], model.device)
         loss = batch_loss(model(input_ids=ids, use_cache=False).logits, ids, counted, torch.from_numpy(weights[batch]))
         check_finite(torch.isfinite(loss)[None], f"the loss is not finite at step {step + 1}", weights[None], [seed])

@@ -92,7 +92,7 @@ def features(lm: "LM", examples: "Examples") -> Float[np.ndarray, "n d"]:
 
     prompts = [ids[: int(np.argmax(counted))] for ids, counted in zip(examples.ids, examples.counted, strict=True)]
     found = np.zeros((len(prompts), 0))
-    for batch in _batches([len(prompt) for prompt in prompts], lm.max_batch_tokens):
+    for batch in progress(_batches([len(prompt) for prompt in prompts], lm.max_batch_tokens), "reading", "batches"):
         length = len(prompts[batch[-1]])
         padded = [prompts[i] + [lm.pad_id] * (length - len(prompts[i])) for i in batch]  # behind: it is not seen
         with evaluating(lm.model), torch.no_grad():

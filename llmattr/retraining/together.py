@@ -18,6 +18,7 @@ from llmattr.data import Examples
 from llmattr.errors import note
 from llmattr.forward import attempt, remembered
 from llmattr.padded import batches, log_odds
+from llmattr.progress import progress
 from llmattr.prompt import Rendered
 from llmattr.retraining.recipe import Recipe, check_weights
 from llmattr.retraining.trainer import adamw, check_finite, check_learned, clip, padded, set_rate, started
@@ -49,7 +50,7 @@ def train_together(
     data, optimizer = Rows.of(examples.ids, examples.counted), adamw(stack.parameters, recipe, stacked=True)
     kept = (weights > 0) | empty[:, None]  # where nothing is kept, rows of weight 0 fill the place
     order = np.stack([recipe.batches(row, seed) for row, seed in zip(kept, seeds, strict=True)], axis=1)
-    for step, rows in enumerate(order):
+    for step, rows in enumerate(progress(order, f"{len(weights)} models", "steps")):
         batch = data.packed(rows, np.take_along_axis(weights, rows, axis=1), stack.like)
         losses = stacked_loss(stack.logits(batch), batch)
         check_finite(torch.isfinite(losses), f"the loss is not finite at step {step + 1}", weights, seeds)

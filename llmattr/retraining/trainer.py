@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from llmattr.data import Examples
 from llmattr.errors import LlmattrError
+from llmattr.progress import progress
 from llmattr.retraining.recipe import Recipe, check_weights, named_run
 
 
@@ -27,7 +28,7 @@ def train(model: Any, examples: Examples, weights: Float[np.ndarray, " n"], seed
     model = started(model, seed, recipe)
     parameters = dict(model.named_parameters())
     optimizer = adamw(parameters, recipe)
-    for step, rows in enumerate(recipe.batches(weights > 0, seed)):
+    for step, rows in enumerate(progress(recipe.batches(weights > 0, seed), "a model", "steps")):
         ids, counted = padded([examples.ids[i] for i in rows], [examples.counted[i] for i in rows], model.device)
         loss = batch_loss(model(input_ids=ids, use_cache=False).logits, ids, counted, torch.from_numpy(weights[rows]))
         check_finite(torch.isfinite(loss)[None], f"the loss is not finite at step {step + 1}", weights[None], [seed])

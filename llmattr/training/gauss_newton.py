@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from llmattr.data import Examples
 from llmattr.forward import abilities, evaluating
 from llmattr.lm import LM
+from llmattr.progress import progress
 from llmattr.training.batches import make_batch
 from llmattr.training.capture import HEAD_LOGITS
 from llmattr.training.gradient import plan
@@ -37,7 +38,7 @@ class GaussNewton:
         """The products, in the type of v: a forward pass over the examples, and about three backward passes for each row."""
         total = torch.zeros_like(v)
         with evaluating(self.lm.model):
-            for rows in plan(self.examples, self.tokens):
+            for rows in progress(plan(self.examples, self.tokens), "curvature", "batches"):
                 self._add(total, rows, v)
                 if not torch.isfinite(total).all():
                     raise not_finite(f"the curvature of {' or '.join(self.examples.name(row) for row in rows[:5])}")

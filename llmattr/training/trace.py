@@ -132,6 +132,8 @@ class _Build:
         begun = read_run(out) if (out / "run.json").exists() else None
         if begun:
             check_bytes(out, begun["checksums"])
+        else:
+            check_empty(out)
         features = load_features(self.method, lm, out, begun) if begun else self._fit(lm, examples)
         self._note_unused(features)
         run = {
@@ -151,7 +153,6 @@ class _Build:
         if isinstance(features, Projector):
             run["projection"] = dataclasses.asdict(self.projection)  # what is asked for, to be compared with what is there
         if not begun:
-            check_empty(out)
             save_fitted(out, features.fitted)
         return GradientIndex.create(out, run, rows, self.append), features
 
