@@ -10,9 +10,11 @@ import numpy as np
 def json_text(value: Any, indent: int | None = 1) -> str:
     """The value as strict JSON (RFC 8259): numbers that are not finite become null, numpy's arrays and numbers plain ones.
 
-    null among numbers reads back as nan. What JSON has no form for (a path, a date) is written as text.
+    null among numbers reads back as nan. What JSON has no form for (a path, a date) is written as text, and half a surrogate as
+    its escape.
     """
-    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def plain(value: Any) -> Any:

@@ -141,8 +141,9 @@ class TestJson:
         np.testing.assert_array_equal(back.full, [np.nan])
 
     def test_the_writer_takes_what_numpy_and_python_have(self, tmp_path):
-        given = {"a": (1, np.True_, None), "b": {"c": np.float64("inf")}, "path": tmp_path}
-        assert json.loads(json_text(given)) == {"a": [1, True, None], "b": {"c": None}, "path": str(tmp_path)}
+        given = {"a": (1, np.True_, None), "b": {"c": np.float64("inf")}, "path": tmp_path, "half": "\ud800 é"}
+        written = json_text(given).encode()
+        assert json.loads(written) == {"a": [1, True, None], "b": {"c": None}, "path": str(tmp_path), "half": "\ud800 é"}
 
 
 class TestPages:
