@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.ablation import Ablation, ask
+from llmattr.errors import check_number
 from llmattr.metrics.stats import top_k
 
 Values = Float[np.ndarray, "t n"]
@@ -62,8 +63,11 @@ def curve_area(curve: Curve) -> PerTarget:
 
 
 def _masks(values: Values, counts: list[int] | None) -> Bool[np.ndarray, "k t n"]:
-    counts = list(range(values.shape[1] + 1)) if counts is None else counts
-    return np.stack([top_k_masks(values, k) if k else np.ones(values.shape, dtype=bool) for k in counts])
+    n = values.shape[1]
+    place = np.argsort(top_k(values, n), axis=1)  # 0 = the highest
+    for k in counts or ():
+        check_number("k", k, 0, whole=True)
+    return np.stack([place >= k for k in (range(n + 1) if counts is None else counts)])
 
 
 def _own_outputs(masks: Bool[np.ndarray, "k t n"], ablation: Ablation) -> Float[np.ndarray, "t k"]:
