@@ -23,7 +23,7 @@ def by_document(attribution: Attribution) -> Attribution:
 
     def summed(scores: Float[np.ndarray, "t n"]) -> Float[np.ndarray, "t d"]:
         found = np.zeros((len(scores), len(present)))
-        np.add.at(found, (slice(None), place), scores)
+        np.add.at(found.T, place, scores.T)
         return found
 
     values = summed(attribution.values)
