@@ -387,6 +387,29 @@ class TestNoise:
             said.append(found.stderr)
         assert np.std(off) == pytest.approx(np.sqrt(np.mean(np.square(said))), rel=0.15)
 
+    def test_leave_one_out_knows_the_error_of_a_difference(self):
+        """Two runs of deviation 0.3 differ by 0.3 sqrt(2); the residual of 16 masks and 2 seeds has 15 degrees of freedom.
+
+        So over 10 worlds its mean square is known to sqrt(2 / 150) = 11 %, of which four. Of 10 x 40 rows without an effect one
+        in 40 is cited by chance, 10, and 5 deviations more; without errors it was 40 %.
+        """
+
+        def outputs(rows, run):
+            own = np.random.default_rng([run, int(rows @ 2.0 ** np.arange(len(rows)) % 2**62)])
+            return [5.0 * rows[0] + 0.3 * own.normal() + 7.0 * np.random.default_rng(run).normal()]  # the last part cancels
+
+        found = [surrogate.leave_one_out(from_function(outputs, 41, seed=seed).with_pairs()) for seed in range(10)]
+        squares = np.array([one.stderr[0, 0] ** 2 for one in found])
+        assert squares.mean() == pytest.approx(2 * 0.3**2, rel=0.45)
+        assert all(one.cited[0, 0] for one in found)
+        assert sum(one.cited[0, 1:].sum() for one in found) < 10 + 5 * 10**0.5
+
+    def test_what_all_runs_of_a_seed_share_is_no_error_of_a_difference(self):
+        outputs, weights, *_ = linear(n=4, t=1, noise=1.0)  # the noise depends on the seed alone
+        found = surrogate.leave_one_out(from_function(outputs, 4, 1).with_pairs())
+        np.testing.assert_allclose(found.stderr, 0, atol=1e-12)
+        np.testing.assert_allclose(found.values, weights, atol=1e-12)
+
     def test_no_noise_no_error(self):
         outputs, weights, *_ = linear(n=4, t=1)
         found = surrogate.banzhaf(from_function(outputs, 4), 16)

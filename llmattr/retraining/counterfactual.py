@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from llmattr.ablation import Ablation
+from llmattr.ablation import Ablation, ask
 from llmattr.errors import LlmattrError, check_number
 from llmattr.metrics import top_k_masks
 
@@ -27,7 +27,7 @@ class Counterfactual(NamedTuple):
 
 def counterfactual(attribution: "Attribution", ablation: Ablation, masks: Bool[np.ndarray, "m n"]) -> Counterfactual:
     """Predict the targets under each mask (`baseline + masks @ values`), then train on each and look."""
-    return Counterfactual(attribution.predict(masks), ablation(masks))
+    return Counterfactual(attribution.predict(masks), ask(ablation, masks))
 
 
 def verified(attribution: "Attribution", ablation: Ablation, k: int) -> dict[str, Any]:
