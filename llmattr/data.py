@@ -170,7 +170,9 @@ def _within(
     late = {number for number in longer if not made[number][1][:window].any()}
     note(f"{len(longer)} of {len(made)} rows are longer than the window of {window} tokens and are cut at its end")
     if late:
-        note(f"{len(late)} of these count only what stands behind it, the first is row {min(late)}: they are cut at their beginning")
+        note(
+            f"{len(late)} of these count only what stands behind it, the first is row {min(late)}: they are cut at their beginning"
+        )
 
     def kept(number: int, row: np.ndarray | list[int]) -> Any:
         if number not in late:
@@ -183,21 +185,24 @@ def _within(
 
 def _kind_of_all(rows: Sequence[Mapping[str, Any]]) -> str:
     """The kind of every row; a file of several kinds is refused."""
-    kinds = [_kind(row) for row in rows]
-    other = next((number for number, kind in enumerate(kinds) if kind != kinds[0]), None)
-    if other is not None:
-        raise LlmattrError(
-            f"row {other} has {kinds[other]!r} and row 0 has {kinds[0]!r}: give rows of each kind in a file of their own"
-        )
-    return kinds[0]
+    kind = _kind(rows[0])
+    for number, row in enumerate(rows):
+        if (other := _filled(row) or kind) != kind:
+            raise LlmattrError(f"row {number} has {other!r}, row 0 has {kind!r}: give rows of each kind in a file of their own")
+    return kind
+
+
+def _filled(row: Mapping[str, Any]) -> str | None:
+    return next((columns[0] for columns in COLUMNS if all(row.get(column) is not None for column in columns)), None)
 
 
 def _kind(row: Mapping[str, Any]) -> str:
-    for columns in COLUMNS:
-        if all(row.get(column) is not None for column in columns):
-            return columns[0]
-    wanted = " or ".join(" + ".join(columns) for columns in COLUMNS)
-    raise LlmattrError(f"the data has the columns {', '.join(row)}; it needs {wanted}")
+    """By the columns that say something; one reader gives all rows of a file the same columns, some of them empty."""
+    kind = _filled(row) or next((columns[0] for columns in COLUMNS if all(column in row for column in columns)), None)
+    if kind is None:
+        wanted = " or ".join(" + ".join(columns) for columns in COLUMNS)
+        raise LlmattrError(f"the data has the columns {', '.join(row)}; it needs {wanted}")
+    return kind
 
 
 def _field(row: Mapping[str, Any], name: str, number: int) -> str:

@@ -127,7 +127,11 @@ class Prompt:
         """What a reader of the prompt should know of it: what the template leaves out, and what stands in it otherwise."""
         text, starts, breaks = self._text(np.ones(len(self.sources), dtype=bool))
         lost = [i for i in range(len(self.sources)) if i not in starts and self.sources.texts[i] not in text]
-        found = [f"the chat template leaves {len(lost)} sources out, the first is {self.sources.texts[lost[0]]!r:.60}"] if lost else []
+        found = (
+            [f"the chat template leaves {len(lost)} sources out, the first is {self.sources.texts[lost[0]]!r:.60}"]
+            if lost
+            else []
+        )
         if breaks:
             typed = text[breaks[0] - 1 :][:20]
             found.append(f"special tokens are spelled in the documents ({len(breaks)}, the first in {typed!r}): they stay text")

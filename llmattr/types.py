@@ -256,7 +256,7 @@ class Attribution:
 
     def markdown(self) -> str:
         """The response with numbered footnotes, in Markdown."""
-        from llmattr.report.text import markdown
+        from llmattr.report.markdown import markdown
 
         return markdown(self)
 
