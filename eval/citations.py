@@ -20,10 +20,10 @@ from eval.context_methods import citing_entries
 from eval.context_report import AGREEMENT, BASE, SECONDS, agreement, costs, difference, interval, lines, means, recall
 from eval.parts import quiet_thread
 from eval.record import Figure, circumstances
-from llmattr import metrics
+from llmattr import loading, metrics
+from llmattr.citing import CITATION_RULE
 from llmattr.context import METHODS
 from llmattr.errors import LlmattrError
-from llmattr.types import CITATION_RULE
 
 Scores = Float[np.ndarray, " n"]
 Marked = Bool[np.ndarray, " n"]
@@ -170,14 +170,12 @@ def entailed(cited: Marked, question: Question, answer: str, entails: Entails) -
 def entailment_model(name: str) -> Entails:
     """Whether an NLI model holds entailment for the likeliest; raises `LlmattrError` for one that cannot say so."""
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        model = AutoModelForSequenceClassification.from_pretrained(name).eval()
-    except (OSError, ValueError, KeyError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise LlmattrError(f"cannot load the entailment model {plain_name(name)!r}: {reason}") from error
+    what = f"the entailment model {plain_name(name)!r}"
+    tokenizer = loading.load_tokenizer(name, what)
+    with loading.told(what, name, "weights"):
+        model = loading.whole(AutoModelForSequenceClassification, name).eval()
     labels = {int(i): str(label) for i, label in model.config.id2label.items()}
     told = [i for i, label in labels.items() if label.lower().startswith("entail")]
     if len(told) != 1:

@@ -28,6 +28,7 @@ from eval.parts import quiet_thread
 from llmattr.context import METHODS
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.lm import LM
+from llmattr.plain_json import json_text
 
 RESULTS = Path(__file__).parent / "results"
 VERSION = 3  # of what a measurement holds; kept ones of another version are measured again
@@ -143,8 +144,9 @@ class Bench:
         """Write a row, which has a "key", at once."""
         self.rows[row["key"]] = row
         self.kept.parent.mkdir(parents=True, exist_ok=True)
-        with self.kept.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        line = json_text(row, None) + "\n"
+        with self.kept.open("ab", buffering=0) as file:  # one write: lines of several processes do not mix
+            file.write(line.encode())
 
 
 def measure(bench: Bench, found: Mapping[str, Sequence[Question]], lines: Sequence[Entry]) -> list[Row]:

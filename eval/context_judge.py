@@ -20,10 +20,11 @@ from llmattr.ablation import random_masks
 from llmattr.context.ablation import ContextAblation
 from llmattr.context.store import Store, store_path
 from llmattr.errors import LlmattrError
+from llmattr.files import write
 from llmattr.lm import LM
 from llmattr.messages import PLAIN_TEMPLATE, TEMPLATE, conversation
+from llmattr.plain_json import json_text
 from llmattr.prompt import Prompt, cut
-from llmattr.saved import write
 from llmattr.types import Attribution
 
 HELD_OUT_SEED = 2**31  # methods draw theirs from seed 0,
@@ -56,7 +57,7 @@ class Timed(ContextAblation):
             rate = (time.process_time() - started) / sum(self.tokens[name] for name in new)
             self.seconds.update({name: rate * self.tokens[name] for name in new})
             if self.store.path:
-                write(times_path(self.store.path), json.dumps(self.seconds))
+                write(times_path(self.store.path), json_text(self.seconds))
         return found
 
     @property

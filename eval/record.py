@@ -9,6 +9,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from llmattr.files import write
+from llmattr.plain_json import json_text
+
 Figure = dict[str, Any]  # one row of a table: column -> number or words
 
 PACKAGES = ("llmattr", "torch", "transformers", "numpy")
@@ -75,5 +78,5 @@ def save(path: Path, title: str, parts: Mapping[str, Any]) -> None:
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     record = {**kept, **parts}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    path.with_suffix(".md").write_text(markdown(title, record), encoding="utf-8")
+    write(path, json_text(record) + "\n")
+    write(path.with_suffix(".md"), markdown(title, record))

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from eval import report_plots
 from eval.report_tables import FAMILIES, Parts, markdown, tables
+from llmattr.files import write
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -118,7 +119,7 @@ def _changed(path: Path, text: str, check: bool) -> bool:
         return False
     click.echo(f"{path} is out of date: python -m eval report" if check else path)
     if not check:
-        path.write_text(text, encoding="utf-8")
+        write(path, text)
     return True
 
 

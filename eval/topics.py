@@ -6,7 +6,6 @@ to "what made the model say this?", and the models are small enough to compute e
 """
 
 import hashlib
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from llmattr.files import part_of
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def trained(name: str, recipe: Recipe, cache: Path) -> Path:
     """The folder of a trained model with its tokenizer; made the first time."""
     folder = cache / f"{name}-{hashlib.sha256(repr(recipe).encode()).hexdigest()[:12]}"
     if not (folder / "config.json").exists():
-        part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
+        part = part_of(folder)
         train(untrained(name, recipe), sample(recipe).rows, recipe).save_pretrained(part)
         tokenizer(recipe).save_pretrained(part)
         try:

@@ -17,9 +17,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from eval.record import Figure
-from llmattr import metrics
+from llmattr import __version__, metrics
 from llmattr.ablation import random_masks
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, note
+from llmattr.files import digest, read_arrays, write, write_arrays
+from llmattr.plain_json import json_text
 from llmattr.retraining import METHODS as RETRAINING
 from llmattr.retraining import Recipe, retraining_ablation
 from llmattr.retraining.ablation import RetrainingAblation
@@ -27,6 +29,7 @@ from llmattr.retraining.scratch import NAME, with_space
 from llmattr.retraining.trainer import train
 from llmattr.training import METHODS as TRAINING
 
+VERSION = 1  # of what trainings and scores are: kept ones of another are not taken
 HELD_OUT = 1  # the seed of the masks that judge; methods draw theirs with seed 0
 CHECKPOINTS = (0.1, 0.3, 1.0)  # shares of the steps, for what looks at several checkpoints
 GOLD, RANDOM, AGAIN, CEILING = "rows that state it", "random", "the models again", "ceiling"  # lines for comparison
@@ -71,15 +74,20 @@ class Found:
     def save(self, path: Path) -> None:
         """Keep it; what is half written is no file."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part.npz")
-        np.savez(part, **{name: value for name, value in vars(self).items() if value is not None})
-        part.replace(path)
+        write_arrays(path, **{name: value for name, value in vars(self).items() if value is not None})
 
     @classmethod
     def load(cls, path: Path) -> "Found":
-        """As it was kept."""
-        with np.load(path) as saved:
-            return cls(**{name: saved[name] if saved[name].ndim else saved[name].item() for name in saved.files})
+        """As it was kept; raises `LlmattrError` for a damaged file."""
+        return cls(**{name: value if value.ndim else value.item() for name, value in read_arrays(path).items()})
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a line's scores come about, and what they depend on besides the bench: the method's fields, checkpoints, runs."""
+
+    what: dict[str, Any]
+    work: Callable[[], Found]
 
 
 @dataclass(frozen=True)
@@ -117,10 +125,11 @@ class Bench:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         place = self.folder / "bench.json"
-        text = json.dumps([self.rows, self.queries, str(self.model), vars(self.recipe), vars(self.size)], default=str)
+        record = [VERSION, self.rows, self.queries, str(self.model), vars(self.recipe), vars(self.size)]
+        text = json.dumps(record, default=str)
         if place.exists() and place.read_text() != text:
             raise LlmattrError(f"{str(self.folder)!r} holds another benchmark's scores: give another --out, or --again")
-        place.write_text(text)
+        write(place, text)
 
     @cached_property
     def ablation(self) -> RetrainingAblation:
@@ -159,7 +168,7 @@ class Bench:
             trainer = self.ablation.trainer
             started = time.process_time()
             trainer.outputs(np.ones((trainer.together, len(self.rows))), range(trainer.together))
-            place.write_text(json.dumps((time.process_time() - started) / trainer.together))
+            write(place, json_text((time.process_time() - started) / trainer.together))
         return json.loads(place.read_text())
 
     def checkpoints(self, run: int = 0, shares: Sequence[float] = CHECKPOINTS) -> list[str]:
@@ -176,11 +185,17 @@ class Bench:
             found.append(str(place))
         return found
 
-    def found(self, name: str, way: Callable[[], Found]) -> Found:
-        """A method's scores, from the folder where they are known."""
-        place = self.folder / "scores" / f"{name.replace(', ', '-').replace(' ', '-')}.npz"
-        if not place.exists():
-            way().save(place)
+    def found(self, name: str, way: Way) -> Found:
+        """A method's scores, from the folder where those of the same way, version and llmattr are known."""
+        key = digest([VERSION, __version__, way.what])[:12]
+        place = self.folder / "scores" / f"{name.replace(', ', '-').replace(' ', '-')}-{key}.npz"
+        try:
+            return Found.load(place)
+        except FileNotFoundError:
+            pass
+        except LlmattrError as error:
+            note(f"{error}: they are made again")
+        way.work().save(place)
         return Found.load(place)
 
 

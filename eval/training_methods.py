@@ -2,16 +2,17 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import click
 import numpy as np
 
-from eval.training_bench import CHECKPOINTS, GOLD, RANDOM, Bench, Found, Values
+from eval.training_bench import CHECKPOINTS, GOLD, RANDOM, Bench, Found, Values, Way
 from llmattr import build_index
 from llmattr.errors import LlmattrError
+from llmattr.method import describe
 from llmattr.retraining import METHODS as RETRAINING
 from llmattr.retraining.ablation import RetrainingAblation
 from llmattr.training import METHODS as TRAINING
@@ -47,26 +48,36 @@ def scored(bench: Bench, wanted: Sequence[str] = ()) -> dict[str, Found | str]:
     return lines
 
 
-def ways(bench: Bench, wanted: Sequence[str] = ()) -> dict[str, Callable[[], Found]]:
+def ways(bench: Bench, wanted: Sequence[str] = ()) -> dict[str, Way]:
     """How each line's scores come about, when they are asked for; a method's name before a comma."""
-    shape = (len(bench.queries), len(bench.rows))
-    found = {RANDOM: lambda: Found(np.random.default_rng(0).normal(size=shape))}
+    shape, runs = (len(bench.queries), len(bench.rows)), bench.size.runs
+    found = {RANDOM: Way({}, lambda: Found(np.random.default_rng(0).normal(size=shape)))}
     if bench.gold is not None:
-        found[GOLD] = lambda gold=bench.gold: Found(gold.astype(float))
+        found[GOLD] = Way({"gold": bench.gold.tolist()}, lambda gold=bench.gold: Found(gold.astype(float)))
     for name in (name for name in TRAINING if not wanted or name in wanted):
         if name != "tracin":  # of one checkpoint it is grad-dot
-            found[name] = lambda name=name: _traced(bench, name, 1, 1)
+            found[name] = _by_trace(bench, name)
         if name in ENSEMBLED:
-            found[f"{name}, {len(CHECKPOINTS)} checkpoints"] = lambda name=name: _traced(bench, name, len(CHECKPOINTS), 1)
-            label = f"{name}, {len(CHECKPOINTS)} checkpoints of {bench.size.runs} runs"
-            found[label] = lambda name=name: _traced(bench, name, len(CHECKPOINTS), bench.size.runs)
+            found[f"{name}, {len(CHECKPOINTS)} checkpoints"] = _by_trace(bench, name, CHECKPOINTS)
+            found[f"{name}, {len(CHECKPOINTS)} checkpoints of {runs} runs"] = _by_trace(bench, name, CHECKPOINTS, runs)
     for name in (name for name in RETRAINING if (not wanted or name in wanted) and name != "data-oob"):
-        found[name] = lambda name=name: _trained(bench, name)
+        found[name] = _by_training(bench, name)
         if name == "in-run-shapley":
-            found[f"{name}, cosine"] = lambda name=name: _trained(bench, name, product="cosine")
-            label = f"{name}, cosine, {bench.size.runs} runs"
-            found[label] = lambda name=name: _trained(bench, name, bench.size.runs, product="cosine")
+            found[f"{name}, cosine"] = _by_training(bench, name, product="cosine")
+            found[f"{name}, cosine, {runs} runs"] = _by_training(bench, name, runs, product="cosine")
     return found
+
+
+def _by_trace(bench: Bench, name: str, shares: Sequence[float] = CHECKPOINTS[-1:], runs: int = 1) -> Way:
+    method = TRAINING[name]()
+    return Way(describe(method) | {"checkpoints": shares, "runs": runs}, lambda: _traced(bench, method, shares, runs))
+
+
+def _by_training(bench: Bench, name: str, runs: int = 1, **given: Any) -> Way:
+    options: dict[str, Any] = {"n_models": bench.size.models, "bootstraps": 0, "every": LOOKS, **given}
+    known = RETRAINING[name].__dataclass_fields__
+    method = RETRAINING[name](**{key: value for key, value in options.items() if key in known})
+    return Way(describe(method) | {"runs": runs}, lambda: _trained(bench, method, runs))
 
 
 def named(given: str, known: Mapping[str, Any] = TRAINING | RETRAINING) -> list[str]:
@@ -78,18 +89,19 @@ def named(given: str, known: Mapping[str, Any] = TRAINING | RETRAINING) -> list[
     return names
 
 
-def _traced(bench: Bench, name: str, checkpoints: int, runs: int) -> Found:
-    models = [one for run in range(runs) for one in bench.checkpoints(run)[-checkpoints:]]
+def _traced(bench: Bench, method: Any, shares: Sequence[float], runs: int) -> Found:
+    models = [one for run in range(runs) for one in bench.checkpoints(run, shares)]
     several = {"checkpoints": models, "learning_rates": [1.0] * len(models)} if len(models) > 1 else {}
-    place = bench.folder / "index" / name
+    place = bench.folder / "index" / method.name
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(exist_ok=True)
     started = time.process_time()
-    result = build_index(models[-1], bench.rows, place, TRAINING[name](), **several).query(bench.queries, top=None)
+    given = None if several else models[-1]
+    result = build_index(given, bench.rows, place, method, **several).query(bench.queries, top=None)
     seconds = time.process_time() - started
     size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
     shutil.rmtree(place)
-    needed = 0 if TRAINING[name].family == "corroborative" and name != "rep-sim" else runs
+    needed = 0 if method.family == "corroborative" and method.name != "rep-sim" else runs
     training = needed * bench.seconds_a_model if needed else 0.0  # which is measured by training
     return Found(in_order(result), seconds + training, needed, size)
 
@@ -103,16 +115,13 @@ def in_order(result: Attribution) -> Values:
     return values
 
 
-def _trained(bench: Bench, name: str, runs: int = 1, **given: Any) -> Found:
-    method = RETRAINING[name]
-    options: dict[str, Any] = {"n_models": bench.size.models, "bootstraps": 0, "every": LOOKS, **given}
-    made = method(**{key: value for key, value in options.items() if key in method.__dataclass_fields__})
-    base = bench.ablation_of(bench.checkpoints()[-1]) if name in INTO_A_MODEL else bench.ablation
+def _trained(bench: Bench, method: Any, runs: int) -> Found:
+    base = bench.ablation_of(bench.checkpoints()[-1]) if method.name in INTO_A_MODEL else bench.ablation
     ablation = Metered(**{**vars(base), "memory": {}, "replicates": runs})
     started = time.process_time()
-    result = made.attribute(ablation, ablation.seed)
+    result = method.attribute(ablation, ablation.seed)
     seconds = time.process_time() - started - sum(ablation.training)
-    models = runs if name in (*INTO_A_MODEL, "in-run-shapley") else len(ablation.memory)
+    models = runs if method.name in (*INTO_A_MODEL, "in-run-shapley") else len(ablation.memory)
     size = models * (len(bench.rows) // 8 + 8 * len(bench.queries))  # a run's mask and outputs
     cited = result.cited if result.can_cite and result.stderr is not None else None
     baseline = result.baseline if result.can_cite else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from llmattr.errors import LlmattrError
+from llmattr.forward import abilities, evaluating
 
 if TYPE_CHECKING:
     from llmattr.lm import LM
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Attend = Callable[..., tuple[torch.Tensor, Any]]  # (module, query, key, value, mask, **options) -> (output, weights or None)
 
 OURS = "llmattr"
+BESIDES = ("softcap", "s_aux")  # what some models do to attention logits, which PyTorch's attention knows nothing of
 
 
 @contextmanager
@@ -27,6 +29,12 @@ def attending(lm: "LM", attend: Attend) -> Iterator[None]:
     The mask is additive and never None. What the model used before is restored. Raises `LlmattrError` for a model whose
     attention cannot be reached, or which has none.
     """
+    abilities(lm.model)
+    with evaluating(lm.model):
+        yield from _attending(lm, attend)
+
+
+def _attending(lm: "LM", attend: Attend) -> Iterator[None]:
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -73,7 +81,7 @@ def own_attention(
     """The layer's attention as the model would do it: PyTorch's fused one where it applies."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    if any(options.get(name) is not None for name in ("softcap", "s_aux")):
+    if any(options.get(name) is not None for name in BESIDES):
         return weighted_attention(module, query, key, value, mask, **options)
     return sdpa_attention_forward(module, query, key, value, mask, **options)
 

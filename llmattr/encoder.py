@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 
 from llmattr.embedded import ENCODERS, encoder_folder
-from llmattr.errors import LlmattrError
+from llmattr.loading import check_vocabulary, load_tokenizer, told, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +24,13 @@ class Encoder:
     @lru_cache(maxsize=1)
     def load(name: str) -> "Encoder":
         """Load a hub id, a folder, or "minilm" (embedded); the last one is kept. Raises `LlmattrError` when it cannot."""
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoModel
 
-        place = encoder_folder(name) if name in ENCODERS else name
-        try:
-            return Encoder(AutoModel.from_pretrained(place).eval(), AutoTokenizer.from_pretrained(place))
-        except Exception as error:  # missing, damaged, unknown: the loaders raise what they like
-            raise LlmattrError(f"cannot load the encoder {name!r}: {next(iter(str(error).splitlines()), '')}") from error
+        place = str(encoder_folder(name) if name in ENCODERS else name)
+        what = f"the encoder {name!r}"
+        tokenizer = load_tokenizer(place, what)
+        with told(what, place, "weights"):  # a mean over tokens needs no pooler
+            return Encoder(whole(AutoModel, place, spare="pooler.").eval(), tokenizer)
 
     @property
     def dim(self) -> int:
@@ -40,6 +40,7 @@ class Encoder:
     def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "k d"]:
         """A vector for each text, in one batch; what is longer than the encoder's window is cut off."""
         inputs = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
+        check_vocabulary(inputs["input_ids"].tolist(), self.tokenizer, self.model.config.vocab_size)
         with torch.no_grad():
             hidden = self.model(**inputs).last_hidden_state
         return token_mean(hidden, inputs["attention_mask"]).numpy()

@@ -3,6 +3,7 @@
 import difflib
 import math
 import numbers
+import operator
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -18,12 +19,49 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def check_number(name: str, value: Any, least: int | float, below: int | float = math.inf, whole: bool = False) -> None:
-    """Raise `LlmattrError` unless `least <= value < below`, a whole number where it must be one."""
-    if isinstance(value, numbers.Integral if whole else numbers.Real) and least <= float(value) < below:
+def check_choice(name: str, value: Any, choices: Iterable[str], or_a_number: bool = False) -> None:
+    """Raise `LlmattrError` unless the value is one of these words."""
+    words = list(choices)
+    if not (isinstance(value, str) and value in words):
+        known = f"one of {', '.join(words)}" if len(words) > 1 else repr(words[0])
+        number = " or a number" if or_a_number else ""
+        raise LlmattrError(f"{name} must be {known}{number}, not {value!r:.60}{did_you_mean(str(value), words)}")
+
+
+def check_number(
+    name: str,
+    value: Any,
+    least: int | float,
+    below: int | float = math.inf,
+    whole: bool = False,
+    words: Iterable[str] = (),
+) -> None:
+    """Raise `LlmattrError` unless `least <= value < below`, a whole number where it must be one, or one of the words."""
+    if isinstance(value, str) and words:
+        return check_choice(name, value, words, or_a_number=True)
+    number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
+    if number and least <= float(value) < below:
         return
     bounds = f"be {least} or more" if below == math.inf else f"lie between {least} and {below}"
     raise LlmattrError(f"{name} must {bounds}{' and whole' if whole else ''}, not {value!r}")
+
+
+def check_index(index: Any, n: int, what: str) -> slice:
+    """A whole number (numpy's too, and from the end) as the slice of that one of n, a slice as it is.
+
+    Raises `LlmattrError` for anything else, `IndexError` for a number that is out of range.
+    """
+    if isinstance(index, slice):
+        return index
+    try:
+        place = operator.index(index)
+    except TypeError:
+        place = None
+    if place is None or isinstance(index, bool):
+        raise LlmattrError(f"{what} are chosen by a whole number or a slice, not by {index!r:.60}")
+    if not -n <= place < n:
+        raise IndexError(f"{place} is out of range: there are {n} {what}")
+    return slice(place % n, place % n + 1)
 
 
 class LlmattrNote(UserWarning):

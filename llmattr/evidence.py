@@ -106,7 +106,14 @@ def from_dicts(tokens: dict[str, Any], targets: list[dict[str, Any]]) -> Evidenc
 
 def _target(saved: dict[str, Any]) -> TargetEvidence:
     known = {key: value for key, value in saved.items() if key != "support"}
-    known["citations"] = tuple(Citation(**citation) for citation in known["citations"])
+    known |= {name: _number(known[name]) for name in ("full", "empty")}
+    known["citations"] = tuple(
+        Citation(one["source"], _number(one["necessity"]), _number(one["sufficiency"])) for one in known["citations"]
+    )
     known["sufficient"] = tuple(known["sufficient"])
     known["alternatives"] = tuple(tuple(pair) for pair in known["alternatives"])
     return TargetEvidence(**known)
+
+
+def _number(saved: float | None) -> float:
+    return float("nan") if saved is None else saved

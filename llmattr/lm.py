@@ -3,20 +3,21 @@
 import hashlib
 import json
 import re
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from tqdm.auto import tqdm
 
-from llmattr.embedded import PACKAGES, embedded_folder
-from llmattr.errors import LlmattrError, check_number, did_you_mean, note
+from llmattr.data import Examples, tokenize
+from llmattr.errors import LlmattrError, check_number, note
+from llmattr.forward import evaluating
+from llmattr.loading import check_vocabulary, load
+from llmattr.padded import vocabulary
+from llmattr.progress import Progress
 from llmattr.prompt import Rendered, special_ids
 from llmattr.scoring import score
 
@@ -39,25 +40,27 @@ class LM:
     def load(model: Any, dtype: str | None = None, device: str | None = None) -> "LM":
         """Load `model`: a hub id, a local folder, "smollm2" (the embedded one), a (model, tokenizer) pair, or an LM.
 
-        `dtype`: float32 on a CPU, the checkpoint's own on a GPU; "fast" is bfloat16 where `fast_dtype` finds that it pays.
+        `dtype`: float32 on a CPU, the checkpoint's own on a GPU; "fast" is bfloat16 where the device has it (`fast_dtype`).
         `device`: the GPU where there is one; "auto" spreads a model that is too big for one device over all (accelerate). A
-        loaded model keeps both and is put in evaluation mode. Raises `LlmattrError` for a model that cannot be found or read.
+        loaded model keeps both; it is in evaluation mode while it is asked, and afterwards in the mode that it was in. Raises
+        `LlmattrError` for a model that cannot be found or read.
         """
         if isinstance(model, LM):
             return model
         if isinstance(model, (tuple, list)) and len(model) == 2 and isinstance(model[0], torch.nn.Module):
-            return LM(model[0].eval(), model[1], getattr(model[0].config, "_name_or_path", ""))
+            on_cpu = next(model[0].parameters()).device.type == "cpu"
+            return LM(model[0], model[1], getattr(model[0].config, "_name_or_path", ""), _batch_tokens(on_cpu))
         if not isinstance(model, (str, Path)) or not str(model):
             given = repr(model) if isinstance(model, str) else type(model).__name__
             raise LlmattrError(f"the model must be a name, a folder or a (model, tokenizer) pair, not {given}")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = fast_dtype(device) if dtype == "fast" else dtype or ("float32" if device == "cpu" else "auto")
         if device == "auto":
-            loaded, tokenizer = _from_pretrained(str(model), dtype, {"device_map": "auto"})
-            return LM(loaded.eval(), tokenizer, str(model), 16384)
-        loaded, tokenizer = _from_pretrained(str(model), dtype, {})
-        # Small batches suit a CPU: padding costs more than a wider matrix product gains.
-        return LM(_move(loaded, device).eval(), tokenizer, str(model), 1024 if device == "cpu" else 16384)
+            loaded, tokenizer = load(str(model), dtype, device_map="auto")
+            return LM(loaded.eval(), tokenizer, str(model), _batch_tokens(on_cpu=False))
+        _check_device(device)
+        loaded, tokenizer = load(str(model), dtype)
+        return LM(loaded.to(device).eval(), tokenizer, str(model), _batch_tokens(device == "cpu"))
 
     @property
     def device(self) -> torch.device:
@@ -94,10 +97,10 @@ class LM:
         Other settings are the checkpoint's own (`generation_config`). Says when it was cut off; raises for NaN.
         """
         check_number("max_new_tokens", max_new_tokens, 1, whole=True)
-        self._check_window(len(ids) + 1)
+        self.check([ids], room=1)
         room = max_new_tokens if self.window is None else min(max_new_tokens, self.window - len(ids))
         tokens = torch.tensor([ids], device=self.device)
-        with _TokenBar(room) as bar:
+        with _Tokens(room) as bar, evaluating(self.model):
             out = self.model.generate(
                 tokens,
                 attention_mask=torch.ones_like(tokens),
@@ -128,8 +131,8 @@ class LM:
         """The same one by one, each with its request's number, in the order in which they are computed."""
         if any(request.response.start < 1 for request in requests):
             raise LlmattrError("a prompt has no tokens: nothing can predict the first token of the response")
-        self._check_window(max((len(request.ids) for request in requests), default=0))
-        with tqdm(total=len(requests), desc="scoring", unit="ablation", disable=None, leave=False) as bar:
+        self.check([request.ids for request in requests])
+        with Progress(len(requests), "scoring", "ablations") as bar, evaluating(self.model):
             for scored in score(self, requests) if requests else ():
                 yield scored
                 bar.update()
@@ -154,7 +157,16 @@ class LM:
         text += str(self.tokenizer.chat_template)
         return {"model_hash": digest.hexdigest()[:16], "tokenizer_hash": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
-    def _check_window(self, tokens: int) -> None:
+    def tokenize(self, rows: Sequence[Mapping[str, Any]], strict: bool = False) -> Examples:
+        """Training rows or queries as the model reads them (`data.tokenize`)."""
+        examples = tokenize(rows, self.tokenizer, self.window, strict, self.kind)
+        self.check(examples.ids)
+        return examples
+
+    def check(self, texts: Sequence[Sequence[int]], room: int = 0) -> None:
+        """Raise `LlmattrError` for a text that leaves no such room in the window, or with a token that has no embedding."""
+        check_vocabulary(texts, self.tokenizer, vocabulary(self))
+        tokens = max(map(len, texts), default=0) + room
         if self.window is not None and tokens > self.window:
             raise LlmattrError(
                 f"prompt and response have {tokens} tokens, {tokens - self.window} more than the window of {self.window} "
@@ -170,78 +182,40 @@ class LM:
         return 0
 
 
-@cache
 def fast_dtype(device: str) -> str:
-    """bfloat16 where this device multiplies it at least 1.5 times as fast as float32 (measured once), else the usual type."""
-    place = "cpu" if device == "cpu" else "cuda" if device == "auto" else device
-    usual = "float32" if place == "cpu" else "auto"
+    """bfloat16 on a GPU and on a processor that multiply it by instructions of their own, else what is usual there.
+
+    The device is asked, not timed: the same call computes in the same type, whatever else the machine does.
+    """
+    if device == "cpu":
+        able = torch.cpu.get_capabilities()
+        return "bfloat16" if able.get("amx_bf16") or able.get("avx512_bf16") else "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "auto"
+
+
+def _batch_tokens(on_cpu: bool) -> int:
+    """Small batches suit a CPU: padding costs more than a wider matrix product gains."""
+    return 1024 if on_cpu else 16384
+
+
+def _check_device(device: str) -> None:
+    """Before a model is loaded, which takes a while."""
     try:
-        plain, short = (_product_seconds(place, dtype) for dtype in (torch.float32, torch.bfloat16))
-    except (RuntimeError, AssertionError):  # a device that is not there, or without bfloat16
-        return usual
-    return "bfloat16" if plain > 1.5 * short else usual
-
-
-def _product_seconds(device: str, dtype: torch.dtype, size: int = 1024) -> float:
-    """The least of five times for a product like those of a model's layers."""
-    one, other = (torch.ones(rows, size, dtype=dtype, device=device) for rows in (size // 4, size))
-    seconds = []
-    for _ in range(6):
-        started = time.perf_counter()
-        (one @ other)[0, 0].item()  # waits for the device
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[1:])
-
-
-def _from_pretrained(name: str, dtype: str, spread: dict[str, Any]) -> tuple[Any, Any]:
-    from transformers import AutoTokenizer
-
-    place = embedded_folder(name) if name in PACKAGES else name
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-        return _class_of(place).from_pretrained(place, dtype=dtype, trust_remote_code=False, **spread), tokenizer
-    except Exception as error:  # missing, damaged, unknown, not for this version: the loaders raise what they like
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        what = "the folder" if Path(name).is_dir() else "the model"
-        raise LlmattrError(f"cannot load {what} {name!r}{did_you_mean(name, PACKAGES)} ({reason})") from error
-
-
-def _class_of(place: Any) -> Any:
-    """The transformers class for a checkpoint: encoder-decoder and masked models are what their configuration says."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
-
-    if (Path(place) / "adapter_config.json").exists():
-        return AutoModelForCausalLM
-    config = AutoConfig.from_pretrained(place, trust_remote_code=False)
-    if getattr(config, "is_encoder_decoder", False):
-        return AutoModelForSeq2SeqLM
-    masked = any(name.endswith(("ForMaskedLM", "ForPreTraining")) for name in config.architectures or [])
-    return AutoModelForMaskedLM if masked else AutoModelForCausalLM
-
-
-def _move(model: Any, device: str) -> Any:
-    try:
-        return model.to(device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         raise LlmattrError(f"cannot use the device {device!r}: {str(error).splitlines()[0]}") from error
 
 
-class _TokenBar:
+class _Tokens(Progress):
     """A progress bar that `generate` feeds as a streamer."""
 
     def __init__(self, total: int) -> None:
-        self.bar = tqdm(total=total, desc="answering", unit="token", disable=None, leave=False)
+        super().__init__(total, "answering", "tokens")
         self.prompt_seen = False
 
     def put(self, value: torch.Tensor) -> None:
-        self.bar.update(value.numel() if self.prompt_seen else 0)
+        self.update(value.numel() if self.prompt_seen else 0)
         self.prompt_seen = True
 
     def end(self) -> None:
-        self.bar.close()
-
-    def __enter__(self) -> "_TokenBar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
+        pass

@@ -191,8 +191,8 @@ def _place_where_they_stand(chat: tuple[Message, ...], documents: tuple[Document
     copied = [document.id for document in documents if document.text.strip() and _count(chat, document.text)]
     if copied:
         note(
-            f"the text of {len(copied)} documents stands in the messages once more, the first is {copied[0]!r}: the copy stays when "
-            "the document is removed"
+            f"the text of {len(copied)} documents stands in the messages once more, the first is {copied[0]!r}: the copy stays "
+            "when the document is removed"
         )
     if missing:
         raise LlmattrError(f"document {missing[0]!r} does not stand in the messages as the others do: put {{context}} there")

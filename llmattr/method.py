@@ -3,9 +3,9 @@
 import dataclasses
 import math
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from llmattr.errors import LlmattrError, check_number, did_you_mean
+from llmattr.errors import LlmattrError, check_choice, check_number, did_you_mean
 
 
 def option(default: Any, help: str, least: int | float = 0, below: int | float = math.inf) -> Any:
@@ -22,7 +22,11 @@ def accepted(kind: Any) -> tuple[Any, tuple[str, ...]]:
 
 
 def describe(method: Any) -> dict[str, Any]:
-    """The record of a method in `run.json` and JSON results: its name and every field."""
+    """The record of a method in `run.json` and JSON results: its name and every field.
+
+    Raises `LlmattrError` for a field that is out of its bounds: no result is had with one, however it was asked for.
+    """
+    check_options(method)
     return {"name": method.name, **dataclasses.asdict(method)}
 
 
@@ -47,15 +51,19 @@ def check_options(options: Any) -> None:
     """Raise `LlmattrError` for a field of a dataclass that is out of its bounds or none of its choices."""
     if not dataclasses.is_dataclass(options):
         raise LlmattrError(f"options must be a dataclass, not {options!r:.60}")
+    types = types_of(type(options))
     for field in dataclasses.fields(options):
-        (kind, words), value = accepted(field.type), getattr(options, field.name)
-        if words and value in words:
-            continue
-        if words and (kind is None or isinstance(value, str)):
-            number = " or a number" if kind in (int, float) else ""
-            raise LlmattrError(
-                f"{field.name} must be one of {', '.join(words)}{number}, not {value!r}{did_you_mean(str(value), words)}"
-            )
+        (kind, words), value = accepted(types[field.name]), getattr(options, field.name)
         if kind in (int, float):
             bounds = field.metadata.get("least", 0), field.metadata.get("below", math.inf)
-            check_number(field.name, value, *bounds, whole=kind is int)
+            check_number(field.name, value, *bounds, whole=kind is int, words=words)
+        elif words:
+            check_choice(field.name, value, words)
+
+
+def types_of(options: type) -> dict[str, Any]:
+    """The types of a dataclass's fields, also where they are texts (`from __future__ import annotations`)."""
+    try:
+        return get_type_hints(options)
+    except NameError as error:
+        raise LlmattrError(f"the types of {options.__name__}'s fields cannot be read: {error}") from None

@@ -5,10 +5,11 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.evidence import TargetEvidence
+from llmattr.plain_json import json_text
 from llmattr.report.marks import sentence_rows
 from llmattr.training.index import refuse_difference
 from llmattr.types import Attribution, Score
@@ -75,11 +76,11 @@ class Origins:
         from llmattr.saved import to_dict
 
         saved = {"context": to_dict(self.context), "training": to_dict(self.training)}
-        return json.dumps(saved, ensure_ascii=False, indent=1)
+        return json_text(saved)
 
     def save(self, path: str | Path) -> Path:
         """Write it, whole or not at all, as HTML, JSON or text by the path's ending; return the path."""
-        from llmattr.saved import write
+        from llmattr.files import write
 
         writers = {".html": Origins.html, ".json": Origins.to_json, ".txt": Origins.to_text}
         path = Path(path)
@@ -119,19 +120,20 @@ def origins(result: Attribution, index: "TraceIndex", prompt: str | None = None,
     if prompt is None:
         raise LlmattrError("the attribution has no query: give what the model was asked, prompt=...")
     _refuse_other_model(result, index)
-    asked = [_question(result, row, prompt, index) for row in sentence_rows(result)]
+    form = index.index.rows([0])[0]
+    asked = [_question(result, row, prompt, form, index) for row in sentence_rows(result)]
     with warnings.catch_warnings():  # of chats the loss counts the end of a turn too, which is no part of a sentence
         warnings.filterwarnings("ignore", "of the queries the loss counts", LlmattrNote)
         return Origins(result, index.query(asked, top))
 
 
-def _question(result: Attribution, row: int, prompt: str, index: "TraceIndex") -> dict[str, str]:
-    """One sentence as completion of the question and what was said before it, in the form of the training rows."""
+def _question(result: Attribution, row: int, prompt: str, form: dict[str, Any], index: "TraceIndex") -> dict[str, str]:
+    """One sentence as completion of the question and what was said before it, in the form of a training row."""
     assert result.response is not None  # sentences are parts of one
     assert result.targets.spans is not None
     start, end = map(int, result.targets.spans[row])
     before = result.response[:start].rstrip()
-    form, said = index.index.rows()[0], result.response[len(before) : end]
+    said = result.response[len(before) : end]
     if "messages" in form:
         tokenizer = index.checkpoints[0].load().tokenizer
         chat = tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)

@@ -1,6 +1,5 @@
 """Log-odds of responses in padded batches of prompts of similar length: the plain path, for every model."""
 
-import inspect
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 
 from llmattr.errors import LlmattrError
+from llmattr.forward import abilities, positions
 from llmattr.prompt import Rendered
 
 if TYPE_CHECKING:
@@ -64,21 +64,22 @@ def _padded(lm: "LM", batch: Sequence[Rendered]) -> list[LogProbs]:
 
 def _logits(lm: "LM", ids: torch.Tensor, seen: torch.Tensor, low: int, high: int) -> torch.Tensor:
     """Logits [b, high - low, vocabulary] at these positions of the padded batch."""
-    known = accepted(lm.model)
-    options: dict[str, Any] = {"use_cache": False} if "use_cache" in known else {}
-    if "position_ids" in known:  # a token's position does not count the padding before it
-        options["position_ids"] = (seen.cumsum(1) - 1).clamp(min=0)
+    options: dict[str, Any] = {name: positions(seen) for name in abilities(lm.model).padding_before or ()}
     if not seen.all():
         options["attention_mask"] = seen
-    if "logits_to_keep" in known:
-        keep = torch.arange(low, high, device=ids.device)
-        return lm.model(input_ids=ids, logits_to_keep=keep, **options).logits
-    return lm.model(input_ids=ids, **options).logits[:, low:high]
+    return logits_at(lm.model, torch.arange(low, high, device=ids.device), input_ids=ids, **options)
+
+
+def logits_at(model: torch.nn.Module, places: Int[torch.Tensor, " k"], **inputs: Any) -> Float[torch.Tensor, "b k v"]:
+    """The logits at these positions, alone where the model can."""
+    inputs |= abilities(model).without_cache
+    if abilities(model).keeps_logits:
+        return model(logits_to_keep=places, **inputs).logits
+    return model(**inputs).logits[:, places]
 
 
 def _pads_left(lm: "LM") -> bool:
-    # A model that takes no positions counts them from the left, padding and all.
-    return lm.padding_side == "left" and "position_ids" in accepted(lm.model)
+    return lm.padding_side == "left" and abilities(lm.model).padding_before is not None
 
 
 def vocabulary(lm: "LM") -> int:
@@ -97,12 +98,11 @@ def log_odds(logits: Float[torch.Tensor, "r v"], tokens: Int[torch.Tensor, " r"]
     odds = torch.cat(parts).cpu().numpy().astype(np.float64)
     if np.isnan(odds).any():
         bad = int(np.isnan(odds).argmax())
-        raise LlmattrError(f"the model gave NaN at response token {bad + 1} of {len(odds)}: try --dtype float32 (dtype=)")
+        raise LlmattrError(f"the model gave NaN at response token {bad + 1} of {len(odds)}: {nan_advice(logits.dtype)}")
     return odds
 
 
-def accepted(model: torch.nn.Module) -> set[str]:
-    """The names of the arguments that a model takes, also when it is wrapped (`torch.compile`, PEFT)."""
-    wrapped: Any = model
-    inner = getattr(model, "_orig_mod", None) or (wrapped.get_base_model() if hasattr(model, "get_base_model") else None)
-    return set(inspect.signature(model.forward).parameters) | (accepted(inner) if inner is not None else set())
+def nan_advice(dtype: torch.dtype) -> str:
+    """What to do about NaN in a model of this type."""
+    wide = dtype in (torch.float32, torch.float64)
+    return "its weights are damaged or no numbers" if wide else "try --dtype float32 (dtype=)"

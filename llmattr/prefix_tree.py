@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Int
 
 from llmattr.attention import Attend, attending, own_attention
+from llmattr.forward import abilities
 from llmattr.padded import MAX_LOGITS, LogProbs, log_odds, vocabulary
 from llmattr.prompt import Rendered
 
@@ -92,7 +93,12 @@ def score_hidden(lm: "LM", request: Rendered, hidden: Sequence[np.ndarray], afte
 @torch.inference_mode()
 def _begin(lm: "LM", cache: Any, ids: list[int]) -> None:
     """Fill the cache with the keys and values of these tokens."""
-    lm.model(input_ids=torch.tensor([ids], device=lm.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
+    lm.model(input_ids=torch.tensor([ids], device=lm.device), logits_to_keep=1, **_growing(lm, cache))
+
+
+def _growing(lm: "LM", cache: Any) -> dict[str, Any]:
+    """How the model is given a cache to read and to add to."""
+    return {str(abilities(lm.model).cache): cache, "use_cache": True}
 
 
 class Block(NamedTuple):
@@ -125,8 +131,7 @@ def _packed(lm: "LM", cache: Any, plan: Plan, requests: Sequence[Rendered]) -> l
             input_ids=torch.tensor([plan.ids], device=lm.device),
             position_ids=torch.tensor([plan.depths], device=lm.device),
             attention_mask=torch.zeros(1, 1, 1, 1, dtype=lm.dtype, device=lm.device),  # blocks have their own
-            past_key_values=cache,
-            use_cache=True,
+            **_growing(lm, cache),
             logits_to_keep=torch.tensor(np.concatenate(keep), device=lm.device),  # a token is predicted one place before it
         ).logits[0]
     rows = logits.split([len(columns) for columns in keep])

@@ -14,7 +14,7 @@ from llmattr import split
 from llmattr.errors import LlmattrError
 from llmattr.messages import Message
 from llmattr.rendering import Place, located
-from llmattr.tokens import Reader, Tokens, decode, decoded_offsets, special_ids, trim
+from llmattr.tokens import Reader, decode, decoded_offsets, special_ids, trim
 from llmattr.types import Document, Sources, Targets
 
 
@@ -126,12 +126,8 @@ class Prompt:
     def oddities(self) -> list[str]:
         """What a reader of the prompt should know of it: what the template leaves out, and what stands in it otherwise."""
         text, starts, breaks = self._text(np.ones(len(self.sources), dtype=bool))
-        lost = [i for i in range(len(self.sources)) if i not in starts and self.sources.texts[i] not in text]
-        found = (
-            [f"the chat template leaves {len(lost)} sources out, the first is {self.sources.texts[lost[0]]!r:.60}"]
-            if lost
-            else []
-        )
+        lost = [source for i, source in enumerate(self.sources.texts) if i not in starts and source not in text]
+        found = [f"the chat template leaves {len(lost)} sources out, the first is {lost[0]!r:.60}"] if lost else []
         if breaks:
             typed = text[breaks[0] - 1 :][:20]
             found.append(f"special tokens are spelled in the documents ({len(breaks)}, the first in {typed!r}): they stay text")

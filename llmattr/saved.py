@@ -1,38 +1,19 @@
-"""Attributions as JSON, and files that are written whole or not at all."""
+"""Attributions as JSON."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from llmattr.errors import LlmattrError
 from llmattr.evidence import from_dicts, target_to_dict
+from llmattr.plain_json import json_text
 from llmattr.types import Attribution, Document, Sources, Targets
-
-
-def write(path: Path, text: str) -> Path:
-    """Write a text file by way of `NAME.part`, so that a run that is killed leaves no half of it; return its path.
-
-    A link is followed, and what is no plain file (a pipe, a device) is written to directly.
-    """
-    place = path.resolve()
-    part = place.with_name(place.name + ".part")
-    try:
-        if place.exists() and not place.is_file():
-            place.write_text(text, encoding="utf-8")
-        else:
-            part.write_text(text, encoding="utf-8")
-            part.replace(place)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise LlmattrError(f"cannot write {str(path)!r}: {error.strerror}") from error
-    return path
 
 
 def to_json(attribution: Attribution) -> str:
     """The attribution as JSON (see `to_dict`)."""
-    return json.dumps(to_dict(attribution), ensure_ascii=False, indent=1)
+    return json_text(to_dict(attribution))
 
 
 def from_json(text: str) -> Attribution:
@@ -44,11 +25,12 @@ def from_json(text: str) -> Attribution:
 
 
 def to_dict(attribution: Attribution) -> dict[str, Any]:
-    """`{unit, measure, method, run, response, kind, documents, sources: [...], targets: [...]}` in plain lists."""
+    """`{unit, measure, traced, method, run, response, kind, documents, sources: [...], targets: [...]}` in plain lists."""
     a = attribution
     return {
         "unit": a.unit,
         "measure": a.targets.measure,
+        "traced": a.traced,
         "method": a.method,
         "run": a.run,
         "response": a.response,
@@ -76,7 +58,7 @@ def _target(a: Attribution, t: int) -> dict[str, Any]:
         "start": start,
         "end": end,
         "baseline": None if a.baseline is None else float(a.baseline[t]),
-        **({} if a.lds is None else {"lds": None if np.isnan(a.lds[t]) else float(a.lds[t])}),
+        **({} if a.lds is None else {"lds": float(a.lds[t])}),
         "cited": a.cited[t].tolist(),
         **({} if a.evidence is None else {"evidence": target_to_dict(a.evidence.targets[t])}),
         **{name: rows_[t].tolist() for name, rows_ in rows.items() if rows_ is not None},
@@ -100,11 +82,12 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
         method=saved["method"],
         run=saved["run"],
         index=_column(targets, "index"),
-        stderr=_column(targets, "stderr"),
-        baseline=_column(targets, "baseline"),
-        lds=np.array([t["lds"] for t in targets], dtype=float) if targets and "lds" in targets[0] else None,
+        stderr=_numbers(targets, "stderr"),
+        baseline=None if all(t["baseline"] is None for t in targets) else _numbers(targets, "baseline"),
+        lds=_numbers(targets, "lds"),
         response=saved["response"],
         evidence=from_dicts(saved["tokens"], [t["evidence"] for t in targets]) if "tokens" in saved else None,
+        traced=saved["traced"] if "traced" in saved else saved["kind"] == "training rows",  # files from before it was said
     )
 
 
@@ -114,3 +97,8 @@ def _column(rows: list[dict[str, Any]], *names: str) -> Any:
         return None
     columns = [np.array([row[name] for row in rows]) for name in names]
     return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+
+
+def _numbers(rows: list[dict[str, Any]], name: str) -> Any:
+    """The named numbers of every row, nan where null stands for one; None where the rows do not have them."""
+    return np.array([row[name] for row in rows], dtype=float) if rows and name in rows[0] else None

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from llmattr.errors import note
-from llmattr.padded import LogProbs, accepted, in_batches, vocabulary
+from llmattr.forward import abilities, alike, attempt, evaluating
+from llmattr.padded import LogProbs, in_batches, vocabulary
 from llmattr.prefix_tree import through_tree
 from llmattr.prompt import Rendered
 
@@ -51,20 +52,12 @@ def _agrees(lm: "LM") -> bool:
     """Compare the tree with the plain path where both are quick: a branch inside a pack and one over two."""
     if hasattr(lm.model, "_orig_mod"):  # compiled: every pack has a shape of its own, which would be compiled for itself
         return False
-    if not {"position_ids", "past_key_values", "logits_to_keep"} <= accepted(lm.model) or lm.max_batch_tokens < 1:
+    if abilities(lm.model).cache is None or not abilities(lm.model).keeps_logits or lm.max_batch_tokens < 1:
         return False
     ids = [[5, 6, 7, 8, 9, 10], [5, 6, 7, 9, 8, 10], [5, 6, 8, 7, 9, 10, 11]]
     ids = [[token % vocabulary(lm) for token in row] for row in ids]
     requests = [Rendered(row, slice(len(row) - 2, len(row)), np.zeros((0, 2), dtype=int)) for row in ids]
-    narrow = _narrowed(lm, 8)
-    try:
-        tree, plain = dict(through_tree(narrow, requests)), dict(in_batches(narrow, requests))
-    except Exception:  # a model that cannot do it refuses in its own words
-        return False
-    error = max(float(np.abs(tree[i] - plain[i]).max()) for i in plain)
-    # Rounding grows with depth; a wrong pattern is off by nats, which bfloat16 must not hide.
-    return error <= min(100 * torch.finfo(lm.dtype).eps ** 0.75, 0.5)
-
-
-def _narrowed(lm: "LM", tokens: int) -> "LM":
-    return dataclasses.replace(lm, max_batch_tokens=tokens)
+    narrow = dataclasses.replace(lm, max_batch_tokens=8)
+    with evaluating(lm.model):
+        tree, plain = (attempt(lambda path=path: dict(path(narrow, requests))) for path in (through_tree, in_batches))
+    return tree is not None and plain is not None and all(alike(tree[i], plain[i], lm.dtype) for i in plain)

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from tqdm.auto import tqdm
 
 from llmattr.endpoint import Endpoint, Token
 from llmattr.errors import LlmattrError, check_number, note
+from llmattr.loading import load_tokenizer
+from llmattr.progress import Progress
 from llmattr.prompt import Rendered
 
 CERTAIN = -(2.0**-24)  # log-probability of what float32 rounds to certainty; log-odds of 0 itself would be infinite
@@ -42,7 +43,7 @@ class TextTokenizer:
 
     @cached_property
     def _chat(self) -> Any:
-        return _load_tokenizer(self.source) if isinstance(self.source, str) else self.source
+        return load_tokenizer(self.source) if isinstance(self.source, str) else self.source
 
     @property
     def chat_template(self) -> Any:
@@ -171,7 +172,7 @@ class ServerLM:
     def score(self, requests: Sequence[Rendered]) -> Iterator[tuple[int, Float[np.ndarray, " r"]]]:
         """The same one by one, each with its request's number, in the order in which they come."""
         first, others = 0.0, 0
-        with tqdm(total=len(requests), desc="scoring", unit="ablation", disable=None, leave=False) as bar:
+        with Progress(len(requests), "scoring", "ablations") as bar:
             for i, (logprobs, same) in in_threads(self._logprobs, requests, self.concurrency):
                 first = float(logprobs.sum()) if i == 0 else first
                 others += not same
@@ -284,15 +285,3 @@ def token_starts(tokens: Sequence[Token], text: str, first: int) -> Int[np.ndarr
             "of text: give a tokenizer whose chat template writes it)"
         )
     return np.array(starts[::-1], dtype=int)
-
-
-def _load_tokenizer(name: str) -> Any:
-    from transformers import AutoTokenizer
-
-    from llmattr.embedded import PACKAGES, embedded_folder
-
-    try:
-        return AutoTokenizer.from_pretrained(embedded_folder(name) if name in PACKAGES else name, trust_remote_code=False)
-    except Exception as error:  # the loaders raise what they like
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise LlmattrError(f"cannot load the tokenizer {name!r} ({reason})") from error

@@ -55,7 +55,7 @@ class Reader:
         return Tokens(ids, np.concatenate(offsets) if len(offsets) == len(pieces) else None)
 
     def behind(self, text: str) -> Tokens:
-        """The tokens of a text that stands behind another one: without the space that sentencepiece puts before a first word."""
+        """The tokens of a text behind another one: without the space that sentencepiece puts before a first word."""
         for before in _BEFORE:
             first, both = self._alone(before).ids, self._alone(before + text)
             if first and both.ids[: len(first)] == first:
@@ -82,7 +82,7 @@ class Reader:
         return ids if ids[max(len(ids) - len(end), 0) :] == end else ids + end
 
     def offsets(self, tokens: Tokens, text: str) -> Int[np.ndarray, "s 2"] | None:
-        """The tokens' characters in their text, by decoding where the tokenizer says none; None where that gives another text."""
+        """The tokens' characters in their text, decoded where the tokenizer does not say; None where that is another text."""
         if tokens.offsets is None and decode(self.tokenizer, tokens.ids) == text:
             return decoded_offsets(self.tokenizer, tokens.ids, len(text))
         return tokens.offsets

@@ -1,6 +1,5 @@
 """Which tokens of a chat the assistant said: found in the whole rendering, never from a part of the chat."""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -60,7 +59,12 @@ def _turns(chat: Sequence[Mapping[str, Any]], reader: Reader, row: int) -> tuple
         last = spoken[-1]
         upto, (end,) = located(render, texts[: last + 1], [(last, len(texts[last].rstrip()))])
         closing = "" if end is None else upto[end:]
-    return text, [(start, end + len(os.path.commonprefix([text[end:], closing]))) for start, end in spans]
+    return text, [(start, end + _same(text[end:], closing)) for start, end in spans]
+
+
+def _same(text: str, other: str) -> int:
+    """How many characters two texts begin with together."""
+    return next((k for k, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other)))
 
 
 def _places(content: str) -> list[int]:
@@ -75,8 +79,8 @@ def _span(turn: int, text: str, content: str, places: list[Place], found: list[i
     end = here[-1][1]
     if not kept or end is None or kept[0][1] > end:
         raise LlmattrError(
-            f"the model's chat template rewrites message {turn + 1} of row {row}, so the assistant's words cannot be found in the "
-            f"chat: {content[:60]!r}"
+            f"the model's chat template rewrites message {turn + 1} of row {row}, so the assistant's words cannot be found in "
+            f"the chat: {content[:60]!r}"
         )
     at, start = kept[0]
     opening = content[:at].strip()  # "<think>", which some templates take off and write again

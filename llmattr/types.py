@@ -4,16 +4,20 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from llmattr.errors import LlmattrError, check_number
+from llmattr.citing import UNITLESS, Score, is_cited, least_score
+from llmattr.errors import LlmattrError, check_index, check_number
 from llmattr.evidence import Evidence
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+Measure = Literal["logit", "logprob"]  # what can be taken of the probability of what was said
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,8 @@ class Sources:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, rows: int | slice) -> "Sources":
-        return self.subset(np.atleast_1d(np.arange(len(self))[rows]))
+    def __getitem__(self, rows: SupportsIndex | slice) -> "Sources":
+        return self.subset(np.arange(len(self))[check_index(rows, len(self), self.kind)])
 
     def subset(self, rows: Bool[np.ndarray, " n"] | Int[np.ndarray, " k"]) -> "Sources":
         """The sources at these rows (a mask or row numbers), with the same documents."""
@@ -77,38 +81,9 @@ class Targets:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def __getitem__(self, rows: int | slice) -> "Targets":
-        rows = slice(rows, rows + 1 or None) if isinstance(rows, int) else rows
+    def __getitem__(self, rows: SupportsIndex | slice) -> "Targets":
+        rows = check_index(rows, len(self), "targets")
         return Targets(self.texts[rows], None if self.spans is None else self.spans[rows], self.measure)
-
-
-class Score(NamedTuple):
-    """One cell of an attribution, ready to read: how much `source` supports `target`, in the attribution's unit."""
-
-    target: int
-    rank: int
-    source: int
-    id: str
-    document: str | None
-    text: str
-    score: float
-    stderr: float | None
-    cited: bool
-
-
-CLEAR = 2.0  # standard errors
-LEAST = 0.1  # nats: a change of the odds by a tenth
-CITATION_RULE = f"cited = its score is above {LEAST} and above {CLEAR:.0f} standard errors"
-
-
-def is_cited(values: Float[np.ndarray, "*any"], stderr: Float[np.ndarray, "*any"] | None) -> Bool[np.ndarray, "*any"]:
-    """The rule of citation: a source is cited when its score stands clear of its error and is worth a mention.
-
-    `cited = values > max(2 stderr, 0.1)`, in nats. A source without any effect passes about once in 40 (an error of two
-    standard errors to one side). Scores without an error (leave-one-out) have stderr 0.
-    """
-    error = np.zeros_like(values) if stderr is None else stderr
-    return np.asarray(values > np.maximum(CLEAR * error, LEAST))
 
 
 @runtime_checkable
@@ -132,8 +107,11 @@ class Attribution:
     what is left with every source removed. `index[t, k]` names the sources of the k columns; None = all n of them in order.
     `lds` [t] says how well a fit predicts ablations that it did not see: their rank correlation (Spearman), cross-validated,
     from -1 to 1 = best; nan where the outputs never change, None for what makes no fit. `evidence` is what true ablations say
-    beside the scores, `session` what can attribute further parts of the response.
-    Slicing by target (`result[0]`) gives an Attribution with that target alone.
+    beside the scores, `session` what can attribute further parts of the response. `stderr` is None where nothing was sampled
+    (scores have no error), and nan where an error is not known (too few ablations): nothing is cited then. `traced`: the
+    sources are training data, so that its page ranks rows for each query instead of showing a context.
+    Slicing by target (`result[0]`) gives an Attribution with that target alone. Raises `LlmattrError` for scores that are not
+    finite.
     """
 
     values: Float[np.ndarray, "t k"]
@@ -149,15 +127,22 @@ class Attribution:
     response: str | None = None
     evidence: Evidence | None = field(default=None, repr=False)
     session: "Session | None" = field(default=None, repr=False)
+    traced: bool = False
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def __getitem__(self, target: int | slice) -> "Attribution":
-        if isinstance(target, int):
-            if not -len(self) <= target < len(self):
-                raise IndexError(f"target {target} of an attribution with {len(self)} targets")
-            target = slice(target % len(self), target % len(self) + 1)
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.values).all():  # or a report would say that there is no effect
+            t, column = np.argwhere(~np.isfinite(self.values))[0].tolist()
+            source = column if self.index is None else int(self.index[t, column])
+            raise LlmattrError(
+                f"{self.method['name']} gave {self.values[t, column]} for target {t} ({self.targets.texts[t]!r:.60}) and "
+                f"{self.sources.ids[source]!r:.60} of the {self.sources.kind}: scores must be finite numbers"
+            )
+
+    def __getitem__(self, target: SupportsIndex | slice) -> "Attribution":
+        target = check_index(target, len(self), "targets")
         columns = {name: getattr(self, name) for name in ("index", "stderr", "baseline", "lds")}
         columns = {name: None if column is None else column[target] for name, column in columns.items()}
         asked = self.run.get("queries", [])  # of a trace: one for each target
@@ -178,14 +163,20 @@ class Attribution:
     @property
     def cited(self) -> Bool[np.ndarray, "t k"]:
         """Which scores are citations, by the rule of `is_cited`; none where they are products of gradients, without a unit."""
+        return self.clear & (self.values > 0)
+
+    @property
+    def clear(self) -> Bool[np.ndarray, "t k"]:
+        """Which scores, for the target or against it, stand clear of their errors and are worth a mention, as for `cited`."""
         if not self.can_cite:
             return np.zeros(self.values.shape, dtype=bool)
-        return is_cited(self.values, self.stderr)
+        least = least_score(self.targets.measure, self.values, self.baseline)
+        return is_cited(np.abs(self.values), self.stderr, least)
 
     @property
     def can_cite(self) -> bool:
         """Whether scores are in nats or in an ablation's own unit, so that the rule of citation means something."""
-        return self.targets.measure not in ("loss", "margin", "similarity")
+        return self.targets.measure not in UNITLESS
 
     def predict(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
         """What an additive method expects of each target when only the sources in each mask are left."""
@@ -279,7 +270,8 @@ class Attribution:
 
     def save(self, path: str | Path) -> Path:
         """Write the attribution, whole or not at all: as JSON, HTML or Markdown by the path's ending; return the path."""
-        from llmattr.saved import to_json, write
+        from llmattr.files import write
+        from llmattr.saved import to_json
 
         writers = {".json": to_json, ".html": Attribution.html, ".md": Attribution.markdown}
         path = Path(path)

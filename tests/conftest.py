@@ -7,12 +7,22 @@ os.environ["LLMATTR_CACHE"] = tempfile.mkdtemp(prefix="llmattr-tests-")  # the u
 
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 from llmattr.lm import LM
 from tests import tiny_models
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
+
+
+@pytest.fixture
+def unchecked():
+    """No annotation is checked, as for users: the library's own checks must hold by themselves."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.fixture(scope="session")

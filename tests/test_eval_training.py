@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from eval import facts_data
+from eval import facts_data, training_bench
 from eval.families import COLUMNS, joined
-from eval.training_bench import Bench, Found, agreement, column, figures
-from eval.training_methods import named
+from eval.training_bench import Bench, Found, Way, agreement, column, figures
+from eval.training_methods import named, ways
 from llmattr import metrics, surrogate
 from llmattr.ablation import random_masks
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.retraining import Recipe, from_function
+from llmattr.training import METHODS as TRAINING
 from tests.conftest import SHARED
 
 ROOT = Path(__file__).parent.parent
@@ -105,6 +106,40 @@ def test_what_is_found_is_kept(tmp_path):
     np.testing.assert_array_equal(again.predicted(masks), found.baseline + masks @ found.values.T)
     assert (again.seconds, again.models, again.bytes) == (1.5, 4, 100)
     assert Found(found.values).predicted(masks) is None
+
+
+def test_scores_of_a_method_that_changed_are_made_again(tmp_path, monkeypatch):
+    bench, asked = Bench([], [], Recipe(steps=2), tmp_path, model="any"), []
+
+    def found(**fields):
+        way = Way({"name": "logra", **fields}, lambda: asked.append(fields) or Found(np.full((1, 2), float(len(asked)))))
+        return bench.found("logra, 3 checkpoints", way).values[0, 0]
+
+    assert [found(damping=0.1), found(damping=0.2), found(damping=0.1), found(damping=0.2)] == [1, 2, 1, 2]
+    monkeypatch.setattr(training_bench, "__version__", "another")
+    assert [found(damping=0.1), found(damping=0.1)] == [3, 3]
+    monkeypatch.setattr(training_bench, "VERSION", training_bench.VERSION + 1)
+    assert [found(damping=0.1), found(damping=0.1)] == [4, 4]
+    for path in (tmp_path / "scores").iterdir():
+        path.write_bytes(path.read_bytes()[:-40])
+    with pytest.warns(LlmattrNote, match="is damaged.*they are made again"):
+        assert [found(damping=0.1), found(damping=0.1)] == [5, 5]
+    bench.claim(False)
+    monkeypatch.setattr(training_bench, "VERSION", 0)
+    with pytest.raises(LlmattrError, match="another benchmark's scores"):
+        bench.claim(False)
+
+
+def test_every_line_says_what_its_scores_depend_on():
+    """Lines that differ have different records, or different names; fields of the method are among them."""
+    facts = facts_data.countries(2, ("capital",))
+    bench = Bench(facts.rows, facts.queries, Recipe(steps=2), Path("nowhere"), gold=facts.gold)
+    what = {name: way.what for name, way in ways(bench).items()}
+    assert what["logra"]["damping"] == TRAINING["logra"]().damping
+    assert what["trak, 3 checkpoints"] != what["trak"]
+    assert what["trak, 3 checkpoints of 4 runs"] != what["trak, 3 checkpoints"]
+    assert what["in-run-shapley, cosine"]["product"] == "cosine"
+    assert what["datamodel"]["n_models"] == bench.size.models
 
 
 def test_agreement_is_kendalls_tau_of_the_scores():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llmattr import surrogate
-from llmattr.ablation import every_mask, from_function, kernel_masks, permutation_masks
+from llmattr.ablation import every_mask, from_function, kernel_masks, permutation_masks, random_masks
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.surrogate.beta import _shares, sized_masks
 from tests import worlds
@@ -178,7 +178,7 @@ def test_too_few_or_too_many():
         surrogate.shapley(worlds.either(10), 20, "permutation")
     with pytest.raises(LlmattrError, match=r"exact values of 30 sources need 2\^30"):
         surrogate.shapley(worlds.either(30), method="exact")
-    with pytest.warns(LlmattrNote, match="few for the Shapley values of 40 sources"):
+    with pytest.warns(LlmattrNote, match="too few for errors of the Shapley values of 40 sources"):
         result = surrogate.shapley(worlds.either(40), 64)
     np.testing.assert_allclose(result.values.sum(), 1.0, atol=1e-10)
     one = surrogate.shapley(worlds.linear([[3.0]], [1.0]), 10)
@@ -447,3 +447,83 @@ def test_masks_of_sizes_are_whole_or_drawn_with_their_shares():
     extreme = surrogate.beta_shapley(worlds.game(12), 60, 1e12, 1.0)
     expected = surrogate.beta_shapley(worlds.game(12), 4096, 1e12, 1.0)
     np.testing.assert_allclose(extreme.values, expected.values, atol=1e-6)  # what each adds to none: 13 masks
+
+
+class TestFewAblations:
+    """A number without a known error is no citation, and a note says so."""
+
+    WORLD = worlds.linear(np.arange(10.0)[None], [1.0])
+
+    @pytest.mark.parametrize("m", [2, 3, 4, 5, 12, 20])
+    def test_shapleys_kernel(self, m):
+        """A pair of masks sees one of nine directions: what they leave open is equal shares by assumption."""
+        with pytest.warns(LlmattrNote, match=f"{m} ablations are too few for errors .* nothing is cited; take 42 or more"):
+            result = surrogate.shapley(self.WORLD, m, "kernel")
+        assert np.isnan(result.stderr).all()
+        assert not result.cited.any()
+
+    def test_all_pairs_of_few_sources_are_exact(self):
+        for n, m in ((1, 2), (2, 4), (3, 8)):
+            result = surrogate.shapley(worlds.linear(np.arange(1.0, n + 1)[None], [1.0]), m, "kernel")
+            np.testing.assert_allclose(result.values[0], np.arange(1.0, n + 1))
+            assert (result.stderr == 0).all()
+            assert result.cited.all()
+
+    def test_permutations(self):
+        with pytest.warns(LlmattrNote, match="2 pairs of orders are too few for errors"):
+            result = surrogate.shapley(self.WORLD, 38, "permutation")
+        assert np.isnan(result.stderr).all()
+        assert not result.cited.any()
+
+    def test_pairs_of_orders_that_are_all_the_same_tell_no_error(self):
+        """Of three sources there are three pairs; where all four that are drawn are one, their spread is 0 by chance."""
+        same = next(seed for seed in range(1000) if len(self.pairs(seed)) == 1)
+        result = surrogate.shapley(worlds.game(3), 18, "permutation", seed=same)
+        assert np.isnan(result.stderr).all()
+        two = surrogate.shapley(worlds.game(2), 18, "permutation")
+        np.testing.assert_allclose(two.stderr, 0, atol=EXACT)  # two orders are all that there are
+
+    @staticmethod
+    def pairs(seed):
+        rng = np.random.default_rng(seed)
+        orders = [rng.permutation(3).tolist() for _ in range(4)]
+        return {frozenset((tuple(order), tuple(order[::-1]))) for order in orders}
+
+    def test_banzhaf(self):
+        with pytest.warns(LlmattrNote, match="too few for the errors of any source: without an error nothing is cited"):
+            result = surrogate.banzhaf(self.WORLD, 4, "sample")
+        assert np.isnan(result.stderr).all()
+        masks = random_masks(12, 10)
+        known = (masks.sum(axis=0) >= 4) & ((~masks).sum(axis=0) >= 4)
+        np.testing.assert_array_equal(np.isfinite(surrogate.banzhaf(self.WORLD, 12, "sample").stderr[0]), known)
+
+    def test_beta(self):
+        with pytest.warns(LlmattrNote, match="drawn ablations are too few for errors"):
+            result = surrogate.beta_shapley(worlds.linear(np.ones((1, 3)), [0.0]), 4)
+        assert np.isnan(result.stderr).all()
+
+    @pytest.mark.parametrize("fit", [surrogate.lasso, surrogate.ridge, surrogate.blend, surrogate.pairs])
+    def test_masks_that_are_all_the_same(self, fit):
+        with pytest.warns(LlmattrNote, match="errors of any source"):
+            result = fit(self.WORLD, 16, keep=0.99999)
+        assert np.isnan(result.stderr).all()
+        assert not result.cited.any()
+        prior = np.arange(10.0)[None]
+        if fit is not surrogate.pairs:
+            assert not fit(self.WORLD, 16, keep=0.99999, prior=prior).cited.any()  # a prior alone cites nothing
+
+    def test_an_open_end_does_not_stop_where_an_error_is_unknown(self):
+        """At keep 0.9 each of ten sources was never removed in 16 masks with a chance of 0.185."""
+        result = surrogate.ridge(self.WORLD, "auto", keep=0.9)
+        assert result.run["n_ablations"] > 16
+        assert np.isfinite(result.stderr).all()
+
+
+@pytest.mark.parametrize("n", [12, 40])
+def test_sources_without_effect_are_rarely_cited_by_the_kernel_where_its_errors_are_known(n):
+    """With 1.25 n pairs, the fewest that have errors: nominally one in 40, twice that is allowed, and five deviations."""
+    weights = np.concatenate([[5.0, 3.0], np.zeros(n - 2)])
+    m = 2 * -(-5 * n // 4) + 2
+    cited = sum(surrogate.shapley(worlds.noisy(weights, 0.5, s), m, "kernel", seed=s).cited[0, 2:].sum() for s in range(8))
+    expected = 8 * (n - 2) / 20
+    assert cited < expected + 5 * expected**0.5

@@ -293,6 +293,7 @@ def make_trace(queries: list[dict] | None = None, rows: list[str] | None = None,
         unit="inner products of projected gradients",
         method={"name": "logra", "damping": 0.1},
         run={"model": "a/model", "n": 12345, "queries": queries},
+        traced=True,
     )
     return dataclasses.replace(trace, **changes)
 

@@ -60,9 +60,9 @@ def test_only_the_responses_logits_are_computed(lm):
 def test_a_sure_token_keeps_its_digits():
     """log p of a token 30 logits above the rest is -e^-30 * (V - 1), far below what float32 can tell from 0."""
     model = tiny_models.llama()
-    logits = torch.zeros(1, 1, 400)
-    logits[0, 0, 7] = 30.0
-    model.forward = lambda input_ids, logits_to_keep: type("Out", (), {"logits": logits})
+    sure = torch.zeros(400)
+    sure[7] = 30.0
+    model.forward = lambda input_ids, **_: type("Out", (), {"logits": sure.expand(*input_ids.shape, 400)})
     found = LM(model, tiny_models.tokenizer()).logprobs([Rendered([5, 7], slice(1, 2), np.zeros((0, 2), dtype=int))])
     np.testing.assert_allclose(found[0], [-399 * np.exp(-30.0)], rtol=1e-5)  # 30 in float32, so 2e-6 of log-odds
 

@@ -14,6 +14,7 @@ from llmattr import LM, LlmattrError, build_index, cite
 from llmattr.cli import main
 from llmattr.evidence import Evidence, TargetEvidence
 from llmattr.origins import Origins, origins
+from llmattr.training.index import GradientIndex
 from llmattr.types import Attribution, Document, Sources, Targets
 from tests import tiny_models
 from tests.test_browser import browser, show  # noqa: F401  (fixtures)
@@ -80,6 +81,16 @@ def test_what_was_saved_is_the_same(tiny, cited, tmp_path):
             Origins.load(path)
     with pytest.raises(LlmattrError, match=r"\.html, \.json, \.txt"):
         found.save(tmp_path / "x.pdf")
+
+
+def test_no_row_is_read_but_the_first_and_those_that_are_shown(tiny, cited, tmp_path, monkeypatch):
+    index = build_index(tiny, [chat(QUESTION, said) for said in [*OTHER, *SAID]], tmp_path / "index", "grad-cos")
+    read, rows = [], GradientIndex.rows
+    monkeypatch.setattr(GradientIndex, "rows", lambda index, numbers=None: read.append(numbers) or rows(index, numbers))
+    found = origins(cited, index, top=1)
+    assert read[0] == [0]
+    assert [str(number) for number in read[1]] == found.training.sources.ids
+    assert len(read) == 2
 
 
 def test_what_cannot_be_joined_is_refused_in_one_line(tiny, cited, tmp_path):
@@ -162,14 +173,22 @@ def test_the_command_line_shows_both_and_refuses_another_model(tiny_folder, tmp_
     tiny_models.llama(seed=1).save_pretrained("other")
     tiny_models.tokenizer().save_pretrained("other")
     call = ["cite", "notes.txt", "--query", QUESTION, "--response", " ".join(SAID), "--index", "idx", "leave-one-out"]
+    opened, whole = [], GradientIndex.open
+    monkeypatch.setattr(GradientIndex, "open", staticmethod(lambda folder: opened.append(str(folder)) or whole(folder)))
     assert main([*call, "--json", "x.json", "--html", "x.html"]) == 0
+    assert opened == ["idx"]
     out = capsys.readouterr().out
     assert all(said in out for said in SAID)
     assert Origins.load("x.json")[0].rows[0].id == "3"
     assert Page(Path("x.html").read_text(encoding="utf-8")).ids["o2"]
-    for wrong in (["--model", "other"], ["--no-verify"]):
+    for wrong, said in (
+        (["--model", "other"], "was built with another model"),
+        (["--no-verify"], "needs --verify"),
+        (["--dtype", "bfloat16"], "the index 'idx' was built in float32"),
+    ):
         assert main([*call, *wrong]) == 2
-        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert said in line
 
 
 def test_the_recipe_tells_both_halves_apart(tmp_path):

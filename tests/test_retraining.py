@@ -1,5 +1,6 @@
 """Training again: the trainer, the order of rows, kept runs, and what is estimated from them."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -17,14 +18,16 @@ from llmattr.ablation import every_mask, random_masks
 from llmattr.cli import main
 from llmattr.data import tokenize
 from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.files import read_record
 from llmattr.retraining import METHODS, ON_MASKS, Recipe, from_function, retrain, retraining_ablation, scratch_model
 from llmattr.retraining.counterfactual import brittleness, counterfactual, embeddings, top_removals
 from llmattr.retraining.datamodels import Datamodel
-from llmattr.retraining.runs import CausalTrainer
+from llmattr.retraining.runs import CausalTrainer, FunctionTrainer
 from llmattr.retraining.store import Run, RunStore
 from llmattr.retraining.trainer import batch_loss, train
 from llmattr.types import Attribution
 from tests import tiny_models
+from tests.test_files import at_once
 
 PLACES = [("canal", "Panama", "wide"), ("king", "Spain", "old"), ("port", "Colon", "busy"), ("lock", "Gatun", "long")]
 ROWS = [{"prompt": f"The {what} of {where} is", "completion": f" {said}", "place": where} for what, where, said in PLACES]
@@ -255,6 +258,48 @@ class TestAblation:
         np.testing.assert_allclose(outputs, alone, atol=1e-4)  # float32; threads may add in another order
         assert len(ablation.store) == 4
 
+    def test_a_backend_that_gives_all_results_at_once(self, tmp_path):
+        """As ray's: the outputs are those of any other, and runs are kept as they finish."""
+        from joblib import parallel_config, register_parallel_backend
+        from joblib._parallel_backends import ThreadingBackend
+
+        class AllAtOnce(ThreadingBackend):
+            supports_return_generator = False
+
+        register_parallel_backend("all at once", AllAtOnce)
+        outputs, _, _, asked = linear(n=8)
+        masks = every_mask(8)[:50]
+        with parallel_config(backend="all at once", n_jobs=2):
+            ablation = from_function(outputs, 8, 2, tmp_path)
+            found = ablation(masks)
+        np.testing.assert_array_equal(found, from_function(outputs, 8, 2)(masks))
+        assert (len(ablation.store), len(asked)) == (50, 100)
+
+    def test_stopped_runs_have_the_same_neighbours(self, tmp_path):
+        """What is left of a call that was stopped is trained in the same company, so that its rounding is the same too."""
+        company = []
+
+        @dataclasses.dataclass(frozen=True)
+        class Noted(FunctionTrainer):
+            def outputs(self, weights, seeds):
+                company.append(tuple(seeds))
+                if len(company) == 3 and stop:
+                    raise KeyboardInterrupt
+                return super().outputs(weights, seeds)
+
+        outputs, *_ = linear(n=8)
+        ablation = from_function(outputs, 8, 2, tmp_path)
+        start = dataclasses.replace(ablation, trainer=Noted(outputs, 2, "linear", together=4))
+        masks, stop = every_mask(8)[:20], True
+        with pytest.raises(KeyboardInterrupt):
+            start(masks)
+        stop = False
+        dataclasses.replace(start, memory={})(masks)
+        stopped, company[:] = company[:2] + company[3:], []
+        dataclasses.replace(start, memory={}, store=None)(masks)
+        assert stopped == company
+        assert [len(seeds) for seeds in company] == [4] * 5
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [
@@ -289,6 +334,11 @@ class TestNoise:
         assert not found.stderr.any()
 
 
+def _write_runs(folder, number):
+    for seed in range(30 * number, 30 * number + 60):
+        RunStore.of(folder, {"shared": True}).add(Run(np.ones(5, dtype=bool), seed), np.full(3, float(seed)))
+
+
 class TestStore:
     def test_runs_come_back(self, tmp_path):
         store, run = RunStore.of(tmp_path, {"model": "m"}), Run(np.array([True, False, True] * 5), 7)
@@ -297,7 +347,7 @@ class TestStore:
         np.testing.assert_array_equal(store.get(run), [1.0, 2.0])
         ((found, outputs),) = store.runs()
         assert (found.mask.tolist(), found.seed, outputs.tolist()) == (run.mask.tolist(), 7, [1.0, 2.0])
-        assert json.loads((store.folder / "run.json").read_text()) == {"model": "m"}
+        assert read_record(store.folder / "run.json") == {"model": "m"}
 
     def test_masks_of_other_lengths_and_seeds_are_other_runs(self):
         runs = [Run(np.array(mask, dtype=bool), seed) for mask, seed in (([1], 0), ([1, 0], 0), ([1, 0, 0], 0), ([1], 1))]
@@ -309,6 +359,26 @@ class TestStore:
         next(store.folder.glob("??/*.npz")).write_bytes(b"half")
         with pytest.warns(LlmattrNote, match="damaged"):
             assert store.get(run) is None
+
+    def test_a_changed_byte_is_made_again_and_never_an_error(self, tmp_path):
+        """Every byte of the file is covered by its digest: headers, names, and the numbers."""
+        store, run = RunStore.of(tmp_path, {}), Run(np.ones(30, dtype=bool), 0)
+        store.add(run, np.linspace(-3, 0, 5))
+        path, rng = next(store.folder.glob("??/*.npz")), np.random.default_rng(0)
+        whole = path.read_bytes()
+        for at in range(0, len(whole), 3):
+            for changed in (whole[:at], whole[:at] + bytes([whole[at] ^ int(rng.integers(1, 256))]) + whole[at + 1 :]):
+                path.write_bytes(changed)
+                with pytest.warns(LlmattrNote, match="is damaged.*the run is made again"):
+                    assert store.get(run) is None
+
+    def test_processes_share_a_folder(self, tmp_path):
+        """8 processes write 60 runs each, some of them the same: all are there, and whole."""
+        at_once(_write_runs, tmp_path)
+        store = RunStore.of(tmp_path, {"shared": True})
+        runs = {run.seed: outputs.tolist() for run, outputs in store.runs()}
+        assert runs == {seed: [float(seed)] * 3 for k in range(8) for seed in range(30 * k, 30 * k + 60)}
+        assert not list(tmp_path.rglob("*.part"))
 
     def test_a_file_in_its_place_is_said(self, tmp_path):
         (tmp_path / "runs").write_text("")

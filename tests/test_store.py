@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ import pytest
 
 from llmattr import cite
 from llmattr.cli import main
+from llmattr.context.cache import shrink
 from llmattr.context.context_cite import ContextCite
 from llmattr.context.store import Store, store_path
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.lm import LM
 from tests.test_evidence import ANSWER
+from tests.test_files import AT_ONCE, WRITES, at_once
 
 LONG = " ".join(f"The lock {i} is {3 * i} metres wide." for i in range(30))
 
@@ -78,6 +81,38 @@ def test_a_damaged_file_is_scored_again(tmp_path):
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_a_changed_byte_is_scored_again_and_never_an_error(tmp_path):
+    """Every byte of the file is covered by its digest: headers, names, and the numbers."""
+    path, rng = store_path(tmp_path, "x"), np.random.default_rng(0)
+    store = Store(path)
+    for mask in rng.integers(0, 2, (6, 9)).astype(bool):
+        store.add(mask.tobytes(), rng.normal(size=4))
+    store.save()
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 3):
+        for changed in (whole[:at], whole[:at] + bytes([whole[at] ^ int(rng.integers(1, 256))]) + whole[at + 1 :]):
+            path.write_bytes(changed)
+            with pytest.warns(LlmattrNote, match="is damaged.*is scored again"):
+                assert len(Store(path)) == 0
+
+
+def _save_rows(folder, number):
+    store = Store(store_path(folder, "shared"))
+    for k in range(WRITES):
+        row = WRITES * number + k
+        store.add(np.array([row >> bit & 1 for bit in range(9)], dtype=bool).tobytes(), np.full(20, float(row)))
+        store.save()
+
+
+def test_processes_add_to_one_file(tmp_path):
+    """8 processes save 60 times each, every time with one row more: each row is there, with its own numbers."""
+    at_once(_save_rows, tmp_path)
+    rows = Store(store_path(tmp_path, "shared")).rows
+    found = {int(np.frombuffer(mask, dtype=bool) @ 2 ** np.arange(9)): set(row) for mask, row in rows.items()}
+    assert found == {row: {float(row)} for row in range(AT_ONCE * WRITES)}
+    assert not list(tmp_path.glob("*.part"))
+
+
 def test_a_place_that_cannot_be_written_is_a_note(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LlmattrError, match="is a file, not a folder"):
@@ -101,6 +136,74 @@ def test_the_command_line_keeps_what_it_scored(tiny_folder, tmp_path, monkeypatc
     one = capsys.readouterr().out
     assert main(command) == 0
     assert capsys.readouterr().out.split("\n")[0] in one
+
+
+def kept_file(folder, name, size, used):
+    path = store_path(folder, name)
+    path.write_bytes(bytes(size))
+    os.utime(path, (used, used))
+    return path
+
+
+def test_what_was_not_used_for_longest_goes_first(tmp_path):
+    """Of 100 + 200 + 300 bytes 450 may stay: the oldest goes, then the next; what is not ours stays, whatever its age."""
+    old, used, new = (kept_file(tmp_path, name, size, size) for name, size in (("a", 100), ("b", 200), ("c", 300)))
+    (tmp_path / "mine.npz").write_bytes(bytes(10**6))
+    (tmp_path / f"{used.name}.host.1.2.part").write_bytes(bytes(50))  # of a process that was killed
+    assert shrink(tmp_path, 1e6) == []
+    assert [one.path.suffix for one in shrink(tmp_path, 600.0)] == [".part"]
+    assert [one.path for one in shrink(tmp_path, 450.0)] == [old, used]
+    assert {path.name for path in tmp_path.iterdir()} == {new.name, "mine.npz", ".lock"}
+
+
+def test_reading_is_using(counted, tmp_path, monkeypatch):
+    """A cache without room for a second file keeps the one that is in use, and forgets the other."""
+    lm, asked = counted
+    run(lm, tmp_path, 8)
+    (first,) = tmp_path.glob("*.npz")
+    other = kept_file(tmp_path, "other", 2 * first.stat().st_size, time.time() - 60)
+    os.utime(first, (0, 0))
+    monkeypatch.setenv("LLMATTR_CACHE_LIMIT", str(2 * first.stat().st_size / 1e9))
+    asked.clear()
+    run(lm, tmp_path, 8)
+    assert (first.exists(), other.exists(), sum(asked)) == (True, False, 0)
+    monkeypatch.setenv("LLMATTR_CACHE_LIMIT", "much")
+    with pytest.raises(LlmattrError, match="LLMATTR_CACHE_LIMIT must be a number of gigabytes"):
+        run(lm, tmp_path, 8)
+
+
+def test_a_cache_that_is_cleared_beside_a_running_process(tmp_path):
+    store = Store(store_path(tmp_path, "x"))
+    masks = np.eye(3, dtype=bool)
+    for mask in masks[:2]:
+        store.add(mask.tobytes(), np.zeros(2))
+    store.save()
+    assert len(shrink(tmp_path, -1.0)) == 1
+    store.add(masks[2].tobytes(), np.zeros(2))
+    store.save()
+    assert len(Store(store.path)) == 3
+
+
+def test_the_command_shows_and_clears(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LLMATTR_CACHE", str(tmp_path / "cache"))
+    assert main(["cache"]) == 0
+    assert capsys.readouterr().out == f"scored ablations: {tmp_path / 'cache'}\n0 files (0.0 MB), of 1 GB at most\n"
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "mine.txt").write_text("stays")
+    for name in "ab":
+        kept_file(tmp_path / "cache", name, 700_000, 86400 * 365)
+    monkeypatch.setenv("LLMATTR_CACHE_LIMIT", "2.5")
+    assert main(["cache"]) == 0
+    said = capsys.readouterr().out
+    assert "2 files (1.4 MB), of 2.5 GB at most" in said
+    assert "used from 1971-01-01" in said
+    assert main(["cache", "clear"]) == 0
+    assert capsys.readouterr().out == f"removed 2 files (1.4 MB) from {tmp_path / 'cache'}\n"
+    assert main(["cache", "--cache", str(tmp_path / "cache"), "clear"]) == 0
+    assert "removed 0 files" in capsys.readouterr().out
+    assert (tmp_path / "cache" / "mine.txt").exists()
+    assert main(["cache", "--cache", str(tmp_path / "cache" / "mine.txt")]) == 2
+    assert "is a file, not a folder" in capsys.readouterr().err
 
 
 @pytest.mark.slow

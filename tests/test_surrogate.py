@@ -98,7 +98,9 @@ def test_the_same_seed_gives_the_same_numbers():
     one, two = (surrogate.lasso(ablation, seed=3) for _ in range(2))
     assert (one.values == two.values).all()
     assert (one.stderr == two.stderr).all()
-    assert surrogate.lasso(ablation, bootstraps=0).stderr is None
+    without = surrogate.lasso(ablation, bootstraps=0)
+    assert np.isnan(without.stderr).all()
+    assert not without.cited.any()  # of scores whose error nobody asked for none stands clear of it
 
 
 @pytest.mark.parametrize("fit", [surrogate.lasso, surrogate.ridge])
@@ -205,7 +207,10 @@ class TestChosenPenalty:
     def test_few_ablations(self, fit, m):
         result = fit(worlds.noisy(TRUE, 0.5), m)
         assert np.isfinite(result.values).all()
-        assert np.isfinite(result.stderr).all()
+        masks = random_masks(m, N)
+        varied = masks.any(axis=0) & ~masks.all(axis=0)
+        np.testing.assert_array_equal(np.isfinite(result.stderr[0]), varied)  # of the others nothing is known
+        assert not result.cited[0, ~varied].any()
 
     def test_rounding_chooses_nothing(self, fit):
         """Outputs that differ by the rounding of another batch size give scores that differ by as little."""
@@ -217,7 +222,7 @@ class TestChosenPenalty:
 def test_leave_one_out_in_closed_form_is_leaving_one_out():
     """Allen's formula against fits without each mask, repeated masks together, on the same standardised columns."""
     masks, y = random_masks(14, 3), np.random.default_rng(0).normal(size=14)  # 8 masks at the most: some repeat
-    _, inverse = np.unique(masks, axis=0, return_inverse=True)
+    inverse = np.unique(masks, axis=0, return_inverse=True)[1].reshape(-1)
     model = linear.ridge_model(masks, y, 3.0, None)
     x = (masks - masks.mean(axis=0)) / masks.std(axis=0)
     means = np.array([y[inverse == g].mean() for g in inverse])

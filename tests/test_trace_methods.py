@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from llmattr.data import tokenize
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.lm import LM
 from llmattr.seeded import generator
 from llmattr.training import METHODS
@@ -88,6 +88,14 @@ class TestRerank:
         np.testing.assert_allclose(result.values[0, :2], np.sort(asked[0] @ rows.T)[::-1][:2], rtol=1e-9)
         assert result.values.shape == (1, 4)
 
+    def test_normalised_gradients_are_not_scored_again_without(self, lm, tmp_path):
+        """Whole gradients as they are would rank by another cosine: of row 3 with the query .10 and not .13."""
+        for normalize, options in (("data", {}), ("none", {"rerank": 5})):
+            index = build_index(lm, ROWS, tmp_path / normalize, METHODS["grad-cos"](normalize=normalize), projection=IDENTITY)
+            assert len(index.query(ASKED, 2, **options).top(None)) == 4
+        with pytest.raises(LlmattrError, match=r"this index has them normalised \(normalize='data'\): ask without rerank"):
+            open_index(tmp_path / "data", lm).query(ASKED, 2, rerank=5)
+
     def test_others_say_what_to_do(self, lm, tmp_path):
         index = build_index(lm, ROWS, tmp_path / "i", "trak", projection=Projection(dim=64))
         with pytest.raises(LlmattrError, match="rerank scores grad-dot and grad-cos again, not trak: ask an index of ekfac"):
@@ -137,19 +145,33 @@ class TestSeveralCheckpoints:
         expected = np.mean(parts, axis=0) * np.mean(doubt, axis=0)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
+    @pytest.mark.parametrize("name", ["trak", "tracin", "logra", "stream"])
+    def test_a_rows_score_for_itself_is_its_score_when_it_is_asked(self, tmp_path, name):
+        tokenizer = tiny_models.tokenizer()
+        pairs = [(tiny_models.llama(seed=seed), tokenizer) for seed in (0, 1)]
+        options = {"projection": Projection(dim=64), "row_type": "float32"}
+        index = build_index(None, ROWS, tmp_path / "i", name, checkpoints=pairs, **options)
+        asked = dense(index.query(ROWS, None))
+        np.testing.assert_allclose(dense(index.self_influence())[0], np.diagonal(asked), rtol=1e-3)  # float32 rows
+
     def test_an_index_of_checkpoints_is_opened_by_name(self, tmp_path):
         folders = [tmp_path / "run" / f"checkpoint-{step}" for step in (100, 20)]
         for seed, folder in enumerate(folders):
             tiny_models.llama(seed=seed).save_pretrained(folder)
             tiny_models.tokenizer().save_pretrained(folder)
             (folder / "trainer_state.json").write_text(f'{{"log_history": [{{"learning_rate": {0.1 * (seed + 1)}}}]}}')
-        build_index("unused", ROWS, tmp_path / "i", "tracin", checkpoints=tmp_path / "run")
+        build_index(None, ROWS, tmp_path / "i", "tracin", checkpoints=tmp_path / "run")
         index = open_index(tmp_path / "i")
         assert [part.index.run["model"] for part in index.checkpoints] == [str(folders[1]), str(folders[0])]
         assert [part.index.run["learning_rate"] for part in index.checkpoints] == [0.2, 0.1]
         assert len(index.query(ASKED, 3).top(None)) == 6
         with pytest.raises(LlmattrError, match="there are 2 checkpoints and 1 learning rates"):
-            build_index("unused", ROWS, tmp_path / "j", "tracin", checkpoints=folders, learning_rates=[0.1])
+            build_index(None, ROWS, tmp_path / "j", "tracin", checkpoints=folders, learning_rates=[0.1])
+        with pytest.warns(LlmattrNote, match="the checkpoints are indexed, and the model"):
+            build_index("ignored", ROWS, tmp_path / "k", "tracin", checkpoints=folders)
+        (folders[1] / "trainer_state.json").write_text('{"log_history": [')
+        with pytest.raises(LlmattrError, match=r"cannot read '.*trainer_state.json' .*or give --learning-rates"):
+            build_index(None, ROWS, tmp_path / "j", "tracin", checkpoints=folders)
 
 
 def test_trak_on_logistic_regression_is_its_formula(tmp_path):
@@ -224,6 +246,19 @@ class TestSecondMoments:
         expected = (square.sum(1)[:, None] * square.sum(0) / square.sum()).rsqrt()
         torch.testing.assert_close(torch.outer(found[f"{name}/in"], found[f"{name}/out"]), expected, rtol=1e-4, atol=0)
         build_index(tmp_path, ROWS, tmp_path / "i", METHODS["trackstar"](normalize="optimizer"))
+
+    @pytest.mark.parametrize("damage", [lambda saved: saved[:300], lambda saved: b""])
+    def test_an_optimisers_file_that_is_cut_off(self, tmp_path, damage):
+        model = tiny_models.llama()
+        tiny_models.save(tmp_path)
+        file = tmp_path / "optimizer.pt"
+        torch.save(torch.optim.AdamW(model.parameters()).state_dict(), file)
+        file.write_bytes(damage(file.read_bytes()))
+        with pytest.raises(LlmattrError, match=rf"cannot read '{file}': it is damaged, cut off or no state of an optimiser"):
+            build_index(tmp_path, ROWS, tmp_path / "i", METHODS["trackstar"](normalize="optimizer"))
+        torch.save({"something": "else"}, file)
+        with pytest.raises(LlmattrError, match=rf"cannot read '{file}'"):
+            build_index(tmp_path, ROWS, tmp_path / "i", METHODS["trackstar"](normalize="optimizer"))
 
 
 class TestEkfac:

@@ -14,7 +14,7 @@ import torch
 from llmattr.data import tokenize
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
-from llmattr.training import gradient
+from llmattr.training import approximate, gradient
 from llmattr.training.capture import exact_gradients, linear_layers
 from llmattr.training.index import GradientIndex, Projection
 from llmattr.training.trace import build_index, open_index, trace
@@ -195,6 +195,25 @@ def test_faiss_proposes_rows_that_are_scored_as_ever(tmp_path, method):
     assert all(scores[s.target, s.id] == pytest.approx(s.score, rel=1e-4, abs=1e-6) for s in near.top(None))
     assert any(path.name.startswith("faiss.") for path in (tmp_path / "i").iterdir())
     assert open_index(tmp_path / "i", pair).query(asked, 5, approximate=True).values == pytest.approx(near.values)
+
+
+def test_one_set_of_cells_serves_every_question(tmp_path):
+    """TrackStar weighs rows by what is asked together; its cells are of the rows alone. A damaged file is made anew."""
+    pytest.importorskip("faiss")
+    pair = (tiny_models.llama(), tiny_models.tokenizer())
+    rows = [{"prompt": f"Ship {i} is ", "completion": f"number {i * 7919} of the canal."} for i in range(120)]
+    index = build_index(pair, rows, tmp_path / "i", "trackstar", projection=Projection(dim=64), modules="1.*down_proj")
+    for asked in ([rows[5], rows[77]], [rows[5], rows[9]], rows[:3]):
+        near = index.query(asked, 5, approximate=True)
+        scores = {(s.target, s.id): s.score for s in index.query(asked, None).top(None)}
+        assert all(scores[s.target, s.id] == pytest.approx(s.score, rel=1e-4, abs=1e-6) for s in near.top(None))
+    (cells,) = (tmp_path / "i").glob("faiss.*")
+    whole = cells.read_bytes()
+    cells.write_bytes(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])
+    approximate._read.cache_clear()
+    again = open_index(tmp_path / "i", pair).query(rows[:3], 5, approximate=True)
+    assert again.values == pytest.approx(near.values)
+    assert [path.read_bytes() for path in (tmp_path / "i").glob("faiss.*")] == [whole]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import warnings
 import click
 
 from llmattr import __version__
+from llmattr.cli.cache import cache
 from llmattr.cli.cite import cite
 from llmattr.cli.evaluate import evaluate
 from llmattr.cli.heads import fit_heads
@@ -20,7 +21,7 @@ def cli() -> None:
     """Where did this come from? Attribute what a language model says, with evidence."""
 
 
-for command in (cite, evaluate, fit_heads, trace):
+for command in (cache, cite, evaluate, fit_heads, trace):
     cli.add_command(command)
 
 

@@ -1,14 +1,14 @@
 """`llmattr cite`."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from llmattr.cli.files import check_outputs, quiet, read, report, shown
+from llmattr.cli.given import refuse, typed
 from llmattr.cli.methods import MethodCommand
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, note
 from llmattr.processes import device, is_main
 from llmattr.split import SPLITTERS
 
@@ -36,7 +36,7 @@ from llmattr.split import SPLITTERS
     type=click.Choice(["fast", "float32", "bfloat16", "float16"]),
     default="fast",
     show_default=True,
-    help="fast: bfloat16 where a short trial finds that it pays",
+    help="fast: bfloat16 on a GPU and on a processor with AMX or AVX512-BF16, else float32",
 )
 @click.option("--device", help="cpu, cuda, cuda:1 ...; the GPU where there is one")
 @click.option("--verify/--no-verify", default=True, help="ask the model about what is cited: verdicts, what suffices")
@@ -62,33 +62,50 @@ def cite(
 ) -> None:
     """Answer a question about FILEs (- = standard input) and say which sentences made the model say so."""
     check_outputs(files, [out for out in (html, json) if out])
-    if index and (how["rather_than"] or not how["verify"]):
-        raise LlmattrError("--index asks where each sentence comes from, which needs --verify and no --rather-than")
+    _check_together(model, index, how)
+    from llmattr.context.cache import place
+
     documents = [{"text": read(name), "id": shown(name)} for name in files]
-    result: Any = _result(documents, query, model, index, method, {**how, "cache": None if no_cache else cache or _cache()})
+    how["cache"] = None if no_cache else cache or place()
+    result, training = _result(documents, query, model, index, method, how)
     from llmattr.report.text import terminal, zoomed
 
+    if result.targets.measure != how["measure"] and (said := typed("measure")):
+        note(f"{said} is not used: what {method.name} gives is {result.unit}")
     words, said = zoomed(result, top) if zoom else "", terminal(result, top)
-    if index:
+    if training is not None:
         from llmattr.origins import origins
-        from llmattr.training.trace import open_index
 
-        result = origins(result, open_index(index, result.session.ablation.lm), top=top)
+        result = origins(result, training, top=top)
         said = result.to_text(top)
     if is_main():  # of several processes the first speaks
         report(result, said + words, html, json)
 
 
-def _cache() -> Path:
-    """Where scored ablations are kept when no place is named: LLMATTR_CACHE, or the user's cache."""
-    import platformdirs
+def _check_together(model: str | None, index: str | None, how: dict[str, Any]) -> None:
+    """Raise `LlmattrError` for options that do not go together."""
+    if index and (how["rather_than"] or not how["verify"]):
+        raise LlmattrError("--index asks where each sentence comes from, which needs --verify and no --rather-than")
+    if _is_server(model):
+        refuse("a server has its own type and device", "dtype", "device")
+    else:
+        refuse("--model is no server (http://...)", "served_model", "tokenizer", "concurrency", "timeout")
+    if typed("no_cache"):
+        refuse("--no-cache keeps nothing", "cache")
+    if how["response"] is not None:
+        refuse("with --response no answer is written", "max_new_tokens")
+    if how["rather_than"] is not None:
+        refuse("verdicts are on one answer, and --rather-than compares two", "verify")
 
-    return Path(os.environ.get("LLMATTR_CACHE") or platformdirs.user_cache_path("llmattr") / "ablations")
+
+def _is_server(model: str | None) -> bool:
+    return model is not None and model.startswith(("http://", "https://"))
 
 
 def _result(
     documents: list[dict[str, str]], query: str, model: str | None, index: str | None, method: Any, how: dict[str, Any]
-) -> Any:
+) -> tuple[Any, Any]:
+    """The attribution, and the training index that was opened for it."""
     from llmattr.messages import TEMPLATE, conversation
 
     conversation(documents, query, template=how["template"] or TEMPLATE)  # mistakes show before torch is imported
@@ -98,13 +115,26 @@ def _result(
     from llmattr.server import ServerLM
 
     at_server = {name: how.pop(name) for name in ("served_model", "tokenizer", "concurrency", "timeout")}
-    of_weights = how.pop("dtype"), how.pop("device") or device()
-    if index:
-        from llmattr.training.trace import open_index
-
-        lm = open_index(index, model).checkpoints[0].load()  # which refuses another model than the index's
-    elif model and model.startswith(("http://", "https://")):
+    dtype, place = how.pop("dtype"), how.pop("device") or device()
+    training = _opened(index, model, dtype if typed("dtype") else None, place) if index else None
+    if training is not None:
+        lm = training.checkpoints[0].load()
+    elif model is not None and _is_server(model):
         lm = ServerLM(model, **at_server)
     else:
-        lm = LM.load("smollm2" if model is None else model, *of_weights)
-    return cite(lm, documents, query, method=method, **how)
+        lm = LM.load("smollm2" if model is None else model, dtype, place)
+    return cite(lm, documents, query, method=method, **how), training
+
+
+def _opened(index: str, model: str | None, dtype: str | None, device: str | None) -> Any:
+    """The index with its model, which is asked in the type that the rows' gradients were computed in."""
+    from llmattr.training.trace import open_index
+
+    training = open_index(index, model, device)
+    built = training.index.run["dtype"]
+    if dtype not in (None, built):
+        raise LlmattrError(
+            f"--dtype {dtype}: the index {index!r} was built in {built}, and the answer must come from the same numbers: "
+            f"leave --dtype out, or build the index with --dtype {dtype}"
+        )
+    return training

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmattr.cli.given import refuse
 from llmattr.errors import LlmattrError
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def drop(
     if write_masks is not None:
         if masks or outputs or runs:
             raise LlmattrError("--write-masks makes masks: --masks, --outputs and --runs come afterwards")
+        refuse("--write-masks judges nothing", "groups", "seed", "json")
         check_outputs(tuple(map(str, scores)), [write_masks])
         n = agreed(scored, n_sources)
         if n is None:
@@ -200,10 +202,10 @@ def _needed(scored: list["Scored"], n: int, top: tuple[int, ...], curves: bool) 
 def _save(path: Path, array: Any) -> None:
     import numpy as np
 
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    from llmattr.files import whole
+
+    with whole(path) as part, part.open("wb") as file:
         np.save(file, array)
-    part.replace(path)
 
 
 @evaluate.command(epilog=FORMS)

@@ -51,7 +51,8 @@ def check_outputs(files: tuple[str, ...], outputs: list[Path]) -> None:
 
 def report(result: Any, text: str, html: Path | None, json: Path | None) -> None:
     """Print the text and write the files that were asked for."""
-    from llmattr.saved import to_json, write
+    from llmattr.files import write
+    from llmattr.saved import to_json
     from llmattr.types import Attribution
 
     click.echo(text, color=False if os.environ.get("NO_COLOR") else None)
@@ -62,12 +63,15 @@ def report(result: Any, text: str, html: Path | None, json: Path | None) -> None
 
 
 def quiet() -> None:
-    """No log lines and, where no one watches, no progress bars of transformers and datasets."""
+    """No log lines and, where no one watches, no progress bars of transformers and datasets; our own lines instead."""
     import logging as standard
 
     import datasets
     from transformers.utils import logging
 
+    from llmattr.progress import log_progress
+
+    log_progress()
     standard.getLogger("urllib3").setLevel(standard.ERROR)  # it logs every further try
     logging.set_verbosity_error()
     datasets.disable_progress_bars()

@@ -1,6 +1,5 @@
 """Prints measures as a table with intervals, a row for each file, and writes them as JSON."""
 
-import json as standard
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ import numpy as np
 from llmattr import metrics
 from llmattr.cli.scored import read_array
 from llmattr.errors import LlmattrError, note
-from llmattr.saved import write
+from llmattr.files import write
+from llmattr.plain_json import json_text
 
 Found = dict[str, dict[str, np.ndarray]]  # file -> measure -> a number for each target
 
@@ -43,10 +43,10 @@ def report(
         lines += _table([[name, m, _versus(x)] for name, of in differences.items() for m, x in of.items()])
     click.echo("\n".join([*lines, *([closing] if closing else [])]))
     if json:
-        files = {name: {m: _plain(means[name][m]._asdict() | {"per_target": of[m]}) for m in of} for name, of in found.items()}
-        versus = {name: {m: _plain(x._asdict()) for m, x in of.items()} for name, of in differences.items()}
-        text = standard.dumps({"targets": t, **_plain(extra), "files": files, f"difference_to_{names[0]}": versus}, indent=1)
-        click.echo(f"JSON: {write(json, text)}")
+        files = {name: {m: means[name][m]._asdict() | {"per_target": of[m]} for m in of} for name, of in found.items()}
+        versus = {name: {m: x._asdict() for m, x in of.items()} for name, of in differences.items()}
+        whole = {"targets": t, **extra, "files": files, f"difference_to_{names[0]}": versus}
+        click.echo(f"JSON: {write(json, json_text(whole))}")
 
 
 def _groups(path: Path | None, t: int) -> Any:
@@ -82,12 +82,3 @@ def _versus(x: metrics.Comparison) -> str:
 def _table(rows: list[list[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _plain(saved: dict[str, Any]) -> dict[str, Any]:
-    """Lists and numbers for JSON, None where there is no number."""
-    return {name: [_number(x) for x in of] if isinstance(of, np.ndarray) else _number(of) for name, of in saved.items()}
-
-
-def _number(x: Any) -> Any:
-    return None if isinstance(x, float) and not np.isfinite(x) else x.item() if isinstance(x, np.generic) else x

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from llmattr import context
-from llmattr.method import accepted
+from llmattr.method import accepted, types_of
 
 
 class MethodCommand(click.Command):
@@ -54,10 +54,11 @@ class MethodCommand(click.Command):
 
 def options_of(method: Any) -> list[click.Parameter]:
     """A method's hyper-parameters as command-line options."""
+    types = types_of(method)
     return [
         click.Option(
             [f"--{field.name.replace('_', '-')}", field.name],
-            type=_option_type(field.type),
+            type=_option_type(types[field.name]),
             default=field.default,
             help=field.metadata["help"],
             show_default=True,

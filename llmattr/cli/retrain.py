@@ -9,8 +9,9 @@ import click
 
 from llmattr import retraining
 from llmattr.cli.files import check_outputs, quiet, report
+from llmattr.cli.given import typed
 from llmattr.cli.methods import options_of
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, note
 from llmattr.method import check_options
 from llmattr.retraining import Recipe
 
@@ -53,6 +54,13 @@ VERIFY = click.Option(
     default=0,
     help="predict what is left without so many of each query's best sources, train without them, and show both",
 )
+OF_RUNS = ("jobs", "replicates", "seed", *(field.name for field in dataclasses.fields(Recipe) if field.name != "start"))
+NOT_USED = {  # by methods that train once, not at all, or for other questions than those that are asked
+    "in-run-shapley": ("jobs",),
+    "knn-shapley": ("measure", *OF_RUNS),
+    "linear-probe": OF_RUNS,
+    "data-oob": ("measure", "mean"),
+}
 OPTIONS = [
     *RUN_OPTIONS,
     click.Option(["--top"], type=click.IntRange(min=1), default=10, show_default=True, help="rows shown for and against"),
@@ -71,6 +79,8 @@ def _command(name: str, method: Any) -> click.Command:
     params: list[click.Parameter] = [*OPTIONS, *verify, *options_of(method), *options_of(Recipe)]
 
     def run(**given: Any) -> None:
+        if said := typed(*NOT_USED.get(name, ())):
+            note(f"{name} does not use {said}")
         fields = {field.name: given.pop(field.name) for field in dataclasses.fields(method)}
         recipe = Recipe(**{field.name: given.pop(field.name) for field in dataclasses.fields(Recipe)})
         _trace(method(**fields), recipe, **given)
@@ -112,8 +122,10 @@ def _trace(
 
 def asked_for(queries: str | None, prompt: str, completion: str | None) -> Any:
     """The file of queries, or the one query that was typed."""
-    if (completion is None) == (queries is None):
+    if (completion is None) == (queries is None) or (queries is not None and prompt):
         raise LlmattrError("give --completion (with its --prompt), or --queries with a file, and not both")
+    if completion == "":
+        raise LlmattrError("the completion is empty: there is nothing to trace")
     return {"prompt": prompt, "completion": completion} if queries is None else queries
 
 

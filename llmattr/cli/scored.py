@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from llmattr.citing import UNITLESS
 from llmattr.errors import LlmattrError, note
-
-UNITLESS = ("loss", "margin", "similarity")  # measures whose scores the rule of citation does not know
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +135,7 @@ def read_array(path: Path, what: str, dimensions: tuple[int, ...]) -> Float[np.n
         found = np.load(path, allow_pickle=False)
     except OSError as error:
         raise LlmattrError(f"cannot read {str(path)!r}: {error.strerror or 'it is no NumPy file'}") from None
-    except (ValueError, EOFError):
+    except Exception:  # damaged bytes lead the reader anywhere
         raise LlmattrError(f"cannot read {str(path)!r}: it is not one array of numbers as numpy.save writes it") from None
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
         raise LlmattrError(f"{str(path)!r} must hold one array of numbers: {what}")
@@ -185,9 +184,10 @@ SAME = ("data_hash", "queries_hash", "measure", "mean", "recipe")  # of runs and
 
 
 def _from_runs(folder: Path, scored: Sequence[Scored]) -> Seen:
+    from llmattr.files import read_record
     from llmattr.retraining.store import RunStore
 
-    known = {place.parent: _json(place) for place in sorted([*folder.glob("run.json"), *folder.glob("*/run.json")])}
+    known = {place.parent: read_record(place) for place in sorted([*folder.glob("run.json"), *folder.glob("*/run.json")])}
     if not known:
         raise LlmattrError(f"{str(folder)!r} holds no runs (the --out folder of llmattr trace datamodel)")
     differ = {place: _difference(record, scored) for place, record in known.items()}

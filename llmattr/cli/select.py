@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from llmattr.cli.files import check_outputs, quiet
+from llmattr.cli.given import refuse
 from llmattr.cli.methods import options_of
 from llmattr.cli.retrain import RUN_OPTIONS, asked_for
 from llmattr.errors import LlmattrError
@@ -58,11 +59,13 @@ def _select(
     **options: Any,
 ) -> None:
     asked = asked_for(queries, prompt, completion)
+    if scores:
+        refuse("with --scores no datamodel is fitted", *(field.name for field in fields(DATAMODEL)))
     check_outputs((str(scores),) if scores else (), [json] if json else [])
     quiet()
+    from llmattr.files import write
     from llmattr.retraining.build import attributed, retraining_ablation
     from llmattr.retraining.selection import compare_selections
-    from llmattr.saved import write
     from llmattr.types import Attribution
 
     method = DATAMODEL(**{field.name: options.pop(field.name) for field in fields(DATAMODEL)})

@@ -8,8 +8,9 @@ import click
 
 from llmattr import training
 from llmattr.cli.files import check_outputs, quiet, report
+from llmattr.cli.given import refuse
 from llmattr.cli.methods import MethodCommand, options_of
-from llmattr.cli.retrain import commands
+from llmattr.cli.retrain import asked_for, commands
 from llmattr.cli.select import select_command
 from llmattr.errors import LlmattrError
 from llmattr.method import find_method
@@ -60,7 +61,7 @@ for command in RETRAINING:
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="the folder of the index; the same command resumes it"
 )
-@click.option("--model", default="smollm2", show_default=True, help="hub id, folder, or smollm2: the model that was trained")
+@click.option("--model", show_default="smollm2", help="hub id, folder, or smollm2: the model that was trained")
 @click.option(
     "--checkpoints",
     multiple=True,
@@ -77,17 +78,20 @@ for command in RETRAINING:
 @click.option("--device", help="cpu, cuda, cuda:1 ...; auto spreads a big model over all; the GPU where there is one")
 @click.argument("unknown", nargs=-1, metavar="[METHOD]")
 def index(
-    data: str, out: Path, model: str, method: Any, unknown: tuple[str, ...], learning_rates: str | None, **how: Any
+    data: str, out: Path, model: str | None, method: Any, unknown: tuple[str, ...], learning_rates: str | None, **how: Any
 ) -> None:
     """Write what a method needs of every training example, such as one row of projected gradient."""
     if unknown:
         find_method(unknown[0], training.METHODS)
         raise LlmattrError(f"{unknown[0]!r} is one method too many")
+    rates = _numbers(learning_rates)
+    if not how["checkpoints"]:
+        refuse("they are of --checkpoints", "learning_rates")
+        model = model or "smollm2"
     options = {field.name: how.pop(field.name) for field in dataclasses.fields(Projection)}
     quiet()
     from llmattr.training.trace import build_index
 
-    rates = _numbers(learning_rates)
     made = build_index(model, data, out, method, projection=Projection(**options), learning_rates=rates, **how)
     if not is_main():
         return  # one of several processes: the first speaks
@@ -134,16 +138,12 @@ def query(
     **outputs: Path | None,
 ) -> None:
     """Rank the training rows of the index IDX by how much they support or oppose a completion."""
-    if (completion is None) == (queries is None):
-        raise LlmattrError("give --completion (with its --prompt), or --queries with a file, and not both")
-    if completion == "":
-        raise LlmattrError("the completion is empty: there is nothing to trace")
+    asked = asked_for(queries, prompt, completion)
     check_outputs((), [out for out in outputs.values() if out])
     quiet()
     from llmattr.report.text import ranking
     from llmattr.training.trace import open_index
 
-    asked: Any = {"prompt": prompt, "completion": completion} if queries is None else queries
     result = open_index(index, model).query(asked, top, tokens=tokens, rerank=rerank, approximate=approximate)
     report(result, ranking(result, top), **outputs)
 

@@ -2,19 +2,19 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from llmattr.context.store import Store
 from llmattr.context.zoom import words_of
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_choice
 from llmattr.lm import LM
 from llmattr.processes import gathered, share
 from llmattr.prompt import Prompt, Rendered
 from llmattr.server import ServerLM
-from llmattr.types import Sources, Targets
+from llmattr.types import Measure, Sources, Targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +55,11 @@ class ContextAblation:
     def _refuse_no_numbers(self, mask: Bool[np.ndarray, " n"], logprobs: Float[np.ndarray, " r"]) -> None:
         bad = np.flatnonzero(~np.isfinite(logprobs))
         if len(bad):
-            without = [self.sources.ids[i] for i in np.flatnonzero(~mask)]
+            without = [repr(self.sources.ids[i]) for i in np.flatnonzero(~mask)]
+            named = ", ".join([*without[:3], *(["..."] if len(without) > 3 else [])]) or "none"
             raise LlmattrError(
-                f"the model gives {logprobs[bad[0]]} as log-probability of response token {bad[0] + 1} with {int(mask.sum())} of "
-                f"{len(mask)} sources left (without {', '.join(map(repr, without[:3])) or 'none'}{' ...' * (len(without) > 3)}): "
-                "try float32"
+                f"the model gives {logprobs[bad[0]]} as log-probability of token {bad[0] + 1} of the response where "
+                f"{len(without)} of {len(mask)} sources are left out ({named}): try float32"
             )
 
     @property
@@ -125,6 +125,7 @@ class ContextAblation:
 
 def values(logprobs: Float[np.ndarray, "m r"], tokens: Int[np.ndarray, "t 2"], measure: str) -> Float[np.ndarray, "m t"]:
     """What a measure says of each token span: "logit" is `span_logits`, "logprob" the sum of its log-probabilities."""
+    check_choice("measure", measure, get_args(Measure))
     if measure == "logit":
         return span_logits(logprobs, tokens)
     return np.stack([logprobs[:, first:last].sum(axis=1) for first, last in tokens], axis=1)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from llmattr.errors import LlmattrError, check_number
 from llmattr.method import option
+from llmattr.plain_json import json_text
 from llmattr.types import Attribution
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ class HeadWeights:
 
     def save(self, path: str | Path) -> Path:
         """Write them as JSON `{weights, model, fit}`; return the path."""
-        from llmattr.saved import write
+        from llmattr.files import write
 
-        return write(Path(path), json.dumps({**asdict(self), "weights": self.weights.tolist()}, indent=1))
+        return write(Path(path), json_text({**asdict(self), "weights": self.weights}))
 
     @staticmethod
     def load(path: str | Path) -> "HeadWeights":

@@ -3,20 +3,22 @@
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 
 from llmattr.context import METHODS
 from llmattr.context.ablation import ContextAblation
+from llmattr.context.cache import limit, shrink
 from llmattr.context.context_cite import ContextCite
 from llmattr.context.contrast import contrast
 from llmattr.context.leave_one_out import LeaveOneOut
 from llmattr.context.store import Store, store_path
 from llmattr.context.verify import verify as verified
-from llmattr.errors import LlmattrError, note
+from llmattr.errors import LlmattrError, check_choice, note
 from llmattr.lm import LM
 from llmattr.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, check_text, conversation, take_answer
 from llmattr.method import describe, find_method
@@ -24,7 +26,7 @@ from llmattr.processes import device, is_main, of_main
 from llmattr.prompt import Prompt, cut
 from llmattr.server import ServerLM
 from llmattr.split import Splitter
-from llmattr.types import Attribution, Targets
+from llmattr.types import Attribution, Measure, Targets
 
 
 def cite(
@@ -38,7 +40,7 @@ def cite(
     sources: str | Splitter = "sentences",
     template: str | None = None,
     method: Any = ContextCite(),
-    measure: Literal["logit", "logprob"] = "logit",
+    measure: Measure = "logit",
     verify: bool = True,
     cache: str | Path | None = None,
     max_new_tokens: int = 256,
@@ -54,16 +56,18 @@ def cite(
     documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays). `method`: a name or a
     dataclass of `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`: ask the model about
     what is cited (`Attribution.evidence`). `cache`: a folder in which scored ablations are kept, so that a run goes on where
-    it was.
+    it was; of files that it holds beyond LLMATTR_CACHE_LIMIT gigabytes (1) those go that were not used for longest.
 
     Returns scores [t, n], t = the whole response and each of its sentences, in nats of log-odds: positive = the source made
     it likelier. Raises `LlmattrError` for input that the user can mend.
     """
     method = find_method(method, METHODS)
+    check_choice("measure", measure, get_args(Measure))
     if messages is not None and response is None:
         messages, response = take_answer(messages)
     # Cut before a model is loaded, so that mistakes show at once; a model without a chat template is only known afterwards.
     cut(conversation(context, query, messages, template or TEMPLATE), sources)
+    room = limit()
     started = time.perf_counter()
     lm = _model(model)
     if lm.kind != "causal":
@@ -79,7 +83,7 @@ def cite(
     if len(prompt.sources) == 1:
         note("there is only one source: its score is what is lost without it (leave-one-out)")
         method = LeaveOneOut()
-    ablation = ContextAblation(lm, prompt, prompt.targets(measure), _store(cache, lm, prompt))
+    ablation = ContextAblation(lm, prompt, prompt.targets(measure), _store(cache, room, lm, prompt))
     if rather_than is not None:
         ablation = contrast(ablation, check_text(rather_than, "the other answer"), method)
     session = ContextSession(method, ablation, seed)
@@ -142,12 +146,16 @@ def _model(model: Any) -> LM | ServerLM:
     return LM.load(model, "fast", device())
 
 
-def _store(cache: str | Path | None, lm: LM | ServerLM, prompt: Prompt) -> Store:
+def _store(cache: str | Path | None, room: float, lm: LM | ServerLM, prompt: Prompt) -> Store:
     if cache is None:
         return Store()
     assert prompt.sources.spans is not None  # sources cut from documents have them
     places = prompt.sources.spans.tolist(), prompt.full().ids
-    return Store(store_path(cache, lm.record(), lm.fingerprint(), *places, repr(prompt.messages)))
+    store = Store(store_path(cache, lm.record(), lm.fingerprint(), *places, repr(prompt.messages)))
+    if is_main():
+        with suppress(OSError):  # a folder that may only be read serves all the same
+            shrink(Path(cache), room)
+    return store
 
 
 def _answered(

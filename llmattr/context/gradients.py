@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from llmattr.forward import abilities, evaluating
 from llmattr.lm import LM
 from llmattr.prompt import Rendered
 from llmattr.surrogate import UNITS
@@ -27,11 +28,12 @@ def frozen(lm: LM, tokens: int) -> Iterator[None]:
     config, element = lm.model.config.get_text_config(), torch.finfo(lm.dtype).bits // 8
     heads = getattr(config, "num_attention_heads", 0)  # a state-space model has none
     kept = config.num_hidden_layers * heads * tokens**2 * element
+    abilities(lm.model)
     learning = [parameter for parameter in lm.model.parameters() if parameter.requires_grad]
     for parameter in learning:
         parameter.requires_grad_(False)
     try:
-        with _run_again(lm.model) if kept > MAX_KEPT else nullcontext():
+        with evaluating(lm.model), _run_again(lm.model) if kept > MAX_KEPT else nullcontext():
             yield
     finally:
         for parameter in learning:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from llmattr.attention import weighted_attention
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
-from llmattr.padded import accepted
+from llmattr.padded import logits_at, nan_advice
 from llmattr.prompt import Rendered
 
 ROWS = 128  # query positions whose attention weights are held at once
@@ -34,19 +34,13 @@ def attention_rows(
 
 def response_log_odds(lm: LM, full: Rendered) -> Float[torch.Tensor, " r"]:
     """Log-odds `l_y - logsumexp_{j != y} l_j` of each response token, with a graph for gradients; as `LM.logprobs`."""
-    lm._check_window(len(full.ids))
+    lm.check([full.ids])
     first, last = full.response.start, full.response.stop
     ids = torch.tensor([full.ids], device=lm.device)
-    known = accepted(lm.model)
-    options: dict[str, Any] = {"use_cache": False} if "use_cache" in known else {}
-    if "logits_to_keep" in known:
-        keep = torch.arange(first - 1, last - 1, device=lm.device)
-        logits = lm.model(input_ids=ids, logits_to_keep=keep, **options).logits[0]
-    else:
-        logits = lm.model(input_ids=ids, **options).logits[0, first - 1 : last - 1]
+    logits = logits_at(lm.model, torch.arange(first - 1, last - 1, device=lm.device), input_ids=ids)[0]
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     said = ids[0, first:last, None].to(logits.device)
     log_odds = logits.gather(1, said)[:, 0] - logits.scatter(1, said, -torch.inf).logsumexp(1)
     if log_odds.isnan().any():
-        raise LlmattrError("the model gave NaN for the response: try --dtype float32 (dtype=)")
+        raise LlmattrError(f"the model gave NaN for the response: {nan_advice(lm.dtype)}")
     return log_odds

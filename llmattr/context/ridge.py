@@ -52,7 +52,7 @@ class Blend:
         return surrogate.blend(ablation, self.n_ablations, self.keep, prior, self.bootstraps, self.limit, seed)
 
 
-def prior_of(kind: str, ablation: "ContextAblation", seed: int) -> Any:
+def prior_of(kind: Any, ablation: "ContextAblation", seed: int) -> Any:
     """The prior's scores [t, n], or None."""
     if kind == "none":
         return None

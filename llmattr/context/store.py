@@ -1,9 +1,7 @@
 """What was scored, kept by mask: in memory, and in a file so that a run that was killed, or asks for more, goes on."""
 
-import hashlib
-import json
+import os
 import time
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from llmattr import __version__
 from llmattr.errors import LlmattrError, note
+from llmattr.files import alone, digest, read_arrays, write_arrays
 from llmattr.processes import is_main, of_main
 
 EVERY = 2.0  # seconds between two writes of the file, at least
@@ -20,7 +20,8 @@ EVERY = 2.0  # seconds between two writes of the file, at least
 class Store:
     """Token log-probabilities of a response [r] for each mask [n] that was scored.
 
-    `path`: a file (.npz) to go on from and to write to, whole or not at all; None keeps them in memory only.
+    `path`: a file (.npz) to go on from and to add to, whole or not at all, by any number of processes at once; None keeps them
+    in memory only.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -45,35 +46,35 @@ class Store:
             self.save()
 
     def save(self) -> None:
-        """Write the file, if there is one and something to add."""
+        """Add to the file, if there is one and something to add."""
         self._at = time.monotonic()
         if self.path is None or not is_main() or self._written == len(self.rows):
             return
-        part = self.path.with_name(self.path.name + ".part")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            masks = np.stack([np.frombuffer(mask, dtype=bool) for mask in self.rows])
-            with part.open("wb") as file:
-                np.savez(file, masks=masks, logprobs=np.stack(list(self.rows.values())))
-            part.replace(self.path)
-        except OSError as error:
-            with suppress(OSError):
-                part.unlink()
-            note(f"cannot keep what was scored in {str(self.path)!r} ({error.strerror}): a run that is stopped starts again")
+            with alone(self.path.parent):  # else of two that add to what is there one would be lost
+                rows = {**self.rows, **_read(self.path)}
+                masks = np.stack([np.frombuffer(mask, dtype=bool) for mask in rows])
+                write_arrays(self.path, masks=masks, logprobs=np.stack(list(rows.values())))
+        except (OSError, LlmattrError) as error:
+            note(f"cannot keep what was scored ({error}): a run that is stopped starts again")
             self.path = None
         self._written = len(self.rows)
 
 
 def _read(path: Path | None) -> dict[bytes, Float[np.ndarray, " r"]]:
-    if path is None or not path.exists():
+    if path is None:
         return {}
     try:
-        with np.load(path, allow_pickle=False) as saved:
-            masks, logprobs = saved["masks"], saved["logprobs"]
-        return {mask.tobytes(): row for mask, row in zip(masks, logprobs, strict=True)}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        note(f"{str(path)!r} is damaged: what was scored before is scored again")
+        saved = read_arrays(path)
+    except FileNotFoundError:
         return {}
+    except LlmattrError as error:
+        note(f"{error}: what was scored before is scored again")
+        return {}
+    with suppress(OSError):
+        os.utime(path)  # what was used last is removed last
+    return {mask.tobytes(): row for mask, row in zip(saved["masks"], saved["logprobs"], strict=True)}
 
 
 def store_path(folder: str | Path, *identity: Any) -> Path:
@@ -81,5 +82,4 @@ def store_path(folder: str | Path, *identity: Any) -> Path:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise LlmattrError(f"the cache {str(folder)!r} is a file, not a folder")
-    text = json.dumps(identity, default=str, sort_keys=True)
-    return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
+    return folder / f"{digest([__version__, identity])[:32]}.npz"  # another version may read a prompt in another way

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from llmattr.context.ablation import ContextAblation
 from llmattr.evidence import SHARE, Citation, Evidence, TargetEvidence, verdict_of
-from llmattr.types import Attribution, is_cited
+from llmattr.types import Attribution
 
 TRIED = 5  # sources of one target that are tried, at most
 
@@ -110,9 +110,7 @@ def _judge(
 
 def _opposing(result: Attribution, t: int) -> tuple[float, int | None]:
     """The strongest score against the target that stands clear of its error, as a size, and its source."""
-    if not result.can_cite:
-        return 0.0, None
-    against = is_cited(-result.values[t], None if result.stderr is None else result.stderr[t])
+    against = result.clear[t] & (result.values[t] < 0)
     if not against.any():
         return 0.0, None
     worst = int(np.where(against, result.values[t], np.inf).argmin())

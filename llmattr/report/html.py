@@ -11,12 +11,13 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import escape
 
+from llmattr.citing import citation_rule, is_cited, least_score
 from llmattr.evidence import TargetEvidence
 from llmattr.report.marks import citation_numbers, cut, sentence_rows
 from llmattr.report.quality import fit_quality
 from llmattr.report.text import findings, overview
 from llmattr.report.trace import trace_view
-from llmattr.types import CITATION_RULE, Attribution, Score, is_cited
+from llmattr.types import Attribution, Score
 
 LIT = 50  # sources clear of their error that are lit for one target, at most
 FAINT = 10  # and of the others, those of at least 5 % of the target's largest score
@@ -76,9 +77,8 @@ def frame(attribution: Attribution) -> str:
 
 
 def _render(a: Attribution, base: str | None = None) -> str:
-    """The page of a trace is a ranking of both ends for each query; a context, and what has no queries, is shown whole."""
-    traced = a.sources.spans is None and (not a.can_cite or "queries" in a.run)
-    name, view = ("trace", trace_view) if traced else ("citation", _view)
+    """The page of a trace is a ranking of both ends for each query; a context is shown whole."""
+    name, view = ("trace", trace_view) if a.traced else ("citation", _view)
     options = [f"{key} = {value}" for key, value in a.method.items() if key != "name"]
     return environment().get_template(f"{name}.html.j2").render(view(a), options=options, base=base)
 
@@ -106,7 +106,7 @@ def _view(a: Attribution) -> dict[str, Any]:
         loose_sources = [i for _, loose in cuts for i in loose]
     return {
         "a": a,
-        "rule": CITATION_RULE,
+        "rule": citation_rule(a.targets.measure),
         "targets": [_target(a[t], t, marks) for t in range(len(a))],
         "rows": rows,
         "marks": marks,
@@ -124,7 +124,8 @@ def _target(a: Attribution, number: int, marks: dict[int, int]) -> Target:
     """The view of an attribution of one target."""
     scores = [score for score in a.top(None) if score.score]
     peak = max((abs(score.score) for score in scores), default=1.0)
-    sources = [_source(score, marks, peak, a.can_cite) for score in scores]
+    least = float(least_score(a.targets.measure, a.values, a.baseline)[0, 0]) if a.can_cite else None
+    sources = [_source(score, marks, peak, least) for score in scores]
     strongest = sorted(sources, key=lambda s: -abs(s.score.score))
     faint = [s for s in strongest if not s.clear and s.percent >= 5][:FAINT]
     next_best = faint if a.can_cite else sources
@@ -161,9 +162,10 @@ def _totals(a: Attribution) -> dict[int, float]:
     return dict(enumerate(sums.tolist()))
 
 
-def _source(score: Score, marks: dict[int, int], peak: float, can_cite: bool) -> Source:
-    clear = is_cited(np.array(abs(score.score)), None if score.stderr is None else np.array(score.stderr))
-    return Source(score, marks.get(score.source), round(100 * abs(score.score) / peak), bool(clear) or not can_cite)
+def _source(score: Score, marks: dict[int, int], peak: float, least: float | None) -> Source:
+    error = None if score.stderr is None else np.array(score.stderr)
+    clear = least is None or bool(is_cited(np.array(abs(score.score)), error, least))
+    return Source(score, marks.get(score.source), round(100 * abs(score.score) / peak), clear)
 
 
 def _number(value: float, sign: str = "") -> str:

@@ -8,11 +8,12 @@ import click
 import numpy as np
 
 from llmattr import split
+from llmattr.citing import LEAST, citation_rule
 from llmattr.evidence import RULE, VERDICTS, TargetEvidence
 from llmattr.report.marks import citation_numbers, opposing, sentence_rows
 from llmattr.report.quality import fit_quality
 from llmattr.report.trace import query_of
-from llmattr.types import CITATION_RULE, LEAST, Attribution, Score, Sources, is_cited
+from llmattr.types import Attribution, Score, Sources
 
 DEPENDS = 1.0  # nats by which the context makes a token likelier: it is underlined
 NONE_CITED = "no source stands clear of its error"
@@ -145,10 +146,10 @@ def _sentence(attribution: Attribution, row: int) -> str:
 
 
 def _explanation(attribution: Attribution) -> list[str]:
-    against = int(is_cited(-attribution.values, attribution.stderr).any(axis=0).sum())
+    against = int((attribution.clear & (attribution.values < 0)).any(axis=0).sum())
     lines = [
         f"Scores in {attribution.unit}: positive = the source made the sentence likelier.",
-        f"{CITATION_RULE.capitalize()}.",
+        f"{citation_rule(attribution.targets.measure).capitalize()}.",
         *fit_quality(attribution),
         *([RULE] if attribution.evidence else []),
         summary(attribution.method, attribution.run),

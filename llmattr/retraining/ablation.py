@@ -2,21 +2,23 @@
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from tqdm.auto import tqdm
 
 from llmattr import metrics
 from llmattr.ablation import random_masks
+from llmattr.progress import Progress
 from llmattr.retraining.runs import Trainer
 from llmattr.retraining.store import Run, RunStore
 from llmattr.types import Sources, Targets
 
 NOISE = 16  # masks that are trained a second time, to see how much is chance
+AT_ONCE = 8  # jobs for each process between two looks at what is done, where results do not come one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +49,7 @@ class RetrainingAblation:
     def replicated(self, masks: Bool[np.ndarray, "m n"], replicates: int) -> Float[np.ndarray, "m r t"]:
         """The targets' values of every run; what was trained before is read from the store."""
         runs = [Run(mask, self.seed_of(mask, r)) for mask in masks for r in range(replicates)]
-        self._train({run.key: run for run in runs if self._known(run) is None})
+        self._train(list({run.key: run for run in runs if run.key not in self.memory}.values()))
         found = [self.memory[run.key] for run in runs]
         return np.reshape(found, (len(masks), replicates, len(self.targets)))
 
@@ -82,33 +84,46 @@ class RetrainingAblation:
         """What is trained, how many runs each output is the mean of, and how many runs there are."""
         return {**self.trainer.record(), "replicates": self.replicates, "paired": self.paired, "runs": len(self.memory)}
 
-    def _known(self, run: Run) -> Float[np.ndarray, " t"] | None:
-        if run.key not in self.memory and self.store is not None:
-            outputs = self.store.get(run)
-            if outputs is not None:
-                self.memory[run.key] = outputs
-        return self.memory.get(run.key)
+    def _train(self, runs: Sequence[Run]) -> None:
+        """Bring the outputs of these runs into the memory: from the store, or by training.
 
-    def _train(self, runs: dict[str, Run]) -> None:
-        from joblib import Parallel, delayed, effective_n_jobs
+        Which are trained together is decided by what is asked for and not by what is left of it: so runs that were stopped and
+        started again have the same neighbours as those that were not, and the same rounding.
+        """
+        from joblib import delayed, effective_n_jobs
 
-        if not runs:
+        kept = {} if self.store is None else {run.key: outputs for run in runs if (outputs := self.store.get(run)) is not None}
+        self.memory.update(kept)
+        if len(kept) == len(runs):
             return
-        wanted = list(runs.values())
         processes: Any = self.jobs  # None: what joblib's configuration says
-        share = -(-len(wanted) // effective_n_jobs(processes))  # so that none stands idle
-        parts = list(_parts(wanted, min(self.trainer.together, share)))
-        jobs = (delayed(_finished)(self.trainer, self.store, part, [self.weights(run.mask) for run in part]) for part in parts)
-        parallel: Any = Parallel(n_jobs=processes, return_as="generator_unordered", pre_dispatch="2 * n_jobs")
-        with tqdm(total=len(wanted), desc="training", unit="model", disable=None, leave=False) as bar:
-            for finished in parallel(jobs):
+        share = -(-len(runs) // effective_n_jobs(processes))  # so that none stands idle
+        together = min(self.trainer.together, share)
+        parts = [runs[first : first + together] for first in range(0, len(runs), together)]
+        left = [part for part in parts if any(run.key not in kept for run in part)]
+        jobs = (delayed(_finished)(self.trainer, self.store, part, [self.weights(run.mask) for run in part]) for part in left)
+        with Progress(len(runs), "training", "models", done=len(kept)) as bar:
+            for finished in _results(jobs, processes):
+                bar.update(len(finished.keys() - kept.keys()))
                 self.memory.update(finished)
-                bar.update(len(finished))
 
 
-def _parts(runs: Sequence[Run], together: int) -> Iterator[Sequence[Run]]:
-    for first in range(0, len(runs), together):
-        yield runs[first : first + together]
+def _results(jobs: Iterator[Any], processes: Any) -> Iterator[dict[str, Float[np.ndarray, " t"]]]:
+    """What each job gave, as they finish: by joblib's active backend with so many processes (None: as it is configured).
+
+    A backend that gives all results at once (ray) gets some jobs at a time.
+    """
+    from joblib import Parallel, effective_n_jobs
+    from joblib.parallel import get_active_backend
+
+    backend: Any = get_active_backend()[0]
+    if backend.supports_return_generator:
+        parallel: Any = Parallel(n_jobs=processes, return_as="generator_unordered", pre_dispatch="2 * n_jobs")
+        yield from parallel(jobs)
+        return
+    parallel = Parallel(n_jobs=processes)
+    while some := list(itertools.islice(jobs, AT_ONCE * effective_n_jobs(processes))):
+        yield from parallel(some)
 
 
 def _finished(

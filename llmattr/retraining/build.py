@@ -5,13 +5,13 @@ import inspect
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 
 from llmattr.ablation import random_masks
-from llmattr.data import Queries, read_queries, read_rows, row_text, tokenize
-from llmattr.errors import LlmattrError, check_number
+from llmattr.data import Queries, read_queries, read_rows, row_text
+from llmattr.errors import LlmattrError, check_choice, check_number
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
 from llmattr.retraining import METHODS
@@ -21,7 +21,7 @@ from llmattr.retraining.recipe import Recipe
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer, Trainer
 from llmattr.retraining.scratch import NAME, scratch_model, with_space
 from llmattr.retraining.store import RunStore
-from llmattr.types import Attribution, Sources, Targets
+from llmattr.types import Attribution, Measure, Sources, Targets
 
 
 def retrain(
@@ -37,11 +37,13 @@ def retrain(
         raise LlmattrError(
             f"retrain has no option {min(unknown)!r}; a method's own go with the method: METHODS['datamodel'](n_models=100)"
         )
-    return attributed(retraining_ablation(model, data, queries, seed=seed, **options), find_method(method, METHODS))
+    method = find_method(method, METHODS)
+    return attributed(retraining_ablation(model, data, queries, seed=seed, **options), method)
 
 
 def attributed(ablation: RetrainingAblation, method: Any) -> Attribution:
     """What `retrain` returns, from an ablation that further questions can be put to."""
+    check_options(method)
     started, seed = time.perf_counter(), ablation.seed
     found = method.attribute(ablation, seed)
     run = {**found.run, "seconds": {"train": time.perf_counter() - started}}
@@ -50,7 +52,7 @@ def attributed(ablation: RetrainingAblation, method: Any) -> Attribution:
         masks = random_masks(count, len(ablation.sources), getattr(method, "keep", 0.5), seed)
         run["ceiling"] = ablation.ceiling(masks).tolist()
     run = {"queries": getattr(ablation.trainer, "asked", []), **run, "runs": max(run["runs"], len(ablation.memory))}
-    return dataclasses.replace(found, method=describe(method), run=run)
+    return dataclasses.replace(found, method=describe(method), run=run, traced=True)
 
 
 def retraining_ablation(
@@ -61,7 +63,7 @@ def retraining_ablation(
     out: str | Path | None = None,
     group_by: str | None = None,
     recipe: Recipe = Recipe(),
-    measure: Literal["logprob", "logit"] = "logprob",
+    measure: Measure = "logprob",
     mean: bool = False,
     replicates: int = 1,
     jobs: int | None = None,
@@ -79,8 +81,7 @@ def retraining_ablation(
     check_number("replicates", replicates, 1, whole=True)
     if jobs is not None and jobs != -1:
         check_number("jobs (or -1: one for each core)", jobs, 1, whole=True)
-    if measure not in ("logprob", "logit"):
-        raise LlmattrError(f"measure must be logprob or logit, not {measure!r}")
+    check_choice("measure", measure, get_args(Measure))
     given, asked = read_rows(data), read_queries(queries)
     if model == NAME:
         given, asked = ([with_space(row) for row in part] for part in (given, asked))
@@ -90,7 +91,7 @@ def retraining_ablation(
     if lm.kind != "causal":
         raise LlmattrError(f"training again is for causal models, not for the {lm.kind} model {lm.name!r}")
     recipe = recipe.for_rows(len(given))
-    rows, questions = (tokenize(part, lm.tokenizer, lm.window) for part in (given, asked))
+    rows, questions = (lm.tokenize(part) for part in (given, asked))
     trainer = CausalTrainer(str(model) if isinstance(model, (str, Path)) else lm, rows, questions, recipe, measure, mean)
     sources, member = sources_of(given, group_by)
     texts = ["the mean over the queries"] if mean else [row.get("completion") or row_text(row) for row in asked]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
-from tqdm.auto import tqdm
 
 from llmattr.method import describe, option
+from llmattr.progress import progress
 from llmattr.retraining.recipe import Recipe, check_weights
 from llmattr.retraining.rows import built_in, summed
 from llmattr.surrogate import UNITS
@@ -94,8 +94,7 @@ def in_run(
     stacked = can_stack(lm.model, trainer.longest)
     asked, looked = padded(trainer.queries.ids, trainer.queries.counted, model.device), []
     values = np.zeros((len(rows), len(before)))
-    batches = tqdm(recipe.batches(weights > 0, seed), desc="training", unit="step", disable=None, leave=False)
-    for step, batch in enumerate(batches):
+    for step, batch in enumerate(progress(recipe.batches(weights > 0, seed), "training", "steps")):
         ids, counted = padded([rows.ids[i] for i in batch], [rows.counted[i] for i in batch], model.device)
         loss = batch_loss(model(input_ids=ids, use_cache=False).logits, ids, counted, torch.from_numpy(weights[batch]))
         check_loss(loss, step)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from llmattr.errors import LlmattrError, note
 from llmattr.method import describe, option
+from llmattr.progress import progress
 from llmattr.retraining.rows import built_in
 from llmattr.types import Attribution
 
@@ -87,12 +88,14 @@ def features(lm: "LM", examples: "Examples") -> Float[np.ndarray, "n d"]:
     """What the unembedding sees where it predicts each example's first counted token: the base model's last output there."""
     import torch
 
+    from llmattr.forward import evaluating
+
     prompts = [ids[: int(np.argmax(counted))] for ids, counted in zip(examples.ids, examples.counted, strict=True)]
     found = np.zeros((len(prompts), 0))
     for batch in _batches([len(prompt) for prompt in prompts], lm.max_batch_tokens):
         length = len(prompts[batch[-1]])
         padded = [prompts[i] + [lm.pad_id] * (length - len(prompts[i])) for i in batch]  # behind: it is not seen
-        with torch.no_grad():
+        with evaluating(lm.model), torch.no_grad():
             states = lm.model.base_model(input_ids=torch.tensor(padded, device=lm.device), use_cache=False)[0]
         last = states[torch.arange(len(batch)), [len(prompts[i]) - 1 for i in batch]].double().cpu().numpy()
         found = found if found.shape[1] else np.zeros((len(prompts), last.shape[1]))
@@ -134,8 +137,6 @@ def _ridge_effects(problem: Problem, penalty: float, groups: Groups, measure: st
 
 
 def _softmax_effects(problem: Problem, penalty: float, groups: Groups, measure: str) -> Float[np.ndarray, "t sources"]:
-    from tqdm.auto import tqdm
-
     from llmattr.retraining.linear import log_softmax, softmax
 
     rows, queries, labels, asked, classes = problem
@@ -153,5 +154,5 @@ def _softmax_effects(problem: Problem, penalty: float, groups: Groups, measure: 
         return logprobs - np.log(-np.expm1(np.minimum(logprobs, -1e-300))) if measure == "logit" else logprobs
 
     everything = said(fit.coefficients)
-    bar = tqdm(groups, desc="leaving out", unit="source", disable=None, leave=False)
-    return np.stack([everything - said(fit.without(group)) for group in bar], axis=1)
+    left_out = progress(groups, "leaving out", "sources")
+    return np.stack([everything - said(fit.without(group)) for group in left_out], axis=1)

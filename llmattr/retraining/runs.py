@@ -4,18 +4,19 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from llmattr.data import Examples, prompt_and_completion
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_choice
 from llmattr.lm import LM
 from llmattr.prompt import Rendered
 from llmattr.retraining.recipe import Recipe
 from llmattr.retraining.together import can_stack, measure_together, most_together, train_together
 from llmattr.retraining.trainer import train
+from llmattr.types import Measure
 
 
 @runtime_checkable
@@ -73,7 +74,7 @@ class CausalTrainer:
     rows: Examples
     queries: Examples
     recipe: Recipe = Recipe()
-    measure: Literal["logprob", "logit"] = "logprob"
+    measure: Measure = "logprob"
     mean: bool = False
 
     @property
@@ -124,6 +125,7 @@ class CausalTrainer:
 
     def values(self, logprobs: Sequence[np.ndarray]) -> Float[np.ndarray, " t"]:
         """The outputs from the log-probabilities [r] of each request."""
+        check_choice("measure", self.measure, get_args(Measure))
         asked = zip(logprobs, self.requests, self.queries.counted, strict=True)
         sums = np.array([one[counted[request.response]].sum() for one, request, counted in asked])
         if self.measure == "logit":

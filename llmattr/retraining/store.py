@@ -1,11 +1,7 @@
 """Finished runs on disk: what a model said that was trained on one mask with one seed. No run is made twice."""
 
 import hashlib
-import json
-import os
-import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.errors import LlmattrError, note
-from llmattr.saved import write
+from llmattr.files import digest, read_arrays, write_arrays, write_record
 
 
 class Run(NamedTuple):
@@ -42,34 +38,27 @@ class RunStore:
     def of(folder: str | Path, record: dict[str, Any]) -> "RunStore":
         """The part of the folder for what is described by the record, which is written there as run.json."""
         folder = Path(folder)
-        text = json.dumps(record, sort_keys=True, default=str)
-        place = folder / hashlib.sha256(text.encode()).hexdigest()[:12]
+        place = folder / digest(record)[:12]
         try:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LlmattrError(f"cannot keep runs in {str(folder)!r}: {error.strerror}") from error
-        write(place / "run.json", json.dumps(record, indent=1, default=str) + "\n")
+        write_record(place / "run.json", record)
         return RunStore(place)
 
     def get(self, run: Run) -> Float[np.ndarray, " t"] | None:
         """The outputs of this run, or None where it is not finished."""
-        path = self._path(run)
-        saved = _read(path) if path.exists() else None
+        saved = _read(self._path(run), "the run is made again")
         return None if saved is None else saved["outputs"]
 
     def add(self, run: Run, outputs: Float[np.ndarray, " t"]) -> None:
-        """Keep a finished run."""
+        """Keep a finished run; raises `LlmattrError` where that cannot be done."""
         path = self._path(run)
-        path.parent.mkdir(exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.uname().nodename}.{os.getpid()}.part")
         try:
-            with part.open("wb") as file:
-                np.savez(file, mask=np.packbits(run.mask), n=len(run.mask), seed=run.seed, outputs=outputs)
-            part.replace(path)
+            path.parent.mkdir(exist_ok=True)
         except OSError as error:
-            with suppress(OSError):
-                part.unlink()
             raise LlmattrError(f"cannot keep a finished run in {str(self.folder)!r}: {error.strerror}") from error
+        write_arrays(path, mask=np.packbits(run.mask), n=len(run.mask), seed=run.seed, outputs=outputs)
 
     def __len__(self) -> int:
         return sum(1 for _ in self.folder.glob("??/*.npz"))
@@ -77,7 +66,7 @@ class RunStore:
     def runs(self) -> Iterator[tuple[Run, Float[np.ndarray, " t"]]]:
         """Every finished run with its outputs, in the order of their keys."""
         for path in sorted(self.folder.glob("??/*.npz")):
-            if (saved := _read(path)) is not None:
+            if (saved := _read(path, "the run is left out")) is not None:
                 mask = np.unpackbits(saved["mask"], count=int(saved["n"])).astype(bool)
                 yield Run(mask, int(saved["seed"])), saved["outputs"]
 
@@ -85,10 +74,11 @@ class RunStore:
         return self.folder / run.key[:2] / f"{run.key}.npz"
 
 
-def _read(path: Path) -> dict[str, np.ndarray] | None:
+def _read(path: Path, otherwise: str) -> dict[str, np.ndarray] | None:
     try:
-        with np.load(path, allow_pickle=False) as saved:
-            return {name: saved[name] for name in ("mask", "n", "seed", "outputs")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        note(f"{str(path)!r} is damaged: the run is made again")
+        return read_arrays(path)
+    except FileNotFoundError:
+        return None
+    except LlmattrError as error:
+        note(f"{error}: {otherwise}")
         return None

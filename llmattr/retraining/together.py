@@ -8,15 +8,16 @@ they count.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from llmattr.attention import BESIDES
 from llmattr.data import Examples
 from llmattr.errors import note
-from llmattr.padded import accepted, batches, log_odds
+from llmattr.forward import attempt, remembered
+from llmattr.padded import batches, log_odds
 from llmattr.prompt import Rendered
 from llmattr.retraining.recipe import Recipe, check_weights
 from llmattr.retraining.trainer import adamw, check_loss, clip, padded, set_rate, started
@@ -168,9 +169,11 @@ def stacked_loss(logits: Float[torch.Tensor, "k p v"], batch: Packed) -> Float[t
 
 
 def bins_attention(
-    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, scaling: float | None = None, **_: Any
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, scaling: float | None = None, **options: Any
 ) -> tuple[torch.Tensor, None]:
     """Attention inside each bin: queries [1, heads, t, d], the mask [bins, 1, l, l] of `Packed` -> [1, t, heads, d]."""
+    if any(options.get(name) is not None for name in BESIDES):  # not always seen by trying: new weights hardly reach a limit
+        raise NotImplementedError(f"attention with {' or '.join(BESIDES)}")
     _, heads, t, d = query.shape
     bins, _, _, length = attention_mask.shape
     if key.shape[1] != heads:  # several heads share keys and values
@@ -195,43 +198,39 @@ def most_together(model: Any, examples: Examples, batch: int) -> int:
     return max(1, min(known[0] if known else 1, int(MOST_NUMBERS / (batch * max(logits, attention)))))
 
 
-_STACKING: "WeakKeyDictionary[torch.nn.Module, bool]" = WeakKeyDictionary()
-
-
 def can_stack(model: Any, longest: int) -> bool:
     """Whether stacked models answer rows of this length as the model itself does; tried once on a few tokens.
 
     Its attention must be exchangeable and see all of a row, and `torch.vmap` must take it.
     """
-    if model not in _STACKING:
-        _STACKING[model] = _agrees(model)
-        if not _STACKING[model]:
-            name = getattr(model.config, "_name_or_path", "") or "this model"
-            note(f"{name} cannot be trained several at once: its runs come one after the other")
     config = model.config.get_text_config()
     windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
-    return _STACKING[model] and all(longest <= window for window in windows if window)
+    return _stacks(model) and all(longest <= window for window in windows if window)
+
+
+@remembered
+def _stacks(model: Any) -> bool:
+    stacks = bool(attempt(lambda: _agrees(model)))
+    if not stacks:
+        name = getattr(model.config, "_name_or_path", "") or "this model"
+        note(f"{name} cannot be trained several at once: its runs come one after the other")
+    return stacks
 
 
 def _agrees(model: Any) -> bool:
     """Compare the logits of the model and of a changed copy with those of the stack of both."""
-    if not {"position_ids", "logits_to_keep"} <= accepted(model):
-        return False
     ids = [[token % model.config.get_text_config().vocab_size for token in row] for row in ([5, 6, 7, 8, 9], [7, 5], [9, 8, 6])]
     counted, recipe = [np.arange(len(row)) > 0 for row in ids], Recipe()
-    try:
-        pair = [started(model, 0, recipe) for _ in range(2)]
-        with torch.no_grad():
-            for tensor in pair[1].parameters():
-                tensor.mul_(0.9)
-            tokens, places = padded(ids, counted, model.device)
-            plain = torch.stack([one(input_ids=tokens, use_cache=False).logits[:, :-1][places[:, 1:]] for one in pair])
-        stack = Stack.of(pair)
-        rows = np.tile(np.arange(len(ids)), (2, 1))
+    pair = [started(model, 0, recipe) for _ in range(2)]
+    for tensor in pair[1].parameters():
+        tensor.mul_(0.9)
+    tokens, places = padded(ids, counted, model.device)
+    plain = torch.stack([one(input_ids=tokens, use_cache=False).logits[:, :-1][places[:, 1:]] for one in pair])
+    stack = Stack.of(pair)
+    rows = np.tile(np.arange(len(ids)), (2, 1))
+    with torch.enable_grad():
         found = stack.logits(Rows.of(ids, counted).packed(rows, np.ones(rows.shape), stack.like))
         found.sum().backward()
-    except Exception:  # a model that cannot do it refuses in its own words
-        return False
     # Rounding grows with depth; a wrong pattern is off by much more.
     return float((found.detach() - plain).abs().max()) <= 100 * torch.finfo(plain.dtype).eps ** 0.75 * float(plain.abs().max())
 

@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.ablation import Ablation
-from llmattr.errors import LlmattrError, check_number
+from llmattr.errors import LlmattrError, check_number, note
 from llmattr.surrogate.choice import mask_folds
+from llmattr.surrogate.errors import ENOUGH
 from llmattr.surrogate.linear import ridge_model
 from llmattr.surrogate.parts import ask_once, assembled, columns_of, enumerated, level
 from llmattr.surrogate.semivalues import Column, Masks, beta_sizes
@@ -27,7 +28,7 @@ def beta_shapley(
     Exact where 2^n <= `n_ablations`. Else sizes of masks are drawn with the shares of least variance (a size for whose masks
     its share suffices is taken whole), and a value is its ridge weight, plus the weighted sum of what ridge fits leave that did
     not see the mask: without bias, and exact where sources only add (Witter et al. 2025, arXiv 2506.11849). stderr: from
-    the spread of the terms of this sum.
+    the spread of the terms of this sum; nan where fewer than 4 are drawn.
     """
     n = len(ablation.sources)
     check_number("n_ablations", n_ablations, 4, whole=True)
@@ -41,6 +42,8 @@ def beta_shapley(
         return enumerated(ablation, sizes, law, options, seed)
     masks, stands, drawn = sized_masks(n_ablations, n, _shares(sizes), seed)
     outputs = ask_once(ablation, masks)
+    if drawn.sum() < ENOUGH:
+        note(f"{drawn.sum()} drawn ablations are too few for errors: without an error nothing is cited; take more")
     parts = []
     for column in columns_of(outputs):
         values, stderr = _adjusted(masks, column, _coefficients(masks, sizes, stands), drawn)
@@ -107,4 +110,5 @@ def _adjusted(
         everywhere += share * (model.intercept + masks @ model.weights)
         expected[left] = model.intercept + masks[left] @ model.weights
     terms = coefficients * (outputs - np.where(drawn, expected, everywhere))[:, None]
-    return weights + terms.sum(axis=0), terms[drawn].std(axis=0, ddof=1) * count**0.5
+    stderr = terms[drawn].std(axis=0, ddof=1) * count**0.5
+    return weights + terms.sum(axis=0), stderr if count >= ENOUGH else np.full_like(stderr, np.nan)

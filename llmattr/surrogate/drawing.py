@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.ablation import Ablation, every_mask, random_masks
-from llmattr.errors import LlmattrError
+from llmattr.citing import is_cited, least_score
+from llmattr.errors import LlmattrError, check_number
 from llmattr.surrogate.choice import Masks, Model, Outputs, distinct
-from llmattr.types import LEAST, is_cited
 
 Count = int | Literal["auto"]
 
@@ -40,10 +40,12 @@ def draw(
     """Ask for ablations, fit every target, and say in a record how many ablations there were and why they ended.
 
     "auto" draws 16, then as many again up to `limit`, until each target is settled: every score that is cited, and the highest
-    that is not, has `stderr <= max(0.1 max(values), 0.05)`: a tenth of the largest score, or half the least that is cited. A
-    settled target keeps the masks that it has, so that its scores do not depend on what else is asked. Where the number reaches
-    2^n at keep 0.5, every mask is taken once and drawing ends.
+    that is not, has `stderr <= max(0.1 max(values), least / 2)`: a tenth of the largest score, or half the least that is worth
+    a mention (`least_score`: 0.1 nats; of outputs in another unit a share of the largest). A settled target keeps the masks
+    that it has, so that its scores do not depend on the other targets. Where the number reaches 2^n at keep 0.5, every mask is
+    taken once and drawing ends.
     """
+    check_number("n_ablations", n_ablations, 2, whole=True, words=["auto"])
     n, open_targets = len(ablation.sources), list(range(len(ablation.targets)))
     fits: dict[int, Fitted] = {}
     masks, outputs = np.empty((0, n), dtype=bool), np.empty((0, len(open_targets)))
@@ -59,7 +61,7 @@ def draw(
             masks, outputs = np.concatenate([masks, new]), np.concatenate([outputs, ask(ablation, new, len(masks))])
         for t in open_targets:
             fits[t] = assess(masks, outputs[:, t].copy(), t)
-        open_targets = [t for t in open_targets if not settled(fits[t])]
+        open_targets = [t for t in open_targets if not settled(fits[t], ablation.targets.measure)]
         if n_ablations == "auto" and (complete or not open_targets):
             stopped = "settled" if not open_targets else "every mask was drawn"
             break
@@ -81,15 +83,16 @@ def _others(masks: Masks, n: int) -> Bool[np.ndarray, "k n"]:
     return every[[mask.tobytes() not in seen for mask in every]]
 
 
-def settled(fit: Fitted) -> bool:
+def settled(fit: Fitted, measure: str) -> bool:
     """Whether more ablations would change little of what is read: see `draw`."""
-    if fit.stderr is None:
+    if fit.stderr is None or np.isnan(fit.stderr).any():
         return False
-    cited = is_cited(fit.values, fit.stderr)
+    least = least_score(measure, fit.values, fit.baseline)
+    cited = is_cited(fit.values, fit.stderr, least)
     errors = fit.stderr[cited].tolist()
     if not cited.all():
         errors.append(fit.stderr[~cited][np.argmax(fit.values[~cited])])
-    return bool(max(errors) <= max(PRECISION * fit.values.max(), LEAST / 2))
+    return bool(max(errors) <= max(PRECISION * fit.values.max(), least[0] / 2))
 
 
 def ask(ablation: Ablation, masks: Masks, before: int = 0) -> Outputs:

@@ -6,6 +6,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from llmattr.errors import note
+
+ENOUGH = 4  # parts whose spread gives an error; of fewer it is not known (nan), and nothing is cited by it
+
 
 def bootstrap_stderr(
     statistic: Callable[[Any], Float[np.ndarray, "t n"]], m: int, bootstraps: int = 100, seed: int = 0
@@ -28,10 +32,19 @@ def heldout_stderr(
     It is the textbook's `sigma / (std_i sqrt(f))` with `sigma^2 = |residual|^2 / f`, f = m less the weights that were fitted:
     by generalised cross-validation (Golub, Heath and Wahba 1979) the mean squared held-out error is `m |residual|^2 / f^2`.
     So it holds for any linear fit, around a prior or not, however many weights its penalty leaves. It bounds the bootstrap's
-    error from below, which is too small where sources are as many as ablations.
+    error from below, which is too small where sources are as many as ablations. nan for a source that was kept in every
+    ablation or in none: nothing is known of it.
     """
     std = masks.std(axis=0)
-    return np.sqrt(np.mean(errors**2) / len(masks)) / np.where(std > 0, std, np.inf)
+    return np.sqrt(np.mean(errors**2) / len(masks)) / np.where(std > 0, std, np.nan)
+
+
+def note_unknown(stderr: Float[np.ndarray, "t n"], take: str = "take more") -> None:
+    """Say of how many sources the error is not known, where there are such."""
+    unknown, n = int(np.isnan(stderr).any(axis=0).sum()), stderr.shape[1]
+    if unknown:
+        some = "any source" if unknown == n else f"{unknown} of {n} sources"
+        note(f"the ablations are too few for the errors of {some}: without an error nothing is cited; {take}")
 
 
 def rank_correlation(a: Float[np.ndarray, " m"], b: Float[np.ndarray, " m"]) -> float:

@@ -10,7 +10,7 @@ from llmattr.ablation import Ablation, one_out_masks
 from llmattr.errors import LlmattrError, check_number
 from llmattr.surrogate.choice import Alpha, Columns, Masks, Model, alphas_of
 from llmattr.surrogate.drawing import FIRST_ROUND, Count, Fitted, ask, draw
-from llmattr.surrogate.errors import bootstrap_stderr, heldout_stderr, rank_correlation
+from llmattr.surrogate.errors import bootstrap_stderr, heldout_stderr, note_unknown, rank_correlation
 from llmattr.surrogate.linear import blend_model, fit_lasso, lasso_model, ridge_model
 from llmattr.types import Attribution
 
@@ -42,19 +42,20 @@ def lasso(
     `alpha`: the penalty, in units of the outputs divided by `scale`, or "auto": each target's has the least held-out error.
     `n_ablations`, `limit`: see `draw`. `prior` [t, n]: scores from elsewhere, around which the fit is made: `w = s prior + d`
     with s free and d penalised; "auto" may also choose the prior alone (d = 0) or no prior. stderr by bootstrap over the
-    ablations, and at least that of `heldout_stderr`. ContextCite (Cohen-Wang et al. 2024, arXiv 2409.00729, section 3) is this
+    ablations, and at least that of `heldout_stderr`; nan, so that nothing is cited, with fewer than two `bootstraps` and for a
+    source that no ablation removed or none kept. ContextCite (Cohen-Wang et al. 2024, arXiv 2409.00729, section 3) is this
     with a given alpha and `scale` = each target's token count.
     """
-    scale = np.ones(len(ablation.targets)) if scale is None else scale
 
     def fit(masks: Masks, outputs: Float[np.ndarray, " m"], t: int) -> Model:
         own = None if prior is None else prior[t]
         if alpha == "auto":
             return lasso_model(masks, outputs, alpha, own)
-        model = lasso_model(masks, outputs, alpha * scale[t], own)
+        unit = np.ones(1) if scale is None else scale[t : t + 1]
+        model = lasso_model(masks, outputs, alpha * float(unit[0]), own)
         if own is not None:
             return model
-        weights, intercepts = fit_lasso(masks, outputs[:, None], alpha, scale[t : t + 1])  # to the reference's tolerance
+        weights, intercepts = fit_lasso(masks, outputs[:, None], alpha, unit)  # to the reference's tolerance
         return model._replace(weights=weights[0], intercept=float(intercepts[0]))
 
     options = {"name": "lasso", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
@@ -136,9 +137,8 @@ def _fitted(
 
 def check_options(options: dict[str, Any], bootstraps: int, limit: int) -> None:
     """Raise `LlmattrError` for options that are out of bounds."""
-    for name, least, whole in (("n_ablations", 2, True), ("alpha", 0, False)):
-        if options.get(name, "auto") != "auto":
-            check_number(name, options[name], least, whole=whole)
+    check_number("n_ablations", options["n_ablations"], 2, whole=True, words=["auto"])
+    check_number("alpha", options.get("alpha", "auto"), 0, words=["auto"])
     check_number("bootstraps", bootstraps, 0, whole=True)
     check_number("limit", limit, FIRST_ROUND, whole=True)
     if options["n_ablations"] == "auto" and bootstraps < 2:
@@ -168,15 +168,19 @@ def assessed(
 def attribution_of(
     ablation: Ablation, options: dict[str, Any], seed: int, fits: list[Fitted], record: dict[str, Any]
 ) -> Attribution:
-    """The attribution of all targets."""
+    """The attribution of all targets; errors that nobody asked for are nan, as those that are not known."""
+    values = np.array([fit.values for fit in fits])
     errors = [fit.stderr for fit in fits if fit.stderr is not None]
+    stderr = np.array(errors) if errors else np.full_like(values, np.nan)
+    if errors:
+        note_unknown(stderr)
     return attribution(
         ablation,
         options,
         seed,
-        np.array([fit.values for fit in fits]),
+        values,
         np.array([fit.baseline for fit in fits]),
-        np.array(errors) if errors else None,
+        stderr,
         np.array([fit.lds for fit in fits]),
         record,
     )

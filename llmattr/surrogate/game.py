@@ -5,19 +5,22 @@ equal masses are Shapley's value, a fair coin for each other source is Banzhaf's
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from llmattr.ablation import Ablation, every_mask, kernel_masks, random_masks
-from llmattr.errors import LlmattrError, check_number, note
+from llmattr.errors import LlmattrError, check_choice, check_number, note
 from llmattr.surrogate.drawing import PRECISION, Count, ask
-from llmattr.surrogate.errors import rank_correlation
+from llmattr.surrogate.errors import ENOUGH, note_unknown, rank_correlation
 from llmattr.surrogate.parts import Part, ask_once, assembled, columns_of, noise_of
 from llmattr.surrogate.permutations import permutation
 from llmattr.surrogate.semivalues import Column, Masks, banzhaf_sizes, coefficients, semivalue, shapley_sizes
 from llmattr.types import Attribution
+
+ShapleyMethod = Literal["auto", "exact", "permutation", "kernel"]
+BanzhafMethod = Literal["auto", "exact", "sample"]
 
 BOOTSTRAPS = 100
 FOLDS = 5
@@ -27,7 +30,7 @@ FEW = 256  # ablations that are made where nothing else is said
 def shapley(
     ablation: Ablation,
     n_ablations: Count = 256,
-    method: Literal["auto", "exact", "permutation", "kernel"] = "auto",
+    method: ShapleyMethod = "auto",
     truncate: float = 0.0,
     seed: int = 0,
     *,
@@ -45,12 +48,14 @@ def shapley(
     `run["stopped"]` says which. stderr: 0 for exact, over pairs of orders for permutation, by bootstrap over the drawn masks
     for kernel. LDS: on orders or masks left out.
     """
-    n, open_end = len(ablation.sources), n_ablations == "auto"
-    most: int = limit if n_ablations == "auto" else n_ablations
-    check_number("limit" if open_end else "n_ablations", most, 2, whole=True)
+    check_choice("method", method, get_args(ShapleyMethod))
+    check_number("n_ablations", n_ablations, 2, whole=True, words=["auto"])
+    check_number("limit", limit, 2, whole=True)
     check_number("truncate", truncate, 0)
     check_number("tolerance", tolerance, 0)
     check_number("seed", seed, 0, 2**32, whole=True)
+    n, open_end = len(ablation.sources), n_ablations == "auto"
+    most: int = limit if n_ablations == "auto" else n_ablations
     options: dict[str, Any] = {"name": "shapley", "n_ablations": n_ablations, "method": method, "truncate": truncate}
     options |= {"limit": limit, "tolerance": tolerance} if open_end else {}
     if method == "auto":
@@ -64,23 +69,23 @@ def shapley(
     return _kernel(ablation, most, options, seed)
 
 
-def banzhaf(
-    ablation: Ablation, n_ablations: int = 256, method: Literal["auto", "exact", "sample"] = "auto", seed: int = 0
-) -> Attribution:
+def banzhaf(ablation: Ablation, n_ablations: int = 256, method: BanzhafMethod = "auto", seed: int = 0) -> Attribution:
     """Banzhaf values: what a source adds to a random half of the others, on average. `baseline` is that of the best linear fit.
 
     "exact": all 2^n masks. "sample": `mean(f with i) - mean(f without i)` over random masks, each of which serves every source
     (maximum sample reuse: Wang and Jia 2023, arXiv 2205.15466, equation 5), stderr from the spread of both means. "auto": exact
     where 2^n <= `n_ablations`.
     """
-    n = len(ablation.sources)
+    check_choice("method", method, get_args(BanzhafMethod))
     check_number("n_ablations", n_ablations, 4, whole=True)
+    n = len(ablation.sources)
     options = {"name": "banzhaf", "n_ablations": n_ablations, "method": method}
     if method == "exact" or (method == "auto" and n < 31 and 2**n <= n_ablations):
         return _exact(ablation, banzhaf_sizes(n), _equal_weights, options, seed)
     masks = random_masks(n_ablations, n, seed=seed)
     outputs = ask_once(ablation, masks)
     parts = [_reuse(masks, column) for column in columns_of(outputs)]
+    note_unknown(np.array([part[2] for part in parts]))
     return assembled(ablation, options, seed, parts, len(masks), "sample")
 
 
@@ -164,25 +169,52 @@ def _shares(masks: Masks, weights: Column) -> Float[np.ndarray, "n m"]:
 def _kernel(ablation: Ablation, n_ablations: int, options: dict[str, Any], seed: int) -> Attribution:
     n = len(ablation.sources)
     masks, weights, drawn = kernel_masks(n_ablations, n, seed)
-    if len(masks) < 2 * n and drawn.any():
-        note(f"{n_ablations} ablations are few for the Shapley values of {n} sources: {4 * n + 2} or more are better")
+    known = _determined(masks, drawn)
+    if not known:
+        note(
+            f"{n_ablations} ablations are too few for errors of the Shapley values of {n} sources: without an error nothing is "
+            f"cited; take {4 * n + 2} or more"
+        )
     ends = np.array([[False], [True]]).repeat(n, axis=1)
     outputs = ask_once(ablation, np.concatenate([ends, masks]))
     matrix = _shares(masks, weights)
-    resampled = _resampled(weights, drawn, seed)
-    matrices = [(_shares(masks[w > 0], w[w > 0]), w > 0) for w in resampled]
+    columns = columns_of(outputs)
+    rests = [column[2:] - column[0] - _size(masks) * (column[1] - column[0]) for column in columns]
+    spreads = _spreads(masks, _resampled(weights, drawn, seed) if known else [], rests)
     couples, norms = np.arange(len(masks)) // 2, _fixed_norms(matrix, masks, drawn)
     parts = []
-    for column, noise in zip(columns_of(outputs), noise_of(ablation), strict=True):
+    for column, rest, spread, noise in zip(columns, rests, spreads, noise_of(ablation), strict=True):
         none, swing = column[0], column[1] - column[0]
-        rest = column[2:] - none - _size(masks) * swing
         values = matrix @ rest + swing / n
-        spread = [again @ rest[rows] for again, rows in matrices]
-        stderr = np.hypot(np.std(spread, axis=0, ddof=1) if spread else np.zeros(n), noise * norms)
+        stderr = np.hypot(spread, noise * norms) if known else np.full(n, np.nan)
         every = np.concatenate([ends, masks]), column, np.concatenate([[0.0, 0.0], weights])
         lds = _heldout_lds(*every, np.concatenate([[0, 0], couples]))
         parts.append((values, float(none), stderr, lds))
     return assembled(ablation, options, seed, parts, len(masks) + 2, "kernel")
+
+
+def _determined(masks: Masks, drawn: Bool[np.ndarray, " m"]) -> bool:
+    """Whether the pairs of masks say what every value is, and how far off it may be.
+
+    A mask and its opposite see one direction of the n - 1 in which values differ: with fewer pairs the values are partly equal
+    shares by assumption, and a bootstrap of few more than that is too narrow (with 1.25 n pairs one error in 30 to 10 is above
+    two of those that are stated, with n pairs one in 3).
+    """
+    n, couples = masks.shape[1], len(masks) // 2
+    if not drawn.any():
+        return bool(np.linalg.matrix_rank(masks - _size(masks)[:, None]) == n - 1) if n > 1 else True
+    return couples >= 1.25 * n and int(drawn.sum()) // 2 >= ENOUGH
+
+
+def _spreads(masks: Masks, resampled: list[Column], rests: list[Column]) -> Float[np.ndarray, "t n"]:
+    """The deviation of each target's values over fits to resampled weights, one fit in memory at a time; 0 without any."""
+    found = np.zeros((len(rests), len(resampled), masks.shape[1]))
+    for b, weights in enumerate(resampled):
+        rows = weights > 0
+        matrix = _shares(masks[rows], weights[rows])
+        for t, rest in enumerate(rests):
+            found[t, b] = matrix @ rest[rows]
+    return found.std(axis=1, ddof=1) if resampled else np.zeros((len(rests), masks.shape[1]))
 
 
 def _fixed_norms(matrix: Float[np.ndarray, "n m"], masks: Masks, drawn: Bool[np.ndarray, " m"]) -> Float[np.ndarray, " n"]:
@@ -206,15 +238,17 @@ def _resampled(weights: Column, drawn: Bool[np.ndarray, " m"], seed: int) -> lis
 
 
 def _reuse(masks: Masks, outputs: Column) -> Part:
+    """A source that was kept or removed fewer than 4 times has no error, fewer than 2 times no value either (0)."""
     with_, without = masks.sum(axis=0), (~masks).sum(axis=0)
     sums, squares = masks.T.astype(float) @ outputs, masks.T.astype(float) @ outputs**2
     mean_with = sums / np.maximum(with_, 1)
     mean_without = (outputs.sum() - sums) / np.maximum(without, 1)
-    seen = (with_ > 1) & (without > 1)  # a source that was hardly ever kept, or removed, has no value
+    seen = (with_ > 1) & (without > 1)
+    known = (with_ >= ENOUGH) & (without >= ENOUGH)
     values = np.where(seen, mean_with - mean_without, 0.0)
     spread = (squares - with_ * mean_with**2) / np.maximum(with_ - 1, 1) / np.maximum(with_, 1)
     spread += ((outputs**2).sum() - squares - without * mean_without**2) / np.maximum(without - 1, 1) / np.maximum(without, 1)
-    stderr = np.where(seen, np.sqrt(np.maximum(spread, 0)), outputs.std())
+    stderr = np.where(known, np.sqrt(np.maximum(spread, 0)), np.nan)
     rest = (sums - masks * outputs[:, None]) / np.maximum(with_ - masks, 1)  # the means without each ablation in turn
     rest = rest - (outputs.sum() - sums - ~masks * outputs[:, None]) / np.maximum(without - ~masks, 1)
     predicted = ((masks - 0.5) * np.where(seen, rest, 0.0)).sum(axis=1)

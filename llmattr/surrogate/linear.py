@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from llmattr.errors import check_number
 from llmattr.surrogate.choice import (
     FOLDS,
     Alpha,
@@ -73,6 +74,7 @@ def chosen_lasso(
     alpha "auto": no weight at all, penalties from the least that leaves none down to 1/300 of it, and, where four fifths of the
     distinct ablations are more than the weights, no penalty.
     """
+    check_number("alpha", alpha, 0, words=["auto"])
     folds, everything = mask_folds(masks), np.arange(len(masks))
 
     def candidates(prior: Float[np.ndarray, " p"] | None) -> Candidates | None:
@@ -154,6 +156,7 @@ def ridge_model(masks: Masks, outputs: Float[np.ndarray, " m"], alpha: Alpha, pr
     `residual / (1 - H_ii)` (Allen 1974). alpha "auto": no weight at all, 10^3 to 10^-6 times the number of ablations, four to a
     power of ten, or no penalty.
     """
+    check_number("alpha", alpha, 0, words=["auto"])
     rows, inverse, counts = distinct(masks)
     columns, m = masks[rows].astype(float), len(masks)
     means = np.bincount(inverse, outputs) / counts

@@ -9,12 +9,12 @@ from jaxtyping import Bool, Float, Int
 from llmattr.ablation import Ablation, permutation_masks
 from llmattr.errors import LlmattrError, note
 from llmattr.surrogate.drawing import ask
-from llmattr.surrogate.errors import rank_correlation
+from llmattr.surrogate.errors import ENOUGH, rank_correlation
 from llmattr.surrogate.parts import Part, assembled
 from llmattr.surrogate.semivalues import Masks
 from llmattr.types import Attribution
 
-FIRST_ROUND = 4  # pairs of orders: of fewer the errors say little
+FIRST_ROUND = ENOUGH  # pairs of orders
 
 Walked = Float[np.ndarray, "r n_plus_1 t"]
 
@@ -28,10 +28,9 @@ def permutation(
     """
     n = len(ablation.sources)
     couples = (most - 2) // (2 * max(n - 1, 1))
-    if 2 <= couples < FIRST_ROUND:
-        note(
-            f"{couples} pairs of orders are few: of their errors little is known; take {2 * FIRST_ROUND * (n - 1) + 2} or more"
-        )
+    if 2 <= couples < FIRST_ROUND and n > 2:
+        take = 2 * FIRST_ROUND * (n - 1) + 2
+        note(f"{couples} pairs of orders are too few for errors: without an error nothing is cited; take {take} ablations")
     if couples < 2:
         raise LlmattrError(
             f"{most} ablations are too few for permutations of {n} sources: take {4 * (n - 1) + 2} or the kernel method"
@@ -67,7 +66,10 @@ def _settled(part: Part, tolerance: float) -> bool:
 
 
 def _part(orders: Int[np.ndarray, "r n"], walked: Float[np.ndarray, "r n_plus_1"]) -> Part:
-    """The mean over pairs of orders; a pair is foretold by the others."""
+    """The mean over pairs of orders; a pair is foretold by the others.
+
+    An error is known of 4 pairs or more that are not all the same; of two sources a pair is all the orders that there are.
+    """
     couples, n = len(orders) // 2, orders.shape[1]
     marginals = np.take_along_axis(np.diff(walked, axis=1), np.argsort(orders, axis=1), axis=1)
     each = marginals.reshape(couples, 2, n).mean(axis=1)
@@ -76,7 +78,10 @@ def _part(orders: Int[np.ndarray, "r n"], walked: Float[np.ndarray, "r n_plus_1"
     inside = permutation_masks(orders)[:, 1:-1].reshape(couples, -1, n)
     predicted = np.concatenate([inside[c] @ others[c] for c in range(couples)])
     lds = rank_correlation(predicted, walked[:, 1:-1].reshape(-1)) if n > 1 else float("nan")
-    return values, float(walked[0, 0]), each.std(axis=0, ddof=1) / couples**0.5, lds
+    different = {frozenset((tuple(order), tuple(order[::-1]))) for order in orders[::2].tolist()}
+    known = n <= 2 or (couples >= ENOUGH and len(different) > 1)
+    stderr = each.std(axis=0, ddof=1) / couples**0.5 if known else np.full(n, np.nan)
+    return values, float(walked[0, 0]), stderr, lds
 
 
 class _Asked:

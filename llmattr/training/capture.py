@@ -8,16 +8,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
 from llmattr.data import Examples
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_choice
+from llmattr.forward import abilities, evaluating, remembered
 from llmattr.lm import LM
-from llmattr.padded import accepted
 from llmattr.seeded import generator
 
 Measure = Literal["loss", "margin", "sampled"]
@@ -65,10 +65,12 @@ def _layers_that_run(lm: LM) -> set[str]:
         return lambda _module, _inputs, output: found.add(name) if output.dim() == 3 else None
 
     handles = [module.register_forward_hook(watch(name)) for name, module in lm.linears().items()]
-    with torch.no_grad():
-        lm.model(**probe(lm))
-    for handle in handles:
-        handle.remove()
+    try:
+        with evaluating(lm.model), torch.no_grad():
+            lm.model(**probe(lm.model))
+    finally:
+        for handle in handles:
+            handle.remove()
     return found
 
 
@@ -80,7 +82,8 @@ def hooks(model: torch.nn.Module, layers: dict[str, torch.nn.Module], recorder: 
     for parameter in trained:
         parameter.requires_grad_(False)
     try:
-        yield
+        with evaluating(model):
+            yield
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
@@ -113,10 +116,11 @@ def run_backward(
     loss of tokens drawn from the model's own distribution ("sampled", for Fisher matrices; the draw depends on the seed and on
     the row's tokens).
     """
+    check_choice("measure", measure, get_args(Measure))
     batch = make_batch(lm, examples, rows)
     wanted = _uniform(batch, examples, rows, seed) if measure == "sampled" else batch.labels
     with torch.enable_grad():
-        if has_plain_head(lm):
+        if has_plain_head(lm.model):
             hidden = lm.model.base_model(**batch.inputs)[0][batch.at]
             values = _chunked_head(lm.model.get_output_embeddings(), hidden, wanted, measure)
         else:
@@ -177,16 +181,14 @@ def _lengths(lm: LM, rows: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def _inputs(lm: LM, ids: torch.Tensor, seen: torch.Tensor) -> dict[str, Any]:
-    options: dict[str, Any] = {"use_cache": False} if "use_cache" in accepted(lm.model) else {}
-    if not seen.all():
-        options["attention_mask"] = seen
-    return {"input_ids": ids, **options}
+    masked = {} if seen.all() else {"attention_mask": seen}
+    return {"input_ids": ids, **masked, **abilities(lm.model).without_cache}
 
 
-def probe(lm: LM) -> dict[str, Any]:
+def probe(model: Any) -> dict[str, Any]:
     """The inputs of a forward pass of two tokens, to see how a model is built."""
-    ids = torch.tensor([[0, 1]], device=lm.device)
-    return {"input_ids": ids} | ({"decoder_input_ids": ids} if lm.kind == "seq2seq" else {})
+    ids = torch.tensor([[0, 1]], device=model.device)
+    return {"input_ids": ids} | ({"decoder_input_ids": ids} if model.config.is_encoder_decoder else {})
 
 
 def _uniform(batch: Batch, examples: Examples, rows: Sequence[int], seed: int) -> Float[torch.Tensor, " k"]:
@@ -196,17 +198,14 @@ def _uniform(batch: Batch, examples: Examples, rows: Sequence[int], seed: int) -
     return torch.from_numpy(np.concatenate(numbers)).to(batch.at.device)
 
 
-def has_plain_head(lm: LM) -> bool:
+@remembered
+def has_plain_head(model: Any) -> bool:
     """Whether the model's logits are its head applied to its base model's output, with nothing after it (softcaps, scales)."""
-    head, base = lm.model.get_output_embeddings(), getattr(lm.model, "base_model", None)
-    if head is None or base is None or base is lm.model:
+    head, base = model.get_output_embeddings(), getattr(model, "base_model", None)
+    if head is None or base is None or base is model:
         return False
-    if not hasattr(lm.model, "_llmattr_plain_head"):
-        with torch.no_grad():
-            hidden, theirs = base(**probe(lm))[0], lm.model(**probe(lm)).logits
-            fits = hidden.shape[-1] == weight(head).shape[-1]
-            lm.model._llmattr_plain_head = fits and torch.equal(head(hidden), theirs)
-    return lm.model._llmattr_plain_head
+    hidden, theirs = base(**probe(model))[0], model(**probe(model)).logits
+    return hidden.shape[-1] == weight(head).shape[-1] and torch.equal(head(hidden), theirs)
 
 
 def weight(module: torch.nn.Module) -> torch.Tensor:

@@ -5,17 +5,37 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from llmattr.diagnosis import reason
 from llmattr.errors import LlmattrError
+from llmattr.lm import LM
 
 
 def checkpoints_of(given: Any) -> list[Any]:
     """The checkpoints: as they are given, or the `checkpoint-STEP` folders, by step, of the one folder that is given."""
-    one = given if isinstance(given, (str, Path)) else given[0] if len(given) == 1 else None
-    if isinstance(one, (str, Path)) and Path(one).is_dir():
-        found = [path for path in Path(one).glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
+    models = [given] if isinstance(given, (str, Path, LM)) or _is_pair(given) else list(given)
+    if len(models) == 1 and isinstance(models[0], (str, Path)) and Path(models[0]).is_dir():
+        found = [path for path in Path(models[0]).glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
         if found:
             return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
-    return [given] if isinstance(given, (str, Path)) else list(given)
+    return models
+
+
+def _is_pair(given: Any) -> bool:
+    """Whether it is one model with its tokenizer, and not two models."""
+    return isinstance(given, (tuple, list)) and len(given) == 2 and isinstance(given[0], torch.nn.Module)
+
+
+def models_of(given: Any, several: int) -> list[Any]:
+    """The models of an index of several checkpoints; None of each where nothing is given."""
+    models = [None] * several if given is None else checkpoints_of(given)
+    if len(models) != several:
+        raise LlmattrError(
+            f"the index has {several} checkpoints, and the model that is given is {len(models)}: give one for each, in their "
+            "order, or the folder in which a Trainer left them"
+        )
+    return models
 
 
 def learning_rates_of(checkpoints: Sequence[Any], given: Sequence[float]) -> list[float | None]:
@@ -31,5 +51,8 @@ def _saved_rate(checkpoint: Any) -> float | None:
     path = Path(checkpoint) / "trainer_state.json" if isinstance(checkpoint, (str, Path)) else None
     if path is None or not path.exists():
         return None
-    log = json.loads(path.read_text(encoding="utf-8")).get("log_history", [])
-    return next((entry["learning_rate"] for entry in reversed(log) if "learning_rate" in entry), None)
+    try:
+        log = json.loads(path.read_text(encoding="utf-8"))["log_history"]
+        return next((entry["learning_rate"] for entry in reversed(log) if "learning_rate" in entry), None)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LlmattrError(f"cannot read {str(path)!r} ({reason(error)}): copy it again, or give --learning-rates") from error

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from llmattr.method import option
 from llmattr.training.index import GradientIndex, Normalize
 from llmattr.training.search import Weighed
-from llmattr.training.similarity import NORMALIZE, inverse, unit
+from llmattr.training.similarity import NORMALIZE, unit
 
 
 def damped(moment: Float[np.ndarray, "d d"], damping: float) -> Float[np.ndarray, "d d"]:
@@ -76,4 +76,4 @@ class TrackStar:
         mixed = share * asked / np.trace(asked) + (1 - share) * rows / np.trace(rows)
         values, vectors = np.linalg.eigh(damped(mixed, self.damping))
         root = vectors / np.sqrt(values) @ vectors.T
-        return Weighed(unit(queries @ root) @ root, inverse(index.norms(root)))
+        return Weighed(unit(queries @ root) @ root, cosine=True, root=root)

@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from tqdm.auto import tqdm
 
 from llmattr.data import Examples
 from llmattr.lm import LM
+from llmattr.progress import progress
 from llmattr.training.capture import Measure, Scratch, record
 from llmattr.training.gradient import plan, sample
 from llmattr.training.influence import Ekfac
@@ -29,8 +29,7 @@ def fit(method: Ekfac, lm: LM, examples: Examples, layers: dict[str, torch.nn.Mo
 
 
 def _go_through(lm: LM, part: Examples, layers: Any, recorder: Any, measure: Measure, seed: int, what: str) -> None:
-    batches = tqdm(plan(part), desc=what, unit="batch", disable=None, leave=False)
-    record(lm, part, layers, recorder, batches, measure, seed)
+    record(lm, part, layers, recorder, progress(plan(part), what, "batches"), measure, seed)
 
 
 class Moments:

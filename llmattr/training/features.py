@@ -10,6 +10,7 @@ import torch
 from llmattr.data import Examples, row_text
 from llmattr.encoder import Encoder, token_mean
 from llmattr.errors import LlmattrError
+from llmattr.forward import evaluating
 from llmattr.lm import LM
 from llmattr.training.capture import Measure, make_batch
 from llmattr.training.project import Bases
@@ -33,7 +34,7 @@ class HiddenStates:
         """Mean hidden states of each batch."""
         for batch in batches:
             inputs = make_batch(self.lm, examples, batch).inputs
-            with torch.no_grad():
+            with evaluating(self.lm.model), torch.no_grad():
                 hidden = self._states(self.lm.model(**inputs, output_hidden_states=True))
             yield batch, token_mean(hidden, inputs.get("attention_mask")).cpu().numpy(), np.zeros(len(batch))
 

@@ -9,8 +9,8 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from llmattr.data import Examples
+from llmattr.forward import abilities
 from llmattr.lm import LM
-from llmattr.padded import accepted
 from llmattr.training.capture import HEAD_LOGITS, make_batch, weight
 from llmattr.training.gradient import plan
 from llmattr.training.project import in_and_out
@@ -57,7 +57,7 @@ class GaussNewton:
         fixed = {name: parameter.detach() for name, parameter in model.named_parameters(remove_duplicate=False)}
         tracked = {f"{name}.weight": value for name, value in zip(self.layers, weights, strict=True)}
         places = batch.at.any(0).nonzero()[:, 0]
-        cuts = "logits_to_keep" in accepted(model)
+        cuts = abilities(model).keeps_logits
         inputs = batch.inputs | ({"logits_to_keep": places} if cuts else {})
         logits = functional_call(model, fixed | tracked, (), inputs, tie_weights=False).logits
         logits = (logits if cuts else logits[:, places])[batch.at[:, places]]

@@ -9,10 +9,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float
-from tqdm.auto import tqdm
 
 from llmattr.data import Examples
+from llmattr.files import whole
 from llmattr.lm import LM
+from llmattr.progress import Progress
 from llmattr.training.capture import Measure, hooks, linear_layers, run_backward
 from llmattr.training.index import FITTED, GradientIndex, Normalize, Projection
 from llmattr.training.moments import scales
@@ -133,10 +134,9 @@ def save_fitted(folder: Path, fitted: Bases) -> None:
     from safetensors.torch import save_file
 
     if fitted:
-        part = folder / f"{FITTED}.part"
-        save_file({name: tensor.contiguous() for name, tensor in fitted.items()}, part)
-        part.chmod(0o644)  # safetensors writes for the owner alone, the other files are for whoever may read the folder
-        part.replace(folder / FITTED)
+        with whole(folder / FITTED) as part:
+            save_file({name: tensor.contiguous() for name, tensor in fitted.items()}, part)
+            part.chmod(0o644)  # safetensors writes for the owner alone, the other files are for whoever may read the folder
 
 
 def fill(
@@ -156,9 +156,7 @@ def fill(
         share = plan(examples, tokens)[process::processes]
         missing = [batch for batch in share if not index.done[first + np.array(batch)].all()]
         done = sum(map(len, share)) - sum(map(len, missing))
-        with tqdm(
-            total=done + sum(map(len, missing)), initial=done, desc="indexing", unit="row", disable=None, leave=False
-        ) as bar:
+        with Progress(sum(map(len, share)), "indexing", "rows", done) as bar:
             for batch, rows, doubt in features.rows(examples, missing, measure):
                 index.write([first + row for row in batch], rows, doubt)
                 bar.update(len(batch))

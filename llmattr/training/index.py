@@ -1,18 +1,16 @@
 """An index on disk: one row of D numbers for each training example, built once, resumable, extended, searched often.
 
-run.json            what it was made from and how; "complete" and checksums once every row is there
-rows.parquet        the training rows themselves
+run.json            what it was made from and how, with a digest of itself; "complete" and checksums once every row is there
+rows.parquet        the training rows themselves, in groups of which only the wanted ones are read
 vectors.bin         [n, D] int8 (or float16, float32), memory-mapped; D = 0 for methods that keep no rows
 scales.bin          [n] float32: a row is `scale * int8` (one for floats)
 doubt.bin           [n] float32: the mean of 1 - p over the row's counted tokens (TRAK's output-to-loss term)
 done.bin            [n] uint8: 1 where the row is written
 fitted.safetensors  what was fitted before the rows: the projection's directions, or a method's curvature
-moment.npy          the rows' second moment, once a query needed it
+moment.npz          the rows' second moment, once a query needed it
+checked             empty: its time says when the bytes of the others were last compared with their checksums
 """
 
-import hashlib
-import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,17 +18,29 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from llmattr.errors import LlmattrError
+from llmattr.files import read_arrays, write_arrays
 from llmattr.method import option
-from llmattr.saved import write
+from llmattr.training.index_files import (
+    VERSION,
+    after_writing,
+    check_bytes,
+    checksums,
+    damaged,
+    mark_checked,
+    read_run,
+    reserve,
+    save_run,
+)
+from llmattr.training.index_rows import ROWS, add_rows, count_rows, read_rows
 
-VERSION = 2
 BLOCK = 2**24  # numbers of an index turned to float32 at once: 64 MB
 FITTED = "fitted.safetensors"
-MOMENT = "moment.npy"
-OWN = ("vectors", "scales", "doubt", "done", "rows", "fitted", "moment", "faiss", "run")
+MOMENT = "moment.npz"
+BYTES = ("vectors.bin", "scales.bin", "doubt.bin", FITTED, ROWS)  # what has a checksum
+OWN = ("vectors", "scales", "doubt", "done", "rows", "fitted", "moment", "faiss", "run", "checked")
 DTYPES = {"int8": np.int8, "float16": np.float16, "float32": np.float32}
 
 
@@ -79,21 +89,27 @@ class GradientIndex:
             run = _go_on(folder, run, part, append)
         else:
             check_empty(folder)
-            run |= {"n": len(rows), "parts": [part]}
-            _save_run(folder, run)
+            run |= {"n": len(rows), "parts": [part], "checksums": checksums(folder, (FITTED,))}
+            save_run(folder, run)
+        for left in folder.glob("*.part"):  # by a build that was killed
+            if left.name.split(".")[0] in OWN:
+                left.unlink(missing_ok=True)
         _make_room(folder, run, rows)
         return GradientIndex._map(folder, run, "r+")
 
     @staticmethod
     def open(folder: str | Path) -> "GradientIndex":
-        """Open a finished index; raises `LlmattrError` for a folder that is none, is half built, or of another version."""
+        """Open a finished index; raises `LlmattrError` for a folder that is none, is half built, of another version or damaged.
+
+        Every byte is compared with its checksum once, and again only where a file was changed since.
+        """
         folder = Path(folder)
         run = read_run(folder)
         if not run.get("complete"):
             done = np.fromfile(folder / "done.bin", np.uint8).sum() if (folder / "done.bin").exists() else 0
             raise LlmattrError(f"the index {str(folder)!r} has {done} of {run['n']} rows: run the same `trace index` again")
         index = GradientIndex._map(folder, run, "r")
-        refuse_difference(run["checksums"], index.checksums(), f"the index {str(folder)!r} is damaged: build it anew")
+        check_bytes(folder, run["checksums"])
         return index
 
     @staticmethod
@@ -102,35 +118,45 @@ class GradientIndex:
             n, dim = run["n"], run["dim"]
             for name, size in _sizes(run).items():
                 if (folder / f"{name}.bin").stat().st_size != size:
-                    raise ValueError(f"{name}.bin has not {size} bytes")
+                    raise damaged(folder, f"{name}.bin has not {size} bytes")
             kind: Any = DTYPES[run["row_type"]]
             vectors = np.memmap(folder / "vectors.bin", kind, mode, shape=(n, dim)) if dim else np.zeros((n, 0), kind)
             scales = np.memmap(folder / "scales.bin", np.float32, mode, shape=(n,))
             doubt = np.memmap(folder / "doubt.bin", np.float32, mode, shape=(n,))
             done = np.memmap(folder / "done.bin", np.uint8, mode, shape=(n,))
-        except (OSError, ValueError, KeyError) as error:
-            raise LlmattrError(f"the index {str(folder)!r} is damaged: {error}; build it anew") from error
+        except OSError as error:
+            raise damaged(folder, f"{Path(error.filename or folder).name} cannot be read ({error.strerror})") from error
         return GradientIndex(folder, run, vectors, scales, doubt, done)
 
     def __len__(self) -> int:
         return self.run["n"]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The training rows."""
-        return _read_rows(self.folder)
+    def rows(self, numbers: Int[np.ndarray, " k"] | Sequence[int] | None = None) -> list[dict[str, Any]]:
+        """The training rows, or only these of them, which alone are read."""
+        return read_rows(self.folder, numbers)
 
     def write(self, rows: Sequence[int], block: Float[np.ndarray, "b d"], doubt: Float[np.ndarray, " b"]) -> None:
-        """Store these rows. Their done flags are set after their numbers are on disk, so a kill loses no more than a batch."""
-        if not np.isfinite(block).all():
-            bad = rows[int(np.argmax(~np.isfinite(block).all(axis=1)))]
-            raise LlmattrError(f"the gradient of row {bad} is not finite: load the model in float32, or leave the row out")
+        """Store these rows. Their done flags are set after their numbers are on disk, so a kill loses no more than a batch.
+
+        Raises `LlmattrError` for a row with a number that is not finite, or that the type of the rows cannot hold.
+        """
+        bad = ~np.isfinite(block).all(axis=1) | ~np.isfinite(doubt)
+        if bad.any():
+            row = rows[int(np.argmax(bad))]
+            raise LlmattrError(f"the gradient of row {row} is not finite: load the model in float32, or leave the row out")
         scale = np.ones(len(block), dtype=np.float32)
         if self.run["row_type"] == "int8":
             scale = np.maximum(np.abs(block).max(axis=1, initial=0), np.finfo(np.float32).tiny).astype(np.float32) / 127
             block = np.rint(block / scale[:, None])
-        self.vectors[rows] = block.astype(self.vectors.dtype)
-        self.scales[rows] = scale
-        self.doubt[rows] = doubt
+        with np.errstate(over="ignore"):
+            stored = block.astype(self.vectors.dtype)
+        large = ~(np.isfinite(stored).all(axis=1) & np.isfinite(scale))
+        if large.any():
+            row = rows[int(np.argmax(large))]
+            raise LlmattrError(
+                f"the gradient of row {row} is too large for {self.run['row_type']}: store rows as int8 or float32"
+            )
+        self.vectors[rows], self.scales[rows], self.doubt[rows] = stored, scale, doubt
         for file in (self.vectors, self.scales, self.doubt):
             if isinstance(file, np.memmap):
                 file.flush()
@@ -138,8 +164,14 @@ class GradientIndex:
         self.done.flush()
 
     def finish(self) -> None:
-        """Record in run.json that every row is there, with the checksums that `open` compares."""
-        _save_run(self.folder, {**self.run, "complete": True, "checksums": self.checksums()})
+        """Record in run.json that every row is there, with the checksums that `open` compares; once, so that they stay."""
+        if not self.run.get("complete"):
+            started = after_writing()
+            sums = checksums(self.folder, BYTES)
+            if sums | self.run["checksums"] != sums:
+                raise damaged(self.folder, f"{FITTED} is not what was written")
+            save_run(self.folder, {**self.run, "complete": True, "checksums": sums})
+            mark_checked(self.folder, started)
 
     def blocks(self) -> Iterator[tuple[int, Float[np.ndarray, "b d"]]]:
         """The rows in float32, some at a time, each block with the number of its first row."""
@@ -150,28 +182,17 @@ class GradientIndex:
 
     def moment(self) -> Float[np.ndarray, "d d"]:
         """The rows' second moment `sum of g g' / n`, in float64; computed once and kept with the index."""
-        kept = self.folder / MOMENT
-        if kept.exists():
-            return np.load(kept)
+        with suppress(OSError, LlmattrError):  # there is none, or it is damaged
+            kept = read_arrays(self.folder / MOMENT)
+            if kept["n"] == len(self):  # else of an index that was appended to meanwhile
+                return kept["moment"]
         total = np.zeros((self.run["dim"], self.run["dim"]))
         for _, block in self.blocks():
             total += block.T @ block
         total /= len(self)
-        with suppress(OSError):  # an index that may only be read is asked all the same
-            part = self.folder / f"moment.{os.getpid()}.part"
-            with part.open("wb") as file:
-                np.save(file, total)
-            part.replace(kept)
+        with suppress(LlmattrError):  # an index that may only be read is asked all the same
+            write_arrays(self.folder / MOMENT, moment=total, n=len(self))
         return total
-
-    def norms(self, transform: Float[np.ndarray, "d d"] | None = None) -> Float[np.ndarray, " n"]:
-        """The length of every row, of `g W` when a transform W is given."""
-        return np.concatenate([np.linalg.norm(b if transform is None else b @ transform, axis=1) for _, b in self.blocks()])
-
-    def checksums(self) -> dict[str, str]:
-        """SHA-256 of each file of numbers."""
-        names = ("vectors.bin", "scales.bin", "doubt.bin", FITTED, "rows.parquet")
-        return {name: _sha256(self.folder / name) for name in names if (self.folder / name).exists()}
 
 
 def _sizes(run: dict[str, Any]) -> dict[str, int]:
@@ -210,8 +231,9 @@ def _go_on(folder: Path, run: dict[str, Any], part: dict[str, Any], append: bool
         raise LlmattrError(f"the index {str(folder)!r} is not finished: run its `trace index` again before you append to it")
     for stale in (folder / MOMENT, *folder.glob("faiss.*")):
         stale.unlink(missing_ok=True)
-    run = {**begun, "n": begun["n"] + part["rows"], "parts": [*begun["parts"], part]}
-    _save_run(folder, run)
+    sums = {name: begun["checksums"][name] for name in (FITTED,) if name in begun["checksums"]}
+    run = {**begun, "n": begun["n"] + part["rows"], "parts": [*begun["parts"], part], "checksums": sums}
+    save_run(folder, run)
     return run
 
 
@@ -220,53 +242,9 @@ def _make_room(folder: Path, run: dict[str, Any], rows: Sequence[dict[str, Any]]
     flags = folder / "done.bin"
     if not flags.exists() or flags.stat().st_size < run["n"]:  # it grows last: where it has its size all others must
         for name, size in _sizes(run).items():
-            _reserve(folder / f"{name}.bin", size)
-    there = _read_rows(folder) if (folder / "rows.parquet").exists() else []
-    if len(there) < run["n"]:
-        _write_rows(folder, [*there, *rows])
-
-
-def _reserve(path: Path, size: int) -> None:
-    """Bring a file to its size with room on the disk for all of it: a memory map has no way to say that there is none."""
-    with path.open("ab") as file:
-        try:
-            if size and hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)
-            file.truncate(size)
-        except OSError as error:
-            raise LlmattrError(f"no room for the {size / 2**20:.1f} MB of {str(path)!r}: {error.strerror}") from error
-
-
-def _save_run(folder: Path, run: dict[str, Any]) -> None:
-    write(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """The run.json of an index; raises `LlmattrError` where there is none, or one of another version."""
-    try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        version = run["version"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise LlmattrError(f"{str(folder)!r} is no index: make one with `llmattr trace index --out {folder}`") from None
-    if version != VERSION:
-        raise LlmattrError(f"the index {str(folder)!r} has version {version}, this llmattr reads {VERSION}: build it again")
-    return run
-
-
-def _write_rows(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
-    import pandas as pd
-
-    frame = pd.DataFrame({"row": [json.dumps(row, ensure_ascii=False, default=str) for row in rows]})
-    frame.to_parquet(folder / "rows.parquet.part")
-    (folder / "rows.parquet.part").replace(folder / "rows.parquet")
-
-
-def _read_rows(folder: Path) -> list[dict[str, Any]]:
-    import pandas as pd
-
-    return [json.loads(row) for row in pd.read_parquet(folder / "rows.parquet")["row"]]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+            reserve(folder / f"{name}.bin", size)
+    missing = run["n"] - count_rows(folder)
+    if missing not in (0, len(rows)):
+        raise damaged(folder, f"{ROWS} has {run['n'] - missing} of {run['n']} rows")
+    if missing:
+        add_rows(folder, rows)

@@ -6,13 +6,13 @@ gradient is formed for it. From an optimiser's state (Adam's `exp_avg_sq`), or f
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Float
 
 from llmattr.data import Examples
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_choice
 from llmattr.lm import LM
 from llmattr.training.capture import record
 from llmattr.training.index import Normalize
@@ -51,6 +51,7 @@ def scales(
 
     Raises `LlmattrError` when the optimiser's state is wanted and is not in the model's folder.
     """
+    check_choice("normalize", source, get_args(Normalize))
     if source == "none":
         return {}
     if source == "optimizer":
@@ -77,7 +78,7 @@ def _of_optimizer(lm: LM, layers: dict[str, torch.nn.Module]) -> Scales:
         raise LlmattrError(
             f"there is no optimiser state {str(path)!r}: take --normalize data, which estimates it from gradients"
         )
-    squares = _named_squares(lm, torch.load(path, map_location=lm.device, weights_only=True))
+    squares = _named_squares(lm, _state(path, lm.device))
     sums: Scales = {}
     for name, module in layers.items():
         if f"{name}.weight" not in squares:
@@ -86,6 +87,15 @@ def _of_optimizer(lm: LM, layers: dict[str, torch.nn.Module]) -> Scales:
         square = square.T if isinstance(module, torch.nn.Linear) else square
         sums |= {f"{name}/in": square.sum(1), f"{name}/out": square.sum(0)}
     return sums
+
+
+def _state(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        saved = torch.load(path, map_location=device, weights_only=True)
+        return {"state": saved["state"], "param_groups": saved["param_groups"]}
+    except Exception as error:  # torch raises what its readers raise
+        problem = "it is damaged, cut off or no state of an optimiser"
+        raise LlmattrError(f"cannot read {str(path)!r}: {problem}: copy it again, or take --normalize data") from error
 
 
 def _named_squares(lm: LM, saved: dict[str, Any]) -> dict[str, torch.Tensor]:

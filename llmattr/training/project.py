@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 
 from llmattr.data import Examples
+from llmattr.forward import evaluating
 from llmattr.lm import LM
 from llmattr.seeded import gaussian, generator
 from llmattr.training.capture import ExactGradients, hooks, probe, record, run_backward, weight
@@ -38,10 +39,12 @@ def input_groups(lm: LM, layers: dict[str, torch.nn.Module]) -> dict[str, str]:
         return hook
 
     handles = [module.register_forward_pre_hook(watch(name)) for name, module in layers.items()]
-    with torch.no_grad():
-        lm.model(**probe(lm))
-    for handle in handles:
-        handle.remove()
+    try:
+        with evaluating(lm.model), torch.no_grad():
+            lm.model(**probe(lm.model))
+    finally:
+        for handle in handles:
+            handle.remove()
     return groups
 
 

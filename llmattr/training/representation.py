@@ -9,7 +9,7 @@ from jaxtyping import Float
 from llmattr.method import option
 from llmattr.training.index import GradientIndex
 from llmattr.training.search import Weighed
-from llmattr.training.similarity import inverse, unit
+from llmattr.training.similarity import unit
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class RepSim:
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """Both sides at unit length."""
-        return Weighed(unit(queries), inverse(index.norms()))
+        return Weighed(unit(queries), cosine=True)
 
 
 @dataclass(frozen=True)
@@ -41,4 +41,4 @@ class Embeddings:
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """Both sides at unit length."""
-        return Weighed(unit(queries), inverse(index.norms()))
+        return Weighed(unit(queries), cosine=True)

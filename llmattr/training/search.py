@@ -1,11 +1,12 @@
 """Scores of training rows, block by block, and the running choice of the highest and lowest."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from llmattr.errors import LlmattrError
 from llmattr.training.index import GradientIndex
 
 Block = tuple[Int[np.ndarray, " b"], Float[np.ndarray, "t b"]]  # row numbers, and every query's scores of them
@@ -14,42 +15,79 @@ TILE = 512  # rows turned to float32 at once: what fits a processor's cache
 
 @dataclass(frozen=True, eq=False)
 class Weighed:
-    """What an index's rows are multiplied with: scores are `(queries @ rows.T) * factor * outer`.
+    """What an index's rows g are multiplied with: scores are `query . g`; with `cosine` over `|g|`, or `|g W|` of a `root` W.
 
-    With several checkpoints the products are summed over them, and `outer` is averaged (TRAK's output-to-loss term).
+    With several checkpoints these are summed over them, and `outer`, a factor of each row, is averaged (`combined`).
     """
 
     queries: Float[np.ndarray, "t d"]
-    factor: Float[np.ndarray, " n"] | None = None
+    cosine: bool = False
+    root: Float[np.ndarray, "d d"] | None = None
     outer: Float[np.ndarray, " n"] | None = None
+
+    def single(self) -> "Weighed":
+        """The same in float32, which rows are multiplied in."""
+        root = None if self.root is None else self.root.astype(np.float32)
+        return replace(self, queries=np.ascontiguousarray(self.queries, dtype=np.float32), root=root)
+
+    def products(self, stored: Float[np.ndarray, "b d"], scales: Float[np.ndarray, " b"]) -> Float[np.ndarray, "b t"]:
+        """Scores of rows `scales * stored`, without `outer`."""
+        found = stored @ self.queries.T
+        if not self.cosine:
+            return found * scales[:, None]
+        sides = stored if self.root is None else stored @ self.root
+        return found * inverse(np.sqrt(np.einsum("bd,bd->b", sides, sides)))[:, None]
+
+
+def inverse(lengths: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """1 / length, 0 for 0."""
+    return np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
 
 
 def chosen_products(index: GradientIndex, weighed: Weighed, rows: Int[np.ndarray, " b"]) -> Iterator[Block]:
-    """Inner products with these rows of an index alone."""
-    block = index.vectors[rows].astype(np.float32) @ weighed.queries.T.astype(np.float32)
-    factor = index.scales[rows] if weighed.factor is None else index.scales[rows] * weighed.factor[rows]
-    yield rows, block.T * factor.astype(np.float64)
+    """Products with these rows of an index alone."""
+    weighed = weighed.single()
+    yield rows, weighed.products(index.vectors[rows].astype(np.float32), index.scales[rows]).T.astype(np.float64)
 
 
 def products(index: GradientIndex, weighed: Weighed, block: int = 2**14) -> Iterator[Block]:
-    """Inner products with every row of an index, read once from first to last; `outer` is left to the caller."""
-    columns = np.ascontiguousarray(weighed.queries.T, dtype=np.float32)
-    tile = np.empty((TILE, index.run["dim"]), dtype=np.float32)
+    """Products with every row of an index, read once from first to last; `outer` is left to the caller."""
+    weighed, tile = weighed.single(), np.empty((TILE, index.run["dim"]), dtype=np.float32)
     for start in range(0, len(index), block):
         rows = np.arange(start, min(start + block, len(index)))
-        out = np.empty((len(rows), columns.shape[1]), dtype=np.float32)
+        out = np.empty((len(rows), len(weighed.queries)), dtype=np.float64)
         for low in range(0, len(rows), TILE):
-            part = index.vectors[start + low : start + min(low + TILE, len(rows))]
-            np.copyto(tile[: len(part)], part)
-            np.matmul(tile[: len(part)], columns, out=out[low : low + TILE])
-        factor = index.scales[rows] if weighed.factor is None else index.scales[rows] * weighed.factor[rows]
-        yield rows, out.T * factor.astype(np.float64)
+            part = slice(start + low, start + min(low + TILE, len(rows)))
+            held = tile[: part.stop - part.start]
+            np.copyto(held, index.vectors[part])
+            out[low : low + TILE] = weighed.products(held, index.scales[part])
+        yield rows, out.T
 
 
-def added(parts: Sequence[Iterable[Block]]) -> Iterator[Block]:
-    """The sum of the scores of several checkpoints, whose blocks hold the same rows."""
-    for blocks in zip(*parts, strict=True):
-        yield blocks[0][0], np.sum([scores for _, scores in blocks], axis=0)
+def combined(parts: Sequence[tuple[Iterable[Block], Float[np.ndarray, " n"] | None]]) -> Iterator[Block]:
+    """The scores of one or several checkpoints, whose blocks hold the same rows: `sum_c products_c * mean_c outer_c`.
+
+    TRAK averages the products and the terms each by itself (arXiv 2303.14186, equation 17; its products come divided by the
+    number of checkpoints). Raises `LlmattrError` for a score that is not finite.
+    """
+    outers = [outer for _, outer in parts if outer is not None]
+    factor = np.mean(outers, axis=0) if outers else None
+    for blocks in zip(*(blocks for blocks, _ in parts), strict=True):
+        rows, scores = blocks[0][0], np.sum([scores for _, scores in blocks], axis=0)
+        if not np.isfinite(scores).all():
+            target, place = np.argwhere(~np.isfinite(scores))[0]
+            raise LlmattrError(
+                f"the score of training row {rows[place]} for query {target} is not finite: load the model in float32, or "
+                "leave the row or the query out"
+            )
+        yield rows, scores if factor is None else scores * factor[rows]
+
+
+def gathered(blocks: Iterable[Block]) -> list[Block]:
+    """All blocks as one, by row number."""
+    rows, scores = (np.concatenate(part, axis=-1) for part in zip(*blocks, strict=True))
+    order = np.argsort(rows)
+    return [(rows[order], scores[:, order])]
 
 
 class Top:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from llmattr.method import option
 from llmattr.training.index import GradientIndex, Normalize
-from llmattr.training.search import Weighed
+from llmattr.training.search import Weighed, inverse
 
 NORMALIZE = "divide gradients by the root of their second moments: optimizer's own, estimated from data, or none"
 
@@ -41,7 +41,7 @@ class GradCos:
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """Both sides at unit length."""
-        return Weighed(unit(queries), inverse(index.norms()))
+        return Weighed(unit(queries), cosine=True)
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,3 @@ class TracIn:
 def unit(rows: Float[np.ndarray, "t d"]) -> Float[np.ndarray, "t d"]:
     """Rows at length 1; a row of zeros stays."""
     return rows * inverse(np.linalg.norm(rows, axis=1))[:, None]
-
-
-def inverse(lengths: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """1 / length, 0 for 0."""
-    return np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from tqdm.auto import tqdm
 
 from llmattr.data import Examples
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
+from llmattr.progress import Progress, progress
 from llmattr.training.capture import ExactGradients, Scratch, exact_gradients, hooks, run_backward, weight
 from llmattr.training.gradient import plan
 from llmattr.training.project import Bases, in_and_out
@@ -138,10 +138,7 @@ def streamed(method: Any, at: Layered, train: Examples, asked: Examples, rows: S
     own = _lengths(sides) if cosine else np.ones(len(asked))
     numbers = np.arange(len(train)) if rows is None else np.asarray(rows)
     part = train if rows is None else train.subset(numbers.tolist())
-    with (
-        hooks(at.lm.model, at.layers, recorder),
-        tqdm(total=len(part), desc="scoring", unit="row", disable=None, leave=False) as bar,
-    ):
+    with hooks(at.lm.model, at.layers, recorder), Progress(len(part), "scoring", "rows") as bar:
         for batch in plan(part):
             run_backward(at.lm, part, batch)
             scores, lengths = recorder.take()
@@ -160,7 +157,7 @@ def self_products(method: Any, at: Layered, train: Examples) -> Float[np.ndarray
     recorder, transform = ExactGradients(), method.transform(at.fitted, at.groups)
     scores = np.empty(len(train))
     with hooks(at.lm.model, at.layers, recorder):
-        for batch in tqdm(plan(train), desc="scoring", unit="batch", disable=None, leave=False):
+        for batch in progress(plan(train), "scoring", "batches"):
             run_backward(at.lm, train, batch)
             parts = [(g * transform(name, g)).sum((1, 2)).double() for name, g in recorder.found.items()]
             recorder.found, scores[batch] = {}, torch.stack(parts).sum(0).cpu().numpy()

@@ -1,27 +1,29 @@
 """`build_index`, `open_index` and `trace`: which training examples made the model say this?"""
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmattr.data import Examples, Queries, read_rows, tokenize
-from llmattr.errors import LlmattrError
+from llmattr.data import Examples, Queries, read_rows
+from llmattr.errors import LlmattrError, check_choice, note
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
-from llmattr.saved import write
+from llmattr.processes import is_main
 from llmattr.training import METHODS
 from llmattr.training.capture import linear_layers
-from llmattr.training.checkpoints import checkpoints_of, learning_rates_of
+from llmattr.training.checkpoint import Checkpoint, load_features
+from llmattr.training.checkpoints import checkpoints_of, learning_rates_of, models_of
 from llmattr.training.curvature import LoGra
 from llmattr.training.features import Nothing
 from llmattr.training.gradient import Features, Projector, fill, save_fitted
-from llmattr.training.index import DTYPES, VERSION, GradientIndex, Projection, check_empty, read_run
+from llmattr.training.index import DTYPES, GradientIndex, Projection, check_empty
+from llmattr.training.index_files import VERSION, building, check_bytes, read_run, save_run
 from llmattr.training.project import input_groups
-from llmattr.training.query import Checkpoint, TraceIndex, load_features
+from llmattr.training.query import TraceIndex
 from llmattr.types import Attribution
 
 
@@ -52,25 +54,41 @@ def build_index(
     """
     method = find_method(method, METHODS)
     check_options(projection)
-    if row_type not in DTYPES:
-        raise LlmattrError(f"rows are stored as {', '.join(DTYPES)}, not as {row_type!r}")
+    check_choice("row_type", row_type, DTYPES)
     given, out = read_rows(data), Path(out)
     build = _Build(method, projection, modules, row_type, strict, append, dtype, device)
-    if not checkpoints:
+    if append and not (out / "run.json").exists():
+        raise LlmattrError(f"there is no index to append to in {str(out)!r}: leave out append (--append)")
+    if not checkpoints and len(learning_rates):
+        raise LlmattrError("learning rates are of checkpoints (--checkpoints), and there are none")
+    if checkpoints and model is not None:
+        note("the checkpoints are indexed, and the model (--model) is not used")
+    with building(out) if is_main() else nullcontext():
+        if checkpoints:
+            return TraceIndex(_build_each(build, checkpoints_of(checkpoints), learning_rates, given, out))
         return TraceIndex([build(model, given, out, {})])
+
+
+def _build_each(
+    build: "_Build", models: list[Any], learning_rates: Sequence[float], rows: list[dict[str, Any]], out: Path
+) -> list[Checkpoint]:
+    """The indexes of several checkpoints; a model that was loaded for its index is not kept."""
     _check_parent(out)
-    models, parts = checkpoints_of(checkpoints), []
+    parts = []
     for number, (one, rate) in enumerate(zip(models, learning_rates_of(models, learning_rates), strict=True)):
         extra = {"checkpoints": len(models)} | ({} if rate is None else {"learning_rate": rate})
-        parts.append(build(one, given, out / f"checkpoint-{number}", extra))
-    write(out / "run.json", json.dumps({"version": VERSION, "folders": [part.index.folder.name for part in parts]}))
-    return TraceIndex(parts)
+        parts.append(Checkpoint(build(one, rows, out / f"checkpoint-{number}", extra).index, one, build.device))
+    save_run(out, {"version": VERSION, "folders": [part.index.folder.name for part in parts]})
+    return parts
 
 
 def _check_parent(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    if any(path.name != "run.json" and not path.name.startswith("checkpoint-") for path in out.iterdir()):
+    if any(not path.name.startswith("run.json") and not path.name.startswith("checkpoint-") for path in out.iterdir()):
         raise LlmattrError(f"{str(out)!r} is not empty and no index of checkpoints: give another --out")
+
+
+PROJECTED_BY = {"principal": ("dim", "width", "complement"), "random": ("dim", "width"), "rademacher": ("dim",), "identity": ()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +110,7 @@ class _Build:
         processes = PartialState(cpu=self.device == "cpu") if self.device == "cpu" else PartialState()
         several = processes.num_processes > 1
         lm = LM.load(model, self.dtype, str(processes.device) if several and self.device is None else self.device)
-        examples = tokenize(rows, lm.tokenizer, lm.window, self.strict, lm.kind)
+        examples = lm.tokenize(rows, self.strict)
         with processes.main_process_first():
             index, features = self._begin(lm, rows, examples, out, extra)
         fill(index, features, examples, self.method.measure, processes.process_index, processes.num_processes)
@@ -102,14 +120,17 @@ class _Build:
                 fill(index, features, examples, self.method.measure)
             index.finish()
         processes.wait_for_everyone()
-        return Checkpoint(GradientIndex.open(out), lm)
+        return Checkpoint(GradientIndex.open(out), model, self.device, [lm])
 
     def _begin(
         self, lm: LM, rows: list[dict[str, Any]], examples: Examples, out: Path, extra: dict[str, Any]
     ) -> tuple[GradientIndex, Features]:
         """The index, begun or gone on with, and what makes its rows; nothing is fitted anew where that was done."""
-        begun = (out / "run.json").exists()
-        features = load_features(self.method, lm, out, read_run(out)) if begun else self._fit(lm, examples)
+        begun = read_run(out) if (out / "run.json").exists() else None
+        if begun:
+            check_bytes(out, begun["checksums"])
+        features = load_features(self.method, lm, out, begun) if begun else self._fit(lm, examples)
+        self._note_unused(features)
         run = {
             "method": describe(self.method),
             "model": lm.name,
@@ -131,6 +152,18 @@ class _Build:
             save_fitted(out, features.fitted)
         return GradientIndex.create(out, run, rows, self.append), features
 
+    def _note_unused(self, features: Features) -> None:
+        """What was asked for and has no place in what the method keeps."""
+        plain, given = dataclasses.asdict(Projection()), dataclasses.asdict(self.projection)
+        projects = isinstance(features, Projector)
+        used = {"seed", "kind", *PROJECTED_BY[self.projection.kind]} if projects else {"seed"}  # which also draws samples
+        unused = [f"--{name}" for name in given if given[name] != plain[name] and name not in used]
+        unused += ["--modules"] if self.modules and "layers" not in features.settings else []
+        unused += ["--rows"] if self.row_type != "int8" and not features.dim else []
+        if unused:
+            what = f"a projection of the kind {self.projection.kind}" if projects else self.method.name
+            note(f"{what} makes no use of {', '.join(unused)}")
+
     def _fit(self, lm: LM, examples: Examples) -> Features:
         kind = getattr(self.method, "features", None)
         if kind == "gradients":
@@ -143,17 +176,23 @@ class _Build:
         return Nothing(fitted, {"layers": list(layers), "groups": input_groups(lm, layers)})
 
 
-def open_index(folder: str | Path, model: Any = None) -> "TraceIndex":
-    """Open a finished index; `model` where it is not at the place that the index names.
+def open_index(folder: str | Path, model: Any = None, device: str | None = None) -> "TraceIndex":
+    """Open a finished index; `model` where it is not at the place that the index names: of an index of several checkpoints
+    one for each, in their order, or the folder in which a Trainer left them.
 
     Raises `LlmattrError` for a folder that is no index, is half built or of another version, and for another model.
     """
     folder = Path(folder)
     names = read_run(folder).get("folders")
     if names is None:
-        checkpoint = Checkpoint(GradientIndex.open(folder), model)
-        return TraceIndex([Checkpoint(checkpoint.index, checkpoint.load())])
-    return TraceIndex([Checkpoint(GradientIndex.open(folder / name)) for name in names])
+        parts = [Checkpoint(GradientIndex.open(folder), model, device)]
+    else:
+        models = models_of(model, len(names))
+        parts = [Checkpoint(GradientIndex.open(folder / name), one, device) for name, one in zip(names, models, strict=True)]
+    if names is None or model is not None:
+        for part in parts:
+            part.load()  # which refuses another model before anything is asked
+    return TraceIndex(parts)
 
 
 def trace(

@@ -1,0 +1,62 @@
+"""The rule of citation: which scores stand clear of their errors and are worth a mention."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+CLEAR = 2.0  # standard errors
+LEAST = 0.1  # nats: a change of the odds by a tenth
+LEAST_SHARE = 0.01  # of the target's largest score, in a unit of anybody's
+ROUNDING = 1e-12  # of the baseline
+IN_NATS = ("logit", "logprob")  # measures
+UNITLESS = ("loss", "margin", "similarity")  # measures whose scores rank, and have no unit in which one could be clear
+CITATION_RULE = f"cited = its score is above {LEAST} and above {CLEAR:.0f} standard errors"
+
+
+class Score(NamedTuple):
+    """One cell of an attribution, ready to read: how much `source` supports `target`, in the attribution's unit."""
+
+    target: int
+    rank: int
+    source: int
+    id: str
+    document: str | None
+    text: str
+    score: float
+    stderr: float | None
+    cited: bool
+
+
+def is_cited(
+    values: Float[np.ndarray, "*any"], stderr: Float[np.ndarray, "*any"] | None, least: Any = LEAST
+) -> Bool[np.ndarray, "*any"]:
+    """Whether a score stands clear of its error and is worth a mention: `values > max(2 stderr, least)`, see `least_score`.
+
+    A source without any effect passes about once in 40 (an error of two standard errors to one side). Scores that have no error
+    (None: leave-one-out, say) have stderr 0; one whose error is not known (nan: too few ablations) is not cited.
+    """
+    error = np.zeros_like(values) if stderr is None else stderr
+    return np.asarray(values > np.maximum(CLEAR * error, least))
+
+
+def least_score(
+    measure: str, values: Float[np.ndarray, "*t k"], baseline: Float[np.ndarray, "*t"] | float | None
+) -> Float[np.ndarray, "*t 1"]:
+    """The size from which a score is worth a mention: 0.1 in nats, else a hundredth of the target's largest.
+
+    So outputs of any unit are judged alike, whatever they are multiplied by; what is rounding beside the baseline is not worth
+    one.
+    """
+    largest = np.abs(values).max(axis=-1, keepdims=True, initial=0.0)
+    if measure in IN_NATS:
+        return np.full_like(largest, LEAST)
+    level = np.zeros_like(largest) if baseline is None else np.abs(np.asarray(baseline, dtype=float))[..., None]
+    return np.maximum(LEAST_SHARE * largest, ROUNDING * level)
+
+
+def citation_rule(measure: str) -> str:
+    """The rule in words, for scores of this measure."""
+    if measure in IN_NATS:
+        return CITATION_RULE
+    return f"cited = its score is above {LEAST_SHARE:.0%} of the largest and above {CLEAR:.0f} standard errors"

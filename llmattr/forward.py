@@ -1,0 +1,145 @@
+"""How a model's forward pass is called: in evaluation mode, and with what it can do, found by trying it on a few tokens.
+
+The names of arguments say nothing: transformers renames them, wrapped models hide them, and some models take them and do not
+heed them. What is found is remembered for as long as the model lives.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
+
+import torch
+
+T = TypeVar("T")
+
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")  # a RuntimeError on a CPU, in PyTorch's words
+TRIED = [5, 6, 7, 8, 9, 10]  # tokens
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Within, the model is in evaluation mode (no dropout); afterwards every part is in the mode that it was in."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def attempt(call: Callable[[], T]) -> T | None:
+    """What a call returns, or None where the model cannot do it, which it says in its own way.
+
+    Running out of memory says nothing of what it can do, and is raised; so is Ctrl-C.
+    """
+    try:
+        return call()
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if any(words in str(error).lower() for words in NO_MEMORY):
+            raise
+        return None
+
+
+def remembered(find: Callable[[Any], T]) -> Callable[[Any], T]:
+    """Ask a function of a model once for each model, without gradients and in evaluation mode."""
+    known: WeakKeyDictionary[Any, T] = WeakKeyDictionary()
+
+    @wraps(find)
+    def found(model: Any) -> T:
+        if model not in known:
+            with evaluating(model), torch.no_grad():
+                known[model] = find(model)
+        return known[model]
+
+    return found
+
+
+class Abilities(NamedTuple):
+    """What a model can do beside a plain pass over a row.
+
+    `without_cache`: the option that keeps no keys and values, where it takes one. `keeps_logits`: it computes the logits of
+    chosen positions alone (`logits_to_keep`). `cache`: the name by which it takes keys and values to go on from, and adds to
+    them; None where it does not. `padding_before`: what it must be given (its positions, or nothing) so that padding before a
+    row changes nothing; None where it always does, as the first column is position 0 to it: its rows are padded behind.
+    """
+
+    without_cache: dict[str, bool]
+    keeps_logits: bool
+    cache: str | None
+    padding_before: tuple[str, ...] | None
+
+
+@remembered
+def abilities(model: Any) -> Abilities:
+    """Try the model on a few tokens; a compiled one is tried as what was compiled, since every shape would be compiled anew.
+
+    Who changes what a model does for a while asks before, so that the model itself is tried.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # names of arguments that are no more
+        return _tried(getattr(model, "_orig_mod", model))
+
+
+def _tried(model: Any) -> Abilities:
+    plain = _logits(model)
+    if plain is None:  # it refuses any input, and will say so when it is used
+        return Abilities({}, False, None, None)
+    alone = _logits(model, logits_to_keep=torch.tensor([1], device=model.device))
+    return Abilities(
+        without_cache={"use_cache": False} if _logits(model, use_cache=False) is not None else {},
+        keeps_logits=alone is not None and alone.shape[1] == 1 and alike(alone, plain[:, 1:2], plain.dtype),
+        cache=next((name for name in ("cache", "past_key_values") if _fills(model, name)), None),
+        padding_before=next((tuple(given) for given in _paddings(model) if _agrees(model, plain, given)), None),
+    )
+
+
+def positions(seen: torch.Tensor) -> torch.Tensor:
+    """A token's position, which does not count the padding before it."""
+    return (seen.cumsum(1) - 1).clamp(min=0)
+
+
+def alike(one: Any, other: Any, dtype: torch.dtype) -> bool:
+    """Whether two ways to compute logits or log-odds in this type differ by no more than rounding, which grows with depth.
+
+    A wrong pattern is off by nats, which the coarse rounding of bfloat16 must not hide: half a nat at most.
+    """
+    rounding = 100 * torch.finfo(dtype).eps ** 0.75
+    return float(abs(one - other).max()) <= min(rounding, 0.5)
+
+
+def _fills(model: Any, name: str) -> bool:
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    return _logits(model, **{name: cache}, use_cache=True) is not None and cache.get_seq_length() == len(TRIED)
+
+
+def _paddings(model: Any) -> list[dict[str, torch.Tensor]]:
+    return [{"position_ids": positions(_seen(model))}, {}]
+
+
+def _agrees(model: Any, plain: torch.Tensor, given: dict[str, torch.Tensor]) -> bool:
+    ids = torch.cat([torch.zeros_like(_ids(model)), _ids(model)], dim=1)
+    padded = attempt(lambda: model(input_ids=ids, attention_mask=_seen(model), **given).logits)
+    return padded is not None and alike(padded[:, len(TRIED) :], plain, plain.dtype)
+
+
+def _seen(model: Any) -> torch.Tensor:
+    return torch.tensor([[0] * len(TRIED) + [1] * len(TRIED)], device=model.device)
+
+
+def _ids(model: Any) -> torch.Tensor:
+    return torch.tensor([TRIED], device=model.device) % model.config.get_text_config().vocab_size
+
+
+def _logits(model: Any, **options: Any) -> torch.Tensor | None:
+    ids = _ids(model)
+    given = {"input_ids": ids} | ({"decoder_input_ids": ids} if model.config.is_encoder_decoder else {})
+    return attempt(lambda: model(**given, **options).logits)

@@ -1,0 +1,104 @@
+"""The index of one checkpoint with its model: scores of its rows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llmattr.data import Examples, row_text
+from llmattr.errors import LlmattrError
+from llmattr.lm import LM
+from llmattr.training.approximate import candidates
+from llmattr.training.features import Encoded, HiddenStates, Nothing
+from llmattr.training.gradient import Features, Projector, load_fitted, project, tracked
+from llmattr.training.index import GradientIndex, Projection, refuse_difference
+from llmattr.training.search import Block, chosen_products, products
+from llmattr.training.stream import Layered, self_products, streamed
+
+KEPT = 2**33  # bytes that the models of several checkpoints may take together to stay loaded between questions
+Scores = tuple[Iterable[Block], Any]  # of the rows block by block, and the factor [n] that is averaged over checkpoints
+
+
+def load_features(method: Any, lm: LM, folder: Path, run: dict[str, Any]) -> Features:
+    """What makes the rows of the index in this folder."""
+    kind = getattr(method, "features", None)
+    if kind == "gradients":
+        projection = Projection(**run["projection"])
+        return Projector(lm, projection, tracked(lm, run), run["groups"], load_fitted(lm, folder))
+    if kind == "hidden states":
+        return HiddenStates(lm, method.layer)
+    if kind == "embeddings":
+        return Encoded(method.encoder)
+    return Nothing(load_fitted(lm, folder), {key: run[key] for key in ("layers", "groups") if key in run})
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The index of one checkpoint, and its model: given, or where run.json says it is; in `kept` once it was loaded."""
+
+    index: GradientIndex
+    model: Any = None
+    device: str | None = None
+    kept: list[LM] = field(default_factory=list)
+
+    def load(self) -> LM:
+        """The model, after checking that it is the one that the index was made with.
+
+        It stays loaded, but for one of several that are too big to stay together.
+        """
+        if self.kept:
+            return self.kept[0]
+        run = self.index.run
+        lm = LM.load(run["model"] if self.model is None else self.model, run["dtype"], self.device)
+        asked = {"dtype": lm.record()["dtype"], **lm.fingerprint()}
+        refuse_difference(run, asked, f"the index {str(self.index.folder)!r} was built with another model or tokenizer")
+        several = run.get("checkpoints", 1)
+        if several == 1 or several * sum(p.numel() * p.element_size() for p in lm.model.parameters()) <= KEPT:
+            self.kept.append(lm)
+        return lm
+
+    def scores(self, method: Any, lm: LM, asked: Examples, rows: Sequence[int] | None, nearest: int = 0) -> Scores:
+        """Scores of the training rows for the queries; with `nearest` only of the rows that faiss proposes, so many for each
+        query and side."""
+        index = self.index
+        if hasattr(method, "weigh"):
+            queries = project(load_features(method, lm, index.folder, index.run), asked, method.measure)
+            weighed = method.weigh(index, queries)
+            if nearest:
+                proposed = candidates(index, weighed, method.weigh(index, queries[:1]), nearest)
+                return chosen_products(index, weighed, proposed), weighed.outer
+            return products(index, weighed), weighed.outer
+        if hasattr(method, "retrieve"):
+            found = method.retrieve([row_text(row) for row in index.rows()], [row_text(row) for row in asked.rows])
+            return [(np.arange(len(index)), found)], None
+        train = lm.tokenize(index.rows())
+        return streamed(method, self.layered(lm), train, asked, rows), None
+
+    def self_scores(self, method: Any) -> Scores:
+        """Every row's score for itself."""
+        if getattr(method, "features", None) == "gradients":
+            return self._stored_self_scores(method)
+        if not hasattr(method, "transform"):
+            raise LlmattrError(f"{method.name} has no score of a row for itself: take an index of gradients, stream or ekfac")
+        lm = self.load()
+        rows = lm.tokenize(self.index.rows())
+        return [(np.arange(len(rows)), self_products(method, self.layered(lm), rows)[None])], None
+
+    def _stored_self_scores(self, method: Any) -> Scores:
+        blocks, outer = [], None
+        for start, block in self.index.blocks():
+            weighed = method.weigh(self.index, block)
+            if weighed.cosine:
+                raise LlmattrError(
+                    f"{method.name} is a cosine, 1 of every row with itself: take grad-dot, logra, stream or ekfac"
+                )
+            products, outer = np.einsum("bd,bd->b", weighed.queries, block.astype(np.float64)), weighed.outer
+            blocks.append((np.arange(start, start + len(block)), products[None]))
+        return blocks, outer
+
+    def layered(self, lm: LM) -> Layered:
+        """The model with its tracked layers and what was fitted for them."""
+        run = self.index.run
+        return Layered(lm, tracked(lm, run), run["groups"], load_fitted(lm, self.index.folder), run["seed"])
