@@ -13,6 +13,8 @@ from llmattr.errors import LlmattrError, note
 from llmattr.messages import check_text
 from llmattr.progress import progress
 from llmattr.seeded import generator
+from llmattr.tokens import Reader
+from llmattr.turns import said_by_assistant
 
 Queries = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -164,14 +166,15 @@ def tokenize(
     prompt is the encoder's). Rows longer than the window are cut at their end, or at their beginning where the prompt
     alone fills it, and that is noted; with `strict` they are refused.
     """
-    kind = _kind(rows[0])
+    kind = _kind_of_all(rows)
     if kind not in _TOKENIZE[model]:
         needed = " or ".join(" + ".join(columns) for columns in COLUMNS if columns[0] in _TOKENIZE[model])
         raise LlmattrError(f"for a {model} model the data needs {needed}; it has the columns {', '.join(rows[0])}")
+    reader = Reader(tokenizer)
     numbers: dict[int, int] = {}  # equal tokens are one object: 8 bytes for each of a row's, not 36
     made = []
     for number, row in enumerate(progress(rows, "tokenising", "rows")):
-        ids, counted = _TOKENIZE[model][kind](row, tokenizer, number)
+        ids, counted = _TOKENIZE[model][kind](row, reader, number)
         made.append(([numbers.setdefault(token, token) for token in ids], counted))
     longer = [number for number, (ids, _) in enumerate(made) if window is not None and len(ids) > window]
     if longer and strict:
@@ -181,7 +184,7 @@ def tokenize(
             f"{len(longer)} of {len(rows)} rows are longer than the window of {window} tokens and are cut at their end, or at "
             "their beginning where the prompt alone fills it"
         )
-        made = [_cut(ids, counted, window or 0, model) for ids, counted in made]
+        made = [_cut(ids, counted, window or 0, len(reader.around[0]), model) for ids, counted in made]
     empty = [number for number, (_, counted) in enumerate(made) if not counted.any()]
     if empty:
         some = ", ".join(map(str, empty[:5]))
@@ -194,21 +197,36 @@ def tokenize(
     return Examples(rows, [ids for ids, _ in made], [counted for _, counted in made], loss)
 
 
-def _cut(ids: list[int], counted: np.ndarray, window: int, model: str) -> tuple[list[int], np.ndarray]:
-    """A row's first tokens; where none of them counts, since a prompt fills the window, its last ones."""
+def _cut(ids: list[int], counted: np.ndarray, window: int, special: int, model: str) -> tuple[list[int], np.ndarray]:
+    """A row's first tokens; where none of them counts, since a prompt fills the window, its special ones and its last."""
     if len(ids) <= window or counted[:window].any():
         return ids[:window], counted[:window]
-    kept = counted[-window:].copy()
+    places = [*range(special), *range(special + len(ids) - window, len(ids))]
+    kept = counted[places]
     kept[0] &= model != "causal"  # nothing predicts the first token
-    return ids[-window:], kept
+    return [ids[place] for place in places], kept
+
+
+def _kind_of_all(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The kind of every row; a file of several kinds is refused."""
+    kind = _kind(rows[0])
+    for number, row in enumerate(rows):
+        if (other := _filled(row) or kind) != kind:
+            raise LlmattrError(f"row {number} has {other!r}, row 0 has {kind!r}: give rows of each kind in a file of their own")
+    return kind
+
+
+def _filled(row: Mapping[str, Any]) -> str | None:
+    return next((columns[0] for columns in COLUMNS if all(row.get(column) is not None for column in columns)), None)
 
 
 def _kind(row: Mapping[str, Any]) -> str:
-    for columns in COLUMNS:
-        if all(column in row for column in columns):
-            return columns[0]
-    wanted = " or ".join(" + ".join(columns) for columns in COLUMNS)
-    raise LlmattrError(f"the data has the columns {', '.join(row)}; it needs {wanted}")
+    """By the columns that say something; one reader gives all rows of a file the same columns, some of them empty."""
+    kind = _filled(row) or next((columns[0] for columns in COLUMNS if all(column in row for column in columns)), None)
+    if kind is None:
+        wanted = " or ".join(" + ".join(columns) for columns in COLUMNS)
+        raise LlmattrError(f"the data has the columns {', '.join(row)}; it needs {wanted}")
+    return kind
 
 
 def _field(row: Mapping[str, Any], name: str, number: int) -> str:
@@ -217,63 +235,55 @@ def _field(row: Mapping[str, Any], name: str, number: int) -> str:
     return check_text(row[name], f"{name!r} of row {number}")
 
 
-def _from_text(row: Mapping[str, Any], tokenizer: Any, number: int) -> tuple[list[int], np.ndarray]:
-    ids = tokenizer(_field(row, "text", number), verbose=False)["input_ids"]
+def _from_text(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
+    ids = reader.ended(reader.begun(reader.encode(_field(row, "text", number)).ids))
     return ids, np.arange(len(ids)) > 0  # nothing predicts the first token
 
 
-def _from_completion(row: Mapping[str, Any], tokenizer: Any, number: int) -> tuple[list[int], np.ndarray]:
-    prompt, completion = _field(row, "prompt", number), _field(row, "completion", number)
-    before = tokenizer(prompt, verbose=False)["input_ids"]
-    ids = tokenizer(prompt + completion, verbose=False)["input_ids"]
-    if ids[: len(before)] != before:  # the tokenizer merges across the border: keep the prompt's own tokens
-        ids = before + tokenizer(completion, add_special_tokens=False, verbose=False)["input_ids"]
-    return ids, np.arange(len(ids)) >= max(len(before), 1)
+def _from_completion(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
+    before, after = reader.parted(_field(row, "prompt", number), _field(row, "completion", number))
+    before, after = reader.begun(before), reader.ended(after.ids) if after.ids else []
+    return before + after, np.arange(len(before) + len(after)) >= max(len(before), 1)
 
 
-def _from_messages(row: Mapping[str, Any], tokenizer: Any, number: int) -> tuple[list[int], np.ndarray]:
+def _from_messages(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
     messages = row["messages"]
     if not isinstance(messages, (list, tuple)) or not all(
         isinstance(m, Mapping) and {"role", "content"} <= set(m) for m in messages
     ):
         raise LlmattrError(f"row {number} has no list of messages with 'role' and 'content': {messages!r:.60}")
-    if not tokenizer.chat_template:
+    if not reader.tokenizer.chat_template:
         raise LlmattrError("rows with messages need a model with a chat template; use prompt + completion for this one")
-
-    def render(upto: int, ask: bool) -> list[int]:
-        try:
-            text = tokenizer.apply_chat_template(messages[:upto], tokenize=False, add_generation_prompt=ask)
-        except Exception as error:  # templates raise what they like
-            raise LlmattrError(f"the model's chat template refuses row {number}: {error}") from error
-        return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-
-    ids = render(len(messages), False)
-    counted = np.zeros(len(ids), dtype=bool)
-    for turn, message in enumerate(messages):
-        if message["role"] == "assistant":
-            counted[len(render(turn, True)) : len(render(turn + 1, False))] = True
+    for place, message in enumerate(messages, 1):
+        if isinstance(message["content"], str):
+            check_text(message["content"], f"message {place} of row {number}")
+    ids, counted = said_by_assistant(messages, reader, number)
     counted[:1] = False
     return ids, counted
 
 
-def _from_both_sides(row: Mapping[str, Any], tokenizer: Any, number: int) -> tuple[list[int], np.ndarray]:
+def _from_both_sides(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
     """The encoder's tokens, then the decoder's."""
-    before = tokenizer(_field(row, "prompt", number), verbose=False)["input_ids"]
-    after = tokenizer(text_target=_field(row, "completion", number), verbose=False)["input_ids"]
+    before = reader.tokenizer(_field(row, "prompt", number), verbose=False)["input_ids"]
+    after = reader.tokenizer(text_target=_field(row, "completion", number), verbose=False)["input_ids"]
     return before + after, np.arange(len(before) + len(after)) >= len(before)
 
 
-def _masked_completion(row: Mapping[str, Any], tokenizer: Any, number: int) -> tuple[list[int], np.ndarray]:
-    prompt = _field(row, "prompt", number)
-    made = tokenizer(prompt + _field(row, "completion", number), return_offsets_mapping=True, verbose=False)
-    return made["input_ids"], np.array([end > start and end > len(prompt) for start, end in made["offset_mapping"]])
+def _masked_completion(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
+    before, after = reader.parted(_field(row, "prompt", number), _field(row, "completion", number))
+    begun = reader.begun(before)
+    ids = reader.ended(begun + after.ids)
+    places = np.arange(len(ids))
+    return ids, (places >= len(begun)) & (places < len(begun) + len(after.ids))
 
 
-def _masked_text(row: Mapping[str, Any], tokenizer: Any, number: int) -> tuple[list[int], np.ndarray]:
-    made = tokenizer(_field(row, "text", number), return_offsets_mapping=True, verbose=False)
-    real = [place for place, (start, end) in enumerate(made["offset_mapping"]) if end > start]
+def _masked_text(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
+    inside = reader.encode(_field(row, "text", number)).ids
+    begun = reader.begun(inside)
+    real = np.arange(len(begun) - len(inside), len(begun))
+    ids = reader.ended(begun)
     chosen = generator(0, "masked", row["text"]).permutation(real)[: max(1, round(MASKED * len(real)))]
-    return made["input_ids"], np.isin(np.arange(len(made["input_ids"])), chosen)
+    return ids, np.isin(np.arange(len(ids)), chosen)
 
 
 _TOKENIZE = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, note
 from llmattr.types import Document
 
 TEMPLATE = "Context: {context}\n\nQuery: {query}"  # ContextCite's
@@ -46,6 +46,7 @@ def conversation(
     if messages is None:
         if context is None or (query is None and "{query}" in template):
             raise LlmattrError(f"{'context' if context is None else 'query'} is missing: give context and query, or messages")
+        check_text(template, "the template")
         if query is not None and "{query}" not in template:
             raise LlmattrError(f"the template {template!r} has no {{query}}")
         chat = ()
@@ -83,8 +84,10 @@ def read_documents(context: Context) -> tuple[Document, ...]:
         documents = [_read_document(one, number) for number, one in enumerate(context, 1)]
     else:
         raise LlmattrError(f"the context must be a text or a list of documents, not {context!r:.60}")
-    for document in documents:
-        check_text(document.text, f"document {document.id!r}")
+    for number, document in enumerate(documents, 1):
+        check_text(document.text, f"document {number}")
+        check_text(document.id, f"the id of document {number}")
+        check_text(document.title or "", f"the title of document {number}")
     _refuse_empty(documents)
     return tuple(documents)
 
@@ -114,6 +117,7 @@ def _read_chat(messages: Any) -> tuple[Message, ...]:
 def _read_message(given: Any, number: int) -> Message:
     if not isinstance(given, Mapping) or "role" not in given or not isinstance(given.get("content"), (str, list, tuple)):
         raise LlmattrError(f"message {number} must be a dict with 'role' and 'content'; it is {given!r:.80}")
+    check_text(given["role"], f"the role of message {number}")
     content = [given["content"]] if isinstance(given["content"], str) else given["content"]
     parts = tuple(_read_part(part, number) for part in content)
     return Message(given["role"], parts, {key: given[key] for key in given if key not in ("role", "content")})
@@ -121,8 +125,9 @@ def _read_message(given: Any, number: int) -> Message:
 
 def _read_part(part: Any, number: int) -> str | tuple[Document]:
     if isinstance(part, str):
-        return part
+        return check_text(part, f"message {number}")
     if isinstance(part, Mapping) and isinstance(part.get("text"), str):
+        check_text(part["text"], f"message {number}")
         return (_read_document(part, number),) if part.get("type") == "document" else part["text"]
     raise LlmattrError(f"message {number} has a part that is neither text nor a document with 'text': {part!r:.80}")
 
@@ -135,16 +140,16 @@ def _place_documents(
         raise LlmattrError("the documents are marked in the messages already: give no context beside them")
     if context is not None:
         documents = read_documents(context)
-        placed = _place(chat, "{context}", documents) or _place_where_they_stand(chat, documents)
+        placed = _place_once(chat, "{context}", documents) or _place_where_they_stand(chat, documents)
         if placed is None and chat and query is None:
             raise LlmattrError(
                 "the documents do not stand in the messages: put {context} there, or give a query to ask about them"
             )
-        placed = placed or _place((*chat, Message("user", (template,))), "{context}", documents)
+        placed = placed or _place_once((*chat, Message("user", (template,))), "{context}", documents)
         if placed is None:
             raise LlmattrError(f"the template {template!r} has no {{context}} where the documents should stand")
         return placed
-    if any(isinstance(part, str) and "{context}" in part for message in chat for part in message.parts):
+    if not marked and any("{context}" in part for message in chat for part in message.parts if isinstance(part, str)):
         raise LlmattrError("a message has {context} in it, but there is no context to put there")
     placed = chat if marked else _said_before(chat)
     _refuse_empty([document for message in placed for document in message.documents])
@@ -152,7 +157,7 @@ def _place_documents(
 
 
 def _place(chat: tuple[Message, ...], mark: str, what: str | tuple[Document, ...]) -> tuple[Message, ...] | None:
-    """Put `what` where `mark` first stands in the chat's text; None when it stands nowhere."""
+    """Put `what` where `mark` stands in the chat's text, the first time; None when it stands nowhere."""
     for i, message in enumerate(chat):
         for j, part in enumerate(message.parts):
             if isinstance(part, str) and mark in part:
@@ -160,6 +165,18 @@ def _place(chat: tuple[Message, ...], mark: str, what: str | tuple[Document, ...
                 parts = (*message.parts[:j], before, what, after, *message.parts[j + 1 :])
                 return (*chat[:i], dataclasses.replace(message, parts=parts), *chat[i + 1 :])
     return None
+
+
+def _place_once(chat: tuple[Message, ...], mark: str, what: str | tuple[Document, ...]) -> tuple[Message, ...] | None:
+    """The same, refused where the mark stands twice: what is in the prompt twice cannot be removed by taking one away."""
+    times = _count(chat, mark)
+    if times > 1:
+        raise LlmattrError(f"{mark} stands {times} times in the template or the messages: put it there once")
+    return _place(chat, mark, what)
+
+
+def _count(chat: tuple[Message, ...], text: str) -> int:
+    return sum(part.count(text) for message in chat for part in message.parts if isinstance(part, str))
 
 
 def _place_where_they_stand(chat: tuple[Message, ...], documents: tuple[Document, ...]) -> tuple[Message, ...] | None:
@@ -171,6 +188,12 @@ def _place_where_they_stand(chat: tuple[Message, ...], documents: tuple[Document
         chat = placed or chat
     if len(missing) == len(documents):
         return None
+    copied = [document.id for document in documents if document.text.strip() and _count(chat, document.text)]
+    if copied:
+        note(
+            f"the text of {len(copied)} documents stands in the messages once more, the first is {copied[0]!r}: the copy stays "
+            "when the document is removed"
+        )
     if missing:
         raise LlmattrError(f"document {missing[0]!r} does not stand in the messages as the others do: put {{context}} there")
     return chat
@@ -190,4 +213,4 @@ def _said_before(chat: tuple[Message, ...]) -> tuple[Message, ...]:
 def _place_query(chat: tuple[Message, ...], query: str | None) -> tuple[Message, ...]:
     if query is None:
         return chat
-    return _place(chat, "{query}", query) or (*chat, Message("user", (query,)))
+    return _place_once(chat, "{query}", query) or (*chat, Message("user", (query,)))

@@ -137,7 +137,7 @@ def _question(result: Attribution, row: int, prompt: str, form: dict[str, Any], 
     if "messages" in form:
         tokenizer = index.checkpoints[0].load().tokenizer
         chat = tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
-        return {"prompt": chat.removeprefix(tokenizer.bos_token or "") + before, "completion": said}
+        return {"prompt": chat + before, "completion": said}
     if "completion" in form:
         return {"prompt": (f"{prompt}\n" if prompt else "") + before, "completion": said}
     return {"text": said.strip()}

@@ -13,6 +13,8 @@ from jaxtyping import Bool, Int
 from llmattr import split
 from llmattr.errors import LlmattrError
 from llmattr.messages import Message
+from llmattr.rendering import Place, located
+from llmattr.tokens import Reader, decode, decoded_offsets, special_ids, trim
 from llmattr.types import Document, Sources, Targets
 
 
@@ -69,6 +71,7 @@ class Prompt:
     response: str = ""
     response_ids: tuple[int, ...] = ()
     response_offsets: Int[np.ndarray, "r 2"] | None = None  # the characters of each response token
+    closing: str = ""  # ends the reasoning that the template opens, before a response that was given
 
     @property
     def is_chat(self) -> bool:
@@ -77,12 +80,13 @@ class Prompt:
 
     def render(self, mask: Bool[np.ndarray, " n"]) -> Rendered:
         """The tokens of prompt and response when only the sources in the mask are left."""
-        text, starts = self._text(mask)
-        ids, offsets = self._tokenize(text)
-        ids = ids or [self._first_id]
+        text, starts, breaks = self._text(mask)
+        tokens = self._reader.encode(text, breaks)
+        ids = self._begun(tokens.ids) or [self._first_id]
         spans = np.zeros((len(self.sources), 2), dtype=int)
-        if offsets is not None:
-            first = _trim(text, offsets)[:, 0]
+        if tokens.offsets is not None:
+            begin = np.zeros((len(ids) - len(tokens.ids), 2), dtype=int)
+            first = trim(text, np.concatenate([begin, tokens.offsets]))[:, 0]
             kept = np.array(sorted(starts), dtype=int)
             begin = np.array([starts[i] for i in kept], dtype=int)
             end = begin + [len(self.sources.texts[i]) for i in kept]
@@ -97,30 +101,39 @@ class Prompt:
         """The prompt with a response given as text, tokenised as it would stand behind the whole prompt."""
         if not response.strip():
             raise LlmattrError("the response is empty: there is nothing to attribute")
-        prompt_text, _ = self._text(np.ones(len(self.sources), dtype=bool))
+        everything = np.ones(len(self.sources), dtype=bool)
+        opened = dataclasses.replace(self, closing="")._text(everything)[0]
+        prompt = dataclasses.replace(self, response=response, closing=_closing(opened, response))
+        text, _, breaks = prompt._text(everything)
         if cut := getattr(self.tokenizer, "cut", None):  # behind a server: only it knows its tokens
-            ids, offsets = cut(prompt_text, response)
-            return dataclasses.replace(self, response=response, response_ids=tuple(ids), response_offsets=offsets)
-        prompt_ids, _ = self._tokenize(prompt_text)
-        ids, offsets = self._tokenize(prompt_text + response)
-        if ids[: len(prompt_ids)] == prompt_ids:
-            ids = ids[len(prompt_ids) :]
-            offsets = None if offsets is None else np.maximum(offsets[len(prompt_ids) :] - len(prompt_text), 0)
-        else:  # the tokenizer merges across the border, but the model was given the prompt's own tokens
-            ids, offsets = self._tokenize(response, special=False)
-        offsets = _decoded_offsets(self.tokenizer, ids, len(response)) if offsets is None else offsets
-        return dataclasses.replace(self, response=response, response_ids=tuple(ids), response_offsets=offsets)
+            ids, offsets = cut(text, response)
+        else:
+            ids, offsets = said = self._reader.parted(text, response, breaks)[1]
+            offsets = decoded_offsets(self.tokenizer, ids, len(response)) if said.offsets is None else offsets
+        return dataclasses.replace(prompt, response_ids=tuple(ids), response_offsets=offsets)
 
     def with_generated(self, ids: Sequence[int]) -> "Prompt":
         """The prompt with a response as the model generated it, token by token; special tokens at its end are dropped."""
         ids, special = list(ids), special_ids(self.tokenizer)
         while ids and ids[-1] in special:
             ids.pop()
-        text = _decode(self.tokenizer, ids)
+        text = decode(self.tokenizer, ids)
         if not text.strip():
             raise LlmattrError("the model answered nothing: give the response to attribute (response=, --response)")
-        offsets = _decoded_offsets(self.tokenizer, ids, len(text))
+        offsets = decoded_offsets(self.tokenizer, ids, len(text))
         return dataclasses.replace(self, response=text, response_ids=tuple(ids), response_offsets=offsets)
+
+    def oddities(self) -> list[str]:
+        """What a reader of the prompt should know of it: what the template leaves out, and what stands in it otherwise."""
+        text, starts, breaks = self._text(np.ones(len(self.sources), dtype=bool))
+        lost = [source for i, source in enumerate(self.sources.texts) if i not in starts and source not in text]
+        found = [f"the chat template leaves {len(lost)} sources out, the first is {lost[0]!r:.60}"] if lost else []
+        if breaks:
+            typed = text[breaks[0] - 1 :][:20]
+            found.append(f"special tokens are spelled in the documents ({len(breaks)}, the first in {typed!r}): they stay text")
+        if self.closing:
+            found.append(f"the chat template opens a reasoning: the response stands behind its end, {self.closing.strip()}")
+        return found
 
     def targets(self, measure: str = "logit") -> Targets:
         """The whole response and each of its sentences that has a token of its own."""
@@ -141,7 +154,7 @@ class Prompt:
 
     def _tokens(self, spans: Int[np.ndarray, "t 2"]) -> Int[np.ndarray, "t 2"]:
         assert self.response_offsets is not None  # a prompt with a response has them
-        tokens = _trim(self.response, self.response_offsets)
+        tokens = trim(self.response, self.response_offsets)
         first = np.searchsorted(tokens[:, 1], spans[:, 0], side="right")
         last = np.searchsorted(tokens[:, 0], spans[:, 1], side="left")
         return np.stack([first, last], axis=1)
@@ -152,30 +165,35 @@ class Prompt:
         known = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, self.tokenizer.pad_token_id)
         return next((token for token in known if token is not None), 0)
 
-    def _tokenize(self, text: str, special: bool | None = None) -> tuple[list[int], Int[np.ndarray, "s 2"] | None]:
-        # A chat template writes its own special tokens; plain text gets the tokenizer's (but not an end of text).
-        special, fast = not self.is_chat if special is None else special, self.tokenizer.is_fast
-        encoded = self.tokenizer(text, add_special_tokens=special, return_offsets_mapping=fast, verbose=False)
-        ids, offsets = encoded["input_ids"], encoded.get("offset_mapping")
-        if special and ids and ids[-1] == self.tokenizer.eos_token_id:
-            ids, offsets = ids[:-1], offsets and offsets[:-1]
-        return ids, None if offsets is None else np.array(offsets, dtype=int).reshape(-1, 2)
+    @cached_property
+    def _reader(self) -> Reader:
+        return Reader(self.tokenizer)
 
-    def _text(self, mask: Bool[np.ndarray, " n"]) -> tuple[str, dict[int, int]]:
-        """The prompt's text, and where each kept source starts in it."""
-        contents, places, group = [], [], 0
-        for message in self.messages:
-            content, starts = "", {}
+    def _begun(self, ids: list[int]) -> list[int]:
+        """A chat template writes its own special tokens; plain text gets the tokenizer's beginning of text."""
+        return ids if self.is_chat else self._reader.begun(ids)
+
+    def _text(self, mask: Bool[np.ndarray, " n"]) -> tuple[str, dict[int, int], list[int]]:
+        """The prompt's text, where each kept source starts in it, and where a mark that a document spells is broken."""
+        contents: list[str] = []
+        starts: dict[int, Place] = {}
+        breaks: list[Place] = []
+        group = 0
+        for number, message in enumerate(self.messages):
+            content = ""
             for part in message.parts:
                 if not isinstance(part, str):
                     part, inside = self._documents_text(part, group, mask)
-                    starts |= {i: len(content) + start for i, start in inside.items()}
+                    starts |= {i: (number, len(content) + start) for i, start in inside.items()}
+                    marks = self._reader.marks.finditer(part) if self._reader.marks else ()
+                    breaks += [(number, len(content) + mark.start() + 1) for mark in marks]
                 content += part
             group += len(message.documents)
             contents.append(content)
-            places.append(starts)
-        text = self._chat(contents) if self.is_chat else "\n\n".join(contents)
-        return text, _locate(text, contents, places, self.sources.texts)
+        render = self._chat if self.is_chat else "\n\n".join
+        text, found = located(render, contents, [*starts.values(), *breaks])
+        at = {i: place for i, place in zip(starts, found, strict=False) if place is not None}
+        return text + self.closing, at, sorted(place for place in found[len(starts) :] if place is not None)
 
     def _chat(self, contents: list[str]) -> str:
         chat = [{**m.other, "role": m.role, "content": c} for m, c in zip(self.messages, contents, strict=True)]
@@ -201,7 +219,8 @@ class Prompt:
     def _kept(self, group: int, mask: Bool[np.ndarray, " n"]) -> tuple[str, dict[int, int]]:
         spans, whole = self.sources.spans, self.sources.documents[group].text
         assert spans is not None  # sources cut from documents have them
-        text, starts, end_before = "", {}, 0
+        # Outer white space belongs to no source and goes, whichever of the document's parts are sources.
+        text, starts, end_before = "", {}, len(whole) - len(whole.lstrip())
         for i in self._rows[group]:
             start, end = spans[i]
             between = whole[end_before:start]
@@ -211,58 +230,26 @@ class Prompt:
                 starts[i] = len(text)
                 text += whole[start:end]
             end_before = end
-        return text + (whole[end_before:] if whole[end_before:].strip() else ""), starts
+        return text + whole[end_before:].rstrip(), starts
 
     @cached_property
     def _rows(self) -> list[list[int]]:
         return [np.flatnonzero(self.sources.groups == g).tolist() for g in range(len(self.sources.documents))]
 
 
-def _locate(text: str, contents: list[str], places: list[dict[int, int]], texts: Sequence[str]) -> dict[int, int]:
-    """Where the sources start in the rendered text, from where they start in the messages that it was rendered from."""
-    found, cursor = {}, 0
-    for content, starts in zip(contents, places, strict=True):
-        at = text.find(content, cursor)
-        if at < 0:  # the template trimmed it
-            at = text.find(content.strip(), cursor) - (len(content) - len(content.lstrip()))
-        for i, start in starts.items():
-            # A template that rewrote the message leaves only the sources' own texts to look for.
-            exact = at + start if text.startswith(texts[i], max(at + start, 0)) else text.find(texts[i], cursor)
-            found[i] = exact
-            cursor = max(cursor, exact + len(texts[i]))
-        cursor = max(cursor, at + len(content.rstrip()))
-    return {i: start for i, start in found.items() if start >= 0}
+_REASONING = {  # how templates open a reasoning, and how it ends
+    "<think>": "</think>",
+    "<thinking>": "</thinking>",
+    "<reasoning>": "</reasoning>",
+    "[THINK]": "[/THINK]",
+    "<|START_THINKING|>": "<|END_THINKING|>",
+}
 
 
-def _trim(text: str, offsets: Int[np.ndarray, "s 2"]) -> Int[np.ndarray, "s 2"]:
-    """Token offsets without the white space at either end; tokens of white space only keep theirs."""
-    solid = np.array([not c.isspace() for c in text], dtype=bool)
-    places = np.arange(len(text))
-    after = np.append(np.minimum.accumulate(np.where(solid, places, len(text))[::-1])[::-1], len(text))
-    before = np.insert(np.maximum.accumulate(np.where(solid, places + 1, 0)), 0, 0)
-    start, end = after[offsets[:, 0]], before[offsets[:, 1]]
-    return np.where((start < end)[:, None], np.stack([start, end], axis=1), offsets)
-
-
-def special_ids(tokenizer: Any) -> set[int]:
-    """The tokens that are no text: ends of text and of turns, padding. An unknown token stands for text."""
-    added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    return (added | set(tokenizer.all_special_ids)) - {tokenizer.unk_token_id}
-
-
-def _decode(tokenizer: Any, ids: Sequence[int]) -> str:
-    return tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-
-
-def _decoded_offsets(tokenizer: Any, ids: Sequence[int], length: int) -> Int[np.ndarray, "r 2"]:
-    """Character offsets of tokens by decoding ever longer prefixes; the bytes of one character share its offsets."""
-    ends = [0]
-    for k in range(1, len(ids) + 1):
-        text = _decode(tokenizer, ids[:k])
-        whole = text if k == len(ids) else text.rstrip("\ufffd")
-        ends.append(min(max(ends[-1], len(whole)), length))
-    starts, ends = np.array(ends[:-1]), np.array(ends[1:])
-    for k in range(len(ids) - 2, -1, -1):
-        if ends[k] == starts[k]:
-            ends[k] = ends[k + 1]
-    return np.stack([starts, ends], axis=1)
+def _closing(prompt: str, response: str) -> str:
+    """What ends the reasoning that a prompt opens at its end, unless the response does so itself."""
+    for opening, closing in _REASONING.items():
+        if prompt.rstrip().endswith(opening) and closing not in response:
+            lines = len(prompt) - len(prompt.rstrip("\n"))
+            return "\n" * max(2 - lines, 0) + closing + "\n\n"
+    return ""

@@ -94,8 +94,8 @@ class Session(Protocol):
         """The same method for a part of the response."""
         ...
 
-    def zoom(self, source: int) -> "Attribution":
-        """The same targets, attributed to the words of one source."""
+    def zoom(self, source: int, targets: Targets) -> "Attribution":
+        """These targets, attributed to the words of one source."""
         ...
 
 
@@ -229,7 +229,7 @@ class Attribution:
         if self.session is None:
             raise LlmattrError("only a fresh result of cite() can zoom into a source; run cite() again for this one")
         check_number("source", source, 0, len(self.sources), whole=True)
-        return self.session.zoom(source)
+        return self.session.zoom(source, self.targets)
 
     def by_document(self) -> "Attribution":
         """The same scores summed over each document: a document's score is that of its parts together."""
@@ -247,7 +247,7 @@ class Attribution:
 
     def markdown(self) -> str:
         """The response with numbered footnotes, in Markdown."""
-        from llmattr.report.text import markdown
+        from llmattr.report.markdown import markdown
 
         return markdown(self)
 

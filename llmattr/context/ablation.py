@@ -44,12 +44,23 @@ class ContextAblation:
         mine = share(list(new))
         try:
             for i, logprobs in self.lm.score([self.prompt.render(new[key]) for key in mine]):
+                self._refuse_no_numbers(new[mine[i]], logprobs)
                 self.store.add(mine[i], logprobs)
             for key, logprobs in gathered([(key, self.store.rows[key]) for key in mine]) if new else ():
                 self.store.add(key, logprobs)
         finally:
             self.store.save()  # also when it was stopped by Ctrl-C
         return np.stack([self.store[mask] for mask in masks])
+
+    def _refuse_no_numbers(self, mask: Bool[np.ndarray, " n"], logprobs: Float[np.ndarray, " r"]) -> None:
+        bad = np.flatnonzero(~np.isfinite(logprobs))
+        if len(bad):
+            without = [repr(self.sources.ids[i]) for i in np.flatnonzero(~mask)]
+            named = ", ".join([*without[:3], *(["..."] if len(without) > 3 else [])]) or "none"
+            raise LlmattrError(
+                f"the model gives {logprobs[bad[0]]} as log-probability of token {bad[0] + 1} of the response where "
+                f"{len(without)} of {len(mask)} sources are left out ({named}): try float32"
+            )
 
     @property
     def weights(self) -> LM:
@@ -64,7 +75,13 @@ class ContextAblation:
     def located(self) -> Rendered:
         """The whole prompt with the sources' tokens; raises `LlmattrError` for a tokenizer that does not say where they are."""
         full = self.prompt.full()
-        if not full.sources.any():
+        lost = np.flatnonzero(~full.sources.any(axis=1))
+        if 0 < len(lost) < len(self.sources):
+            raise LlmattrError(
+                f"the chat template rewrites its messages, so {len(lost)} sources are not found among the tokens, the first is "
+                f"{self.sources.texts[lost[0]]!r:.60}: use context-cite or another method that asks for ablations"
+            )
+        if len(lost):
             raise LlmattrError(
                 "the tokenizer does not say which characters its tokens have, so no source can be found among them: use a fast "
                 "tokenizer, or context-cite or another method that asks for ablations"

@@ -77,6 +77,8 @@ def cite(
         note(f"{lm.name or 'the model'} has no chat template: the prompt is plain text")
     chat = conversation(context, query, messages, template or (TEMPLATE if has_chat else PLAIN_TEMPLATE))
     prompt = _answered(lm, chat, sources, response, max_new_tokens)
+    for oddity in prompt.oddities():
+        note(oddity)
     answered = time.perf_counter()
     if len(prompt.sources) == 1:
         note("there is only one source: its score is what is lost without it (leave-one-out)")
@@ -117,9 +119,9 @@ class ContextSession:
         """Attribute a part of the response, by its text or its characters."""
         return self.attribute(part_of(self.ablation.prompt.response, part, self.ablation.targets.measure))
 
-    def zoom(self, source: int) -> Attribution:
+    def zoom(self, source: int, targets: Targets) -> Attribution:
         """What is lost without each word of one source while all others stay (leave-one-out)."""
-        return ContextSession(LeaveOneOut(), self.ablation.of_words(source), self.seed).attribute(self.ablation.targets)
+        return ContextSession(LeaveOneOut(), self.ablation.of_words(source), self.seed).attribute(targets)
 
 
 def part_of(response: str, part: str | tuple[int, int], measure: str = "logit") -> Targets:

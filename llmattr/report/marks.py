@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from llmattr.evidence import TargetEvidence
 from llmattr.types import Attribution
 
 Piece = tuple[str, int | None]  # a stretch of a text, and the number of the source or target that it is
@@ -20,12 +21,21 @@ def sentence_rows(attribution: Attribution) -> range:
 def citation_numbers(attribution: Attribution, top: int | None = None) -> dict[int, int]:
     """Source number -> its mark, 1-based: the cited sources in order of first appearance over the sentence targets.
 
-    Within a sentence the best source comes first; only the `top` best of each sentence count (None = all).
+    Within a sentence the best source comes first. The numbers are the same in every report: those with few sources a sentence
+    leave numbers out. Sources that contradict a sentence come behind. `top`: the best of each sentence (None = all).
     """
     rows = sentence_rows(attribution)
-    scores = attribution[rows.start : rows.stop].top(top)
-    cited = dict.fromkeys(score.source for score in scores if score.cited)
-    return {source: mark for mark, source in enumerate(cited, 1)}
+    sentences = attribution[rows.start : rows.stop]
+    numbers = dict.fromkeys(score.source for score in sentences.top(None) if score.cited)
+    shown = {score.source for score in sentences.top(top) if score.cited}
+    against = [opposing(one) for one in sentences.evidence.targets] if sentences.evidence else []
+    numbers |= dict.fromkeys(source for source in against if source is not None)
+    return {source: mark for mark, source in enumerate(numbers, 1) if source in shown or source in against}
+
+
+def opposing(evidence: TargetEvidence) -> int | None:
+    """The source that contradicts a sentence, where that is the verdict."""
+    return evidence.opposed_by if evidence.verdict == "contradicted" else None
 
 
 def cut(text: str, numbers: Iterable[int], spans: Any) -> tuple[list[Piece], list[int]]:

@@ -8,7 +8,7 @@ import click
 from llmattr.evidence import VERDICTS, Verdict
 from llmattr.origins import Origin, Origins
 from llmattr.report.html import environment
-from llmattr.report.marks import citation_numbers, cut, sentence_rows
+from llmattr.report.marks import citation_numbers, cut, opposing, sentence_rows
 from llmattr.report.text import findings, one_line, overview, place, plain, summary
 from llmattr.report.words import Passage, common_words, passage, strengths
 from llmattr.types import Attribution, Score
@@ -110,9 +110,9 @@ def _card(origins: Origins, number: int, marks: dict[int, int], common: frozense
     question = context.run.get("query") or ""
     wanted = strengths(f"{question} {origin.text}", (len(question) + 1, len(question) + 1 + len(origin.text)), common)
     shown, shares = origin.rows[:SHOWN], _percents(origin.rows)
-    against = evidence.opposed_by if evidence.verdict == "contradicted" else None
+    against = opposing(evidence)
     scores = context[sentence_rows(context)[number]].top(None)
-    opposing = next((score for score in scores if score.source == against), None)
+    worst = next((score for score in scores if score.source == against), None)
     return Card(
         number=number + 1,
         origin=origin,
@@ -123,7 +123,7 @@ def _card(origins: Origins, number: int, marks: dict[int, int], common: frozense
             for score, share in zip(origin.citations[:SHOWN], _percents(origin.citations), strict=False)
         ],
         rows=[Row(score.id, share, passage(score.text, wanted)) for score, share in zip(shown, shares, strict=False)],
-        opposing=opposing and Cited(None, opposing, 100, place(context.sources, opposing.source)),
+        opposing=worst and Cited(marks.get(worst.source), worst, 100, place(context.sources, worst.source)),
     )
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import click
 import numpy as np
 
+from llmattr import split
 from llmattr.citing import LEAST, citation_rule
 from llmattr.evidence import RULE, VERDICTS, TargetEvidence
-from llmattr.report.marks import citation_numbers, sentence_rows
+from llmattr.report.marks import citation_numbers, opposing, sentence_rows
 from llmattr.report.quality import fit_quality
 from llmattr.report.trace import query_of
 from llmattr.types import Attribution, Score, Sources
@@ -57,8 +58,8 @@ def findings(evidence: TargetEvidence, numbers: dict[int, int]) -> list[str]:
         lines[0] += f"; {names} alone give{'s' * (len(evidence.sufficient) == 1)} {evidence.share:.0%} of it"
     either = [f"[{numbers[a]}] or [{numbers[b]}]" for a, b in evidence.alternatives if a in numbers and b in numbers]
     lines += [f"either suffices: {'; '.join(either)}"] if either else []
-    opposed = evidence.opposed_by if evidence.verdict == "contradicted" else None
-    return lines + ([f"opposed by source {opposed}"] if opposed is not None else [])
+    against = opposing(evidence)
+    return lines + ([f"opposed by source [{numbers[against]}]"] if against in numbers else [])
 
 
 def zoomed(attribution: Attribution, top: int = 3) -> str:
@@ -67,6 +68,9 @@ def zoomed(attribution: Attribution, top: int = 3) -> str:
     for row in sentence_rows(attribution):
         best = next((score.source for score in attribution[row].top(1) if score.cited), None)
         if best is None:
+            continue
+        if len(split.spans(attribution.sources.texts[best], split.words)) < 2:
+            lines.append(f"  [{numbers[best]}] is one word")
             continue
         inside[best] = inside.get(best) or attribution.zoom(best)
         words = [s for s in inside[best][row].top(top) if s.score > LEAST]
@@ -100,21 +104,6 @@ def ranking(attribution: Attribution, top: int = 10) -> str:
     lines.append(f"Scores are {attribution.unit}: {attribution.run.get('meaning', meaning)}.")
     lines += fit_quality(attribution)
     return "\n".join([*lines, plain(summary(attribution.method, attribution.run))])
-
-
-def markdown(attribution: Attribution, top: int = 5) -> str:
-    """The response with footnotes that quote the cited sources."""
-    numbers = citation_numbers(attribution, top)
-    sentences = []
-    for row in sentence_rows(attribution):
-        cited = [score for score in attribution[row].top(top) if score.cited]
-        marks = "".join(f"[^{numbers[score.source]}]" for score in cited)
-        sentences.append(_escape(attribution.targets.texts[row].strip()) + marks)
-    notes = []
-    for source, number in numbers.items():
-        text, where = " ".join(attribution.sources.texts[source].split()), place(attribution.sources, source)
-        notes.append(f"[^{number}]: {_escape(text)} ({_escape(where)})")
-    return "\n\n".join([" ".join(sentences), *notes]) + "\n"
 
 
 def place(sources: Sources, source: int) -> str:
@@ -201,7 +190,3 @@ def one_line(text: str, most: int = 160) -> str:
     """The text on one line, its end cut off when it is long."""
     line = plain(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 1] + "…"
-
-
-def _escape(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", text)
