@@ -255,12 +255,12 @@ def column(rate: float) -> str:
 
 
 def prediction(bench: Bench, found: Found, rates: Sequence[float] = (0.5,)) -> Figure:
-    """LDS against the held-out models: the mean over queries with its interval; a query whose scores are all alike has 0."""
+    """LDS against the held-out models: the mean over queries with its interval, by the convention of `metrics.lds`."""
     line: Figure = {}
     for rate in rates:
-        each = np.nan_to_num(metrics.lds(found.values, *bench.held_out(rate)))
+        each = metrics.lds(found.values, *bench.held_out(rate))
         interval = metrics.bootstrap_interval(each)
-        line |= {column(rate): float(each.mean())}
+        line |= {column(rate): mean(each)}
         line |= {f"{column(rate)} 95 %": f"{interval.low:.2f} to {interval.high:.2f}" if len(each) > 1 else None}
         line |= {f"{column(rate)} each": each.tolist()}
     return line

@@ -161,19 +161,27 @@ def tokenize(
     """Rows as tokens, numbered from 0: `messages` count the assistant's, `prompt` + `completion` the completion's, `text` all.
 
     `model`: "causal", "masked" (a completion is masked; of a text some 15 % of the tokens, always the same) or "seq2seq" (the
-    prompt is the encoder's). Rows longer than the window are cut at its end, and that is noted; with `strict` they are refused.
+    prompt is the encoder's). Rows longer than the window are cut at their end, or at their beginning where the prompt
+    alone fills it, and that is noted; with `strict` they are refused.
     """
     kind = _kind(rows[0])
     if kind not in _TOKENIZE[model]:
         needed = " or ".join(" + ".join(columns) for columns in COLUMNS if columns[0] in _TOKENIZE[model])
         raise LlmattrError(f"for a {model} model the data needs {needed}; it has the columns {', '.join(rows[0])}")
-    made = [_TOKENIZE[model][kind](row, tokenizer, number) for number, row in enumerate(progress(rows, "tokenising", "rows"))]
+    numbers: dict[int, int] = {}  # equal tokens are one object: 8 bytes for each of a row's, not 36
+    made = []
+    for number, row in enumerate(progress(rows, "tokenising", "rows")):
+        ids, counted = _TOKENIZE[model][kind](row, tokenizer, number)
+        made.append(([numbers.setdefault(token, token) for token in ids], counted))
     longer = [number for number, (ids, _) in enumerate(made) if window is not None and len(ids) > window]
     if longer and strict:
         raise LlmattrError(f"{len(longer)} rows are longer than the window of {window} tokens, the first is row {longer[0]}")
     if longer:
-        note(f"{len(longer)} of {len(rows)} rows are longer than the window of {window} tokens and are cut at its end")
-        made = [(ids[:window], counted[:window]) for ids, counted in made]
+        note(
+            f"{len(longer)} of {len(rows)} rows are longer than the window of {window} tokens and are cut at their end, or at "
+            "their beginning where the prompt alone fills it"
+        )
+        made = [_cut(ids, counted, window or 0, model) for ids, counted in made]
     empty = [number for number, (_, counted) in enumerate(made) if not counted.any()]
     if empty:
         some = ", ".join(map(str, empty[:5]))
@@ -184,6 +192,15 @@ def tokenize(
         note(f"{len(lost)} of {len(rows)} rows have counted words that the tokenizer does not know, the first is row {lost[0]}")
     loss = f"{LOSSES[kind]}{', masked' if model == 'masked' else ''}"
     return Examples(rows, [ids for ids, _ in made], [counted for _, counted in made], loss)
+
+
+def _cut(ids: list[int], counted: np.ndarray, window: int, model: str) -> tuple[list[int], np.ndarray]:
+    """A row's first tokens; where none of them counts, since a prompt fills the window, its last ones."""
+    if len(ids) <= window or counted[:window].any():
+        return ids[:window], counted[:window]
+    kept = counted[-window:].copy()
+    kept[0] &= model != "causal"  # nothing predicts the first token
+    return ids[-window:], kept
 
 
 def _kind(row: Mapping[str, Any]) -> str:

@@ -17,17 +17,18 @@ import torch
 from llmattr import LM, metrics, retraining, surrogate
 from llmattr.ablation import every_mask, random_masks
 from llmattr.cli import main
+from llmattr.cli.retrain import _verified
 from llmattr.data import tokenize
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.files import read_record
 from llmattr.retraining import METHODS, ON_MASKS, Recipe, from_function, retrain, retraining_ablation, scratch_model
-from llmattr.retraining.counterfactual import brittleness, counterfactual, embeddings, top_removals
+from llmattr.retraining.counterfactual import brittleness, counterfactual, embeddings, top_removals, verified
 from llmattr.retraining.datamodels import Datamodel
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer
 from llmattr.retraining.store import Run, RunStore
 from llmattr.retraining.together import train_together
 from llmattr.retraining.trainer import batch_loss, train
-from llmattr.types import Attribution
+from llmattr.types import Attribution, Sources, Targets
 from tests import tiny_models
 from tests.test_files import at_once
 
@@ -386,6 +387,29 @@ class TestNoise:
             said.append(found.stderr)
         assert np.std(off) == pytest.approx(np.sqrt(np.mean(np.square(said))), rel=0.15)
 
+    def test_leave_one_out_knows_the_error_of_a_difference(self):
+        """Two runs of deviation 0.3 differ by 0.3 sqrt(2); the residual of 16 masks and 2 seeds has 15 degrees of freedom.
+
+        So over 10 worlds its mean square is known to sqrt(2 / 150) = 11 %, of which four. Of 10 x 40 rows without an effect one
+        in 40 is cited by chance, 10, and 5 deviations more; without errors it was 40 %.
+        """
+
+        def outputs(rows, run):
+            own = np.random.default_rng([run, int(rows @ 2.0 ** np.arange(len(rows)) % 2**62)])
+            return [5.0 * rows[0] + 0.3 * own.normal() + 7.0 * np.random.default_rng(run).normal()]  # the last part cancels
+
+        found = [surrogate.leave_one_out(from_function(outputs, 41, seed=seed).with_pairs()) for seed in range(10)]
+        squares = np.array([one.stderr[0, 0] ** 2 for one in found])
+        assert squares.mean() == pytest.approx(2 * 0.3**2, rel=0.45)
+        assert all(one.cited[0, 0] for one in found)
+        assert sum(one.cited[0, 1:].sum() for one in found) < 10 + 5 * 10**0.5
+
+    def test_what_all_runs_of_a_seed_share_is_no_error_of_a_difference(self):
+        outputs, weights, *_ = linear(n=4, t=1, noise=1.0)  # the noise depends on the seed alone
+        found = surrogate.leave_one_out(from_function(outputs, 4, 1).with_pairs())
+        np.testing.assert_allclose(found.stderr, 0, atol=1e-12)
+        np.testing.assert_allclose(found.values, weights, atol=1e-12)
+
     def test_no_noise_no_error(self):
         outputs, weights, *_ = linear(n=4, t=1)
         found = surrogate.banzhaf(from_function(outputs, 4), 16)
@@ -561,6 +585,21 @@ def test_methods_on_masks_find_an_additive_world(name):
     assert (np.abs(found.values - weights) <= tolerance).all()
 
 
+def test_a_prediction_that_cannot_be_is_marked():
+    """A linear fit may go past 0, where no log-probability is: it is shown as it is, and said."""
+    sources, targets = Sources("training rows", ["0", "1", "2"], list("abc")), Targets(["said"], measure="logprob")
+    found = Attribution(
+        np.array([[0.5, -0.2, 0.4]]), sources, targets, "nats", {"name": "datamodel"}, baseline=np.array([-0.12])
+    )
+    record = verified(found, from_function(lambda rows, seed: [-0.25 - rows[1]], 3), 2)
+    assert record["removed"] == 2
+    assert record["all"]["predicted"] == [pytest.approx(0.58)]
+    assert record["without"] == {"predicted": [pytest.approx(-0.32)], "seen": [-1.25]}
+    lines = _verified(dataclasses.replace(found, run={"verified": record}))
+    assert lines[3].split() == ["said", "+0.58*", "-1.25", "-0.32", "-1.25"]
+    assert lines[4] == "* no log-probability is above 0: there the linear fit goes past what is possible"
+
+
 class TestCommand:
     def files(self, folder):
         for name, rows in (("rows", ROWS), ("queries", ASKED)):
@@ -579,6 +618,9 @@ class TestCommand:
         assert "With all sources, and without the 2 best of each query (nats)" in said
         saved = json.loads((tmp_path / "it.json").read_text())
         assert len(saved["targets"]) == 2
+        assert saved["run"]["verified"]["removed"] == 2
+        assert len(saved["run"]["verified"]["without"]["seen"]) == 2
+        assert "Trained again without the 2 best of each query" in (tmp_path / "it.html").read_text(encoding="utf-8")
         assert len(saved["sources"]) == len(saved["targets"][0]["values"]) == 8
         assert "That port of Colon" in (tmp_path / "it.html").read_text(encoding="utf-8").replace("<mark>", "").replace(
             "</mark>", ""

@@ -79,6 +79,16 @@ class TestKindsOfModels:
         assert 1 <= text.counted[0].sum() <= 3
         assert trace(lm, ROWS, ROWS[3], "grad-cos").top(1)[0].id == "3"
 
+    @pytest.mark.parametrize("model", ["causal", "masked"])
+    def test_a_prompt_that_fills_the_window_loses_its_beginning(self, model):
+        """Else no token would be left that the loss counts, and one such row would refuse the whole file."""
+        tokenizer, row = tiny_models.tokenizer(), {"prompt": "Ship 7 of the canal is " * 9, "completion": "red."}
+        whole = tokenize([row], tokenizer, model=model)
+        with pytest.warns(LlmattrNote, match="1 of 2 rows are longer than the window of 20 tokens and are cut"):
+            cut = tokenize([ROWS[0], row], tokenizer, 20, model=model)
+        assert cut.ids[1] == whole.ids[0][-20:]
+        np.testing.assert_array_equal(cut.counted[1], whole.counted[0][-20:])
+
     def test_kinds_are_loaded_by_their_configuration(self, tmp_path):
         for name, kind in (("t5", "seq2seq"), ("bert", "masked"), ("gpt2", "causal")):
             getattr(tiny_models, name)().save_pretrained(tmp_path / name)

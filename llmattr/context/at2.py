@@ -126,7 +126,7 @@ def fit_at2(
 
     Each one is asked `n_ablations` random masks; every target of it is an example.
     """
-    from llmattr.ablation import random_masks
+    from llmattr.ablation import ask, random_masks
     from llmattr.context.attention import attention_mass
 
     check_number("n_ablations", n_ablations, 2, whole=True)
@@ -137,7 +137,7 @@ def fit_at2(
         masks, mass = random_masks(n_ablations, len(ablation.sources), keep, seed + number), attention_mass(ablation)
         shape = mass.shape[2:]
         features += [seen_features(masks, target.reshape(len(target), -1)) for target in mass]
-        outputs += list(ablation(masks).T)
+        outputs += list(ask(ablation, masks).T)
     weights = fit_heads(np.stack(features), np.stack(outputs), iterations, seed)
     options = {"prompts": len(ablations), "n_ablations": n_ablations, "keep": keep, "iterations": iterations, "seed": seed}
     return HeadWeights(weights.reshape(shape), ablations[0].lm.name, options)

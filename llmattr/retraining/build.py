@@ -11,7 +11,7 @@ import numpy as np
 
 from llmattr.ablation import random_masks
 from llmattr.data import Queries, read_queries, read_rows, row_text
-from llmattr.errors import LlmattrError, check_choice, check_number
+from llmattr.errors import LlmattrError, check_choice, check_number, note
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
 from llmattr.retraining import METHODS
@@ -45,6 +45,7 @@ def retrain(
 def attributed(ablation: RetrainingAblation, method: Any) -> Attribution:
     """What `retrain` returns, from an ablation that further questions can be put to."""
     check_options(method)
+    _note_few(getattr(method, "n_models", "auto"), ablation.sources)
     started, seed = time.perf_counter(), ablation.seed
     found = method.attribute(ablation, seed)
     run = {**found.run, "seconds": {"train": time.perf_counter() - started}}
@@ -54,6 +55,15 @@ def attributed(ablation: RetrainingAblation, method: Any) -> Attribution:
         run["ceiling"] = ablation.ceiling(masks).tolist()
     run = {"queries": getattr(ablation.trainer, "asked", []), **run, "runs": max(run["runs"], len(ablation.memory))}
     return dataclasses.replace(found, method=describe(method), run=run, traced=True)
+
+
+def _note_few(models: int | str, sources: Sources) -> None:
+    n = len(sources)
+    if isinstance(models, int) and models < n:
+        note(
+            f"{models} models are few for {n} {sources.kind}: single scores are mostly chance; take {2 * n} (--n-models), or "
+            "put rows together (--group-by)"
+        )
 
 
 def retraining_ablation(

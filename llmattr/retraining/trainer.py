@@ -19,7 +19,8 @@ def train(model: Any, examples: Examples, weights: Float[np.ndarray, " n"], seed
 
     A step's loss is `sum_i w_i sum_k -log p(y_ik) / T` in nats, over the counted tokens y_ik of the batch's rows i; T is their
     number. The seed draws the order of the rows and, with `recipe.start` "random", the weights that training starts from. The
-    given model is not changed; the new one is in float32 or better (`started`). Raises `LlmattrError` where the loss or what
+    given model is not changed; the new one is in float32 or better (`started`), so that training holds 16 bytes a parameter
+    (weights, gradients and AdamW's two moments) beside the given model. Raises `LlmattrError` where the loss or what
     is learned is not finite.
     """
     check_weights(weights, len(examples))

@@ -35,7 +35,11 @@ def _go_through(lm: LM, part: Examples, layers: Any, recorder: Any, measure: Mea
 
 
 class Moments:
-    """A recorder of the second moments `sum of a a'` of inputs and `sum of g g'` of output gradients, in float32 or better."""
+    """A recorder of the second moments `sum of a a'` of inputs and `sum of g g'` of output gradients, in float32 or better.
+
+    K-FAC takes every place of a token, and every run of a layer that runs several times, for a case of its own, though an
+    example's gradient is their sum ("expand": arXiv 2311.00636). The corrected eigenvalues do without that assumption.
+    """
 
     def __init__(self, groups: dict[str, str]) -> None:
         self.groups = groups

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from llmattr.errors import LlmattrError
-from llmattr.forward import evaluating
+from llmattr.forward import abilities, evaluating
 from llmattr.lm import LM
 
 
@@ -40,7 +40,7 @@ def _reached(lm: LM) -> set[str]:
 
     def watch(name: str) -> Any:
         def hook(_module: torch.nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-            if not isinstance(output, torch.Tensor):
+            if not isinstance(output, torch.Tensor) or not output.is_floating_point():
                 return None
             output = output if output.requires_grad else output.requires_grad_(True).clone()
             runs.append((name, by_example(inputs[0], output, len(given["input_ids"])), output))
@@ -75,7 +75,8 @@ def watching(model: Any, handles: Iterable[Any]) -> Iterator[None]:
 def probe(model: Any) -> dict[str, Any]:
     """The inputs of a forward pass of two rows of three tokens, to see how a model is built."""
     ids = torch.tensor([[0, 1, 0], [1, 0, 1]], device=model.device)
-    return {"input_ids": ids} | ({"decoder_input_ids": ids} if model.config.is_encoder_decoder else {})
+    both = {"decoder_input_ids": ids} if model.config.is_encoder_decoder else {}
+    return {"input_ids": ids, **both, **abilities(model).without_cache}
 
 
 def weight(module: torch.nn.Module) -> torch.Tensor:
@@ -91,12 +92,13 @@ def in_and_out(module: torch.nn.Module) -> tuple[int, int]:
 
 def input_groups(lm: LM, layers: dict[str, torch.nn.Module]) -> dict[str, str]:
     """For each layer the first layer that reads the same tensor in every run: q, k, v and gate, up share one input's basis."""
+    given = probe(lm.model)
     read: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
 
     def watch(name: str) -> Any:
         return lambda _module, inputs: read[name].append(inputs[0])
 
     with watching(lm.model, [module.register_forward_pre_hook(watch(name)) for name, module in layers.items()]):
-        lm.model(**probe(lm.model))
+        lm.model(**given)
     first: dict[tuple[int, ...], str] = {}
     return {name: first.setdefault(tuple(map(id, tensors)), name) for name, tensors in read.items()}

@@ -86,6 +86,8 @@ def _check_parent(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if any(not path.name.startswith("run.json") and not path.name.startswith("checkpoint-") for path in out.iterdir()):
         raise LlmattrError(f"{str(out)!r} is not empty and no index of checkpoints: give another --out")
+    for left in out.glob("run.json.*.part"):  # by a build that was killed
+        left.unlink(missing_ok=True)
 
 
 PROJECTED_BY = {"principal": ("dim", "width", "complement"), "random": ("dim", "width"), "rademacher": ("dim",), "identity": ()}
