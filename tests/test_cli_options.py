@@ -125,6 +125,18 @@ class TestPlaces:
             build_index(tiny_folder, ROWS, tmp_path / "index", "ekfac")
 
 
+def test_a_model_that_was_moved(run, tmp_path):
+    (tmp_path / "model").rename(tmp_path / "here")
+    assert run(INDEX + "--model ./here grad-dot")[0] == 0
+    (tmp_path / "here").rename(tmp_path / "there")
+    code, _, err = run("trace query index --queries rows.jsonl")
+    assert code == 2
+    assert (
+        "cannot load the model './here': there is no such folder; the index names it: say with --model where it is now" in err
+    )
+    assert run("trace query index --queries rows.jsonl --model there")[0] == 0
+
+
 def test_files_are_written_before_what_is_printed(run, tmp_path, monkeypatch):
     """Who reads the output may stop reading: `llmattr ... --json o.json | head -1`."""
     monkeypatch.setattr("click.echo", lambda *_, **__: (_ for _ in ()).throw(BrokenPipeError(32, "Broken pipe")))
