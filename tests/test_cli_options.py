@@ -92,10 +92,9 @@ def test_what_is_not_used_is_noted(run, line, said):
 
 def test_defaults_are_not_noted(run):
     for method in ("bm25", "rep-sim", "stream", "grad-dot"):
-        code, _, err = run(
-            INDEX.replace("index ", f"{method} ").replace(f"trace {method}", "trace index") + f"--model model {method}"
-        )
-        assert (code, err) == (0, "")
+        code, _, err = run(f"trace index --data rows.jsonl --out {method} --model model {method}")
+        assert code == 0
+        assert "makes no use of" not in err
 
 
 class TestPlaces:
@@ -124,6 +123,18 @@ class TestPlaces:
         monkeypatch.setattr("llmattr.training.ekfac.fit", lambda *_: pytest.fail("fitted"))
         with pytest.raises(LlmattrError, match="is not empty and not an index"):
             build_index(tiny_folder, ROWS, tmp_path / "index", "ekfac")
+
+
+def test_a_model_that_was_moved(run, tmp_path):
+    (tmp_path / "model").rename(tmp_path / "here")
+    assert run(INDEX + "--model ./here grad-dot")[0] == 0
+    (tmp_path / "here").rename(tmp_path / "there")
+    code, _, err = run("trace query index --queries rows.jsonl")
+    assert code == 2
+    assert (
+        "cannot load the model './here': there is no such folder; the index names it: say with --model where it is now" in err
+    )
+    assert run("trace query index --queries rows.jsonl --model there")[0] == 0
 
 
 def test_files_are_written_before_what_is_printed(run, tmp_path, monkeypatch):

@@ -14,11 +14,12 @@ def clock(monkeypatch: pytest.MonkeyPatch):
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(Progress, "said", None)
-    for name, value in (("handlers", []), ("propagate", True), ("level", logging.NOTSET)):
-        monkeypatch.setattr(progress.LOG, name, value)
-    progress.LOG.manager._clear_cache()
+    monkeypatch.setattr(progress.LOG, "handlers", [])
+    monkeypatch.setattr(progress.LOG, "propagate", True)
+    level = progress.LOG.level
+    progress.LOG.setLevel(logging.NOTSET)
     yield now
-    progress.LOG.manager._clear_cache()
+    progress.LOG.setLevel(level)
 
 
 def worked(clock: list[float], units: int, seconds: float) -> None:

@@ -53,7 +53,11 @@ class Checkpoint:
         run, folder = self.index.run, str(self.index.folder)
         if self.model is None and not run["model"]:
             raise LlmattrError(f"the index {folder!r} does not say where its model is: give the model (--model)")
-        lm = LM.load(run["model"] if self.model is None else self.model, run["dtype"], self.device)
+        try:
+            lm = LM.load(run["model"] if self.model is None else self.model, run["dtype"], self.device)
+        except LlmattrError as error:
+            where = "; the index names it: say with --model where it is now" if self.model is None else ""
+            raise LlmattrError(f"{error}{where}") from error
         asked = {"dtype": lm.record()["dtype"], **lm.fingerprint()}
         refuse_difference(run, asked, f"the index {folder!r} was built with another model or tokenizer")
         several = run.get("checkpoints", 1)
