@@ -6,9 +6,9 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-from llmattr.errors import LlmattrError, check_choice
+from llmattr.errors import LlmattrError
 
 Part = Literal["tokenizer", "weights"]
 AGAIN = "copy or download it again"
@@ -23,7 +23,6 @@ VOCABULARIES = ("tokenizer.json", "*.model", "vocab.*", "*.tiktoken", "merges.tx
 
 def why(place: str, error: Exception, part: Part) -> str:
     """What is wrong and what to do, in one line."""
-    check_choice("part", part, get_args(Part))
     if isinstance(error, LlmattrError):
         return str(error)
     path = Path(place)
