@@ -136,8 +136,13 @@ class TestLds:
 
     def test_what_is_undefined_is_said(self, run):
         code, out, err = run("lds", "truth.npy", "none.npy", *SEEN)
-        assert (code, out.splitlines()[3].split()) == (0, ["none.npy", "-"])
-        assert err == "llmattr: note: none.npy: LDS is undefined for 2 of 2 targets, which are left out\n"
+        assert (code, out.splitlines()[3].split()[:2]) == (0, ["none.npy", "0.000"])  # it foretells nothing, and counts
+        assert err == ""
+        masks = np.load("masks.npy")
+        np.save("still.npy", np.stack([masks @ W[0], np.ones(len(masks))], axis=1))  # nothing can be foretold of the second
+        code, out, err = run("lds", "truth.npy", "--masks", "masks.npy", "--outputs", "still.npy")
+        assert (code, out.splitlines()[2].split()) == (0, ["truth.npy", "1.000"])
+        assert err == "llmattr: note: truth.npy: LDS is undefined for 1 of 2 targets, which are left out\n"
 
     def test_sources_that_a_list_leaves_out_count_nothing(self, judged, run):
         save("some.json", [[4, 1], [3, 1]], [[2, 3], [0, 1]])

@@ -72,11 +72,14 @@ def words_of(kind):
     return get_args(kind) if get_origin(kind) is Literal else accepted(kind)[1]
 
 
+PLACES = ("ablation", "context", "metrics", "origins", "retraining", "surrogate", "training")
+
+
 def functions_with_choices():
-    """Every public function of the library that has an argument with a choice of words, and that argument."""
+    """Every public function of what attributes and measures that has an argument with a choice of words, and that argument."""
     found = {}
     for module in pkgutil.walk_packages(llmattr.__path__, "llmattr."):
-        if module.name.endswith("__main__"):
+        if module.name.split(".")[1] not in PLACES:
             continue
         for name, function in vars(importlib.import_module(module.name)).items():
             if name.startswith("_") or not inspect.isfunction(function) or function.__module__ != module.name:
