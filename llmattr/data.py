@@ -170,9 +170,7 @@ def _within(
     late = {number for number in longer if not made[number][1][:window].any()}
     note(f"{len(longer)} of {len(made)} rows are longer than the window of {window} tokens and are cut at its end")
     if late:
-        note(
-            f"{len(late)} of these count only what stands behind it, the first is row {min(late)}: they are cut at their beginning"
-        )
+        note(f"{len(late)} of these, the first is row {min(late)}, count only tokens behind it: cut at their beginning")
 
     def kept(number: int, row: np.ndarray | list[int]) -> Any:
         if number not in late:
