@@ -221,10 +221,10 @@ def lds(bench: Bench) -> list[Figure]:
     for count in bench.size.models:
         values = Datamodel(count, bootstraps=0).attribute(ablation).values
         each = metrics.lds(values, held_out, outputs)
-        each = each[np.isfinite(each)]  # without a single weight nothing is foretold
+        each = each[np.isfinite(each)]  # without those whose outputs never change
         error = float(each.std(ddof=1) / np.sqrt(len(each))) if len(each) > 1 else 0.0
         first = facts.gold[np.arange(len(values)), values.argmax(1)]
-        mean = float(each.sum() / len(values))
+        mean = float(each.mean())
         figure = {"models": count, "LDS": mean, "standard error": error, "ceiling": ceiling, "LDS / ceiling": mean / ceiling}
         figures.append({**figure, "own row first": float(first.mean()), "each": each.tolist()})
     return figures

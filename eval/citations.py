@@ -175,7 +175,7 @@ def entailment_model(name: str) -> Entails:
     what = f"the entailment model {plain_name(name)!r}"
     tokenizer = loading.load_tokenizer(name, what)
     with loading.told(what, name, "weights"):
-        model = loading.whole(AutoModelForSequenceClassification, name).eval()
+        model = loading.complete(AutoModelForSequenceClassification, name).eval()
     labels = {int(i): str(label) for i, label in model.config.id2label.items()}
     told = [i for i, label in labels.items() if label.lower().startswith("entail")]
     if len(told) != 1:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from eval.record import Figure, save, table
+from llmattr.cli.files import check_folder
 from llmattr.errors import LlmattrError
 
 SHARED = Path(__file__).parent.parent.parent / "shared"  # where the data of tests and benchmarks lies
@@ -40,6 +41,11 @@ def check(given: Mapping[str, Any]) -> None:
     out = given["out"]
     if out is not None and out.suffix != ".json":
         raise click.UsageError("--out ends in .json; Markdown and more go beside it")
+    if out is not None:
+        try:
+            check_folder(out.parent)
+        except LlmattrError as error:
+            raise click.UsageError(f"--out: {error}") from None
     if out is not None and out.exists():
         try:
             json.loads(out.read_text(encoding="utf-8"))

@@ -31,7 +31,7 @@ from llmattr.lm import LM
 from llmattr.plain_json import json_text
 
 RESULTS = Path(__file__).parent / "results"
-VERSION = 3  # of what a measurement holds; kept ones of another version are measured again
+VERSION = 4  # of what a measurement holds; kept ones of another version are measured again
 FEW_SENTENCES = 6  # 64 subsets, as many as methods try
 OWN = {"examples": 20, "most": 60}  # of a file of one's own
 

@@ -168,8 +168,7 @@ def agreement(rows: Sequence[Row]) -> list[Figure]:
 def numbers(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
     """A measure of every target, and the example that each is of."""
     pairs = [(number, row["example"]) for row in rows for number in row["measures"].get(name, [])]
-    empty = 0.0 if name == "LDS" else np.nan
-    return np.array([empty if x is None else x for x, _ in pairs], dtype=float), np.array([example for _, example in pairs])
+    return np.array([x for x, _ in pairs], dtype=float), np.array([example for _, example in pairs])  # None is nan
 
 
 def interval(name: str, rows: Sequence[Row]) -> Figure:

@@ -12,7 +12,8 @@ from eval import topics
 from eval.topics import Data, Recipe
 from llmattr.data import tokenize
 from llmattr.lm import LM
-from llmattr.training.capture import exact_gradients, linear_layers
+from llmattr.training.capture import exact_gradients
+from llmattr.training.layers import linear_layers
 
 
 @dataclass(frozen=True)

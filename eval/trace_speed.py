@@ -20,9 +20,10 @@ from eval.record import Figure, repeated
 from eval.trace_setting import Bench
 from llmattr.data import tokenize
 from llmattr.embedded import embedded_folder
-from llmattr.training.capture import hooks, linear_layers, run_backward
+from llmattr.training.capture import hooks, run_backward
 from llmattr.training.gradient import FIT_ROWS, Projector, plan
 from llmattr.training.index import GradientIndex, Projection
+from llmattr.training.layers import linear_layers
 from llmattr.training.search import Top, Weighed, products
 
 

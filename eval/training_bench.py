@@ -120,7 +120,11 @@ class Bench:
             object.__setattr__(self, name, [with_space(row) for row in getattr(self, name)])
 
     def claim(self, again: bool) -> None:
-        """Make the folder, or go on with it; raises `LlmattrError` where it holds scores of something else."""
+        """Make the folder, or go on with it; raises `LlmattrError` where it holds scores of something else.
+
+        What cannot be trained on is refused before anything is written or forgotten.
+        """
+        retraining_ablation(self.model, self.rows, self.queries, recipe=self.recipe)
         if again:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -206,12 +210,16 @@ def family(name: str) -> str | None:
 
 
 def figures(lines: Mapping[str, Found | str], judge: Callable[[str, Found], Figure]) -> list[Figure]:
-    """The table: a line for each method with what the judge says of it."""
+    """The table: a line for each method with what the judge says of it, best first by the first measure."""
     heads = {name: {"method": name, "family": family(name)} for name in lines}
-    return [
-        {**heads[name], "failed": found} if isinstance(found, str) else {**heads[name], **judge(name, found), **costs(found)}
-        for name, found in lines.items()
-    ]
+    judged = {name: judge(name, found) | costs(found) for name, found in lines.items() if isinstance(found, Found)}
+    failed = [{**heads[name], "failed": found} for name, found in lines.items() if isinstance(found, str)]
+    best_first = sorted(judged, key=lambda name: _least_first(next(iter(judged[name].values()))))
+    return [{**heads[name], **judged[name]} for name in best_first] + failed
+
+
+def _least_first(measured: float | None) -> float:
+    return np.inf if measured is None or np.isnan(measured) else -measured
 
 
 def agreement(lines: Mapping[str, Found | str], targets: int = 50) -> list[Figure]:
@@ -247,12 +255,12 @@ def column(rate: float) -> str:
 
 
 def prediction(bench: Bench, found: Found, rates: Sequence[float] = (0.5,)) -> Figure:
-    """LDS against the held-out models: the mean over queries with its interval; a query whose scores are all alike has 0."""
+    """LDS against the held-out models: the mean over queries with its interval, by the convention of `metrics.lds`."""
     line: Figure = {}
     for rate in rates:
-        each = np.nan_to_num(metrics.lds(found.values, *bench.held_out(rate)))
+        each = metrics.lds(found.values, *bench.held_out(rate))
         interval = metrics.bootstrap_interval(each)
-        line |= {column(rate): float(each.mean())}
+        line |= {column(rate): mean(each)}
         line |= {f"{column(rate)} 95 %": f"{interval.low:.2f} to {interval.high:.2f}" if len(each) > 1 else None}
         line |= {f"{column(rate)} each": each.tolist()}
     return line

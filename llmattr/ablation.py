@@ -39,6 +39,44 @@ class Ablation(Protocol):
         ...
 
 
+@runtime_checkable
+class Noisy(Protocol):
+    """An `Ablation` whose outputs are partly chance, and that says how much."""
+
+    def noise(self) -> Float[np.ndarray, " t"]:
+        """The standard deviation of an output by chance; of ablations with pairs, of what does not cancel in a difference."""
+        ...
+
+
+def noise_of(ablation: Ablation) -> Float[np.ndarray, " t"] | None:
+    """The standard deviation of each target's output by chance; None of an ablation without any."""
+    return ablation.noise() if isinstance(ablation, Noisy) else None
+
+
+def ask(ablation: Ablation, masks: Bool[np.ndarray, "m n"], before: int = 0) -> Float[np.ndarray, "m t"]:
+    """The ablation's outputs, for everything that reads them; `before` = how many were asked for earlier.
+
+    Raises `LlmattrError` for an output that is not finite, with the mask and the target: there is no effect that it could be
+    said to have. -inf too, which is the log-probability of a token that the model can never say: it would decide every fit.
+    """
+    outputs = ablation(masks)
+    check_outputs(outputs, masks, ablation.targets, before)
+    return outputs
+
+
+def check_outputs(outputs: Float[np.ndarray, "m t"], masks: Bool[np.ndarray, "m n"], targets: Targets, before: int = 0) -> None:
+    """Raise `LlmattrError` for outputs that are not finite."""
+    if np.isfinite(outputs).all():
+        return
+    row, target = np.argwhere(~np.isfinite(outputs))[0].tolist()
+    kept = np.flatnonzero(masks[row]).tolist()
+    some = ", ".join(map(str, kept[:10])) + (f" and {len(kept) - 10} more" if len(kept) > 10 else "") or "none"
+    raise LlmattrError(
+        f"ablation {before + row} gave {outputs[row, target]} for target {target} ({targets.texts[target]!r:.60}): outputs "
+        f"must be finite numbers (of {masks.shape[1]} sources it kept: {some})"
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class FunctionAblation:
     """Any function of masks [m, n] -> outputs [m, t] as an `Ablation`."""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from llmattr.errors import LlmattrError, note
 from llmattr.messages import check_text
+from llmattr.progress import progress
 from llmattr.seeded import generator
 from llmattr.tokens import Reader
 from llmattr.turns import said_by_assistant
@@ -24,25 +25,49 @@ MASKED = 0.15  # share of a text's tokens that a masked model is asked for, as B
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """n rows as tokens. `ids[i]` are a row's tokens, `counted[i]` says which of them the loss counts (never the first)."""
+    """n rows as tokens. `ids[i]` are a row's tokens, `counted[i]` says which of them the loss counts (never the first).
+
+    `asked[i]` says which of them the model is not given but asked for: they are masked, or said by the decoder and not read by
+    the encoder. None: those that are counted; a part of them may be counted alone (`each_token`). `names[i]` is what messages
+    call a row; None: by its number.
+    """
 
     rows: Sequence[Mapping[str, Any]]
     ids: Sequence[list[int]]
     counted: Sequence[np.ndarray]
     loss: str
+    asked: Sequence[np.ndarray] | None = None
+    names: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def answers(self) -> Sequence[np.ndarray]:
+        """Which tokens of each row the model is asked for."""
+        return self.counted if self.asked is None else self.asked
+
     def subset(self, rows: Sequence[int]) -> "Examples":
         """Some of the rows."""
-        return Examples([self.rows[i] for i in rows], [self.ids[i] for i in rows], [self.counted[i] for i in rows], self.loss)
+        asked = None if self.asked is None else [self.asked[i] for i in rows]
+        names = [self.name(i) for i in rows]
+        ids, counted = [self.ids[i] for i in rows], [self.counted[i] for i in rows]
+        return Examples([self.rows[i] for i in rows], ids, counted, self.loss, asked, names)
+
+    def name(self, i: int) -> str:
+        """What messages call a row."""
+        return f"row {i}" if self.names is None else self.names[i]
+
+    def called(self, what: str) -> "Examples":
+        """The same by other names: this word and their numbers."""
+        return replace(self, names=[f"{what} {i}" for i in range(len(self))])
 
     def each_token(self) -> "Examples":
         """One example for each counted token, which counts that token alone; their gradients add up to the row's."""
         places = [(i, place) for i, counted in enumerate(self.counted) for place in np.flatnonzero(counted)]
         alone = [np.arange(len(self.ids[i])) == place for i, place in places]
-        return Examples([self.rows[i] for i, _ in places], [self.ids[i] for i, _ in places], alone, self.loss)
+        same = self.subset([i for i, _ in places])
+        return replace(same, counted=alone, asked=same.answers)
 
     def fingerprint(self) -> str:
         """A hash of all tokens and of those that count."""
@@ -138,19 +163,28 @@ def tokenize(
     """Rows as tokens, numbered from 0: `messages` count the assistant's, `prompt` + `completion` the completion's, `text` all.
 
     `model`: "causal", "masked" (a completion is masked; of a text some 15 % of the tokens, always the same) or "seq2seq" (the
-    prompt is the encoder's). Rows longer than the window are cut at its end, and that is noted; with `strict` they are refused.
+    prompt is the encoder's). Rows longer than the window are cut at their end, or at their beginning where the prompt
+    alone fills it, and that is noted; with `strict` they are refused.
     """
     kind = _kind_of_all(rows)
     if kind not in _TOKENIZE[model]:
         needed = " or ".join(" + ".join(columns) for columns in COLUMNS if columns[0] in _TOKENIZE[model])
         raise LlmattrError(f"for a {model} model the data needs {needed}; it has the columns {', '.join(rows[0])}")
     reader = Reader(tokenizer)
-    made = [_TOKENIZE[model][kind](row, reader, number) for number, row in enumerate(rows)]
+    numbers: dict[int, int] = {}  # equal tokens are one object: 8 bytes for each of a row's, not 36
+    made = []
+    for number, row in enumerate(progress(rows, "tokenising", "rows")):
+        ids, counted = _TOKENIZE[model][kind](row, reader, number)
+        made.append(([numbers.setdefault(token, token) for token in ids], counted))
     longer = [number for number, (ids, _) in enumerate(made) if window is not None and len(ids) > window]
     if longer and strict:
         raise LlmattrError(f"{len(longer)} rows are longer than the window of {window} tokens, the first is row {longer[0]}")
-    if longer and window is not None:
-        made = _within(window, made, longer, len(reader.around[0]))
+    if longer:
+        note(
+            f"{len(longer)} of {len(rows)} rows are longer than the window of {window} tokens and are cut at their end, or at "
+            "their beginning where the prompt alone fills it"
+        )
+        made = [_cut(ids, counted, window or 0, model, len(reader.around[0])) for ids, counted in made]
     empty = [number for number, (_, counted) in enumerate(made) if not counted.any()]
     if empty:
         some = ", ".join(map(str, empty[:5]))
@@ -163,22 +197,14 @@ def tokenize(
     return Examples(rows, [ids for ids, _ in made], [counted for _, counted in made], loss)
 
 
-def _within(
-    window: int, made: list[tuple[list[int], np.ndarray]], longer: list[int], special: int
-) -> list[tuple[list[int], np.ndarray]]:
-    """Longer rows cut at the window's end; at their beginning, where nothing that counts would be left."""
-    late = {number for number in longer if not made[number][1][:window].any()}
-    note(f"{len(longer)} of {len(made)} rows are longer than the window of {window} tokens and are cut at its end")
-    if late:
-        note(f"{len(late)} of these, the first is row {min(late)}, count only tokens behind it: cut at their beginning")
-
-    def kept(number: int, row: np.ndarray | list[int]) -> Any:
-        if number not in late:
-            return row[:window]
-        first, last = row[:special], row[special + len(row) - window :]
-        return [*first, *last] if isinstance(row, list) else np.concatenate([first, last])
-
-    return [(kept(number, ids), kept(number, counted)) for number, (ids, counted) in enumerate(made)]
+def _cut(ids: list[int], counted: np.ndarray, window: int, model: str, begin: int) -> tuple[list[int], np.ndarray]:
+    """A row's first tokens; where none of them counts, since a prompt fills the window, its beginning of text and last ones."""
+    if len(ids) <= window or counted[:window].any():
+        return ids[:window], counted[:window]
+    places = [*range(begin), *range(begin + len(ids) - window, len(ids))]
+    kept = counted[places]
+    kept[0] &= model != "causal"  # nothing predicts the first token
+    return [ids[place] for place in places], kept
 
 
 def _kind_of_all(rows: Sequence[Mapping[str, Any]]) -> str:

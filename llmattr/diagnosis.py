@@ -14,7 +14,11 @@ Part = Literal["tokenizer", "weights"]
 AGAIN = "copy or download it again"
 CONFIGS = ("config.json", "adapter_config.json", "generation_config.json")
 OF_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json")
-OTHER_VOCABULARIES = ("*.model", "vocab.*", "*.tiktoken", "merges.txt", "tekken.json")
+NO_TOKENIZER = (
+    "it has no tokenizer (tokenizer.json): save that of the model it was trained from into it "
+    "(AutoTokenizer.from_pretrained(BASE).save_pretrained(FOLDER)), or give the pair (model, tokenizer)"
+)
+VOCABULARIES = ("tokenizer.json", "*.model", "vocab.*", "*.tiktoken", "merges.txt", "tekken.json")
 
 
 def why(place: str, error: Exception, part: Part) -> str:
@@ -85,15 +89,11 @@ def _configs(folder: Path) -> str | None:
 
 
 def _tokenizer(folder: Path) -> str | None:
-    damaged = _damaged_json(folder, OF_TOKENIZERS)
-    if damaged or any(path for pattern in OTHER_VOCABULARIES for path in folder.glob(pattern)):
-        return damaged
-    file = folder / "tokenizer.json"
+    damaged, file = _damaged_json(folder, OF_TOKENIZERS), folder / "tokenizer.json"
+    if damaged or not has_vocabulary(folder):
+        return damaged or NO_TOKENIZER
     if not file.exists():
-        return (
-            "it has no tokenizer (tokenizer.json): save that of the model it was trained from into it "
-            "(AutoTokenizer.from_pretrained(BASE).save_pretrained(FOLDER)), or give the pair (model, tokenizer)"
-        )
+        return None
     from tokenizers import Tokenizer
 
     try:
@@ -101,6 +101,11 @@ def _tokenizer(folder: Path) -> str | None:
     except Exception as error:  # it raises nothing narrower
         return f"{str(file)!r} is damaged, or of a newer version of tokenizers ({error}): {AGAIN}"
     return None
+
+
+def has_vocabulary(folder: Path) -> bool:
+    """Whether there is any file that a tokenizer could be read from."""
+    return any(path for pattern in VOCABULARIES for path in folder.glob(pattern))
 
 
 def _weights(folder: Path) -> str | None:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 
 from llmattr.embedded import ENCODERS, encoder_folder
-from llmattr.loading import check_vocabulary, load_tokenizer, told, whole
+from llmattr.loading import check_vocabulary, complete, load_tokenizer, told
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Encoder:
         what = f"the encoder {name!r}"
         tokenizer = load_tokenizer(place, what)
         with told(what, place, "weights"):  # a mean over tokens needs no pooler
-            return Encoder(whole(AutoModel, place, spare="pooler.").eval(), tokenizer)
+            return Encoder(complete(AutoModel, place, spare="pooler.").eval(), tokenizer)
 
     @property
     def dim(self) -> int:

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from jaxtyping import Float
 
 from llmattr.errors import LlmattrError
 from llmattr.types import Attribution, Sources
@@ -17,10 +18,15 @@ def by_document(attribution: Attribution) -> Attribution:
     sources = attribution.sources
     if sources.groups is None or attribution.index is not None:
         raise LlmattrError(f"these {len(sources)} {sources.kind} are not the parts of documents: there is nothing to add up")
-    member = np.arange(len(sources.documents))[:, None] == sources.groups  # [d, n]
-    present = member.any(axis=1)
-    documents = [document for document, some in zip(sources.documents, present, strict=True) if some]
-    values = attribution.values @ member[present].T.astype(float)
-    stderr = None if attribution.stderr is None else attribution.stderr @ member[present].T.astype(float)
+    present, place = np.unique(sources.groups, return_inverse=True)
+    documents = [sources.documents[number] for number in present]
+
+    def summed(scores: Float[np.ndarray, "t n"]) -> Float[np.ndarray, "t d"]:
+        found = np.zeros((len(scores), len(present)))
+        np.add.at(found.T, place, scores.T)
+        return found
+
+    values = summed(attribution.values)
+    stderr = None if attribution.stderr is None else summed(attribution.stderr)
     whole = Sources("documents", [d.id for d in documents], [d.text for d in documents])
     return dataclasses.replace(attribution, values=values, stderr=stderr, sources=whole, evidence=None, session=None)

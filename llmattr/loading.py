@@ -1,11 +1,11 @@
-"""From a name, a folder or a hub id to a model and its tokenizer, whole, or to one line that says what to do."""
+"""From a name, a folder or a hub id to a model and its tokenizer, complete, or to one line that says what to do."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from llmattr.diagnosis import Part, why
+from llmattr.diagnosis import Part, has_vocabulary, why
 from llmattr.embedded import PACKAGES, embedded_folder
 from llmattr.errors import LlmattrError, did_you_mean, note
 
@@ -18,32 +18,35 @@ def load(name: str, dtype: str, **how: Any) -> tuple[Any, Any]:
     Raises `LlmattrError` for what cannot be found or read, and for weights that do not fit the configuration: a missing one
     would be drawn at random.
     """
-    from transformers import AutoTokenizer
     from transformers.models.auto.tokenization_auto import get_tokenizer_config
     from transformers.utils.peft_utils import find_adapter_config_file
 
     what, place = _named(name), _place(name)
     with told(what, place, "tokenizer"):
         adapter = find_adapter_config_file(place)
-        if not adapter or get_tokenizer_config(place):
-            tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-        else:
-            tokenizer = None
+        tokenizer = _tokenizer(place) if not adapter or get_tokenizer_config(place) else None
     if adapter:
         model, of_base = _base(what, place, dtype, how)
         with told(what, place, "weights"):
             return _adapted(model, place), tokenizer or of_base
     with told(what, place, "weights"):
-        return whole(_class_of(place), place, dtype=dtype, **how), tokenizer
+        return complete(_class_of(place), place, dtype=dtype, **how), tokenizer
 
 
 def load_tokenizer(name: str, what: str = "") -> Any:
     """The tokenizer alone, or that of `what` a message calls it."""
-    from transformers import AutoTokenizer
-
     place = _place(name)
     with told(what or f"the tokenizer {name!r}", place, "tokenizer"):
-        return AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        return _tokenizer(place)
+
+
+def _tokenizer(place: str) -> Any:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+    if tokenizer.vocab_files_names and Path(place).is_dir() and not has_vocabulary(Path(place)):
+        raise FileNotFoundError(place)  # some versions make one up, of a few special tokens
+    return tokenizer
 
 
 @contextmanager
@@ -55,7 +58,7 @@ def told(what: str, place: str, part: Part) -> Iterator[None]:
         raise LlmattrError(f"cannot load {what}: {why(place, error, part)}") from error
 
 
-def whole(kind: Any, place: str, spare: str = "", **how: Any) -> Any:
+def complete(kind: Any, place: str, spare: str = "", **how: Any) -> Any:
     """A model of this transformers class whose every weight was in the checkpoint, but those that begin with `spare`."""
     model, found = kind.from_pretrained(
         place, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, **how
@@ -101,7 +104,7 @@ def _base(what: str, place: str, dtype: str, how: dict[str, Any]) -> tuple[Any, 
             raise LlmattrError("its adapter_config.json names no base model: write its hub id or folder into it")
     if (Path(place) / "config.json").exists():  # the base model's weights lie beside the adapter's
         with told(what, place, "weights"):
-            return whole(_class_of(place), place, dtype=dtype, **how), None
+            return complete(_class_of(place), place, dtype=dtype, **how), None
     try:
         return load(config.base_model_name_or_path, dtype, **how)
     except LlmattrError as error:

@@ -1,7 +1,6 @@
 """The one writer of JSON: what it writes, jq, browsers and Go read too."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,10 +10,11 @@ import numpy as np
 def json_text(value: Any, indent: int | None = 1) -> str:
     """The value as strict JSON (RFC 8259): numbers that are not finite become null, numpy's arrays and numbers plain ones.
 
-    null among numbers reads back as nan. What JSON has no form for (a path, a date) is written as text.
+    null among numbers reads back as nan. What JSON has no form for (a path, a date) is written as text, and half a surrogate as
+    its escape.
     """
     text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
-    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)  # half a character is no UTF-8, but an escape
+    return text.encode(errors="backslashreplace").decode()
 
 
 def plain(value: Any) -> Any:

@@ -71,7 +71,7 @@ def show(cases, about, path):
         if all(one.gold.any() for one in cases):
             case.values["gold sources"] = case.gold.astype(float)
         for name, values in case.values.items():  # nan where there is no gold
-            each = {"LDS": np.nan_to_num(metrics.lds(values, case.masks, case.outputs))}
+            each = {"LDS": metrics.lds(values, case.masks, case.outputs)}
             each["MRR"], each["AP"] = (of(values, case.gold) for of in (metrics.reciprocal_rank, metrics.average_precision))
             found.setdefault(name, []).append({**each, "recall@3": metrics.recall_at_k(values, case.gold, 3)})
     found = {name: {m: np.concatenate([one[m] for one in of]) for m in of[0]} for name, of in found.items()}

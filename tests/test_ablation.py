@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from llmattr.ablation import from_function, one_out_masks, random_masks
+from llmattr import metrics, surrogate
+from llmattr.ablation import ask, from_function, one_out_masks, random_masks
 from llmattr.errors import LlmattrError
 
 
@@ -40,3 +41,50 @@ def test_a_function_that_gives_another_shape_is_told_so():
     ablation = from_function(lambda masks: masks.sum(axis=1), n_sources=3, n_targets=1)
     with pytest.raises(LlmattrError, match=r"outputs \(4,\) for masks \(4, 3\): expected \(4, 1\)"):
         ablation(random_masks(4, 3))
+
+
+class TestNumbersThatAreNotFinite:
+    """An output that is not a number is told with its mask and target; nobody reads "no effect" out of it."""
+
+    @staticmethod
+    def world(bad, row):
+        """Of two targets the second is bad where this mask is asked for."""
+
+        def outputs(masks):
+            found = np.stack([masks.sum(axis=1), masks @ np.arange(6.0)], axis=1)
+            found[(masks == row).all(axis=1), 1] = bad
+            return found
+
+        return from_function(outputs, 6, 2)
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    def test_the_message_names_the_mask_and_the_target(self, bad):
+        masks = np.eye(6, dtype=bool)
+        told = rf"ablation 14 gave {bad} for target 1 \('output 1'\): .* must be finite numbers \(of 6 sources it kept: 4\)"
+        with pytest.raises(LlmattrError, match=told):
+            ask(self.world(bad, masks[4]), masks, before=10)
+        with pytest.raises(LlmattrError, match="it kept: none"):
+            ask(self.world(bad, np.zeros(6, dtype=bool)), np.zeros((1, 6), dtype=bool))
+
+    @pytest.mark.parametrize("bad", [np.nan, -np.inf])
+    @pytest.mark.parametrize(
+        "question",
+        [
+            surrogate.leave_one_out,
+            surrogate.lasso,
+            lambda a: surrogate.ridge(a, "auto"),
+            surrogate.pairs,
+            surrogate.shapley,
+            lambda a: surrogate.shapley(a, 60, "kernel"),
+            lambda a: surrogate.shapley(a, 60, "permutation"),
+            lambda a: surrogate.banzhaf(a, 60, "sample"),
+            lambda a: surrogate.beta_shapley(a, 60),
+            surrogate.ame,
+            lambda a: metrics.top_k_drop(np.ones((2, 6)), a),
+            lambda a: metrics.insertion_curve(np.ones((2, 6)), a),
+        ],
+    )
+    def test_whoever_asks_is_told(self, question, bad):
+        world = from_function(lambda masks: np.where(masks.sum(axis=1) > 2, bad, 1.0)[:, None].repeat(2, axis=1), 6, 2)
+        with pytest.raises(LlmattrError, match=f"gave {bad} for target 0"):
+            question(world)

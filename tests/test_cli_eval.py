@@ -77,6 +77,13 @@ class TestLds:
             "opposite.npy  LDS  -2.000 [-2.000, -2.000], p 0.5",
         ]
 
+    def test_the_best_comes_first(self, run):
+        """The first file is still the one that the others are compared with."""
+        code, out, _ = run("lds", "opposite.npy", "truth.npy", "--masks", "masks.npy", "--outputs", "outputs.npy")
+        assert code == 0
+        assert [line.split()[0] for line in out.splitlines()[2:4]] == ["truth.npy", "opposite.npy"]
+        assert "Difference to opposite.npy" in out
+
     def test_json_has_every_target(self, judged):
         noisy = OUTPUTS + np.random.default_rng(0).normal(size=OUTPUTS.shape)
         np.save("noisy.npy", noisy)

@@ -98,6 +98,43 @@ def test_defaults_are_not_noted(run):
         assert (code, err) == (0, "")
 
 
+class TestPlaces:
+    """Where the outcome would be lost is said before any work: no model is loaded here, since there is none."""
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "trace index --data rows.jsonl --out canal.txt/index --model nowhere",
+            "trace index --data rows.jsonl --out canal.txt --model nowhere",
+            "trace leave-one-out --data rows.jsonl --queries rows.jsonl --out rows.jsonl/runs --model nowhere",
+            "trace select --data rows.jsonl --queries rows.jsonl --out rows.jsonl/runs --k 1 --model nowhere",
+            CITE + "--model nowhere --cache canal.txt/cache",
+            CITE + "--model nowhere --html no/such/page.html",
+        ],
+    )
+    def test_a_place_that_cannot_be_written(self, run, line):
+        code, out, err = run(line)
+        assert (code, out) == (2, "")
+        assert "cannot write" in err or "is a file" in err
+        assert err.count("\n") == 1
+
+    def test_a_folder_of_other_things_is_refused_before_anything_is_fitted(self, tiny_folder, tmp_path, monkeypatch):
+        (tmp_path / "index").mkdir()
+        (tmp_path / "index" / "mine.txt").write_text("")
+        monkeypatch.setattr("llmattr.training.ekfac.fit", lambda *_: pytest.fail("fitted"))
+        with pytest.raises(LlmattrError, match="is not empty and not an index"):
+            build_index(tiny_folder, ROWS, tmp_path / "index", "ekfac")
+
+
+def test_files_are_written_before_what_is_printed(run, tmp_path, monkeypatch):
+    """Who reads the output may stop reading: `llmattr ... --json o.json | head -1`."""
+    monkeypatch.setattr("click.echo", lambda *_, **__: (_ for _ in ()).throw(BrokenPipeError(32, "Broken pipe")))
+    with pytest.raises(SystemExit):
+        run(GIVEN + "--no-verify --json o.json --html o.html leave-one-out")
+    assert json.loads((tmp_path / "o.json").read_text())["response"] == "Ships."
+    assert (tmp_path / "o.html").exists()
+
+
 class TestCiteWithAnIndex:
     """The model is loaded as the index was built, unless that is asked otherwise, which is one clear line."""
 

@@ -109,7 +109,8 @@ def test_what_is_found_is_kept(tmp_path):
 
 
 def test_scores_of_a_method_that_changed_are_made_again(tmp_path, monkeypatch):
-    bench, asked = Bench([], [], Recipe(steps=2), tmp_path, model="any"), []
+    facts = facts_data.countries(2, ("capital",))
+    bench, asked = Bench(facts.rows, facts.queries, Recipe(steps=2), tmp_path), []
 
     def found(**fields):
         way = Way({"name": "logra", **fields}, lambda: asked.append(fields) or Found(np.full((1, 2), float(len(asked)))))
@@ -156,6 +157,28 @@ def test_a_folder_of_other_facts_is_refused(tmp_path):
     Bench(facts.rows, facts.queries, Recipe(steps=2), tmp_path / "runs").claim(False)
     with pytest.raises(LlmattrError, match="another benchmark's scores"):
         Bench(facts.rows[1:], facts.queries, Recipe(steps=2), tmp_path / "runs").claim(False)
+
+
+def test_rows_that_cannot_be_trained_on_leave_nothing_in_the_way(tmp_path):
+    chats = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": str(i)}]} for i in range(3)]
+    bench = Bench(chats, chats, Recipe(steps=2), tmp_path / "runs")
+    with pytest.raises(LlmattrError, match="a model with a chat template"):
+        bench.claim(False)
+    assert not (tmp_path / "runs").exists()
+    facts = facts_data.countries(2, ("capital",))
+    good = Bench(facts.rows, facts.queries, Recipe(steps=2), tmp_path / "runs")
+    good.claim(False)
+    (tmp_path / "runs" / "scores").mkdir()
+    with pytest.raises(LlmattrError, match="a model with a chat template"):
+        bench.claim(True)
+    assert (tmp_path / "runs" / "scores").exists()  # nor does it forget what was there
+
+
+def test_the_table_has_the_best_first():
+    values = {"a": 0.1, "b": None, "c": 0.7, "d": float("nan"), "e": -0.2}
+    found = {name: Found(np.zeros((1, 1))) for name in values}
+    table = figures({"broken": "no"} | found, lambda name, one: {"LDS": values[name]})
+    assert [line["method"] for line in table] == ["c", "a", "e", "b", "d", "broken"]
 
 
 def test_families_stand_together_the_best_first():

@@ -182,6 +182,10 @@ class TestAtOnce:
         (tmp_path / "rows.parquet.host.1.2.part").write_bytes(b"half")
         build_index(pair, ROWS, tmp_path, "grad-cos", **SMALL)
         assert not list(tmp_path.glob("*.part"))
+        (tmp_path / "several").mkdir()
+        (tmp_path / "several" / "run.json.host.1.2.part").write_bytes(b"half")
+        build_index(None, ROWS, tmp_path / "several", "grad-cos", checkpoints=[pair], **SMALL)
+        assert not list((tmp_path / "several").glob("*.part"))
 
     def test_a_place_that_is_a_file(self, pair, tmp_path):
         (tmp_path / "file").write_text("x")
@@ -207,6 +211,10 @@ class TestModels:
             open_index(built, LM(tiny_models.llama(seed=1), pair[1]))
         with pytest.raises(LlmattrError, match=r"\(dtype: 'float32' there, 'bfloat16' here\)"):
             open_index(built, LM(tiny_models.llama().to(torch.bfloat16), pair[1]))
+
+    def test_one_without_a_name_has_to_be_given(self, built):
+        with pytest.raises(LlmattrError, match="does not say where its model is: give the model"):
+            open_index(built)
 
     def test_those_of_several_checkpoints_are_checked(self, run, pair):
         moved = [LM.load(run / f"checkpoint-{step}") for step in (1, 2)]

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llmattr
-from llmattr import metrics
-from llmattr.ablation import random_masks
+from llmattr import metrics, surrogate
+from llmattr.ablation import from_function, random_masks
 from llmattr.errors import LlmattrError
 from tests import worlds
 
@@ -43,11 +44,27 @@ class TestLds:
         found = metrics.lds(np.random.default_rng(0).normal(size=(2000, 20)), masks, outputs)
         assert abs(found.mean()) < 4 / np.sqrt(2000)
 
-    def test_what_is_constant_has_none(self):
+    def test_equal_predictions_count_0_and_outputs_that_never_change_nothing(self):
         masks = random_masks(8, 4)
         outputs = worlds.linear(W, [0, 0])(masks)
-        assert np.isnan(metrics.lds(0 * W, masks, outputs)).all()
+        assert (metrics.lds(0 * W, masks, outputs) == 0).all()
         assert np.isnan(metrics.lds(W, masks, 0 * outputs)).all()
+        assert np.isnan(metrics.lds(0 * W, masks, 0 * outputs + 3)).all()
+        mixed = metrics.lds(W * np.array([[1.0], [0.0]]), masks, outputs)
+        np.testing.assert_allclose(metrics.bootstrap_interval(mixed).mean, 1 / 2)
+        pairs = np.array([[i in chosen for i in range(4)] for chosen in itertools.combinations(range(4), 2)])
+        third = np.full((2, 4), 1 / 3)  # each sum is 2/3, whatever its rounding
+        assert (metrics.lds(third, pairs, worlds.linear(W, [0, 0])(pairs)) == 0).all()
+
+    def test_the_cross_validated_one_of_a_fit_has_the_same_convention(self):
+        """Of noise the lasso keeps no weight: what it predicts is constant, and counts 0."""
+        rng = np.random.default_rng(0)
+        noise = from_function(lambda masks: rng.normal(size=(len(masks), 1)), 4)
+        none = [surrogate.lasso(noise, 16, seed=seed) for seed in range(8)]
+        assert [fit.lds[0] for fit in none if not fit.values.any()].count(0.0) > 0
+        assert surrogate.rank_correlation(np.zeros(5), np.arange(5.0)) == 0
+        assert np.isnan(surrogate.rank_correlation(np.arange(5.0), np.ones(5)))
+        assert np.isnan(metrics.lds_ceiling(np.ones((4, 2, 1)))).all()
 
     def test_ties_share_their_average_rank(self):
         # Ranks 1.5 1.5 3 against 1 2 3: covariance 1.5 over sqrt(1.5 * 2).
@@ -278,6 +295,34 @@ class TestIntervals:
         np.testing.assert_allclose(difference, 0.1)
         with pytest.raises(LlmattrError, match="a group for each of the 50 targets"):
             metrics.bootstrap_interval(one, groups=[1, 2])
+
+
+class TestSize:
+    """What is drawn is held a few megabytes at a time, with the same numbers."""
+
+    @pytest.mark.parametrize("groups", [5, 16, 40])
+    def test_in_parts_the_numbers_are_the_same(self, groups, monkeypatch):
+        one, other = np.random.default_rng(0).normal(size=(2, groups))
+        whole = metrics.bootstrap_interval(one), metrics.paired_comparison(one, other)
+        monkeypatch.setattr(metrics.stats, "AT_ONCE", 1000)
+        assert (metrics.bootstrap_interval(one), metrics.paired_comparison(one, other)) == whole
+
+    @pytest.mark.parametrize(
+        "measure",
+        [
+            lambda x: metrics.bootstrap_interval(x, draws=1000),  # 40 MB of counts
+            lambda x: metrics.paired_comparison(x, -x, draws=1000),
+            lambda x: metrics.rank_biased_overlap(x[None], -x[None]),  # 25 MB of pairs
+        ],
+    )
+    def test_many_targets_take_little_memory(self, measure):
+        """At most three arrays of a million numbers of 8 bytes at once."""
+        values = np.random.default_rng(0).normal(size=5000)
+        tracemalloc.start()
+        measure(values)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 3.5 * 2**23
 
 
 class TestComparison:

@@ -47,8 +47,24 @@ class TestInALog:
 
     def test_what_was_done_before_is_not_counted_into_the_rate(self, clock):
         bar = Progress(100, "indexing", "rows", done=80)
+        assert bar.line(5.0) == "indexing: 80 of 100 rows, 5 s gone"
         bar.update(10)
         assert bar.line(60.0) == "indexing: 90 of 100 rows, 60 s gone, about 60 s to go"
+
+    def test_work_within_work_is_said_in_one_line(self, clock, capsys):
+        progress.log_progress()
+        for _ in progress.progress(range(3), "training", "models"):
+            worked(clock, 20, 1)
+        said = capsys.readouterr().err.splitlines()
+        inner = "scoring: 10 of 20 ablations, 10 s gone, about 10 s to go"
+        assert said[0] == f"llmattr: training: 1 of 3 models, 30 s gone, about 60 s to go; {inner}"
+
+    def test_work_that_broke_off_is_forgotten(self, clock):
+        for _ in progress.progress(range(3), "solving", "steps"):
+            break
+        with pytest.raises(ZeroDivisionError), Progress(3, "solving", "steps"):
+            raise ZeroDivisionError
+        assert Progress.running == []
 
     def test_a_library_is_quiet_unless_its_log_is_asked_for(self, clock, capsys, caplog):
         worked(clock, 100, 7)
@@ -59,8 +75,11 @@ class TestInALog:
         assert len(caplog.records) == 20
 
     def test_of_several_processes_the_first_speaks(self, clock, capsys, monkeypatch):
-        monkeypatch.setenv("RANK", "1")
         progress.log_progress()
+        monkeypatch.setenv("RANK", "1")
+        worked(clock, 100, 7)
+        monkeypatch.delenv("RANK")
+        monkeypatch.setattr(progress.multiprocessing.current_process(), "_name", "LokyProcess-1")
         worked(clock, 100, 7)
         assert capsys.readouterr().err == ""
 
@@ -69,6 +88,7 @@ def test_a_bar_on_a_terminal(monkeypatch, capsys, clock):
     import sys
 
     progress.log_progress()
+    monkeypatch.setattr(progress, "SOON", 0.0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     worked(clock, 100, 7)
     said = capsys.readouterr().err

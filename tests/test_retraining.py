@@ -1,5 +1,6 @@
 """Training again: the trainer, the order of rows, kept runs, and what is estimated from them."""
 
+import copy
 import dataclasses
 import json
 import os
@@ -16,16 +17,18 @@ import torch
 from llmattr import LM, metrics, retraining, surrogate
 from llmattr.ablation import every_mask, random_masks
 from llmattr.cli import main
+from llmattr.cli.retrain import _verified
 from llmattr.data import tokenize
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.files import read_record
 from llmattr.retraining import METHODS, ON_MASKS, Recipe, from_function, retrain, retraining_ablation, scratch_model
-from llmattr.retraining.counterfactual import brittleness, counterfactual, embeddings, top_removals
+from llmattr.retraining.counterfactual import brittleness, counterfactual, embeddings, top_removals, verified
 from llmattr.retraining.datamodels import Datamodel
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer
 from llmattr.retraining.store import Run, RunStore
+from llmattr.retraining.together import train_together
 from llmattr.retraining.trainer import batch_loss, train
-from llmattr.types import Attribution
+from llmattr.types import Attribution, Sources, Targets
 from tests import tiny_models
 from tests.test_files import at_once
 
@@ -135,6 +138,37 @@ class TestTrain:
             # Adam divides by the gradient's own size: rounding of 1e-16 relative to it, over 6 steps of 2e-3
             torch.testing.assert_close(found.state_dict()[name], value, atol=1e-8, rtol=1e-7)
 
+    @pytest.mark.parametrize("together", [False, True])
+    def test_a_bfloat16_checkpoint_is_trained_in_float32(self, together):
+        """Of a step near 5e-5 on weights near .02 bfloat16 keeps nothing: its numbers are 1e-4 apart there."""
+        model, tokenizer = tiny_models.llama(), tiny_models.tokenizer()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_(0.0, 0.02, generator=torch.Generator().manual_seed(0))
+        short, recipe, examples = model.bfloat16(), Recipe(steps=30, batch_size=4), tokenize(ROWS, tokenizer)
+        ends = []
+        for start in (short, copy.deepcopy(short).float()):
+            if together:
+                stack = train_together(start, examples, np.ones((1, 8)), [0], recipe)
+                ends.append({name: tensor[0] for name, tensor in stack.parameters.items()})
+            else:
+                ends.append(dict(train(start, examples, np.ones(8), 0, recipe).named_parameters()))
+        for name, before in short.named_parameters():
+            assert before.dtype == torch.bfloat16
+            assert torch.equal(ends[0][name], ends[1][name])  # the same start in both types
+            same = (ends[0][name] == before).float().mean()
+            assert same < 0.01 or "embed_tokens" in name  # rows of tokens that no text has stay as they are
+
+    def test_random_weights_leave_the_random_numbers_of_a_gpu_alone(self, monkeypatch):
+        def touched(*_):
+            raise AssertionError
+
+        model, tokenizer = pair()
+        monkeypatch.setattr(torch.cuda, "manual_seed_all", touched)
+        before = torch.get_rng_state()
+        train(model, tokenize(ROWS, tokenizer), np.ones(8), 0, Recipe(steps=1, start="random"))
+        assert torch.equal(torch.get_rng_state(), before)
+
     def test_weight_0_is_removal(self):
         """A row of weight 0 leaves no trace, whatever it says."""
         other = [*ROWS[:-1], {"prompt": "Nobody", "completion": " knows"}]
@@ -163,8 +197,16 @@ class TestTrain:
     def test_bad_weights_and_a_loss_that_explodes_are_said(self):
         with pytest.raises(LlmattrError, match="8 numbers of 0 or more"):
             self.trained([1.0, -1.0, *[1.0] * 6])
-        with pytest.raises(LlmattrError, match="smaller --learning-rate"):
-            self.trained(np.ones(8), recipe=Recipe(steps=50, batch_size=4, learning_rate=1e200, clip=0.0))
+        wild = Recipe(steps=50, batch_size=4, learning_rate=1e200, clip=0.0)
+        with pytest.raises(LlmattrError, match=r"not finite at step \d+, seed 3, all 8 rows: take a smaller --learning-rate"):
+            self.trained(np.ones(8), 3, recipe=wild)
+        with pytest.raises(LlmattrError, match=r"seed 3, without rows 1, 4 of 8: take a smaller --learning-rate"):
+            self.trained([1, 0, 1, 1, 0, 1, 1, 1], 3, recipe=wild)
+
+    def test_what_the_last_step_spoils_is_said(self):
+        """A loss is seen before its step: after the last one nobody looks again."""
+        with pytest.raises(LlmattrError, match=r"training ended with a '.*' that is not finite, seed 0, all 8 rows"):
+            self.trained(np.ones(8), recipe=Recipe(steps=1, batch_size=4, learning_rate=1e308, warmup=0.0, weight_decay=1e10))
 
 
 class TestAblation:
@@ -315,6 +357,24 @@ class TestAblation:
         with pytest.raises(LlmattrError, match=r"outputs \(3,\): expected \(1,\)"):
             from_function(lambda rows, seed: np.zeros(3), 4)(every_mask(4)[:1])
 
+    def test_an_output_that_is_not_finite_names_its_run_and_is_not_kept(self, tmp_path):
+        def spoilt(rows, seed):
+            return [np.nan if rows[2] == 0 else 1.0]
+
+        ablation = from_function(spoilt, 6, out=tmp_path)
+        mask = np.array([[True, True, False, True, True, True]])
+        seed = ablation.seed_of(mask[0], 0)
+        with pytest.raises(LlmattrError, match=f"output 0 of a trained model is nan: seed {seed}, without rows 2 of 6"):
+            ablation(mask)
+        assert len(ablation.store) == 0
+
+    def test_runs_of_another_version_of_the_training_are_kept_apart(self, tmp_path, monkeypatch):
+        for version in (1, 2):
+            monkeypatch.setattr("llmattr.retraining.runs.VERSION", version)
+            ablation = retraining_ablation(pair(torch.bfloat16), ROWS, ASKED, recipe=SHORT, out=tmp_path)
+            assert ablation.record()["trained_in"] == "float32"
+        assert len(list(tmp_path.glob("*/run.json"))) == 2
+
 
 class TestNoise:
     def test_exact_values_have_the_error_of_noisy_outputs(self):
@@ -326,6 +386,29 @@ class TestNoise:
             off.append(found.values - weights)
             said.append(found.stderr)
         assert np.std(off) == pytest.approx(np.sqrt(np.mean(np.square(said))), rel=0.15)
+
+    def test_leave_one_out_knows_the_error_of_a_difference(self):
+        """Two runs of deviation 0.3 differ by 0.3 sqrt(2); the residual of 16 masks and 2 seeds has 15 degrees of freedom.
+
+        So over 10 worlds its mean square is known to sqrt(2 / 150) = 11 %, of which four. Of 10 x 40 rows without an effect one
+        in 40 is cited by chance, 10, and 5 deviations more; without errors it was 40 %.
+        """
+
+        def outputs(rows, run):
+            own = np.random.default_rng([run, int(rows @ 2.0 ** np.arange(len(rows)) % 2**62)])
+            return [5.0 * rows[0] + 0.3 * own.normal() + 7.0 * np.random.default_rng(run).normal()]  # the last part cancels
+
+        found = [surrogate.leave_one_out(from_function(outputs, 41, seed=seed).with_pairs()) for seed in range(10)]
+        squares = np.array([one.stderr[0, 0] ** 2 for one in found])
+        assert squares.mean() == pytest.approx(2 * 0.3**2, rel=0.45)
+        assert all(one.cited[0, 0] for one in found)
+        assert sum(one.cited[0, 1:].sum() for one in found) < 10 + 5 * 10**0.5
+
+    def test_what_all_runs_of_a_seed_share_is_no_error_of_a_difference(self):
+        outputs, weights, *_ = linear(n=4, t=1, noise=1.0)  # the noise depends on the seed alone
+        found = surrogate.leave_one_out(from_function(outputs, 4, 1).with_pairs())
+        np.testing.assert_allclose(found.stderr, 0, atol=1e-12)
+        np.testing.assert_allclose(found.values, weights, atol=1e-12)
 
     def test_no_noise_no_error(self):
         outputs, weights, *_ = linear(n=4, t=1)
@@ -502,6 +585,21 @@ def test_methods_on_masks_find_an_additive_world(name):
     assert (np.abs(found.values - weights) <= tolerance).all()
 
 
+def test_a_prediction_that_cannot_be_is_marked():
+    """A linear fit may go past 0, where no log-probability is: it is shown as it is, and said."""
+    sources, targets = Sources("training rows", ["0", "1", "2"], list("abc")), Targets(["said"], measure="logprob")
+    found = Attribution(
+        np.array([[0.5, -0.2, 0.4]]), sources, targets, "nats", {"name": "datamodel"}, baseline=np.array([-0.12])
+    )
+    record = verified(found, from_function(lambda rows, seed: [-0.25 - rows[1]], 3), 2)
+    assert record["removed"] == 2
+    assert record["all"]["predicted"] == [pytest.approx(0.58)]
+    assert record["without"] == {"predicted": [pytest.approx(-0.32)], "seen": [-1.25]}
+    lines = _verified(dataclasses.replace(found, run={"verified": record}))
+    assert lines[3].split() == ["said", "+0.58*", "-1.25", "-0.32", "-1.25"]
+    assert lines[4] == "* no log-probability is above 0: there the linear fit goes past what is possible"
+
+
 class TestCommand:
     def files(self, folder):
         for name, rows in (("rows", ROWS), ("queries", ASKED)):
@@ -520,6 +618,9 @@ class TestCommand:
         assert "With all sources, and without the 2 best of each query (nats)" in said
         saved = json.loads((tmp_path / "it.json").read_text())
         assert len(saved["targets"]) == 2
+        assert saved["run"]["verified"]["removed"] == 2
+        assert len(saved["run"]["verified"]["without"]["seen"]) == 2
+        assert "Trained again without the 2 best of each query" in (tmp_path / "it.html").read_text(encoding="utf-8")
         assert len(saved["sources"]) == len(saved["targets"][0]["values"]) == 8
         assert "That port of Colon" in (tmp_path / "it.html").read_text(encoding="utf-8").replace("<mark>", "").replace(
             "</mark>", ""

@@ -123,7 +123,7 @@ def test_a_file_of_several_kinds_is_refused_by_row():
 def test_a_row_keeps_what_counts_when_its_prompt_is_longer_than_the_window(model):
     tokenizer = tiny_models.surrounded(tiny_models.tokenizer(), begin="<|end|>")
     rows = [{"prompt": "A lake. " * 9, "completion": "It is wet."}, {"prompt": "A ", "completion": "B."}]
-    with pytest.warns(LlmattrNote, match="1 of these, the first is row 0, count only tokens behind it"):
+    with pytest.warns(LlmattrNote, match="or at their beginning where the prompt alone fills it"):
         examples = tokenize(rows, tokenizer, 16, model=model)
     assert len(examples.ids[0]) == len(examples.counted[0]) == 16
     assert tokenizer.decode(np.array(examples.ids[0])[examples.counted[0]]) == "It is wet."

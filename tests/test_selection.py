@@ -8,8 +8,10 @@ import pytest
 
 from llmattr import retraining
 from llmattr.cli import main
+from llmattr.cli.select import _against_chance
 from llmattr.errors import LlmattrError
 from llmattr.retraining.selection import (
+    Outcome,
     bm25_selection,
     compare_selections,
     dsir_selection,
@@ -142,6 +144,24 @@ def test_command(files, capsys):
     assert command(files, "--n-models", 12, "--bootstraps", 0) == 0
     assert {path: path.stat().st_mtime_ns for path in files.rglob("*.npz")} == runs  # nothing is trained twice
     assert capsys.readouterr().out in said
+
+
+def test_one_model_says_nothing_of_chance(files, capsys):
+    """And six rows are more than 4 models can tell apart, which is said too."""
+    out = files / "chosen.json"
+    assert command(files, "--n-models", 4, "--bootstraps", 0, "--runs", 1, "--steps", 2, "--json", out) == 0
+    said = capsys.readouterr()
+    assert json.loads(out.read_text(), parse_constant=pytest.fail)["selections"]["datamodel"]["stderr"] is None
+    assert "nan" not in said.out
+    assert "Whether datamodel is better than chance is not known from one model: take more (--runs)." in said.out
+    assert "4 models are few for 6 training rows" in said.err
+
+
+def test_a_choice_is_held_against_chance():
+    found = {"datamodel": Outcome(np.arange(2), -1.0, 0.3), "random": Outcome(np.arange(2), -2.0, 0.4)}
+    assert _against_chance(found) == "datamodel cannot be told from chance: +1.000 ± 0.500 against random."
+    found["random"] = Outcome(np.arange(2), -2.1, 0.4)
+    assert _against_chance(found).startswith("datamodel is better than chance: +1.100")
 
 
 def test_command_with_scores_of_another_method(files, capsys, tmp_path):

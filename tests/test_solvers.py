@@ -9,10 +9,11 @@ from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.lm import LM
 from llmattr.method import check_options
 from llmattr.training import gauss_newton, inverse
-from llmattr.training.capture import exact_gradients, linear_layers
+from llmattr.training.capture import exact_gradients
 from llmattr.training.gauss_newton import GaussNewton
 from llmattr.training.gradient import sample
 from llmattr.training.inverse import Arnoldi, Cg, Lissa
+from llmattr.training.layers import linear_layers
 from llmattr.training.solvers import arnoldi, cg, largest_eigenvalue, lissa, mean_eigenvalue, spanned_inverse
 from tests import tiny_models
 

@@ -1,5 +1,7 @@
 """Closed forms of the training methods: what each one computes, against the formula written out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,12 +12,14 @@ from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.lm import LM
 from llmattr.seeded import generator
 from llmattr.training import METHODS
-from llmattr.training.capture import ExactGradients, _measure, exact_gradients, hooks, linear_layers, run_backward
+from llmattr.training.capture import _measure, exact_gradients, hooks, record, run_backward
 from llmattr.training.ekfac import Moments, Rotated
+from llmattr.training.gauss_newton import GaussNewton
 from llmattr.training.index import GradientIndex, Projection
 from llmattr.training.influence import Ekfac, Stream
+from llmattr.training.layers import in_and_out, input_groups, linear_layers
 from llmattr.training.moments import SquaredSums, scales
-from llmattr.training.project import input_groups
+from llmattr.training.recorders import ExactGradients
 from llmattr.training.search import products
 from llmattr.training.stream import Layered, self_products, streamed
 from llmattr.training.trace import build_index, open_index, trace
@@ -114,6 +118,23 @@ def test_the_scores_of_tokens_add_up_to_the_querys(lm, name, tmp_path):
     assert result.response == "blue and green."
     assert [result.response[a:b] for a, b in result.targets.spans] == list(result.targets.texts)
     np.testing.assert_allclose(parts.sum(0), whole[0], rtol=1e-4, atol=1e-5 * np.abs(whole).max())  # float32 rows
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "t5", "bert"])
+def test_the_gradients_of_tokens_add_up_to_the_rows(kind):
+    """The model reads and is asked for the same, whichever token is counted: relative error at rounding."""
+    tokenizer = tiny_models.tokenizer()
+    tokenizer.add_special_tokens({"mask_token": "<|im_start|>"})
+    lm = LM(getattr(tiny_models, kind)().double(), tokenizer)
+    layers, rows = linear_layers(lm), tokenize(ROWS[1:3], tokenizer, model=lm.kind)
+    each = rows.each_token()
+    assert len(each) == sum(counted.sum() for counted in rows.counted)
+    whole, parts = exact_gradients(lm, rows, layers), exact_gradients(lm, each, layers)
+    of_row = torch.tensor([row is rows.rows[1] for row in each.rows])
+    for number in range(2):
+        found = parts[of_row == bool(number)].sum(0)
+        rounding = 1e-5 if kind in ("llama", "t5") else 1e-10  # their norms compute in float32, whatever the model's type is
+        assert (found - whole[number]).norm() < rounding * whole[number].norm()
 
 
 def test_tokens_of_several_queries_keep_their_queries(lm, tmp_path):
@@ -340,6 +361,79 @@ class TestEkfac:
         fitted = Ekfac().fit(llama, tokenize(ROWS[:4], lm.tokenizer), layers, 0)
         groups = input_groups(llama, layers)
         assert len([key for key in fitted if key.endswith("/in")]) == len(set(groups.values())) < len(layers)
+
+
+@pytest.fixture(scope="module")
+def twice():
+    model = tiny_models.llama().double()
+    model.model.layers[1] = model.model.layers[0]
+    lm = LM(model, tiny_models.tokenizer())
+    layers, rows = linear_layers(lm), tokenize(ROWS[:6], lm.tokenizer)
+    return lm, layers, rows, exact_gradients(lm, rows, layers, batch=4)
+
+
+class TestALayerThatRunsTwice:
+    """A Llama whose two blocks are one: what is made of a gradient is made of the sum of both runs'."""
+
+    def of_each(self, layers, exact):
+        shapes = [in_and_out(module) for module in layers.values()]
+        parts = exact.split([i * o for i, o in shapes], dim=1)
+        return {n: part.view(-1, *shape) for n, part, shape in zip(layers, parts, shapes, strict=True)}
+
+    def test_exact_gradients_are_autograds(self, twice):
+        lm, layers, rows, exact = twice
+        assert len(layers) == 7
+        for row in range(2):
+            tokens = torch.tensor([rows.ids[row]])
+            logits = lm.model(tokens, use_cache=False).logits[0, :-1][torch.from_numpy(rows.counted[row][1:])]
+            said = tokens[0][torch.from_numpy(rows.counted[row])]
+            loss = torch.nn.functional.cross_entropy(logits, said, reduction="sum")
+            autograd = torch.autograd.grad(loss, [m.weight for m in layers.values()])
+            expected = torch.cat([g.T.flatten() for g in autograd])
+            torch.testing.assert_close(exact[row], expected, rtol=0, atol=1e-6 * expected.abs().max().item())  # float32 norms
+
+    def test_eigenvalues(self, twice):
+        lm, layers, rows, exact = twice
+        fitted = Ekfac(labels="data").fit(lm, rows, layers, 0)
+        groups = input_groups(lm, layers)
+        for name, gradients in self.of_each(layers, exact).items():
+            turned = fitted[f"{groups[name]}/in"].T @ gradients @ fitted[f"{name}/out"]
+            expected = turned.square().mean(0)
+            found = fitted[f"{name}/values"]
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * expected.max().item())  # Llama's norms: float32
+
+    def test_second_moments(self, twice):
+        lm, layers, rows, exact = twice
+        recorder = SquaredSums()
+        record(lm, rows, layers, recorder, [range(4), range(4, 6)])
+        for name, gradients in self.of_each(layers, exact).items():
+            square = gradients.square().sum(0).float()
+            torch.testing.assert_close(recorder.sums[f"{name}/in"], square.sum(1), rtol=1e-4, atol=1e-6 * square.sum().item())
+            torch.testing.assert_close(recorder.sums[f"{name}/out"], square.sum(0), rtol=1e-4, atol=1e-6 * square.sum().item())
+
+    @pytest.mark.parametrize("rank", [0, 32])
+    def test_cosines(self, twice, rank):
+        lm, layers, rows, exact = twice
+        at = Layered(lm, layers, input_groups(lm, layers), {})
+        unit = exact / exact.norm(dim=1, keepdim=True)
+        found = np.empty((1, 6))
+        for numbers, scores in streamed(Stream("cosine", rank=rank), at, rows, rows.subset([2])):
+            found[:, numbers] = scores
+        np.testing.assert_allclose(found, (unit[[2]] @ unit.T).numpy(), atol=1e-5)  # Llama's norms compute in float32
+
+    def test_the_gauss_newton_matrix(self, twice):
+        """Of one counted token: `sum_y p(y) g_y g_y'`."""
+        lm, layers, _, _ = twice
+        one = tokenize([{"prompt": "The ship is ", "completion": "a"}], lm.tokenizer)
+        assert one.counted[0].sum() == 1
+        said = replace(one, rows=one.rows * 400, ids=[[*one.ids[0][:-1], y] for y in range(400)], counted=one.counted * 400)
+        gradients = exact_gradients(lm, said, layers, batch=400)
+        with torch.no_grad():
+            p = lm.model(torch.tensor([one.ids[0][:-1]]), use_cache=False).logits[0, -1].softmax(-1)
+        v = torch.randn(1, gradients.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        expected = (v @ gradients.T * p) @ gradients
+        found = GaussNewton(lm, one, layers)(v)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
 
 
 def sampled(lm, examples, layers, batch):

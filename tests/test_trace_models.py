@@ -6,18 +6,21 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
 import torch
 
 from llmattr.data import tokenize
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.lm import LM
 from llmattr.training import approximate, gradient
-from llmattr.training.capture import exact_gradients, linear_layers
+from llmattr.training.capture import exact_gradients
 from llmattr.training.index import GradientIndex, Projection
+from llmattr.training.layers import linear_layers
 from llmattr.training.trace import build_index, open_index, trace
+from llmattr.training.untracked import track
 from tests import tiny_models
 from tests.test_training import ASKED, ROWS
 
@@ -76,6 +79,16 @@ class TestKindsOfModels:
         assert 1 <= text.counted[0].sum() <= 3
         assert trace(lm, ROWS, ROWS[3], "grad-cos").top(1)[0].id == "3"
 
+    @pytest.mark.parametrize("model", ["causal", "masked"])
+    def test_a_prompt_that_fills_the_window_loses_its_beginning(self, model):
+        """Else no token would be left that the loss counts, and one such row would refuse the whole file."""
+        tokenizer, row = tiny_models.tokenizer(), {"prompt": "Ship 7 of the canal is " * 9, "completion": "red."}
+        whole = tokenize([row], tokenizer, model=model)
+        with pytest.warns(LlmattrNote, match="1 of 2 rows are longer than the window of 20 tokens and are cut"):
+            cut = tokenize([ROWS[0], row], tokenizer, 20, model=model)
+        assert cut.ids[1] == whole.ids[0][-20:]
+        np.testing.assert_array_equal(cut.counted[1], whole.counted[0][-20:])
+
     def test_kinds_are_loaded_by_their_configuration(self, tmp_path):
         for name, kind in (("t5", "seq2seq"), ("bert", "masked"), ("gpt2", "causal")):
             getattr(tiny_models, name)().save_pretrained(tmp_path / name)
@@ -122,6 +135,49 @@ class TestKindsOfModels:
         expected = loop(lm, tracked, loss_of, 3)
         found = exact_gradients(lm, examples, tracked)
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5 * expected.abs().max().item())
+
+    def test_what_is_not_tracked_is_named(self, tmp_path):
+        """Fused experts have no layers that could be tracked; the note names them, and run.json everything, by its share."""
+        from transformers import MixtralConfig, MixtralForCausalLM
+
+        torch.manual_seed(0)
+        config = MixtralConfig(
+            vocab_size=400, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2,
+        )  # fmt: skip
+        model = MixtralForCausalLM(config).eval()
+        with pytest.warns(LlmattrNote, match=r"not tracked.*: model.layers.\*.mlp.experts \(53% of the parameters\)"):
+            index = build_index((model, tiny_models.tokenizer()), ROWS, tmp_path / "i", "grad-cos")
+        left = index.index.run["left_out"]
+        total = sum(parameter.numel() for parameter in model.parameters())
+        assert left["model.layers.*.mlp.experts"] == round(2 * 4 * 3 * 32 * 48 / total, 4)
+        assert left["lm_head"] == left["model.embed_tokens"] == round(400 * 32 / total, 4)
+        assert left["model.layers.*.input_layernorm"] == round(2 * 32 / total, 4)
+        tracked = sum(module.weight.numel() for module in linear_layers(LM(model, None)).values())
+        assert sum(left.values()) == pytest.approx(1 - tracked / total, abs=1e-3)  # rounded to 4 digits each
+        assert index.query(ROWS[0]).run["left_out"] == left
+
+    def test_what_an_adapter_trained_and_nothing_tracks_is_named(self):
+        peft = pytest.importorskip("peft")
+        for options, place in (
+            ({"modules_to_save": ["lm_head"]}, "lm_head.modules_to_save.default"),
+            ({"target_modules": ["q_proj", "embed_tokens"]}, "model.embed_tokens.lora_embedding_A"),
+            ({"use_dora": True}, r"layers.\*.self_attn.q_proj.lora_magnitude_vector.default"),
+        ):
+            config = peft.LoraConfig(r=2, **{"target_modules": ["q_proj"], **options}, task_type="CAUSAL_LM")
+            model = peft.get_peft_model(tiny_models.llama(), config)
+            with pytest.warns(LlmattrNote, match=place):
+                track(LM(model, tiny_models.tokenizer()), "")
+
+    def test_head_and_embeddings_are_noted_where_they_are_most_of_the_model(self):
+        lm = LM(tiny_models.llama(), tiny_models.tokenizer())
+        with pytest.warns(LlmattrNote, match=r"lm_head \(3\d% of the parameters\), model.embed_tokens"):
+            track(lm, "")
+        lm.model.resize_token_embeddings(100)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            track(lm, "")
+            track(LM(tiny_models.llama(), None), "q_proj")  # who names layers has chosen
 
     def test_gradient_checkpointing_changes_nothing(self):
         lm = LM(tiny_models.llama(), tiny_models.tokenizer())

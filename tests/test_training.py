@@ -15,11 +15,13 @@ from llmattr.data import read_rows, tokenize
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.lm import LM
 from llmattr.training import METHODS, capture, gradient
-from llmattr.training.capture import exact_gradients, has_plain_head, hooks, linear_layers, run_backward
+from llmattr.training.capture import exact_gradients, has_plain_head, hooks, run_backward
 from llmattr.training.gradient import Projector, project
 from llmattr.training.index import GradientIndex, Projection
 from llmattr.training.inverse import Arnoldi, Cg, Lissa
+from llmattr.training.layers import linear_layers
 from llmattr.training.project import Ranges, Sketch, choose, fit_bases
+from llmattr.training.recorders import ExactGradients
 from llmattr.training.search import Top
 from llmattr.training.trace import build_index, open_index, trace
 from tests import tiny_models
@@ -99,6 +101,43 @@ def test_the_model_is_left_as_it_was():
     assert [n for n, p in lm.model.named_parameters() if not p.requires_grad] == ["lm_head.weight"]
     assert all(parameter.grad is None for parameter in lm.model.parameters())
     assert not any(module._forward_hooks for module in lm.model.modules())
+
+
+class InPlace(torch.nn.Module):
+    """A model that changes what its layers gave, and with `inputs` also what a layer has read."""
+
+    def __init__(self, inputs=False):
+        super().__init__()
+        self.inputs = inputs
+        self.one, self.two = torch.nn.Linear(3, 4), torch.nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.one(x).mul_(3.0)
+        y = self.two(x).mul_(2.0)
+        return y + x.add_(1.0).sum(-1, keepdim=True) if self.inputs else y
+
+
+class TestModelsThatWorkInPlace:
+    x = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+
+    def test_on_outputs(self):
+        torch.manual_seed(0)
+        model, recorder = InPlace(), ExactGradients()
+        layers = dict(model.named_children())
+        with hooks(model, layers, recorder):
+            model(self.x).square().sum().backward()
+        model(self.x).square().sum().backward()
+        for name, module in layers.items():
+            torch.testing.assert_close(recorder.found[name].sum(0), module.weight.grad.T)
+
+    def test_on_inputs_that_a_layer_has_read(self):
+        """Their gradient would be of other numbers than those that the layer saw."""
+        model = InPlace(inputs=True)
+        with (
+            pytest.raises(LlmattrError, match="layer 'two' has its inputs changed in place after it ran: leave it out"),
+            hooks(model, dict(model.named_children()), ExactGradients()),
+        ):
+            model(self.x).square().sum().backward()
 
 
 def test_a_score_is_what_a_step_takes_off_the_querys_loss():
@@ -408,6 +447,25 @@ class TestIndex:
         with pytest.raises(LlmattrError, match=r"the gradient of row \d+ is not finite"):
             self.build(pair, tmp_path / "i", projection=Projection(kind="random"))
 
+    @pytest.mark.parametrize("name", ["grad-dot", "trak", "stream", "ekfac", "cg", "rep-sim"])
+    def test_a_query_that_is_not_finite_is_named(self, pair, name):
+        pair[0].model.embed_tokens.weight.data[pair[1].convert_tokens_to_ids("Z")] = torch.nan
+        of = "what the method takes of query 1" if name == "rep-sim" else "the gradient of query 1"
+        with pytest.raises(LlmattrError, match=f"{of} is not finite"):
+            trace(pair, ROWS[:4], [ASKED, {**ASKED, "prompt": "Z is "}], name)
+
+    @pytest.mark.parametrize("name", ["stream", "ekfac", "logra", "trackstar"])
+    def test_a_row_that_is_not_finite_is_named(self, pair, name):
+        """By its number among all rows, though curvatures and directions are fitted on a sample of them."""
+        pair[0].model.embed_tokens.weight.data[pair[1].convert_tokens_to_ids("Z")] = torch.nan
+        with pytest.raises(LlmattrError, match=r"the gradient of row 3 is not finite at layer 'model.layers"):
+            trace(pair, [*ROWS[:3], {**ASKED, "prompt": "Z is "}], ASKED, name)
+
+    @pytest.mark.parametrize("name", ["ekfac", "logra", "trackstar"])
+    def test_a_layer_without_gradients_spoils_no_other(self, pair, name):
+        pair[0].model.layers[1].mlp.up_proj.weight.data.zero_()  # so that down_proj reads zeros
+        assert np.isfinite(trace(pair, ROWS[:4], ASKED, name).values).all()
+
     def test_no_layer_of_that_name(self, pair, tmp_path):
         with pytest.raises(LlmattrError, match="no linear layer has a name that 'nothing' finds; there are: model"):
             self.build(pair, tmp_path / "i", modules="nothing")
@@ -508,7 +566,7 @@ def test_the_page_of_a_trace_ranks_both_sides_and_speaks_of_no_errors(tmp_path):
 
 def test_the_loss_of_a_batch_is_returned(lm64):
     examples = tokenize(ROWS[:3], lm64.tokenizer)
-    with hooks(lm64.model, linear_layers(lm64), capture.ExactGradients()):
+    with hooks(lm64.model, linear_layers(lm64), ExactGradients()):
         values = run_backward(lm64, examples, [0, 1, 2])
     assert [len(row) for row in values] == [c.sum() for c in examples.counted]
     assert all((row > 0).all() for row in values)

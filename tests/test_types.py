@@ -11,6 +11,7 @@ from llmattr.citing import citation_rule
 from llmattr.errors import LlmattrError
 from llmattr.evidence import Citation, Evidence, TargetEvidence
 from llmattr.plain_json import json_text
+from llmattr.report.text import ranking
 from llmattr.types import Attribution, Document, Sources, Targets
 from tests import worlds
 
@@ -141,11 +142,18 @@ class TestJson:
         np.testing.assert_array_equal(back.full, [np.nan])
 
     def test_the_writer_takes_what_numpy_and_python_have(self, tmp_path):
-        given = {"a": (1, np.True_, None), "b": {"c": np.float64("inf")}, "path": tmp_path}
-        assert json.loads(json_text(given)) == {"a": [1, True, None], "b": {"c": None}, "path": str(tmp_path)}
+        given = {"a": (1, np.True_, None), "b": {"c": np.float64("inf")}, "path": tmp_path, "half": "\ud800 é"}
+        written = json_text(given).encode()
+        assert json.loads(written) == {"a": [1, True, None], "b": {"c": None}, "path": str(tmp_path), "half": "\ud800 é"}
 
 
 class TestPages:
+    def test_an_error_that_is_not_known_is_a_question_mark(self):
+        a = made([[3.0, 2.0]], measure="logprob", stderr=np.array([[np.nan, 1.0]]), run={"n": 2})
+        assert "+3 ±?" in ranking(a)
+        assert "nan" not in ranking(a)
+        assert "± ?" in a.html()
+
     def test_sums_of_documents_are_no_trace(self):
         document = Document("Ay. Bee.", "notes")
         spans, group = np.array([(0, 3), (4, 8)]), np.zeros(2, dtype=int)

@@ -8,7 +8,7 @@ import numpy as np
 from eval.peers.common import Job, folder_bytes, main
 from llmattr.data import Examples, tokenize
 from llmattr.lm import LM
-from llmattr.training.gradient import Projector, fill, project, save_fitted
+from llmattr.training.gradient import Projector, batch_tokens, fill, project, save_fitted
 from llmattr.training.index import GradientIndex, Projection
 from llmattr.training.search import Weighed, products
 from llmattr.training.trace import trace
@@ -20,7 +20,7 @@ def write_index(projector: Projector, examples: Examples, folder: Path) -> Gradi
     run = {"data_hash": examples.fingerprint(), "row_type": "int8", "dim": projector.dim, **projector.settings}
     index = GradientIndex.create(folder, run, examples.rows)
     save_fitted(folder, projector.fitted)
-    fill(index, projector, examples, "loss")
+    fill(index, projector, examples, "loss", batch_tokens(projector.lm.device))
     index.finish()
     return GradientIndex.open(folder)
 

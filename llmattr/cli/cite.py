@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from llmattr.cli.files import check_outputs, quiet, read, report, shown
+from llmattr.cli.files import check_folder, check_outputs, quiet, read, report, shown
 from llmattr.cli.given import refuse, typed
 from llmattr.cli.methods import MethodCommand
 from llmattr.errors import LlmattrError, note
@@ -63,6 +63,8 @@ def cite(
     """Answer a question about FILEs (- = standard input) and say which sentences made the model say so."""
     check_outputs(files, [out for out in (html, json) if out])
     _check_together(model, index, how)
+    if cache:
+        check_folder(cache)
     from llmattr.context.cache import place
 
     documents = [{"text": read(name), "id": shown(name)} for name in files]

@@ -49,17 +49,26 @@ def check_outputs(files: tuple[str, ...], outputs: list[Path]) -> None:
         taken.add(path.resolve())
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a folder that cannot be made or written, before work is done whose outcome would be lost."""
+    there = next(place for place in (path.resolve(), *path.resolve().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        reason = "is closed to you" if there.is_dir() else "is a file"
+        raise LlmattrError(f"cannot write into {str(path)!r}: {str(there)!r} {reason}")
+
+
 def report(result: Any, text: str, html: Path | None, json: Path | None) -> None:
-    """Print the text and write the files that were asked for."""
+    """Write the files that were asked for and print the text, in this order: who reads it may stop reading (`| head`)."""
     from llmattr.files import write
     from llmattr.saved import to_json
     from llmattr.types import Attribution
 
-    click.echo(text, color=False if os.environ.get("NO_COLOR") else None)
+    written = []
     if html:
-        click.echo(f"HTML page: {write(html, result.html())}")
+        written.append(f"HTML page: {write(html, result.html())}")
     if json:
-        click.echo(f"JSON: {write(json, to_json(result) if isinstance(result, Attribution) else result.to_json())}")
+        written.append(f"JSON: {write(json, to_json(result) if isinstance(result, Attribution) else result.to_json())}")
+    click.echo("\n".join([text, *written]), color=False if os.environ.get("NO_COLOR") else None)
 
 
 def quiet() -> None:

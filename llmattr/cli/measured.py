@@ -37,16 +37,18 @@ def report(
         for name in names[1:]
     }
     lines = [f"Mean over {t} target{'s' * (t != 1)} [95% bootstrap interval], {about}"]
-    lines += _table([["", *measures], *([name, *(_cell(of.get(m)) for m in measures)] for name, of in means.items())])
+    best_first = sorted(names, key=lambda name: np.nan_to_num(-means[name][measures[0]].mean, nan=np.inf))
+    lines += _table([["", *measures], *([name, *(_cell(means[name].get(m)) for m in measures)] for name in best_first)])
     if differences:
         lines += ["", f"Difference to {names[0]} on the same targets [interval], p = how likely chance gives as much"]
         lines += _table([[name, m, _versus(x)] for name, of in differences.items() for m, x in of.items()])
-    click.echo("\n".join([*lines, *([closing] if closing else [])]))
+    lines += [closing] if closing else []
     if json:
         files = {name: {m: means[name][m]._asdict() | {"per_target": of[m]} for m in of} for name, of in found.items()}
         versus = {name: {m: x._asdict() for m, x in of.items()} for name, of in differences.items()}
         whole = {"targets": t, **extra, "files": files, f"difference_to_{names[0]}": versus}
-        click.echo(f"JSON: {write(json, json_text(whole))}")
+        lines.append(f"JSON: {write(json, json_text(whole))}")
+    click.echo("\n".join(lines))
 
 
 def _groups(path: Path | None, t: int) -> Any:

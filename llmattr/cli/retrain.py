@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from llmattr import retraining
-from llmattr.cli.files import check_outputs, quiet, report
+from llmattr.cli.files import check_folder, check_outputs, quiet, report
 from llmattr.cli.given import typed
 from llmattr.cli.methods import options_of
 from llmattr.errors import LlmattrError, note
@@ -108,16 +108,18 @@ def _trace(
     check_options(method)
     asked = asked_for(queries, prompt, completion)
     check_outputs((), [path for path in (html, json) if path])
+    check_folder(out)
     quiet()
     from llmattr.report.text import ranking
     from llmattr.retraining.build import attributed, retraining_ablation
+    from llmattr.retraining.counterfactual import verified
 
     model = options.pop("model")
     ablation = retraining_ablation(model, data, asked, recipe=recipe, out=out, **options)
     result = attributed(ablation, method)
-    report(result, ranking(result, top), html, json)
     if verify:
-        click.echo("\n".join(_verified(result, ablation, verify)))
+        result = dataclasses.replace(result, run={**result.run, "verified": verified(result, ablation, verify)})
+    report(result, "\n".join([ranking(result, top), *(_verified(result) if verify else [])]), html, json)
 
 
 def asked_for(queries: str | None, prompt: str, completion: str | None) -> Any:
@@ -129,18 +131,20 @@ def asked_for(queries: str | None, prompt: str, completion: str | None) -> Any:
     return {"prompt": prompt, "completion": completion} if queries is None else queries
 
 
-def _verified(result: Any, ablation: Any, k: int) -> list[str]:
-    import numpy as np
+def _verified(result: Any) -> list[str]:
+    """The predictions beside what was seen, a line for each target; what cannot be is marked."""
+    found, impossible = result.run["verified"], result.targets.measure == "logprob"
 
-    from llmattr.retraining.counterfactual import counterfactual, top_removals
+    def cells(part: dict[str, list[float]], t: int) -> list[str]:
+        predicted, seen = part["predicted"][t], part["seen"][t]
+        return [f"{predicted:+.2f}{'*' if impossible and predicted > 0 else ' '}", f"{seen:+.2f}"]
 
-    k = min(k, len(result.sources))
-    everything = counterfactual(result, ablation, np.ones((1, len(result.sources)), dtype=bool))
-    without = counterfactual(result, ablation, top_removals(result, k))
-    rows = [["", "all", "predicted", "trained", f"without {k}", "predicted", "trained"]]
+    rows = [["", "all", "predicted", "trained", f"without {found['removed']}", "predicted", "trained"]]
     for t, text in enumerate(result.targets.texts):
-        numbers = [f"{one:+.2f}" for one in (*np.ravel([part[0, t] for part in everything]), *(part[t, t] for part in without))]
-        rows.append([" ".join(text.split())[:40], "", *numbers[:2], "", *numbers[2:]])
+        rows.append([" ".join(text.split())[:40], "", *cells(found["all"], t), "", *cells(found["without"], t)])
     widths = [max(len(row[column]) for row in rows) for column in range(7)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    return ["", f"With all sources, and without the {k} best of each query ({result.unit}):", *lines]
+    lines = ["", f"With all sources, and without the {found['removed']} best of each query ({result.unit}):", *lines]
+    if any("*" in cell for row in rows[1:] for cell in row[1:]):
+        lines.append("* no log-probability is above 0: there the linear fit goes past what is possible")
+    return lines

@@ -1,13 +1,12 @@
 """`llmattr trace select`: choose training rows for the sake of some queries, train on them, and compare with other choices."""
 
-import json as encoder
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from llmattr.cli.files import check_outputs, quiet
+from llmattr.cli.files import check_folder, check_outputs, quiet
 from llmattr.cli.given import refuse
 from llmattr.cli.methods import options_of
 from llmattr.cli.retrain import RUN_OPTIONS, asked_for
@@ -61,9 +60,11 @@ def _select(
     asked = asked_for(queries, prompt, completion)
     if scores:
         refuse("with --scores no datamodel is fitted", *(field.name for field in fields(DATAMODEL)))
+    check_folder(out)
     check_outputs((str(scores),) if scores else (), [json] if json else [])
     quiet()
     from llmattr.files import write
+    from llmattr.plain_json import json_text
     from llmattr.retraining.build import attributed, retraining_ablation
     from llmattr.retraining.selection import compare_selections
     from llmattr.types import Attribution
@@ -77,11 +78,12 @@ def _select(
         raise LlmattrError(f"--k {k} is more than the {len(ablation.sources)} {ablation.sources.kind} that there are")
     selections = _selections(given or attributed(ablation, method), ablation, k)
     found = compare_selections(ablation, selections, runs)
-    click.echo("\n".join(_table(found, ablation, k)))
+    lines = _table(found, ablation, k)
     if json:
         made = {name: {**outcome._asdict(), "rows": outcome.rows.tolist()} for name, outcome in found.items()}
         record = {"k": k, "measure": ablation.targets.measure, "selections": made, "run": ablation.record()}
-        click.echo(f"JSON: {write(json, encoder.dumps(record, indent=1, default=str))}")
+        lines.append(f"JSON: {write(json, json_text(record))}")
+    click.echo("\n".join(lines))
 
 
 def _selections(scores: Any, ablation: Any, k: int) -> dict[str, Any]:
@@ -103,10 +105,27 @@ def _selections(scores: Any, ablation: Any, k: int) -> dict[str, Any]:
 
 
 def _table(found: Any, ablation: Any, k: int) -> list[str]:
+    import numpy as np
+
     lines = [f"Trained on {k} of {len(ablation.sources)} {ablation.sources.kind} by each choice, and on all:", ""]
     lines.append(f"{'chosen by':<16} {'mean ' + ablation.targets.measure:>14} {'stderr':>8}  first")
     for name, (rows, value, stderr) in found.items():
         first = " ".join(ablation.sources.ids[i] for i in rows.reshape(-1, rows.shape[-1])[0, :8])
-        lines.append(f"{name:<16} {value:>14.3f} {stderr:>8.3f}  {first}{' ...' * (rows.shape[-1] > 8)}")
+        error = "-" if np.isnan(stderr) else f"{stderr:.3f}"
+        lines.append(f"{name:<16} {value:>14.3f} {error:>8}  {first}{' ...' * (rows.shape[-1] > 8)}")
     explained = "Higher is better: the mean over the queries, in nats; minus it is the loss."
-    return [*lines, "", explained, f"Standard errors are over models with different seeds, of random over {DRAWS} draws."]
+    errors = f"Standard errors are over models with different seeds, of random over {DRAWS} draws."
+    return [*lines, "", explained, errors, _against_chance(found)]
+
+
+def _against_chance(found: Any) -> str:
+    """Whether the first choice is any better than a random one."""
+    import numpy as np
+
+    name = next(iter(found))
+    error = np.hypot(found[name].stderr, found["random"].stderr)
+    if np.isnan(error):
+        return f"Whether {name} is better than chance is not known from one model: take more (--runs)."
+    gain = found[name].value - found["random"].value
+    clear = "is better than" if gain > 2 * error else "is worse than" if -gain > 2 * error else "cannot be told from"
+    return f"{name} {clear} chance: {gain:+.3f} ± {error:.3f} against random."

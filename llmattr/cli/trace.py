@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from llmattr import training
-from llmattr.cli.files import check_outputs, quiet, report
+from llmattr.cli.files import check_folder, check_outputs, quiet, report
 from llmattr.cli.given import refuse
 from llmattr.cli.methods import MethodCommand, options_of
 from llmattr.cli.retrain import asked_for, commands
@@ -88,6 +88,7 @@ def index(
     if not how["checkpoints"]:
         refuse("they are of --checkpoints", "learning_rates")
         model = model or "smollm2"
+    check_folder(out)
     options = {field.name: how.pop(field.name) for field in dataclasses.fields(Projection)}
     quiet()
     from llmattr.training.trace import build_index

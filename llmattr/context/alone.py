@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from llmattr.ablation import ask
 from llmattr.surrogate import UNITS
 from llmattr.types import Attribution
 
@@ -26,7 +27,7 @@ class Alone:
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """`f(only i) - f(none)` in nats of log-odds, one row per target of the ablation; `baseline` is `f(none)`."""
         n = len(ablation.sources)
-        none, *each = ablation(np.eye(n + 1, n, k=-1, dtype=bool))
+        none, *each = ask(ablation, np.eye(n + 1, n, k=-1, dtype=bool))
         measure = ablation.targets.measure
         return Attribution(
             values=np.stack(each, axis=1) - none[:, None],

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from llmattr.errors import LlmattrError, check_number
 from llmattr.method import option
 from llmattr.plain_json import json_text
+from llmattr.progress import progress
 from llmattr.types import Attribution
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def fit(
     lm = LM.load(model)
     template = TEMPLATE if lm.tokenizer.chat_template else PLAIN_TEMPLATE
     ablations = []
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(progress(list(rows), "answering", "prompts"), 1):
         if not {"context", "query"} <= set(row):
             raise LlmattrError(f"row {number} has the fields {', '.join(row)}: context and query are needed")
         chat = conversation(row["context"], row["query"], None, template)
@@ -125,18 +126,18 @@ def fit_at2(
 
     Each one is asked `n_ablations` random masks; every target of it is an example.
     """
-    from llmattr.ablation import random_masks
+    from llmattr.ablation import ask, random_masks
     from llmattr.context.attention import attention_mass
 
     check_number("n_ablations", n_ablations, 2, whole=True)
     if not ablations:
         raise LlmattrError("there is nothing to fit head weights on: give at least one prompt")
     features, outputs, shape = [], [], (0, 0)
-    for number, ablation in enumerate(ablations):
+    for number, ablation in enumerate(progress(ablations, "scoring", "prompts")):
         masks, mass = random_masks(n_ablations, len(ablation.sources), keep, seed + number), attention_mass(ablation)
         shape = mass.shape[2:]
         features += [seen_features(masks, target.reshape(len(target), -1)) for target in mass]
-        outputs += list(ablation(masks).T)
+        outputs += list(ask(ablation, masks).T)
     weights = fit_heads(np.stack(features), np.stack(outputs), iterations, seed)
     options = {"prompts": len(ablations), "n_ablations": n_ablations, "keep": keep, "iterations": iterations, "seed": seed}
     return HeadWeights(weights.reshape(shape), ablations[0].lm.name, options)

@@ -30,7 +30,7 @@ class ContextCite:
         "auto", "lasso penalty in nats per response token (0.01 in the paper); auto: the least error on held-out subsets"
     )
     prior: Literal["none", "gates", "hidden"] = option("none", "cheap scores to fit around, for few ablations")
-    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none")
+    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
     limit: int = option(256, "the most ablations that auto takes", least=16)
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from llmattr.ablation import ask
 from llmattr.forward import abilities, evaluating
 from llmattr.lm import LM
 from llmattr.prompt import Rendered
@@ -131,7 +132,7 @@ def in_nats(
     ablation: "ContextAblation", values: Float[np.ndarray, "t n"], method: dict[str, Any], seed: int, **run: Any
 ) -> Attribution:
     """Values in the targets' own unit; `baseline` is what they leave of the whole prompt's f."""
-    (full,) = ablation(np.ones((1, len(ablation.sources)), dtype=bool))
+    (full,) = ask(ablation, np.ones((1, len(ablation.sources)), dtype=bool))
     return Attribution(
         values=values,
         sources=ablation.sources,

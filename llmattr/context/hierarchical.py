@@ -29,7 +29,7 @@ class Hierarchical:
     n_ablations: int = option(64, "random subsets to score at each of the two levels", least=4)
     block: int = option(8, "most sources in a block; a block never spans two documents", least=1)
     opened: int = option(3, "blocks that are opened for each sentence of the response, at most", least=1)
-    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none")
+    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """Scores in nats of log-odds, one row per target of the ablation."""

@@ -26,7 +26,7 @@ class Interactions:
     keep: float = option(0.5, "chance that a subset keeps a source", below=1)
     alpha: float | Literal["auto"] = option("auto", "lasso penalty in nats; auto: the least error on held-out subsets")
     strongest: int = option(8, "so many sources with the largest effects are paired")
-    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none")
+    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
     limit: int = option(256, "the most ablations that auto takes", least=16)
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:

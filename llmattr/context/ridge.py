@@ -23,7 +23,7 @@ class Ridge:
     keep: float = option(0.5, "chance that a subset keeps a source", below=1)
     alpha: float | Literal["auto"] = option("auto", "squared penalty; auto: the least error on held-out subsets")
     prior: Literal["none", "gates", "hidden"] = option("none", "cheap scores to fit around, for few ablations")
-    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none")
+    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
     limit: int = option(256, "the most ablations that auto takes", least=16)
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
@@ -43,7 +43,7 @@ class Blend:
     )
     keep: float = option(0.5, "chance that a subset keeps a source", below=1)
     prior: Literal["none", "gates", "hidden"] = option("none", "cheap scores to fit around, for few ablations")
-    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none")
+    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
     limit: int = option(256, "the most ablations that auto takes", least=16)
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
+from llmattr.ablation import ask
 from llmattr.context.ablation import ContextAblation
 from llmattr.evidence import SHARE, Citation, Evidence, TargetEvidence, verdict_of
 from llmattr.types import Attribution
@@ -53,7 +54,7 @@ class _Known:
         """One call for all of them, so that the engine can share what they have in common."""
         new = [kept for kept in dict.fromkeys(sets) if kept not in self.values]
         if new:
-            self.values.update(zip(new, self.ablation(np.stack([self.mask(kept) for kept in new])), strict=True))
+            self.values.update(zip(new, ask(self.ablation, np.stack([self.mask(kept) for kept in new])), strict=True))
 
     def of(self, kept: tuple[int, ...], t: int) -> float:
         return float(self.values[kept][t])

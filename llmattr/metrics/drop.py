@@ -3,7 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from llmattr.ablation import Ablation
+from llmattr.ablation import Ablation, ask
+from llmattr.errors import check_number
 from llmattr.metrics.stats import top_k
 
 Values = Float[np.ndarray, "t n"]
@@ -34,7 +35,7 @@ def deletion_curve(values: Values, ablation: Ablation, counts: list[int] | None 
     RISE, Petsiuk et al. 2018, arXiv 1806.07421 (its deletion, counted as loss).
     """
     kept = _masks(values, counts)
-    everything = ablation(np.ones((1, values.shape[1]), dtype=bool))[0]
+    everything = ask(ablation, np.ones((1, values.shape[1]), dtype=bool))[0]
     return everything[:, None] - _own_outputs(kept, ablation)
 
 
@@ -45,7 +46,7 @@ def insertion_curve(values: Values, ablation: Ablation, counts: list[int] | None
     RISE, Petsiuk et al. 2018, arXiv 1806.07421 (its insertion, counted from the empty set).
     """
     kept = ~_masks(values, counts)
-    nothing = ablation(np.zeros((1, values.shape[1]), dtype=bool))[0]
+    nothing = ask(ablation, np.zeros((1, values.shape[1]), dtype=bool))[0]
     return _own_outputs(kept, ablation) - nothing[:, None]
 
 
@@ -62,12 +63,15 @@ def curve_area(curve: Curve) -> PerTarget:
 
 
 def _masks(values: Values, counts: list[int] | None) -> Bool[np.ndarray, "k t n"]:
-    counts = list(range(values.shape[1] + 1)) if counts is None else counts
-    return np.stack([top_k_masks(values, k) if k else np.ones(values.shape, dtype=bool) for k in counts])
+    n = values.shape[1]
+    place = np.argsort(top_k(values, n), axis=1)  # 0 = the highest
+    for k in counts or ():
+        check_number("k", k, 0, whole=True)
+    return np.stack([place >= k for k in (range(n + 1) if counts is None else counts)])
 
 
 def _own_outputs(masks: Bool[np.ndarray, "k t n"], ablation: Ablation) -> Float[np.ndarray, "t k"]:
     """The output of each target under its own masks."""
     k, t, n = masks.shape
-    outputs = ablation(masks.reshape(-1, n)).reshape(k, t, -1)
+    outputs = ask(ablation, masks.reshape(-1, n)).reshape(k, t, -1)
     return outputs[:, np.arange(t), np.arange(t)].T

@@ -1,9 +1,16 @@
-"""The linear datamodeling score: do the scores predict ablations that they have not seen?"""
+"""The linear datamodeling score: do the scores predict ablations that they have not seen?
+
+One convention holds wherever an LDS is given (here, the cross-validated one of a fit, its ceiling, the benchmarks): predictions
+that are all equal foretell nothing and count 0, as in the field's code; outputs that never change leave nothing to foretell,
+and their target is undefined: nan, left out of a mean.
+"""
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.metrics.stats import spearman
+
+ROUNDING = 1e-12
 
 
 def lds(
@@ -13,10 +20,21 @@ def lds(
 
     `spearman(masks @ values[t], outputs[:, t])`: from -1 to 1, 1 = the order of the ablations is foretold, 0 = as random
     scores do in expectation. The masks must be others than those that a method was fitted on. Equal numbers share their
-    average rank; nan where all sums or all outputs are equal (a score of 0 for every source foretells nothing).
+    average rank; 0 where all sums are equal (a score of 0 for every source, say), nan where all outputs are.
     ContextCite, arXiv 2409.00729; TRAK, arXiv 2303.14186, definition 2.3.
     """
-    return spearman(values @ masks.T.astype(float), outputs.T)
+    return foretold(values @ masks.T.astype(float), outputs.T)
+
+
+def foretold(predicted: Float[np.ndarray, "t m"], seen: Float[np.ndarray, "t m"]) -> Float[np.ndarray, " t"]:
+    """`spearman` of each row, 0 where all predictions are equal and nan where all that was seen is: the convention above."""
+    found = np.where(_constant(predicted), 0.0, spearman(predicted, seen))
+    return np.where(_constant(seen), np.nan, found)
+
+
+def _constant(rows: Float[np.ndarray, "t m"]) -> Bool[np.ndarray, " t"]:
+    """Which rows hold one number only, up to the rounding of a sum."""
+    return np.ptp(rows, axis=1) <= ROUNDING * np.abs(rows).max(axis=1)
 
 
 def reliability(replicates: Float[np.ndarray, "m r t"], of: int | float = 1) -> Float[np.ndarray, " t"]:

@@ -1,11 +1,14 @@
 """Agreement of two score matrices [t, n], and means with their uncertainty."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from llmattr.errors import LlmattrError, check_number
+
+AT_ONCE = 2**20  # numbers of a resampling that are held in memory
 
 Scores = Float[np.ndarray, "t n"]
 PerTarget = Float[np.ndarray, " t"]
@@ -31,7 +34,8 @@ class Comparison(NamedTuple):
 def spearman(one: Scores, other: Scores) -> PerTarget:
     """Rank correlation of each row of one with the same row of the other, from -1 to 1 (Spearman 1904).
 
-    Equal scores share their average rank. nan for a row in which either has only equal scores.
+    Equal scores share their average rank. nan for a row in which either has only equal scores (an `lds` counts it 0 where the
+    predictions are equal).
     """
     from scipy.stats import rankdata
 
@@ -76,10 +80,11 @@ def rank_biased_overlap(one: Scores, other: Scores, persistence: float = 0.9) ->
     both orders hold all n. `persistence` p is the chance that a reader goes on to the next rank. Ties as in `top_k`.
     """
     check_number("persistence", persistence, 1e-9, 1)
-    n = one.shape[1]
+    t, n = one.shape
     # The depth at which both have a source is the later of its two ranks.
     depth = np.maximum(*[np.argsort(top_k(scores, n), axis=1) for scores in (one, other)])
-    shared = (depth[:, :, None] <= np.arange(n)).sum(axis=1) / np.arange(1, n + 1)
+    counts = np.bincount((depth + n * np.arange(t)[:, None]).reshape(-1), minlength=t * n).reshape(t, n)
+    shared = counts.cumsum(axis=1) / np.arange(1, n + 1)
     weights = (1 - persistence) / persistence * persistence ** np.arange(1, n + 1)
     return shared @ weights + persistence**n * shared[:, -1]
 
@@ -104,8 +109,11 @@ def bootstrap_interval(
     if len(names) < 2:
         return Interval(float(per_target[known].mean()), np.nan, np.nan)
     sums, counts = np.bincount(group, per_target[known]), np.bincount(group)
-    times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
-    low, high = np.quantile((times @ sums) / (times @ counts), [(1 - level) / 2, (1 + level) / 2])
+    rng, shares, means = np.random.default_rng(seed), np.full(len(names), 1 / len(names)), np.empty(draws)
+    for some in _chunks(draws, len(names)):
+        times = rng.multinomial(len(names), shares, size=some.stop - some.start)
+        means[some] = (times @ sums) / (times @ counts)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(per_target[known].mean()), float(low), float(high))
 
 
@@ -126,12 +134,20 @@ def paired_comparison(
     sums = np.bincount(group, differences[known])
     if len(sums) < 2:
         return Comparison(mean, low, high, np.nan)
-    exact = 2 ** len(sums) <= draws
-    if exact:
-        exchanged = np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums)) & 1
-    else:
-        exchanged = np.random.default_rng(seed).integers(0, 2, (draws, len(sums)), dtype=np.int8)
-    rounding = 1e-12 * np.abs(sums).sum()
-    as_large = np.abs((1 - 2 * exchanged) @ sums) >= np.abs(sums.sum()) - rounding
-    p_value = as_large.mean() if exact else (as_large.sum() + 1) / (draws + 1)
-    return Comparison(mean, low, high, float(p_value))
+    exact, g = 2 ** len(sums) <= draws, len(sums)
+    ways, rng, as_large = 2**g if exact else draws, np.random.default_rng(seed), 0
+    least = np.abs(sums.sum()) - 1e-12 * np.abs(sums).sum()  # but for rounding
+    for some in _chunks(ways, g):
+        if exact:
+            exchanged = np.arange(some.start, some.stop)[:, None] >> np.arange(g) & 1
+        else:
+            exchanged = rng.integers(0, 2, (some.stop - some.start, g), dtype=np.int8)
+        as_large += int((np.abs((1 - 2 * exchanged) @ sums) >= least).sum())
+    p_value = as_large / ways if exact else (as_large + 1) / (draws + 1)
+    return Comparison(mean, low, high, p_value)
+
+
+def _chunks(rows: int, width: int) -> Iterator[slice]:
+    """Rows of this width, a few megabytes at a time; fours together, since small whole numbers are drawn four at once."""
+    step = max(AT_ONCE // max(width, 1) // 4 * 4, 4)
+    return (slice(first, min(first + step, rows)) for first in range(0, rows, step))

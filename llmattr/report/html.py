@@ -169,6 +169,8 @@ def _source(score: Score, marks: dict[int, int], peak: float, least: float | Non
 
 
 def _number(value: float, sign: str = "") -> str:
+    if np.isnan(value):
+        return "?"  # an error that is not known
     precise = f"{value:{sign}.2f}" if 0.01 <= abs(value) < 1e6 or not value else f"{value:{sign}.1e}"
     return precise.replace("-", "\N{MINUS SIGN}")
 

@@ -6,7 +6,22 @@ from llmattr.types import Attribution
 
 
 def fit_quality(attribution: Attribution) -> list[str]:
-    """One line on how well the scores predict ablations that they were not fitted to; none where nothing was fitted."""
+    """How well the scores predict ablations that they were not fitted to; nothing where nothing was fitted or tried."""
+    return [*_held_out(attribution), *_tried(attribution)]
+
+
+def _tried(attribution: Attribution) -> list[str]:
+    found = attribution.run.get("verified")
+    if not found:
+        return []
+    predicted, seen = (np.mean(found["without"][name]) for name in ("predicted", "seen"))
+    return [
+        f"Trained again without the {found['removed']} best of each query: {seen:+.2f} on average, {predicted:+.2f} predicted "
+        f"by a linear fit (with all: {np.mean(found['all']['seen']):+.2f})."
+    ]
+
+
+def _held_out(attribution: Attribution) -> list[str]:
     known = [] if attribution.lds is None else attribution.lds[np.isfinite(attribution.lds)].tolist()
     if not known:
         return []

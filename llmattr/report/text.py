@@ -1,6 +1,7 @@
 """An attribution as plain text for the terminal, and as Markdown."""
 
 import itertools
+import math
 import re
 from typing import Any
 
@@ -161,12 +162,18 @@ def _explanation(attribution: Attribution) -> list[str]:
 
 
 def _mark(number: int, score: Score) -> str:
-    error = "" if score.stderr is None else f" ±{score.stderr:.2f}"
-    return f"[{number}] {score.score:+.2f}{error}"
+    return f"[{number}] {score.score:+.2f}{_error(score, '.2f')}"
 
 
 def _score(score: Score) -> str:
-    return f"{score.score:+.4g}" if score.stderr is None else f"{score.score:+.3g} ±{score.stderr:.2g}"
+    return f"{score.score:+.4g}" if score.stderr is None else f"{score.score:+.3g}{_error(score, '.2g')}"
+
+
+def _error(score: Score, form: str) -> str:
+    """Nothing where there is no error, a question mark where it is not known."""
+    if score.stderr is None:
+        return ""
+    return " ±?" if math.isnan(score.stderr) else f" ±{score.stderr:{form}}"
 
 
 def _name(score: Score, sources: Sources) -> str:

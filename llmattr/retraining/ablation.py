@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from llmattr import metrics
-from llmattr.ablation import random_masks
+from llmattr.ablation import check_outputs, one_out_masks, random_masks
 from llmattr.progress import Progress
 from llmattr.retraining.runs import Trainer
 from llmattr.retraining.store import Run, RunStore
@@ -50,8 +50,9 @@ class RetrainingAblation:
         """The targets' values of every run; what was trained before is read from the store."""
         runs = [Run(mask, self.seed_of(mask, r)) for mask in masks for r in range(replicates)]
         self._train(list({run.key: run for run in runs if run.key not in self.memory}.values()))
-        found = [self.memory[run.key] for run in runs]
-        return np.reshape(found, (len(masks), replicates, len(self.targets)))
+        found = np.reshape([self.memory[run.key] for run in runs], (len(masks), replicates, len(self.targets)))
+        check_outputs(found.mean(axis=1), masks, self.targets)
+        return found
 
     def seed_of(self, mask: Bool[np.ndarray, " n"], replicate: int) -> int:
         """The seed of a mask's run."""
@@ -68,9 +69,19 @@ class RetrainingAblation:
         return metrics.lds_ceiling(found, of=self.replicates)
 
     def noise(self) -> Float[np.ndarray, " t"]:
-        """The standard deviation of an output by the draw of its seeds alone: from `NOISE` masks, each trained twice."""
-        found = self.replicated(random_masks(NOISE, len(self.sources), seed=self.seed), max(2, self.replicates))
-        return np.sqrt(found.var(axis=1, ddof=1).mean(axis=0) / self.replicates)
+        """The standard deviation of an output by the draw of its seeds alone: from `NOISE` masks, each trained twice.
+
+        With pairs what a seed does to all masks alike is left out, since it cancels in a difference: from masks that lack one
+        source, the residual of a table of masks and seeds.
+        """
+        n = len(self.sources)
+        if not self.paired:
+            found = self.replicated(random_masks(NOISE, n, seed=self.seed), max(2, self.replicates))
+            return np.sqrt(found.var(axis=1, ddof=1).mean(axis=0) / self.replicates)
+        masks = one_out_masks(n)[np.linspace(0, n, min(NOISE, n + 1)).astype(int)]
+        found = self.replicated(masks, max(2, self.replicates))
+        left = (found - found.mean(axis=0)).var(axis=1, ddof=1).mean(axis=0) * len(masks) / (len(masks) - 1)
+        return np.sqrt(left / self.replicates)
 
     def with_pairs(self) -> "RetrainingAblation":
         """The same with every mask's seeds alike, for differences of single runs."""

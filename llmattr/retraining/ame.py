@@ -19,7 +19,7 @@ class Ame:
     family: ClassVar[str] = "game-theoretic"
     n_models: int = option(256, "the most models to train; exact where they suffice for every subset", least=8)
     alpha: float | Literal["auto"] = option("auto", "lasso penalty in the outputs' unit; auto: the least held-out error")
-    bootstraps: int = option(20, "resamplings of the models for the standard errors; 0 for none")
+    bootstraps: int = option(20, "resamplings of the models for the standard errors; 0 for none, and nothing is cited")
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
         """Effects, one row for each target of the ablation."""

@@ -11,13 +11,14 @@ import numpy as np
 
 from llmattr.ablation import random_masks
 from llmattr.data import Queries, read_queries, read_rows, row_text
-from llmattr.errors import LlmattrError, check_choice, check_number
+from llmattr.errors import LlmattrError, check_choice, check_number, note
 from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
 from llmattr.retraining import METHODS
 from llmattr.retraining.ablation import NOISE, RetrainingAblation
 from llmattr.retraining.datamodels import Datamodel
 from llmattr.retraining.recipe import Recipe
+from llmattr.retraining.rows import rows_of
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer, Trainer
 from llmattr.retraining.scratch import NAME, scratch_model, with_space
 from llmattr.retraining.store import RunStore
@@ -44,6 +45,7 @@ def retrain(
 def attributed(ablation: RetrainingAblation, method: Any) -> Attribution:
     """What `retrain` returns, from an ablation that further questions can be put to."""
     check_options(method)
+    _note_few(getattr(method, "n_models", "auto"), ablation.sources)
     started, seed = time.perf_counter(), ablation.seed
     found = method.attribute(ablation, seed)
     run = {**found.run, "seconds": {"train": time.perf_counter() - started}}
@@ -53,6 +55,15 @@ def attributed(ablation: RetrainingAblation, method: Any) -> Attribution:
         run["ceiling"] = ablation.ceiling(masks).tolist()
     run = {"queries": getattr(ablation.trainer, "asked", []), **run, "runs": max(run["runs"], len(ablation.memory))}
     return dataclasses.replace(found, method=describe(method), run=run, traced=True)
+
+
+def _note_few(models: int | str, sources: Sources) -> None:
+    n = len(sources)
+    if isinstance(models, int) and models < n:
+        note(
+            f"{models} models are few for {n} {sources.kind}: single scores are mostly chance; take {2 * n} (--n-models), or "
+            "put rows together (--group-by)"
+        )
 
 
 def retraining_ablation(
@@ -92,7 +103,8 @@ def retraining_ablation(
         raise LlmattrError(f"training again is for causal models, not for the {lm.kind} model {lm.name!r}")
     recipe = recipe.for_rows(len(given))
     rows, questions = (lm.tokenize(part) for part in (given, asked))
-    trainer = CausalTrainer(str(model) if isinstance(model, (str, Path)) else lm, rows, questions, recipe, measure, mean)
+    place = str(model) if isinstance(model, (str, Path)) else lm
+    trainer = CausalTrainer(place, rows, questions.called("query"), recipe, measure, mean)
     sources, member = sources_of(given, group_by)
     texts = ["the mean over the queries"] if mean else [row.get("completion") or row_text(row) for row in asked]
     store = None if out is None else RunStore.of(out, {**trainer.record(), "sources": _groups_record(member, group_by)})
@@ -134,7 +146,7 @@ def sources_of(rows: Sequence[dict[str, Any]], group_by: str | None = None) -> t
     names = list(dict.fromkeys(str(row[group_by]) for row in rows))
     place = {name: number for number, name in enumerate(names)}
     member = np.array([place[str(row[group_by])] for row in rows])
-    texts = ["\n".join(row_text(rows[i]) for i in np.flatnonzero(member == number).tolist()) for number in range(len(names))]
+    texts = ["\n".join(row_text(rows[i]) for i in part.tolist()) for part in rows_of(member, len(names))]
     return Sources(f"groups by {group_by}", names, texts), member
 
 

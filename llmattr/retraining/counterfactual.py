@@ -1,11 +1,11 @@
 """What a datamodel is for: predict a removal, find the smallest one that flips an answer, compare targets by their weights."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from llmattr.ablation import Ablation
+from llmattr.ablation import Ablation, ask
 from llmattr.errors import LlmattrError, check_number
 from llmattr.metrics import top_k_masks
 
@@ -27,7 +27,19 @@ class Counterfactual(NamedTuple):
 
 def counterfactual(attribution: "Attribution", ablation: Ablation, masks: Bool[np.ndarray, "m n"]) -> Counterfactual:
     """Predict the targets under each mask (`baseline + masks @ values`), then train on each and look."""
-    return Counterfactual(attribution.predict(masks), ablation(masks))
+    return Counterfactual(attribution.predict(masks), ask(ablation, masks))
+
+
+def verified(attribution: "Attribution", ablation: Ablation, k: int) -> dict[str, Any]:
+    """A record for `run`: of each target what is predicted and what is seen with all sources, and without its k highest."""
+    n, own = len(attribution.sources), np.arange(len(attribution.targets))
+    everything = counterfactual(attribution, ablation, np.ones((1, n), dtype=bool))
+    without = counterfactual(attribution, ablation, top_removals(attribution, min(k, n)))
+    return {
+        "removed": min(k, n),
+        "all": {name: part[0].tolist() for name, part in everything._asdict().items()},
+        "without": {name: part[own, own].tolist() for name, part in without._asdict().items()},
+    }
 
 
 def top_removals(attribution: "Attribution", k: int) -> Bool[np.ndarray, "t n"]:

@@ -24,7 +24,7 @@ class Datamodel:
     n_models: int = option(300, "models trained on random subsets; more is steadier", least=2)
     keep: float = option(0.5, "chance that a subset keeps a source", below=1)
     alpha: float | Literal["auto"] = option("auto", "lasso penalty in the outputs' unit; auto: the least held-out error")
-    bootstraps: int = option(20, "resamplings of the models for the standard errors; 0 for none")
+    bootstraps: int = option(20, "resamplings of the models for the standard errors; 0 for none, and nothing is cited")
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
         """Weights, one row for each target of the ablation."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float
 
+from llmattr.errors import LlmattrError
 from llmattr.method import describe, option
 from llmattr.progress import progress
 from llmattr.retraining.recipe import Recipe, check_weights
@@ -82,7 +83,7 @@ def in_run(
     import torch
 
     from llmattr.retraining.together import can_stack
-    from llmattr.retraining.trainer import adamw, batch_loss, check_loss, clip, padded, set_rate, started
+    from llmattr.retraining.trainer import adamw, batch_loss, check_finite, clip, padded, set_rate, started
 
     check_weights(weights, len(trainer.rows))
     lm, rows = trainer.lm, trainer.rows
@@ -94,10 +95,10 @@ def in_run(
     stacked = can_stack(lm.model, trainer.longest)
     asked, looked = padded(trainer.queries.ids, trainer.queries.counted, model.device), []
     values = np.zeros((len(rows), len(before)))
-    for step, batch in enumerate(progress(recipe.batches(weights > 0, seed), "training", "steps")):
+    for step, batch in enumerate(progress(recipe.batches(weights > 0, seed), "a model", "steps")):
         ids, counted = padded([rows.ids[i] for i in batch], [rows.counted[i] for i in batch], model.device)
         loss = batch_loss(model(input_ids=ids, use_cache=False).logits, ids, counted, torch.from_numpy(weights[batch]))
-        check_loss(loss, step)
+        check_finite(torch.isfinite(loss)[None], f"the loss is not finite at step {step + 1}", weights[None], [seed])
         loss.backward()
         moving = {name: p for name, p in parameters.items() if p.grad is not None}
         length = _norm(moving)
@@ -111,6 +112,8 @@ def in_run(
             looked = list(_asked_gradients(trainer, model, place, *asked, stacked))
         gradients = _gradients(partial(_said, model), place, ids, counted, stacked)
         effects = first_order(looked, gradients, _scales(optimizer, moving, step, cap), product)
+        if not (finite := np.isfinite(effects).all(axis=0)).all():
+            raise LlmattrError(f"the gradient of row {batch[finite.argmin()]} is not finite at step {step + 1}: leave it out")
         share = reach[step] * (shortened / float(counted[:, 1:].sum()) if product == "dot" else 1.0)
         np.add.at(values, batch, share * weights[batch, None] * effects.T)
     return values.T, before, trainer.measured(dataclasses.replace(lm, model=model))

@@ -51,7 +51,6 @@ class KnnShapley:
             unit="shares of the neighbours' vote",
             method=describe(self),
             run={**ablation.record(), "seed": seed},
-            stderr=np.zeros_like(values),
             baseline=np.zeros(len(values)),
         )
 

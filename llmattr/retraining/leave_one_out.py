@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """What is lost when the model is trained without one source; n + 1 models, all with the same seeds."""
+    """What is lost when the model is trained without one source; n + 1 models with one seed, up to 16 with two."""
 
     name: ClassVar[str] = "leave-one-out"
     family: ClassVar[str] = "game-theoretic"
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
-        """`f(all) - f(all but i)`, one row for each target of the ablation."""
+        """`f(all) - f(all but i)`, one row for each target, with the error of the draw of the seeds in a difference."""
         return surrogate.leave_one_out(ablation.with_pairs(), seed)

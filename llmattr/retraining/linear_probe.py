@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from llmattr.errors import LlmattrError, note
 from llmattr.method import describe, option
 from llmattr.progress import progress
-from llmattr.retraining.rows import built_in
+from llmattr.retraining.rows import built_in, rows_of
 from llmattr.types import Attribution
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class LinearProbe:
         """
         trainer, measure = _causal(ablation), "value" if self.kind == "ridge" else ablation.targets.measure
         problem = self._problem(trainer)
-        groups = [np.flatnonzero(ablation.member == source) for source in range(len(ablation.sources))]
+        groups = rows_of(ablation.member, len(ablation.sources))
         effects = _ridge_effects if self.kind == "ridge" else _softmax_effects
         values = effects(problem, self.penalty, groups, measure)
         return Attribution(
@@ -92,13 +92,16 @@ def features(lm: "LM", examples: "Examples") -> Float[np.ndarray, "n d"]:
 
     prompts = [ids[: int(np.argmax(counted))] for ids, counted in zip(examples.ids, examples.counted, strict=True)]
     found = np.zeros((len(prompts), 0))
-    for batch in _batches([len(prompt) for prompt in prompts], lm.max_batch_tokens):
+    for batch in progress(_batches([len(prompt) for prompt in prompts], lm.max_batch_tokens), "reading", "batches"):
         length = len(prompts[batch[-1]])
         padded = [prompts[i] + [lm.pad_id] * (length - len(prompts[i])) for i in batch]  # behind: it is not seen
         with evaluating(lm.model), torch.no_grad():
             states = lm.model.base_model(input_ids=torch.tensor(padded, device=lm.device), use_cache=False)[0]
         last = states[torch.arange(len(batch)), [len(prompts[i]) - 1 for i in batch]].double().cpu().numpy()
         found = found if found.shape[1] else np.zeros((len(prompts), last.shape[1]))
+        if not (finite := np.isfinite(last).all(axis=1)).all():
+            name = examples.name(batch[int(finite.argmin())])
+            raise LlmattrError(f"the hidden state of {name} is not finite: load the model in float32, or leave it out")
         found[batch] = last
     return found
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from llmattr.errors import LlmattrError
 from llmattr.method import option
@@ -74,3 +74,13 @@ def check_weights(weights: object, n: int) -> None:
     array = np.asarray(weights)
     if array.shape != (n,) or not np.isfinite(array).all() or (array < 0).any():
         raise LlmattrError(f"the rows' weights must be {n} numbers of 0 or more, not {array.shape}")
+
+
+def named_run(weights: Float[np.ndarray, " n"], seed: int) -> str:
+    """A run in words: its seed, and the rows that it was trained on or without, whichever are fewer."""
+    kept, gone = np.flatnonzero(weights > 0), np.flatnonzero(weights == 0)
+    if not len(kept) or not len(gone):
+        return f"seed {seed}, {'all' if len(kept) else 'none of the'} {len(weights)} rows"
+    word, rows = ("without", gone) if len(gone) < len(kept) else ("on", kept)
+    some = ", ".join(map(str, rows[:8])) + (" ..." if len(rows) > 8 else "")
+    return f"seed {seed}, {word} rows {some} of {len(weights)}"

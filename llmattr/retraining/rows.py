@@ -22,4 +22,11 @@ def built_in(ablation: "RetrainingAblation", method: str) -> Any:
 
 def summed(values: Float[np.ndarray, "*k rows"], member: Int[np.ndarray, " rows"], n: int) -> Float[np.ndarray, "*k n"]:
     """For each of n sources the sum over its rows."""
-    return values @ (member[:, None] == np.arange(n)).astype(float)
+    sums = [np.bincount(member, row, n) for row in values.reshape(-1, len(member))]
+    return np.reshape(sums, (*values.shape[:-1], n))
+
+
+def rows_of(member: Int[np.ndarray, " rows"], n: int) -> list[Int[np.ndarray, " _"]]:
+    """The rows of each of n sources, in their order."""
+    ends = np.bincount(member, minlength=n).cumsum()
+    return np.split(np.argsort(member, kind="stable"), ends[:-1])

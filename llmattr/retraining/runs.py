@@ -7,16 +7,19 @@ from functools import lru_cache
 from typing import Any, Protocol, get_args, runtime_checkable
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from llmattr.data import Examples, prompt_and_completion
 from llmattr.errors import LlmattrError, check_choice
 from llmattr.lm import LM
 from llmattr.prompt import Rendered
-from llmattr.retraining.recipe import Recipe
+from llmattr.retraining.recipe import Recipe, named_run
 from llmattr.retraining.together import can_stack, measure_together, most_together, train_together
 from llmattr.retraining.trainer import train
 from llmattr.types import Measure
+
+VERSION = 2  # of the built-in training: runs of another one give other numbers and are kept apart
 
 
 @runtime_checkable
@@ -55,7 +58,7 @@ class FunctionTrainer:
         for row in rows:
             if row.shape != (self.n_targets,):
                 raise LlmattrError(f"the training function gave outputs {row.shape}: expected ({self.n_targets},)")
-        return np.stack(rows)
+        return _checked(np.stack(rows), weights, seeds)
 
     def record(self) -> dict[str, Any]:
         """Its name."""
@@ -99,8 +102,10 @@ class CausalTrainer:
         lm = self.lm
         if len(weights) > 1 and can_stack(lm.model, self.longest):
             stack = train_together(lm.model, self.rows, weights, seeds, self.recipe)
-            return np.stack([self.values(one) for one in measure_together(stack, lm, self.requests)])
-        return np.stack([self.measured(self.trained(row, seed)) for row, seed in zip(weights, seeds, strict=True)])
+            found = [self.values(one) for one in measure_together(stack, lm, self.requests)]
+        else:
+            found = [self.measured(self.trained(row, seed)) for row, seed in zip(weights, seeds, strict=True)]
+        return _checked(np.stack(found), weights, seeds)
 
     def trained(self, weights: Float[np.ndarray, " n"], seed: int) -> LM:
         """The model after one run."""
@@ -133,9 +138,11 @@ class CausalTrainer:
         return sums.mean(keepdims=True) if self.mean else sums
 
     def record(self) -> dict[str, Any]:
-        """Model, data, recipe and targets."""
+        """Model, data, recipe and targets, and how this version trains."""
         lm = self.lm
         return {
+            "trainer": VERSION,
+            "trained_in": str(torch.promote_types(lm.dtype, torch.float32)).removeprefix("torch."),
             "model": lm.name,
             **lm.fingerprint(weights=self.recipe.start == "given"),
             "data_hash": self.rows.fingerprint(),
@@ -145,6 +152,16 @@ class CausalTrainer:
             "mean": self.mean,
             "recipe": dataclasses.asdict(self.recipe),
         }
+
+
+def _checked(
+    outputs: Float[np.ndarray, "k t"], weights: Float[np.ndarray, "k n"], seeds: Sequence[int]
+) -> Float[np.ndarray, "k t"]:
+    """The outputs; raises `LlmattrError` where one is not finite: it must neither be kept nor be fitted."""
+    if not np.isfinite(outputs).all():
+        k, t = np.argwhere(~np.isfinite(outputs))[0].tolist()
+        raise LlmattrError(f"output {t} of a trained model is {outputs[k, t]}: {named_run(weights[k], seeds[k])}")
+    return outputs
 
 
 @lru_cache(maxsize=1)

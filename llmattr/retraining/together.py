@@ -18,9 +18,10 @@ from llmattr.data import Examples
 from llmattr.errors import note
 from llmattr.forward import attempt, remembered
 from llmattr.padded import batches, log_odds
+from llmattr.progress import progress
 from llmattr.prompt import Rendered
 from llmattr.retraining.recipe import Recipe, check_weights
-from llmattr.retraining.trainer import adamw, check_loss, clip, padded, set_rate, started
+from llmattr.retraining.trainer import adamw, check_finite, check_learned, clip, padded, set_rate, started
 
 if TYPE_CHECKING:
     from llmattr.lm import LM
@@ -49,10 +50,10 @@ def train_together(
     data, optimizer = Rows.of(examples.ids, examples.counted), adamw(stack.parameters, recipe, stacked=True)
     kept = (weights > 0) | empty[:, None]  # where nothing is kept, rows of weight 0 fill the place
     order = np.stack([recipe.batches(row, seed) for row, seed in zip(kept, seeds, strict=True)], axis=1)
-    for step, rows in enumerate(order):
+    for step, rows in enumerate(progress(order, f"{len(weights)} models", "steps")):
         batch = data.packed(rows, np.take_along_axis(weights, rows, axis=1), stack.like)
         losses = stacked_loss(stack.logits(batch), batch)
-        check_loss(losses, step)
+        check_finite(torch.isfinite(losses), f"the loss is not finite at step {step + 1}", weights, seeds)
         losses.sum().backward()
         clip([p.grad for p in stack.parameters.values() if p.grad is not None], recipe.clip, stacked=True)
         set_rate(optimizer, recipe.rate(step))
@@ -60,6 +61,7 @@ def train_together(
         optimizer.zero_grad()
     for name, tensor in untouched.items():
         stack.parameters[name].data[empty] = tensor
+    check_learned(stack.parameters, weights, seeds)
     return stack
 
 

@@ -1,6 +1,7 @@
 """Training a causal language model again with a weight on every row; weight 0 = removed. One run after the other."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from jaxtyping import Bool, Float, Int
 
 from llmattr.data import Examples
 from llmattr.errors import LlmattrError
-from llmattr.retraining.recipe import Recipe, check_weights
+from llmattr.progress import progress
+from llmattr.retraining.recipe import Recipe, check_weights, named_run
 
 
 def train(model: Any, examples: Examples, weights: Float[np.ndarray, " n"], seed: int, recipe: Recipe) -> Any:
@@ -17,32 +19,39 @@ def train(model: Any, examples: Examples, weights: Float[np.ndarray, " n"], seed
 
     A step's loss is `sum_i w_i sum_k -log p(y_ik) / T` in nats, over the counted tokens y_ik of the batch's rows i; T is their
     number. The seed draws the order of the rows and, with `recipe.start` "random", the weights that training starts from. The
-    given model is not changed. Raises `LlmattrError` for a loss that is not a number.
+    given model is not changed; the new one is in float32 or better (`started`), so that training holds 16 bytes a parameter
+    (weights, gradients and AdamW's two moments) beside the given model. Raises `LlmattrError` where the loss or what
+    is learned is not finite.
     """
     check_weights(weights, len(examples))
     recipe = recipe.for_rows(len(examples))
     model = started(model, seed, recipe)
     parameters = dict(model.named_parameters())
     optimizer = adamw(parameters, recipe)
-    for step, rows in enumerate(recipe.batches(weights > 0, seed)):
+    for step, rows in enumerate(progress(recipe.batches(weights > 0, seed), "a model", "steps")):
         ids, counted = padded([examples.ids[i] for i in rows], [examples.counted[i] for i in rows], model.device)
         loss = batch_loss(model(input_ids=ids, use_cache=False).logits, ids, counted, torch.from_numpy(weights[rows]))
-        check_loss(loss, step)
+        check_finite(torch.isfinite(loss)[None], f"the loss is not finite at step {step + 1}", weights[None], [seed])
         loss.backward()
         clip([p.grad for p in parameters.values() if p.grad is not None], recipe.clip, stacked=False)
         set_rate(optimizer, recipe.rate(step))
         optimizer.step()
         optimizer.zero_grad()
+    check_learned({name: p[None] for name, p in parameters.items()}, weights[None], [seed])
     return model
 
 
 def started(model: Any, seed: int, recipe: Recipe) -> Any:
-    """A copy of the model as training starts from it, without dropout."""
+    """A copy of the model as training starts from it, without dropout, in float32 or better whatever its own type is.
+
+    A step of usual size is less than half of bfloat16's distance between numbers, so that most weights would stay as they are.
+    """
+    exact = torch.promote_types(model.dtype, torch.float32)
     if recipe.start == "given":
-        return copy.deepcopy(model).eval()
+        return copy.deepcopy(model).to(exact).eval()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return type(model)(copy.deepcopy(model.config)).to(model.device, model.dtype).eval()
+        torch.default_generator.manual_seed(seed)  # the CPU's alone: a GPU's goes on as the caller left it
+        return type(model)(copy.deepcopy(model.config)).to(model.device, exact).eval()
 
 
 def padded(
@@ -97,7 +106,17 @@ def clip(gradients: list[torch.Tensor], most: float, stacked: bool) -> None:
         g.mul_(factor.to(g.dtype).view(-1, *[1] * (g.dim() - 1)) if stacked else factor[0].to(g.dtype))
 
 
-def check_loss(loss: torch.Tensor, step: int) -> None:
-    """Raise `LlmattrError` for a loss that is not a number."""
-    if not torch.isfinite(loss).all():
-        raise LlmattrError(f"the loss is not a number at step {step + 1}: take a smaller --learning-rate")
+def check_learned(parameters: dict[str, torch.Tensor], weights: Float[np.ndarray, "k n"], seeds: Sequence[int]) -> None:
+    """Raise `LlmattrError` where a parameter of one of k stacked models is not finite."""
+    for name, stack in parameters.items():
+        finite = torch.isfinite(stack).flatten(1).all(1)
+        check_finite(finite, f"training ended with a {name!r} that is not finite", weights, seeds)
+
+
+def check_finite(
+    finite: Bool[torch.Tensor, " k"], message: str, weights: Float[np.ndarray, "k n"], seeds: Sequence[int]
+) -> None:
+    """Raise `LlmattrError` unless this is true of every run; the message goes on with which run it was."""
+    if not finite.all():
+        k = int(finite.int().argmin())
+        raise LlmattrError(f"{message}, {named_run(weights[k], seeds[k])}: take a smaller --learning-rate")

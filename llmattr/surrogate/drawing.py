@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from llmattr.ablation import Ablation, every_mask, random_masks
+from llmattr.ablation import Ablation, ask, every_mask, random_masks
 from llmattr.citing import is_cited, least_score
-from llmattr.errors import LlmattrError, check_number
-from llmattr.surrogate.choice import Masks, Model, Outputs, distinct
+from llmattr.errors import check_number
+from llmattr.surrogate.choice import Masks, Model, distinct
 
 Count = int | Literal["auto"]
 
@@ -93,14 +93,3 @@ def settled(fit: Fitted, measure: str) -> bool:
     if not cited.all():
         errors.append(fit.stderr[~cited][np.argmax(fit.values[~cited])])
     return bool(max(errors) <= max(PRECISION * fit.values.max(), least[0] / 2))
-
-
-def ask(ablation: Ablation, masks: Masks, before: int = 0) -> Outputs:
-    """The ablation's outputs; raises `LlmattrError` for one that is not a number."""
-    outputs = ablation(masks)
-    if not np.isfinite(outputs).all():
-        row, target = np.argwhere(~np.isfinite(outputs))[0]
-        raise LlmattrError(
-            f"ablation {before + row} gave {outputs[row, target]} for target {target}: the surrogate needs numbers"
-        )
-    return outputs

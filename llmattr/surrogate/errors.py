@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.errors import note
+from llmattr.metrics.lds import foretold
 
 ENOUGH = 4  # parts whose spread gives an error; of fewer it is not known (nan), and nothing is cited by it
 
@@ -48,17 +49,13 @@ def note_unknown(stderr: Float[np.ndarray, "t n"], take: str = "take more") -> N
 
 
 def rank_correlation(a: Float[np.ndarray, " m"], b: Float[np.ndarray, " m"]) -> float:
-    """Spearman's: the correlation of ranks, ties sharing theirs. 0 where a is constant (it predicts nothing), nan where b is.
+    """`metrics.lds.foretold` of what a fit predicts (a) and what was seen (b): 0 where a is constant, nan where b is.
 
     Numbers within 1e-9 of the range are ties: rounding ranks nothing.
     """
-    from scipy.stats import rankdata
 
-    def ranks(x: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+    def tied(x: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         spread = np.ptp(x)
-        return rankdata(np.round((x - x.min()) / spread, 9)) if spread > 1e-9 * np.abs(x).max() else np.zeros(len(x))
+        return np.round((x - x.min()) / spread, 9) if spread > 1e-9 * np.abs(x).max() else np.zeros(len(x))
 
-    a, b = ranks(a), ranks(b)
-    if not b.any():
-        return float("nan")
-    return float(np.corrcoef(a, b)[0, 1]) if a.any() else 0.0
+    return float(foretold(tied(a)[None], tied(b)[None])[0])

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from llmattr.ablation import Ablation, one_out_masks
+from llmattr.ablation import Ablation, ask, noise_of, one_out_masks
 from llmattr.errors import LlmattrError, check_number
 from llmattr.surrogate.choice import Alpha, Columns, Masks, Model, alphas_of
-from llmattr.surrogate.drawing import FIRST_ROUND, Count, Fitted, ask, draw
+from llmattr.surrogate.drawing import FIRST_ROUND, Count, Fitted, draw
 from llmattr.surrogate.errors import bootstrap_stderr, heldout_stderr, note_unknown, rank_correlation
 from llmattr.surrogate.linear import blend_model, fit_lasso, lasso_model, ridge_model
 from llmattr.types import Attribution
@@ -105,11 +105,14 @@ def blend(
 def leave_one_out(ablation: Ablation, seed: int = 0) -> Attribution:
     """`values[t, i] = f_t(all) - f_t(all but i)`: what is lost when source i alone is removed. n + 1 ablations, exact.
 
-    Two sources that say the same both score 0: either one suffices. `baseline` is `f(all) - sum of values`.
+    Two sources that say the same both score 0: either one suffices. `baseline` is `f(all) - sum of values`. stderr is that of a
+    difference of two outputs where the ablation says how noisy they are (`Noisy`: retraining), else None.
     """
     outputs = ask(ablation, one_out_masks(len(ablation.sources)))
     values = (outputs[0] - outputs[1:]).T
-    return attribution(ablation, {"name": "leave-one-out"}, seed, values, outputs[0] - values.sum(axis=1))
+    noise = noise_of(ablation)
+    stderr = None if noise is None else np.repeat(2**0.5 * noise[:, None], values.shape[1], axis=1)
+    return attribution(ablation, {"name": "leave-one-out"}, seed, values, outputs[0] - values.sum(axis=1), stderr)
 
 
 def _fitted(

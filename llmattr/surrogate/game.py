@@ -10,11 +10,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from llmattr.ablation import Ablation, every_mask, kernel_masks, random_masks
+from llmattr.ablation import Ablation, ask, every_mask, kernel_masks, random_masks
 from llmattr.errors import LlmattrError, check_choice, check_number, note
-from llmattr.surrogate.drawing import PRECISION, Count, ask
+from llmattr.surrogate.drawing import PRECISION, Count
 from llmattr.surrogate.errors import ENOUGH, note_unknown, rank_correlation
-from llmattr.surrogate.parts import Part, ask_once, assembled, columns_of, noise_of
+from llmattr.surrogate.parts import Part, ask_once, assembled, chance, columns_of
 from llmattr.surrogate.permutations import permutation
 from llmattr.surrogate.semivalues import Column, Masks, banzhaf_sizes, coefficients, semivalue, shapley_sizes
 from llmattr.types import Attribution
@@ -105,7 +105,7 @@ def _exact(
     couples = np.minimum(np.arange(len(masks)), opposite)
     weights, norms = weights_of(masks), np.linalg.norm(coefficients(masks, sizes), axis=0)
     parts = []
-    for column, noise in zip(columns_of(outputs), noise_of(ablation), strict=True):
+    for column, noise in zip(columns_of(outputs), chance(ablation), strict=True):
         values = semivalue(masks, column, sizes)
         none = float(column[0]) if weights is not None else float(column.mean() - values.sum() / 2)
         lds = _heldout_lds(masks, column, weights, couples)
@@ -183,7 +183,7 @@ def _kernel(ablation: Ablation, n_ablations: int, options: dict[str, Any], seed:
     spreads = _spreads(masks, _resampled(weights, drawn, seed) if known else [], rests)
     couples, norms = np.arange(len(masks)) // 2, _fixed_norms(matrix, masks, drawn)
     parts = []
-    for column, rest, spread, noise in zip(columns, rests, spreads, noise_of(ablation), strict=True):
+    for column, rest, spread, noise in zip(columns, rests, spreads, chance(ablation), strict=True):
         none, swing = column[0], column[1] - column[0]
         values = matrix @ rest + swing / n
         stderr = np.hypot(spread, noise * norms) if known else np.full(n, np.nan)

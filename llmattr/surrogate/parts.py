@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from llmattr.ablation import Ablation, every_mask
-from llmattr.surrogate.drawing import ask
+from llmattr.ablation import Ablation, ask, every_mask, noise_of
 from llmattr.surrogate.fitting import attribution
 from llmattr.surrogate.semivalues import Column, Masks, coefficients, semivalue
 from llmattr.types import Attribution
@@ -18,6 +17,12 @@ Part = tuple[Float[np.ndarray, " n"], float, Float[np.ndarray, " n"], float | No
 def columns_of(outputs: Float[np.ndarray, "m t"]) -> list[Column]:
     """Target by target: sums over several at once round differently from sums over one."""
     return [outputs[:, t].copy() for t in range(outputs.shape[1])]
+
+
+def chance(ablation: Ablation) -> Float[np.ndarray, " t"]:
+    """The standard deviation of each target's output by chance, 0 without any."""
+    noise = noise_of(ablation)
+    return np.zeros(len(ablation.targets)) if noise is None else noise
 
 
 def ask_once(ablation: Ablation, masks: Masks) -> Float[np.ndarray, "m t"]:
@@ -48,16 +53,10 @@ def enumerated(
     outputs, each = ask(ablation, masks), (law / comb(n, np.arange(n + 1)))[masks.sum(axis=1)]
     norms = np.linalg.norm(coefficients(masks, sizes), axis=0)
     parts: list[Part] = []
-    for column, noise in zip(columns_of(outputs), noise_of(ablation), strict=True):
+    for column, noise in zip(columns_of(outputs), chance(ablation), strict=True):
         values = semivalue(masks, column, sizes)
         parts.append((values, level(masks, column, values, each), noise * norms, None))
     return assembled(ablation, options, seed, parts, len(masks), "exact")
-
-
-def noise_of(ablation: Ablation) -> Float[np.ndarray, " t"]:
-    """The standard deviation of an output by chance: what an ablation that draws something says of itself (`noise`), else 0."""
-    noise = getattr(ablation, "noise", None)
-    return np.zeros(len(ablation.targets)) if noise is None else noise()
 
 
 def level(masks: Masks, outputs: Column, values: Float[np.ndarray, " n"], weights: Column) -> float:

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from llmattr.ablation import Ablation, permutation_masks
+from llmattr.ablation import Ablation, ask, permutation_masks
 from llmattr.errors import LlmattrError, note
-from llmattr.surrogate.drawing import ask
 from llmattr.surrogate.errors import ENOUGH, rank_correlation
 from llmattr.surrogate.parts import Part, assembled
 from llmattr.surrogate.semivalues import Masks

@@ -4,74 +4,35 @@ The gradient of example b for a layer is `A[b].T @ G[b]` [i, o] (`torch.nn.Linea
 while this runs, so autograd forms no weight gradient, not even for a head tied to the embeddings.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from llmattr.data import Examples
 from llmattr.errors import LlmattrError, check_choice
-from llmattr.forward import abilities, evaluating, remembered
+from llmattr.forward import evaluating, remembered
 from llmattr.lm import LM
 from llmattr.seeded import generator
+from llmattr.training.batches import Batch, make_batch
+from llmattr.training.layers import probe, weight
+from llmattr.training.recorders import ExactGradients, Passes, Recorder, not_finite
 
 Measure = Literal["loss", "margin", "sampled"]
 HEAD_LOGITS = 2**24  # logits held at once in the chunked head: 64 MB in float32
 
 
-@runtime_checkable
-class Recorder(Protocol):
-    """What becomes of A and G: `keep` is called in the forward pass, `gradient` with what it returned in the backward."""
+class Run(Protocol):
+    """Runs a batch forward and backward through a recorder, as `run_backward` does."""
 
-    def keep(self, name: str, inputs: Float[torch.Tensor, "b s i"]) -> Any:
-        """What to keep of a layer's inputs until its output gradient comes."""
+    def __call__(
+        self, examples: Examples, rows: Sequence[int], measure: Measure = "loss", seed: int = 0
+    ) -> list[Float[np.ndarray, " r"]]:
+        """The measure of each row's counted tokens."""
         ...
-
-    def gradient(self, name: str, kept: Any, outputs: Float[torch.Tensor, "b s o"]) -> None:
-        """A layer's output gradient, with what was kept of its inputs."""
-        ...
-
-
-def linear_layers(lm: LM, pattern: str = "") -> dict[str, torch.nn.Module]:
-    """The linear layers to track: those whose name the expression finds; without one all but the head.
-
-    Of a PEFT model these are the adapter's own layers. Raises `LlmattrError` when there is none, with some names that exist.
-    """
-    head = lm.model.get_output_embeddings()
-    read = _layers_that_run(lm)
-    every = {name: module for name, module in lm.linears().items() if module is not head and name in read}
-    adapter = {name: module for name, module in every.items() if "lora_" in name}
-    try:
-        found = {name: module for name, module in (adapter or every).items() if re.search(pattern, name)}
-    except re.error as error:
-        raise LlmattrError(f"modules {pattern!r} is no regular expression: {error}") from None
-    if not found:
-        some = ", ".join(list(every)[:5]) or "none at all"
-        raise LlmattrError(f"no linear layer has a name that {pattern!r} finds; there are: {some} (the head is never tracked)")
-    return found
-
-
-def _layers_that_run(lm: LM) -> set[str]:
-    """The linear layers that a forward pass goes through on [batch, tokens, width]; some models use a layer's weight alone,
-    some flatten batch and tokens, and their gradients cannot be told apart by example."""
-    found: set[str] = set()
-
-    def watch(name: str) -> Any:
-        return lambda _module, _inputs, output: found.add(name) if output.dim() == 3 else None
-
-    handles = [module.register_forward_hook(watch(name)) for name, module in lm.linears().items()]
-    try:
-        with evaluating(lm.model), torch.no_grad():
-            lm.model(**probe(lm.model))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
 
 
 @contextmanager
@@ -92,19 +53,56 @@ def hooks(model: torch.nn.Module, layers: dict[str, torch.nn.Module], recorder: 
 
 
 def _forward_hook(name: str, recorder: Recorder) -> Any:
-    def hook(_module: torch.nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    def hook(_module: torch.nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor | None:
         if not torch.is_grad_enabled():
-            return
-        if output.dim() != 3:
-            raise LlmattrError(
-                f"layer {name!r} works on {output.dim()} dimensions, not on [batch, tokens, width]: leave it out (modules)"
-            )
+            return None
+        if output.dim() != 3:  # as DoRA, which takes the norm of the weight that way, and no gradient of it
+            if output.requires_grad:
+                output.register_hook(lambda _: _refuse(name, output.dim()))
+            return None
         if not output.requires_grad:  # the graph starts here: nothing before the first tracked layer is differentiated
-            output.requires_grad_(True)
-        kept = recorder.keep(name, inputs[0].detach())
-        output.register_hook(lambda gradient: recorder.gradient(name, kept, gradient))
+            output = output.requires_grad_(True).clone()  # no leaf, which a model could not change in place
+        given = inputs[0].detach()
+        kept, version = recorder.keep(name, given), given._version
+
+        def gradient(outputs: torch.Tensor) -> None:
+            if any(part is given for part in (kept if isinstance(kept, tuple) else (kept,))) and given._version != version:
+                raise LlmattrError(f"layer {name!r} has its inputs changed in place after it ran: leave it out (modules)")
+            recorder.gradient(name, kept, outputs.view(output.shape))
+
+        _unchanged(output).register_hook(gradient)
+        return output
 
     return hook
+
+
+def _unchanged(output: torch.Tensor) -> torch.Tensor:
+    """What to hang a hook on that stays where a model changes the output in place: a view would get another history."""
+    whole = output._base
+    return output if whole is None or whole.numel() != output.numel() or not output.is_contiguous() else whole
+
+
+def _refuse(name: str, dimensions: int) -> None:
+    raise LlmattrError(
+        f"layer {name!r} works on {dimensions} dimensions, not on [batch, tokens, width]: leave it out (modules)"
+    )
+
+
+@contextmanager
+def capturing(lm: LM, layers: dict[str, torch.nn.Module], recorder: Recorder) -> Iterator[Run]:
+    """Within, `run(examples, rows)` takes a batch through the model and the recorder, and raises for what is not finite."""
+    passes = Passes(recorder)
+
+    def run(examples: Examples, rows: Sequence[int], measure: Measure = "loss", seed: int = 0) -> list[Float[np.ndarray, " r"]]:
+        values = run_backward(lm, examples, rows, measure, seed)
+        passes.end(examples, rows)
+        for row, value in zip(rows, values, strict=True):
+            if not np.isfinite(value).all():
+                raise not_finite(f"the {measure} of {examples.name(row)}")
+        return values
+
+    with hooks(lm.model, layers, passes):
+        yield run
 
 
 def run_backward(
@@ -139,56 +137,9 @@ def record(
     seed: int = 0,
 ) -> None:
     """Run all batches through a recorder that adds up what it sees."""
-    with hooks(lm.model, layers, recorder):
+    with capturing(lm, layers, recorder) as run:
         for batch in batches:
-            run_backward(lm, examples, batch, measure, seed)
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Padded inputs of a model, the places [b, s] of its output that predict counted tokens, and those k tokens."""
-
-    inputs: dict[str, torch.Tensor]
-    at: Bool[torch.Tensor, "b s"]
-    labels: Int[torch.Tensor, " k"]
-
-
-def make_batch(lm: LM, examples: Examples, rows: Sequence[int]) -> Batch:
-    """Padded on the right, where nothing that counts ever sees it."""
-    tokens = [torch.tensor(examples.ids[row]) for row in rows]
-    counted = [torch.from_numpy(examples.counted[row]) for row in rows]
-    ids, said = _pad(lm, tokens), _pad(lm, counted)
-    if lm.kind == "seq2seq":  # the encoder reads what does not count, the decoder says what does
-        labels = [t[c] for t, c in zip(tokens, counted, strict=True)]
-        before = _pad(lm, [torch.cat([torch.tensor([lm.model.config.decoder_start_token_id]), one[:-1]]) for one in labels])
-        encoder = [t[~c] for t, c in zip(tokens, counted, strict=True)]
-        inputs = _inputs(lm, _pad(lm, encoder), _lengths(lm, encoder)) | {"decoder_input_ids": before}
-        at = _lengths(lm, labels).bool()
-        return Batch(inputs, at, _pad(lm, labels)[at])
-    if lm.kind == "masked":
-        hidden = ids.masked_fill(said, lm.tokenizer.mask_token_id)
-        return Batch(_inputs(lm, hidden, _lengths(lm, tokens)), said, ids[said])
-    predicts = torch.cat([said[:, 1:], torch.zeros_like(said[:, :1])], dim=1)  # a token is predicted one place before it
-    return Batch(_inputs(lm, ids, _lengths(lm, tokens)), predicts, ids[said])
-
-
-def _pad(lm: LM, rows: Sequence[torch.Tensor]) -> torch.Tensor:
-    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True).to(lm.device)
-
-
-def _lengths(lm: LM, rows: Sequence[torch.Tensor]) -> torch.Tensor:
-    return _pad(lm, [torch.ones(len(row), dtype=torch.long) for row in rows])
-
-
-def _inputs(lm: LM, ids: torch.Tensor, seen: torch.Tensor) -> dict[str, Any]:
-    masked = {} if seen.all() else {"attention_mask": seen}
-    return {"input_ids": ids, **masked, **abilities(lm.model).without_cache}
-
-
-def probe(model: Any) -> dict[str, Any]:
-    """The inputs of a forward pass of two tokens, to see how a model is built."""
-    ids = torch.tensor([[0, 1]], device=model.device)
-    return {"input_ids": ids} | ({"decoder_input_ids": ids} if model.config.is_encoder_decoder else {})
+            run(examples, batch, measure, seed)
 
 
 def _uniform(batch: Batch, examples: Examples, rows: Sequence[int], seed: int) -> Float[torch.Tensor, " k"]:
@@ -206,11 +157,6 @@ def has_plain_head(model: Any) -> bool:
         return False
     hidden, theirs = base(**probe(model))[0], model(**probe(model)).logits
     return hidden.shape[-1] == weight(head).shape[-1] and torch.equal(head(hidden), theirs)
-
-
-def weight(module: torch.nn.Module) -> torch.Tensor:
-    """A linear layer's weight."""
-    return module.get_parameter("weight")
 
 
 def _chunked_head(
@@ -241,53 +187,13 @@ def _measure(logits: Float[torch.Tensor, "k v"], labels: torch.Tensor, measure: 
     return logits.gather(1, labels[:, None])[:, 0] - others
 
 
-class ExactGradients:
-    """A recorder that forms every example's whole gradient: for small models, tests and exact methods.
-
-    `take(names)` is [b, d], the layers' gradients A.T @ G flattened one after the other.
-    """
-
-    def __init__(self) -> None:
-        self.found: dict[str, torch.Tensor] = {}
-
-    def keep(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
-        """All of the inputs."""
-        return inputs
-
-    def gradient(self, name: str, kept: torch.Tensor, outputs: torch.Tensor) -> None:
-        """Form the gradient of each example; a layer used twice adds up."""
-        gradient = torch.einsum("bsi,bso->bio", kept, outputs)
-        self.found[name] = self.found[name] + gradient if name in self.found else gradient
-
-    def take(self, names: Sequence[str]) -> Float[torch.Tensor, "b d"]:
-        """The gradients of these layers side by side; start anew."""
-        rows = torch.cat([self.found[name].flatten(1) for name in names], dim=1)
-        self.found = {}
-        return rows
-
-
-class Scratch:
-    """Memory for per-example gradients that lasts: fresh pages for each layer and batch cost more than the product itself."""
-
-    def __init__(self) -> None:
-        self.kept: dict[Any, torch.Tensor] = {}
-
-    def gradients(self, inputs: Float[torch.Tensor, "b s i"], outputs: Float[torch.Tensor, "b s o"]) -> torch.Tensor:
-        """`A.T @ G` [b, i, o] of each example; overwritten by the next call with these widths."""
-        shape = (len(inputs), inputs.shape[2], outputs.shape[2])
-        held = self.kept.get(shape[1:])
-        if held is None or len(held) < shape[0] or held.dtype != outputs.dtype:
-            held = self.kept[shape[1:]] = torch.empty(shape, dtype=outputs.dtype, device=outputs.device)
-        return torch.bmm(inputs.mT, outputs, out=held[: shape[0]])
-
-
 def exact_gradients(
     lm: LM, examples: Examples, layers: dict[str, torch.nn.Module], measure: Measure = "loss", batch: int = 8
 ) -> Float[torch.Tensor, "n d"]:
     """Every example's whole gradient [n, d] over the layers: n x d numbers in memory."""
     recorder, rows = ExactGradients(), []
-    with hooks(lm.model, layers, recorder):
+    with capturing(lm, layers, recorder) as run:
         for start in range(0, len(examples), batch):
-            run_backward(lm, examples, range(start, min(start + batch, len(examples))), measure)
+            run(examples, range(start, min(start + batch, len(examples))), measure)
             rows.append(recorder.take(list(layers)))
     return torch.cat(rows)

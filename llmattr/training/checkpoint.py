@@ -50,10 +50,12 @@ class Checkpoint:
         """
         if self.kept:
             return self.kept[0]
-        run = self.index.run
+        run, folder = self.index.run, str(self.index.folder)
+        if self.model is None and not run["model"]:
+            raise LlmattrError(f"the index {folder!r} does not say where its model is: give the model (--model)")
         lm = LM.load(run["model"] if self.model is None else self.model, run["dtype"], self.device)
         asked = {"dtype": lm.record()["dtype"], **lm.fingerprint()}
-        refuse_difference(run, asked, f"the index {str(self.index.folder)!r} was built with another model or tokenizer")
+        refuse_difference(run, asked, f"the index {folder!r} was built with another model or tokenizer")
         several = run.get("checkpoints", 1)
         if several == 1 or several * sum(p.numel() * p.element_size() for p in lm.model.parameters()) <= KEPT:
             self.kept.append(lm)

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from llmattr.errors import LlmattrError
 from llmattr.method import option
 from llmattr.training.index import GradientIndex, Normalize
 from llmattr.training.search import Weighed
@@ -13,8 +14,10 @@ from llmattr.training.similarity import NORMALIZE, unit
 
 
 def damped(moment: Float[np.ndarray, "d d"], damping: float) -> Float[np.ndarray, "d d"]:
-    """`M + damping * mean eigenvalue * I`, never quite singular."""
+    """`M + damping * mean eigenvalue * I`, never quite singular; raises `LlmattrError` where M is 0."""
     mean = np.trace(moment) / len(moment)
+    if mean == 0:
+        raise LlmattrError("no row has a gradient in the tracked layers: track others (modules)")
     return moment + (damping + 1e-10) * mean * np.eye(len(moment))
 
 
@@ -73,7 +76,12 @@ class TrackStar:
         rows = index.moment()
         asked = queries.T.astype(np.float64) @ queries / len(queries)
         share = self.mix * (1 - 1 / len(queries))  # what queries have in common: of one alone it would be the query itself
-        mixed = share * asked / np.trace(asked) + (1 - share) * rows / np.trace(rows)
+        mixed = share * _of_trace_one(asked) + (1 - share) * _of_trace_one(rows)
         values, vectors = np.linalg.eigh(damped(mixed, self.damping))
         root = vectors / np.sqrt(values) @ vectors.T
         return Weighed(unit(queries @ root) @ root, cosine=True, root=root)
+
+
+def _of_trace_one(moment: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
+    """The moment over its trace; 0 stays, as of queries without a gradient."""
+    return moment / (np.trace(moment) or 1.0)

@@ -8,10 +8,12 @@ from jaxtyping import Float
 from llmattr.data import Examples
 from llmattr.lm import LM
 from llmattr.progress import progress
-from llmattr.training.capture import Measure, Scratch, record
+from llmattr.training.capture import Measure, record
 from llmattr.training.gradient import plan, sample
 from llmattr.training.influence import Ekfac
-from llmattr.training.project import Bases, input_groups
+from llmattr.training.layers import input_groups
+from llmattr.training.project import Bases
+from llmattr.training.recorders import Scratch
 
 
 def fit(method: Ekfac, lm: LM, examples: Examples, layers: dict[str, torch.nn.Module], seed: int) -> Bases:
@@ -33,7 +35,11 @@ def _go_through(lm: LM, part: Examples, layers: Any, recorder: Any, measure: Mea
 
 
 class Moments:
-    """A recorder of the second moments `sum of a a'` of inputs and `sum of g g'` of output gradients, in float32 or better."""
+    """A recorder of the second moments `sum of a a'` of inputs and `sum of g g'` of output gradients, in float32 or better.
+
+    K-FAC takes every place of a token, and every run of a layer that runs several times, for a case of its own, though an
+    example's gradient is their sum ("expand": arXiv 2311.00636). The corrected eigenvalues do without that assumption.
+    """
 
     def __init__(self, groups: dict[str, str]) -> None:
         self.groups = groups

@@ -12,7 +12,8 @@ from llmattr.encoder import Encoder, token_mean
 from llmattr.errors import LlmattrError
 from llmattr.forward import evaluating
 from llmattr.lm import LM
-from llmattr.training.capture import Measure, make_batch
+from llmattr.training.batches import make_batch
+from llmattr.training.capture import Measure
 from llmattr.training.project import Bases
 
 

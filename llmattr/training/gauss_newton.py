@@ -9,11 +9,14 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from llmattr.data import Examples
-from llmattr.forward import abilities
+from llmattr.forward import abilities, evaluating
 from llmattr.lm import LM
-from llmattr.training.capture import HEAD_LOGITS, make_batch, weight
+from llmattr.progress import progress
+from llmattr.training.batches import make_batch
+from llmattr.training.capture import HEAD_LOGITS
 from llmattr.training.gradient import plan
-from llmattr.training.project import in_and_out
+from llmattr.training.layers import in_and_out, weight
+from llmattr.training.recorders import not_finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +37,11 @@ class GaussNewton:
     def __call__(self, v: Float[torch.Tensor, "t d"]) -> Float[torch.Tensor, "t d"]:
         """The products, in the type of v: a forward pass over the examples, and about three backward passes for each row."""
         total = torch.zeros_like(v)
-        for rows in plan(self.examples, self.tokens):
-            self._add(total, rows, v)
+        with evaluating(self.lm.model):
+            for rows in progress(plan(self.examples, self.tokens), "curvature", "batches"):
+                self._add(total, rows, v)
+                if not torch.isfinite(total).all():
+                    raise not_finite(f"the curvature of {' or '.join(self.examples.name(row) for row in rows[:5])}")
         return total / len(self.examples)
 
     def _add(self, total: Float[torch.Tensor, "t d"], rows: Sequence[int], v: Float[torch.Tensor, "t d"]) -> None:
@@ -54,7 +60,11 @@ class GaussNewton:
     def _logits(self, weights: Sequence[torch.Tensor], rows: Sequence[int]) -> Float[torch.Tensor, "k v"]:
         """The logits that predict the batch's counted tokens, as a function of the tracked weights alone."""
         batch, model = make_batch(self.lm, self.examples, rows), self.lm.model
-        fixed = {name: parameter.detach() for name, parameter in model.named_parameters(remove_duplicate=False)}
+        fixed = {  # by one name for each module: a layer that stands in several places is the tracked one in all
+            f"{place}.{name}".lstrip("."): parameter.detach()
+            for place, module in model.named_modules()
+            for name, parameter in module.named_parameters(recurse=False)
+        }
         tracked = {f"{name}.weight": value for name, value in zip(self.layers, weights, strict=True)}
         places = batch.at.any(0).nonzero()[:, 0]
         cuts = abilities(model).keeps_logits

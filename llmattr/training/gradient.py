@@ -14,12 +14,15 @@ from llmattr.data import Examples
 from llmattr.files import whole
 from llmattr.lm import LM
 from llmattr.progress import Progress
-from llmattr.training.capture import Measure, hooks, linear_layers, run_backward
+from llmattr.training.capture import Measure, capturing
 from llmattr.training.index import FITTED, GradientIndex, Normalize, Projection
+from llmattr.training.layers import linear_layers
 from llmattr.training.moments import scales
 from llmattr.training.project import Bases, Dense, Sketch, choose, fit_bases
+from llmattr.training.recorders import not_finite
+from llmattr.training.untracked import left_out, track
 
-BATCH_TOKENS = 2048  # on a CPU; a GPU gets eight times as many
+BATCH_TOKENS = 2048
 FIT_ROWS = 128  # rows whose second moments give the principal directions
 TWO_SIDED = ("principal", "random")
 Rows = Iterator[tuple[Sequence[int], Float[np.ndarray, "b d"], Float[np.ndarray, " b"]]]
@@ -81,7 +84,7 @@ class Projector:
     @staticmethod
     def fit(lm: LM, projection: Projection, pattern: str, examples: Examples, normalize: Normalize = "none") -> "Projector":
         """Choose the layers and, for a two-sided projection, make its bases from a sample of the examples."""
-        layers, part = linear_layers(lm, pattern), sample(examples, FIT_ROWS, projection.seed)
+        layers, part = track(lm, pattern), sample(examples, FIT_ROWS, projection.seed)
         scaled = scales(normalize, lm, part, layers, plan(part))
         if projection.kind not in TWO_SIDED:
             return Projector(lm, projection, layers, {}, scaled)
@@ -98,8 +101,13 @@ class Projector:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The projection, the tracked layers, and which of them read the same."""
-        return {"projection": dataclasses.asdict(self.projection), "layers": list(self.layers), "groups": self.groups}
+        """The projection, the tracked layers, which of them read the same, and what is not tracked."""
+        return {
+            "projection": dataclasses.asdict(self.projection),
+            "layers": list(self.layers),
+            "groups": self.groups,
+            "left_out": left_out(self.lm.model, self.layers),
+        }
 
     def recorder(self) -> Sketch | Dense:
         """A fresh recorder for the hooks; its `dim` is the length of a row."""
@@ -110,9 +118,9 @@ class Projector:
     def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Rows:
         """For each batch its row numbers, projected gradients, and the mean of 1 - p over each row's counted tokens."""
         recorder = self.recorder()
-        with hooks(self.lm.model, self.layers, recorder):
+        with capturing(self.lm, self.layers, recorder) as run:
             for batch in batches:
-                values = run_backward(self.lm, examples, batch, measure)
+                values = run(examples, batch, measure)
                 doubt = [np.mean(-np.expm1(-v) if measure == "loss" else 1 / (1 + np.exp(v))) for v in values]
                 yield batch, recorder.rows().cpu().float().numpy(), np.array(doubt)
 
@@ -139,18 +147,28 @@ def save_fitted(folder: Path, fitted: Bases) -> None:
             part.chmod(0o644)  # safetensors writes for the owner alone, the other files are for whoever may read the folder
 
 
+def batch_tokens(device: torch.device) -> int:
+    """How many tokens a batch holds at most on this device: one that is wide needs more of them to be busy."""
+    return BATCH_TOKENS if device.type == "cpu" else 8 * BATCH_TOKENS
+
+
 def fill(
-    index: GradientIndex, features: Features, examples: Examples, measure: Measure, process: int = 0, processes: int = 1
+    index: GradientIndex,
+    features: Features,
+    examples: Examples,
+    measure: Measure,
+    tokens: int,
+    process: int = 0,
+    processes: int = 1,
 ) -> None:
     """Compute this process's share of the last rows of the index that are not there yet; the examples are those rows.
 
-    Where memory does not suffice, batches are halved until it does.
+    In batches of so many tokens, which are halved until memory suffices.
     """
     from accelerate.utils import find_executable_batch_size
     from accelerate.utils.memory import should_reduce_batch_size
 
     first = len(index) - len(examples)
-    start = BATCH_TOKENS if not torch.cuda.is_available() else 8 * BATCH_TOKENS
 
     def compute(tokens: int) -> None:
         share = plan(examples, tokens)[process::processes]
@@ -162,17 +180,20 @@ def fill(
                 bar.update(len(batch))
 
     try:
-        compute(start)
+        compute(tokens)
     except RuntimeError as error:
         if not should_reduce_batch_size(error):
             raise
         # Only now: its garbage collection costs as much as a small index.
-        find_executable_batch_size(compute, starting_batch_size=start // 2)()
+        find_executable_batch_size(compute, starting_batch_size=tokens // 2)()
 
 
 def project(features: Features, examples: Examples, measure: Measure) -> Float[np.ndarray, "n d"]:
     """The rows of a few examples, in memory."""
     rows = np.empty((len(examples), features.dim), dtype=np.float32)
     for batch, block, _ in features.rows(examples, plan(examples), measure):
+        finite = np.isfinite(block).all(axis=1)
+        if not finite.all():
+            raise not_finite(f"what the method takes of {examples.name(batch[int(finite.argmin())])}")
         rows[batch] = block
     return rows

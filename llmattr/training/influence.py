@@ -52,12 +52,13 @@ class Ekfac:
         return fit(self, lm, examples, layers, seed)
 
     def transform(self, fitted: Any, groups: dict[str, str]) -> Callable[[str, Any], Any]:
-        """`U_A (U_A' g U_S / (L + damping mean(L))) U_S'`."""
+        """`U_A (U_A' g U_S / (L + damping mean(L))) U_S'`; 0 where no row has a gradient and nothing damps."""
 
         def solve(name: str, gradient: Any) -> Any:
             keys = (f"{groups[name]}/in", f"{name}/out", f"{name}/values")
             ins, outs, values = (fitted[key].to(gradient.dtype) for key in keys)
-            turned = ins.T @ gradient @ outs / (values + self.damping * values.mean())
-            return ins @ turned @ outs.T
+            curvature = values + self.damping * values.mean()
+            turned = ins.T @ gradient @ outs
+            return ins @ (turned / curvature).where(curvature > 0, 0.0) @ outs.T
 
         return solve

@@ -7,45 +7,22 @@ Random numbers come from a counter-based generator keyed by seed and layer name 
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
 from llmattr.data import Examples
-from llmattr.forward import evaluating
 from llmattr.lm import LM
 from llmattr.seeded import gaussian, generator
-from llmattr.training.capture import ExactGradients, hooks, probe, record, run_backward, weight
+from llmattr.training.capture import capturing, record
 from llmattr.training.index import Projection
+from llmattr.training.layers import in_and_out, input_groups, weight
+from llmattr.training.recorders import ExactGradients
 
 Bases = dict[str, torch.Tensor]
 ROUNDING = 1e-6  # of the largest eigenvalue: what float32 sums leave of those that are zero
 CHOSEN = "chosen"  # among the bases: the coordinates that have a place of their own
-
-
-def input_groups(lm: LM, layers: dict[str, torch.nn.Module]) -> dict[str, str]:
-    """For each layer the first layer that reads the same tensor: q, k, v and gate, up share one basis of their input."""
-    read: list[tuple[torch.Tensor, str]] = []
-    groups: dict[str, str] = {}
-
-    def watch(name: str) -> Any:
-        def hook(_module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
-            same = next((first for tensor, first in read if tensor is inputs[0]), name)
-            read.append((inputs[0], same))
-            groups[name] = same
-
-        return hook
-
-    handles = [module.register_forward_pre_hook(watch(name)) for name, module in layers.items()]
-    try:
-        with evaluating(lm.model), torch.no_grad():
-            lm.model(**probe(lm.model))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return groups
 
 
 class Sketch:
@@ -85,8 +62,7 @@ class Sketch:
     def gradient(self, name: str, kept: torch.Tensor, outputs: torch.Tensor) -> None:
         """Project the output gradient and form the layer's part of the rows."""
         basis = self.bases[f"{name}/out"]
-        part = (kept.mT @ (outputs.to(basis.dtype) @ basis)).flatten(1)
-        self.parts[name] = self.parts[name] + part if name in self.parts else part
+        self.parts[name] = (kept.mT @ (outputs.to(basis.dtype) @ basis)).flatten(1)
 
     def wide(self) -> Float[torch.Tensor, "b k"]:
         """The batch's coordinates, layer after layer; start anew."""
@@ -170,9 +146,9 @@ def choose(
     """
     groups, bases = fitted
     recorder, energy = Sketch(projection, groups, bases), torch.zeros(0)
-    with hooks(lm.model, layers, recorder):
+    with capturing(lm, layers, recorder) as run:
         for batch in batches:
-            run_backward(lm, examples, batch)
+            run(examples, batch)
             squares = recorder.wide().square().sum(0)
             energy = squares if not len(energy) else energy + squares
     own = projection.dim - round(projection.dim * projection.complement)
@@ -202,12 +178,6 @@ def _trim(groups: dict[str, str], bases: Bases, chosen: torch.Tensor) -> tuple[d
     trimmed |= {f"{name}/out": bases[f"{name}/out"][:, mask.any(0)] for name, mask in wanted.items()}
     places = torch.cat([mask[ins[kept[name]]][:, mask.any(0)].flatten() for name, mask in wanted.items()])
     return kept, trimmed | {CHOSEN: places.nonzero()[:, 0]}
-
-
-def in_and_out(module: torch.nn.Module) -> tuple[int, int]:
-    """A linear layer's input and output width; Conv1D keeps its weight the other way round."""
-    one, two = weight(module).shape
-    return (two, one) if isinstance(module, torch.nn.Linear) else (one, two)
 
 
 def _basis(

@@ -94,7 +94,7 @@ class TraceIndex:
         parts, asked = [], None
         for checkpoint in self.checkpoints:
             lm = checkpoint.load()
-            examples = lm.tokenize(given)
+            examples = lm.tokenize(given).called("query")
             if examples.loss != checkpoint.index.run["loss"]:
                 note(f"of the queries the loss counts {examples.loss}, of the rows {checkpoint.index.run['loss']}")
             examples = examples.each_token() if tokens else examples

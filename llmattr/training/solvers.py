@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 
 from llmattr.errors import LlmattrError, note
+from llmattr.progress import progress
 from llmattr.seeded import gaussian, generator
 
 Product = Callable[[torch.Tensor], torch.Tensor]
@@ -27,7 +28,7 @@ def cg(
     x, residual, direction = torch.zeros_like(b), b.clone(), b.clone()
     squares = residual.square().sum(1)
     goal = tolerance**2 * squares
-    for _ in range(most):
+    for _ in progress(range(most), "solving", "steps at most"):
         rows = (squares > goal).nonzero()[:, 0]
         if not len(rows):
             return x
@@ -64,7 +65,7 @@ def lissa(
     """
     scale = scale or MARGIN * (largest_eigenvalue(product, b) + damping)
     x, size, left = b.clone(), b.norm(dim=1), torch.zeros(len(b), dtype=b.dtype, device=b.device)
-    for _ in range(steps):
+    for _ in progress(range(steps), "solving", "steps"):
         residual = b - (product(x) + damping * x) / scale
         left = residual.norm(dim=1)
         if not (left <= 1.01 * size).all():
@@ -118,7 +119,7 @@ def arnoldi(
     basis = torch.zeros((steps, len(start)), dtype=start.dtype, device=start.device)
     small = torch.zeros((steps, steps), dtype=start.dtype, device=start.device)
     basis[0] = start / start.norm()
-    for k in range(steps):
+    for k in progress(range(steps), "eigenvectors", "steps"):
         found = product(basis[k : k + 1])[0]
         small[k, k] = found @ basis[k]
         if k + 1 == steps:

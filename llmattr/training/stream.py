@@ -16,11 +16,15 @@ from llmattr.data import Examples
 from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.progress import Progress, progress
-from llmattr.training.capture import ExactGradients, Scratch, exact_gradients, hooks, run_backward, weight
+from llmattr.seeded import gaussian
+from llmattr.training.capture import capturing, exact_gradients
 from llmattr.training.gradient import plan
-from llmattr.training.project import Bases, in_and_out
+from llmattr.training.layers import in_and_out, weight
+from llmattr.training.project import Bases
+from llmattr.training.recorders import ExactGradients, Scratch
 from llmattr.training.search import Block
 
+POWERS = 3  # of a gradient's singular values that part the leading directions from the others
 WHOLE = 2**30  # numbers of whole query gradients held at once, at most: 4 GiB in float32
 Layers = dict[str, torch.nn.Module]
 Transform = Callable[[str, torch.Tensor], torch.Tensor]  # of a layer's gradients [t, i, o]
@@ -68,9 +72,9 @@ def _check_memory(queries: int, layers: Layers) -> None:
 def _by_layer(at: Layered, asked: Examples, transform: Transform, rank: int) -> dict[str, Side]:
     recorder = ExactGradients()
     found: dict[str, list[Any]] = {name: [] for name in at.layers}
-    with hooks(at.lm.model, at.layers, recorder):
+    with capturing(at.lm, at.layers, recorder) as run:
         for row in range(len(asked)):
-            run_backward(at.lm, asked, [row])
+            run(asked, [row])
             for name, gradient in recorder.found.items():
                 found[name].append(_cut(transform(name, gradient), rank))
             recorder.found = {}
@@ -83,11 +87,13 @@ def _cut(gradient: Float[torch.Tensor, "t i o"], rank: int) -> Side:
     """The gradient's leading singular directions, U with the singular values in it; the gradient itself for rank 0."""
     if not rank:
         return gradient
-    rank = min(rank, *gradient.shape[1:])
-    with torch.random.fork_rng(devices=[]):  # a randomised factorisation, the same each time
-        torch.manual_seed(0)
-        u, values, v = torch.svd_lowrank(gradient, q=min(2 * rank + 4, *gradient.shape[1:]), niter=3)
-    return (u * values[..., None, :])[..., :rank], v[..., :rank]
+    rank, width = min(rank, *gradient.shape[1:]), gradient.shape[2]
+    test = gaussian(width, min(2 * rank + 4, *gradient.shape[1:]), 0, "cut").to(gradient)
+    basis = torch.linalg.qr(gradient @ test).Q  # of the leading directions (Halko et al., arXiv 0909.4061, algorithm 4.4)
+    for _ in range(POWERS):
+        basis = torch.linalg.qr(gradient @ torch.linalg.qr(gradient.mT @ basis).Q).Q
+    u, values, v = torch.linalg.svd(basis.mT @ gradient, full_matrices=False)
+    return (basis @ u * values[..., None, :])[..., :rank], v.mT[..., :rank]
 
 
 class Contract:
@@ -99,25 +105,25 @@ class Contract:
         self.squares: Any = 0
 
     def keep(self, name: str, inputs: torch.Tensor) -> Any:
-        """The inputs; for cut sides also their products with U, made once."""
+        """The inputs; for cut sides their products with U, and the inputs where lengths are wanted."""
         side = self.sides[name]
-        if isinstance(side, tuple):
-            queries, width, rank = side[0].shape
-            return inputs, inputs.to(side[0].dtype) @ side[0].permute(1, 0, 2).reshape(width, queries * rank)
-        return inputs, None
+        if not isinstance(side, tuple):
+            return inputs
+        queries, width, rank = side[0].shape
+        with_u = inputs.to(side[0].dtype) @ side[0].permute(1, 0, 2).reshape(width, queries * rank)
+        return (with_u, inputs) if self.lengths else (with_u,)
 
     def gradient(self, name: str, kept: Any, outputs: torch.Tensor) -> None:
         """Add a layer's part."""
-        inputs, with_u = kept
         side = self.sides[name]
         if isinstance(side, tuple):
             queries, width, rank = side[1].shape
             with_v = outputs.to(side[1].dtype) @ side[1].permute(1, 0, 2).reshape(width, queries * rank)
-            self.scores += (with_u * with_v).sum(1).view(-1, queries, rank).sum(-1)
+            self.scores += (kept[0] * with_v).sum(1).view(-1, queries, rank).sum(-1)
             if self.lengths:
-                self.squares += ((inputs @ inputs.mT) * (outputs @ outputs.mT)).sum((1, 2))
+                self.squares += ((kept[1] @ kept[1].mT) * (outputs @ outputs.mT)).sum((1, 2))
             return
-        whole = self.scratch.gradients(inputs, outputs).flatten(1).to(side.dtype)
+        whole = self.scratch.gradients(kept, outputs).flatten(1).to(side.dtype)
         self.scores += whole @ side.flatten(1).T
         if self.lengths:
             self.squares += whole.square().sum(1)
@@ -138,9 +144,9 @@ def streamed(method: Any, at: Layered, train: Examples, asked: Examples, rows: S
     own = _lengths(sides) if cosine else np.ones(len(asked))
     numbers = np.arange(len(train)) if rows is None else np.asarray(rows)
     part = train if rows is None else train.subset(numbers.tolist())
-    with hooks(at.lm.model, at.layers, recorder), Progress(len(part), "scoring", "rows") as bar:
+    with capturing(at.lm, at.layers, recorder) as run, Progress(len(part), "scoring", "rows") as bar:
         for batch in plan(part):
-            run_backward(at.lm, part, batch)
+            run(part, batch)
             scores, lengths = recorder.take()
             yield numbers[batch], scores / np.maximum(np.outer(own, lengths), np.finfo(np.float64).tiny)
             bar.update(len(batch))
@@ -156,9 +162,9 @@ def self_products(method: Any, at: Layered, train: Examples) -> Float[np.ndarray
     """Every row's product with itself under the method's preconditioner, `g' H^-1 g`."""
     recorder, transform = ExactGradients(), method.transform(at.fitted, at.groups)
     scores = np.empty(len(train))
-    with hooks(at.lm.model, at.layers, recorder):
+    with capturing(at.lm, at.layers, recorder) as run:
         for batch in progress(plan(train), "scoring", "batches"):
-            run_backward(at.lm, train, batch)
+            run(train, batch)
             parts = [(g * transform(name, g)).sum((1, 2)).double() for name, g in recorder.found.items()]
             recorder.found, scores[batch] = {}, torch.stack(parts).sum(0).cpu().numpy()
     return scores

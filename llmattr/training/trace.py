@@ -14,16 +14,16 @@ from llmattr.lm import LM
 from llmattr.method import check_options, describe, find_method
 from llmattr.processes import is_main
 from llmattr.training import METHODS
-from llmattr.training.capture import linear_layers
 from llmattr.training.checkpoint import Checkpoint, load_features
 from llmattr.training.checkpoints import checkpoints_of, learning_rates_of, models_of
 from llmattr.training.curvature import LoGra
 from llmattr.training.features import Nothing
-from llmattr.training.gradient import Features, Projector, fill, save_fitted
+from llmattr.training.gradient import Features, Projector, batch_tokens, fill, save_fitted
 from llmattr.training.index import DTYPES, GradientIndex, Projection, check_empty
 from llmattr.training.index_files import VERSION, building, check_bytes, read_run, save_run
-from llmattr.training.project import input_groups
+from llmattr.training.layers import input_groups
 from llmattr.training.query import TraceIndex
+from llmattr.training.untracked import left_out, track
 from llmattr.types import Attribution
 
 
@@ -86,6 +86,8 @@ def _check_parent(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if any(not path.name.startswith("run.json") and not path.name.startswith("checkpoint-") for path in out.iterdir()):
         raise LlmattrError(f"{str(out)!r} is not empty and no index of checkpoints: give another --out")
+    for left in out.glob("run.json.*.part"):  # by a build that was killed
+        left.unlink(missing_ok=True)
 
 
 PROJECTED_BY = {"principal": ("dim", "width", "complement"), "random": ("dim", "width"), "rademacher": ("dim",), "identity": ()}
@@ -113,11 +115,12 @@ class _Build:
         examples = lm.tokenize(rows, self.strict)
         with processes.main_process_first():
             index, features = self._begin(lm, rows, examples, out, extra)
-        fill(index, features, examples, self.method.measure, processes.process_index, processes.num_processes)
+        tokens = batch_tokens(lm.device)
+        fill(index, features, examples, self.method.measure, tokens, processes.process_index, processes.num_processes)
         processes.wait_for_everyone()
         if processes.is_main_process:
             if not index.done.all():  # a process with smaller batches may have left some
-                fill(index, features, examples, self.method.measure)
+                fill(index, features, examples, self.method.measure, tokens)
             index.finish()
         processes.wait_for_everyone()
         return Checkpoint(GradientIndex.open(out), model, self.device, [lm])
@@ -129,6 +132,8 @@ class _Build:
         begun = read_run(out) if (out / "run.json").exists() else None
         if begun:
             check_bytes(out, begun["checksums"])
+        else:
+            check_empty(out)
         features = load_features(self.method, lm, out, begun) if begun else self._fit(lm, examples)
         self._note_unused(features)
         run = {
@@ -148,7 +153,6 @@ class _Build:
         if isinstance(features, Projector):
             run["projection"] = dataclasses.asdict(self.projection)  # what is asked for, to be compared with what is there
         if not begun:
-            check_empty(out)
             save_fitted(out, features.fitted)
         return GradientIndex.create(out, run, rows, self.append), features
 
@@ -171,9 +175,10 @@ class _Build:
             return Projector.fit(lm, self.projection, self.modules, examples, normalize)
         if kind or hasattr(self.method, "retrieve"):
             return load_features(self.method, lm, Path(), {})
-        layers = linear_layers(lm, self.modules)
+        layers = track(lm, self.modules)
         fitted = self.method.fit(lm, examples, layers, self.projection.seed) if hasattr(self.method, "fit") else {}
-        return Nothing(fitted, {"layers": list(layers), "groups": input_groups(lm, layers)})
+        settings = {"layers": list(layers), "groups": input_groups(lm, layers), "left_out": left_out(lm.model, layers)}
+        return Nothing(fitted, settings)
 
 
 def open_index(folder: str | Path, model: Any = None, device: str | None = None) -> "TraceIndex":
