@@ -86,8 +86,8 @@ def read_documents(context: Context) -> tuple[Document, ...]:
         raise LlmattrError(f"the context must be a text or a list of documents, not {context!r:.60}")
     for number, document in enumerate(documents, 1):
         check_text(document.text, f"document {number}")
-        check_text(document.id, f"the id of document {number}")
         check_text(document.title or "", f"the title of document {number}")
+        check_text(document.id, f"the id of document {number}")
     _refuse_empty(documents)
     return tuple(documents)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.evidence import TargetEvidence
 from llmattr.plain_json import json_text
+from llmattr.rendering import located
 from llmattr.report.marks import sentence_rows
 from llmattr.training.index import refuse_difference
 from llmattr.types import Attribution, Score
@@ -136,11 +137,23 @@ def _question(result: Attribution, row: int, prompt: str, form: dict[str, Any], 
     said = result.response[len(before) : end]
     if "messages" in form:
         tokenizer = index.checkpoints[0].load().tokenizer
-        chat = tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
-        return {"prompt": chat + before, "completion": said}
+        return {"prompt": _as_in_a_chat(tokenizer, prompt, result.response[:end], len(before)), "completion": said}
     if "completion" in form:
         return {"prompt": (f"{prompt}\n" if prompt else "") + before, "completion": said}
     return {"text": said.strip()}
+
+
+def _as_in_a_chat(tokenizer: Any, prompt: str, answer: str, start: int) -> str:
+    """What stands before the answer's character `start` in the chat of prompt and answer, as the rows' chats are rendered."""
+
+    def render(contents: list[str]) -> str:
+        chat = [{"role": role, "content": content} for role, content in zip(("user", "assistant"), contents, strict=True)]
+        return tokenizer.apply_chat_template(chat, tokenize=False)
+
+    text, (place,) = located(render, [prompt, answer], [(1, start)])
+    if place is None:
+        raise LlmattrError(f"the chat template rewrites the answer, so its sentences cannot be asked for: {answer[:60]!r}")
+    return text[:place]
 
 
 def _refuse_other_model(result: Attribution, index: "TraceIndex") -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from llmattr.errors import LlmattrError
 from llmattr.evidence import from_dicts, target_to_dict
 from llmattr.plain_json import json_text
+from llmattr.report.marks import citation_numbers
 from llmattr.types import Attribution, Document, Sources, Targets
 
 
@@ -37,6 +38,7 @@ def to_dict(attribution: Attribution) -> dict[str, Any]:
         "kind": a.sources.kind,
         "documents": [vars(document) for document in a.sources.documents],
         **({} if a.evidence is None else {"tokens": a.evidence.to_dict()}),
+        "numbers": citation_numbers(a),  # a source's place in the list below, and its mark [1], [2] ... in every report
         "sources": [_source(a.sources, i) for i in range(len(a.sources))],
         "targets": [_target(a, t) for t in range(len(a))],
     }

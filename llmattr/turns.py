@@ -1,5 +1,6 @@
 """Which tokens of a chat the assistant said: found in the whole rendering, never from a part of the chat."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -63,8 +64,10 @@ def _turns(chat: Sequence[Mapping[str, Any]], reader: Reader, row: int) -> tuple
 
 
 def _same(text: str, other: str) -> int:
-    """How many characters two texts begin with together."""
-    return next((k for k, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other)))
+    """How many characters the texts begin with together; white space before them, the end of what was said, may differ."""
+    blank = len(text) - len(text.lstrip()) if other.strip() else 0
+    same = len(os.path.commonprefix([text[blank:], other.lstrip() or other]))  # noqa: RUF071  # of characters, not of paths
+    return blank + same if same else 0
 
 
 def _places(content: str) -> list[int]:

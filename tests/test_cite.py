@@ -272,3 +272,37 @@ def test_wrong_types():
     assert len(messages) == len(expected)
     for message, beginning in zip(messages, expected, strict=True):
         assert beginning in message
+
+
+class TestZoom:
+    """Which words of a source matter, for what was asked."""
+
+    def test_it_keeps_its_targets(self, result):
+        """A slice's and a span's zoom are those rows of the whole's."""
+        whole = result.zoom(1)
+        np.testing.assert_array_equal(result[2].zoom(1).values, whole.values[2:])
+        assert result[2].zoom(1).targets.texts == ["It has locks."]
+        assert result.span("locks").zoom(1).targets.texts == ["locks"]
+
+    def test_everything_left_is_the_prompt_itself(self, tiny):
+        """f(all) does not depend on which parts can be removed."""
+        documents = ["\n\nA lake.  It is wet. \n", "It has locks.\n\n"]
+        found = cite(tiny, documents, "When?", response=ANSWER, method="leave-one-out", verify=False)
+        ablation = found.session.ablation
+        both = [one(np.ones((1, len(one.sources)), dtype=bool)) for one in (ablation, ablation.of_words(1))]
+        np.testing.assert_array_equal(*both)
+
+
+def test_no_number_from_the_model_is_an_error_that_names_the_sources(tiny, monkeypatch):
+    """Never "no effect"."""
+    score = LM.score
+
+    def broken(self, requests):
+        full = max(len(request.ids) for request in requests)
+        for i, found in score(self, requests):
+            yield i, found if len(requests[i].ids) == full else np.full_like(found, np.nan)
+
+    monkeypatch.setattr(LM, "score", broken)
+    message = r"gives nan as log-probability of token 1 of the response where 1 of 5 sources are left out \('context#\d'\)"
+    with pytest.raises(LlmattrError, match=message):
+        cite(tiny, CONTEXT, "When?", response=ANSWER, method="leave-one-out")

@@ -45,6 +45,20 @@ def test_the_answer_sentence_by_sentence_with_its_sources(run):
     assert "context-cite (n_ablations 64, keep 0.5, alpha auto, prior none, bootstraps 100, limit 256)" in out
 
 
+def test_zoom_into_sources_of_one_word_shows_the_answer(run):
+    code, out, err = run("--zoom", "--sources", "words", "leave-one-out")
+    assert (code, err) == (0, "")
+    assert out.index("It opened in 1914.\n    ") < out.index("Sources") < out.index("[1] is one word")
+
+
+@pytest.mark.parametrize("option", ["--query", "--response", "--template", "--rather-than"])
+def test_a_byte_that_is_no_text_is_one_clear_line(run, option):
+    code, out, err = run(option, "{context} {query} \udcff")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "is not valid Unicode at character 18" in err
+
+
 def test_cited_sources_name_document_line_and_characters(run):
     _, out, _ = run("leave-one-out")  # exact scores: something is cited
     assert "[1] canal.txt, line " in out

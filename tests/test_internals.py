@@ -362,3 +362,12 @@ def test_a_tokenizer_that_says_no_places_is_refused(tiny, name):
     method = METHODS[name](prior="hidden", n_ablations=4) if name == "ridge" else METHODS[name]()
     with pytest.raises(LlmattrError, match="does not say which characters its tokens have"):
         method.attribute(ablation)
+
+
+def test_sources_that_a_template_rewrites_are_not_looked_into():
+    """Half a prompt's sources without tokens would be half a prompt's scores of 0."""
+    longer = tiny_models.CHATML.replace("m['content']", "(m['content'] if loop.last else m['content'].split(' ')[-1])")
+    lm = LM(tiny_models.llama(), tiny_models.tokenizer(longer), "tiny")
+    chat = [{"role": "user", "content": "It is long. It"}, {"role": "user", "content": "How long?"}]
+    with pytest.raises(LlmattrError, match=r"1 sources are not found among the tokens, the first is 'It is long\.'"):
+        cite(lm, messages=chat, response="Long.", method="attention")

@@ -12,6 +12,7 @@ import pytest
 
 from llmattr import LM, LlmattrError, build_index, cite
 from llmattr.cli import main
+from llmattr.data import tokenize
 from llmattr.evidence import Evidence, TargetEvidence
 from llmattr.origins import Origins, origins
 from llmattr.training.index import GradientIndex
@@ -66,6 +67,24 @@ def test_the_question_is_asked_without_the_documents(tiny, cited, tmp_path):
     assert second == {"prompt": ASKED + SAID[0], "completion": f" {SAID[1]}"}
     first, _ = origins(cited, index, prompt="Since when?").training.run["queries"]
     assert first["prompt"] == ASKED.replace(QUESTION, "Since when?")
+
+
+@pytest.mark.parametrize("adds", [False, True])
+def test_the_question_is_tokenised_as_the_rows_chats_are(tmp_path, adds):
+    """With one beginning of text, whoever writes it, and with the reasoning that the template writes in a last turn."""
+    thinks = tiny_models.CHATML.replace(
+        "'\n' + m['content']", "'\n' + ('<think>\n' if m['role'] == 'assistant' else '') + m['content']"
+    )
+    tokenizer = tiny_models.tokenizer("<|end|>" + thinks)
+    tokenizer.bos_token = "<|end|>"
+    lm = LM(tiny_models.llama().double(), tiny_models.surrounded(tokenizer, begin="<|end|>") if adds else tokenizer, "tiny")
+    said = cite(lm, NOTES, QUESTION, response=" ".join(SAID), method="leave-one-out")
+    row = chat(QUESTION, " ".join(SAID))
+    asked = origins(said, build_index(lm, [row], tmp_path / "index", "bm25")).training.run["queries"]
+    trained = tokenize([row], tokenizer)
+    for query in asked:
+        ids = tokenize([query], tokenizer).ids[0]
+        assert ids == trained.ids[0][: len(ids)]
 
 
 def test_what_was_saved_is_the_same(tiny, cited, tmp_path):

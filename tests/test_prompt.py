@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmattr.errors import LlmattrError
+from llmattr.context.zoom import words_of
+from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.messages import PLAIN_TEMPLATE, TEMPLATE, conversation
 from llmattr.prompt import Prompt, cut
 from tests import tiny_models
@@ -289,3 +290,132 @@ def test_a_context_that_cannot_be_placed_is_refused():
         make(messages=chat[1:], query=None)
     with pytest.raises(LlmattrError, match="there is no context to put there"):
         make(context=None, query=None, messages=[{"role": "user", "content": "See {context}."}])
+
+
+SAYS_SO_TOO = "{{ '<|im_start|>system\nParis. Be user friendly. It is long.<|im_end|>\n' }}" + tiny_models.CHATML
+
+
+class TestPositions:
+    """Where sources stand in the whole rendering, whatever else is written there."""
+
+    def decoded(self, prompt):
+        ids, _, spans = prompt.with_response("Yes.").full()
+        return [(prompt.tokenizer.decode(ids[a:b]).strip(), int(a)) for a, b in spans]
+
+    @pytest.mark.parametrize("text", ["Paris.", "user", "It is long."])
+    def test_a_source_that_the_template_says_too(self, text):
+        chat = [{"role": "user", "content": text}]
+        prompt = make(tiny_models.tokenizer(SAYS_SO_TOO), context=None, query=None, messages=chat)
+        [(found, first)] = self.decoded(prompt)
+        assert found == text
+        assert prompt.tokenizer.decode(prompt.full().ids[:first]).endswith("<|im_end|>\n<|im_start|>user\n")
+
+    def test_a_template_that_moves_and_rewrites_messages(self):
+        moves = "{% for m in messages | reverse %}{{ '- ' + m.content.split('</think>')[-1] | replace('  ', ' ') }}{% endfor %}"
+        said = ("user", "It is.  It is long."), ("assistant", "<think>So.</think> It is."), ("user", "It is?")
+        chat = [{"role": role, "content": content} for role, content in said]
+        prompt = make(tiny_models.tokenizer(moves), context=None, query=None, messages=chat)
+        assert prompt.tokenizer.decode(prompt.full().ids) == "- It is?-  It is.- It is. It is long."
+        decode, ids = prompt.tokenizer.decode, prompt.full().ids
+        spans = prompt.full().sources[:2]
+        assert [decode(ids[a:b]).strip() for a, b in spans] == ["It is.", "It is long."]
+        assert decode(ids[: spans[0, 0]]) == "- It is?-  It is.-"
+
+    def test_what_the_template_leaves_out_is_said(self):
+        last = "{{ messages[-1]['content'] }}"
+        chat = [{"role": "user", "content": "It is long."}, {"role": "user", "content": "How long?"}]
+        prompt = make(tiny_models.tokenizer(last), context=None, query=None, messages=chat)
+        assert prompt.oddities() == ["the chat template leaves 1 sources out, the first is 'It is long.'"]
+        assert make().oddities() == []
+
+
+@pytest.mark.parametrize("tokenizer", [CHAT, tiny_models.metaspace(tiny_models.CHATML)])
+def test_special_tokens_that_a_document_spells_stay_text(tokenizer):
+    text = "A mark <|im_end|> here.\n<|im_start|>user\nIt is long."
+    prompt = make(tokenizer, context=text).with_response("Long.")
+    ids, _, spans = prompt.full()
+    assert [ids.count(tokenizer.convert_tokens_to_ids(name)) for name in ("<|im_start|>", "<|im_end|>")] == [2, 1]
+    assert text in tokenizer.decode(ids)
+    assert [tokenizer.decode(ids[a:b]).strip() for a, b in spans] == list(prompt.sources.texts)
+    assert prompt.oddities() == [
+        "special tokens are spelled in the documents (2, the first in '<|im_end|> here.\\n<|i'): they stay text"
+    ]
+
+
+class TestOpenedReasoning:
+    OPENS = tiny_models.tokenizer(tiny_models.CHATML.replace("assistant\n' }}{% endif", "assistant\n<think>\n' }}{% endif"))
+
+    def end(self, prompt):
+        return prompt.tokenizer.decode(prompt.full().ids).split("assistant\n")[-1]
+
+    def test_a_given_response_stands_behind_it(self):
+        prompt = make(self.OPENS).with_response("It is long.")
+        assert self.end(prompt) == "<think>\n\n</think>\n\nIt is long."
+        assert self.end(prompt.with_response("It is wide.")) == "<think>\n\n</think>\n\nIt is wide."
+        assert "the response stands behind its end, </think>" in prompt.oddities()[0]
+
+    def test_a_response_with_a_reasoning_and_a_generated_one_are_as_they_are(self):
+        assert self.end(make(self.OPENS).with_response("So.\n</think>\n\nLong.")) == "<think>\nSo.\n</think>\n\nLong."
+        assert self.end(make(self.OPENS).with_generated(CHAT("So.")["input_ids"])) == "<think>\nSo."
+
+
+def test_a_response_behind_a_prompt_has_no_space_of_a_first_word():
+    """The two tokens on either side of the border would be one: the model was given the prompt's own."""
+    tokenizer = tiny_models.metaspace()
+    chat = [{"role": "user", "content": "A lake."}, {"role": "user", "content": "Fact: it is "}]
+    prompt = make(tokenizer, query=None, context=None, messages=chat)
+    assert tokenizer.decode(prompt.with_response("long.").full().ids).strip() == "A lake.\n\nFact: it is long."
+
+
+@pytest.mark.parametrize("sources", ["sentences", "paragraphs", "words"])
+def test_zoom_reads_the_same_prompt(sources):
+    """Outer white space belongs to no source, so it is in neither: f(all) is the same to the last token."""
+    documents = ["\n\n It is one.  It is two.\n\nIt is three.\n\n", " \nA lake. It is wet. \n", "\n"]
+    prompt = make(context=documents, sources=sources).with_response("It is two.")
+    zoomable = [i for i, text in enumerate(prompt.sources.texts) if " " in text]
+    assert all(words_of(prompt, i).full().ids == prompt.full().ids for i in zoomable)
+    assert bool(zoomable) == (sources != "words")
+
+
+class TestMarksAndBraces:
+    def test_a_mark_that_stands_twice_is_refused(self):
+        with pytest.raises(
+            LlmattrError, match=r"\{context\} stands 2 times in the template or the messages: put it there once"
+        ):
+            conversation("A. B.", "q", template="{context} {query} {context}")
+        chat = [{"role": "user", "content": "{context}"}, {"role": "user", "content": "{context} {query}"}]
+        with pytest.raises(LlmattrError, match=r"\{context\} stands 2 times"):
+            conversation("A. B.", "q", chat)
+        with pytest.raises(LlmattrError, match=r"\{query\} stands 2 times"):
+            conversation("A. B.", "q", template="{context} {query} {query}")
+
+    def test_braces_that_a_person_typed_are_text(self):
+        text = "Write {query} or {context} or {0}. It is {long}."
+        assert text in text_of(make(context=text, query="What is {context}?"), [1, 1])
+        marked = [{"role": "user", "content": ["See {context}: ", {"type": "document", "text": text}]}]
+        assert f"See {{context}}: {text}" in text_of(make(context=None, query=None, messages=marked), [1, 1])
+
+    def test_a_copy_that_would_stay_is_said(self):
+        chat = [{"role": "user", "content": "Notes: A lake. It is wet. A lake.\nWhich?"}]
+        with pytest.warns(LlmattrNote, match="the text of 1 documents stands in the messages once more, the first is '1'"):
+            conversation(["A lake.", "It is wet."], None, chat)
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ({"context": ["ok", "a\ud800"], "query": "q"}, "document 2 is not valid Unicode at character 1"),
+        ({"context": [{"text": "a", "title": "\udfff"}], "query": "q"}, "the title of document 1"),
+        ({"context": [{"text": "a", "id": "\udfff"}], "query": "q"}, "the id of document 1"),
+        ({"context": "a", "query": "\ud800"}, "the query"),
+        ({"context": "a", "query": "q", "template": "{context}{query}\ud800"}, "the template"),
+        ({"context": None, "query": None, "messages": [{"role": "user", "content": "a\ud800"}]}, "message 1"),
+        (
+            {"context": None, "query": None, "messages": [{"role": "user", "content": [{"type": "text", "text": "\ud800"}]}]},
+            "message 1",
+        ),
+    ],
+)
+def test_lone_surrogates_are_refused_with_their_place(given, place):
+    with pytest.raises(LlmattrError, match=place):
+        conversation(**given)

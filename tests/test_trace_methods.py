@@ -144,6 +144,15 @@ def test_tokens_of_several_queries_keep_their_queries(lm, tmp_path):
     assert result.response is None
 
 
+def test_tokens_that_are_parts_of_a_character_are_shown_as_that_character(lm, tmp_path):
+    """The tiny tokenizer spells a face byte by byte."""
+    result = build_index(lm, ROWS, tmp_path / "i", "grad-dot").query(
+        {"prompt": "A ", "completion": "\U0001f600 a"}, 2, tokens=True
+    )
+    assert result.response == "\U0001f600 a"
+    assert list(result.targets.texts) == ["\U0001f600"] * 4 + [" a"]
+
+
 class TestSeveralCheckpoints:
     def test_tracin_adds_the_learning_rates_times_the_products(self):
         tokenizer = tiny_models.tokenizer()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -44,6 +44,29 @@ def tokenizer(template: str | None = CHATML) -> PreTrainedTokenizerFast:
     fast.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
     fast.chat_template = template
     return fast
+
+
+def metaspace(template: str | None = None) -> PreTrainedTokenizerFast:
+    """As Llama 2 and Gemma tokenise: a space is a letter of the word behind it, and the first word gets one too."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    bpe.decoder = decoders.Replace("\u2581", " ")
+    special = ["<|end|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = [*map(chr, range(33, 127)), "\n", "\u2581"]
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    bpe.train_from_iterator([CORPUS], trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|end|>")
+    fast.chat_template = template
+    return fast
+
+
+def surrounded(tokenizer: PreTrainedTokenizerFast, begin: str = "", end: str = "") -> PreTrainedTokenizerFast:
+    """The tokenizer with special tokens that it puts before and behind every text."""
+    names = [name for name in (begin, end) if name]
+    pattern = " ".join(part for part in (begin, "$A", end) if part)
+    added = [(name, tokenizer.convert_tokens_to_ids(name)) for name in names]
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single=pattern, special_tokens=added)
+    return tokenizer
 
 
 def llama(window: int = 2048, seed: int = 0) -> LlamaForCausalLM:

@@ -55,7 +55,7 @@ class ContextAblation:
     def _refuse_no_numbers(self, mask: Bool[np.ndarray, " n"], logprobs: Float[np.ndarray, " r"]) -> None:
         bad = np.flatnonzero(~np.isfinite(logprobs))
         if len(bad):
-            without = [repr(self.sources.ids[i]) for i in np.flatnonzero(~mask)]
+            without = [repr(self.sources.ids[i]) for i in np.flatnonzero(~mask).tolist()]
             named = ", ".join([*without[:3], *(["..."] if len(without) > 3 else [])]) or "none"
             raise LlmattrError(
                 f"the model gives {logprobs[bad[0]]} as log-probability of token {bad[0] + 1} of the response where "

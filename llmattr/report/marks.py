@@ -24,6 +24,8 @@ def citation_numbers(attribution: Attribution, top: int | None = None) -> dict[i
     Within a sentence the best source comes first. The numbers are the same in every report: those with few sources a sentence
     leave numbers out. Sources that contradict a sentence come behind. `top`: the best of each sentence (None = all).
     """
+    if not attribution.can_cite:
+        return {}
     rows = sentence_rows(attribution)
     sentences = attribution[rows.start : rows.stop]
     numbers = dict.fromkeys(score.source for score in sentences.top(None) if score.cited)

@@ -1,15 +1,18 @@
 """Questions to a finished index: scores of its rows, from one or several checkpoints, as an attribution."""
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from llmattr.data import Examples, Queries, prompt_and_completion, read_queries, row_text
 from llmattr.errors import LlmattrError, check_number, note
 from llmattr.method import describe, find_method
+from llmattr.tokens import decode, decoded_offsets
 from llmattr.training import METHODS
 from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.index import GradientIndex
@@ -129,10 +132,16 @@ class Asked:
     examples: Examples
     tokenizer: Any
 
-    def pieces(self) -> list[str]:
-        """The text of each example's counted tokens."""
+    def pieces(self) -> tuple[list[str], Int[np.ndarray, "t 2"]]:
+        """The text of each query's counted tokens, and each token's characters in all of them, one behind the other."""
+        texts, spans, end = [], [], 0
         pairs = zip(self.examples.ids, self.examples.counted, strict=True)
-        return [self.tokenizer.decode(np.asarray(ids)[counted]) for ids, counted in pairs]
+        for _, group in itertools.groupby(pairs, key=lambda pair: id(pair[0])):  # the tokens of one query
+            said = [token for ids, counted in group for token in np.asarray(ids)[counted].tolist()]
+            texts.append(decode(self.tokenizer, said))
+            spans.append(decoded_offsets(self.tokenizer, said, len(texts[-1])) + end)
+            end += len(texts[-1])
+        return texts, np.concatenate(spans)
 
 
 def _ends(columns: np.ndarray, top: int) -> np.ndarray:
@@ -155,9 +164,10 @@ def _attribution(
     response, spans = None, None
     said = [row.get("completion") or row_text(row) for row in queries]
     if asked is not None:
-        said = asked.pieces()
+        texts, places = asked.pieces()
+        said = ["".join(texts)[a:b] for a, b in places]
         if len(queries) == 1:
-            response, spans = "".join(said), _spans(said)
+            response, spans = texts[0], places
         else:
             counts = [sum(example is row for example in asked.examples.rows) for row in queries]
             run["queries"] = [
@@ -174,9 +184,3 @@ def _attribution(
         response=response,
         traced=True,
     )
-
-
-def _spans(pieces: Sequence[str]) -> np.ndarray:
-    """Where pieces stand in the text that they make."""
-    ends = np.cumsum([len(piece) for piece in pieces])
-    return np.stack([np.append(0, ends[:-1]), ends], axis=1)
