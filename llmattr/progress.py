@@ -75,6 +75,7 @@ class _Lines(logging.Handler):
 
 def log_progress() -> None:
     """Let the lines be seen, on standard error: for commands, which may run where no one watches a bar."""
+    Progress.said = None
     LOG.setLevel(logging.INFO)
     LOG.handlers, LOG.propagate = [_Lines()], False
 

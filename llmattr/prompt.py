@@ -123,10 +123,15 @@ class Prompt:
         offsets = decoded_offsets(self.tokenizer, ids, len(text))
         return dataclasses.replace(self, response=text, response_ids=tuple(ids), response_offsets=offsets)
 
+    def lost(self) -> list[int]:
+        """The sources that are not found in the whole prompt's text, since the template leaves them out or rewrites them."""
+        _, starts, _ = self._text(np.ones(len(self.sources), dtype=bool))
+        return [i for i in range(len(self.sources)) if i not in starts]
+
     def oddities(self) -> list[str]:
         """What a reader of the prompt should know of it: what the template leaves out, and what stands in it otherwise."""
-        text, starts, breaks = self._text(np.ones(len(self.sources), dtype=bool))
-        lost = [source for i, source in enumerate(self.sources.texts) if i not in starts and source not in text]
+        text, _, breaks = self._text(np.ones(len(self.sources), dtype=bool))
+        lost = [source for source in (self.sources.texts[i] for i in self.lost()) if source not in text]
         found = [f"the chat template leaves {len(lost)} sources out, the first is {lost[0]!r:.60}"] if lost else []
         if breaks:
             typed = text[breaks[0] - 1 :][:20]

@@ -73,15 +73,17 @@ class ContextAblation:
         )
 
     def located(self) -> Rendered:
-        """The whole prompt with the sources' tokens; raises `LlmattrError` for a tokenizer that does not say where they are."""
-        full = self.prompt.full()
-        lost = np.flatnonzero(~full.sources.any(axis=1))
-        if 0 < len(lost) < len(self.sources):
+        """The whole prompt with the sources' tokens; raises `LlmattrError` where they are not to be found.
+
+        A source that shares its only token with the one before has none of its own.
+        """
+        full, lost = self.prompt.full(), self.prompt.lost()
+        if lost:
             raise LlmattrError(
                 f"the chat template rewrites its messages, so {len(lost)} sources are not found among the tokens, the first is "
                 f"{self.sources.texts[lost[0]]!r:.60}: use context-cite or another method that asks for ablations"
             )
-        if len(lost):
+        if not full.sources.any():
             raise LlmattrError(
                 "the tokenizer does not say which characters its tokens have, so no source can be found among them: use a fast "
                 "tokenizer, or context-cite or another method that asks for ablations"

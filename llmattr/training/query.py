@@ -164,10 +164,10 @@ def _attribution(
     response, spans = None, None
     said = [row.get("completion") or row_text(row) for row in queries]
     if asked is not None:
-        texts, places = asked.pieces()
-        said = ["".join(texts)[a:b] for a, b in places]
+        answers, places = asked.pieces()
+        said = ["".join(answers)[a:b] for a, b in places]
         if len(queries) == 1:
-            response, spans = texts[0], places
+            response, spans = answers[0], places
         else:
             counts = [sum(example is row for example in asked.examples.rows) for row in queries]
             run["queries"] = [
