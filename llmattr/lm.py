@@ -13,13 +13,15 @@ import torch
 from jaxtyping import Float
 
 from llmattr.data import Examples, tokenize
-from llmattr.errors import LlmattrError, check_number, note
+from llmattr.errors import LlmattrError, check_choice, check_number, note
 from llmattr.forward import evaluating
 from llmattr.loading import check_vocabulary, load
 from llmattr.padded import vocabulary
 from llmattr.progress import Progress
 from llmattr.prompt import Rendered, special_ids
 from llmattr.scoring import score
+
+DTYPES = ("float32", "bfloat16", "float16", "float64", "auto", "fast")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,21 +42,26 @@ class LM:
     def load(model: Any, dtype: str | None = None, device: str | None = None) -> "LM":
         """Load `model`: a hub id, a local folder, "smollm2" (the embedded one), a (model, tokenizer) pair, or an LM.
 
-        `dtype`: float32 on a CPU, the checkpoint's own on a GPU; "fast" is bfloat16 where the device has it (`fast_dtype`).
+        `dtype`: float32 (the default), bfloat16, float16, float64, "auto" = the checkpoint's own, or "fast" = bfloat16 where the
+        device has it (`fast_dtype`).
         `device`: the GPU where there is one; "auto" spreads a model that is too big for one device over all (accelerate). A
         loaded model keeps both; it is in evaluation mode while it is asked, and afterwards in the mode that it was in. Raises
-        `LlmattrError` for a model that cannot be found or read.
+        `LlmattrError` for a model that cannot be found or read, and for a loaded one in another type.
         """
-        if isinstance(model, LM):
-            return model
+        if dtype is not None:
+            check_choice("dtype", dtype, DTYPES)
         if isinstance(model, (tuple, list)) and len(model) == 2 and isinstance(model[0], torch.nn.Module):
             on_cpu = next(model[0].parameters()).device.type == "cpu"
-            return LM(model[0], model[1], getattr(model[0].config, "_name_or_path", ""), _batch_tokens(on_cpu))
+            model = LM(model[0], model[1], getattr(model[0].config, "_name_or_path", ""), _batch_tokens(on_cpu))
+        if isinstance(model, LM):
+            if dtype not in (None, "fast", "auto", model.record()["dtype"]):
+                raise LlmattrError(f"the model is loaded in {model.record()['dtype']}: load it in {dtype} (dtype=)")
+            return model
         if not isinstance(model, (str, Path)) or not str(model):
             given = repr(model) if isinstance(model, str) else type(model).__name__
             raise LlmattrError(f"the model must be a name, a folder or a (model, tokenizer) pair, not {given}")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = fast_dtype(device) if dtype == "fast" else dtype or ("float32" if device == "cpu" else "auto")
+        dtype = fast_dtype(device) if dtype == "fast" else dtype or "float32"
         if device == "auto":
             loaded, tokenizer = load(str(model), dtype, device_map="auto")
             return LM(loaded.eval(), tokenizer, str(model), _batch_tokens(on_cpu=False))
@@ -183,14 +190,14 @@ class LM:
 
 
 def fast_dtype(device: str) -> str:
-    """bfloat16 on a GPU and on a processor that multiply it by instructions of their own, else what is usual there.
+    """bfloat16 on a GPU and on a processor that multiply it by instructions of their own, else float32.
 
     The device is asked, not timed: the same call computes in the same type, whatever else the machine does.
     """
-    if device == "cpu":
-        able = torch.cpu.get_capabilities()
-        return "bfloat16" if able.get("amx_bf16") or able.get("avx512_bf16") else "float32"
-    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "auto"
+    if device != "cpu" and torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    able = torch.cpu.get_capabilities()
+    return "bfloat16" if able.get("amx_bf16") or able.get("avx512_bf16") else "float32"
 
 
 def _batch_tokens(on_cpu: bool) -> int:

@@ -5,6 +5,7 @@ import torch
 from transformers import BloomConfig, BloomForCausalLM, GPT2LMHeadModel, LlamaForCausalLM, MambaConfig, MambaForCausalLM
 
 from llmattr import build_index, cite, lm, retrain
+from llmattr.errors import LlmattrError
 from llmattr.forward import abilities, attempt, evaluating
 from llmattr.lm import LM
 from llmattr.retraining import METHODS
@@ -191,4 +192,14 @@ class TestNumberType:
     def test_the_processor_is_asked(self, monkeypatch, able, expected):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
         assert lm.fast_dtype("cpu") == expected
-        assert lm.fast_dtype("cpu") == expected
+        assert lm.fast_dtype("auto") == (expected if not torch.cuda.is_available() else lm.fast_dtype("cuda"))
+
+    def test_everything_else_is_float32(self, tiny_folder):
+        assert LM.load(str(tiny_folder)).dtype == torch.float32
+        assert LM.load(str(tiny_folder), "auto").dtype == torch.float32  # as it was saved
+
+    def test_an_unknown_type_and_a_loaded_model_in_another_are_refused(self, tiny):
+        with pytest.raises(LlmattrError, match="did you mean 'bfloat16'"):
+            LM.load("anything", "bfloat61")
+        with pytest.raises(LlmattrError, match="loaded in float64: load it in bfloat16"):
+            LM.load(tiny, "bfloat16")

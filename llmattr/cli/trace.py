@@ -74,7 +74,7 @@ for command in RETRAINING:
 )
 @click.option("--strict", is_flag=True, help="refuse rows longer than the model's window instead of cutting them")
 @click.option("--append", is_flag=True, help="add the data to a finished index")
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="float32 on a CPU, else the model's own")
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="float32 without it")
 @click.option("--device", help="cpu, cuda, cuda:1 ...; auto spreads a big model over all; the GPU where there is one")
 @click.argument("unknown", nargs=-1, metavar="[METHOD]")
 def index(
