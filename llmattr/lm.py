@@ -42,7 +42,7 @@ class LM:
     def load(model: Any, dtype: str | None = None, device: str | None = None) -> "LM":
         """Load `model`: a hub id, a local folder, "smollm2" (the embedded one), a (model, tokenizer) pair, or an LM.
 
-        `dtype`: float32 (the default), bfloat16, float16, float64, "auto" = the checkpoint's own, or "fast" = bfloat16 where the
+        `dtype`: float32 (the default), bfloat16, float16, float64, "auto" = the checkpoint's own, "fast" = bfloat16 where the
         device has it (`fast_dtype`).
         `device`: the GPU where there is one; "auto" spreads a model that is too big for one device over all (accelerate). A
         loaded model keeps both; it is in evaluation mode while it is asked, and afterwards in the mode that it was in. Raises
