@@ -4,6 +4,7 @@ Each layer keeps its own mask (causal, sliding window), its own scaling and its 
 """
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 Attend = Callable[..., tuple[torch.Tensor, Any]]  # (module, query, key, value, mask, **options) -> (output, weights or None)
 
-OURS = "llmattr"
+OURS = "llmattr"  # and the thread's number
 BESIDES = ("softcap", "s_aux")  # what some models do to attention logits, which PyTorch's attention knows nothing of
 
 
@@ -38,28 +39,28 @@ def _attending(lm: "LM", attend: Attend) -> Iterator[None]:
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    reached = False
+    reached, ours = False, f"{OURS}-{threading.get_ident()}"  # the registry is the process's
 
     def reach(*given: Any, **options: Any) -> tuple[torch.Tensor, Any]:
         nonlocal reached
         reached = True
         return attend(*given, **options)
 
-    ALL_ATTENTION_FUNCTIONS[OURS] = reach
-    ALL_MASK_ATTENTION_FUNCTIONS.register(OURS, eager_mask)
+    ALL_ATTENTION_FUNCTIONS[ours] = reach
+    ALL_MASK_ATTENTION_FUNCTIONS.register(ours, eager_mask)
     before = _implementations(lm)
     try:
         if hasattr(lm.model, "set_attn_implementation"):
-            lm.model.set_attn_implementation(OURS)
-        if getattr(lm.model.config, "_attn_implementation", None) != OURS:
+            lm.model.set_attn_implementation(ours)
+        if getattr(lm.model.config, "_attn_implementation", None) != ours:
             raise _unreachable(lm)
         yield
         if not reached:
             raise _unreachable(lm)
     finally:
-        if getattr(lm.model.config, "_attn_implementation", None) == OURS:
+        if getattr(lm.model.config, "_attn_implementation", None) == ours:
             lm.model.set_attn_implementation(before)
-        del ALL_ATTENTION_FUNCTIONS[OURS]
+        del ALL_ATTENTION_FUNCTIONS[ours]
 
 
 def _implementations(lm: "LM") -> dict[str, str]:

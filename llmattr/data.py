@@ -139,7 +139,7 @@ def _load(data: str | Path) -> Iterable[Any]:
     except LlmattrError:
         raise
     except Exception as error:  # datasets raises what its many readers raise
-        reason = _broken_line(path) or next(iter(str(error).splitlines()), type(error).__name__)
+        reason = _broken_line(path) or next(iter(str(error.__cause__ or error).splitlines()), type(error).__name__)
         raise LlmattrError(f"cannot read the data {str(data)!r}: {reason}") from error
 
 
@@ -151,7 +151,9 @@ def _broken_line(path: Path) -> str:
         for number, line in enumerate(file, 1):
             try:
                 if line.strip():
-                    json.loads(line)
+                    json.dumps(json.loads(line), ensure_ascii=False).encode()
+            except UnicodeEncodeError as error:
+                return f"line {number} is not valid Unicode ({error.reason}): {error.object[error.start]!r}"
             except ValueError as error:
                 return f"line {number} is not JSON ({error})"
     return ""

@@ -4,6 +4,7 @@ The names of arguments say nothing: transformers renames them, wrapped models hi
 heed them. What is found is remembered for as long as the model lives.
 """
 
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,21 +16,35 @@ import torch
 
 T = TypeVar("T")
 
-NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")  # a RuntimeError on a CPU, in PyTorch's words
+# Words of a RuntimeError that says nothing of the model: no memory, on a CPU or in a GPU's libraries.
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "cuda error", "cublas_status", "cudnn_status")
 TRIED = [5, 6, 7, 8, 9, 10]  # tokens
 
 
 @contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Within, the model is in evaluation mode (no dropout); afterwards every part is in the mode that it was in."""
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
+    """Within, the model is in evaluation mode (no dropout); afterwards every part is in the mode that it was in.
+
+    One thread at a time: a mode, attention of our own and hooks are the model's, and so everybody's who asks it.
+    """
+    with _turn(model):
+        training = [module for module in model.modules() if module.training]
         for module in training:
-            module.training = True
+            module.training = False
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
+
+
+_TURNS: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()
+_TAKING = threading.Lock()
+
+
+def _turn(model: torch.nn.Module) -> threading.RLock:
+    with _TAKING:
+        return _TURNS.setdefault(model, threading.RLock())
 
 
 def attempt(call: Callable[[], T]) -> T | None:

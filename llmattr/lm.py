@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
+from transformers import PretrainedConfig
 
 from llmattr.data import Examples, tokenize
 from llmattr.errors import LlmattrError, check_choice, check_number, note
@@ -51,6 +52,8 @@ class LM:
         if dtype is not None:
             check_choice("dtype", dtype, DTYPES)
         if isinstance(model, (tuple, list)) and len(model) == 2 and isinstance(model[0], torch.nn.Module):
+            if not isinstance(getattr(model[0], "config", None), PretrainedConfig):
+                raise LlmattrError(f"{type(model[0]).__name__} has no configuration: give the transformers model inside of it")
             on_cpu = next(model[0].parameters()).device.type == "cpu"
             model = LM(model[0], model[1], getattr(model[0].config, "_name_or_path", ""), _batch_tokens(on_cpu))
         if isinstance(model, LM):
@@ -139,7 +142,7 @@ class LM:
         if any(request.response.start < 1 for request in requests):
             raise LlmattrError("a prompt has no tokens: nothing can predict the first token of the response")
         self.check([request.ids for request in requests])
-        with Progress(len(requests), "scoring", "ablations") as bar, evaluating(self.model):
+        with Progress(len(requests), "scoring", "ablations") as bar:
             for scored in score(self, requests) if requests else ():
                 yield scored
                 bar.update()
@@ -151,13 +154,15 @@ class LM:
     def fingerprint(self, weights: bool = True) -> dict[str, str]:
         """Hashes of the model (configuration; names, shapes and up to 1,024 values of each weight) and of its tokenizer.
 
-        `weights` False: of the configuration alone, where training starts from new ones.
+        The type of the weights does not count, and is told by `record`: a model in bfloat16 is the one in float32. `weights`
+        False: of the configuration alone, where training starts from new ones.
         """
-        config = {key: value for key, value in self.model.config.to_dict().items() if not key.startswith("_")}
+        config = self.model.config.to_dict()
+        config = {key: value for key, value in config.items() if not key.startswith("_") and "dtype" not in key}
         digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
         for name, weight in sorted(self.model.state_dict().items()) if weights else ():
             flat = weight.detach().flatten()
-            values = flat[:: max(1, flat.numel() // 1024)].float().cpu().numpy()
+            values = flat[:: max(1, flat.numel() // 1024)].bfloat16().view(torch.int16).cpu().numpy()
             digest.update(f"{name}{tuple(weight.shape)}".encode() + values.tobytes())
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         text = backend.to_str() if backend is not None else str(sorted(self.tokenizer.get_vocab().items()))

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 
 from llmattr.errors import LlmattrError
-from llmattr.forward import abilities, positions
+from llmattr.forward import abilities, evaluating, positions
 from llmattr.prompt import Rendered
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def _padded(lm: "LM", batch: Sequence[Rendered]) -> list[LogProbs]:
         spans.append((request.response.start + at, request.response.stop + at))
     ids = ids.to(lm.device)
     low, high = min(start for start, _ in spans) - 1, max(stop for _, stop in spans) - 1
-    logits = _logits(lm, ids, seen.to(lm.device), low, high)
+    with evaluating(lm.model):
+        logits = _logits(lm, ids, seen.to(lm.device), low, high)
     return [
         log_odds(logits[row, start - 1 - low : stop - 1 - low], ids[row, start:stop]) for row, (start, stop) in enumerate(spans)
     ]

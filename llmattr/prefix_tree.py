@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Int
 
 from llmattr.attention import Attend, attending, own_attention
-from llmattr.forward import abilities
+from llmattr.forward import abilities, evaluating
 from llmattr.padded import MAX_LOGITS, LogProbs, log_odds, vocabulary
 from llmattr.prompt import Rendered
 
@@ -93,7 +93,8 @@ def score_hidden(lm: "LM", request: Rendered, hidden: Sequence[np.ndarray], afte
 @torch.inference_mode()
 def _begin(lm: "LM", cache: Any, ids: list[int]) -> None:
     """Fill the cache with the keys and values of these tokens."""
-    lm.model(input_ids=torch.tensor([ids], device=lm.device), logits_to_keep=1, **_growing(lm, cache))
+    with evaluating(lm.model):
+        lm.model(input_ids=torch.tensor([ids], device=lm.device), logits_to_keep=1, **_growing(lm, cache))
 
 
 def _growing(lm: "LM", cache: Any) -> dict[str, Any]:

@@ -198,6 +198,7 @@ class Prompt:
         render = self._chat if self.is_chat else "\n\n".join
         text, found = located(render, contents, [*starts.values(), *breaks])
         at = {i: place for i, place in zip(starts, found, strict=False) if place is not None}
+        at = {i: place for i, place in at.items() if text.startswith(self.sources.texts[i], place)}  # not rewritten inside
         return text + self.closing, at, sorted(place for place in found[len(starts) :] if place is not None)
 
     def _chat(self, contents: list[str]) -> str:

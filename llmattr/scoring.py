@@ -2,14 +2,14 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
 from llmattr.errors import note
-from llmattr.forward import abilities, alike, attempt, evaluating
+from llmattr.forward import abilities, alike, attempt
 from llmattr.padded import LogProbs, in_batches, vocabulary
 from llmattr.prefix_tree import through_tree
 from llmattr.prompt import Rendered
@@ -23,10 +23,31 @@ def score(lm: "LM", requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProb
 
     From float32 log-odds `l_y - logsumexp_{j != y} l_j`, so that probabilities near 1 keep their digits.
     """
-    longest = max(len(request.ids) for request in requests)
-    paths = through_tree if len(requests) > 1 and shares_prefixes(lm, longest) else in_batches
-    for i, odds in paths(lm, requests):
-        yield i, -np.logaddexp(0.0, -odds)
+    for numbers in read_alike(lm.model, [len(request.ids) for request in requests]):
+        some = [requests[i] for i in numbers]
+        longest = max(len(request.ids) for request in some)
+        paths = through_tree if len(some) > 1 and shares_prefixes(lm, longest) else in_batches
+        for i, odds in paths(lm, some):
+            yield numbers[i], -np.logaddexp(0.0, -odds)
+
+
+def read_alike(model: Any, lengths: Sequence[int]) -> list[list[int]]:
+    """The numbers of the prompts in groups whose positions a model reads alike, whatever else stands in a pass.
+
+    Some change the angles of their rotary positions, for all of a pass, where its longest prompt is longer than those that they
+    were first trained on: to others ("longrope", as Phi-3's), or by that very length ("dynamic").
+    """
+    config = model.config.get_text_config()
+    rope = config.to_dict().get("rope_parameters") or config.to_dict().get("rope_scaling") or {}
+    kind = str(rope.get("rope_type"))
+    changes = kind == "longrope" or "dynamic" in kind
+    first = rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
+    first = first or getattr(config, "max_position_embeddings", 0)
+    groups: dict[int, list[int]] = {}
+    for number, length in enumerate(lengths):
+        side = 0 if not changes or length <= first else 1 if kind == "longrope" else length
+        groups.setdefault(side, []).append(number)
+    return list(groups.values())
 
 
 _SHARING: "WeakKeyDictionary[torch.nn.Module, bool]" = WeakKeyDictionary()
@@ -58,6 +79,5 @@ def _agrees(lm: "LM") -> bool:
     ids = [[token % vocabulary(lm) for token in row] for row in ids]
     requests = [Rendered(row, slice(len(row) - 2, len(row)), np.zeros((0, 2), dtype=int)) for row in ids]
     narrow = dataclasses.replace(lm, max_batch_tokens=8)
-    with evaluating(lm.model):
-        tree, plain = (attempt(lambda path=path: dict(path(narrow, requests))) for path in (through_tree, in_batches))
+    tree, plain = (attempt(lambda path=path: dict(path(narrow, requests))) for path in (through_tree, in_batches))
     return tree is not None and plain is not None and all(alike(tree[i], plain[i], lm.dtype) for i in plain)

@@ -52,6 +52,7 @@ def _turns(chat: Sequence[Mapping[str, Any]], reader: Reader, row: int) -> tuple
         return _render(given, reader, row, tokenize=False)
 
     text, found = located(render, texts, places)
+    _refuse_more(chat, text, reader, row)
     spans = [_span(turn, text, texts[turn], places, found, row) for turn in spoken]
     if not spans:
         return text, []
@@ -61,6 +62,17 @@ def _turns(chat: Sequence[Mapping[str, Any]], reader: Reader, row: int) -> tuple
         upto, (end,) = located(render, texts[: last + 1], [(last, len(texts[last].rstrip()))])
         closing = "" if end is None else upto[end:]
     return text, [(start, end + _same(text[end:], closing)) for start, end in spans]
+
+
+def _refuse_more(chat: Sequence[Mapping[str, Any]], text: str, reader: Reader, row: int) -> None:
+    """Raise `LlmattrError` where the rendering has more of the assistant than what its content says (calls of tools)."""
+    own = [{"role": m["role"], "content": m["content"]} if m["role"] == "assistant" else m for m in chat]
+    more = sorted({key for m in chat if m["role"] == "assistant" for key in m if m[key] is not None} - {"role", "content"})
+    if more and _render(own, reader, row, tokenize=False) != text:
+        raise LlmattrError(
+            f"row {row}: the chat template also writes {', '.join(more)} of the assistant, and does not mark what is generated "
+            "({% generation %}): leave them out of the row, or give prompt + completion"
+        )
 
 
 def _same(text: str, other: str) -> int:

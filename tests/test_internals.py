@@ -365,6 +365,14 @@ def test_a_tokenizer_that_says_no_places_is_refused(tiny, name):
         method.attribute(ablation)
 
 
+def test_a_source_that_a_template_rewrites_inside_is_not_looked_into():
+    """It begins where it should, and ends where another one stands."""
+    without = tiny_models.CHATML.replace("m['content']", "m['content'] | replace('Rome', '')")
+    lm = LM(tiny_models.llama(), tiny_models.tokenizer(without), "tiny")
+    with pytest.raises(LlmattrError, match="1 sources are not found among the tokens, the first is 'Rome and Rome are big"):
+        cite(lm, "It is old. Rome and Rome are big. It is far.", "Where?", response="There.", method="attention")
+
+
 def test_sources_that_a_template_rewrites_are_not_looked_into():
     """Half a prompt's sources without tokens would be half a prompt's scores of 0."""
     longer = tiny_models.CHATML.replace("m['content']", "(m['content'] if loop.last else m['content'].split(' ')[-1])")

@@ -236,3 +236,11 @@ def test_the_page_in_a_browser(show, width):  # noqa: F811
     opened.locator(".said").nth(2).click()
     box = opened.locator("#o3 h2").bounding_box()
     assert 0 <= box["y"] < 800
+
+
+def test_an_answer_in_bfloat16_and_an_index_in_float32_are_of_one_model(tiny_folder, tmp_path):
+    """What `cite` and `build_index` do with a folder by themselves, on a processor that multiplies bfloat16."""
+    loaded = LM.load(str(tiny_folder), "bfloat16")
+    cited = cite(loaded, NOTES, QUESTION, response=" ".join(SAID), method="leave-one-out")
+    index = build_index(str(tiny_folder), [chat(QUESTION, said) for said in [*OTHER, *SAID]], tmp_path / "index", "grad-cos")
+    assert origins(cited, index)[0].rows[0].id == str(len(OTHER))

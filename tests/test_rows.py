@@ -130,6 +130,21 @@ def test_a_row_keeps_what_counts_when_its_prompt_is_longer_than_the_window(model
     assert examples.ids[0][0] == tokenizer.convert_tokens_to_ids("<|end|>")
 
 
+def test_a_line_with_half_a_character_is_named(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"text": "a b"}\n{"text": "lone \\ud800 half"}\n')
+    with pytest.raises(LlmattrError, match="line 2 is not valid Unicode"):
+        read_rows(tmp_path / "rows.jsonl")
+
+
+def test_calls_of_tools_that_the_template_writes_are_not_left_out_in_silence():
+    calling = CHATML.replace("m['content']", "m['content'] + (m.tool_calls | tojson if m.tool_calls else '')")
+    row = chat(*TALK)
+    row["messages"][1]["tool_calls"] = [{"name": "measure"}]
+    with pytest.raises(LlmattrError, match="row 0: the chat template also writes tool_calls of the assistant"):
+        tokenize([row], tiny_models.tokenizer(calling))
+    tokenize([row], tiny_models.tokenizer())  # a template that does not write them
+
+
 def test_rows_with_lone_surrogates():
     with pytest.raises(LlmattrError, match="'text' of row 1 is not valid Unicode at character 0"):
         tokenize(read_rows([{"text": "a b"}, {"text": "\udc80"}]), tiny_models.tokenizer())

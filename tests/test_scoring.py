@@ -2,13 +2,23 @@
 
 import dataclasses
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import MambaConfig, MambaForCausalLM, MistralConfig, MistralForCausalLM, OPTConfig, OPTForCausalLM
+from transformers import (
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+)
 
 from llmattr import prefix_tree, scoring
 from llmattr.errors import LlmattrNote
@@ -127,3 +137,36 @@ def test_bfloat16_is_off_by_its_rounding():
     rough = LM(tiny_models.llama().bfloat16(), tiny_models.tokenizer()).logprobs(requests)
     errors = np.abs(np.stack(rough) - np.stack(exact))
     assert errors.max() < 8 * np.abs(np.stack(exact)).max() / 256
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_positions_that_depend_on_the_longest_prompt_of_a_pass(share):
+    """Phi-3's long-context models turn all positions otherwise where a prompt is longer than those of their first training."""
+    torch.manual_seed(0)
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [8.0] * 4}
+    rope |= {"original_max_position_embeddings": 36}
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4}
+    options = {"vocab_size": 400, "intermediate_size": 48, "initializer_range": 0.2, "max_position_embeddings": 160, **sizes}
+    config = Phi3Config(**options, rope_parameters=rope, original_max_position_embeddings=36, pad_token_id=0)
+    lm = LM(Phi3ForCausalLM(config).double().eval(), tiny_models.tokenizer(), "long", share_prefixes=share)
+    requests = ablated(m=12)
+    assert len({len(one.ids) > 36 for one in requests}) == 2
+    alone = [dataclasses.replace(lm, share_prefixes=False).logprobs([one])[0] for one in requests]
+    for one, other in zip(lm.logprobs(requests), alone, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)  # the rotary angles are float32 in any model
+
+
+def test_threads_ask_one_model_and_two():
+    """Attention of our own, a mode and hooks are the model's: one thread at a time, and no other is disturbed."""
+    tokenizer, models = tiny_models.tokenizer(), [tiny_models.llama().double(), tiny_models.gpt2().double().train()]
+    lms = [LM(model, tokenizer) for model in models]
+    expected = [lm.logprobs(ablated()) for lm in lms]
+
+    def ask(k):
+        return lms[k % 2].logprobs(ablated())
+
+    with ThreadPoolExecutor(4) as pool:
+        for k, found in enumerate(pool.map(ask, range(24))):
+            for one, other in zip(found, expected[k % 2], strict=True):
+                np.testing.assert_allclose(one, other, atol=1e-10)
+    assert models[1].training

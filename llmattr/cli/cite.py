@@ -118,7 +118,7 @@ def _result(
 
     at_server = {name: how.pop(name) for name in ("served_model", "tokenizer", "concurrency", "timeout")}
     dtype, place = how.pop("dtype"), how.pop("device") or device()
-    training = _opened(index, model, dtype if typed("dtype") else None, place) if index else None
+    training = _opened(index, model, dtype if typed("dtype") and dtype != "fast" else None, place) if index else None
     if training is not None:
         lm = training.checkpoints[0].load()
     elif model is not None and _is_server(model):

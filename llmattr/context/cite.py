@@ -67,7 +67,7 @@ def cite(
         messages, response = take_answer(messages)
     # Cut before a model is loaded, so that mistakes show at once; a model without a chat template is only known afterwards.
     cut(conversation(context, query, messages, template or TEMPLATE), sources)
-    room = limit()
+    room = limit() if cache is not None else 0.0
     started = time.perf_counter()
     lm = _model(model)
     if lm.kind != "causal":

@@ -8,7 +8,6 @@ from jaxtyping import Bool, Float
 
 from llmattr.context.ablation import ContextAblation, values
 from llmattr.errors import LlmattrError
-from llmattr.forward import evaluating
 from llmattr.prefix_tree import score_hidden
 from llmattr.scoring import shares_prefixes
 from llmattr.types import Sources, Targets
@@ -46,9 +45,8 @@ class HiddenAblation:
             )
         tokens = [np.concatenate([np.arange(a, b) for a, b in full.sources[~mask]] or [np.zeros(0, int)]) for mask in new]
         after = min(int(full.sources.max(initial=1)), full.response.start - 1)
-        with evaluating(exact.weights.model):
-            for i, logprobs in score_hidden(exact.weights, full, tokens, after):
-                self.scored[new[i].tobytes()] = logprobs
+        for i, logprobs in score_hidden(exact.weights, full, tokens, after):
+            self.scored[new[i].tobytes()] = logprobs
         logprobs = np.stack([self.scored[mask.tobytes()] for mask in masks])
         return values(logprobs, exact.target_tokens, exact.targets.measure)
 

@@ -76,6 +76,8 @@ def zoomed(attribution: Attribution, top: int = 3) -> str:
         words = [s for s in inside[best][row].top(top) if s.score > LEAST]
         said = ", ".join(f"{one_line(s.text)} {s.score:+.2f}" for s in words) or "no single word"
         lines.append(f"  [{numbers[best]}] {said}")
+    if len(lines) == 2:
+        lines.append("  nothing is cited")
     return "\n" + "\n".join(lines)
 
 

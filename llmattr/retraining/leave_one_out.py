@@ -19,4 +19,9 @@ class LeaveOneOut:
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
         """`f(all) - f(all but i)`, one row for each target, with the error of the draw of the seeds in a difference."""
-        return surrogate.leave_one_out(ablation.with_pairs(), seed)
+        from llmattr.retraining.ablation import RetrainingAblation
+
+        paired = (
+            ablation.with_pairs() if isinstance(ablation, RetrainingAblation) else ablation
+        )  # other functions have no seeds
+        return surrogate.leave_one_out(paired, seed)

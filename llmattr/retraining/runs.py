@@ -144,6 +144,7 @@ class CausalTrainer:
             "trainer": VERSION,
             "trained_in": str(torch.promote_types(lm.dtype, torch.float32)).removeprefix("torch."),
             "model": lm.name,
+            "dtype": lm.record()["dtype"],
             **lm.fingerprint(weights=self.recipe.start == "given"),
             "data_hash": self.rows.fingerprint(),
             "queries_hash": self.queries.fingerprint(),

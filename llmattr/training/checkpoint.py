@@ -56,7 +56,8 @@ class Checkpoint:
         try:
             lm = LM.load(run["model"] if self.model is None else self.model, run["dtype"], self.device)
         except LlmattrError as error:
-            where = "; the index names it: say with --model where it is now" if self.model is None else ""
+            moved = self.model is None and "cannot load" in str(error)
+            where = "; the index names it: say with --model where it is now" if moved else ""
             raise LlmattrError(f"{error}{where}") from error
         asked = {"dtype": lm.record()["dtype"], **lm.fingerprint()}
         refuse_difference(run, asked, f"the index {folder!r} was built with another model or tokenizer")

@@ -88,7 +88,7 @@ class GradientIndex:
         if (folder / "run.json").exists():
             run = _go_on(folder, run, part, append)
         else:
-            check_empty(folder)
+            check_empty(folder, keep=FITTED)  # of this index: it is fitted before it is begun
             run |= {"n": len(rows), "parts": [part], "checksums": checksums(folder, (FITTED,))}
             save_run(folder, run)
         for left in folder.glob("*.part"):  # by a build that was killed
@@ -124,6 +124,8 @@ class GradientIndex:
             scales = np.memmap(folder / "scales.bin", np.float32, mode, shape=(n,))
             doubt = np.memmap(folder / "doubt.bin", np.float32, mode, shape=(n,))
             done = np.memmap(folder / "done.bin", np.uint8, mode, shape=(n,))
+        except PermissionError as error:
+            raise LlmattrError(f"the index {str(folder)!r} may not be {'read' if mode == 'r' else 'written'} by you") from error
         except OSError as error:
             raise damaged(folder, f"{Path(error.filename or folder).name} cannot be read ({error.strerror})") from error
         return GradientIndex(folder, run, vectors, scales, doubt, done)
@@ -208,11 +210,17 @@ def refuse_difference(one: dict[str, Any], other: dict[str, Any], message: str) 
             raise LlmattrError(f"{message} ({field}: {one.get(field)!r} there, {value!r} here)")
 
 
-def check_empty(folder: Path) -> None:
-    """Make the folder of a new index; raises `LlmattrError` where it holds anything else."""
+def check_empty(folder: Path, keep: str = "") -> None:
+    """Make the folder of a new index; raises `LlmattrError` where it holds anything else.
+
+    Files of our own that have no run.json (a kill, or somebody who removed some) are of nobody knows which index, and removed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    if any(path.name.split(".")[0] not in OWN for path in folder.iterdir()):  # a kill may have left files of our own
+    if any(path.name.split(".")[0] not in OWN for path in folder.iterdir()):
         raise LlmattrError(f"{str(folder)!r} is not empty and not an index: give another --out")
+    for path in folder.iterdir():
+        if path.name != keep:
+            path.unlink(missing_ok=True)
 
 
 def _go_on(folder: Path, run: dict[str, Any], part: dict[str, Any], append: bool) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def check_bytes(folder: Path, sums: Mapping[str, str]) -> None:
     """
     started, marker = time.time_ns() - COARSE, folder / CHECKED
     since = marker.stat().st_mtime_ns if marker.exists() else 0
+    since = 0 if since > time.time_ns() else since  # a clock that was wrong says nothing
     checked = [_check(folder, name, known) for name, known in sums.items() if _changed(folder, name) >= since]
     if checked:
         mark_checked(folder, started)
