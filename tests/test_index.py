@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.lm import LM
 from llmattr.training import checkpoint, index_files, index_rows
 from llmattr.training.index import GradientIndex, Projection
@@ -140,6 +140,10 @@ class TestReading:
         result = index.query(ROWS[5], 2)
         assert result.top(1)[0].id == "5"
         assert len(parsed) == len(result.sources) <= 4
+
+    def test_rows_that_are_there_already_are_not_added_again(self, pair, folder):
+        with pytest.warns(LlmattrNote, match="has this data already: nothing is added"):
+            assert len(build_index(pair, ROWS, folder, "grad-cos", append=True, **SMALL)) == len(ROWS)
 
     def test_rows_that_are_added_stand_behind_the_others(self, tmp_path):
         index_rows.add_rows(tmp_path, ROWS[:10])

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, note
 from llmattr.files import read_arrays, write_arrays
 from llmattr.method import option
 from llmattr.training.index_files import (
@@ -228,6 +228,8 @@ def _go_on(folder: Path, run: dict[str, Any], part: dict[str, Any], append: bool
     begun = read_run(folder)
     refuse_difference(begun, run, f"{str(folder)!r} holds an index of something else; give another --out")
     if begun["parts"][-1] == part:
+        if append and begun.get("complete"):
+            note(f"the index {str(folder)!r} has this data already: nothing is added")
         return begun
     if not append:
         refuse_difference(
