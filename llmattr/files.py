@@ -6,8 +6,8 @@ import json
 import os
 import platform
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,16 @@ def whole(path: Path) -> Iterator[Path]:
     part = part_of(place)
     try:
         yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())  # else a machine that stops may keep the new name without its bytes
+        _flush(part)
         part.replace(place)
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())  # else a machine that stops may keep the new name without its bytes
 
 
 def part_of(path: Path) -> Path:
@@ -57,6 +61,18 @@ def write(path: Path, content: str | bytes) -> Path:
     except OSError as error:
         raise LlmattrError(f"cannot write {str(path)!r}: {error.strerror}") from error
     return path
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write several files, each whole or not at all, which get their names in one moment: a kill hardly ever parts them."""
+    try:
+        with ExitStack() as named:
+            for path, content in contents.items():
+                part = named.enter_context(whole(path))
+                part.write_bytes(content)
+                _flush(part)
+    except OSError as error:
+        raise LlmattrError(f"cannot write {str(next(iter(contents)))!r}: {error.strerror}") from error
 
 
 def digest(record: Any) -> str:
@@ -83,11 +99,16 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def write_arrays(path: Path, **arrays: Any) -> Path:
-    """Write arrays as .npz, with the digest of its bytes as the archive's comment; `read_arrays` reads them."""
+    """Write arrays as .npz; `read_arrays` reads them."""
+    return write(path, arrays_as_bytes(**arrays))
+
+
+def arrays_as_bytes(**arrays: Any) -> bytes:
+    """Arrays as .npz, with the digest of its bytes as the archive's comment."""
     file = io.BytesIO()
     np.savez(file, **arrays)
     data = file.getvalue()  # ends with the length of its comment: 0 in two bytes
-    return write(path, data[:-2] + SHA256.to_bytes(2, "little") + hashlib.sha256(data).digest())
+    return data[:-2] + SHA256.to_bytes(2, "little") + hashlib.sha256(data).digest()
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -419,14 +419,14 @@ class TestNoise:
 
 def _write_runs(folder, number):
     for seed in range(30 * number, 30 * number + 60):
-        RunStore.of(folder, {"shared": True}).add(Run(np.ones(5, dtype=bool), seed), np.full(3, float(seed)))
+        RunStore.of(folder, {"shared": True}).add([Run(np.ones(5, dtype=bool), seed)], np.full((1, 3), float(seed)))
 
 
 class TestStore:
     def test_runs_come_back(self, tmp_path):
         store, run = RunStore.of(tmp_path, {"model": "m"}), Run(np.array([True, False, True] * 5), 7)
         assert store.get(run) is None
-        store.add(run, np.array([1.0, 2.0]))
+        store.add([run], np.array([[1.0, 2.0]]))
         np.testing.assert_array_equal(store.get(run), [1.0, 2.0])
         ((found, outputs),) = store.runs()
         assert (found.mask.tolist(), found.seed, outputs.tolist()) == (run.mask.tolist(), 7, [1.0, 2.0])
@@ -438,7 +438,7 @@ class TestStore:
 
     def test_a_damaged_file_is_made_again(self, tmp_path):
         store, run = RunStore.of(tmp_path, {}), Run(np.ones(3, dtype=bool), 0)
-        store.add(run, np.ones(1))
+        store.add([run], np.ones((1, 1)))
         next(store.folder.glob("??/*.npz")).write_bytes(b"half")
         with pytest.warns(LlmattrNote, match="damaged"):
             assert store.get(run) is None
@@ -446,7 +446,7 @@ class TestStore:
     def test_a_changed_byte_is_made_again_and_never_an_error(self, tmp_path):
         """Every byte of the file is covered by its digest: headers, names, and the numbers."""
         store, run = RunStore.of(tmp_path, {}), Run(np.ones(30, dtype=bool), 0)
-        store.add(run, np.linspace(-3, 0, 5))
+        store.add([run], np.linspace(-3, 0, 5)[None])
         path, rng = next(store.folder.glob("??/*.npz")), np.random.default_rng(0)
         whole = path.read_bytes()
         for at in range(0, len(whole), 3):

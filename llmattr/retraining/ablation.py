@@ -145,8 +145,7 @@ def _finished(
     left = [k for k, run in enumerate(runs) if run.key not in found]
     if left:
         made = trainer.outputs(np.stack([weights[k] for k in left]), [runs[k].seed for k in left])
-        for k, outputs in zip(left, made, strict=True):
-            if store is not None:
-                store.add(runs[k], outputs)
-            found[runs[k].key] = outputs
+        if store is not None:
+            store.add([runs[k] for k in left], made)
+        found |= {runs[k].key: outputs for k, outputs in zip(left, made, strict=True)}
     return found

@@ -1,7 +1,7 @@
 """Finished runs on disk: what a model said that was trained on one mask with one seed. No run is made twice."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.errors import LlmattrError, note
-from llmattr.files import digest, read_arrays, write_arrays, write_record
+from llmattr.files import arrays_as_bytes, digest, read_arrays, write_record, write_together
 
 
 class Run(NamedTuple):
@@ -51,14 +51,21 @@ class RunStore:
         saved = _read(self._path(run), "the run is made again")
         return None if saved is None else saved["outputs"]
 
-    def add(self, run: Run, outputs: Float[np.ndarray, " t"]) -> None:
-        """Keep a finished run; raises `LlmattrError` where that cannot be done."""
-        path = self._path(run)
-        try:
-            path.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise LlmattrError(f"cannot keep a finished run in {str(self.folder)!r}: {error.strerror}") from error
-        write_arrays(path, mask=np.packbits(run.mask), n=len(run.mask), seed=run.seed, outputs=outputs)
+    def add(self, runs: Sequence[Run], outputs: Float[np.ndarray, "k t"]) -> None:
+        """Keep finished runs; raises `LlmattrError` where that cannot be done.
+
+        Runs that were trained together are kept together: their rounding depends on their company, which would not be the same
+        again where a kill left some of them.
+        """
+        files = {}
+        for run, found in zip(runs, outputs, strict=True):
+            path = self._path(run)
+            try:
+                path.parent.mkdir(exist_ok=True)
+            except OSError as error:
+                raise LlmattrError(f"cannot keep a finished run in {str(self.folder)!r}: {error.strerror}") from error
+            files[path] = arrays_as_bytes(mask=np.packbits(run.mask), n=len(run.mask), seed=run.seed, outputs=found)
+        write_together(files)
 
     def __len__(self) -> int:
         return sum(1 for _ in self.folder.glob("??/*.npz"))
