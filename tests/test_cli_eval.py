@@ -120,7 +120,7 @@ class TestLds:
         store = RunStore.of("trained", {"what": "a test"})
         for mask, outputs in zip(MASKS, OUTPUTS, strict=True):
             for seed in range(1 + mask[0]):  # the eight masks with source 0 twice
-                store.add(Run(mask, seed), outputs)
+                store.add([Run(mask, seed)], outputs[None])
         found = judged("lds", "truth.npy", "--runs", "trained")
         assert found["files"]["truth.npy"]["LDS"]["per_target"] == pytest.approx([1, 1])
         assert (found["masks"], found["ceiling"]) == (16, [1, 1])
@@ -404,7 +404,7 @@ class TestBadInput:
             "'trained' holds 2 sets of such runs: name one of"
         )
         assert "holds no finished run" in error(run("lds", "truth.npy", "--runs", stores[0].folder))
-        stores[0].add(Run(MASKS[0], 0), OUTPUTS[0])
+        stores[0].add([Run(MASKS[0], 0)], OUTPUTS[:1])
         next(stores[0].folder.glob("??/*.npz")).write_bytes(b"PK")
         code, _, said = run("lds", "truth.npy", "--runs", stores[0].folder)
         assert code == 2
