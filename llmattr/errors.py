@@ -57,7 +57,7 @@ def check_index(index: Any, n: int, what: str) -> slice:
         place = operator.index(index)
     except TypeError:
         place = None
-    if place is None or isinstance(index, bool):
+    if place is None or type(index).__name__ == "bool":  # numpy 2.0's is an index, too
         raise LlmattrError(f"{what} are chosen by a whole number or a slice, not by {index!r:.60}")
     if not -n <= place < n:
         raise IndexError(f"{place} is out of range: there are {n} {what}")
