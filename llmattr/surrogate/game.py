@@ -203,8 +203,8 @@ def _determined(masks: Masks, drawn: Bool[np.ndarray, " m"]) -> bool:
     n, couples = masks.shape[1], len(masks) // 2
     if not drawn.any():
         if n < 2 or len(masks) < n - 1:  # fewer masks than directions; no masks at all have no rank in numpy 2.0
-        return n < 2
-    return bool(np.linalg.matrix_rank(masks - _size(masks)[:, None]) == n - 1)
+            return n < 2
+        return bool(np.linalg.matrix_rank(masks - _size(masks)[:, None]) == n - 1)
     return couples >= 1.25 * n and int(drawn.sum()) // 2 >= ENOUGH
 
 
