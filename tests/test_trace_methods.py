@@ -92,13 +92,14 @@ class TestRerank:
         np.testing.assert_allclose(result.values[0, :2], np.sort(asked[0] @ rows.T)[::-1][:2], rtol=1e-9)
         assert result.values.shape == (1, 4)
 
-    def test_normalised_gradients_are_not_scored_again_without(self, lm, tmp_path):
+    @pytest.mark.parametrize("normalize", ["none", "data"])
+    @pytest.mark.parametrize("projection", [IDENTITY, Projection(dim=64), Projection(dim=64, kind="random")])
+    def test_what_is_normalised_is_scored_again_normalised(self, lm, tmp_path, normalize, projection):
         """Whole gradients as they are would rank by another cosine: of row 3 with the query .10 and not .13."""
-        for normalize, options in (("data", {}), ("none", {"rerank": 5})):
-            index = build_index(lm, ROWS, tmp_path / normalize, METHODS["grad-cos"](normalize=normalize), projection=IDENTITY)
-            assert len(index.query(ASKED, 2, **options).top(None)) == 4
-        with pytest.raises(LlmattrError, match=r"this index has them normalised \(normalize='data'\): ask without rerank"):
-            open_index(tmp_path / "data", lm).query(ASKED, 2, rerank=5)
+        method = METHODS["grad-cos"](normalize=normalize)
+        whole = build_index(lm, ROWS, tmp_path / "whole", method, projection=IDENTITY, row_type="float32").query(ASKED, None)
+        again = build_index(lm, ROWS, tmp_path / "i", method, projection=projection).query(ASKED, None, rerank=24)
+        np.testing.assert_allclose(dense(again), dense(whole), rtol=0, atol=2**-23 * 24)  # the rows of the first are float32
 
     def test_others_say_what_to_do(self, lm, tmp_path):
         index = build_index(lm, ROWS, tmp_path / "i", "trak", projection=Projection(dim=64))

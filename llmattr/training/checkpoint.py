@@ -12,8 +12,10 @@ from llmattr.errors import LlmattrError
 from llmattr.lm import LM
 from llmattr.training.approximate import candidates
 from llmattr.training.features import Encoded, HiddenStates, Nothing
-from llmattr.training.gradient import Features, Projector, load_fitted, project, tracked
+from llmattr.training.gradient import TWO_SIDED, Features, Projector, load_fitted, project, tracked
 from llmattr.training.index import GradientIndex, Projection, refuse_difference
+from llmattr.training.moments import SCALES
+from llmattr.training.project import Bases
 from llmattr.training.search import Block, chosen_products, products
 from llmattr.training.stream import Layered, self_products, streamed
 
@@ -108,4 +110,20 @@ class Checkpoint:
     def layered(self, lm: LM) -> Layered:
         """The model with its tracked layers and what was fitted for them."""
         run = self.index.run
-        return Layered(lm, tracked(lm, run), run["groups"], load_fitted(lm, self.index.folder), run["seed"])
+        fitted = load_fitted(lm, self.index.folder)
+        return Layered(lm, tracked(lm, run), run["groups"], fitted, run["seed"], self._scales(fitted))
+
+    def _scales(self, fitted: Bases) -> Bases:
+        """What the gradients were normalised with: beside the bases that it is folded into, or alone."""
+        run = self.index.run
+        if run["method"].get("normalize", "none") == "none":
+            return {}
+        if run["projection"]["kind"] not in TWO_SIDED:
+            return fitted
+        scales = {key.removeprefix(SCALES): value for key, value in fitted.items() if key.startswith(SCALES)}
+        if not scales:
+            raise LlmattrError(
+                f"the index {str(self.index.folder)!r} was built before what its gradients are normalised with was kept: "
+                "ask without rerank, or build it again"
+            )
+        return scales

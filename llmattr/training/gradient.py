@@ -17,7 +17,7 @@ from llmattr.progress import Progress
 from llmattr.training.capture import Measure, capturing
 from llmattr.training.index import FITTED, GradientIndex, Normalize, Projection
 from llmattr.training.layers import linear_layers
-from llmattr.training.moments import scales
+from llmattr.training.moments import SCALES, scales
 from llmattr.training.project import Bases, Dense, Sketch, choose, fit_bases
 from llmattr.training.recorders import not_finite
 from llmattr.training.untracked import left_out, track
@@ -92,7 +92,8 @@ class Projector:
         if projection.kind == "principal":
             part = sample(part, FIT_ROWS // 2, projection.seed)
             groups, bases = choose(lm, part, layers, projection, plan(part), (groups, bases))
-        return Projector(lm, projection, {name: layers[name] for name in groups}, groups, bases)
+        kept = {f"{SCALES}{name}/{side}": scaled[f"{name}/{side}"] for name in groups for side in ("in", "out") if scaled}
+        return Projector(lm, projection, {name: layers[name] for name in groups}, groups, bases | kept)
 
     @property
     def dim(self) -> int:

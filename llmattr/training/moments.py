@@ -18,6 +18,7 @@ from llmattr.training.capture import record
 from llmattr.training.index import Normalize
 
 Scales = dict[str, torch.Tensor]
+SCALES = "scales/"  # begins their names among the bases of an index
 LEAST = 1e-6  # of the mean: what never had a gradient is not blown up
 
 

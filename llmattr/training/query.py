@@ -81,11 +81,6 @@ class TraceIndex:
             raise LlmattrError(f"{method.name} compares whole rows: it has no score of a token (--tokens)")
         if rerank and method.name not in EXACT:
             raise LlmattrError(f"rerank scores {' and '.join(EXACT)} again, not {method.name}: ask an index of ekfac or stream")
-        if rerank and getattr(method, "normalize", "none") != "none":
-            raise LlmattrError(
-                f"rerank takes whole gradients as they are, this index has them normalised (normalize={method.normalize!r}): "
-                "ask without rerank, or an index of grad-cos with normalize='none'"
-            )
         if rows is not None and not (hasattr(method, "transform") or hasattr(method, "precondition")):
             raise LlmattrError(f"{method.name} scores every row of its index: rows are chosen for methods without one (ekfac)")
         if rows is not None and not all(0 <= row < len(self) for row in rows):

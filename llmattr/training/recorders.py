@@ -112,6 +112,21 @@ class ExactGradients:
         return rows
 
 
+class Scaled:
+    """Another recorder, of gradients `s_in g s_out`: A's and G's columns are multiplied ("layer/in", "layer/out") before it."""
+
+    def __init__(self, recorder: Recorder, scales: dict[str, torch.Tensor]) -> None:
+        self.recorder, self.scales = recorder, scales
+
+    def keep(self, name: str, inputs: torch.Tensor) -> Any:
+        """What the other keeps of the scaled inputs."""
+        return self.recorder.keep(name, inputs * self.scales[f"{name}/in"].to(inputs.dtype))
+
+    def gradient(self, name: str, kept: Any, outputs: torch.Tensor) -> None:
+        """Give the scaled output gradients on."""
+        self.recorder.gradient(name, kept, outputs * self.scales[f"{name}/out"].to(outputs.dtype))
+
+
 class Scratch:
     """Memory for per-example gradients that lasts: fresh pages for each layer and batch cost more than the product itself."""
 

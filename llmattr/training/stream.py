@@ -5,7 +5,7 @@ singular directions `U [t, i, r], V [t, o, r]`, and the score is `sum_s (a_s U) 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from llmattr.training.capture import capturing, exact_gradients
 from llmattr.training.gradient import plan
 from llmattr.training.layers import in_and_out, weight
 from llmattr.training.project import Bases
-from llmattr.training.recorders import ExactGradients, Scratch
+from llmattr.training.recorders import ExactGradients, Recorder, Scaled, Scratch
 from llmattr.training.search import Block
 
 POWERS = 3  # of a gradient's singular values that part the leading directions from the others
@@ -33,13 +33,18 @@ Side = torch.Tensor | tuple[torch.Tensor, torch.Tensor]  # X, or U and V
 
 @dataclass(frozen=True, eq=False)
 class Layered:
-    """A model with its tracked layers, which of them read the same, and what a method fitted for them."""
+    """A model with its tracked layers, which of them read the same, what a method fitted, and the scales of the gradients."""
 
     lm: LM
     layers: Layers
     groups: dict[str, str]
     fitted: Bases
     seed: int = 0
+    scales: Bases = field(default_factory=dict)
+
+    def scaled(self, recorder: Recorder) -> Recorder:
+        """The recorder, of gradients as the index has them: normalised or not."""
+        return Scaled(recorder, self.scales) if self.scales else recorder
 
 
 def query_sides(method: Any, at: Layered, train: Examples, asked: Examples) -> dict[str, Side]:
@@ -72,7 +77,7 @@ def _check_memory(queries: int, layers: Layers) -> None:
 def _by_layer(at: Layered, asked: Examples, transform: Transform, rank: int) -> dict[str, Side]:
     recorder = ExactGradients()
     found: dict[str, list[Any]] = {name: [] for name in at.layers}
-    with capturing(at.lm, at.layers, recorder) as run:
+    with capturing(at.lm, at.layers, at.scaled(recorder)) as run:
         for row in range(len(asked)):
             run(asked, [row])
             for name, gradient in recorder.found.items():
@@ -144,7 +149,7 @@ def streamed(method: Any, at: Layered, train: Examples, asked: Examples, rows: S
     own = _lengths(sides) if cosine else np.ones(len(asked))
     numbers = np.arange(len(train)) if rows is None else np.asarray(rows)
     part = train if rows is None else train.subset(numbers.tolist())
-    with capturing(at.lm, at.layers, recorder) as run, Progress(len(part), "scoring", "rows") as bar:
+    with capturing(at.lm, at.layers, at.scaled(recorder)) as run, Progress(len(part), "scoring", "rows") as bar:
         for batch in plan(part):
             run(part, batch)
             scores, lengths = recorder.take()
