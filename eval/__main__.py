@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 
 from eval import BENCHMARKS
-from llmattr.progress import log_progress
+from llmattr.core.progress import log_progress
 
 
 def run(argv: list[str]) -> int:

@@ -17,19 +17,19 @@ import click
 import numpy as np
 
 from eval import context_bench, facts_data
-from eval.command import SHARED, check, publish, refusing, said
-from eval.context_bench import Bench, Row, measure, questions, right_answers
-from eval.context_methods import entries
-from eval.context_report import costs, interval, lines, means
-from eval.facts import support
-from eval.facts_checks import removals
-from eval.jobs import environment
-from eval.parts import quiet_thread
-from eval.record import Figure, circumstances
-from eval.report_tables import families
-from eval.training_bench import Bench as TrainingBench
-from eval.training_bench import Found, Size, ends, figures, prediction
-from eval.training_methods import named, scored
+from eval.harness.command import SHARED, check, publish, refusing, said
+from eval.context.measure import Bench, Row, measure, questions, right_answers
+from eval.context.methods import entries
+from eval.context.tables import costs, interval, lines, means
+from eval.training.facts import support
+from eval.training.checks import removals
+from eval.harness.jobs import environment
+from eval.harness.parts import quiet_thread
+from eval.harness.record import Figure, circumstances
+from eval.report.tables import families
+from eval.training.measure import Bench as TrainingBench
+from eval.training.measure import Found, Size, ends, figures, prediction
+from eval.training.methods import named, scored
 from llmattr.context import METHODS as CONTEXT
 from llmattr.errors import LlmattrError
 from llmattr.retraining import METHODS as RETRAINING

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llmattr import ablation, context, metrics, retraining, surrogate, training
     from llmattr.context.cite import cite
+    from llmattr.core.attribution import Attribution, Document, Sources, Targets
     from llmattr.errors import LlmattrError
-    from llmattr.lm import LM
+    from llmattr.model.lm import LM
     from llmattr.retraining.build import retrain
     from llmattr.training.trace import build_index, open_index, trace
-    from llmattr.types import Attribution, Document, Sources, Targets
 
 __version__ = "0.1.0"
 __all__ = [
@@ -34,12 +34,12 @@ __all__ = [
 ]
 
 _PLACES = {
-    "LM": "llmattr.lm",
-    "Attribution": "llmattr.types",
-    "Document": "llmattr.types",
+    "LM": "llmattr.model.lm",
+    "Attribution": "llmattr.core.attribution",
+    "Document": "llmattr.core.attribution",
     "LlmattrError": "llmattr.errors",
-    "Sources": "llmattr.types",
-    "Targets": "llmattr.types",
+    "Sources": "llmattr.core.attribution",
+    "Targets": "llmattr.core.attribution",
     "build_index": "llmattr.training.trace",
     "cite": "llmattr.context.cite",
     "open_index": "llmattr.training.trace",

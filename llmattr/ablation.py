@@ -9,8 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from llmattr.core.attribution import Sources, Targets
 from llmattr.errors import LlmattrError, check_number
-from llmattr.types import Sources, Targets
 
 
 @runtime_checkable

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
+from llmattr.core.attribution import Attribution, Sources
 from llmattr.errors import LlmattrError
-from llmattr.types import Attribution, Sources
 
 
 def by_document(attribution: Attribution) -> Attribution:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmattr.core.attribution import Attribution, Score
+from llmattr.core.evidence import TargetEvidence
+from llmattr.core.plain_json import json_text
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.evidence import TargetEvidence
-from llmattr.plain_json import json_text
-from llmattr.rendering import located
 from llmattr.report.marks import sentence_rows
-from llmattr.training.index import refuse_difference
-from llmattr.types import Attribution, Score
+from llmattr.text.rendering import located
+from llmattr.training.index.store import refuse_difference
 
 if TYPE_CHECKING:
     from llmattr.training.query import TraceIndex
@@ -74,14 +74,14 @@ class Origins:
 
     def to_json(self) -> str:
         """`{context, training}`, each an attribution as `Attribution.save` writes it."""
-        from llmattr.saved import to_dict
+        from llmattr.report.json import to_dict
 
         saved = {"context": to_dict(self.context), "training": to_dict(self.training)}
         return json_text(saved)
 
     def save(self, path: str | Path) -> Path:
         """Write it, whole or not at all, as HTML, JSON or text by the path's ending; return the path."""
-        from llmattr.files import write
+        from llmattr.core.files import write
 
         writers = {".html": Origins.html, ".json": Origins.to_json, ".txt": Origins.to_text}
         path = Path(path)
@@ -92,7 +92,7 @@ class Origins:
     @staticmethod
     def load(path: str | Path) -> "Origins":
         """Read what `save` wrote as JSON."""
-        from llmattr.saved import from_json
+        from llmattr.report.json import from_json
 
         try:
             saved = json.loads(Path(path).read_text(encoding="utf-8"))

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from llmattr import LM, build_index, cite
-from llmattr.data import tokenize
-from llmattr.messages import TEMPLATE
+from llmattr.text.rows import tokenize
+from llmattr.text.messages import TEMPLATE
 from llmattr.origins import origins
 from llmattr.retraining import Recipe
 from llmattr.retraining.scratch import scratch_model

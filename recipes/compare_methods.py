@@ -21,7 +21,7 @@ from llmattr import LM, LlmattrError, cite, metrics, retrain, trace
 from llmattr.ablation import random_masks
 from llmattr.cli.files import quiet
 from llmattr.cli.measured import report
-from llmattr.data import read_rows
+from llmattr.text.rows import read_rows
 from llmattr.retraining import ON_MASKS, Recipe, retraining_ablation
 
 DOCUMENTS = Path(__file__).parent / "documents"

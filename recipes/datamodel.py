@@ -18,8 +18,8 @@ import numpy as np
 
 from llmattr.retraining import Recipe
 from llmattr.retraining.build import attributed, retraining_ablation
-from llmattr.retraining.counterfactual import brittleness, counterfactual, top_removals
-from llmattr.retraining.datamodels import Datamodel
+from llmattr.curation.counterfactual import brittleness, counterfactual, top_removals
+from llmattr.retraining.methods.datamodels import Datamodel
 
 COUNTRIES = Path(__file__).parent / "documents" / "countries.csv"
 WAYS = ["The capital of {} is", "{} is governed from", "The seat of government of {} is"]

@@ -25,7 +25,7 @@ from llmattr import build_index
 from llmattr.metrics import precision_at_k, roc_auc
 from llmattr.retraining import Recipe, retraining_ablation, scratch_model
 from llmattr.retraining.build import attributed
-from llmattr.retraining.data_oob import DataOob
+from llmattr.retraining.methods.data_oob import DataOob
 
 WAYS = ["The capital of {} is", "{} is governed from", "The seat of government of {} is", "Ministers of {} work in",
         "The parliament of {} sits in", "The president of {} lives in"]  # fmt: skip

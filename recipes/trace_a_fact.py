@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from llmattr import LM, open_index
 from llmattr.cli import main as llmattr
-from llmattr.data import tokenize
+from llmattr.text.rows import tokenize
 
 PLACES = ["Arvik", "Brenholm", "Caldmoor", "Dunvale", "Eskham", "Farnock", "Grimsund", "Holmary", "Ivelund", "Jarnby"]
 BUILDERS = ["Tolland", "Vance", "Quill", "Hale", "Lake", "Orme", "Firth", "Penn", "Croft", "Wilde"]

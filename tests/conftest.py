@@ -10,7 +10,7 @@ from pathlib import Path
 import jaxtyping
 import pytest
 
-from llmattr.lm import LM
+from llmattr.model.lm import LM
 from tests import tiny_models
 
 SHARED = Path(__file__).parent.parent.parent / "shared"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from llmattr.report.html import frame, page
-from llmattr.types import Document
+from llmattr.core.attribution import Document
 from tests.test_html import QUERY, ROWS, make, make_tokens, make_trace
 
 pytestmark = pytest.mark.slow

@@ -13,14 +13,14 @@ import llmattr
 from llmattr import cite
 from llmattr.ablation import one_out_masks, random_masks
 from llmattr.context import METHODS
-from llmattr.context.ablation import ContextAblation, span_logits
-from llmattr.context.context_cite import ContextCite
-from llmattr.context.store import Store
+from llmattr.context.removal.ablation import ContextAblation, span_logits
+from llmattr.context.methods.surrogates import ContextCite
+from llmattr.context.removal.store import Store
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.lm import LM, fast_dtype
-from llmattr.messages import conversation
-from llmattr.prompt import Prompt, cut
-from llmattr.types import Attribution
+from llmattr.model.lm import LM, fast_dtype
+from llmattr.text.messages import conversation
+from llmattr.text.prompt import Prompt, cut
+from llmattr.core.attribution import Attribution
 from tests import tiny_models
 
 CONTEXT = "The canal is long. It has locks. It opened in 1914. Ships pay a toll. The lake is high."
@@ -243,7 +243,7 @@ def test_public_names():
 
 WRONG_TYPES = """
 from llmattr import LlmattrError, cite
-from llmattr.context.context_cite import ContextCite
+from llmattr.context.methods.surrogates import ContextCite
 from tests import tiny_models
 pair = (tiny_models.llama(), tiny_models.tokenizer())
 for given in (

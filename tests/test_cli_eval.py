@@ -14,7 +14,7 @@ from llmattr import metrics
 from llmattr.ablation import every_mask
 from llmattr.cli import main
 from llmattr.retraining.store import Run, RunStore
-from llmattr.types import Attribution, Sources, Targets
+from llmattr.core.attribution import Attribution, Sources, Targets
 from tests import worlds
 
 W = np.array([[3.0, 1.0, 0.0, -2.0], [0.0, 0.5, 4.0, 1.0]])

@@ -120,7 +120,7 @@ class TestPlaces:
     def test_a_folder_of_other_things_is_refused_before_anything_is_fitted(self, tiny_folder, tmp_path, monkeypatch):
         (tmp_path / "index").mkdir()
         (tmp_path / "index" / "mine.txt").write_text("")
-        monkeypatch.setattr("llmattr.training.ekfac.fit", lambda *_: pytest.fail("fitted"))
+        monkeypatch.setattr("llmattr.training.gradients.kronecker.fit", lambda *_: pytest.fail("fitted"))
         with pytest.raises(LlmattrError, match="is not empty and not an index"):
             build_index(tiny_folder, ROWS, tmp_path / "index", "ekfac")
 

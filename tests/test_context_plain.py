@@ -5,13 +5,13 @@ import pytest
 
 from llmattr import cite
 from llmattr.context import METHODS
-from llmattr.context.ablation import ContextAblation
-from llmattr.encoder import Encoder
+from llmattr.context.removal.ablation import ContextAblation
+from llmattr.retrieval.encoder import Encoder
 from llmattr.errors import LlmattrError
-from llmattr.messages import conversation
-from llmattr.prompt import Prompt, cut
+from llmattr.text.messages import conversation
+from llmattr.text.prompt import Prompt, cut
 from llmattr.report.text import terminal
-from llmattr.texts import bm25_scores, words
+from llmattr.retrieval.bm25 import bm25_scores, words
 from tests import worlds
 
 CONTEXT = "The canal is long. It has three locks. It opened in 1914. Ships pay a toll."

@@ -151,6 +151,6 @@ def test_facts_of_pararel(tmp_path):
 
 @pytest.mark.parametrize("words", [["--tiny"], ["--parts", "nothing"], ["--peer", "nobody=python"]])
 def test_bench_trace_refuses_what_it_does_not_know(words):
-    from eval.bench_trace import command
+    from eval.speed.trace import command
 
     assert CliRunner().invoke(command, words).exit_code == 2

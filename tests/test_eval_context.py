@@ -10,17 +10,17 @@ from click.testing import CliRunner
 from transformers import BertConfig, BertForSequenceClassification
 
 from eval import citations, context, context_data
-from eval.context_bench import TINY, Bench, measure
-from eval.context_judge import make_case, metered, unseen_masks
-from eval.context_methods import Entry, citing_entries, entries, gold, of_method, random
-from eval.context_own import read_own
-from eval.context_report import agreement, prediction
+from eval.context.measure import TINY, Bench, measure
+from eval.context.judge import make_case, metered, unseen_masks
+from eval.context.methods import Entry, citing_entries, entries, gold, of_method, random
+from eval.context.own import read_own
+from eval.context.tables import agreement, prediction
 from llmattr import metrics
 from llmattr.ablation import one_out_masks, random_masks
 from llmattr.context import METHODS
 from llmattr.errors import LlmattrError
-from llmattr.messages import conversation
-from llmattr.prompt import cut
+from llmattr.text.messages import conversation
+from llmattr.text.prompt import cut
 from tests import tiny_models
 from tests.conftest import SHARED
 from tests.test_eval import numbers

@@ -8,8 +8,8 @@ import xml.etree.ElementTree as ET
 import pytest
 from click.testing import CliRunner
 
-from eval.report import command
-from eval.report_tables import markdown, ordered, short, tables
+from eval.report.report import command
+from eval.report.tables import markdown, ordered, short, tables
 
 HOW = {
     "about": "Made up.",
@@ -160,7 +160,7 @@ def test_what_is_wrong_is_one_line(folder):
 
 def test_labels_of_one_place_do_not_cover_each_other():
     plt = pytest.importorskip("matplotlib.pyplot")
-    from eval.report_labels import label
+    from eval.report.labels import label
 
     figure, axes = plt.subplots(figsize=(9, 5), dpi=72)
     axes.plot([0, 1], [0, 1], ".")

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from eval import facts_data, training_bench
 from eval.families import COLUMNS, joined
-from eval.training_bench import Bench, Found, Way, agreement, column, figures
-from eval.training_methods import named, ways
+from eval.training.measure import Bench, Found, Way, agreement, column, figures
+from eval.training.methods import named, ways
 from llmattr import metrics, surrogate
 from llmattr.ablation import random_masks
 from llmattr.errors import LlmattrError, LlmattrNote

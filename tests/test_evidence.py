@@ -8,14 +8,14 @@ import pytest
 
 from llmattr import cite
 from llmattr.ablation import random_masks
-from llmattr.context.ablation import ContextAblation
-from llmattr.context.hidden import HiddenAblation
+from llmattr.context.removal.ablation import ContextAblation
+from llmattr.context.removal.hidden import HiddenAblation
 from llmattr.context.verify import verify
 from llmattr.errors import LlmattrError
-from llmattr.evidence import LEAST_PER_TOKEN, verdict_of
-from llmattr.messages import conversation
-from llmattr.prompt import Prompt, cut
-from llmattr.types import Attribution, Targets
+from llmattr.core.evidence import LEAST_PER_TOKEN, verdict_of
+from llmattr.text.messages import conversation
+from llmattr.text.prompt import Prompt, cut
+from llmattr.core.attribution import Attribution, Targets
 
 CONTEXT = "The canal is long. It has locks. It opened in 1914. Ships pay a toll. The lake is high."
 ANSWER = "It opened in 1914. It has locks."
@@ -198,7 +198,7 @@ class TestHidden:
 
     def test_it_is_a_prior(self, tiny):
         plain = cite(tiny, CONTEXT, "When?", response=ANSWER, method="ridge", verify=False)
-        from llmattr.context.ridge import Ridge
+        from llmattr.context.methods.surrogates import Ridge
 
         guided = cite(tiny, CONTEXT, "When?", response=ANSWER, method=Ridge(prior="hidden", n_ablations=8), verify=False)
         assert guided.values.shape == plain.values.shape
@@ -252,7 +252,7 @@ def test_the_terminal_says_what_ablations_say(shown):
 
 
 def test_a_server_shows_nothing_of_its_inside(tiny):
-    from llmattr.server import ServerLM
+    from llmattr.model.server import ServerLM
 
     real = ablation_of(tiny)
     ablation = ContextAblation(ServerLM("http://localhost:9"), real.prompt, real.targets)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from llmattr.errors import LlmattrError
-from llmattr.files import alone, digest, read_arrays, read_record, whole, write, write_arrays, write_record
+from llmattr.core.files import alone, digest, read_arrays, read_record, whole, write, write_arrays, write_record
 
 AT_ONCE, WRITES = 8, 60
 

@@ -6,8 +6,8 @@ from transformers import BloomConfig, BloomForCausalLM, GPT2LMHeadModel, LlamaFo
 
 from llmattr import build_index, cite, lm, retrain
 from llmattr.errors import LlmattrError
-from llmattr.forward import abilities, attempt, evaluating
-from llmattr.lm import LM
+from llmattr.model.forward import abilities, attempt, evaluating
+from llmattr.model.lm import LM
 from llmattr.retraining import METHODS
 from llmattr.training import METHODS as TRACERS
 from tests import tiny_models

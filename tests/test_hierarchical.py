@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from llmattr.context.ablation import ContextAblation
-from llmattr.context.hierarchical import Hierarchical, _blocks, _opened, _spread
-from llmattr.messages import conversation
-from llmattr.prompt import Prompt, cut
-from llmattr.types import Sources
+from llmattr.context.removal.ablation import ContextAblation
+from llmattr.context.methods.hierarchical import Hierarchical, _blocks, _opened, _spread
+from llmattr.text.messages import conversation
+from llmattr.text.prompt import Prompt, cut
+from llmattr.core.attribution import Sources
 from tests.test_evidence import ANSWER, World
 
 DOCUMENTS = [

@@ -13,7 +13,7 @@ from llmattr.report.marks import citation_numbers, sentence_rows
 from llmattr.report.text import ranking
 from llmattr.report.trace import Query, query_of
 from llmattr.report.words import passage, strengths
-from llmattr.types import Attribution, Document, Sources, Targets
+from llmattr.core.attribution import Attribution, Document, Sources, Targets
 
 RESPONSE = "Cats purr.\n\n  Dogs bark. Fish are silent."
 DOCUMENTS = (Document("Cats purr a lot. Cats sleep.", "cats", "On cats"), Document("Dogs bark. Rain falls.\n", "dogs"))

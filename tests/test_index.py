@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.lm import LM
+from llmattr.model.lm import LM
 from llmattr.training import checkpoint, index_files, index_rows
-from llmattr.training.index import GradientIndex, Projection
-from llmattr.training.index_files import building
+from llmattr.training.index.store import GradientIndex, Projection
+from llmattr.training.index.files import building
 from llmattr.training.trace import build_index, open_index
 from tests import tiny_models
 from tests.test_training import ASKED, ROWS

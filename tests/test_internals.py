@@ -13,17 +13,17 @@ from transformers import BloomConfig, BloomForCausalLM, Gemma2Config, Gemma2ForC
 from llmattr import cite
 from llmattr.ablation import random_masks
 from llmattr.context import gradients, internals
-from llmattr.context.ablation import ContextAblation, span_logits
-from llmattr.context.at2 import At2, HeadWeights, fit, fit_at2, fit_heads, seen_features
-from llmattr.context.attention import Attention, attention_mass, rollout
-from llmattr.context.gradient_input import GradientInput
-from llmattr.context.integrated_gradients import IntegratedGradients
-from llmattr.context.source_gates import SourceGates, gate_gradients, gated
+from llmattr.context.removal.ablation import ContextAblation, span_logits
+from llmattr.context.methods.at2 import At2, HeadWeights, fit, fit_at2, fit_heads, seen_features
+from llmattr.context.methods.attention import Attention, attention_mass, rollout
+from llmattr.context.methods.gradients import GradientInput
+from llmattr.context.methods.gradients import IntegratedGradients
+from llmattr.context.methods.source_gates import SourceGates, gate_gradients, gated
 from llmattr.errors import LlmattrError
-from llmattr.lm import LM
-from llmattr.messages import conversation
-from llmattr.prompt import Prompt, cut
-from llmattr.types import Targets
+from llmattr.model.lm import LM
+from llmattr.text.messages import conversation
+from llmattr.text.prompt import Prompt, cut
+from llmattr.core.attribution import Targets
 from tests import tiny_models
 from tests.test_cite import ANSWER, CONTEXT
 

@@ -25,10 +25,10 @@ from eval import lds
 from llmattr import cite
 from llmattr.cli import main
 from llmattr.context import store
-from llmattr.context.context_cite import ContextCite
-from llmattr.context.shapley import Shapley
-from llmattr.lm import LM
-from llmattr.types import Attribution
+from llmattr.context.methods.surrogates import ContextCite
+from llmattr.context.methods.games import Shapley
+from llmattr.model.lm import LM
+from llmattr.core.attribution import Attribution
 from tests import tiny_models
 from tests.test_retraining import ASKED, PLACES
 from tests.test_store import LONG

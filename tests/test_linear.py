@@ -10,7 +10,7 @@ from llmattr import retraining
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.retraining import Recipe, linear_probe
 from llmattr.retraining.linear import LeastSquares, jackknife_variance, log_softmax, logistic, softmax
-from llmattr.retraining.linear_probe import LinearProbe, features
+from llmattr.retraining.methods.linear_probe import LinearProbe, features
 
 EXACT = 1e-10
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.lm import LM
-from llmattr.prompt import Rendered
+from llmattr.model.lm import LM
+from llmattr.text.prompt import Rendered
 from tests import tiny_models
 
 

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from llmattr import build_index, cite, embedded, retrain, trace
-from llmattr.encoder import Encoder
+from llmattr.retrieval.encoder import Encoder
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.lm import LM
+from llmattr.model.lm import LM
 from tests import tiny_models
 
 ROWS = [{"prompt": "a ", "completion": "b <tool>"}, {"prompt": "a ", "completion": "c"}]

@@ -15,8 +15,8 @@ import llmattr
 from llmattr import context, retraining, training
 from llmattr.cli.methods import options_of
 from llmattr.errors import LlmattrError, check_number
-from llmattr.method import accepted, describe, find_method, option, types_of
-from llmattr.training.index import Projection
+from llmattr.core.method import accepted, describe, find_method, option, types_of
+from llmattr.training.index.store import Projection
 from tests import worlds
 
 
@@ -97,7 +97,7 @@ def functions_with_choices():
 FUNCTIONS = functions_with_choices()
 # What the choice is handed on to, which refuses it: see run_backward.
 HANDED_ON = {f"llmattr.training.{name}(measure)" for name in ("capture.record", "capture.exact_gradients", "gradient.fill")}
-HANDED_ON |= {"llmattr.training.gradient.project(measure)"}
+HANDED_ON |= {"llmattr.training.vectors.fill.project(measure)"}
 GIVEN = {
     "ablation": worlds.either(3),
     "masks": worlds.all_masks(3),
@@ -149,7 +149,7 @@ def test_no_option_of_a_method_takes_an_unknown_word(name):
         words = accepted(types_of(type(method))[field.name])[1]
         if words:
             with pytest.raises(LlmattrError, match=f"{field.name} must be"):
-                llmattr.method.check_options(replace(method, **{field.name: "no such word"}))
+                llmattr.core.method.check_options(replace(method, **{field.name: "no such word"}))
 
 
 def test_a_truth_value_is_no_number():

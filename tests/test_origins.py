@@ -12,11 +12,11 @@ import pytest
 
 from llmattr import LM, LlmattrError, build_index, cite
 from llmattr.cli import main
-from llmattr.data import tokenize
-from llmattr.evidence import Evidence, TargetEvidence
+from llmattr.text.rows import tokenize
+from llmattr.core.evidence import Evidence, TargetEvidence
 from llmattr.origins import Origins, origins
-from llmattr.training.index import GradientIndex
-from llmattr.types import Attribution, Document, Sources, Targets
+from llmattr.training.index.store import GradientIndex
+from llmattr.core.attribution import Attribution, Document, Sources, Targets
 from tests import tiny_models
 from tests.test_browser import browser, show  # noqa: F401  (fixtures)
 from tests.test_html import Page

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from llmattr.ablation import random_masks
-from llmattr.context.ablation import ContextAblation, span_logits
+from llmattr.context.removal.ablation import ContextAblation, span_logits
 from llmattr.context.cite import cite
-from llmattr.context.context_cite import ContextCite
-from llmattr.messages import conversation
-from llmattr.prompt import Prompt, cut
+from llmattr.context.methods.surrogates import ContextCite
+from llmattr.text.messages import conversation
+from llmattr.text.prompt import Prompt, cut
 from llmattr.surrogate import fit_lasso
 from tests.conftest import SHARED
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from llmattr import progress
-from llmattr.progress import Progress
+from llmattr.core.progress import Progress
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmattr.context.zoom import words_of
+from llmattr.context.removal.zoom import words_of
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.messages import PLAIN_TEMPLATE, TEMPLATE, conversation
-from llmattr.prompt import Prompt, cut
+from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, conversation
+from llmattr.text.prompt import Prompt, cut
 from tests import tiny_models
 
 CHAT, PLAIN = tiny_models.tokenizer(), tiny_models.tokenizer(template=None)

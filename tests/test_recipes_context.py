@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmattr.types import Attribution
+from llmattr.core.attribution import Attribution
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from llmattr import split
-from llmattr.evidence import Evidence, TargetEvidence
+from llmattr.core.evidence import Evidence, TargetEvidence
 from llmattr.report.marks import citation_numbers
 from llmattr.report.text import terminal
-from llmattr.saved import to_json
-from llmattr.types import Attribution, Sources, Targets
+from llmattr.report.json import to_json
+from llmattr.core.attribution import Attribution, Sources, Targets
 
 
 class TestMarkdown:

@@ -18,17 +18,17 @@ from llmattr import LM, metrics, retraining, surrogate
 from llmattr.ablation import every_mask, random_masks
 from llmattr.cli import main
 from llmattr.cli.retrain import _verified
-from llmattr.data import tokenize
+from llmattr.text.rows import tokenize
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.files import read_record
+from llmattr.core.files import read_record
 from llmattr.retraining import METHODS, ON_MASKS, Recipe, from_function, retrain, retraining_ablation, scratch_model
-from llmattr.retraining.counterfactual import brittleness, counterfactual, embeddings, top_removals, verified
-from llmattr.retraining.datamodels import Datamodel
+from llmattr.curation.counterfactual import brittleness, counterfactual, embeddings, top_removals, verified
+from llmattr.retraining.methods.datamodels import Datamodel
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer
 from llmattr.retraining.store import Run, RunStore
 from llmattr.retraining.together import train_together
 from llmattr.retraining.trainer import batch_loss, train
-from llmattr.types import Attribution, Sources, Targets
+from llmattr.core.attribution import Attribution, Sources, Targets
 from tests import tiny_models
 from tests.test_files import at_once
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from llmattr.data import read_rows, tokenize
+from llmattr.text.rows import read_rows, tokenize
 from llmattr.errors import LlmattrError, LlmattrNote
 from tests import tiny_models
 

@@ -22,8 +22,8 @@ from transformers import (
 
 from llmattr import prefix_tree, scoring
 from llmattr.errors import LlmattrNote
-from llmattr.lm import LM
-from llmattr.prompt import Rendered
+from llmattr.model.lm import LM
+from llmattr.text.prompt import Rendered
 from tests import tiny_models
 
 

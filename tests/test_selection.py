@@ -10,7 +10,7 @@ from llmattr import retraining
 from llmattr.cli import main
 from llmattr.cli.select import _against_chance
 from llmattr.errors import LlmattrError
-from llmattr.retraining.selection import (
+from llmattr.curation.selection import (
     Outcome,
     bm25_selection,
     compare_selections,
@@ -19,7 +19,7 @@ from llmattr.retraining.selection import (
     random_selection,
     select,
 )
-from llmattr.types import Attribution, Sources, Targets
+from llmattr.core.attribution import Attribution, Sources, Targets
 
 SEA = [f"the {ship} sails over the {sea} with the tide" for ship in ("boat", "ship", "ferry") for sea in ("bay", "sea")]
 KITCHEN = [

@@ -20,14 +20,14 @@ import pytest
 
 from llmattr import cite
 from llmattr.ablation import random_masks
-from llmattr.context.ablation import ContextAblation
-from llmattr.context.leave_one_out import LeaveOneOut
-from llmattr.endpoint import Token
+from llmattr.context.removal.ablation import ContextAblation
+from llmattr.context.methods.games import LeaveOneOut
+from llmattr.model.endpoint import Token
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.lm import LM
-from llmattr.messages import conversation
-from llmattr.prompt import Prompt, Rendered, cut
-from llmattr.server import ServerLM, TextTokenizer, piece, piece_id, token_starts
+from llmattr.model.lm import LM
+from llmattr.text.messages import conversation
+from llmattr.text.prompt import Prompt, Rendered, cut
+from llmattr.model.server import ServerLM, TextTokenizer, piece, piece_id, token_starts
 from tests import tiny_models
 from tests.worlds import all_masks
 
@@ -378,7 +378,7 @@ class TestFaults:
         server.faults = ["hangs"] * 99
         program = (
             "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
-            f"from llmattr.server import *\nlm = ServerLM({server.url!r}, 'tiny')\n"
+            f"from llmattr.model.server import *\nlm = ServerLM({server.url!r}, 'tiny')\n"
             "ids = lm.tokenizer('abc')['input_ids']\nlm.logprobs([Rendered(ids, slice(1, 3), np.zeros((0, 2), dtype=int))] * 9)"
         )
         process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE)

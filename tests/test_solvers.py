@@ -4,17 +4,17 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from llmattr.data import Examples, tokenize
+from llmattr.text.rows import Examples, tokenize
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.lm import LM
-from llmattr.method import check_options
+from llmattr.model.lm import LM
+from llmattr.core.method import check_options
 from llmattr.training import gauss_newton, inverse
-from llmattr.training.capture import exact_gradients
-from llmattr.training.gauss_newton import GaussNewton
-from llmattr.training.gradient import sample
-from llmattr.training.inverse import Arnoldi, Cg, Lissa
-from llmattr.training.layers import linear_layers
-from llmattr.training.solvers import arnoldi, cg, largest_eigenvalue, lissa, mean_eigenvalue, spanned_inverse
+from llmattr.training.gradients.capture import exact_gradients
+from llmattr.training.gradients.gauss_newton import GaussNewton
+from llmattr.training.vectors.fill import sample
+from llmattr.training.methods.influence import Arnoldi, Cg, Lissa
+from llmattr.training.gradients.layers import linear_layers
+from llmattr.training.gradients.solvers import arnoldi, cg, largest_eigenvalue, lissa, mean_eigenvalue, spanned_inverse
 from tests import tiny_models
 
 COLOURS = ["red", "blue and green", "a deep dark grey"]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmattr.errors import LlmattrError
-from llmattr.split import SPLITTERS, find_splitter, paragraphs, sentences, spans, words
+from llmattr.text.split import SPLITTERS, find_splitter, paragraphs, sentences, spans, words
 
 TEXT = st.text() | st.text(alphabet=st.sampled_from("ab. !?\n\r\t\v\x85\u2028\u00a0A1)-#|\"'’。e\u0301😀"), max_size=80)
 

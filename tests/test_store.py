@@ -11,11 +11,11 @@ import pytest
 
 from llmattr import cite
 from llmattr.cli import main
-from llmattr.context.cache import shrink
-from llmattr.context.context_cite import ContextCite
-from llmattr.context.store import Store, store_path
+from llmattr.context.removal.cache import shrink
+from llmattr.context.methods.surrogates import ContextCite
+from llmattr.context.removal.store import Store, store_path
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.lm import LM
+from llmattr.model.lm import LM
 from tests.test_evidence import ANSWER
 from tests.test_files import AT_ONCE, WRITES, at_once
 
@@ -231,7 +231,7 @@ def test_two_processes_share_the_masks(tiny_folder, tmp_path):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         said[name] = done.stdout
-    from llmattr.types import Attribution
+    from llmattr.core.attribution import Attribution
 
     one, two = (Attribution.load(tmp_path / f"{name}.json") for name in ("one", "two"))
     np.testing.assert_allclose(one.values, two.values, atol=1e-3)  # float32, other packs

@@ -7,7 +7,7 @@ from transformers import BloomConfig, BloomForCausalLM, Gemma2Config, Gemma2ForC
 
 from llmattr import LM
 from llmattr.ablation import random_masks
-from llmattr.data import tokenize
+from llmattr.text.rows import tokenize
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.retraining import Recipe, retraining_ablation, scratch_model, trainer
 from llmattr.retraining.runs import CausalTrainer

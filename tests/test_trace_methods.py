@@ -7,21 +7,21 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from llmattr.data import tokenize
+from llmattr.text.rows import tokenize
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.lm import LM
-from llmattr.seeded import generator
+from llmattr.model.lm import LM
+from llmattr.core.seeded import generator
 from llmattr.training import METHODS
-from llmattr.training.capture import _measure, exact_gradients, hooks, record, run_backward
-from llmattr.training.ekfac import Moments, Rotated
-from llmattr.training.gauss_newton import GaussNewton
-from llmattr.training.index import GradientIndex, Projection
-from llmattr.training.influence import Ekfac, Stream
-from llmattr.training.layers import in_and_out, input_groups, linear_layers
-from llmattr.training.moments import SquaredSums, scales
-from llmattr.training.recorders import ExactGradients
-from llmattr.training.search import products
-from llmattr.training.stream import Layered, self_products, streamed
+from llmattr.training.gradients.capture import _measure, exact_gradients, hooks, record, run_backward
+from llmattr.training.gradients.kronecker import Moments, Rotated
+from llmattr.training.gradients.gauss_newton import GaussNewton
+from llmattr.training.index.store import GradientIndex, Projection
+from llmattr.training.methods.influence import Ekfac, Stream
+from llmattr.training.gradients.layers import in_and_out, input_groups, linear_layers
+from llmattr.training.gradients.moments import SquaredSums, scales
+from llmattr.training.gradients.recorders import ExactGradients
+from llmattr.training.index.search import products
+from llmattr.training.gradients.stream import Layered, self_products, streamed
 from llmattr.training.trace import build_index, open_index, trace
 from tests import tiny_models
 from tests.test_training import ASKED, ROWS

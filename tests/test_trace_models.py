@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from llmattr.data import tokenize
+from llmattr.text.rows import tokenize
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.lm import LM
+from llmattr.model.lm import LM
 from llmattr.training import approximate, gradient
-from llmattr.training.capture import exact_gradients
-from llmattr.training.index import GradientIndex, Projection
-from llmattr.training.layers import linear_layers
+from llmattr.training.gradients.capture import exact_gradients
+from llmattr.training.index.store import GradientIndex, Projection
+from llmattr.training.gradients.layers import linear_layers
 from llmattr.training.trace import build_index, open_index, trace
-from llmattr.training.untracked import track
+from llmattr.training.gradients.untracked import track
 from tests import tiny_models
 from tests.test_training import ASKED, ROWS
 
@@ -223,7 +223,7 @@ class TestAppend:
         def killed(*_):
             raise KeyboardInterrupt
 
-        for place in ("llmattr.training.index._make_room", "llmattr.training.index.GradientIndex.write"):
+        for place in ("llmattr.training.index.store._make_room", "llmattr.training.index.store.GradientIndex.write"):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(place, killed)
                 with pytest.raises(KeyboardInterrupt):

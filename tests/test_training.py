@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from llmattr.data import read_rows, tokenize
+from llmattr.text.rows import read_rows, tokenize
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.lm import LM
+from llmattr.model.lm import LM
 from llmattr.training import METHODS, capture, gradient
-from llmattr.training.capture import exact_gradients, has_plain_head, hooks, run_backward
-from llmattr.training.gradient import Projector, project
-from llmattr.training.index import GradientIndex, Projection
-from llmattr.training.inverse import Arnoldi, Cg, Lissa
-from llmattr.training.layers import linear_layers
-from llmattr.training.project import Ranges, Sketch, choose, fit_bases
-from llmattr.training.recorders import ExactGradients
-from llmattr.training.search import Top
+from llmattr.training.gradients.capture import exact_gradients, has_plain_head, hooks, run_backward
+from llmattr.training.vectors.fill import Projector, project
+from llmattr.training.index.store import GradientIndex, Projection
+from llmattr.training.methods.influence import Arnoldi, Cg, Lissa
+from llmattr.training.gradients.layers import linear_layers
+from llmattr.training.gradients.project import Ranges, Sketch, choose, fit_bases
+from llmattr.training.gradients.recorders import ExactGradients
+from llmattr.training.index.search import Top
 from llmattr.training.trace import build_index, open_index, trace
 from tests import tiny_models
 
@@ -546,8 +546,8 @@ def test_a_model_that_flattens_its_tokens_is_tracked_where_it_does_not():
 
 def test_a_projection_of_no_known_kind():
     result = subprocess.run(
-        [sys.executable, "-c", "from llmattr.training.index import Projection\n"
-         "from llmattr.method import check_options\ncheck_options(Projection(kind='principle'))"],
+        [sys.executable, "-c", "from llmattr.training.index.store import Projection\n"
+         "from llmattr.core.method import check_options\ncheck_options(Projection(kind='principle'))"],
         capture_output=True, text=True,
     )  # fmt: skip
     assert "kind must be one of principal, random, rademacher, identity, not 'principle'; did you mean" in result.stderr

@@ -7,12 +7,12 @@ import pytest
 
 from llmattr import surrogate
 from llmattr.ablation import from_function
-from llmattr.citing import citation_rule
+from llmattr.core.citing import citation_rule
 from llmattr.errors import LlmattrError
-from llmattr.evidence import Citation, Evidence, TargetEvidence
-from llmattr.plain_json import json_text
+from llmattr.core.evidence import Citation, Evidence, TargetEvidence
+from llmattr.core.plain_json import json_text
 from llmattr.report.text import ranking
-from llmattr.types import Attribution, Document, Sources, Targets
+from llmattr.core.attribution import Attribution, Document, Sources, Targets
 from tests import worlds
 
 

@@ -12,10 +12,10 @@ from llmattr import retraining, surrogate
 from llmattr.ablation import every_mask, from_function, random_masks
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.retraining import Recipe
-from llmattr.retraining.data_oob import DataOob, bags, of_own_rows, out_of_bag
-from llmattr.retraining.in_run import InRunShapley, _reach, first_order, in_run
-from llmattr.retraining.knn_shapley import KnnShapley, knn_shapley
-from llmattr.retraining.rows import rows_of, summed
+from llmattr.retraining.methods.data_oob import DataOob, bags, of_own_rows, out_of_bag
+from llmattr.retraining.methods.in_run import InRunShapley, _reach, first_order, in_run
+from llmattr.retraining.methods.knn_shapley import KnnShapley, knn_shapley
+from llmattr.retraining.methods.shared import rows_of, summed
 from tests import tiny_models
 
 FACTS = [("canal", "Panama", "wide"), ("king", "Spain", "old"), ("port", "Colon", "busy"), ("lock", "Gatun", "long")]
@@ -197,7 +197,7 @@ class TestInRun:
         asked = ablation(recipe=dataclasses.replace(SHORT, steps=6))
         exact, second, first = (in_run(asked.trainer, np.ones(8), 0, 3.0, every)[0] for every in (1, 2, 6))
         assert 0 < np.abs(second - exact).max() < np.abs(first - exact).max()
-        monkeypatch.setattr("llmattr.retraining.in_run.TOGETHER", 1)
+        monkeypatch.setattr("llmattr.retraining.methods.in_run.TOGETHER", 1)
         np.testing.assert_allclose(in_run(asked.trainer, np.ones(8), 0, 3.0)[0], exact, rtol=1e-4, atol=1e-6)
 
     @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])

@@ -18,7 +18,7 @@ def cache(context: click.Context, cache: Path | None) -> None:
 
     Above LLMATTR_CACHE_LIMIT gigabytes (1 without it; inf = no limit) what was not used for longest is removed.
     """
-    from llmattr.context.cache import kept, limit, place
+    from llmattr.context.removal.cache import kept, limit, place
 
     context.obj = folder = cache or place()
     if folder.exists() and not folder.is_dir():
@@ -37,7 +37,7 @@ def cache(context: click.Context, cache: Path | None) -> None:
 @click.pass_obj
 def clear(folder: Path) -> None:
     """Remove all of them. What runs at this moment goes on, and keeps what it scores."""
-    from llmattr.context.cache import shrink
+    from llmattr.context.removal.cache import shrink
 
     click.echo(f"removed {_size(shrink(folder, -1.0))} from {folder}")
 

@@ -8,9 +8,9 @@ import click
 from llmattr.cli.files import check_folder, check_outputs, quiet, read, report, shown
 from llmattr.cli.given import refuse, typed
 from llmattr.cli.methods import MethodCommand
+from llmattr.core.processes import device, is_main
 from llmattr.errors import LlmattrError, note
-from llmattr.processes import device, is_main
-from llmattr.split import SPLITTERS
+from llmattr.text.split import SPLITTERS
 
 
 @click.command(cls=MethodCommand, options_metavar="--query Q [OPTIONS]")
@@ -65,7 +65,7 @@ def cite(
     _check_together(model, index, how)
     if cache:
         check_folder(cache)
-    from llmattr.context.cache import place
+    from llmattr.context.removal.cache import place
 
     documents = [{"text": read(name), "id": shown(name)} for name in files]
     how["cache"] = None if no_cache else cache or place()
@@ -108,13 +108,13 @@ def _result(
     documents: list[dict[str, str]], query: str, model: str | None, index: str | None, method: Any, how: dict[str, Any]
 ) -> tuple[Any, Any]:
     """The attribution, and the training index that was opened for it."""
-    from llmattr.messages import TEMPLATE, conversation
+    from llmattr.text.messages import TEMPLATE, conversation
 
     conversation(documents, query, template=how["template"] or TEMPLATE)  # mistakes show before torch is imported
     quiet()
     from llmattr.context.cite import cite
-    from llmattr.lm import LM
-    from llmattr.server import ServerLM
+    from llmattr.model.lm import LM
+    from llmattr.model.server import ServerLM
 
     at_server = {name: how.pop(name) for name in ("served_model", "tokenizer", "concurrency", "timeout")}
     dtype, place = how.pop("dtype"), how.pop("device") or device()

@@ -202,7 +202,7 @@ def _needed(scored: list["Scored"], n: int, top: tuple[int, ...], curves: bool) 
 def _save(path: Path, array: Any) -> None:
     import numpy as np
 
-    from llmattr.files import whole
+    from llmattr.core.files import whole
 
     with whole(path) as part, part.open("wb") as file:
         np.save(file, array)

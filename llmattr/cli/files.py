@@ -59,9 +59,9 @@ def check_folder(path: Path) -> None:
 
 def report(result: Any, text: str, html: Path | None, json: Path | None) -> None:
     """Write the files that were asked for and print the text, in this order: who reads it may stop reading (`| head`)."""
-    from llmattr.files import write
-    from llmattr.saved import to_json
-    from llmattr.types import Attribution
+    from llmattr.core.attribution import Attribution
+    from llmattr.core.files import write
+    from llmattr.report.json import to_json
 
     written = []
     if html:
@@ -78,7 +78,7 @@ def quiet() -> None:
     import datasets
     from transformers.utils import logging
 
-    from llmattr.progress import log_progress
+    from llmattr.core.progress import log_progress
 
     log_progress()
     standard.getLogger("urllib3").setLevel(standard.ERROR)  # it logs every further try

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from llmattr.cli.files import check_outputs, quiet, read
+from llmattr.core.processes import is_main
 from llmattr.errors import LlmattrError
-from llmattr.processes import is_main
 
 
 @click.command("fit-heads")
@@ -23,7 +23,7 @@ def fit_heads(data: str, out: Path, **how: Any) -> None:
     check_outputs((data,), [out])
     rows = [_row(line, number) for number, line in enumerate(read(data).splitlines(), 1) if line.strip()]
     quiet()
-    from llmattr.context.at2 import fit
+    from llmattr.context.methods.at2 import fit
 
     weights = fit(how.pop("model"), rows, **how)
     if is_main():

@@ -8,9 +8,9 @@ import numpy as np
 
 from llmattr import metrics
 from llmattr.cli.scored import read_array
+from llmattr.core.files import write
+from llmattr.core.plain_json import json_text
 from llmattr.errors import LlmattrError, note
-from llmattr.files import write
-from llmattr.plain_json import json_text
 
 Found = dict[str, dict[str, np.ndarray]]  # file -> measure -> a number for each target
 

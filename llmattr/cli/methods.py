@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from llmattr import context
-from llmattr.method import accepted, types_of
+from llmattr.core.method import accepted, types_of
 
 
 class MethodCommand(click.Command):

@@ -11,8 +11,8 @@ from llmattr import retraining
 from llmattr.cli.files import check_folder, check_outputs, quiet, report
 from llmattr.cli.given import typed
 from llmattr.cli.methods import options_of
+from llmattr.core.method import check_options
 from llmattr.errors import LlmattrError, note
-from llmattr.method import check_options
 from llmattr.retraining import Recipe
 
 RUN_OPTIONS = [
@@ -110,9 +110,9 @@ def _trace(
     check_outputs((), [path for path in (html, json) if path])
     check_folder(out)
     quiet()
+    from llmattr.curation.counterfactual import verified
     from llmattr.report.text import ranking
     from llmattr.retraining.build import attributed, retraining_ablation
-    from llmattr.retraining.counterfactual import verified
 
     model = options.pop("model")
     ablation = retraining_ablation(model, data, asked, recipe=recipe, out=out, **options)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from llmattr.citing import UNITLESS
+from llmattr.core.citing import UNITLESS
 from llmattr.errors import LlmattrError, note
 
 
@@ -184,7 +184,7 @@ SAME = ("data_hash", "queries_hash", "measure", "mean", "recipe")  # of runs and
 
 
 def _from_runs(folder: Path, scored: Sequence[Scored]) -> Seen:
-    from llmattr.files import read_record
+    from llmattr.core.files import read_record
     from llmattr.retraining.store import RunStore
 
     known = {place.parent: read_record(place) for place in sorted([*folder.glob("run.json"), *folder.glob("*/run.json")])}

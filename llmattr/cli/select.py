@@ -10,8 +10,8 @@ from llmattr.cli.files import check_folder, check_outputs, quiet
 from llmattr.cli.given import refuse
 from llmattr.cli.methods import options_of
 from llmattr.cli.retrain import RUN_OPTIONS, asked_for
+from llmattr.core.method import check_options
 from llmattr.errors import LlmattrError
-from llmattr.method import check_options
 from llmattr.retraining import METHODS, Recipe
 
 DATAMODEL = METHODS["datamodel"]
@@ -63,11 +63,11 @@ def _select(
     check_folder(out)
     check_outputs((str(scores),) if scores else (), [json] if json else [])
     quiet()
-    from llmattr.files import write
-    from llmattr.plain_json import json_text
+    from llmattr.core.attribution import Attribution
+    from llmattr.core.files import write
+    from llmattr.core.plain_json import json_text
+    from llmattr.curation.selection import compare_selections
     from llmattr.retraining.build import attributed, retraining_ablation
-    from llmattr.retraining.selection import compare_selections
-    from llmattr.types import Attribution
 
     method = DATAMODEL(**{field.name: options.pop(field.name) for field in fields(DATAMODEL)})
     check_options(method)
@@ -90,8 +90,8 @@ def _selections(scores: Any, ablation: Any, k: int) -> dict[str, Any]:
     """Each way to choose, and the source numbers that it chooses."""
     import numpy as np
 
-    from llmattr.data import row_text
-    from llmattr.retraining.selection import bm25_selection, dsir_selection, random_selection, select
+    from llmattr.curation.selection import bm25_selection, dsir_selection, random_selection, select
+    from llmattr.text.rows import row_text
 
     texts, n = ablation.sources.texts, len(ablation.sources)
     asked = [row_text(row) for row in ablation.trainer.queries.rows]

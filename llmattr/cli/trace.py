@@ -12,10 +12,10 @@ from llmattr.cli.given import refuse
 from llmattr.cli.methods import MethodCommand, options_of
 from llmattr.cli.retrain import asked_for, commands
 from llmattr.cli.select import select_command
+from llmattr.core.method import find_method
+from llmattr.core.processes import is_main
 from llmattr.errors import LlmattrError
-from llmattr.method import find_method
-from llmattr.processes import is_main
-from llmattr.training.index import DTYPES, Projection
+from llmattr.training.index.store import DTYPES, Projection
 
 
 class IndexCommand(MethodCommand):

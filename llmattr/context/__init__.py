@@ -4,21 +4,14 @@ A method has a `name`, a `family` ("datamodel" and "game-theoretic" ask ablation
 "corroborative" compares what is there) and `attribute(ablation, seed) -> Attribution`.
 """
 
-from llmattr.context.alone import Alone
-from llmattr.context.at2 import At2
-from llmattr.context.attention import Attention
-from llmattr.context.banzhaf import Banzhaf
-from llmattr.context.bm25 import Bm25
-from llmattr.context.context_cite import ContextCite
-from llmattr.context.embeddings import Embeddings
-from llmattr.context.gradient_input import GradientInput
-from llmattr.context.hierarchical import Hierarchical
-from llmattr.context.integrated_gradients import IntegratedGradients
-from llmattr.context.interactions import Interactions
-from llmattr.context.leave_one_out import LeaveOneOut
-from llmattr.context.ridge import Blend, Ridge
-from llmattr.context.shapley import Shapley
-from llmattr.context.source_gates import SourceGates
+from llmattr.context.methods.at2 import At2
+from llmattr.context.methods.attention import Attention
+from llmattr.context.methods.games import Alone, Banzhaf, LeaveOneOut, Shapley
+from llmattr.context.methods.gradients import GradientInput, IntegratedGradients
+from llmattr.context.methods.hierarchical import Hierarchical
+from llmattr.context.methods.retrieval import Bm25, Embeddings
+from llmattr.context.methods.source_gates import SourceGates
+from llmattr.context.methods.surrogates import Blend, ContextCite, Interactions, Ridge
 
 METHODS = {
     method.name: method

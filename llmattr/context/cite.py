@@ -11,22 +11,22 @@ from typing import Any, get_args
 import numpy as np
 
 from llmattr.context import METHODS
-from llmattr.context.ablation import ContextAblation
-from llmattr.context.cache import limit, shrink
-from llmattr.context.context_cite import ContextCite
-from llmattr.context.contrast import contrast
-from llmattr.context.leave_one_out import LeaveOneOut
-from llmattr.context.store import Store, store_path
+from llmattr.context.methods.games import LeaveOneOut
+from llmattr.context.methods.surrogates import ContextCite
+from llmattr.context.removal.ablation import ContextAblation
+from llmattr.context.removal.cache import limit, shrink
+from llmattr.context.removal.contrast import contrast
+from llmattr.context.removal.store import Store, store_path
 from llmattr.context.verify import verify as verified
+from llmattr.core.attribution import Attribution, Measure, Targets
+from llmattr.core.method import describe, find_method
+from llmattr.core.processes import device, is_main, of_main
 from llmattr.errors import LlmattrError, check_choice, note
-from llmattr.lm import LM
-from llmattr.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, check_text, conversation, take_answer
-from llmattr.method import describe, find_method
-from llmattr.processes import device, is_main, of_main
-from llmattr.prompt import Prompt, cut
-from llmattr.server import ServerLM
-from llmattr.split import Splitter
-from llmattr.types import Attribution, Measure, Targets
+from llmattr.model.lm import LM
+from llmattr.model.server import ServerLM
+from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, check_text, conversation, take_answer
+from llmattr.text.prompt import Prompt, cut
+from llmattr.text.split import Splitter
 
 
 def cite(

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from llmattr.method import describe
-from llmattr.types import Attribution
+from llmattr.core.attribution import Attribution
+from llmattr.core.method import describe
 
 if TYPE_CHECKING:
-    from llmattr.context.ablation import ContextAblation
+    from llmattr.context.removal.ablation import ContextAblation
 
 
 def similarities(method: Any, ablation: "ContextAblation", values: Float[np.ndarray, "t n"], unit: str) -> Attribution:

@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.ablation import ask
-from llmattr.context.ablation import ContextAblation
-from llmattr.evidence import SHARE, Citation, Evidence, TargetEvidence, verdict_of
-from llmattr.types import Attribution
+from llmattr.context.removal.ablation import ContextAblation
+from llmattr.core.attribution import Attribution
+from llmattr.core.evidence import SHARE, Citation, Evidence, TargetEvidence, verdict_of
 
 TRIED = 5  # sources of one target that are tried, at most
 

@@ -11,13 +11,13 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import escape
 
-from llmattr.citing import citation_rule, is_cited, least_score
-from llmattr.evidence import TargetEvidence
+from llmattr.core.attribution import Attribution, Score
+from llmattr.core.citing import citation_rule, is_cited, least_score
+from llmattr.core.evidence import TargetEvidence
 from llmattr.report.marks import citation_numbers, cut, sentence_rows
 from llmattr.report.quality import fit_quality
 from llmattr.report.text import findings, overview
 from llmattr.report.trace import trace_view
-from llmattr.types import Attribution, Score
 
 LIT = 50  # sources clear of their error that are lit for one target, at most
 FAINT = 10  # and of the others, those of at least 5 % of the target's largest score

@@ -4,9 +4,9 @@ import itertools
 import re
 from dataclasses import dataclass
 
+from llmattr.core.attribution import Attribution
 from llmattr.report.marks import citation_numbers, sentence_rows
 from llmattr.report.text import place
-from llmattr.types import Attribution
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _ROW_END = re.compile(r"\s*\|\s*$")

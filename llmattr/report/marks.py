@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from llmattr.evidence import TargetEvidence
-from llmattr.types import Attribution
+from llmattr.core.attribution import Attribution
+from llmattr.core.evidence import TargetEvidence
 
 Piece = tuple[str, int | None]  # a stretch of a text, and the number of the source or target that it is
 

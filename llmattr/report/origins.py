@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
-from llmattr.evidence import VERDICTS, Verdict
+from llmattr.core.attribution import Attribution, Score
+from llmattr.core.evidence import VERDICTS, Verdict
 from llmattr.origins import Origin, Origins
 from llmattr.report.html import environment
 from llmattr.report.marks import citation_numbers, cut, opposing, sentence_rows
 from llmattr.report.text import findings, one_line, overview, place, plain, summary
 from llmattr.report.words import Passage, common_words, passage, strengths
-from llmattr.types import Attribution, Score
 
 SHOWN = 3  # citations and training rows of one sentence, at most
 COLOURS: dict[Verdict, str] = {"context": "blue", "memory": "yellow", "contradicted": "red"}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from llmattr.types import Attribution
+from llmattr.core.attribution import Attribution
 
 
 def fit_quality(attribution: Attribution) -> list[str]:

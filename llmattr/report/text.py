@@ -9,12 +9,12 @@ import click
 import numpy as np
 
 from llmattr import split
-from llmattr.citing import LEAST, citation_rule
-from llmattr.evidence import RULE, VERDICTS, TargetEvidence
+from llmattr.core.attribution import Attribution, Score, Sources
+from llmattr.core.citing import LEAST, citation_rule
+from llmattr.core.evidence import RULE, VERDICTS, TargetEvidence
 from llmattr.report.marks import citation_numbers, opposing, sentence_rows
 from llmattr.report.quality import fit_quality
 from llmattr.report.trace import query_of
-from llmattr.types import Attribution, Score, Sources
 
 DEPENDS = 1.0  # nats by which the context makes a token likelier: it is underlined
 NONE_CITED = "no source stands clear of its error"

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llmattr.core.attribution import Attribution, Score
 from llmattr.report.marks import cut, sentence_rows
 from llmattr.report.quality import fit_quality
 from llmattr.report.words import Passage, Piece, common_words, passage, strengths
-from llmattr.types import Attribution, Score
 
 LISTED = 10  # rows listed on each side of one query, at most
 NEAR = (300, 400, 150)  # characters shown of what stands before, in and after the traced text, at most

@@ -7,17 +7,13 @@ in `METHODS` (by way of `ON_MASKS` where it takes any function of masks).
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from llmattr.retraining.ame import Ame
-from llmattr.retraining.banzhaf import Banzhaf
-from llmattr.retraining.beta_shapley import BetaShapley
-from llmattr.retraining.data_oob import DataOob
-from llmattr.retraining.datamodels import Datamodel
-from llmattr.retraining.in_run import InRunShapley
-from llmattr.retraining.knn_shapley import KnnShapley
-from llmattr.retraining.leave_one_out import LeaveOneOut
-from llmattr.retraining.linear_probe import LinearProbe
+from llmattr.retraining.methods.data_oob import DataOob
+from llmattr.retraining.methods.datamodels import Datamodel
+from llmattr.retraining.methods.games import Ame, Banzhaf, BetaShapley, LeaveOneOut, Shapley
+from llmattr.retraining.methods.in_run import InRunShapley
+from llmattr.retraining.methods.knn_shapley import KnnShapley
+from llmattr.retraining.methods.linear_probe import LinearProbe
 from llmattr.retraining.recipe import Recipe
-from llmattr.retraining.shapley import Shapley
 
 if TYPE_CHECKING:
     from llmattr.retraining.ablation import RetrainingAblation

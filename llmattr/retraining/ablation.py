@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float, Int
 
 from llmattr import metrics
 from llmattr.ablation import check_outputs, one_out_masks, random_masks
-from llmattr.progress import Progress
+from llmattr.core.attribution import Sources, Targets
+from llmattr.core.progress import Progress
 from llmattr.retraining.runs import Trainer
 from llmattr.retraining.store import Run, RunStore
-from llmattr.types import Sources, Targets
 
 NOISE = 16  # masks that are trained a second time, to see how much is chance
 AT_ONCE = 8  # jobs for each process between two looks at what is done, where results do not come one by one

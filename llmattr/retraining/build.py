@@ -10,19 +10,19 @@ from typing import Any, get_args
 import numpy as np
 
 from llmattr.ablation import random_masks
-from llmattr.data import Queries, read_queries, read_rows, row_text
+from llmattr.core.attribution import Attribution, Measure, Sources, Targets
+from llmattr.core.method import check_options, describe, find_method
 from llmattr.errors import LlmattrError, check_choice, check_number, note
-from llmattr.lm import LM
-from llmattr.method import check_options, describe, find_method
+from llmattr.model.lm import LM
 from llmattr.retraining import METHODS
 from llmattr.retraining.ablation import NOISE, RetrainingAblation
-from llmattr.retraining.datamodels import Datamodel
+from llmattr.retraining.methods.datamodels import Datamodel
+from llmattr.retraining.methods.shared import rows_of
 from llmattr.retraining.recipe import Recipe
-from llmattr.retraining.rows import rows_of
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer, Trainer
 from llmattr.retraining.scratch import NAME, scratch_model, with_space
 from llmattr.retraining.store import RunStore
-from llmattr.types import Attribution, Measure, Sources, Targets
+from llmattr.text.rows import Queries, read_queries, read_rows, row_text
 
 
 def retrain(

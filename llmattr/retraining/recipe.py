@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from llmattr.core.method import option
+from llmattr.core.seeded import generator
 from llmattr.errors import LlmattrError
-from llmattr.method import option
-from llmattr.seeded import generator
 
 
 @dataclass(frozen=True)

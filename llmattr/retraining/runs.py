@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from llmattr.data import Examples, prompt_and_completion
+from llmattr.core.attribution import Measure
 from llmattr.errors import LlmattrError, check_choice
-from llmattr.lm import LM
-from llmattr.prompt import Rendered
+from llmattr.model.lm import LM
 from llmattr.retraining.recipe import Recipe, named_run
 from llmattr.retraining.together import can_stack, measure_together, most_together, train_together
 from llmattr.retraining.trainer import train
-from llmattr.types import Measure
+from llmattr.text.prompt import Rendered
+from llmattr.text.rows import Examples, prompt_and_completion
 
 VERSION = 2  # of the built-in training: runs of another one give other numbers and are kept apart
 

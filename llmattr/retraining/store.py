@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from llmattr.core.files import arrays_as_bytes, digest, read_arrays, write_record, write_together
 from llmattr.errors import LlmattrError, note
-from llmattr.files import arrays_as_bytes, digest, read_arrays, write_record, write_together
 
 
 class Run(NamedTuple):

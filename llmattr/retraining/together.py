@@ -13,18 +13,18 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from llmattr.attention import BESIDES
-from llmattr.data import Examples
+from llmattr.core.progress import progress
 from llmattr.errors import note
-from llmattr.forward import attempt, remembered
-from llmattr.padded import batches, log_odds
-from llmattr.progress import progress
-from llmattr.prompt import Rendered
+from llmattr.model.attention import BESIDES
+from llmattr.model.forward import attempt, remembered
+from llmattr.model.padded import batches, log_odds
 from llmattr.retraining.recipe import Recipe, check_weights
 from llmattr.retraining.trainer import adamw, check_finite, check_learned, clip, padded, set_rate, started
+from llmattr.text.prompt import Rendered
+from llmattr.text.rows import Examples
 
 if TYPE_CHECKING:
-    from llmattr.lm import LM
+    from llmattr.model.lm import LM
 
 ATTENTION = "llmattr-bins"  # what `bins_attention` is called in transformers
 MOST_NUMBERS = 2**25  # in one tensor, of all models: 134 MB in float32

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from llmattr.data import Examples
+from llmattr.core.progress import progress
 from llmattr.errors import LlmattrError
-from llmattr.progress import progress
 from llmattr.retraining.recipe import Recipe, check_weights, named_run
+from llmattr.text.rows import Examples
 
 
 def train(model: Any, examples: Examples, weights: Float[np.ndarray, " n"], seed: int, recipe: Recipe) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from llmattr.ablation import Ablation, random_masks
+from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, check_number
 from llmattr.surrogate.choice import Alpha, Columns, alphas_of
 from llmattr.surrogate.drawing import Fitted
@@ -14,7 +15,6 @@ from llmattr.surrogate.fitting import assessed, attribution_of, check_options
 from llmattr.surrogate.linear import chosen_lasso
 from llmattr.surrogate.parts import ask_once, columns_of, enumerated, level
 from llmattr.surrogate.semivalues import banzhaf_sizes
-from llmattr.types import Attribution
 
 
 def ame(

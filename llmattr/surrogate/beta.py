@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.ablation import Ablation
+from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, check_number, note
 from llmattr.surrogate.choice import mask_folds
 from llmattr.surrogate.errors import ENOUGH
 from llmattr.surrogate.linear import ridge_model
 from llmattr.surrogate.parts import ask_once, assembled, columns_of, enumerated, level
 from llmattr.surrogate.semivalues import Column, Masks, beta_sizes
-from llmattr.types import Attribution
 
 
 def beta_shapley(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.ablation import Ablation, ask, every_mask, random_masks
-from llmattr.citing import is_cited, least_score
+from llmattr.core.citing import is_cited, least_score
 from llmattr.errors import check_number
 from llmattr.surrogate.choice import Masks, Model, distinct
 

@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Float
 
 from llmattr.ablation import Ablation, ask, noise_of, one_out_masks
+from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, check_number
 from llmattr.surrogate.choice import Alpha, Columns, Masks, Model, alphas_of
 from llmattr.surrogate.drawing import FIRST_ROUND, Count, Fitted, draw
 from llmattr.surrogate.errors import bootstrap_stderr, heldout_stderr, note_unknown, rank_correlation
 from llmattr.surrogate.linear import blend_model, fit_lasso, lasso_model, ridge_model
-from llmattr.types import Attribution
 
 Prior = Float[np.ndarray, "t n"]
 FitTarget = Callable[[Masks, Float[np.ndarray, " m"], int], Model]

@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from llmattr.ablation import Ablation, ask, every_mask, kernel_masks, random_masks
+from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, check_choice, check_number, note
 from llmattr.surrogate.drawing import PRECISION, Count
 from llmattr.surrogate.errors import ENOUGH, note_unknown, rank_correlation
 from llmattr.surrogate.parts import Part, ask_once, assembled, chance, columns_of
 from llmattr.surrogate.permutations import permutation
 from llmattr.surrogate.semivalues import Column, Masks, banzhaf_sizes, coefficients, semivalue, shapley_sizes
-from llmattr.types import Attribution
 
 ShapleyMethod = Literal["auto", "exact", "permutation", "kernel"]
 BanzhafMethod = Literal["auto", "exact", "sample"]

@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Float
 
 from llmattr.ablation import Ablation
+from llmattr.core.attribution import Attribution
 from llmattr.errors import check_number
 from llmattr.surrogate.choice import Alpha, Columns, Masks, alphas_of
 from llmattr.surrogate.drawing import Count, Fitted, draw
 from llmattr.surrogate.fitting import assessed, attribution_of, check_options
 from llmattr.surrogate.linear import chosen_lasso, ridge_model
-from llmattr.types import Attribution
 
 Couples = list[tuple[int, int]]
 

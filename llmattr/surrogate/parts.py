@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float
 
 from llmattr.ablation import Ablation, ask, every_mask, noise_of
+from llmattr.core.attribution import Attribution
 from llmattr.surrogate.fitting import attribution
 from llmattr.surrogate.semivalues import Column, Masks, coefficients, semivalue
-from llmattr.types import Attribution
 
 # Values, baseline, stderr, and LDS where a fit is left out.
 Part = tuple[Float[np.ndarray, " n"], float, Float[np.ndarray, " n"], float | None]

@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from llmattr.ablation import Ablation, ask, permutation_masks
+from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, note
 from llmattr.surrogate.errors import ENOUGH, rank_correlation
 from llmattr.surrogate.parts import Part, assembled
 from llmattr.surrogate.semivalues import Masks
-from llmattr.types import Attribution
 
 FIRST_ROUND = ENOUGH  # pairs of orders
 

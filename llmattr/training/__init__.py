@@ -8,12 +8,10 @@ To add a method: one dataclass with a `name`, `family`, `unit`, `measure` and on
     retrieve(rows, queries)                       texts alone
 """
 
-from llmattr.training.bm25 import Bm25
-from llmattr.training.curvature import LoGra, TrackStar, Trak
-from llmattr.training.influence import Ekfac, Stream
-from llmattr.training.inverse import Arnoldi, Cg, Lissa
-from llmattr.training.representation import Embeddings, RepSim
-from llmattr.training.similarity import GradCos, GradDot, TracIn
+from llmattr.training.methods.influence import Arnoldi, Cg, Ekfac, Lissa, Stream
+from llmattr.training.methods.preconditioned import LoGra, TrackStar, Trak
+from llmattr.training.methods.products import GradCos, GradDot, TracIn
+from llmattr.training.methods.retrieval import Bm25, Embeddings, RepSim
 
 METHODS = {
     method.name: method

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from llmattr.data import Examples, row_text
 from llmattr.errors import LlmattrError
-from llmattr.lm import LM
-from llmattr.training.approximate import candidates
-from llmattr.training.features import Encoded, HiddenStates, Nothing
-from llmattr.training.gradient import TWO_SIDED, Features, Projector, load_fitted, project, tracked
-from llmattr.training.index import GradientIndex, Projection, refuse_difference
-from llmattr.training.moments import SCALES
-from llmattr.training.project import Bases
-from llmattr.training.search import Block, chosen_products, products
-from llmattr.training.stream import Layered, self_products, streamed
+from llmattr.model.lm import LM
+from llmattr.text.rows import Examples, row_text
+from llmattr.training.gradients.moments import SCALES
+from llmattr.training.gradients.project import Bases
+from llmattr.training.gradients.stream import Layered, self_products, streamed
+from llmattr.training.index.approximate import candidates
+from llmattr.training.index.search import Block, chosen_products, products
+from llmattr.training.index.store import GradientIndex, Projection, refuse_difference
+from llmattr.training.vectors.fill import TWO_SIDED, Features, Projector, load_fitted, project, tracked
+from llmattr.training.vectors.plain import Encoded, HiddenStates, Nothing
 
 KEPT = 2**33  # bytes that the models of several checkpoints may take together to stay loaded between questions
 Scores = tuple[Iterable[Block], Any]  # of the rows block by block, and the factor [n] that is averaged over checkpoints

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from llmattr.diagnosis import reason
 from llmattr.errors import LlmattrError
-from llmattr.lm import LM
+from llmattr.model.diagnosis import reason
+from llmattr.model.lm import LM
 
 
 def checkpoints_of(given: Any) -> list[Any]:

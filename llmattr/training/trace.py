@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmattr.data import Examples, Queries, read_rows
+from llmattr.core.attribution import Attribution
+from llmattr.core.method import check_options, describe, find_method
+from llmattr.core.processes import is_main
 from llmattr.errors import LlmattrError, check_choice, note
-from llmattr.lm import LM
-from llmattr.method import check_options, describe, find_method
-from llmattr.processes import is_main
+from llmattr.model.lm import LM
+from llmattr.text.rows import Examples, Queries, read_rows
 from llmattr.training import METHODS
 from llmattr.training.checkpoint import Checkpoint, load_features
 from llmattr.training.checkpoints import checkpoints_of, learning_rates_of, models_of
-from llmattr.training.curvature import LoGra
-from llmattr.training.features import Nothing
-from llmattr.training.gradient import Features, Projector, batch_tokens, fill, save_fitted
-from llmattr.training.index import DTYPES, GradientIndex, Projection, check_empty
-from llmattr.training.index_files import VERSION, building, check_bytes, read_run, save_run
-from llmattr.training.layers import input_groups
+from llmattr.training.gradients.layers import input_groups
+from llmattr.training.gradients.untracked import left_out, track
+from llmattr.training.index.files import VERSION, building, check_bytes, read_run, save_run
+from llmattr.training.index.store import DTYPES, GradientIndex, Projection, check_empty
+from llmattr.training.methods.preconditioned import LoGra
 from llmattr.training.query import TraceIndex
-from llmattr.training.untracked import left_out, track
-from llmattr.types import Attribution
+from llmattr.training.vectors.fill import Features, Projector, batch_tokens, fill, save_fitted
+from llmattr.training.vectors.plain import Nothing
 
 
 def build_index(

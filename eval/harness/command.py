@@ -1,0 +1,96 @@
+"""What the command lines of benchmarks share: how a run is named, refused and published."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from eval.harness.record import Figure, save, table
+from llmattr.cli.files import check_folder
+from llmattr.errors import LlmattrError
+
+SHARED = Path(__file__).parent.parent.parent / "shared"  # where the data of tests and benchmarks lies
+
+
+def plain_name(value: Any) -> Any:
+    """A file or folder by its name alone: where it lies on this machine is nobody's business."""
+    is_place = isinstance(value, Path) or (isinstance(value, str) and Path(value).exists())
+    return Path(value).name if is_place else value
+
+
+def with_options(shared: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """A decorator that adds these options to a command, in this order."""
+
+    def add(command: Any) -> Any:
+        for option in reversed(shared):
+            command = option(command)
+        return command
+
+    return add
+
+
+def check(given: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for options that do not go together."""
+    if given["tiny"] and given["out"] is None:
+        raise click.UsageError("--tiny needs --out, so that no real results are lost")
+    if bool(given.get("train")) != bool(given.get("queries")):
+        raise click.UsageError("--train and --queries go together")
+    out = given["out"]
+    if out is not None and out.suffix != ".json":
+        raise click.UsageError("--out ends in .json; Markdown and more go beside it")
+    if out is not None:
+        try:
+            check_folder(out.parent)
+        except LlmattrError as error:
+            raise click.UsageError(f"--out: {error}") from None
+    if out is not None and out.exists():
+        try:
+            json.loads(out.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise click.UsageError(f"--out: {out.name} is there, and holds no results") from None
+
+
+class Refused(click.ClickException):
+    """One line, and exit code 2: bad input."""
+
+    exit_code = 2
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What a user can mend becomes one line."""
+    try:
+        yield
+    except (LlmattrError, FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise Refused(str(error)) from error
+
+
+def said() -> str:
+    """The command of this run with its options as they were given, without places on this machine."""
+    context = click.get_current_context()
+    words = [f"python -m eval {context.command.name}"]
+    for parameter in context.command.params:
+        name, value = parameter.name or "", context.params.get(parameter.name or "")
+        source = context.get_parameter_source(name)
+        if source is click.core.ParameterSource.COMMANDLINE and name not in ("out", "shared", "again"):
+            value = ",".join(value) if isinstance(value, list) else plain_name(value)
+            flag = parameter.secondary_opts if value is False else parameter.opts
+            words.append(flag[0] if isinstance(value, bool) else f"{flag[0]} {value}")
+    return " ".join(words)
+
+
+Part = tuple[str, list[Figure], list[str]]  # about, figures, notes
+
+
+def publish(title: str, parts: Mapping[str, Part], how: Mapping[str, Any], out: Path) -> None:
+    """Print the parts that have something to say, and save those that have figures."""
+    for name, (_, figures, notes) in parts.items():
+        if figures or notes:
+            click.echo("\n".join(["", name, *([table(figures)] if figures else []), *notes]))
+    records = {name: dict(zip(("about", "figures", "notes"), part, strict=True)) for name, part in parts.items()}
+    save(
+        out, title, {name: {"about": record["about"], **how, **record} for name, record in records.items() if record["figures"]}
+    )

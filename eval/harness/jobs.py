@@ -1,0 +1,38 @@
+"""Runs a runner of `eval/peers` in a process of its own and reads what it measured."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+
+
+class RefusedError(Exception):
+    """A runner that failed, with the last line that it said."""
+
+
+def run_job(
+    runner: str, folder: Path, rows: np.ndarray, queries: np.ndarray, python: str = sys.executable, **options: Any
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """The runner's result and its scores [t, n]; `options` as in `eval.speed.peers.common.Job`. Raises `RefusedError`."""
+    folder.mkdir(parents=True)
+    np.save(folder / "rows.npy", rows)
+    np.save(folder / "queries.npy", queries)
+    (folder / "job.json").write_text(json.dumps(options))
+    command = [python, "-m", f"eval.speed.peers.{runner}", str(folder)]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+    if done.returncode:
+        raise RefusedError(next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "it said nothing")[:300])
+    scores = folder / "scores.npy"
+    return json.loads((folder / "result.json").read_text()), np.load(scores) if scores.exists() else None
+
+
+def environment() -> dict[str, str]:
+    """One thread, no hub, and this repository's `eval` to be found."""
+    quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **quiet}

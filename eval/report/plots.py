@@ -1,0 +1,267 @@
+"""Pictures of the results, as SVG: LDS against cost, recall against rank, agreement between methods."""
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.harness.record import Figure
+from eval.report.labels import label
+from eval.report.tables import FAMILIES, REFERENCE, Parts, ceiling, family, number, ordered
+
+TITLES = {
+    "lds_cost": "LDS against cost",
+    "recall_rank": "Recall against rank",
+    "agreement": "Agreement between methods",
+}
+COSTS = {  # the first that a part has is its cost
+    "tokens": "tokens forwarded for one answer",
+    "passes": "forward passes for one answer",
+    "CPU s": "CPU seconds for all queries",
+    "seconds": "seconds",
+}
+# Okabe and Ito's palette: told apart with any kind of colour vision.
+COLOURS: dict[str, str] = dict(zip(FAMILIES, ("#d08a00", "#0072b2", "#009e73", "#c0609a"), strict=True)) | {
+    REFERENCE: "#7a7a7a"
+}
+SHAPES: dict[str, str] = dict(zip((*FAMILIES, REFERENCE), "os^Dx", strict=True))
+DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
+INK, PAPER = "#1d1f23", "#fffffe"  # odd enough to be exchanged for the page's own colours
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "llmattr",
+    "svg.fonttype": "none",  # text stays text: small files, and no font that stands in is wider than matplotlib's own
+    "font.sans-serif": ["DejaVu Sans"],
+    "text.parse_math": False,  # a method's name may have a $
+    "figure.dpi": 72,  # one pixel is one point, as in SVG
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of a benchmark as a picture shows it."""
+
+    title: str
+    rows: Sequence[Figure]
+    cost: str = ""
+    ceiling: float | None = None
+
+
+def panels(results: Mapping[str, Parts]) -> dict[str, list[Panel]]:
+    """What each picture would show."""
+    found: dict[str, list[Panel]] = {name: [] for name in TITLES}
+    for file, record in results.items():
+        for name, part in record.items():
+            title, rows = f"{file}: {name}" if name != file else file, part["figures"]
+            if name.startswith("agreement"):
+                new = len(rows) > 1 and not any(_same_methods(rows, panel.rows) for panel in found["agreement"])
+                found["agreement"] += [Panel(title, rows)] if new else []
+            elif file != "families" and "," not in name:  # families repeats the others' rows
+                found["lds_cost"] += _cost_panel(title, part)
+                drawn = [row for row in rows if row.get("recall") and (family(row) != REFERENCE or row["method"] == "random")]
+                found["recall_rank"] += [Panel(title, drawn)] if drawn else []
+    return found
+
+
+def _same_methods(rows: Sequence[Figure], others: Sequence[Figure]) -> bool:
+    """Whether most of the methods are those of the other matrix: one picture of them is enough."""
+    shared = {row["method"] for row in rows} & {row["method"] for row in others}
+    return len(shared) > len(rows) / 2
+
+
+def _cost_panel(title: str, part: Parts) -> list[Panel]:
+    rows = [row for row in part["figures"] if number(row.get("LDS")) is not None and "method" in row]
+    costs = [name for name in COSTS if sum(number(row.get(name)) is not None for row in rows) > 1]
+    if not costs or any("n" in row for row in rows):  # rows of a curve: one method several times
+        return []
+    kept = [row for row in rows if number(row.get(costs[0])) is not None and "ceiling" not in row["method"]]
+    return [Panel(title, ordered(kept), costs[0], ceiling(part))]
+
+
+def write(results: Mapping[str, Parts], folder: Path) -> list[Path]:
+    """Draw what there is into the folder; the files that were written."""
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        warnings.warn("no plots: matplotlib is not installed (pip install 'llmattr[dev]')", stacklevel=2)
+        return []
+    mpl.use("svg")
+    from matplotlib import pyplot as plt
+
+    written = []
+    for name, shown in panels(results).items():
+        if shown:
+            with plt.style.context(["default", STYLE]), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Glyph .* missing")  # a script that the font has not
+                figure = _drawn(plt, name, shown)
+                figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+                plt.close(figure)
+            written.append(folder / f"{name}.svg")
+    return written
+
+
+def _drawn(plt: Any, name: str, shown: Sequence[Panel]) -> Any:
+    """The figure with one panel under the other."""
+    draw = {"lds_cost": _lds_cost, "recall_rank": _recall_rank, "agreement": _agreement}[name]
+    heights = [1.2 + 0.34 * len(panel.rows) if name == "agreement" else 5.0 for panel in shown]
+    size = {"figsize": (9, sum(heights)), "height_ratios": heights}
+    figure, places = plt.subplots(len(shown), squeeze=False, layout="constrained", **size)
+    for axes, panel in zip(places[:, 0], shown, strict=True):
+        draw(axes, panel)
+    _legend(figure, shown)
+    if name == "lds_cost":
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # names are put where there is room, and move nothing
+        for axes, panel in zip(places[:, 0], shown, strict=True):
+            label(axes, _spots(panel), [row["method"] for row in panel.rows], [_colour(row) for row in panel.rows])
+    return figure
+
+
+def _colour(row: Figure) -> str:
+    return COLOURS.get(family(row), COLOURS[REFERENCE])
+
+
+def _legend(figure: Any, shown: Sequence[Panel]) -> None:
+    from matplotlib.lines import Line2D
+
+    there = {family(row) for panel in shown for row in panel.rows}
+    marks = [Line2D([], [], marker=SHAPES[name], color=COLOURS[name], ls="", label=name) for name in COLOURS if name in there]
+    figure.legend(handles=marks, loc="outside upper right", ncols=5, frameon=False, handletextpad=0)
+
+
+def _logarithmic(axes: Any, ticks: Sequence[float] = (), labels: Sequence[str] = ()) -> None:
+    """A log axis of plain numbers; `text.parse_math` is off, so matplotlib's own powers would be shown as their source."""
+    axes.set_xscale("log")
+    if len(ticks):
+        axes.set_xticks(ticks, labels)
+    else:
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axes.xaxis.set_minor_formatter(lambda *_: "")
+
+
+def _free(panel: Panel) -> tuple[float, float]:
+    """The least cost of a method, as a power of ten, and where on the log axis those stand that cost nothing."""
+    paid = [row[panel.cost] for row in panel.rows if row[panel.cost] > 0 and family(row) != REFERENCE]
+    least = 10.0 ** np.floor(np.log10(min(paid, default=1.0)))
+    return least, least / 3
+
+
+def _spots(panel: Panel) -> list[tuple[float, float]]:
+    """Where each row's point stands. References cost nothing: they are no methods."""
+    _, free = _free(panel)
+    costs = [0 if family(row) == REFERENCE else row[panel.cost] for row in panel.rows]
+    return [(cost if cost > 0 else free, row["LDS"]) for cost, row in zip(costs, panel.rows, strict=True)]
+
+
+def _lds_cost(axes: Any, panel: Panel) -> None:
+    """A point with its interval for each method. What costs nothing stands at the left, marked 0."""
+    spots, (least, free) = _spots(panel), _free(panel)
+    trained = ", with the models that had to be trained for them" * any("models" in row for row in panel.rows)
+    axes.set(xlabel=COSTS[panel.cost] + trained, ylabel="LDS (1 = foretells every ablation)", title=panel.title)
+    most = max(cost for cost, _ in spots)
+    ticks = 10.0 ** np.arange(np.log10(least), np.log10(most) + 0.01)
+    if any(cost == free for cost, _ in spots):
+        _logarithmic(axes, [free, *ticks], ["0", *[f"{tick:,.10g}" for tick in ticks]])
+    else:
+        _logarithmic(axes)
+    for row, (cost, height) in zip(panel.rows, spots, strict=True):
+        if len(bounds := re.findall(r"-?[\d.]+", str(row.get("LDS 95 %", "")))) == 2:
+            axes.plot([cost, cost], [float(bound) for bound in bounds], color=_colour(row), linewidth=1.5, alpha=0.4)
+        axes.plot(cost, height, SHAPES.get(family(row), "x"), color=_colour(row), markersize=6, alpha=0.9)
+    heights = [height for _, height in spots] + [panel.ceiling or 0.0]
+    room = 0.08 * (max(heights) - min(heights)) + 0.01
+    axes.set_ylim(min(heights) - room, max(heights) + 2 * room)  # an interval may leave the picture, a point may not
+    first = min(cost for cost, _ in spots)
+    axes.set_xlim(first / 1.6, most * (most / first) ** 0.22)
+    if panel.ceiling is not None:
+        axes.axhline(panel.ceiling, color=INK, linewidth=0.8, linestyle="--")
+        style = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom", "fontsize": 9}
+        axes.text(1, panel.ceiling, f"ceiling {panel.ceiling:.2f}", **style)
+
+
+def _recall_rank(axes: Any, panel: Panel) -> None:
+    """The gold sources among the k highest. The names stand at the side where the lines are farther apart, in their order."""
+    from sklearn.isotonic import isotonic_regression
+
+    curves = [np.array(row["recall"], dtype=float) for row in panel.rows]
+    left = np.std([curve[0, 1] for curve in curves]) > np.std([curve[-1, 1] for curve in curves])
+    end = 0 if left else -1
+    order = sorted(range(len(curves)), key=lambda i: (curves[i][end, 1], panel.rows[i]["method"]))
+    seen: dict[str, int] = {}
+    for row, curve in zip(panel.rows, curves, strict=True):
+        nth = seen[family(row)] = seen.get(family(row), -1) + 1
+        axes.plot(*curve.T, color=_colour(row), linestyle=DASHES[nth % len(DASHES)], linewidth=1.5, alpha=0.9)
+    axes.set(xlabel="rank k", ylabel="gold sources among the k highest", title=panel.title, ylim=(-0.02, 1.02))
+    _logarithmic(axes)
+    if left:
+        axes.yaxis.set(label_position="right", ticks_position="right")
+        axes.spines[["left", "right"]].set(visible=False)
+    gap = 0.042 * np.arange(len(order))
+    ends = np.array([curves[i][end] for i in order])
+    heights = isotonic_regression(ends[:, 1] - gap, y_min=0, y_max=max(0.0, 1 - gap[-1])) + gap
+    side = {
+        "va": "center",
+        "ha": "right" if left else "left",
+        "textcoords": axes.get_yaxis_transform(),
+        "annotation_clip": False,
+    }
+    for i, spot, height in zip(order, ends, heights, strict=True):
+        style = {"fontsize": 8.5, "color": _colour(panel.rows[i]), **side}
+        line = {"arrowstyle": "-", "color": _colour(panel.rows[i]), "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
+        line["relpos"] = (float(left), 0.5)
+        axes.annotate(panel.rows[i]["method"], spot, (-0.04 if left else 1.04, height), arrowprops=line, **style)
+
+
+def _agreement(axes: Any, panel: Panel) -> None:
+    """Every pair of methods, those that agree beside one another."""
+    names = [row["method"] for row in panel.rows]
+    values = np.array([[np.nan if number(row.get(name)) is None else row[name] for name in names] for row in panel.rows])
+    np.fill_diagonal(values, 1.0)
+    order = _alike(np.nan_to_num(np.where(np.isnan(values), values.T, values)))
+    shown, rows = values[np.ix_(order, order)], [panel.rows[i] for i in order]
+    axes.imshow(shown, cmap="PuOr_r", vmin=-1.2, vmax=1.2, interpolation="none", aspect="auto")
+    for (i, j), value in np.ndenumerate(shown):
+        if j < i and np.isfinite(value):  # the matrix is symmetric
+            colour = "#ffffff" if abs(value) > 0.8 else "#000000"
+            axes.text(j, i, f"{round(value, 2) + 0.0:.2f}", ha="center", va="center", fontsize=7.5, color=colour)
+    labels = [row["method"] for row in rows]
+    axes.set_title(f"{panel.title}, Kendall's tau")
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor", fontsize=8.5)
+    axes.set_yticks(range(len(labels)), labels, fontsize=8.5)
+    for row, *ticks in zip(rows, axes.get_xticklabels(), axes.get_yticklabels(), strict=True):
+        for tick in ticks:
+            tick.set_color(_colour(row))
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _alike(similarity: np.ndarray) -> np.ndarray:
+    """An order in which methods that agree are neighbours: the leaves of average-linkage clustering."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    distance = np.clip(1 - (similarity + similarity.T) / 2, 0, None)
+    np.fill_diagonal(distance, 0.0)
+    return leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True))
+
+
+def inline(svg: str, name: str) -> str:
+    """An SVG as a part of a page: in the page's colours, with ids of its own."""
+    body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", body)
+    body = re.sub(r'<svg (.*?)width="[^"]*" (.*?)height="[^"]*"|<svg ', r'<svg role="img" \1\2', body, count=1)
+    variables = {INK: "ink", PAPER: "card", **{colour: f"f{i}" for i, colour in enumerate(COLOURS.values())}}
+    for colour, variable in variables.items():
+        body = body.replace(colour, f"var(--{variable})")
+    return re.sub(r"\n\s*", "\n", body)

@@ -1,0 +1,136 @@
+"""Tables, plots and a page from what the benchmarks recorded: `python -m eval report`.
+
+Reads every JSON file of eval/results and writes, in place, what stands in README.md and eval/README.md between
+`<!-- results: NAME -->` and `<!-- end of results -->`, the plots (SVG) and eval/results/report.html. The same files give the
+same text, so that `--check` can say whether somebody forgot to run it.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from eval import report_plots
+from eval.report.tables import FAMILIES, Parts, markdown, tables
+from llmattr.core.files import write
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+MARKED = re.compile(r"(<!-- results: (\w+) -->\n)(?:(?!<!-- results:).)*?(<!-- end of results -->)", re.DOTALL)
+EXPECTED = ("families", "context", "citations", "facts", "lds", "bench_cite", "bench_trace", "bench_retrain")
+
+
+def read(folder: Path) -> dict[str, Parts]:
+    """Every benchmark's record, in the order of the page; what is no record of `eval.harness.record` is left out."""
+    found: dict[str, Parts] = {}
+    for path in sorted(folder.glob("*.json"), key=lambda path: (*EXPECTED, path.stem).index(path.stem)):
+        try:
+            parts = dict(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise click.ClickException(f"{str(path)!r} is not a benchmark's JSON: {error}") from error
+        found[path.stem] = {name: part for name, part in parts.items() if isinstance(part, dict) and "figures" in part}
+    return found
+
+
+def filled(text: str, results: dict[str, Parts], shown: str) -> str:
+    """A README with its tables made again. `shown`: the results' folder as the README's links name it."""
+
+    def block(match: re.Match[str]) -> str:
+        name = match[2]
+        inside = _plots(results, shown) if name == "plots" else _tables(name, results.get(name, {}), shown)
+        return match[1] + inside + match[3]
+
+    made, places = MARKED.subn(block, text)
+    if places != text.count("<!-- results:"):
+        raise click.ClickException("a <!-- results: NAME --> has no <!-- end of results --> before the next one")
+    return made
+
+
+def _tables(name: str, record: Parts, shown: str) -> str:
+    made = tables(name, record)
+    parts = [f"**{table.part}**\n\n" * (len(made) > 1) + markdown(table) for table in made]
+    return "".join(f"{part}\n\n" for part in parts) + f"All of it: [{name}.md]({shown}/{name}.md).\n" * bool(parts)
+
+
+def _plots(results: dict[str, Parts], shown: str) -> str:
+    drawn = [name for name, panels in report_plots.panels(results).items() if panels]
+    return "\n".join(f"![{report_plots.TITLES[name]}]({shown}/{name}.svg)\n" for name in drawn)
+
+
+def page(results: dict[str, Parts], folder: Path) -> str:
+    """The whole HTML page, from the records and the plots that lie beside them; every text escaped."""
+    loader = FileSystemLoader(HERE / "templates")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    script = (HERE / "templates" / "sort.js").read_text(encoding="utf-8")
+    drawn = [name for name, panels in report_plots.panels(results).items() if panels and (folder / f"{name}.svg").exists()]
+    svg = {name: (folder / f"{name}.svg").read_text(encoding="utf-8") for name in drawn}
+    return environment.get_template("report.html.j2").render(
+        benchmarks={name: tables(name, record) for name, record in results.items()},
+        plots={name: Markup(report_plots.inline(text, name)) for name, text in svg.items()},
+        titles=report_plots.TITLES,
+        families=FAMILIES,
+        script=Markup(script),
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def words(results: dict[str, Parts], texts: list[str]) -> list[str]:
+    """What is missing: benchmarks without results, results without a place."""
+    places = {match[2] for text in texts for match in MARKED.finditer(text)}
+    missing = [f"{name}.json is not there: its table stays empty" for name in EXPECTED if name not in results]
+    without = [name for name, record in results.items() if tables(name, record) and name not in places]
+    mark = "no README has a place for {0}: put <!-- results: {0} --> and <!-- end of results --> where its tables should be"
+    return missing + [mark.format(name) for name in without]
+
+
+@click.command(help=__doc__)
+@click.option("--results", type=click.Path(path_type=Path, exists=True, file_okay=False), default=HERE / "results")
+@click.option(
+    "--readme", "readmes", multiple=True, type=click.Path(path_type=Path, exists=True), help="Instead of this project's."
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 when a README or the page is out of date.")
+def command(results: Path, readmes: tuple[Path, ...], check: bool) -> None:
+    """Make everything again, or see whether it would change."""
+    records = read(results)
+    paths = readmes or (ROOT / "README.md", HERE / "README.md")
+    texts = {path: path.read_text(encoding="utf-8") for path in paths}
+    made = {path: filled(text, records, _link(results, path)) for path, text in texts.items()}
+    stale = [path for path in paths if _changed(path, made[path], check)]
+    if not check:
+        for path in report_plots.write(records, results):
+            click.echo(path)
+    place = results / "report.html"
+    stale += [place] if _changed(place, page(records, results), check) else []
+    for line in words(records, list(texts.values())):
+        click.echo(line, err=True)
+    sys.exit(1 if check and stale else 0)
+
+
+def _changed(path: Path, text: str, check: bool) -> bool:
+    """Whether the file is not that text; it is written then, unless this is a check."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    click.echo(f"{path} is out of date: python -m eval report" if check else path)
+    if not check:
+        write(path, text)
+    return True
+
+
+def _link(results: Path, readme: Path) -> str:
+    """The results' folder as a link in the README."""
+    try:
+        return results.resolve().relative_to(readme.resolve().parent).as_posix()
+    except ValueError:
+        return results.as_posix()
+
+
+def main(argv: list[str]) -> Any:
+    """Run with these command line arguments."""
+    return command.main(args=argv, prog_name="python -m eval report")

@@ -1,0 +1,61 @@
+"""llmattr itself as a runner: the index or EK-FAC, and the queries' scores."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.speed.peers.common import Job, folder_bytes, main
+from llmattr.text.rows import Examples, tokenize
+from llmattr.model.lm import LM
+from llmattr.training.vectors.fill import Projector, batch_tokens, fill, project, save_fitted
+from llmattr.training.index.store import GradientIndex, Projection
+from llmattr.training.index.search import Weighed, products
+from llmattr.training.trace import trace
+from llmattr.core.attribution import Attribution
+
+
+def write_index(projector: Projector, examples: Examples, folder: Path) -> GradientIndex:
+    """What `build_index` does once its projection is fitted."""
+    run = {"data_hash": examples.fingerprint(), "row_type": "int8", "dim": projector.dim, **projector.settings}
+    index = GradientIndex.create(folder, run, examples.rows)
+    save_fitted(folder, projector.fitted)
+    fill(index, projector, examples, "loss", batch_tokens(projector.lm.device))
+    index.finish()
+    return GradientIndex.open(folder)
+
+
+def dense(attribution: Attribution, n: int) -> np.ndarray:
+    """Scores [t, n] in the order of the rows, from an attribution that ranks all n of them."""
+    ids = np.array([int(i) for i in attribution.sources.ids])
+    columns = np.arange(n)[None, :] if attribution.index is None else attribution.index
+    scores = np.empty((len(attribution), n))
+    np.put_along_axis(scores, np.broadcast_to(ids[columns], scores.shape), attribution.values, axis=1)
+    return scores
+
+
+def work(job: Job) -> tuple[np.ndarray | None, dict[str, Any]]:
+    """Fit, index and score, each timed apart; EK-FAC is one call."""
+    lm = LM.load((job.model(), job.tokenizer()))
+    rows, queries = ([{"text": text} for text in lm.tokenizer.batch_decode(ids)] for ids in (job.rows, job.queries))
+    if job.options["method"] == "ekfac":
+        with job.clock("all"):
+            answer = trace(lm, rows, queries, "ekfac")
+        return dense(answer, len(rows)), {}
+    examples, folder = tokenize(rows, lm.tokenizer), job.scratch("index")
+    projection = Projection(job.options["kind"], dim=job.options["dim"], width=job.options["width"])
+    with job.clock("fit"):
+        projector = Projector.fit(lm, projection, "", examples)
+    with job.clock("index"):
+        index = write_index(projector, examples, folder)
+    size = {"index_bytes": folder_bytes(folder)}
+    if not len(job.queries):
+        return None, size
+    with job.clock("score"):
+        asked = project(projector, tokenize(queries, lm.tokenizer), "loss")
+        scores = np.concatenate([scores for _, scores in products(index, Weighed(asked))], axis=1)
+    return scores, size
+
+
+if __name__ == "__main__":
+    main("llmattr", work)

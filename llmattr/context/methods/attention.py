@@ -1,0 +1,96 @@
+"""Attention: how much the positions that predict the target look at each source."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from llmattr.core.attribution import Attribution
+from llmattr.core.method import option
+
+if TYPE_CHECKING:
+    from llmattr.context.removal.ablation import ContextAblation
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Attention to each source from where the target is predicted: one pass, corroborates at best.
+
+    mean: the attention mass on the source's tokens, averaged over layers, heads and the positions before the target's tokens.
+    rollout: the same rows of the product over layers of `(A + I) / 2`, A averaged over heads (Abnar and Zuidema 2020, arXiv
+    2005.00928, equation 1). A share of attention in [0, 1], not in nats: nothing is cited by it.
+    """
+
+    name: ClassVar[str] = "attention"
+    family: ClassVar[str] = "corroborative"
+    kind: Literal["mean", "rollout"] = option("mean", "average of layers and heads, or the product of layers")
+
+    def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
+        """Shares of attention, one row per target; no baseline."""
+        from llmattr.context.similarity import similarities
+
+        values = attention_mass(ablation).mean(axis=(2, 3)) if self.kind == "mean" else rollout(ablation)
+        return similarities(self, ablation, values, "attention")
+
+
+def attention_mass(ablation: "ContextAblation") -> Float[np.ndarray, "t n l h"]:
+    """Attention from the positions before each target's tokens (their mean) to each source (the sum over its tokens).
+
+    Of the whole prompt, layer by layer and head by head; only some rows of one layer's weights are held at a time.
+    """
+    import torch
+
+    from llmattr.model.attention import attending, own_attention
+    from llmattr.model.inside import attention_rows, response_log_odds
+
+    full, spans = ablation.located(), ablation.target_tokens
+    rows = torch.arange(full.response.start, full.response.stop) - 1
+    layers: list[Any] = []
+
+    def attend(module: Any, query: Any, *given: Any, **options: Any) -> Any:
+        columns = _columns(ablation, query.device)
+        chunks = attention_rows(rows, module, query, *given, **options)
+        mass = torch.cat([weights.to(torch.float64) @ columns for weights in chunks], dim=1).cpu().numpy()  # [h, r, n]
+        layers.append(np.stack([mass[:, first:last].mean(axis=1).T for first, last in spans]))
+        return own_attention(module, query, *given, **options)
+
+    with torch.inference_mode(), attending(ablation.weights, attend):
+        response_log_odds(ablation.weights, full)
+    return np.stack(layers, axis=2)
+
+
+def rollout(ablation: "ContextAblation") -> Float[np.ndarray, "t n"]:
+    """Rows of `prod_l (A_l + I) / 2` at the positions before each target's tokens, summed over each source's tokens.
+
+    The product is taken from the input upwards on the sources' columns alone: [s, n] at a time, never [s, s].
+    """
+    import torch
+
+    from llmattr.model.attention import attending, own_attention
+    from llmattr.model.inside import attention_rows, response_log_odds
+
+    full = ablation.located()
+    flow = _columns(ablation, ablation.weights.device)
+
+    def attend(module: Any, query: Any, *given: Any, **options: Any) -> Any:
+        nonlocal flow
+        flow = flow.to(query.device)
+        chunks = attention_rows(torch.arange(len(full.ids)), module, query, *given, **options)
+        flow = (torch.cat([weights.mean(dim=0).to(torch.float64) @ flow for weights in chunks]) + flow) / 2
+        return own_attention(module, query, *given, **options)
+
+    with torch.inference_mode(), attending(ablation.weights, attend):
+        response_log_odds(ablation.weights, full)
+    said = flow.cpu().numpy()[full.response.start - 1 : full.response.stop - 1]
+    return np.stack([said[first:last].mean(axis=0) for first, last in ablation.target_tokens])
+
+
+def _columns(ablation: "ContextAblation", device: Any) -> Any:
+    """Which tokens are whose: float64 [s, n], 1 where a source has a token."""
+    import torch
+
+    from llmattr.model.inside import source_of
+
+    owner = source_of(ablation.located())
+    return torch.tensor(owner[:, None] == np.arange(len(ablation.sources)), dtype=torch.float64, device=device)

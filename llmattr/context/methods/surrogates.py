@@ -1,0 +1,122 @@
+"""Fits on random ablations: ContextCite's lasso, ridge, their blend, and ridge with pairs of sources."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from llmattr import surrogate
+from llmattr.core.attribution import Attribution
+from llmattr.core.method import option
+
+if TYPE_CHECKING:
+    from llmattr.context.removal.ablation import ContextAblation
+
+
+@dataclass(frozen=True)
+class ContextCite:
+    """Lasso on random ablations (Cohen-Wang et al. 2024, arXiv 2409.00729): sparse, the usual choice.
+
+    `outputs = log(p / (1 - p))` of each target's probability p, divided by its number of tokens T for the fit, so that a given
+    alpha is a penalty per response token (the paper's is 0.01); the weights come back times T, in nats of the whole target.
+    """
+
+    name: ClassVar[str] = "context-cite"
+    family: ClassVar[str] = "datamodel"
+    n_ablations: int | Literal["auto"] = option(
+        64, "random subsets of the sources to score; more is slower and steadier; auto: until scores are settled", least=2
+    )
+    keep: float = option(0.5, "chance that a subset keeps a source", below=1)
+    alpha: float | Literal["auto"] = option(
+        "auto", "lasso penalty in nats per response token (0.01 in the paper); auto: the least error on held-out subsets"
+    )
+    prior: Literal["none", "gates", "hidden"] = option("none", "cheap scores to fit around, for few ablations")
+    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
+    limit: int = option(256, "the most ablations that auto takes", least=16)
+
+    def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
+        """Scores in nats of log-odds, one row per target of the ablation."""
+        return surrogate.lasso(
+            ablation,
+            self.n_ablations,
+            self.keep,
+            self.alpha,
+            scale=ablation.token_counts,
+            prior=prior_of(self.prior, ablation, seed),
+            bootstraps=self.bootstraps,
+            limit=self.limit,
+            seed=seed,
+        )
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Ridge on random ablations: many small parts where context-cite keeps a few large ones."""
+
+    name: ClassVar[str] = "ridge"
+    family: ClassVar[str] = "datamodel"
+    n_ablations: int | Literal["auto"] = option(
+        64, "random subsets of the sources to score; more is slower and steadier; auto: until scores are settled", least=2
+    )
+    keep: float = option(0.5, "chance that a subset keeps a source", below=1)
+    alpha: float | Literal["auto"] = option("auto", "squared penalty; auto: the least error on held-out subsets")
+    prior: Literal["none", "gates", "hidden"] = option("none", "cheap scores to fit around, for few ablations")
+    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
+    limit: int = option(256, "the most ablations that auto takes", least=16)
+
+    def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
+        """Scores in nats of log-odds, one row per target of the ablation."""
+        prior = prior_of(self.prior, ablation, seed)
+        return surrogate.ridge(ablation, self.n_ablations, self.keep, self.alpha, prior, self.bootstraps, self.limit, seed)
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Mean of lasso and ridge on random ablations: steadier than either."""
+
+    name: ClassVar[str] = "blend"
+    family: ClassVar[str] = "datamodel"
+    n_ablations: int | Literal["auto"] = option(
+        64, "random subsets of the sources to score; more is slower and steadier; auto: until scores are settled", least=2
+    )
+    keep: float = option(0.5, "chance that a subset keeps a source", below=1)
+    prior: Literal["none", "gates", "hidden"] = option("none", "cheap scores to fit around, for few ablations")
+    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
+    limit: int = option(256, "the most ablations that auto takes", least=16)
+
+    def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
+        """Scores in nats of log-odds, one row per target of the ablation."""
+        prior = prior_of(self.prior, ablation, seed)
+        return surrogate.blend(ablation, self.n_ablations, self.keep, prior, self.bootstraps, self.limit, seed)
+
+
+def prior_of(kind: Any, ablation: "ContextAblation", seed: int) -> Any:
+    """The prior's scores [t, n], or None."""
+    if kind == "none":
+        return None
+    from llmattr.context.methods.prior import prior_values
+
+    return prior_values(kind, ablation, seed)
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Lasso with pairs of the strongest sources: finds what is said twice and what works only together.
+
+    Scores are Shapley values of the fitted polynomial; `run["pairs"]` has the pairs: see `surrogate.pairs`.
+    """
+
+    name: ClassVar[str] = "interactions"
+    family: ClassVar[str] = "datamodel"
+    n_ablations: int | Literal["auto"] = option(
+        64, "random subsets of the sources to score; more is slower and steadier; auto: until scores are settled", least=2
+    )
+    keep: float = option(0.5, "chance that a subset keeps a source", below=1)
+    alpha: float | Literal["auto"] = option("auto", "lasso penalty in nats; auto: the least error on held-out subsets")
+    strongest: int = option(8, "so many sources with the largest effects are paired")
+    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
+    limit: int = option(256, "the most ablations that auto takes", least=16)
+
+    def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
+        """Scores in nats of log-odds, one row per target of the ablation."""
+        return surrogate.pairs(
+            ablation, self.n_ablations, self.keep, self.alpha, self.strongest, self.bootstraps, self.limit, seed
+        )

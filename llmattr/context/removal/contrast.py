@@ -1,0 +1,68 @@
+"""This answer rather than that one: two responses to the same prompt, and what makes the difference."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from llmattr.context.removal.ablation import ContextAblation
+from llmattr.context.removal.store import Store
+from llmattr.context.removal.zoom import words_of
+from llmattr.core.attribution import Targets
+from llmattr.errors import LlmattrError
+
+
+@dataclass(frozen=True, eq=False)
+class ContrastAblation(ContextAblation):
+    """`log p(answer) - log p(other answer)` under each mask, in nats: the log-odds of the one against the other."""
+
+    other: ContextAblation | None = None
+
+    def __call__(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
+        """The difference under each mask; one target."""
+        assert self.other is not None
+        difference = self.token_logprobs(masks).sum(axis=1) - self.other.token_logprobs(masks).sum(axis=1)
+        return np.repeat(difference[:, None], len(self.targets), axis=1)
+
+    def of(self, targets: Targets) -> "ContrastAblation":
+        """Refused for a part of the answer: the other answer has none that goes with it."""
+        if list(targets.texts) != list(self.targets.texts):
+            raise LlmattrError("an answer is compared with another one as a whole: attribute its parts without rather_than")
+        return self
+
+    def of_words(self, source: int) -> "ContrastAblation":
+        """The words of one source in both prompts."""
+        assert self.other is not None
+        zoomed = dataclasses.replace(self, prompt=words_of(self.prompt, source), store=Store())
+        return dataclasses.replace(zoomed, other=self.other.of_words(source))
+
+    def with_all_targets(self) -> "ContrastAblation":
+        """Itself: there is one target."""
+        return self
+
+    @property
+    def sides(self) -> tuple[ContextAblation, ContextAblation]:
+        """The log-probability of each answer by itself."""
+        assert self.other is not None
+        one = ContextAblation(self.lm, self.prompt, dataclasses.replace(self.targets, measure="logprob"), self.store)
+        whole = np.array([[0, len(self.other.prompt.response)]])
+        return one, self.other.of(Targets([self.other.prompt.response], whole, "logprob"))
+
+    def record(self) -> dict[str, Any]:
+        """Both answers' passes."""
+        assert self.other is not None
+        passes = len(self.store) + len(self.other.store)
+        return {**super().record(), "forward_passes": passes, "rather_than": self.other.prompt.response}
+
+
+def contrast(ablation: ContextAblation, other: str, method: Any) -> ContrastAblation:
+    """The ablation of one answer against another; for methods that ask ablations only."""
+    if method.family not in ("datamodel", "game-theoretic"):
+        raise LlmattrError(f"{method.name} looks at one answer alone: compare two with context-cite, shapley or leave-one-out")
+    prompt = ablation.prompt
+    rival = dataclasses.replace(ablation, prompt=prompt.with_response(other), store=Store())
+    whole = np.array([[0, len(prompt.response)]])
+    targets = Targets([f"{prompt.response} (rather than: {other})"], whole)
+    return ContrastAblation(ablation.lm, prompt, targets, ablation.store, other=rival)

@@ -1,0 +1,290 @@
+"""The core types: what could be removed (`Sources`), what was said (`Targets`), who made it so (`Attribution`)."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from llmattr.core.citing import UNITLESS, Score, is_cited, least_score
+from llmattr.core.evidence import Evidence
+from llmattr.errors import LlmattrError, check_index, check_number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+Measure = Literal["logit", "logprob"]  # what can be taken of the probability of what was said
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text that sources were cut from. `title` is shown to the model above the text; `id` is yours and comes back."""
+
+    text: str
+    id: str
+    title: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """The n things that could be removed.
+
+    `spans` are character offsets [n, 2] into the source's document, `groups` [n] is the document's number;
+    both are None for sources that are not parts of a text.
+    """
+
+    kind: str
+    ids: Sequence[str]
+    texts: Sequence[str]
+    spans: Int[np.ndarray, "n 2"] | None = None
+    groups: Int[np.ndarray, " n"] | None = None
+    documents: tuple[Document, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: SupportsIndex | slice) -> "Sources":
+        return self.subset(np.arange(len(self))[check_index(rows, len(self), self.kind)])
+
+    def subset(self, rows: Bool[np.ndarray, " n"] | Int[np.ndarray, " k"]) -> "Sources":
+        """The sources at these rows (a mask or row numbers), with the same documents."""
+        keep = np.arange(len(self))[rows]
+        return dataclasses.replace(
+            self,
+            ids=[self.ids[i] for i in keep],
+            texts=[self.texts[i] for i in keep],
+            spans=None if self.spans is None else self.spans[keep],
+            groups=None if self.groups is None else self.groups[keep],
+        )
+
+    def document(self, source: int) -> Document | None:
+        """The document that a source was cut from."""
+        return None if self.groups is None else self.documents[self.groups[source]]
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """The t things said, each a text and, when it is part of a response, its character offsets [t, 2] there.
+
+    `measure` says what number is taken of each: "logit" = log(p / (1 - p)) of its probability p, "logprob" = log p,
+    "loss", "margin", "similarity" for scores that only compare texts, or "value" for the outputs of a black box.
+    """
+
+    texts: Sequence[str]
+    spans: Int[np.ndarray, "t 2"] | None = None
+    measure: str = "logit"
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, rows: SupportsIndex | slice) -> "Targets":
+        rows = check_index(rows, len(self), "targets")
+        return Targets(self.texts[rows], None if self.spans is None else self.spans[rows], self.measure)
+
+
+@runtime_checkable
+class Session(Protocol):
+    """What a fresh attribution can still ask of the model."""
+
+    def span(self, part: str | tuple[int, int]) -> "Attribution":
+        """The same method for a part of the response."""
+        ...
+
+    def zoom(self, source: int, targets: Targets) -> "Attribution":
+        """These targets, attributed to the words of one source."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """A number for every (target, source): `values[target, source]`, positive = the source made the target likelier.
+
+    Additive methods predict an ablation as `outputs[m, t] = baseline[t] + masks[m, n] @ values[t, n].T`, so `baseline` is
+    what is left with every source removed. `index[t, k]` names the sources of the k columns; None = all n of them in order.
+    `lds` [t] says how well a fit predicts ablations that it did not see: their rank correlation (Spearman), cross-validated,
+    from -1 to 1 = best; nan where the outputs never change, None for what makes no fit. `evidence` is what true ablations say
+    beside the scores, `session` what can attribute further parts of the response. `stderr` is None where nothing was sampled
+    (scores have no error), and nan where an error is not known (too few ablations): nothing is cited then. `traced`: the
+    sources are training data, so that its page ranks rows for each query instead of showing a context.
+    Slicing by target (`result[0]`) gives an Attribution with that target alone. Raises `LlmattrError` for scores that are not
+    finite.
+    """
+
+    values: Float[np.ndarray, "t k"]
+    sources: Sources
+    targets: Targets
+    unit: str
+    method: dict[str, Any]
+    run: dict[str, Any] = field(default_factory=dict)
+    index: Int[np.ndarray, "t k"] | None = None
+    stderr: Float[np.ndarray, "t k"] | None = None
+    baseline: Float[np.ndarray, " t"] | None = None
+    lds: Float[np.ndarray, " t"] | None = None
+    response: str | None = None
+    evidence: Evidence | None = field(default=None, repr=False)
+    session: "Session | None" = field(default=None, repr=False)
+    traced: bool = False
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.values).all():  # or a report would say that there is no effect
+            t, column = np.argwhere(~np.isfinite(self.values))[0].tolist()
+            source = column if self.index is None else int(self.index[t, column])
+            raise LlmattrError(
+                f"{self.method['name']} gave {self.values[t, column]} for target {t} ({self.targets.texts[t]!r:.60}) and "
+                f"{self.sources.ids[source]!r:.60} of the {self.sources.kind}: scores must be finite numbers"
+            )
+
+    def __getitem__(self, target: SupportsIndex | slice) -> "Attribution":
+        target = check_index(target, len(self), "targets")
+        columns = {name: getattr(self, name) for name in ("index", "stderr", "baseline", "lds")}
+        columns = {name: None if column is None else column[target] for name, column in columns.items()}
+        asked = self.run.get("queries", [])  # of a trace: one for each target
+        run = {**self.run, "queries": asked[target]} if len(asked) == len(self) else self.run
+        evidence = None if self.evidence is None else self.evidence[target]
+        chosen = {"values": self.values[target], "targets": self.targets[target], "run": run, "evidence": evidence}
+        return dataclasses.replace(self, **chosen, **columns)
+
+    def __iter__(self) -> Iterator["Attribution"]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Attribution of {len(self.targets)} targets to {len(self.sources)} {self.sources.kind} by "
+            f"{self.method['name']}, in {self.unit}: try [0].top(5), .to_frame(), .open()>"
+        )
+
+    @property
+    def cited(self) -> Bool[np.ndarray, "t k"]:
+        """Which scores are citations, by the rule of `is_cited`; none where they are products of gradients, without a unit."""
+        return self.clear & (self.values > 0)
+
+    @property
+    def clear(self) -> Bool[np.ndarray, "t k"]:
+        """Which scores, for the target or against it, stand clear of their errors and are worth a mention, as for `cited`."""
+        if not self.can_cite:
+            return np.zeros(self.values.shape, dtype=bool)
+        least = least_score(self.targets.measure, self.values, self.baseline)
+        return is_cited(np.abs(self.values), self.stderr, least)
+
+    @property
+    def can_cite(self) -> bool:
+        """Whether scores are in nats or in an ablation's own unit, so that the rule of citation means something."""
+        return self.targets.measure not in UNITLESS
+
+    def predict(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
+        """What an additive method expects of each target when only the sources in each mask are left."""
+        if self.index is not None or self.baseline is None:
+            raise LlmattrError(f"{self.method['name']} gives scores, not predictions of what an ablation would do")
+        if masks.shape[1] != len(self.sources):
+            raise LlmattrError(f"the masks {masks.shape} are not of these {len(self.sources)} {self.sources.kind}")
+        return self.baseline + masks.astype(float) @ self.values.T
+
+    def top(self, k: int | None = 5) -> list[Score]:
+        """The k highest scores of each target, best first, one target after the other; None = all of them.
+
+        Equal scores keep the order of their sources.
+        """
+        if k is not None:
+            check_number("k", k, 0, whole=True)
+        cited = self.cited
+        scores = []
+        for t in range(len(self)):
+            order = np.argsort(-self.values[t], kind="stable")[:k]
+            scores += [self._score(t, rank, int(column), bool(cited[t, column])) for rank, column in enumerate(order, 1)]
+        return scores
+
+    def _score(self, t: int, rank: int, column: int, cited: bool) -> Score:
+        source = column if self.index is None else int(self.index[t, column])
+        document = self.sources.document(source)
+        return Score(
+            target=t,
+            rank=rank,
+            source=source,
+            id=self.sources.ids[source],
+            document=None if document is None else document.id,
+            text=self.sources.texts[source],
+            score=float(self.values[t, column]),
+            stderr=None if self.stderr is None else float(self.stderr[t, column]),
+            cited=cited,
+        )
+
+    def span(self, part: str | tuple[int, int]) -> "Attribution":
+        """Attribute any part of the response (its text, or its first and last + 1 character) without another forward pass.
+
+        Raises `LlmattrError` when the response does not contain it, or when this attribution was loaded from a file.
+        """
+        if self.session is None:
+            raise LlmattrError("only a fresh result of cite() can attribute further spans; run cite() again for this one")
+        return self.session.span(part)
+
+    def zoom(self, source: int) -> "Attribution":
+        """The words of one source as sources of their own, with all others kept: which of its words matter. New ablations."""
+        if self.session is None:
+            raise LlmattrError("only a fresh result of cite() can zoom into a source; run cite() again for this one")
+        check_number("source", source, 0, len(self.sources), whole=True)
+        return self.session.zoom(source, self.targets)
+
+    def by_document(self) -> "Attribution":
+        """The same scores summed over each document: a document's score is that of its parts together."""
+        from llmattr.core.attribution import by_document
+
+        return by_document(self)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Every score as a row: target, its text, rank, source, id, document, text, score, stderr, cited."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self.top(None), columns=Score._fields)
+        frame.insert(1, "target_text", [self.targets.texts[t] for t in frame["target"]])
+        return frame
+
+    def markdown(self) -> str:
+        """The response with numbered footnotes, in Markdown."""
+        from llmattr.report.markdown import markdown
+
+        return markdown(self)
+
+    def html(self) -> str:
+        """One self-contained page: choose a sentence of the response and see its sources."""
+        from llmattr.report.html import page
+
+        return page(self)
+
+    def open(self) -> Path:
+        """Write the HTML page to a temporary file, show it in the browser, and return its place."""
+        from llmattr.report.html import open_page
+
+        return open_page(self)
+
+    def _repr_html_(self) -> str:
+        from llmattr.report.html import frame
+
+        return frame(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the attribution, whole or not at all: as JSON, HTML or Markdown by the path's ending; return the path."""
+        from llmattr.core.files import write
+        from llmattr.report.json import to_json
+
+        writers = {".json": to_json, ".html": Attribution.html, ".md": Attribution.markdown}
+        path = Path(path)
+        if path.suffix.lower() not in writers:
+            raise LlmattrError(f"an attribution is saved as {', '.join(writers)}, not as {path.name!r}")
+        return write(path, writers[path.suffix.lower()](self))
+
+    @staticmethod
+    def load(path: str | Path) -> "Attribution":
+        """Read what `save` wrote as JSON. The result cannot attribute further spans: those need the model's outputs."""
+        from llmattr.report.json import from_json
+
+        try:
+            return from_json(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise LlmattrError(f"cannot read {str(path)!r}: {error.strerror}") from error

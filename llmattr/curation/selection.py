@@ -1,0 +1,133 @@
+"""Data selection: which rows to train on for the sake of some targets, and whether the choice is any good."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from llmattr.core.attribution import Attribution, Sources
+from llmattr.core.seeded import generator
+from llmattr.errors import LlmattrError, check_number
+from llmattr.retrieval.bm25 import bm25_scores, words
+
+if TYPE_CHECKING:
+    from llmattr.retraining.ablation import RetrainingAblation
+
+Rows = Int[np.ndarray, "..."]
+
+
+def select(attribution: Attribution, k: int, sources: Sources | None = None) -> Int[np.ndarray, " k"]:
+    """The k sources with the HIGHEST mean score over the targets, best first (DsDm: Engstrom et al. 2024, arXiv 2401.12926).
+
+    A score is positive where the row makes the targets likelier, whatever the method; the k smallest weights of a datamodel of
+    the loss are the same rows, with the other sign. Returns their numbers among the attribution's sources, or among `sources`,
+    where they are found by their ids (for a saved trace that names only the rows that it returned).
+    """
+    sources = attribution.sources if sources is None else sources
+    scores = mean_scores(attribution, sources)
+    known = np.isfinite(scores)
+    check_number("k", k, 1, len(sources) + 1, whole=True)
+    if known.sum() < k:
+        raise LlmattrError(f"there are scores of {known.sum()} sources, and {k} are to be selected: score more, with --top")
+    return np.argsort(-np.where(known, scores, -np.inf), kind="stable")[:k]
+
+
+def mean_scores(attribution: Attribution, sources: Sources) -> Float[np.ndarray, " n"]:
+    """The mean over the targets of each source's score; nan for a source without any, 0 where only some targets have none."""
+    place = {name: number for number, name in enumerate(sources.ids)}
+    if strangers := [name for name in attribution.sources.ids if name not in place]:
+        raise LlmattrError(f"the scores are of other data: no {strangers[0]!r} is among these {len(sources)} {sources.kind}")
+    numbers = np.array([place[name] for name in attribution.sources.ids], dtype=int)
+    columns = np.arange(attribution.values.shape[1]) if attribution.index is None else attribution.index
+    at = np.broadcast_to(numbers[columns], attribution.values.shape)
+    sums, counts = np.zeros(len(sources)), np.zeros(len(sources))
+    np.add.at(sums, at, attribution.values)
+    np.add.at(counts, at, 1)
+    return np.where(counts > 0, sums / len(attribution), np.nan)
+
+
+def bm25_selection(rows: Sequence[str], targets: Sequence[str], k: int) -> Int[np.ndarray, " k"]:
+    """The k texts with the highest mean BM25 score for the targets' texts."""
+    return _best(bm25_scores(rows, targets).mean(axis=0), k)
+
+
+def dsir_selection(
+    rows: Sequence[str], targets: Sequence[str], k: int, seed: int = 0, buckets: int = 10000, gumbel: bool = True
+) -> Int[np.ndarray, " k"]:
+    """k texts drawn by how much likelier their words are among the targets' (DSIR: Xie et al. 2023, arXiv 2302.03169).
+
+    Words and pairs of neighbours are hashed into `buckets`; a text's log-weight is the sum over its n-grams of
+    `log p_target(bucket) - log p_raw(bucket)`. With `gumbel` noise the k highest are a draw without replacement in proportion
+    to the weights, as in the paper; without it the k highest weights. As much as one n-gram of the raw data is added to the
+    targets' counts, so that a few short targets rule nothing out.
+    """
+    grams = [_ngrams(text, buckets) for text in rows]
+    raw, target = (_counts(several, buckets) for several in (grams, [_ngrams(text, buckets) for text in targets]))
+    raw = raw / max(raw.sum(), 1)
+    target = (target + raw) / (target.sum() + 1)
+    ratio = np.zeros(buckets)
+    ratio[raw > 0] = np.log(target[raw > 0]) - np.log(raw[raw > 0])
+    noise = generator(seed, "dsir").gumbel(size=len(rows)) if gumbel else 0.0
+    return _best(np.array([ratio[own].sum() for own in grams]) + noise, k)
+
+
+def random_selection(n: int, k: int, seed: int = 0) -> Int[np.ndarray, " k"]:
+    """k of n rows, each as likely as the others."""
+    check_number("k", k, 1, n + 1, whole=True)
+    return generator(seed, "random selection").permutation(n)[:k]
+
+
+class Outcome(NamedTuple):
+    """What training on a selection gives: the mean over the targets (of log-probabilities: minus the loss), in their unit.
+
+    `stderr` is that of the mean over runs: over draws where the selection is several draws, else over replicates; nan for one.
+    """
+
+    rows: Rows
+    value: float
+    stderr: float
+
+
+def compare_selections(
+    ablation: "RetrainingAblation", selections: Mapping[str, Rows | Sequence[int]], replicates: int = 3
+) -> dict[str, Outcome]:
+    """Train on each selection's rows alone, with the same seeds for all, and read the targets.
+
+    A selection is source numbers [k], or several draws [draws, k] of it. Runs are those of the ablation: stored, and never made
+    twice. Every run makes as many steps of as many rows, so k changes what is trained on, not how long.
+    """
+    check_number("replicates", replicates, 1, whole=True)
+    draws = {name: np.atleast_2d(rows) for name, rows in selections.items()}
+    masks = np.zeros((sum(map(len, draws.values())), len(ablation.sources)), dtype=bool)
+    for mask, chosen in zip(masks, (one for several in draws.values() for one in several), strict=True):
+        mask[chosen] = True
+    outputs = iter(ablation.with_pairs().replicated(masks, replicates).mean(axis=2))
+    return {
+        name: _outcome(np.asarray(selections[name]), np.stack([next(outputs) for _ in several]))
+        for name, several in draws.items()
+    }
+
+
+def _outcome(rows: Rows, values: Float[np.ndarray, "draws r"]) -> Outcome:
+    runs = values.mean(axis=1) if len(values) > 1 else values[0]
+    stderr = runs.std(ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else np.nan
+    return Outcome(rows, float(runs.mean()), float(stderr))
+
+
+def _best(scores: Float[np.ndarray, " n"], k: int) -> Int[np.ndarray, " k"]:
+    check_number("k", k, 1, len(scores) + 1, whole=True)
+    return np.argsort(-scores, kind="stable")[:k]
+
+
+def _ngrams(text: str, buckets: int) -> Int[np.ndarray, " g"]:
+    """The buckets of the text's words and pairs of neighbours."""
+    said = words(text)
+    grams = [*said, *(f"{one} {other}" for one, other in pairwise(said))]
+    return np.array([zlib.crc32(gram.encode()) % buckets for gram in grams], dtype=int)
+
+
+def _counts(texts: Sequence[Int[np.ndarray, " _"]], buckets: int) -> Float[np.ndarray, " b"]:
+    return np.bincount(np.concatenate(texts), minlength=buckets).astype(float)

@@ -1,0 +1,97 @@
+"""Reaching a model's attention by the documented interface of transformers for attention functions.
+
+Each layer keeps its own mask (causal, sliding window), its own scaling and its own kernel.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from llmattr.errors import LlmattrError
+from llmattr.model.forward import abilities, evaluating
+
+if TYPE_CHECKING:
+    from llmattr.model.lm import LM
+
+Attend = Callable[..., tuple[torch.Tensor, Any]]  # (module, query, key, value, mask, **options) -> (output, weights or None)
+
+OURS = "llmattr"  # and the thread's number
+BESIDES = ("softcap", "s_aux")  # what some models do to attention logits, which PyTorch's attention knows nothing of
+
+
+@contextmanager
+def attending(lm: "LM", attend: Attend) -> Iterator[None]:
+    """Within, `attend(module, query [1,h,s,d], key, value, mask [1,1,s,s], **options)` does the work of every attention layer.
+
+    The mask is additive and never None. What the model used before is restored. Raises `LlmattrError` for a model whose
+    attention cannot be reached, or which has none.
+    """
+    abilities(lm.model)
+    with evaluating(lm.model):
+        yield from _attending(lm, attend)
+
+
+def _attending(lm: "LM", attend: Attend) -> Iterator[None]:
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    reached, ours = False, f"{OURS}-{threading.get_ident()}"  # the registry is the process's
+
+    def reach(*given: Any, **options: Any) -> tuple[torch.Tensor, Any]:
+        nonlocal reached
+        reached = True
+        return attend(*given, **options)
+
+    ALL_ATTENTION_FUNCTIONS[ours] = reach
+    ALL_MASK_ATTENTION_FUNCTIONS.register(ours, eager_mask)
+    before = _implementations(lm)
+    try:
+        if hasattr(lm.model, "set_attn_implementation"):
+            lm.model.set_attn_implementation(ours)
+        if getattr(lm.model.config, "_attn_implementation", None) != ours:
+            raise _unreachable(lm)
+        yield
+        if not reached:
+            raise _unreachable(lm)
+    finally:
+        if getattr(lm.model.config, "_attn_implementation", None) == ours:
+            lm.model.set_attn_implementation(before)
+        del ALL_ATTENTION_FUNCTIONS[ours]
+
+
+def _implementations(lm: "LM") -> dict[str, str]:
+    """The attention of the model and of each of its parts, as `set_attn_implementation` takes it."""
+    config = lm.model.config
+    parts = {name: getattr(config, name, None) for name in getattr(config, "sub_configs", {})}
+    own = {"": getattr(config, "_attn_implementation", "eager")}
+    return own | {name: part._attn_implementation for name, part in parts.items() if part is not None}
+
+
+def _unreachable(lm: "LM") -> LlmattrError:
+    name = lm.name or type(lm.model).__name__
+    return LlmattrError(f"the attention of {name} cannot be reached: use context-cite, leave-one-out or gradient-input")
+
+
+def own_attention(
+    module: Any, query: Any, key: Any, value: Any, mask: torch.Tensor, **options: Any
+) -> tuple[torch.Tensor, Any]:
+    """The layer's attention as the model would do it: PyTorch's fused one where it applies."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    if any(options.get(name) is not None for name in BESIDES):
+        return weighted_attention(module, query, key, value, mask, **options)
+    return sdpa_attention_forward(module, query, key, value, mask, **options)
+
+
+def weighted_attention(
+    module: Any, query: Any, key: Any, value: Any, mask: torch.Tensor, **options: Any
+) -> tuple[torch.Tensor, Any]:
+    """The layer's attention with its weights [1, h, q, s], by the eager function of the model's own file."""
+    eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+    if eager is None:
+        raise LlmattrError(f"{type(module).__name__} gives no attention weights: use source-gates or context-cite")
+    return eager(module, query, key, value, mask, **options)

@@ -1,0 +1,109 @@
+"""Log-odds of responses in padded batches of prompts of similar length: the plain path, for every model."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from llmattr.errors import LlmattrError
+from llmattr.model.forward import abilities, evaluating, positions
+from llmattr.text.prompt import Rendered
+
+if TYPE_CHECKING:
+    from llmattr.model.lm import LM
+
+MAX_LOGITS = 2**25  # response positions x vocabulary held at once: 134 MB in float32
+CHUNK = 64  # response positions whose logits are turned to float32 at once
+
+LogProbs = Float[np.ndarray, " r"]
+
+
+def in_batches(lm: "LM", requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProbs]]:
+    """Each request's number and log-odds."""
+    for batch in batches(lm, requests):
+        yield from zip(batch, _padded(lm, [requests[i] for i in batch]), strict=True)
+
+
+def batches(lm: "LM", requests: Sequence[Rendered]) -> Iterator[list[int]]:
+    """Request numbers, longest first, so that memory that does not suffice shows at once."""
+    batch: list[int] = []
+    positions = longest = 0
+    for i in sorted(range(len(requests)), key=lambda i: -len(requests[i].ids)):
+        response = requests[i].response
+        positions = max(positions, response.stop - response.start)
+        longest = max(longest, len(requests[i].ids))
+        rows = len(batch) + 1
+        if batch and (rows * longest > lm.max_batch_tokens or rows * positions * vocabulary(lm) > MAX_LOGITS):
+            yield batch
+            batch, positions, longest = [], response.stop - response.start, len(requests[i].ids)
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+@torch.inference_mode()
+def _padded(lm: "LM", batch: Sequence[Rendered]) -> list[LogProbs]:
+    longest, left = max(len(request.ids) for request in batch), _pads_left(lm)
+    ids = torch.full((len(batch), longest), lm.pad_id)
+    seen = torch.zeros_like(ids)
+    spans = []
+    for row, request in enumerate(batch):
+        at = longest - len(request.ids) if left else 0
+        ids[row, at : at + len(request.ids)] = torch.tensor(request.ids)
+        seen[row, at : at + len(request.ids)] = 1
+        spans.append((request.response.start + at, request.response.stop + at))
+    ids = ids.to(lm.device)
+    low, high = min(start for start, _ in spans) - 1, max(stop for _, stop in spans) - 1
+    with evaluating(lm.model):
+        logits = _logits(lm, ids, seen.to(lm.device), low, high)
+    return [
+        log_odds(logits[row, start - 1 - low : stop - 1 - low], ids[row, start:stop]) for row, (start, stop) in enumerate(spans)
+    ]
+
+
+def _logits(lm: "LM", ids: torch.Tensor, seen: torch.Tensor, low: int, high: int) -> torch.Tensor:
+    """Logits [b, high - low, vocabulary] at these positions of the padded batch."""
+    options: dict[str, Any] = {name: positions(seen) for name in abilities(lm.model).padding_before or ()}
+    if not seen.all():
+        options["attention_mask"] = seen
+    return logits_at(lm.model, torch.arange(low, high, device=ids.device), input_ids=ids, **options)
+
+
+def logits_at(model: torch.nn.Module, places: Int[torch.Tensor, " k"], **inputs: Any) -> Float[torch.Tensor, "b k v"]:
+    """The logits at these positions, alone where the model can."""
+    inputs |= abilities(model).without_cache
+    if abilities(model).keeps_logits:
+        return model(logits_to_keep=places, **inputs).logits
+    return model(**inputs).logits[:, places]
+
+
+def _pads_left(lm: "LM") -> bool:
+    return lm.padding_side == "left" and abilities(lm.model).padding_before is not None
+
+
+def vocabulary(lm: "LM") -> int:
+    """The number of logits at a position."""
+    return lm.model.config.get_text_config().vocab_size
+
+
+def log_odds(logits: Float[torch.Tensor, "r v"], tokens: Int[torch.Tensor, " r"]) -> LogProbs:
+    """`l_y - logsumexp_{j != y} l_j` of each token y in float32 or better, a few positions at a time; raises for NaN."""
+    parts = []
+    for chunk, token in zip(logits.split(CHUNK), tokens.split(CHUNK), strict=True):
+        chunk = chunk.to(torch.promote_types(chunk.dtype, torch.float32))
+        chosen = chunk.gather(1, token[:, None])
+        others = chunk.scatter(1, token[:, None], -torch.inf).logsumexp(1)
+        parts.append(chosen[:, 0] - others)
+    odds = torch.cat(parts).cpu().numpy().astype(np.float64)
+    if np.isnan(odds).any():
+        bad = int(np.isnan(odds).argmax())
+        raise LlmattrError(f"the model gave NaN at response token {bad + 1} of {len(odds)}: {nan_advice(logits.dtype)}")
+    return odds
+
+
+def nan_advice(dtype: torch.dtype) -> str:
+    """What to do about NaN in a model of this type."""
+    wide = dtype in (torch.float32, torch.float64)
+    return "its weights are damaged or no numbers" if wide else "try --dtype float32 (dtype=)"

@@ -1,0 +1,83 @@
+"""Log-probabilities of responses under many prompts: through the prefix tree where the model allows it, else in batches."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+
+from llmattr.errors import note
+from llmattr.model.forward import abilities, alike, attempt
+from llmattr.model.padded import LogProbs, in_batches, vocabulary
+from llmattr.model.prefix_tree import through_tree
+from llmattr.text.prompt import Rendered
+
+if TYPE_CHECKING:
+    from llmattr.model.lm import LM
+
+
+def score(lm: "LM", requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProbs]]:
+    """Each request's number and the float64 log-probabilities of its response, as they come.
+
+    From float32 log-odds `l_y - logsumexp_{j != y} l_j`, so that probabilities near 1 keep their digits.
+    """
+    for numbers in read_alike(lm.model, [len(request.ids) for request in requests]):
+        some = [requests[i] for i in numbers]
+        longest = max(len(request.ids) for request in some)
+        paths = through_tree if len(some) > 1 and shares_prefixes(lm, longest) else in_batches
+        for i, odds in paths(lm, some):
+            yield numbers[i], -np.logaddexp(0.0, -odds)
+
+
+def read_alike(model: Any, lengths: Sequence[int]) -> list[list[int]]:
+    """The numbers of the prompts in groups whose positions a model reads alike, whatever else stands in a pass.
+
+    Some change the angles of their rotary positions, for all of a pass, where its longest prompt is longer than those that they
+    were first trained on: to others ("longrope", as Phi-3's), or by that very length ("dynamic").
+    """
+    config = model.config.get_text_config()
+    rope = config.to_dict().get("rope_parameters") or config.to_dict().get("rope_scaling") or {}
+    kind = str(rope.get("rope_type"))
+    changes = kind == "longrope" or "dynamic" in kind
+    first = rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
+    first = first or getattr(config, "max_position_embeddings", 0)
+    groups: dict[int, list[int]] = {}
+    for number, length in enumerate(lengths):
+        side = 0 if not changes or length <= first else 1 if kind == "longrope" else length
+        groups.setdefault(side, []).append(number)
+    return list(groups.values())
+
+
+_SHARING: "WeakKeyDictionary[torch.nn.Module, bool]" = WeakKeyDictionary()
+
+
+def shares_prefixes(lm: "LM", longest: int) -> bool:
+    """Whether the prefix tree is exact for this model and prompts of this length, tried once on few tokens.
+
+    Attention must read a cache and any pattern of what a token sees; windows shorter than a prompt are for the plain path.
+    """
+    if not lm.share_prefixes:
+        return False
+    if lm.model not in _SHARING:
+        _SHARING[lm.model] = _agrees(lm)
+        if not _SHARING[lm.model]:
+            note(f"{lm.name or 'this model'} cannot share the beginnings of prompts: each is computed whole")
+    config = lm.model.config.get_text_config()
+    windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    return _SHARING[lm.model] and all(longest <= window for window in windows if window)
+
+
+def _agrees(lm: "LM") -> bool:
+    """Compare the tree with the plain path where both are quick: a branch inside a pack and one over two."""
+    if hasattr(lm.model, "_orig_mod"):  # compiled: every pack has a shape of its own, which would be compiled for itself
+        return False
+    if abilities(lm.model).cache is None or not abilities(lm.model).keeps_logits or lm.max_batch_tokens < 1:
+        return False
+    ids = [[5, 6, 7, 8, 9, 10], [5, 6, 7, 9, 8, 10], [5, 6, 8, 7, 9, 10, 11]]
+    ids = [[token % vocabulary(lm) for token in row] for row in ids]
+    requests = [Rendered(row, slice(len(row) - 2, len(row)), np.zeros((0, 2), dtype=int)) for row in ids]
+    narrow = dataclasses.replace(lm, max_batch_tokens=8)
+    tree, plain = (attempt(lambda path=path: dict(path(narrow, requests))) for path in (through_tree, in_batches))
+    return tree is not None and plain is not None and all(alike(tree[i], plain[i], lm.dtype) for i in plain)

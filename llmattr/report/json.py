@@ -1,0 +1,106 @@
+"""Attributions as JSON."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from llmattr.core.attribution import Attribution, Document, Sources, Targets
+from llmattr.core.evidence import from_dicts, target_to_dict
+from llmattr.core.plain_json import json_text
+from llmattr.errors import LlmattrError
+from llmattr.report.marks import citation_numbers
+
+
+def to_json(attribution: Attribution) -> str:
+    """The attribution as JSON (see `to_dict`)."""
+    return json_text(to_dict(attribution))
+
+
+def from_json(text: str) -> Attribution:
+    """The inverse of `to_json`; raises `LlmattrError` for any other text."""
+    try:
+        return _from_dict(json.loads(text))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise LlmattrError(f"this is not a saved attribution ({type(error).__name__}: {error})") from None
+
+
+def to_dict(attribution: Attribution) -> dict[str, Any]:
+    """`{unit, measure, traced, method, run, response, kind, documents, sources: [...], targets: [...]}` in plain lists."""
+    a = attribution
+    return {
+        "unit": a.unit,
+        "measure": a.targets.measure,
+        "traced": a.traced,
+        "method": a.method,
+        "run": a.run,
+        "response": a.response,
+        "kind": a.sources.kind,
+        "documents": [vars(document) for document in a.sources.documents],
+        **({} if a.evidence is None else {"tokens": a.evidence.to_dict()}),
+        "numbers": citation_numbers(a),  # a source's place in the list below, and its mark [1], [2] ... in every report
+        "sources": [_source(a.sources, i) for i in range(len(a.sources))],
+        "targets": [_target(a, t) for t in range(len(a))],
+    }
+
+
+def _source(sources: Sources, i: int) -> dict[str, Any]:
+    start, end = (None, None) if sources.spans is None else sources.spans[i].tolist()
+    document = sources.document(i)
+    group = None if sources.groups is None else int(sources.groups[i])
+    name = None if document is None else document.id
+    return {"id": sources.ids[i], "text": sources.texts[i], "start": start, "end": end, "document": name, "group": group}
+
+
+def _target(a: Attribution, t: int) -> dict[str, Any]:
+    start, end = (None, None) if a.targets.spans is None else a.targets.spans[t].tolist()
+    rows = {"values": a.values, "stderr": a.stderr, "index": a.index}
+    return {
+        "text": a.targets.texts[t],
+        "start": start,
+        "end": end,
+        "baseline": None if a.baseline is None else float(a.baseline[t]),
+        **({} if a.lds is None else {"lds": float(a.lds[t])}),
+        "cited": a.cited[t].tolist(),
+        **({} if a.evidence is None else {"evidence": target_to_dict(a.evidence.targets[t])}),
+        **{name: rows_[t].tolist() for name, rows_ in rows.items() if rows_ is not None},
+    }
+
+
+def _from_dict(saved: dict[str, Any]) -> Attribution:
+    sources, targets = saved["sources"], saved["targets"]
+    return Attribution(
+        values=np.array([t["values"] for t in targets], dtype=float).reshape(len(targets), -1),
+        sources=Sources(
+            kind=saved["kind"],
+            ids=[s["id"] for s in sources],
+            texts=[s["text"] for s in sources],
+            spans=_column(sources, "start", "end"),
+            groups=_column(sources, "group"),
+            documents=tuple(Document(**document) for document in saved["documents"]),
+        ),
+        targets=Targets([t["text"] for t in targets], _column(targets, "start", "end"), saved["measure"]),
+        unit=saved["unit"],
+        method=saved["method"],
+        run=saved["run"],
+        index=_column(targets, "index"),
+        stderr=_numbers(targets, "stderr"),
+        baseline=None if all(t["baseline"] is None for t in targets) else _numbers(targets, "baseline"),
+        lds=_numbers(targets, "lds"),
+        response=saved["response"],
+        evidence=from_dicts(saved["tokens"], [t["evidence"] for t in targets]) if "tokens" in saved else None,
+        traced=saved["traced"] if "traced" in saved else saved["kind"] == "training rows",  # files from before it was said
+    )
+
+
+def _column(rows: list[dict[str, Any]], *names: str) -> Any:
+    """The named fields of every row as an array, or None where the rows do not have them."""
+    if not rows or any(rows[0].get(name) is None for name in names):
+        return None
+    columns = [np.array([row[name] for row in rows]) for name in names]
+    return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+
+
+def _numbers(rows: list[dict[str, Any]], name: str) -> Any:
+    """The named numbers of every row, nan where null stands for one; None where the rows do not have them."""
+    return np.array([row[name] for row in rows], dtype=float) if rows and name in rows[0] else None

@@ -1,0 +1,216 @@
+"""From what the user gives (a text, documents, a chat) to messages in which the documents' places are marked."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmattr.core.attribution import Document
+from llmattr.errors import LlmattrError, note
+
+TEMPLATE = "Context: {context}\n\nQuery: {query}"  # ContextCite's
+PLAIN_TEMPLATE = TEMPLATE + "\n\nAnswer:\n"  # for models without a chat template
+
+Context = str | Document | Mapping[str, Any] | Sequence[str | Document | Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn. A part is fixed text, or the documents that stand at that place; `other` are the chat's further keys."""
+
+    role: str
+    parts: tuple[str | tuple[Document, ...], ...]
+    other: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """The documents of all its parts, in order."""
+        return tuple(document for part in self.parts if not isinstance(part, str) for document in part)
+
+
+def conversation(
+    context: Context | None,
+    query: str | None,
+    messages: Sequence[Mapping[str, Any]] | None = None,
+    template: str = TEMPLATE,
+) -> tuple[Message, ...]:
+    """The messages to send, with the documents marked.
+
+    Without `messages`: one user turn made from the template. With them, the documents are, in this order: parts
+    `{"type": "document", "text": ...}` of a message; the context at `{context}` in a message, or where its own text stands in
+    one, or, with a query, in a last turn made from the template; without a context everything said before the last message,
+    except by the system (or that message, when it is alone). The query stands at `{query}` or becomes the last user turn.
+    """
+    if query is not None and not check_text(query, "the query").strip():
+        raise LlmattrError("the query is empty: what should the model answer?")
+    if messages is None:
+        if context is None or (query is None and "{query}" in template):
+            raise LlmattrError(f"{'context' if context is None else 'query'} is missing: give context and query, or messages")
+        check_text(template, "the template")
+        if query is not None and "{query}" not in template:
+            raise LlmattrError(f"the template {template!r} has no {{query}}")
+        chat = ()
+    else:
+        chat = _read_chat(messages)
+    return _place_query(_place_documents(chat, context, query, template), query)
+
+
+def take_answer(messages: Sequence[Mapping[str, Any]]) -> tuple[Sequence[Mapping[str, Any]], str | None]:
+    """The messages before the assistant's last turn and what it said there; all of them and None when it did not speak last."""
+    last = _read_chat(messages)[-1]
+    if last.role != "assistant":
+        return messages, None
+    return messages[:-1], "".join(part for part in last.parts if isinstance(part, str))
+
+
+def check_text(text: Any, what: str) -> str:
+    """Return the text; raises `LlmattrError` when it is none or not valid Unicode."""
+    if not isinstance(text, str):
+        raise LlmattrError(f"{what} must be text, not {text!r:.60}")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise LlmattrError(f"{what} is not valid Unicode at character {error.start}") from None
+    return text
+
+
+def read_documents(context: Context) -> tuple[Document, ...]:
+    """The documents of a context: one text, or several texts and dicts with `text` and, if wanted, `title` and `id`."""
+    if isinstance(context, str):
+        documents = [Document(context, "context")]
+    elif isinstance(context, (Mapping, Document)):
+        documents = [_read_document(context, 1)]
+    elif isinstance(context, Sequence) and not isinstance(context, bytes):
+        documents = [_read_document(one, number) for number, one in enumerate(context, 1)]
+    else:
+        raise LlmattrError(f"the context must be a text or a list of documents, not {context!r:.60}")
+    for number, document in enumerate(documents, 1):
+        check_text(document.text, f"document {number}")
+        check_text(document.title or "", f"the title of document {number}")
+        check_text(document.id, f"the id of document {number}")
+    _refuse_empty(documents)
+    return tuple(documents)
+
+
+def _refuse_empty(documents: Sequence[Document]) -> None:
+    if not any(document.text.strip() for document in documents):
+        raise LlmattrError("the context is empty: there is nothing to attribute the answer to")
+
+
+def _read_document(given: Any, number: int) -> Document:
+    if isinstance(given, Document):
+        return given
+    if isinstance(given, str):
+        return Document(given, str(number))
+    if not isinstance(given, Mapping) or not isinstance(given.get("text"), str):
+        raise LlmattrError(f"document {number} must be a text, or a dict with 'text' (and 'title', 'id'); it is {given!r:.80}")
+    title, name = given.get("title"), given.get("id")
+    return Document(given["text"], str(name if name is not None else title or number), title)
+
+
+def _read_chat(messages: Any) -> tuple[Message, ...]:
+    if not isinstance(messages, (list, tuple)) or not messages:
+        raise LlmattrError(f"messages must be a list with at least the user's turn, not {messages!r:.60}")
+    return tuple(_read_message(message, number) for number, message in enumerate(messages, 1))
+
+
+def _read_message(given: Any, number: int) -> Message:
+    if not isinstance(given, Mapping) or "role" not in given or not isinstance(given.get("content"), (str, list, tuple)):
+        raise LlmattrError(f"message {number} must be a dict with 'role' and 'content'; it is {given!r:.80}")
+    check_text(given["role"], f"the role of message {number}")
+    content = [given["content"]] if isinstance(given["content"], str) else given["content"]
+    parts = tuple(_read_part(part, number) for part in content)
+    return Message(given["role"], parts, {key: given[key] for key in given if key not in ("role", "content")})
+
+
+def _read_part(part: Any, number: int) -> str | tuple[Document]:
+    if isinstance(part, str):
+        return check_text(part, f"message {number}")
+    if isinstance(part, Mapping) and isinstance(part.get("text"), str):
+        check_text(part["text"], f"message {number}")
+        return (_read_document(part, number),) if part.get("type") == "document" else part["text"]
+    raise LlmattrError(f"message {number} has a part that is neither text nor a document with 'text': {part!r:.80}")
+
+
+def _place_documents(
+    chat: tuple[Message, ...], context: Context | None, query: str | None, template: str
+) -> tuple[Message, ...]:
+    marked = [document for message in chat for document in message.documents]
+    if marked and context is not None:
+        raise LlmattrError("the documents are marked in the messages already: give no context beside them")
+    if context is not None:
+        documents = read_documents(context)
+        placed = _place_once(chat, "{context}", documents) or _place_where_they_stand(chat, documents)
+        if placed is None and chat and query is None:
+            raise LlmattrError(
+                "the documents do not stand in the messages: put {context} there, or give a query to ask about them"
+            )
+        placed = placed or _place_once((*chat, Message("user", (template,))), "{context}", documents)
+        if placed is None:
+            raise LlmattrError(f"the template {template!r} has no {{context}} where the documents should stand")
+        return placed
+    if not marked and any("{context}" in part for message in chat for part in message.parts if isinstance(part, str)):
+        raise LlmattrError("a message has {context} in it, but there is no context to put there")
+    placed = chat if marked else _said_before(chat)
+    _refuse_empty([document for message in placed for document in message.documents])
+    return placed
+
+
+def _place(chat: tuple[Message, ...], mark: str, what: str | tuple[Document, ...]) -> tuple[Message, ...] | None:
+    """Put `what` where `mark` stands in the chat's text, the first time; None when it stands nowhere."""
+    for i, message in enumerate(chat):
+        for j, part in enumerate(message.parts):
+            if isinstance(part, str) and mark in part:
+                before, after = part.split(mark, 1)
+                parts = (*message.parts[:j], before, what, after, *message.parts[j + 1 :])
+                return (*chat[:i], dataclasses.replace(message, parts=parts), *chat[i + 1 :])
+    return None
+
+
+def _place_once(chat: tuple[Message, ...], mark: str, what: str | tuple[Document, ...]) -> tuple[Message, ...] | None:
+    """The same, refused where the mark stands twice: what is in the prompt twice cannot be removed by taking one away."""
+    times = _count(chat, mark)
+    if times > 1:
+        raise LlmattrError(f"{mark} stands {times} times in the template or the messages: put it there once")
+    return _place(chat, mark, what)
+
+
+def _count(chat: tuple[Message, ...], text: str) -> int:
+    return sum(part.count(text) for message in chat for part in message.parts if isinstance(part, str))
+
+
+def _place_where_they_stand(chat: tuple[Message, ...], documents: tuple[Document, ...]) -> tuple[Message, ...] | None:
+    """Put each document where its own text stands; None when none of them stands anywhere."""
+    missing = []
+    for document in documents:
+        placed = _place(chat, document.text, (dataclasses.replace(document, title=None),)) if document.text.strip() else chat
+        missing += [] if placed else [document.id]
+        chat = placed or chat
+    if len(missing) == len(documents):
+        return None
+    copied = [document.id for document in documents if document.text.strip() and _count(chat, document.text)]
+    if copied:
+        note(
+            f"the text of {len(copied)} documents stands in the messages once more, the first is {copied[0]!r}: the copy stays "
+            "when the document is removed"
+        )
+    if missing:
+        raise LlmattrError(f"document {missing[0]!r} does not stand in the messages as the others do: put {{context}} there")
+    return chat
+
+
+def _said_before(chat: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Every message but the last and the system's becomes a document; the last one, where there is no other."""
+    earlier = [i for i, message in enumerate(chat[:-1]) if message.role != "system"] or [len(chat) - 1]
+
+    def as_document(i: int, message: Message) -> Message:
+        text = "".join(part for part in message.parts if isinstance(part, str))
+        return dataclasses.replace(message, parts=((Document(text, f"{message.role} {i + 1}"),),))
+
+    return tuple(as_document(i, message) if i in earlier else message for i, message in enumerate(chat))
+
+
+def _place_query(chat: tuple[Message, ...], query: str | None) -> tuple[Message, ...]:
+    if query is None:
+        return chat
+    return _place_once(chat, "{query}", query) or (*chat, Message("user", (query,)))

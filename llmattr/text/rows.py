@@ -1,0 +1,295 @@
+"""Training data and queries as tokens, with the tokens that the loss counts."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llmattr.core.progress import progress
+from llmattr.core.seeded import generator
+from llmattr.errors import LlmattrError, note
+from llmattr.text.messages import check_text
+from llmattr.text.tokens import Reader
+from llmattr.text.turns import said_by_assistant
+
+Queries = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+COLUMNS = (("messages",), ("prompt", "completion"), ("text",))
+LOSSES = {"messages": "the assistant's tokens", "prompt": "the completion's tokens", "text": "all tokens"}
+MASKED = 0.15  # share of a text's tokens that a masked model is asked for, as BERT was trained
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """n rows as tokens. `ids[i]` are a row's tokens, `counted[i]` says which of them the loss counts (never the first).
+
+    `asked[i]` says which of them the model is not given but asked for: they are masked, or said by the decoder and not read by
+    the encoder. None: those that are counted; a part of them may be counted alone (`each_token`). `names[i]` is what messages
+    call a row; None: by its number.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    ids: Sequence[list[int]]
+    counted: Sequence[np.ndarray]
+    loss: str
+    asked: Sequence[np.ndarray] | None = None
+    names: Sequence[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def answers(self) -> Sequence[np.ndarray]:
+        """Which tokens of each row the model is asked for."""
+        return self.counted if self.asked is None else self.asked
+
+    def subset(self, rows: Sequence[int]) -> "Examples":
+        """Some of the rows."""
+        asked = None if self.asked is None else [self.asked[i] for i in rows]
+        names = [self.name(i) for i in rows]
+        ids, counted = [self.ids[i] for i in rows], [self.counted[i] for i in rows]
+        return Examples([self.rows[i] for i in rows], ids, counted, self.loss, asked, names)
+
+    def name(self, i: int) -> str:
+        """What messages call a row."""
+        return f"row {i}" if self.names is None else self.names[i]
+
+    def called(self, what: str) -> "Examples":
+        """The same by other names: this word and their numbers."""
+        return replace(self, names=[f"{what} {i}" for i in range(len(self))])
+
+    def each_token(self) -> "Examples":
+        """One example for each counted token, which counts that token alone; their gradients add up to the row's."""
+        places = [(i, place) for i, counted in enumerate(self.counted) for place in np.flatnonzero(counted)]
+        alone = [np.arange(len(self.ids[i])) == place for i, place in places]
+        same = self.subset([i for i, _ in places])
+        return replace(same, counted=alone, asked=same.answers)
+
+    def fingerprint(self) -> str:
+        """A hash of all tokens and of those that count."""
+        digest = hashlib.sha256()
+        for ids, counted in zip(self.ids, self.counted, strict=True):
+            digest.update(np.asarray(ids, dtype=np.int32).tobytes() + counted.tobytes() + b"|")
+        return digest.hexdigest()[:16]
+
+
+def row_text(row: Mapping[str, Any]) -> str:
+    """A row's text: its `text`, its prompt and completion, or its messages turn by turn."""
+    if row.get("messages") is not None:
+        return "\n".join(f"{m['role']}: {m['content']}" for m in row["messages"])
+    if row.get("completion") is not None and row.get("prompt") is not None:
+        return f"{row['prompt']}{row['completion']}"
+    if row.get("text") is None:
+        _kind(row)
+        raise LlmattrError(f"a row has no text: {dict(row)!r:.80}")
+    return row["text"]
+
+
+def read_rows(data: Any) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines, CSV or parquet file, a folder saved by `datasets`, a hub id, a Dataset, or a list of dicts."""
+    given = _load(data) if isinstance(data, (str, Path)) else data
+    try:
+        rows = [dict(row) for row in given]
+    except (TypeError, ValueError):
+        raise LlmattrError(f"rows must be dicts like {{'prompt': ..., 'completion': ...}}, not {data!r:.60}") from None
+    if not rows:
+        raise LlmattrError(f"the data {str(data)[:80]!r} has no rows")
+    return rows
+
+
+def read_queries(queries: Queries) -> list[dict[str, Any]]:
+    """The same of queries; one row may stand alone."""
+    if isinstance(queries, str) and not Path(queries).exists():
+        raise LlmattrError(
+            f"{queries!r:.60} is no file; one query alone is a prompt with its completion (--prompt and --completion, or "
+            "{'prompt': ..., 'completion': ...} in Python)"
+        )
+    return read_rows([queries] if isinstance(queries, Mapping) else queries)
+
+
+def prompt_and_completion(row: Mapping[str, Any]) -> dict[str, str]:
+    """A query as the report shows it: what the model was given, and what is traced."""
+    if row.get("completion") is not None:
+        return {"prompt": row.get("prompt", ""), "completion": row["completion"]}
+    return {"prompt": "", "completion": row_text(row)}
+
+
+def _load(data: str | Path) -> Iterable[Any]:
+    import datasets
+
+    path = Path(data)
+    readers = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+    try:
+        if path.is_dir():
+            return datasets.load_from_disk(str(path))
+        if path.is_file():
+            with path.open("rb") as file:
+                if not any(line.strip() for line in file):
+                    return []
+            if path.suffix not in readers:
+                raise LlmattrError(f"{str(data)!r} must end in {', '.join(readers)}")
+            return datasets.load_dataset(readers[path.suffix], data_files=str(path), split="train")
+        if path.suffix in readers:
+            raise LlmattrError(f"there is no file {str(data)!r}")
+        return datasets.load_dataset(str(data), split="train")
+    except LlmattrError:
+        raise
+    except Exception as error:  # datasets raises what its many readers raise
+        reason = _broken_line(path) or next(iter(str(error.__cause__ or error).splitlines()), type(error).__name__)
+        raise LlmattrError(f"cannot read the data {str(data)!r}: {reason}") from error
+
+
+def _broken_line(path: Path) -> str:
+    """Which line of a JSON-lines file is none; nothing where all are, or it is another file."""
+    if path.suffix != ".jsonl" or not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                if line.strip():
+                    json.dumps(json.loads(line), ensure_ascii=False).encode()
+            except UnicodeEncodeError as error:
+                return f"line {number} is not valid Unicode ({error.reason}): {error.object[error.start]!r}"
+            except ValueError as error:
+                return f"line {number} is not JSON ({error})"
+    return ""
+
+
+def tokenize(
+    rows: Sequence[Mapping[str, Any]], tokenizer: Any, window: int | None = None, strict: bool = False, model: str = "causal"
+) -> Examples:
+    """Rows as tokens, numbered from 0: `messages` count the assistant's, `prompt` + `completion` the completion's, `text` all.
+
+    `model`: "causal", "masked" (a completion is masked; of a text some 15 % of the tokens, always the same) or "seq2seq" (the
+    prompt is the encoder's). Rows longer than the window are cut at their end, or at their beginning where the prompt
+    alone fills it, and that is noted; with `strict` they are refused.
+    """
+    kind = _kind_of_all(rows)
+    if kind not in _TOKENIZE[model]:
+        needed = " or ".join(" + ".join(columns) for columns in COLUMNS if columns[0] in _TOKENIZE[model])
+        raise LlmattrError(f"for a {model} model the data needs {needed}; it has the columns {', '.join(rows[0])}")
+    reader = Reader(tokenizer)
+    numbers: dict[int, int] = {}  # equal tokens are one object: 8 bytes for each of a row's, not 36
+    made = []
+    for number, row in enumerate(progress(rows, "tokenising", "rows")):
+        ids, counted = _TOKENIZE[model][kind](row, reader, number)
+        made.append(([numbers.setdefault(token, token) for token in ids], counted))
+    longer = [number for number, (ids, _) in enumerate(made) if window is not None and len(ids) > window]
+    if longer and strict:
+        raise LlmattrError(f"{len(longer)} rows are longer than the window of {window} tokens, the first is row {longer[0]}")
+    if longer:
+        note(
+            f"{len(longer)} of {len(rows)} rows are longer than the window of {window} tokens and are cut at their end, or at "
+            "their beginning where the prompt alone fills it"
+        )
+        made = [_cut(ids, counted, window or 0, len(reader.around[0]), model) for ids, counted in made]
+    empty = [number for number, (_, counted) in enumerate(made) if not counted.any()]
+    if empty:
+        some = ", ".join(map(str, empty[:5]))
+        raise LlmattrError(f"{len(empty)} rows have no token that the loss counts, counting from 0: {some}; leave them out")
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    lost = [n for n, (ids, counted) in enumerate(made) if unknown is not None and unknown in np.asarray(ids)[counted]]
+    if lost:
+        note(f"{len(lost)} of {len(rows)} rows have counted words that the tokenizer does not know, the first is row {lost[0]}")
+    loss = f"{LOSSES[kind]}{', masked' if model == 'masked' else ''}"
+    return Examples(rows, [ids for ids, _ in made], [counted for _, counted in made], loss)
+
+
+def _cut(ids: list[int], counted: np.ndarray, window: int, special: int, model: str) -> tuple[list[int], np.ndarray]:
+    """A row's first tokens; where none of them counts, since a prompt fills the window, its special ones and its last."""
+    if len(ids) <= window or counted[:window].any():
+        return ids[:window], counted[:window]
+    places = [*range(special), *range(special + len(ids) - window, len(ids))]
+    kept = counted[places]
+    kept[0] &= model != "causal"  # nothing predicts the first token
+    return [ids[place] for place in places], kept
+
+
+def _kind_of_all(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The kind of every row; a file of several kinds is refused."""
+    kind = _kind(rows[0])
+    for number, row in enumerate(rows):
+        if (other := _filled(row) or kind) != kind:
+            raise LlmattrError(f"row {number} has {other!r}, row 0 has {kind!r}: give rows of each kind in a file of their own")
+    return kind
+
+
+def _filled(row: Mapping[str, Any]) -> str | None:
+    return next((columns[0] for columns in COLUMNS if all(row.get(column) is not None for column in columns)), None)
+
+
+def _kind(row: Mapping[str, Any]) -> str:
+    """By the columns that say something; one reader gives all rows of a file the same columns, some of them empty."""
+    kind = _filled(row) or next((columns[0] for columns in COLUMNS if all(column in row for column in columns)), None)
+    if kind is None:
+        wanted = " or ".join(" + ".join(columns) for columns in COLUMNS)
+        raise LlmattrError(f"the data has the columns {', '.join(row)}; it needs {wanted}")
+    return kind
+
+
+def _field(row: Mapping[str, Any], name: str, number: int) -> str:
+    if not isinstance(row.get(name), str):
+        raise LlmattrError(f"row {number} has no text in {name!r}: {row.get(name)!r}")
+    return check_text(row[name], f"{name!r} of row {number}")
+
+
+def _from_text(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
+    ids = reader.ended(reader.begun(reader.encode(_field(row, "text", number)).ids))
+    return ids, np.arange(len(ids)) > 0  # nothing predicts the first token
+
+
+def _from_completion(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
+    before, after = reader.parted(_field(row, "prompt", number), _field(row, "completion", number))
+    before, after = reader.begun(before), reader.ended(after.ids) if after.ids else []
+    return before + after, np.arange(len(before) + len(after)) >= max(len(before), 1)
+
+
+def _from_messages(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
+    messages = row["messages"]
+    if not isinstance(messages, (list, tuple)) or not all(
+        isinstance(m, Mapping) and {"role", "content"} <= set(m) for m in messages
+    ):
+        raise LlmattrError(f"row {number} has no list of messages with 'role' and 'content': {messages!r:.60}")
+    if not reader.tokenizer.chat_template:
+        raise LlmattrError("rows with messages need a model with a chat template; use prompt + completion for this one")
+    for place, message in enumerate(messages, 1):
+        if isinstance(message["content"], str):
+            check_text(message["content"], f"message {place} of row {number}")
+    ids, counted = said_by_assistant(messages, reader, number)
+    counted[:1] = False
+    return ids, counted
+
+
+def _from_both_sides(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
+    """The encoder's tokens, then the decoder's."""
+    before = reader.tokenizer(_field(row, "prompt", number), verbose=False)["input_ids"]
+    after = reader.tokenizer(text_target=_field(row, "completion", number), verbose=False)["input_ids"]
+    return before + after, np.arange(len(before) + len(after)) >= len(before)
+
+
+def _masked_completion(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
+    before, after = reader.parted(_field(row, "prompt", number), _field(row, "completion", number))
+    begun = reader.begun(before)
+    ids = reader.ended(begun + after.ids)
+    places = np.arange(len(ids))
+    return ids, (places >= len(begun)) & (places < len(begun) + len(after.ids))
+
+
+def _masked_text(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
+    inside = reader.encode(_field(row, "text", number)).ids
+    begun = reader.begun(inside)
+    real = np.arange(len(begun) - len(inside), len(begun))
+    ids = reader.ended(begun)
+    chosen = generator(0, "masked", row["text"]).permutation(real)[: max(1, round(MASKED * len(real)))]
+    return ids, np.isin(np.arange(len(ids)), chosen)
+
+
+_TOKENIZE = {
+    "causal": {"messages": _from_messages, "prompt": _from_completion, "text": _from_text},
+    "masked": {"prompt": _masked_completion, "text": _masked_text},
+    "seq2seq": {"prompt": _from_both_sides},
+}

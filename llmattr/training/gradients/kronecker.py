@@ -1,0 +1,107 @@
+"""Kronecker factors of a layer's Fisher matrix, and their corrected eigenvalues (EK-FAC, arXiv 1806.03884)."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+
+from llmattr.core.progress import progress
+from llmattr.model.lm import LM
+from llmattr.text.rows import Examples
+from llmattr.training.gradients.capture import Measure, record
+from llmattr.training.gradients.layers import input_groups
+from llmattr.training.gradients.project import Bases
+from llmattr.training.gradients.recorders import Scratch
+from llmattr.training.methods.influence import Ekfac
+from llmattr.training.vectors.fill import plan, sample
+
+
+def fit(method: Ekfac, lm: LM, examples: Examples, layers: dict[str, torch.nn.Module], seed: int) -> Bases:
+    """Eigenvectors ("group/in", "layer/out") and eigenvalues ("layer/values" [i, o]) of every layer."""
+    part = sample(examples, method.fit_rows, seed)
+    measure: Measure = "sampled" if method.labels == "sampled" else "loss"
+    moments = Moments(input_groups(lm, layers))
+    _go_through(lm, part, layers, moments, measure, seed, "covariances")
+    recorder = Rotated(moments)
+    if method.eigenvalues == "kronecker":
+        return recorder.kronecker(moments, len(part))
+    part = sample(part, method.value_rows, seed)
+    _go_through(lm, part, layers, recorder, measure, seed, "eigenvalues")
+    return recorder.corrected(len(part))
+
+
+def _go_through(lm: LM, part: Examples, layers: Any, recorder: Any, measure: Measure, seed: int, what: str) -> None:
+    record(lm, part, layers, recorder, progress(plan(part), what, "batches"), measure, seed)
+
+
+class Moments:
+    """A recorder of the second moments `sum of a a'` of inputs and `sum of g g'` of output gradients, in float32 or better.
+
+    K-FAC takes every place of a token, and every run of a layer that runs several times, for a case of its own, though an
+    example's gradient is their sum ("expand": arXiv 2311.00636). The corrected eigenvalues do without that assumption.
+    """
+
+    def __init__(self, groups: dict[str, str]) -> None:
+        self.groups = groups
+        self.sums: Bases = {}
+        self.places: dict[str, int] = {}  # positions that have an output gradient
+
+    def keep(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
+        """The inputs: only the positions that have an output gradient will count."""
+        return inputs
+
+    def gradient(self, name: str, kept: torch.Tensor, outputs: torch.Tensor) -> None:
+        """Add the batch's moments; the inputs' once for a group."""
+        counts = outputs.abs().sum(-1) > 0
+        self.places[name] = self.places.get(name, 0) + int(counts.sum())
+        if self.groups[name] == name:
+            self._add(f"{name}/in", kept.flatten(0, 1) if counts.all() else kept[counts])
+        self._add(f"{name}/out", outputs.flatten(0, 1))  # rows of zeros add nothing
+
+    def _add(self, key: str, rows: Float[torch.Tensor, "k d"]) -> None:
+        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+        moment = rows.T @ rows
+        self.sums[key] = self.sums[key] + moment if key in self.sums else moment
+
+
+class Rotated:
+    """A recorder of second moments of gradients in the eigenvectors' coordinates: `sum_b (U_A' g_b U_S)^2` [i, o]."""
+
+    def __init__(self, moments: Moments) -> None:
+        self.groups = moments.groups
+        self.spectra = {key: torch.linalg.eigh(moment) for key, moment in moments.sums.items()}
+        self.sums: Bases = {}
+        self.scratch = Scratch()
+        self.last: tuple[str, torch.Tensor, torch.Tensor] | None = None
+
+    def keep(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
+        """The inputs in their eigenvectors' coordinates, turned once for all layers that read them."""
+        group = self.groups[name]
+        if self.last is None or self.last[0] != group or self.last[1].data_ptr() != inputs.data_ptr():
+            vectors = self.spectra[f"{group}/in"].eigenvectors
+            self.last = (group, inputs, inputs.to(vectors.dtype) @ vectors)
+        return self.last[2]
+
+    def gradient(self, name: str, kept: torch.Tensor, outputs: torch.Tensor) -> None:
+        """Add a batch's squares."""
+        vectors = self.spectra[f"{name}/out"].eigenvectors
+        turned = self.scratch.gradients(kept, outputs.to(vectors.dtype) @ vectors)
+        total = self.sums.setdefault(name, torch.zeros_like(turned[0]))
+        for gradient in turned:
+            total.addcmul_(gradient, gradient)
+
+    def corrected(self, rows: int) -> Bases:
+        """Eigenvectors, and these squares' mean over the rows as eigenvalues."""
+        return self._named({name: squares / rows for name, squares in self.sums.items()})
+
+    def kronecker(self, moments: Moments, rows: int) -> Bases:
+        """Eigenvectors, and `l_A l_S' / (places rows)` as eigenvalues, for sums over all places of a layer."""
+        values = {}
+        for name, group in self.groups.items():
+            ins, outs = self.spectra[f"{group}/in"].eigenvalues, self.spectra[f"{name}/out"].eigenvalues
+            values[name] = torch.outer(ins.clamp(min=0), outs.clamp(min=0)) / (moments.places[name] * rows)
+        return self._named(values)
+
+    def _named(self, values: Bases) -> Bases:
+        vectors = {key: spectrum.eigenvectors for key, spectrum in self.spectra.items()}
+        return vectors | {f"{name}/values": value for name, value in values.items()}

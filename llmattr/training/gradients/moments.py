@@ -1,0 +1,112 @@
+"""Second moments of gradients, as optimisers keep them, in Adafactor's rank-one form: `V[i, o] = r[i] c[o] / sum(r)`.
+
+`g / sqrt(V)` is then a scale of A's columns and one of G's columns: it folds into the bases of a projection and no per-example
+gradient is formed for it. From an optimiser's state (Adam's `exp_avg_sq`), or from gradients of training rows when it is lost.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from jaxtyping import Float
+
+from llmattr.errors import LlmattrError, check_choice
+from llmattr.model.lm import LM
+from llmattr.text.rows import Examples
+from llmattr.training.gradients.capture import record
+from llmattr.training.index.store import Normalize
+
+Scales = dict[str, torch.Tensor]
+SCALES = "scales/"  # begins their names among the bases of an index
+LEAST = 1e-6  # of the mean: what never had a gradient is not blown up
+
+
+class SquaredSums:
+    """A recorder of the row and column sums of squared per-example gradients: `r[i] = sum_o g[i, o]^2`, without forming g.
+
+    With the Gram matrix `K = G G'` [s, s] of an example, `r = diag(A' K A)`; columns likewise.
+    """
+
+    def __init__(self) -> None:
+        self.sums: Scales = {}
+
+    def keep(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
+        """All of the inputs."""
+        return inputs
+
+    def gradient(self, name: str, kept: torch.Tensor, outputs: torch.Tensor) -> None:
+        """Add a batch's sums."""
+        inputs, outputs = kept.float(), outputs.float()
+        self._add(f"{name}/in", (inputs * (outputs @ outputs.mT @ inputs)).sum((0, 1)))
+        self._add(f"{name}/out", (outputs * (inputs @ inputs.mT @ outputs)).sum((0, 1)))
+
+    def _add(self, key: str, sums: Float[torch.Tensor, " d"]) -> None:
+        self.sums[key] = self.sums.get(key, torch.zeros_like(sums)) + sums
+
+
+def scales(
+    source: Normalize, lm: LM, examples: Examples, layers: dict[str, torch.nn.Module], batches: Sequence[Sequence[int]]
+) -> Scales:
+    """`V^-1/2` as "layer/in" and "layer/out" factors; empty for "none".
+
+    Raises `LlmattrError` when the optimiser's state is wanted and is not in the model's folder.
+    """
+    check_choice("normalize", source, get_args(Normalize))
+    if source == "none":
+        return {}
+    if source == "optimizer":
+        sums = _of_optimizer(lm, layers)
+        return {key: value for name in layers for key, value in _factors(name, sums, 1)}
+    recorder = SquaredSums()
+    record(lm, examples, layers, recorder, batches)
+    return {key: value for name in layers for key, value in _factors(name, recorder.sums, len(examples))}
+
+
+def _factors(name: str, sums: Scales, n: int) -> list[tuple[str, torch.Tensor]]:
+    """`(r c / (sum(r) n))^-1/2` as a factor for each side."""
+    total = sums[f"{name}/in"].sum().clamp(min=torch.finfo(torch.float32).tiny)
+    found = []
+    for key in (f"{name}/in", f"{name}/out"):
+        floored = sums[key].clamp(min=LEAST * float(sums[key].mean()) + torch.finfo(torch.float32).tiny)
+        found.append((key, (floored / (total * n) ** 0.5).rsqrt()))
+    return found
+
+
+def _of_optimizer(lm: LM, layers: dict[str, torch.nn.Module]) -> Scales:
+    path = Path(lm.name) / "optimizer.pt"
+    if not path.exists():
+        raise LlmattrError(
+            f"there is no optimiser state {str(path)!r}: take --normalize data, which estimates it from gradients"
+        )
+    squares = _named_squares(lm, _state(path, lm.device))
+    sums: Scales = {}
+    for name, module in layers.items():
+        if f"{name}.weight" not in squares:
+            raise LlmattrError(f"the optimiser state {str(path)!r} has no second moments of {name!r}: take --normalize data")
+        square = squares[f"{name}.weight"].float()
+        square = square.T if isinstance(module, torch.nn.Linear) else square
+        sums |= {f"{name}/in": square.sum(1), f"{name}/out": square.sum(0)}
+    return sums
+
+
+def _state(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        saved = torch.load(path, map_location=device, weights_only=True)
+        return {"state": saved["state"], "param_groups": saved["param_groups"]}
+    except Exception as error:  # torch raises what its readers raise
+        problem = "it is damaged, cut off or no state of an optimiser"
+        raise LlmattrError(f"cannot read {str(path)!r}: {problem}: copy it again, or take --normalize data") from error
+
+
+def _named_squares(lm: LM, saved: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Adam's second moments by parameter name: an optimiser numbers them in the model's order, matrices (decayed) first where
+    it has two groups, as transformers' Trainer makes them. Shapes must agree."""
+    every = [(name, parameter.shape) for name, parameter in lm.model.named_parameters()]
+    if len(saved["param_groups"]) == 2:
+        every = [x for x in every if len(x[1]) > 1] + [x for x in every if len(x[1]) < 2]
+    numbers = [number for group in saved["param_groups"] for number in group["params"]]
+    squares = [saved["state"].get(number, {}).get("exp_avg_sq") for number in numbers]
+    if len(squares) != len(every) or any(s is None or s.shape != shape for s, (_, shape) in zip(squares, every, strict=True)):
+        raise LlmattrError("the optimiser state does not fit the model's parameters one by one: take --normalize data")
+    return {name: square for (name, _), square in zip(every, squares, strict=True)}

@@ -1,0 +1,158 @@
+"""Whole gradients, without a projection: their products (stream), and influence functions by EK-FAC."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from llmattr.core.method import option
+from llmattr.errors import LlmattrError
+
+RANK = "singular directions kept of each query's gradient in each layer; 0 = all"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Products of whole gradients, dot or cosine, as training rows pass: no index, nothing projected."""
+
+    name: ClassVar[str] = "stream"
+    family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "products of gradients"
+    measure: ClassVar[str] = "loss"
+    product: Literal["dot", "cosine"] = option("dot", "dot, or cosine")
+    rank: int = option(0, RANK)
+
+    def transform(self, fitted: Any, groups: dict[str, str]) -> Callable[[str, Any], Any]:
+        """Nothing is done to a query's gradient."""
+        return lambda name, gradient: gradient
+
+
+@dataclass(frozen=True)
+class Ekfac:
+    """Influence `g_query' (H + damping)^-1 g_row`, H the Fisher matrix in its eigenvalue-corrected Kronecker form.
+
+    Of a layer, `H = (U_A x U_S) diag(L) (U_A x U_S)'` with U_A, U_S the eigenvectors of the inputs' and the output gradients'
+    second moments, and `L[i, o] = E[(U_A' g U_S)[i, o]^2]` over training rows (EK-FAC, arXiv 1806.03884; for language models
+    arXiv 2308.03296, section 2.2). `eigenvalues="kronecker"`: `L = l_A l_S'`, which is K-FAC.
+    """
+
+    name: ClassVar[str] = "ekfac"
+    family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "influences, products of preconditioned gradients"
+    measure: ClassVar[str] = "loss"
+    damping: float = option(0.1, "added to the eigenvalues of each layer, in units of their mean")
+    fit_rows: int = option(256, "training rows that the curvature is fitted on", least=1)
+    value_rows: int = option(128, "rows, of these, that the eigenvalues are corrected on", least=1)
+    labels: Literal["sampled", "data"] = option("sampled", "tokens drawn from the model (Fisher), or the data's own")
+    eigenvalues: Literal["corrected", "kronecker"] = option("corrected", "corrected (EK-FAC) or kronecker (K-FAC)")
+    rank: int = option(0, RANK)
+
+    def fit(self, lm: Any, examples: Any, layers: Any, seed: int) -> Any:
+        """Eigenvectors ("group/in", "layer/out") and eigenvalues ("layer/values" [i, o]) of every layer."""
+        from llmattr.training.gradients.kronecker import fit
+
+        return fit(self, lm, examples, layers, seed)
+
+    def transform(self, fitted: Any, groups: dict[str, str]) -> Callable[[str, Any], Any]:
+        """`U_A (U_A' g U_S / (L + damping mean(L))) U_S'`; 0 where no row has a gradient and nothing damps."""
+
+        def solve(name: str, gradient: Any) -> Any:
+            keys = (f"{groups[name]}/in", f"{name}/out", f"{name}/values")
+            ins, outs, values = (fitted[key].to(gradient.dtype) for key in keys)
+            curvature = values + self.damping * values.mean()
+            turned = ins.T @ gradient @ outs
+            return ins @ (turned / curvature).where(curvature > 0, 0.0) @ outs.T
+
+        return solve
+
+
+DAMPING = "added to the curvature, in units of its mean eigenvalue (trace / weights, estimated)"
+FIT_ROWS = "training rows that the curvature is computed on"
+MOST = 2**32  # bytes of vectors: 4 GiB
+
+
+@dataclass(frozen=True)
+class Cg:
+    """Influence `g_query' (G + damping)^-1 g_row`, G the Gauss-Newton matrix, by conjugate gradients (Martens 2010)."""
+
+    name: ClassVar[str] = "cg"
+    family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "influences, products of preconditioned gradients"
+    measure: ClassVar[str] = "loss"
+    damping: float = option(0.1, DAMPING)
+    tolerance: float = option(0.01, "stop where the residual is this share of the query's gradient")
+    steps: int = option(200, "most products with the curvature", least=1)
+    fit_rows: int = option(256, FIT_ROWS, least=1)
+
+    def precondition(self, lm: Any, examples: Any, layers: Any, queries: Any, seed: int = 0) -> Any:
+        """`(G + damping)^-1 g` [t, d] of each query's gradient g [t, d]."""
+        from llmattr.training.gradients.solvers import cg
+
+        product, damping = _curvature(self, 8 * len(queries), lm, examples, layers, queries, seed)
+        return cg(product, queries, damping, self.tolerance, self.steps)
+
+
+@dataclass(frozen=True)
+class Lissa:
+    """The same influence by Neumann's series (LiSSA: arXiv 1602.03943, 1703.04730) over all of the sampled rows.
+
+    It needs about `largest / (damping x mean eigenvalue)` steps: cg is the faster way to the same numbers.
+    """
+
+    name: ClassVar[str] = "lissa"
+    family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "influences, products of preconditioned gradients"
+    measure: ClassVar[str] = "loss"
+    damping: float = option(0.1, DAMPING)
+    scale: float = option(0.0, "divides the curvature; 0 = 1.1 times its largest eigenvalue, by power iteration")
+    steps: int = option(200, "products with the curvature", least=1)
+    fit_rows: int = option(256, FIT_ROWS, least=1)
+
+    def precondition(self, lm: Any, examples: Any, layers: Any, queries: Any, seed: int = 0) -> Any:
+        """`(G + damping)^-1 g` [t, d] of each query's gradient g [t, d], up to the residual that is noted."""
+        from llmattr.training.gradients.solvers import lissa
+
+        product, damping = _curvature(self, 6 * len(queries), lm, examples, layers, queries, seed)
+        return lissa(product, queries, damping, self.scale, self.steps)
+
+
+@dataclass(frozen=True)
+class Arnoldi:
+    """The same influence within the span of the Gauss-Newton matrix's leading eigenvectors (arXiv 2112.03052)."""
+
+    name: ClassVar[str] = "arnoldi"
+    family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "influences, products of preconditioned gradients"
+    measure: ClassVar[str] = "loss"
+    damping: float = option(0.1, DAMPING)
+    steps: int = option(200, "products with the curvature, and vectors held at once", least=1)
+    keep: int = option(50, "leading eigenvectors kept", least=1)
+    fit_rows: int = option(256, FIT_ROWS, least=1)
+
+    def precondition(self, lm: Any, examples: Any, layers: Any, queries: Any, seed: int = 0) -> Any:
+        """`V (L + damping)^-1 V' g` [t, d] of each query's gradient g [t, d]."""
+        from llmattr.core.seeded import gaussian
+        from llmattr.training.gradients.solvers import arnoldi, spanned_inverse
+
+        vectors = self.steps + min(self.keep, self.steps) + 2 * len(queries)
+        product, damping = _curvature(self, vectors, lm, examples, layers, queries, seed)
+        start = gaussian(1, queries.shape[1], seed, "arnoldi").to(queries)[0]
+        return spanned_inverse(*arnoldi(product, start, self.steps, self.keep), queries, damping)
+
+
+def _curvature(method: Any, vectors: int, lm: Any, examples: Any, layers: Any, queries: Any, seed: int) -> tuple[Any, float]:
+    """The Gauss-Newton matrix's product on a sample of the rows, and the damping in its own unit.
+
+    Raises `LlmattrError` where so many vectors of d numbers are more than 4 GiB.
+    """
+    from llmattr.training.gradients.gauss_newton import GaussNewton
+    from llmattr.training.gradients.solvers import mean_eigenvalue
+    from llmattr.training.vectors.fill import sample
+
+    size = vectors * queries.shape[1] * queries.element_size()
+    if size > MOST:
+        raise LlmattrError(
+            f"{method.name} would hold {vectors} vectors of the {queries.shape[1]:,} tracked weights, {size / 2**30:.1f} GiB "
+            f"of the {MOST / 2**30:.0f} GiB it may take: track fewer layers (modules), ask fewer queries at once, or take ekfac"
+        )
+    product = GaussNewton(lm, sample(examples, method.fit_rows, seed), layers)
+    return product, method.damping * mean_eigenvalue(product, queries, seed)

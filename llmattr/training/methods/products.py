@@ -1,0 +1,65 @@
+"""Inner products of gradients at one or several checkpoints: grad-dot, grad-cos and TracIn."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from llmattr.core.method import option
+from llmattr.training.index.search import Weighed, inverse
+from llmattr.training.index.store import GradientIndex, Normalize
+
+NORMALIZE = "divide gradients by the root of their second moments: optimizer's own, estimated from data, or none"
+
+
+@dataclass(frozen=True)
+class GradDot:
+    """`g_query . g_row`: what one step on the row takes off the query's loss, to first order."""
+
+    name: ClassVar[str] = "grad-dot"
+    family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "inner products of gradients"
+    measure: ClassVar[str] = "loss"
+    features: ClassVar[str] = "gradients"
+
+    def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
+        """Nothing is added."""
+        return Weighed(queries)
+
+
+@dataclass(frozen=True)
+class GradCos:
+    """Cosine of the two gradients: as grad-dot, but long and surprising rows do not win by their size."""
+
+    name: ClassVar[str] = "grad-cos"
+    family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "cosines of gradients"
+    measure: ClassVar[str] = "loss"
+    features: ClassVar[str] = "gradients"
+    normalize: Normalize = option("none", NORMALIZE)
+
+    def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
+        """Both sides at unit length."""
+        return Weighed(unit(queries), cosine=True)
+
+
+@dataclass(frozen=True)
+class TracIn:
+    """`sum_c lr_c g_c,query . g_c,row` over checkpoints c: the loss that their steps took off (arXiv 2002.08484, eq. 1)."""
+
+    name: ClassVar[str] = "tracin"
+    family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "inner products of gradients"
+    measure: ClassVar[str] = "loss"
+    features: ClassVar[str] = "gradients"
+    normalize: Normalize = option("none", NORMALIZE)
+
+    def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
+        """Each checkpoint's learning rate; 1 where none is known."""
+        return Weighed(queries * index.run.get("learning_rate", 1.0))
+
+
+def unit(rows: Float[np.ndarray, "t d"]) -> Float[np.ndarray, "t d"]:
+    """Rows at length 1; a row of zeros stays."""
+    return rows * inverse(np.linalg.norm(rows, axis=1))[:, None]

@@ -1,0 +1,63 @@
+"""What only compares rows with queries: hidden states, embeddings, and words (BM25)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from llmattr.core.method import option
+from llmattr.retrieval.bm25 import bm25_scores
+from llmattr.training.index.search import Weighed
+from llmattr.training.index.store import GradientIndex
+from llmattr.training.methods.products import unit
+
+
+@dataclass(frozen=True)
+class RepSim:
+    """Cosine of mean hidden states of one layer: what the model itself finds alike; a strong, cheap baseline."""
+
+    name: ClassVar[str] = "rep-sim"
+    family: ClassVar[str] = "corroborative"
+    unit: ClassVar[str] = "similarities"
+    measure: ClassVar[str] = "loss"
+    features: ClassVar[str] = "hidden states"
+    layer: int = option(-1, "which layer's hidden states: -1 the last, 0 the embeddings", least=-1000)
+
+    def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
+        """Both sides at unit length."""
+        return Weighed(unit(queries), cosine=True)
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Cosine of a sentence encoder's embeddings of the texts; the model that is traced is not asked."""
+
+    name: ClassVar[str] = "embeddings"
+    family: ClassVar[str] = "corroborative"
+    unit: ClassVar[str] = "similarities"
+    measure: ClassVar[str] = "loss"
+    features: ClassVar[str] = "embeddings"
+    encoder: str = option("minilm", "hub id or folder of a sentence encoder (means of tokens), or minilm (embedded)")
+
+    def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
+        """Both sides at unit length."""
+        return Weighed(unit(queries), cosine=True)
+
+
+@dataclass(frozen=True)
+class Bm25:
+    """Okapi BM25 of the row's words for the query's, prompt and completion together (Robertson and Zaragoza 2009), by bm25s."""
+
+    name: ClassVar[str] = "bm25"
+    family: ClassVar[str] = "corroborative"
+    unit: ClassVar[str] = "similarities"
+    measure: ClassVar[str] = "loss"
+    k1: float = option(1.5, "how soon a repeated word stops adding")
+    b: float = option(0.75, "how much long rows are held back", below=1.000001)
+    idf: Literal["lucene", "robertson", "atire", "bm25l", "bm25+"] = option("lucene", "the variant of the weights")
+
+    def retrieve(self, rows: Sequence[str], queries: Sequence[str]) -> Float[np.ndarray, "t n"]:
+        """Scores of every row's text for every query's."""
+        return bm25_scores(rows, queries, self.k1, self.b, self.idf)

@@ -1,0 +1,75 @@
+"""Rows of an index that are no gradients: hidden states, embeddings, or nothing but what a method fits."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from llmattr.errors import LlmattrError
+from llmattr.model.batches import make_batch
+from llmattr.model.forward import evaluating
+from llmattr.model.lm import LM
+from llmattr.retrieval.encoder import Encoder, token_mean
+from llmattr.text.rows import Examples, row_text
+from llmattr.training.gradients.capture import Measure
+from llmattr.training.gradients.project import Bases
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenStates:
+    """Rows: the mean over a row's tokens of one layer's hidden states."""
+
+    lm: LM
+    layer: int
+    fitted: Bases = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def dim(self) -> int:
+        """The model's width."""
+        return self.lm.model.config.get_text_config().hidden_size
+
+    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Iterator[Any]:
+        """Mean hidden states of each batch."""
+        for batch in batches:
+            inputs = make_batch(self.lm, examples, batch).inputs
+            with evaluating(self.lm.model), torch.no_grad():
+                hidden = self._states(self.lm.model(**inputs, output_hidden_states=True))
+            yield batch, token_mean(hidden, inputs.get("attention_mask")).cpu().numpy(), np.zeros(len(batch))
+
+    def _states(self, out: Any) -> torch.Tensor:
+        states = out.encoder_hidden_states if self.lm.kind == "seq2seq" else out.hidden_states
+        if not -len(states) <= self.layer < len(states):
+            raise LlmattrError(f"layer must lie between {-len(states)} and {len(states) - 1}, not {self.layer}")
+        return states[self.layer]
+
+
+class Encoded:
+    """Rows: a sentence encoder's embeddings of the rows' texts."""
+
+    def __init__(self, encoder: str) -> None:
+        self.encoder = Encoder.load(encoder)
+        self.dim: int = self.encoder.dim
+        self.fitted: Bases = {}
+        self.settings: dict[str, Any] = {}
+
+    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Iterator[Any]:
+        """Embeddings of each batch."""
+        for batch in batches:
+            yield batch, self.encoder.encode([row_text(examples.rows[row]) for row in batch]), np.zeros(len(batch))
+
+
+@dataclass(frozen=True, eq=False)
+class Nothing:
+    """Rows of no numbers, for methods that go through the training data when they are asked."""
+
+    fitted: Bases = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    dim: int = 0
+
+    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Iterator[Any]:
+        """Nothing for each batch."""
+        for batch in batches:
+            yield batch, np.zeros((len(batch), 0), dtype=np.float32), np.zeros(len(batch))
