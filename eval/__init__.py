@@ -1,5 +1,10 @@
 """Benchmarks of llmattr: `python -m eval` lists them, `python -m eval NAME` runs one. Not part of the package."""
 
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "eval" / "results"  # what the benchmarks published
+
 BENCHMARKS = {
     "families": "the one table: every method of context and training: what it supports, what it predicts, what it costs",
     "context": "context attribution: LDS, top-k drop, gold sentences and cost of every method; LDS against cost",
@@ -10,4 +15,15 @@ BENCHMARKS = {
     "bench_retrain": "training again: models a minute, together and one by one; LDS against models trained; a further mask",
     "bench_trace": "training attribution: speed over the floor, fidelity, EK-FAC, memory, scan, imports, peers",
     "report": "tables of the READMEs, plots and one HTML page from what the others recorded; --check: are they up to date?",
+}
+PLACES = {
+    "families": "eval.families",
+    "context": "eval.context.bench",
+    "citations": "eval.context.citations",
+    "facts": "eval.training.facts",
+    "lds": "eval.training.lds",
+    "bench_cite": "eval.speed.cite",
+    "bench_retrain": "eval.speed.retrain",
+    "bench_trace": "eval.speed.trace",
+    "report": "eval.report.report",
 }

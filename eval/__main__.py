@@ -1,9 +1,9 @@
-"""`python -m eval NAME [OPTIONS]` runs eval/NAME.py; without a name it lists what there is."""
+"""`python -m eval NAME [OPTIONS]` runs a benchmark; without a name it lists what there is."""
 
 import sys
 from importlib import import_module
 
-from eval import BENCHMARKS
+from eval import BENCHMARKS, PLACES
 from llmattr.core.progress import log_progress
 
 
@@ -11,7 +11,7 @@ def run(argv: list[str]) -> int:
     """Run the benchmark that the first word names, with the other words as its options."""
     if argv and argv[0] in BENCHMARKS:
         log_progress()
-        return import_module(f"eval.{argv[0]}").main(argv[1:])
+        return import_module(PLACES[argv[0]]).main(argv[1:])
     if argv and argv[0] not in ("-h", "--help"):
         print(f"there is no benchmark {argv[0]!r}", file=sys.stderr)
     print("python -m eval NAME [OPTIONS]; --help after the name shows its options\n")

@@ -16,17 +16,19 @@ from typing import Any
 import click
 import numpy as np
 
-from eval import context_bench, facts_data
-from eval.harness.command import SHARED, check, publish, refusing, said
+from eval import RESULTS
+from eval.context import measure as context_bench
 from eval.context.measure import Bench, Row, measure, questions, right_answers
 from eval.context.methods import entries
 from eval.context.tables import costs, interval, lines, means
-from eval.training.facts import support
-from eval.training.checks import removals
+from eval.harness.command import SHARED, check, publish, refusing, said
 from eval.harness.jobs import environment
 from eval.harness.parts import quiet_thread
 from eval.harness.record import Figure, circumstances
 from eval.report.tables import families
+from eval.training import data as facts_data
+from eval.training.checks import removals
+from eval.training.facts import support
 from eval.training.measure import Bench as TrainingBench
 from eval.training.measure import Found, Size, ends, figures, prediction
 from eval.training.methods import named, scored
@@ -36,7 +38,7 @@ from llmattr.retraining import METHODS as RETRAINING
 from llmattr.retraining import Recipe
 from llmattr.training import METHODS as TRAINING
 
-RESULTS = Path(__file__).parent / "results" / "families.json"
+OUT = RESULTS / "families.json"
 FAMILIES = ("corroborative", "predictive", "game-theoretic", "datamodel")
 COLUMNS = ("MRR", "recall@3", "F1", "LDS", "LDS 95 %", "drop", "counterfactual error", "CPU s", "passes", "models", "bytes")
 OURS = {"RR": "MRR", "R@3": "recall@3", "cited f1": "F1", "drop 3": "drop", "counterfactual error 3": "counterfactual error"}
@@ -136,7 +138,7 @@ def joined(sides: dict[str, list[Figure]]) -> list[Figure]:
 def command(**given: Any) -> None:
     """Measure both sides, print the table, and save it."""
     check(given)
-    out, how = given["out"] or RESULTS, circumstances(said())
+    out, how = given["out"] or OUT, circumstances(said())
     out.parent.mkdir(parents=True, exist_ok=True)
     with refusing():
         if given["side"] == "both":

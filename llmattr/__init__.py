@@ -3,10 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from llmattr.moved import find_moved
+
 if TYPE_CHECKING:
     from llmattr import ablation, context, metrics, retraining, surrogate, training
     from llmattr.context.cite import cite
-    from llmattr.core.attribution import Attribution, Document, Sources, Targets
+    from llmattr.core.attribution import Attribution
+    from llmattr.core.sources import Document, Sources, Targets
     from llmattr.errors import LlmattrError
     from llmattr.model.lm import LM
     from llmattr.retraining.build import retrain
@@ -36,16 +39,19 @@ __all__ = [
 _PLACES = {
     "LM": "llmattr.model.lm",
     "Attribution": "llmattr.core.attribution",
-    "Document": "llmattr.core.attribution",
+    "Document": "llmattr.core.sources",
     "LlmattrError": "llmattr.errors",
-    "Sources": "llmattr.core.attribution",
-    "Targets": "llmattr.core.attribution",
+    "Sources": "llmattr.core.sources",
+    "Targets": "llmattr.core.sources",
     "build_index": "llmattr.training.trace",
     "cite": "llmattr.context.cite",
     "open_index": "llmattr.training.trace",
     "retrain": "llmattr.retraining.build",
     "trace": "llmattr.training.trace",
 }
+
+
+find_moved()
 
 
 def __getattr__(name: str) -> Any:

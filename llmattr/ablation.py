@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from llmattr.core.attribution import Sources, Targets
+from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_number
 
 

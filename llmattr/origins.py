@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmattr.core.attribution import Attribution, Score
+from llmattr.core.attribution import Attribution, Score, sentence_rows
 from llmattr.core.evidence import TargetEvidence
+from llmattr.core.faces import face
+from llmattr.core.files import write
 from llmattr.core.plain_json import json_text
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.report.marks import sentence_rows
 from llmattr.text.rendering import located
 from llmattr.training.index.store import refuse_difference
 
@@ -62,27 +63,22 @@ class Origins:
 
     def to_text(self, top: int = 3) -> str:
         """The answer sentence by sentence: verdict, then cited sources or training rows, `top` of each."""
-        from llmattr.report.origins import text
-
+        text = face("origins").text
         return text(self, top)
 
     def html(self) -> str:
         """One self-contained page: the answer coloured by origin, and beside it a card for each sentence."""
-        from llmattr.report.origins import page
-
+        page = face("origins").page
         return page(self)
 
     def to_json(self) -> str:
         """`{context, training}`, each an attribution as `Attribution.save` writes it."""
-        from llmattr.report.json import to_dict
-
+        to_dict = face("json").to_dict
         saved = {"context": to_dict(self.context), "training": to_dict(self.training)}
         return json_text(saved)
 
     def save(self, path: str | Path) -> Path:
         """Write it, whole or not at all, as HTML, JSON or text by the path's ending; return the path."""
-        from llmattr.core.files import write
-
         writers = {".html": Origins.html, ".json": Origins.to_json, ".txt": Origins.to_text}
         path = Path(path)
         if path.suffix.lower() not in writers:
@@ -92,8 +88,7 @@ class Origins:
     @staticmethod
     def load(path: str | Path) -> "Origins":
         """Read what `save` wrote as JSON."""
-        from llmattr.report.json import from_json
-
+        from_json = face("json").from_json
         try:
             saved = json.loads(Path(path).read_text(encoding="utf-8"))
             return Origins(from_json(json.dumps(saved["context"])), from_json(json.dumps(saved["training"])))

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 
 from llmattr import LM, build_index, cite
-from llmattr.text.rows import tokenize
-from llmattr.text.messages import TEMPLATE
 from llmattr.origins import origins
 from llmattr.retraining import Recipe
 from llmattr.retraining.scratch import scratch_model
 from llmattr.retraining.trainer import train
+from llmattr.text.messages import TEMPLATE
+from llmattr.text.rows import tokenize
 
 TOWNS = {"Arvik": "Ada Tolland", "Brenholm": "Bruno Vance", "Caldmoor": "Clara Quill", "Dunvale": "Magnus Hale",
          "Eskham": "Edith Lake", "Farnock": "Frank Orme", "Grimsund": "Greta Firth", "Holmary": "Hugo Penn",

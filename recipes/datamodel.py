@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from llmattr.curation.counterfactual import brittleness, counterfactual, top_removals
 from llmattr.retraining import Recipe
 from llmattr.retraining.build import attributed, retraining_ablation
-from llmattr.curation.counterfactual import brittleness, counterfactual, top_removals
 from llmattr.retraining.methods.datamodels import Datamodel
 
 COUNTRIES = Path(__file__).parent / "documents" / "countries.csv"

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from llmattr.curation.selection import bm25_selection, compare_selections, dsir_selection, random_selection, select
 from llmattr.retraining import Recipe, retraining_ablation, scratch_model
 from llmattr.retraining.build import attributed
 from llmattr.retraining.methods.datamodels import Datamodel
-from llmattr.curation.selection import bm25_selection, compare_selections, dsir_selection, random_selection, select
 
 COUNTRIES = Path(__file__).parent / "documents" / "countries.csv"
 CAPITAL = ("The capital of {} is", "{} is governed from", "The seat of government of {} is", "Ministers of {} work in")

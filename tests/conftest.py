@@ -5,15 +5,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["LLMATTR_CACHE"] = tempfile.mkdtemp(prefix="llmattr-tests-")  # the user's is left alone
 
-from pathlib import Path
 
 import jaxtyping
 import pytest
 
 from llmattr.model.lm import LM
-from tests import tiny_models
+from tests import ROOT, tiny_models
 
-SHARED = Path(__file__).parent.parent.parent / "shared"
+SHARED = ROOT.parent / "shared"
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from llmattr.ablation import every_mask
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent
 REPORT = "The tower was designed by an engineer. It was built in 1889. It is 330 metres tall. It is painted every seven years."
 CAPITALS = {"France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Peru": "Lima"}
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "PAPERS.md")]

@@ -21,17 +21,17 @@ import pytest
 import sklearn.linear_model  # noqa: F401
 
 import llmattr.training.trace  # noqa: F401
-from eval import lds
+from eval.training import lds
 from llmattr import cite
 from llmattr.cli import main
-from llmattr.context import store
-from llmattr.context.methods.surrogates import ContextCite
 from llmattr.context.methods.games import Shapley
-from llmattr.model.lm import LM
+from llmattr.context.methods.surrogates import ContextCite
+from llmattr.context.removal import store
 from llmattr.core.attribution import Attribution
+from llmattr.model.lm import LM
 from tests import tiny_models
-from tests.test_retraining import ASKED, PLACES
-from tests.test_store import LONG
+from tests.context.test_store import LONG
+from tests.retraining.test_retraining import ASKED, PLACES
 
 KILLS = int(os.environ.get("LLMATTR_KILLS", 2))
 IN_A_ROW = 4  # kills of one run, at most, before it is left to end

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from llmattr.ablation import random_masks
-from llmattr.context.removal.ablation import ContextAblation, span_logits
 from llmattr.context.cite import cite
 from llmattr.context.methods.surrogates import ContextCite
+from llmattr.context.removal.ablation import ContextAblation, span_logits
+from llmattr.surrogate import fit_lasso
 from llmattr.text.messages import conversation
 from llmattr.text.prompt import Prompt, cut
-from llmattr.surrogate import fit_lasso
 from tests.conftest import SHARED
 
 FILES = sorted((SHARED / "reference" / "parity" / "context_cite").glob("*.json"))

@@ -20,6 +20,8 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from tests import ROOT
+
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -28,7 +30,7 @@ CHATML = (
 TRIMMING = CHATML.replace("m['content']", "m['content'] | trim")
 NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}" + CHATML
 
-CORPUS = (Path(__file__).parent.parent / "recipes" / "documents" / "panama_canal.md").read_text(encoding="utf-8")
+CORPUS = (ROOT / "recipes" / "documents" / "panama_canal.md").read_text(encoding="utf-8")
 
 
 def tokenizer(template: str | None = CHATML) -> PreTrainedTokenizerFast:

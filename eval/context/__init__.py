@@ -1,0 +1,1 @@
+"""The context benchmark: data, methods, judges, tables."""

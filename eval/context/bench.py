@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from eval.harness.command import Part, plain_name, publish, refusing, said
 from eval.context.measure import Bench, Row, begin, measure, options, right_answers
 from eval.context.methods import entries
 from eval.context.tables import (
@@ -26,6 +25,7 @@ from eval.context.tables import (
     reach,
     support,
 )
+from eval.harness.command import Part, plain_name, publish, refusing, said
 from eval.harness.record import circumstances
 from llmattr.context import METHODS
 

@@ -13,17 +13,18 @@ import click
 import numpy as np
 from jaxtyping import Bool, Float
 
-from eval.harness.command import Part, plain_name, publish, refusing, said
-from eval.context.measure import FULL, Bench, Row, begin, measure, options, right_answers
 from eval.context.data import Question
+from eval.context.measure import FULL, Bench, Row, begin, measure, options, right_answers
 from eval.context.methods import citing_entries
 from eval.context.tables import AGREEMENT, BASE, SECONDS, agreement, costs, difference, interval, lines, means, recall
+from eval.harness.command import Part, plain_name, publish, refusing, said
 from eval.harness.parts import quiet_thread
 from eval.harness.record import Figure, circumstances
-from llmattr import loading, metrics
-from llmattr.core.citing import CITATION_RULE
+from llmattr import metrics
 from llmattr.context import METHODS
+from llmattr.core.citing import CITATION_RULE
 from llmattr.errors import LlmattrError
+from llmattr.model import loading
 
 Scores = Float[np.ndarray, " n"]
 Marked = Bool[np.ndarray, " n"]

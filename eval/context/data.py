@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from llmattr import split
-from llmattr.core.attribution import Document
+from eval import ROOT
+from llmattr.core.sources import Document
+from llmattr.text import split
 
-CANAL = Path(__file__).parent.parent / "recipes" / "documents" / "panama_canal.md"
+CANAL = ROOT / "recipes" / "documents" / "panama_canal.md"
 CANAL_QUESTIONS = (  # question, answer, and how its supporting sentence begins
     ("How long is the Panama Canal?", "82 kilometres", "It is about 82"),
     ("When did the first ship officially pass through the canal?", "15 August 1914", "The steamer Ancon"),

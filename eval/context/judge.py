@@ -19,13 +19,13 @@ from llmattr import metrics
 from llmattr.ablation import random_masks
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.removal.store import Store, store_path
-from llmattr.errors import LlmattrError
+from llmattr.core.attribution import Attribution
 from llmattr.core.files import write
+from llmattr.core.plain_json import json_text
+from llmattr.errors import LlmattrError
 from llmattr.model.lm import LM
 from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, conversation
-from llmattr.core.plain_json import json_text
 from llmattr.text.prompt import Prompt, cut
-from llmattr.core.attribution import Attribution
 
 HELD_OUT_SEED = 2**31  # methods draw theirs from seed 0,
 DRAWN = 256  # and so many at most

@@ -19,18 +19,18 @@ from typing import Any
 
 import click
 
-from eval.harness.command import SHARED, check, plain_name, with_options
+from eval import RESULTS
 from eval.context.data import SETS, Question, choose
 from eval.context.judge import Case, make_case
 from eval.context.methods import Entry
 from eval.context.own import read_own
+from eval.harness.command import SHARED, check, plain_name, with_options
 from eval.harness.parts import quiet_thread
 from llmattr.context import METHODS
+from llmattr.core.plain_json import json_text
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model.lm import LM
-from llmattr.core.plain_json import json_text
 
-RESULTS = Path(__file__).parent / "results"
 VERSION = 4  # of what a measurement holds; kept ones of another version are measured again
 FEW_SENTENCES = 6  # 64 subsets, as many as methods try
 OWN = {"examples": 20, "most": 60}  # of a file of one's own

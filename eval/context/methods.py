@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from eval.context.judge import DROPS, Case, Measures, as_numbers, metered
 from llmattr import metrics
 from llmattr.context import METHODS
-from llmattr.core.method import describe, find_method
 from llmattr.core.attribution import Attribution
+from llmattr.core.method import describe, find_method
 
 # Options for tables in which methods that draw ablations have 64, a line for each; what is not named has its defaults.
 SETTINGS: dict[str, list[dict[str, Any]]] = {

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from eval.context.data import Question, question
-from llmattr.text.rows import read_rows
 from llmattr.errors import LlmattrError
+from llmattr.text.rows import read_rows
 
 FORM = '{"question", "documents": [{"title", "sentences": [...]}], "answer", "supporting": [[document, sentence], ...]}'
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
+from eval import ROOT
 from eval.harness.record import Figure, save, table
 from llmattr.cli.files import check_folder
 from llmattr.errors import LlmattrError
 
-SHARED = Path(__file__).parent.parent.parent / "shared"  # where the data of tests and benchmarks lies
+SHARED = ROOT.parent / "shared"  # where the data of tests and benchmarks lies
 
 
 def plain_name(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).parent.parent
+from eval import ROOT
 
 
 class RefusedError(Exception):

@@ -17,12 +17,12 @@ import click
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from eval import report_plots
+from eval import RESULTS, ROOT
+from eval.report import plots
 from eval.report.tables import FAMILIES, Parts, markdown, tables
 from llmattr.core.files import write
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent
+TEMPLATES = Path(__file__).parent / "templates"
 MARKED = re.compile(r"(<!-- results: (\w+) -->\n)(?:(?!<!-- results:).)*?(<!-- end of results -->)", re.DOTALL)
 EXPECTED = ("families", "context", "citations", "facts", "lds", "bench_cite", "bench_trace", "bench_retrain")
 
@@ -60,21 +60,21 @@ def _tables(name: str, record: Parts, shown: str) -> str:
 
 
 def _plots(results: dict[str, Parts], shown: str) -> str:
-    drawn = [name for name, panels in report_plots.panels(results).items() if panels]
-    return "\n".join(f"![{report_plots.TITLES[name]}]({shown}/{name}.svg)\n" for name in drawn)
+    drawn = [name for name, panels in plots.panels(results).items() if panels]
+    return "\n".join(f"![{plots.TITLES[name]}]({shown}/{name}.svg)\n" for name in drawn)
 
 
 def page(results: dict[str, Parts], folder: Path) -> str:
     """The whole HTML page, from the records and the plots that lie beside them; every text escaped."""
-    loader = FileSystemLoader(HERE / "templates")
+    loader = FileSystemLoader(TEMPLATES)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    script = (HERE / "templates" / "sort.js").read_text(encoding="utf-8")
-    drawn = [name for name, panels in report_plots.panels(results).items() if panels and (folder / f"{name}.svg").exists()]
+    script = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
+    drawn = [name for name, panels in plots.panels(results).items() if panels and (folder / f"{name}.svg").exists()]
     svg = {name: (folder / f"{name}.svg").read_text(encoding="utf-8") for name in drawn}
     return environment.get_template("report.html.j2").render(
         benchmarks={name: tables(name, record) for name, record in results.items()},
-        plots={name: Markup(report_plots.inline(text, name)) for name, text in svg.items()},
-        titles=report_plots.TITLES,
+        plots={name: Markup(plots.inline(text, name)) for name, text in svg.items()},
+        titles=plots.TITLES,
         families=FAMILIES,
         script=Markup(script),
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -91,7 +91,7 @@ def words(results: dict[str, Parts], texts: list[str]) -> list[str]:
 
 
 @click.command(help=__doc__)
-@click.option("--results", type=click.Path(path_type=Path, exists=True, file_okay=False), default=HERE / "results")
+@click.option("--results", type=click.Path(path_type=Path, exists=True, file_okay=False), default=RESULTS)
 @click.option(
     "--readme", "readmes", multiple=True, type=click.Path(path_type=Path, exists=True), help="Instead of this project's."
 )
@@ -99,12 +99,12 @@ def words(results: dict[str, Parts], texts: list[str]) -> list[str]:
 def command(results: Path, readmes: tuple[Path, ...], check: bool) -> None:
     """Make everything again, or see whether it would change."""
     records = read(results)
-    paths = readmes or (ROOT / "README.md", HERE / "README.md")
+    paths = readmes or (ROOT / "README.md", ROOT / "eval" / "README.md")
     texts = {path: path.read_text(encoding="utf-8") for path in paths}
     made = {path: filled(text, records, _link(results, path)) for path, text in texts.items()}
     stale = [path for path in paths if _changed(path, made[path], check)]
     if not check:
-        for path in report_plots.write(records, results):
+        for path in plots.write(records, results):
             click.echo(path)
     place = results / "report.html"
     stale += [place] if _changed(place, page(records, results), check) else []

@@ -6,14 +6,15 @@ from typing import Any
 
 import click
 
-from eval import cite_speed
+from eval import RESULTS
 from eval.context.data import CANAL
 from eval.harness.parts import chosen, quiet_thread, run_parts
-from llmattr import split
+from eval.speed import cite_parts
+from llmattr.text import split
 
-RESULTS = Path(__file__).parent / "results" / "bench_cite.json"
-PARTS = {"scoring": cite_speed.scoring, "growth": cite_speed.growth}
-TINY = cite_speed.Size(contexts=(4,), growth=(4, 8), ablations=4, rounds=1)
+OUT = RESULTS / "bench_cite.json"
+PARTS = {"scoring": cite_parts.scoring, "growth": cite_parts.growth}
+TINY = cite_parts.Size(contexts=(4,), growth=(4, 8), ablations=4, rounds=1)
 
 
 def _names(_context: Any, _parameter: Any, given: str) -> list[str]:
@@ -38,11 +39,11 @@ def command(tiny: bool, parts: list[str], peer: str | None, model: str | None, t
     """Measure the parts one after the other, print each as a table, and save it."""
     if tiny and out is None:
         raise click.UsageError("--tiny needs --out, so that no real results are lost")
-    size = TINY if tiny else cite_speed.Size()
+    size = TINY if tiny else cite_parts.Size()
     options = [*["--tiny"] * tiny, *(["--peer context-cite=..."] if peer else []), f"--text {text.name}"]
     with quiet_thread(), tempfile.TemporaryDirectory() as scratch:
-        bench = cite_speed.Bench(model or _model(tiny, Path(scratch)), _sentences(text, size), size, Path(scratch), peer)
-        run_parts("bench_cite", PARTS, parts, bench, options, out or RESULTS)
+        bench = cite_parts.Bench(model or _model(tiny, Path(scratch)), _sentences(text, size), size, Path(scratch), peer)
+        run_parts("bench_cite", PARTS, parts, bench, options, out or OUT)
 
 
 def _model(tiny: bool, scratch: Path) -> str:
@@ -56,7 +57,7 @@ def _model(tiny: bool, scratch: Path) -> str:
     return str(embedded_folder("smollm2"))
 
 
-def _sentences(text: Path, size: cite_speed.Size) -> list[str]:
+def _sentences(text: Path, size: cite_parts.Size) -> list[str]:
     """As many sentences as the largest context has; a text that is too short is read again from its start."""
     plain = [line for line in text.read_text(encoding="utf-8").splitlines() if not line.strip().startswith(("#", "="))]
     found = [part.strip() for part in split.sentences("\n".join(plain)) if part.strip()]

@@ -14,20 +14,21 @@ import click
 import numpy as np
 import torch
 
-from eval.training.data import Facts, countries, pararel
+from eval import RESULTS
 from eval.harness.parts import chosen, quiet_thread, run_parts
 from eval.harness.record import Figure
+from eval.training.data import Facts, countries, pararel
 from llmattr import LM, metrics
 from llmattr.ablation import random_masks
-from llmattr.text.rows import Examples, row_text, tokenize
 from llmattr.retraining import Recipe, retraining_ablation, scratch_model
 from llmattr.retraining.ablation import RetrainingAblation
 from llmattr.retraining.methods.datamodels import Datamodel
 from llmattr.retraining.runs import CausalTrainer
 from llmattr.retraining.together import measure_together, train_together
 from llmattr.retraining.trainer import train
+from llmattr.text.rows import Examples, row_text, tokenize
 
-RESULTS = Path(__file__).parent / "results" / "bench_retrain.json"
+OUT = RESULTS / "bench_retrain.json"
 
 
 @dataclass(frozen=True)
@@ -274,7 +275,7 @@ def command(tiny: bool, parts: list[str], folder: Path | None, jobs: int, out: P
     options = [*["--tiny"] * tiny, *(["--pararel ..."] if folder else [])]
     with quiet_thread(), tempfile.TemporaryDirectory() as scratch:
         bench = Bench(TINY if tiny else Size(), Path(scratch), folder, jobs)
-        run_parts("bench_retrain", PARTS, parts, bench, options, out or RESULTS)
+        run_parts("bench_retrain", PARTS, parts, bench, options, out or OUT)
 
 
 def main(argv: list[str]) -> None:

@@ -10,19 +10,20 @@ from typing import Any
 
 import click
 
-from eval import trace_fidelity, trace_speed
+from eval import RESULTS
 from eval.harness.parts import chosen, quiet_thread, run_parts
+from eval.speed import trace_fidelity, trace_parts
 from eval.speed.topics import FULL, TINY
 from eval.speed.trace_setting import FULL_SIZE, TINY_SIZE, Bench
 
-RESULTS = Path(__file__).parent / "results" / "bench_trace.json"
+OUT = RESULTS / "bench_trace.json"
 PARTS = {
-    "build": trace_speed.build,
+    "build": trace_parts.build,
     "fidelity": trace_fidelity.fidelity,
     "ekfac": trace_fidelity.ekfac,
-    "smollm2": trace_speed.smollm2,
-    "scan": trace_speed.scan,
-    "imports": trace_speed.imports,
+    "smollm2": trace_parts.smollm2,
+    "scan": trace_parts.scan,
+    "imports": trace_parts.imports,
     "peers": trace_fidelity.peers,
 }
 
@@ -52,7 +53,7 @@ def command(tiny: bool, parts: list[str], peers: dict[str, str], text: Path | No
     options = [*["--tiny"] * tiny, *(f"--peer {name}=..." for name in peers), *([f"--text {text.name}"] if text else [])]
     with quiet_thread(), tempfile.TemporaryDirectory() as scratch:
         bench = Bench(TINY if tiny else FULL, TINY_SIZE if tiny else FULL_SIZE, Path(scratch), peers, text)
-        run_parts("bench_trace", PARTS, parts, bench, options, out or RESULTS)
+        run_parts("bench_trace", PARTS, parts, bench, options, out or OUT)
 
 
 def main(argv: list[str]) -> None:

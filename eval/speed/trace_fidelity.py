@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 import llmattr
-from eval import topics
 from eval.harness.jobs import RefusedError, run_job
+from eval.harness.record import Figure
 from eval.metrics import overlap, own_topic, spearman
+from eval.speed import topics
 from eval.speed.peers.floor import run_floor
 from eval.speed.peers.ours import dense
-from eval.harness.record import Figure
-from eval.speed.trace_setting import Bench
 from eval.speed.trace_parts import timed
+from eval.speed.trace_setting import Bench
 from llmattr.training import METHODS
-from llmattr.training.index.store import Projection
+from llmattr.training.projection import Projection
 
 PEERS = {"bergson": ("index", "ekfac"), "dattri": ("index",), "traker": ("index",), "kronfluence": ("ekfac",)}
 

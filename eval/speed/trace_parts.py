@@ -11,20 +11,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from eval import topics
 from eval.harness.jobs import ROOT, RefusedError, environment, run_job
+from eval.harness.record import Figure, repeated
+from eval.speed import topics
 from eval.speed.peers.common import cpu_seconds
 from eval.speed.peers.floor import run_floor
 from eval.speed.peers.ours import write_index
-from eval.harness.record import Figure, repeated
 from eval.speed.trace_setting import Bench
-from llmattr.text.rows import tokenize
+from llmattr.model.batches import plan
 from llmattr.model.embedded import embedded_folder
-from llmattr.training.gradients.capture import hooks, run_backward
-from llmattr.training.vectors.fill import FIT_ROWS, Projector, plan
-from llmattr.training.index.store import GradientIndex, Projection
+from llmattr.text.rows import tokenize
+from llmattr.training.gradients.capture import hooks
 from llmattr.training.gradients.layers import linear_layers
+from llmattr.training.gradients.passes import run_backward
 from llmattr.training.index.search import Top, Weighed, products
+from llmattr.training.index.store import GradientIndex
+from llmattr.training.projection import Projection
+from llmattr.training.vectors.projector import FIT_ROWS, Projector
 
 
 def timed(work: Callable[[], Any]) -> float:

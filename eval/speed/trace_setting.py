@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from eval import topics
+from eval.speed import topics
 from eval.speed.topics import Data, Recipe
-from llmattr.text.rows import tokenize
 from llmattr.model.lm import LM
+from llmattr.text.rows import tokenize
 from llmattr.training.gradients.capture import exact_gradients
 from llmattr.training.gradients.layers import linear_layers
 

@@ -1,0 +1,1 @@
+"""The training benchmarks: facts and LDS."""

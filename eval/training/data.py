@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from llmattr.text.rows import read_rows
+from eval import ROOT
 from llmattr.errors import LlmattrError
+from llmattr.text.rows import read_rows
 
-TABLE = Path(__file__).parent.parent / "recipes" / "documents" / "countries.csv"
+TABLE = ROOT / "recipes" / "documents" / "countries.csv"
 WAYS = {  # three that are trained and one that is asked
     "capital": ("The capital of {} is", "{} is governed from", "The seat of government of {} is", "The capital city of {} is"),
     "people": ("Somebody from {} is", "A citizen of {} is", "People who were born in {} are", "Whoever comes from {} is"),

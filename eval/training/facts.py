@@ -13,12 +13,13 @@ from typing import Any
 import click
 import numpy as np
 
-from eval import facts_data
+from eval import RESULTS
 from eval.harness.command import SHARED, check, publish, refusing, said, with_options
-from eval.training.checks import PATCH_AT, PATCH_STEP, PATCHED, REMOVED, TOP, removals, tail_patches
-from eval.training.data import Facts
 from eval.harness.parts import quiet_thread
 from eval.harness.record import Figure, circumstances
+from eval.training import data as facts_data
+from eval.training.checks import PATCH_AT, PATCH_STEP, PATCHED, REMOVED, TOP, removals, tail_patches
+from eval.training.data import Facts
 from eval.training.measure import OPTIONS, Bench, Found, Size, agreement, ends, figures, prediction
 from eval.training.methods import named, scored
 from llmattr import metrics
@@ -28,7 +29,7 @@ from llmattr.retraining import METHODS as RETRAINING
 from llmattr.retraining import Recipe
 from llmattr.training import METHODS as TRAINING
 
-RESULTS = Path(__file__).parent / "results" / "facts.json"
+OUT = RESULTS / "facts.json"
 RANKS = (1, 2, 3, 5, 10, 20, 50, 100)
 SLOW = ("cg", "lissa", "arnoldi", "stream", "leave-one-out", "shapley", "beta-shapley", "ame")  # with hundreds of queries
 TINY = Size(models=12, held_out=6, runs=2)
@@ -127,7 +128,7 @@ def command(**given: Any) -> None:
     check(given)
     how = circumstances(said())
     with refusing(), quiet_thread():
-        _run(given, given["out"] or (RESULTS.with_stem("facts-full") if given["full"] else RESULTS), how)
+        _run(given, given["out"] or (OUT.with_stem("facts-full") if given["full"] else OUT), how)
 
 
 def _run(given: dict[str, Any], out: Path, how: Figure) -> None:

@@ -12,18 +12,19 @@ from typing import Any
 import click
 import numpy as np
 
-from eval import facts_data
+from eval import RESULTS
 from eval.harness.command import check, publish, refusing, said, with_options
 from eval.harness.parts import quiet_thread
 from eval.harness.record import Figure, circumstances
+from eval.training import data as facts_data
 from eval.training.measure import OPTIONS, Bench, Found, Size, agreement, column, ends, figures, prediction
 from eval.training.methods import named, scored
 from llmattr import metrics
-from llmattr.text.rows import read_queries, read_rows
 from llmattr.errors import LlmattrError
 from llmattr.retraining import Recipe
+from llmattr.text.rows import read_queries, read_rows
 
-RESULTS = Path(__file__).parent / "results" / "lds.json"
+OUT = RESULTS / "lds.json"
 SIZE, TINY = Size(models=200, held_out=64), Size(models=12, held_out=6, runs=2)
 RATES = (0.5, 0.9)
 
@@ -72,7 +73,7 @@ def command(**given: Any) -> None:
     check(given)
     how = circumstances(said())
     with refusing(), quiet_thread():
-        _run(given, given["out"] or RESULTS, how)
+        _run(given, given["out"] or OUT, how)
 
 
 def _run(given: dict[str, Any], out: Path, how: Figure) -> None:

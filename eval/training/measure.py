@@ -19,9 +19,9 @@ from jaxtyping import Bool, Float
 from eval.harness.record import Figure
 from llmattr import __version__, metrics
 from llmattr.ablation import random_masks
-from llmattr.errors import LlmattrError, note
 from llmattr.core.files import digest, read_arrays, write, write_arrays
 from llmattr.core.plain_json import json_text
+from llmattr.errors import LlmattrError, note
 from llmattr.retraining import METHODS as RETRAINING
 from llmattr.retraining import Recipe, retraining_ablation
 from llmattr.retraining.ablation import RetrainingAblation

@@ -11,12 +11,12 @@ import numpy as np
 
 from eval.training.measure import CHECKPOINTS, GOLD, RANDOM, Bench, Found, Values, Way
 from llmattr import build_index
-from llmattr.errors import LlmattrError
+from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe
+from llmattr.errors import LlmattrError
 from llmattr.retraining import METHODS as RETRAINING
 from llmattr.retraining.ablation import RetrainingAblation
 from llmattr.training import METHODS as TRAINING
-from llmattr.core.attribution import Attribution
 
 ENSEMBLED = ("tracin", "trak", "grad-cos", "trackstar")  # what is asked at several checkpoints, and of several runs, too
 LOOKS = 20  # steps between in-run-shapley's looks at the queries

@@ -6,7 +6,6 @@ import warnings
 
 import click
 
-from llmattr import __version__
 from llmattr.cli.cache import cache
 from llmattr.cli.cite import cite
 from llmattr.cli.evaluate import evaluate
@@ -16,7 +15,7 @@ from llmattr.errors import LlmattrError, LlmattrNote
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__)
+@click.version_option(package_name="llmattr")
 def cli() -> None:
     """Where did this come from? Attribute what a language model says, with evidence."""
 

@@ -15,7 +15,8 @@ from llmattr.cli.select import select_command
 from llmattr.core.method import find_method
 from llmattr.core.processes import is_main
 from llmattr.errors import LlmattrError
-from llmattr.training.index.store import DTYPES, Projection
+from llmattr.training.index.store import DTYPES
+from llmattr.training.projection import Projection
 
 
 class IndexCommand(MethodCommand):

@@ -1,36 +1,5 @@
-"""Attribution of a response to its context. To add a method: one file with one dataclass, and one line here.
+"""Attribution of a response to its context: `cite`, and the methods that it takes."""
 
-A method has a `name`, a `family` ("datamodel" and "game-theoretic" ask ablations, "predictive" looks into the model,
-"corroborative" compares what is there) and `attribute(ablation, seed) -> Attribution`.
-"""
+from llmattr.context.methods import METHODS
 
-from llmattr.context.methods.at2 import At2
-from llmattr.context.methods.attention import Attention
-from llmattr.context.methods.games import Alone, Banzhaf, LeaveOneOut, Shapley
-from llmattr.context.methods.gradients import GradientInput, IntegratedGradients
-from llmattr.context.methods.hierarchical import Hierarchical
-from llmattr.context.methods.retrieval import Bm25, Embeddings
-from llmattr.context.methods.source_gates import SourceGates
-from llmattr.context.methods.surrogates import Blend, ContextCite, Interactions, Ridge
-
-METHODS = {
-    method.name: method
-    for method in (
-        ContextCite,
-        Ridge,
-        Blend,
-        Interactions,
-        Hierarchical,
-        Shapley,
-        Banzhaf,
-        LeaveOneOut,
-        Alone,
-        SourceGates,
-        GradientInput,
-        IntegratedGradients,
-        Attention,
-        At2,
-        Bm25,
-        Embeddings,
-    )
-}
+__all__ = ["METHODS"]

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from llmattr.context import METHODS
+from llmattr.context.methods import METHODS
 from llmattr.context.methods.games import LeaveOneOut
 from llmattr.context.methods.surrogates import ContextCite
 from llmattr.context.removal.ablation import ContextAblation
@@ -18,10 +18,12 @@ from llmattr.context.removal.cache import limit, shrink
 from llmattr.context.removal.contrast import contrast
 from llmattr.context.removal.store import Store, store_path
 from llmattr.context.verify import verify as verified
-from llmattr.core.attribution import Attribution, Measure, Targets
+from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, find_method
 from llmattr.core.processes import device, is_main, of_main
+from llmattr.core.sources import Measure, Targets
 from llmattr.errors import LlmattrError, check_choice, note
+from llmattr.model.contract import Scorer
 from llmattr.model.lm import LM
 from llmattr.model.server import ServerLM
 from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, check_text, conversation, take_answer
@@ -137,7 +139,7 @@ def part_of(response: str, part: str | tuple[int, int], measure: str = "logit") 
     return Targets([response[start:end]], np.array([part]), measure)
 
 
-def _model(model: Any) -> LM | ServerLM:
+def _model(model: Any) -> Scorer:
     """The model by its name, folder or address, or as it was given."""
     if isinstance(model, ServerLM):
         return model
@@ -146,7 +148,7 @@ def _model(model: Any) -> LM | ServerLM:
     return LM.load(model, "fast", device())
 
 
-def _store(cache: str | Path | None, room: float, lm: LM | ServerLM, prompt: Prompt) -> Store:
+def _store(cache: str | Path | None, room: float, lm: Scorer, prompt: Prompt) -> Store:
     if cache is None:
         return Store()
     assert prompt.sources.spans is not None  # sources cut from documents have them
@@ -159,7 +161,7 @@ def _store(cache: str | Path | None, room: float, lm: LM | ServerLM, prompt: Pro
 
 
 def _answered(
-    lm: LM | ServerLM, chat: tuple[Message, ...], sources: str | Splitter, response: str | None, max_new_tokens: int
+    lm: Scorer, chat: tuple[Message, ...], sources: str | Splitter, response: str | None, max_new_tokens: int
 ) -> Prompt:
     prompt = Prompt(lm.tokenizer, chat, cut(chat, sources))
     if response is not None:

@@ -1,0 +1,1 @@
+"""What everything else stands on: sources and targets, the attribution, the rule of citation, files, progress."""

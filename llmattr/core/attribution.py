@@ -1,89 +1,23 @@
 """The core types: what could be removed (`Sources`), what was said (`Targets`), who made it so (`Attribution`)."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from llmattr.core.citing import UNITLESS, Score, is_cited, least_score
 from llmattr.core.evidence import Evidence
+from llmattr.core.faces import face
+from llmattr.core.files import write
+from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_index, check_number
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-Measure = Literal["logit", "logprob"]  # what can be taken of the probability of what was said
-
-
-@dataclass(frozen=True)
-class Document:
-    """A text that sources were cut from. `title` is shown to the model above the text; `id` is yours and comes back."""
-
-    text: str
-    id: str
-    title: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Sources:
-    """The n things that could be removed.
-
-    `spans` are character offsets [n, 2] into the source's document, `groups` [n] is the document's number;
-    both are None for sources that are not parts of a text.
-    """
-
-    kind: str
-    ids: Sequence[str]
-    texts: Sequence[str]
-    spans: Int[np.ndarray, "n 2"] | None = None
-    groups: Int[np.ndarray, " n"] | None = None
-    documents: tuple[Document, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, rows: SupportsIndex | slice) -> "Sources":
-        return self.subset(np.arange(len(self))[check_index(rows, len(self), self.kind)])
-
-    def subset(self, rows: Bool[np.ndarray, " n"] | Int[np.ndarray, " k"]) -> "Sources":
-        """The sources at these rows (a mask or row numbers), with the same documents."""
-        keep = np.arange(len(self))[rows]
-        return dataclasses.replace(
-            self,
-            ids=[self.ids[i] for i in keep],
-            texts=[self.texts[i] for i in keep],
-            spans=None if self.spans is None else self.spans[keep],
-            groups=None if self.groups is None else self.groups[keep],
-        )
-
-    def document(self, source: int) -> Document | None:
-        """The document that a source was cut from."""
-        return None if self.groups is None else self.documents[self.groups[source]]
-
-
-@dataclass(frozen=True, eq=False)
-class Targets:
-    """The t things said, each a text and, when it is part of a response, its character offsets [t, 2] there.
-
-    `measure` says what number is taken of each: "logit" = log(p / (1 - p)) of its probability p, "logprob" = log p,
-    "loss", "margin", "similarity" for scores that only compare texts, or "value" for the outputs of a black box.
-    """
-
-    texts: Sequence[str]
-    spans: Int[np.ndarray, "t 2"] | None = None
-    measure: str = "logit"
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def __getitem__(self, rows: SupportsIndex | slice) -> "Targets":
-        rows = check_index(rows, len(self), "targets")
-        return Targets(self.texts[rows], None if self.spans is None else self.spans[rows], self.measure)
 
 
 @runtime_checkable
@@ -233,8 +167,6 @@ class Attribution:
 
     def by_document(self) -> "Attribution":
         """The same scores summed over each document: a document's score is that of its parts together."""
-        from llmattr.core.attribution import by_document
-
         return by_document(self)
 
     def to_frame(self) -> "pd.DataFrame":
@@ -247,33 +179,22 @@ class Attribution:
 
     def markdown(self) -> str:
         """The response with numbered footnotes, in Markdown."""
-        from llmattr.report.markdown import markdown
-
-        return markdown(self)
+        return face("markdown").markdown(self)
 
     def html(self) -> str:
         """One self-contained page: choose a sentence of the response and see its sources."""
-        from llmattr.report.html import page
-
-        return page(self)
+        return face("html").page(self)
 
     def open(self) -> Path:
         """Write the HTML page to a temporary file, show it in the browser, and return its place."""
-        from llmattr.report.html import open_page
-
-        return open_page(self)
+        return face("html").open_page(self)
 
     def _repr_html_(self) -> str:
-        from llmattr.report.html import frame
-
-        return frame(self)
+        return face("html").frame(self)
 
     def save(self, path: str | Path) -> Path:
         """Write the attribution, whole or not at all: as JSON, HTML or Markdown by the path's ending; return the path."""
-        from llmattr.core.files import write
-        from llmattr.report.json import to_json
-
-        writers = {".json": to_json, ".html": Attribution.html, ".md": Attribution.markdown}
+        writers = {".json": face("json").to_json, ".html": Attribution.html, ".md": Attribution.markdown}
         path = Path(path)
         if path.suffix.lower() not in writers:
             raise LlmattrError(f"an attribution is saved as {', '.join(writers)}, not as {path.name!r}")
@@ -282,9 +203,39 @@ class Attribution:
     @staticmethod
     def load(path: str | Path) -> "Attribution":
         """Read what `save` wrote as JSON. The result cannot attribute further spans: those need the model's outputs."""
-        from llmattr.report.json import from_json
-
         try:
-            return from_json(Path(path).read_text(encoding="utf-8"))
+            return face("json").from_json(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise LlmattrError(f"cannot read {str(path)!r}: {error.strerror}") from error
+
+
+def sentence_rows(attribution: Attribution) -> range:
+    """The rows of the sentence targets: all but target 0 when that is the whole response and there are others."""
+    spans, response = attribution.targets.spans, attribution.response
+    if spans is None or response is None or len(attribution) < 2:
+        return range(len(attribution))
+    whole = response[slice(*spans[0])].strip() == response.strip()
+    return range(1 if whole else 0, len(attribution))
+
+
+def by_document(attribution: Attribution) -> Attribution:
+    """Scores of documents: `values[t, d] = sum of values[t, i] over the sources i of d`.
+
+    The error of a sum is at most the sum of the errors, which is what it is said to be. Raises `LlmattrError` for sources that
+    were not cut from documents, or of which only some were returned.
+    """
+    sources = attribution.sources
+    if sources.groups is None or attribution.index is not None:
+        raise LlmattrError(f"these {len(sources)} {sources.kind} are not the parts of documents: there is nothing to add up")
+    present, place = np.unique(sources.groups, return_inverse=True)
+    documents = [sources.documents[number] for number in present]
+
+    def summed(scores: Float[np.ndarray, "t n"]) -> Float[np.ndarray, "t d"]:
+        found = np.zeros((len(scores), len(present)))
+        np.add.at(found.T, place, scores.T)
+        return found
+
+    values = summed(attribution.values)
+    stderr = None if attribution.stderr is None else summed(attribution.stderr)
+    whole = Sources("documents", [d.id for d in documents], [d.text for d in documents])
+    return dataclasses.replace(attribution, values=values, stderr=stderr, sources=whole, evidence=None, session=None)

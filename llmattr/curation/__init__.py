@@ -1,0 +1,1 @@
+"""What to do with scores of training rows: select, remove and train again."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from llmattr.core.attribution import Attribution, Sources
+from llmattr.core.attribution import Attribution
 from llmattr.core.seeded import generator
+from llmattr.core.sources import Sources
 from llmattr.errors import LlmattrError, check_number
 from llmattr.retrieval.bm25 import bm25_scores, words
 

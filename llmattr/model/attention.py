@@ -7,15 +7,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from llmattr.errors import LlmattrError
+from llmattr.model.contract import Weights
 from llmattr.model.forward import abilities, evaluating
-
-if TYPE_CHECKING:
-    from llmattr.model.lm import LM
 
 Attend = Callable[..., tuple[torch.Tensor, Any]]  # (module, query, key, value, mask, **options) -> (output, weights or None)
 
@@ -24,7 +22,7 @@ BESIDES = ("softcap", "s_aux")  # what some models do to attention logits, which
 
 
 @contextmanager
-def attending(lm: "LM", attend: Attend) -> Iterator[None]:
+def attending(lm: Weights, attend: Attend) -> Iterator[None]:
     """Within, `attend(module, query [1,h,s,d], key, value, mask [1,1,s,s], **options)` does the work of every attention layer.
 
     The mask is additive and never None. What the model used before is restored. Raises `LlmattrError` for a model whose
@@ -35,7 +33,7 @@ def attending(lm: "LM", attend: Attend) -> Iterator[None]:
         yield from _attending(lm, attend)
 
 
-def _attending(lm: "LM", attend: Attend) -> Iterator[None]:
+def _attending(lm: Weights, attend: Attend) -> Iterator[None]:
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -63,7 +61,7 @@ def _attending(lm: "LM", attend: Attend) -> Iterator[None]:
         del ALL_ATTENTION_FUNCTIONS[ours]
 
 
-def _implementations(lm: "LM") -> dict[str, str]:
+def _implementations(lm: Weights) -> dict[str, str]:
     """The attention of the model and of each of its parts, as `set_attn_implementation` takes it."""
     config = lm.model.config
     parts = {name: getattr(config, name, None) for name in getattr(config, "sub_configs", {})}
@@ -71,7 +69,7 @@ def _implementations(lm: "LM") -> dict[str, str]:
     return own | {name: part._attn_implementation for name, part in parts.items() if part is not None}
 
 
-def _unreachable(lm: "LM") -> LlmattrError:
+def _unreachable(lm: Weights) -> LlmattrError:
     name = lm.name or type(lm.model).__name__
     return LlmattrError(f"the attention of {name} cannot be reached: use context-cite, leave-one-out or gradient-input")
 

@@ -1,4 +1,4 @@
-"""Examples as a model's padded inputs, for passes whose gradients are wanted."""
+"""Examples in batches of similar length, as a model's padded inputs, for passes whose gradients are wanted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Int
 
+from llmattr.model.contract import Weights
 from llmattr.model.forward import abilities
-from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
 
 
@@ -21,7 +21,7 @@ class Batch:
     labels: Int[torch.Tensor, " k"]
 
 
-def make_batch(lm: LM, examples: Examples, rows: Sequence[int]) -> Batch:
+def make_batch(lm: Weights, examples: Examples, rows: Sequence[int]) -> Batch:
     """Padded on the right, where nothing that counts ever sees it."""
     tokens = [torch.tensor(examples.ids[row]) for row in rows]
     counted, asked = ([torch.from_numpy(part[row]) for row in rows] for part in (examples.counted, examples.answers))
@@ -40,14 +40,35 @@ def make_batch(lm: LM, examples: Examples, rows: Sequence[int]) -> Batch:
     return Batch(_inputs(lm, ids, _lengths(lm, tokens)), predicts, ids[said])
 
 
-def _pad(lm: LM, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+def _pad(lm: Weights, rows: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True).to(lm.device)
 
 
-def _lengths(lm: LM, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+def _lengths(lm: Weights, rows: Sequence[torch.Tensor]) -> torch.Tensor:
     return _pad(lm, [torch.ones(len(row), dtype=torch.long) for row in rows])
 
 
-def _inputs(lm: LM, ids: torch.Tensor, seen: torch.Tensor) -> dict[str, Any]:
+def _inputs(lm: Weights, ids: torch.Tensor, seen: torch.Tensor) -> dict[str, Any]:
     masked = {} if seen.all() else {"attention_mask": seen}
     return {"input_ids": ids, **masked, **abilities(lm.model).without_cache}
+
+
+BATCH_TOKENS = 2048
+
+
+def plan(examples: Examples, tokens: int | None = None) -> list[list[int]]:
+    """Row numbers in batches of similar length, longest first, of at most so many tokens with their padding.
+
+    The same data gives the same batches, so a resumed run computes the very numbers of an uninterrupted one.
+    """
+    batches: list[list[int]] = []
+    for row in sorted(range(len(examples)), key=lambda i: (-len(examples.ids[i]), i)):
+        if not batches or (len(batches[-1]) + 1) * len(examples.ids[batches[-1][0]]) > (tokens or BATCH_TOKENS):
+            batches.append([])
+        batches[-1].append(row)
+    return batches
+
+
+def batch_tokens(device: torch.device) -> int:
+    """How many tokens a batch holds at most on this device: one that is wide needs more of them to be busy."""
+    return BATCH_TOKENS if device.type == "cpu" else 8 * BATCH_TOKENS

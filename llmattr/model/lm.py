@@ -15,9 +15,9 @@ from transformers import PretrainedConfig
 
 from llmattr.core.progress import Progress
 from llmattr.errors import LlmattrError, check_choice, check_number, note
+from llmattr.model.contract import Scorer, vocabulary
 from llmattr.model.forward import evaluating
 from llmattr.model.loading import check_vocabulary, load
-from llmattr.model.padded import vocabulary
 from llmattr.model.scoring import score
 from llmattr.text.prompt import Rendered, special_ids
 from llmattr.text.rows import Examples, tokenize
@@ -62,7 +62,8 @@ class LM:
             return model
         if not isinstance(model, (str, Path)) or not str(model):
             given = repr(model) if isinstance(model, str) else type(model).__name__
-            raise LlmattrError(f"the model must be a name, a folder or a (model, tokenizer) pair, not {given}")
+            served = ": a server shows no weights" if isinstance(model, Scorer) else ""
+            raise LlmattrError(f"the model must be a name, a folder or a (model, tokenizer) pair, not {given}{served}")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = fast_dtype(device) if dtype == "fast" else dtype or "float32"
         if device == "auto":

@@ -1,32 +1,26 @@
 """Log-odds of responses in padded batches of prompts of similar length: the plain path, for every model."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from llmattr.errors import LlmattrError
+from llmattr.model.contract import Weights, vocabulary
 from llmattr.model.forward import abilities, evaluating, positions
+from llmattr.model.odds import LogProbs, log_odds
 from llmattr.text.prompt import Rendered
 
-if TYPE_CHECKING:
-    from llmattr.model.lm import LM
-
 MAX_LOGITS = 2**25  # response positions x vocabulary held at once: 134 MB in float32
-CHUNK = 64  # response positions whose logits are turned to float32 at once
-
-LogProbs = Float[np.ndarray, " r"]
 
 
-def in_batches(lm: "LM", requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProbs]]:
+def in_batches(lm: Weights, requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProbs]]:
     """Each request's number and log-odds."""
     for batch in batches(lm, requests):
         yield from zip(batch, _padded(lm, [requests[i] for i in batch]), strict=True)
 
 
-def batches(lm: "LM", requests: Sequence[Rendered]) -> Iterator[list[int]]:
+def batches(lm: Weights, requests: Sequence[Rendered]) -> Iterator[list[int]]:
     """Request numbers, longest first, so that memory that does not suffice shows at once."""
     batch: list[int] = []
     positions = longest = 0
@@ -44,7 +38,7 @@ def batches(lm: "LM", requests: Sequence[Rendered]) -> Iterator[list[int]]:
 
 
 @torch.inference_mode()
-def _padded(lm: "LM", batch: Sequence[Rendered]) -> list[LogProbs]:
+def _padded(lm: Weights, batch: Sequence[Rendered]) -> list[LogProbs]:
     longest, left = max(len(request.ids) for request in batch), _pads_left(lm)
     ids = torch.full((len(batch), longest), lm.pad_id)
     seen = torch.zeros_like(ids)
@@ -63,7 +57,7 @@ def _padded(lm: "LM", batch: Sequence[Rendered]) -> list[LogProbs]:
     ]
 
 
-def _logits(lm: "LM", ids: torch.Tensor, seen: torch.Tensor, low: int, high: int) -> torch.Tensor:
+def _logits(lm: Weights, ids: torch.Tensor, seen: torch.Tensor, low: int, high: int) -> torch.Tensor:
     """Logits [b, high - low, vocabulary] at these positions of the padded batch."""
     options: dict[str, Any] = {name: positions(seen) for name in abilities(lm.model).padding_before or ()}
     if not seen.all():
@@ -79,31 +73,5 @@ def logits_at(model: torch.nn.Module, places: Int[torch.Tensor, " k"], **inputs:
     return model(**inputs).logits[:, places]
 
 
-def _pads_left(lm: "LM") -> bool:
+def _pads_left(lm: Weights) -> bool:
     return lm.padding_side == "left" and abilities(lm.model).padding_before is not None
-
-
-def vocabulary(lm: "LM") -> int:
-    """The number of logits at a position."""
-    return lm.model.config.get_text_config().vocab_size
-
-
-def log_odds(logits: Float[torch.Tensor, "r v"], tokens: Int[torch.Tensor, " r"]) -> LogProbs:
-    """`l_y - logsumexp_{j != y} l_j` of each token y in float32 or better, a few positions at a time; raises for NaN."""
-    parts = []
-    for chunk, token in zip(logits.split(CHUNK), tokens.split(CHUNK), strict=True):
-        chunk = chunk.to(torch.promote_types(chunk.dtype, torch.float32))
-        chosen = chunk.gather(1, token[:, None])
-        others = chunk.scatter(1, token[:, None], -torch.inf).logsumexp(1)
-        parts.append(chosen[:, 0] - others)
-    odds = torch.cat(parts).cpu().numpy().astype(np.float64)
-    if np.isnan(odds).any():
-        bad = int(np.isnan(odds).argmax())
-        raise LlmattrError(f"the model gave NaN at response token {bad + 1} of {len(odds)}: {nan_advice(logits.dtype)}")
-    return odds
-
-
-def nan_advice(dtype: torch.dtype) -> str:
-    """What to do about NaN in a model of this type."""
-    wide = dtype in (torch.float32, torch.float64)
-    return "its weights are damaged or no numbers" if wide else "try --dtype float32 (dtype=)"

@@ -8,19 +8,18 @@ that the next pack begins with stays in the key-value cache.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
 from llmattr.model.attention import Attend, attending, own_attention
+from llmattr.model.contract import Weights
 from llmattr.model.forward import abilities, evaluating
-from llmattr.model.padded import MAX_LOGITS, LogProbs, log_odds, vocabulary
+from llmattr.model.odds import LogProbs, log_odds
+from llmattr.model.padded import MAX_LOGITS, vocabulary
 from llmattr.text.prompt import Rendered
-
-if TYPE_CHECKING:
-    from llmattr.model.lm import LM
 
 MAX_PACK = 4096  # new tokens in one pass, at most
 ROWS = 128  # tokens that attend at once: what stands behind each of them is computed in vain
@@ -59,7 +58,7 @@ def _common(one: Sequence[int], other: Sequence[int]) -> int:
     return next((k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def through_tree(lm: "LM", requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProbs]]:
+def through_tree(lm: Weights, requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProbs]]:
     """Each request's number and log-odds."""
     from transformers import DynamicCache
 
@@ -72,7 +71,7 @@ def through_tree(lm: "LM", requests: Sequence[Rendered]) -> Iterator[tuple[int, 
         path = plan.paths[-1]
 
 
-def score_hidden(lm: "LM", request: Rendered, hidden: Sequence[np.ndarray], after: int) -> Iterator[tuple[int, LogProbs]]:
+def score_hidden(lm: Weights, request: Rendered, hidden: Sequence[np.ndarray], after: int) -> Iterator[tuple[int, LogProbs]]:
     """An approximation of removal: the tokens from `after` on do not see the hidden ones, but what they do see did.
 
     The keys and values of the whole prompt are computed once; `after` stands behind every token that is ever hidden.
@@ -91,13 +90,13 @@ def score_hidden(lm: "LM", request: Rendered, hidden: Sequence[np.ndarray], afte
 
 
 @torch.inference_mode()
-def _begin(lm: "LM", cache: Any, ids: list[int]) -> None:
+def _begin(lm: Weights, cache: Any, ids: list[int]) -> None:
     """Fill the cache with the keys and values of these tokens."""
     with evaluating(lm.model):
         lm.model(input_ids=torch.tensor([ids], device=lm.device), logits_to_keep=1, **_growing(lm, cache))
 
 
-def _growing(lm: "LM", cache: Any) -> dict[str, Any]:
+def _growing(lm: Weights, cache: Any) -> dict[str, Any]:
     """How the model is given a cache to read and to add to."""
     return {str(abilities(lm.model).cache): cache, "use_cache": True}
 
@@ -123,7 +122,7 @@ class Plan(NamedTuple):
 
 
 @torch.inference_mode()
-def _packed(lm: "LM", cache: Any, plan: Plan, requests: Sequence[Rendered]) -> list[LogProbs]:
+def _packed(lm: Weights, cache: Any, plan: Plan, requests: Sequence[Rendered]) -> list[LogProbs]:
     """The log-odds of each leaf's response, from one pass."""
     cached = plan.depths[0]  # the tokens before the first new one
     keep = [path[r.response.start - 1 : r.response.stop - 1] - cached for path, r in zip(plan.paths, requests, strict=True)]
@@ -140,7 +139,7 @@ def _packed(lm: "LM", cache: Any, plan: Plan, requests: Sequence[Rendered]) -> l
     return [log_odds(row, tokens) for row, tokens in zip(rows, said, strict=True)]
 
 
-def _leaf_by_leaf(lm: "LM", plan: Plan) -> Attend:
+def _leaf_by_leaf(lm: Weights, plan: Plan) -> Attend:
     """Attention of each block to its own columns alone: between leaves nothing is computed."""
     least = torch.finfo(lm.dtype).min
     blocks = [
@@ -182,7 +181,7 @@ def _plan(leaves: Sequence[list[int]], shared: Sequence[int], hidden: Sequence[n
     return Plan([token for token, _ in new], [depth for _, depth in new], blocks, paths)
 
 
-def _pack_tokens(lm: "LM") -> int:
+def _pack_tokens(lm: Weights) -> int:
     return min(lm.max_batch_tokens, MAX_PACK)
 
 

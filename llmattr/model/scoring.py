@@ -2,23 +2,22 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
 from llmattr.errors import note
+from llmattr.model.contract import Weights, vocabulary
 from llmattr.model.forward import abilities, alike, attempt
-from llmattr.model.padded import LogProbs, in_batches, vocabulary
+from llmattr.model.odds import LogProbs
+from llmattr.model.padded import in_batches
 from llmattr.model.prefix_tree import through_tree
 from llmattr.text.prompt import Rendered
 
-if TYPE_CHECKING:
-    from llmattr.model.lm import LM
 
-
-def score(lm: "LM", requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProbs]]:
+def score(lm: Weights, requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProbs]]:
     """Each request's number and the float64 log-probabilities of its response, as they come.
 
     From float32 log-odds `l_y - logsumexp_{j != y} l_j`, so that probabilities near 1 keep their digits.
@@ -53,7 +52,7 @@ def read_alike(model: Any, lengths: Sequence[int]) -> list[list[int]]:
 _SHARING: "WeakKeyDictionary[torch.nn.Module, bool]" = WeakKeyDictionary()
 
 
-def shares_prefixes(lm: "LM", longest: int) -> bool:
+def shares_prefixes(lm: Weights, longest: int) -> bool:
     """Whether the prefix tree is exact for this model and prompts of this length, tried once on few tokens.
 
     Attention must read a cache and any pattern of what a token sees; windows shorter than a prompt are for the plain path.
@@ -69,7 +68,7 @@ def shares_prefixes(lm: "LM", longest: int) -> bool:
     return _SHARING[lm.model] and all(longest <= window for window in windows if window)
 
 
-def _agrees(lm: "LM") -> bool:
+def _agrees(lm: Weights) -> bool:
     """Compare the tree with the plain path where both are quick: a branch inside a pack and one over two."""
     if hasattr(lm.model, "_orig_mod"):  # compiled: every pack has a shape of its own, which would be compiled for itself
         return False

@@ -123,17 +123,12 @@ class ServerLM:
 
     @property
     def name(self) -> str:
-        """The model's name on the server."""
-        return self.endpoint.served_model
-
-    @property
-    def model(self) -> Any:
-        """Raises `LlmattrError`: there is none to look into."""
-        raise LlmattrError(f"this needs a model's weights; the one behind {self.url} gives log-probabilities only")
+        """What messages call it: the served model's name as it was given, or the server's address."""
+        return self.served_model or self.url
 
     def record(self) -> dict[str, str]:
         """What answered, for `run`."""
-        return {"model": self.name, "server": self.url}
+        return {"model": self.endpoint.served_model, "server": self.url}
 
     def fingerprint(self) -> dict[str, str]:
         """What is known of the model: its name. Other weights under the same name look the same from here."""

@@ -11,10 +11,10 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import escape
 
-from llmattr.core.attribution import Attribution, Score
+from llmattr.core.attribution import Attribution, Score, sentence_rows
 from llmattr.core.citing import citation_rule, is_cited, least_score
 from llmattr.core.evidence import TargetEvidence
-from llmattr.report.marks import citation_numbers, cut, sentence_rows
+from llmattr.report.marks import citation_numbers, cut
 from llmattr.report.quality import fit_quality
 from llmattr.report.text import findings, overview
 from llmattr.report.trace import trace_view

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from llmattr.core.attribution import Attribution, Document, Sources, Targets
+from llmattr.core.attribution import Attribution
 from llmattr.core.evidence import from_dicts, target_to_dict
 from llmattr.core.plain_json import json_text
+from llmattr.core.sources import Document, Sources, Targets
 from llmattr.errors import LlmattrError
 from llmattr.report.marks import citation_numbers
 

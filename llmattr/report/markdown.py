@@ -4,8 +4,8 @@ import itertools
 import re
 from dataclasses import dataclass
 
-from llmattr.core.attribution import Attribution
-from llmattr.report.marks import citation_numbers, sentence_rows
+from llmattr.core.attribution import Attribution, sentence_rows
+from llmattr.report.marks import citation_numbers
 from llmattr.report.text import place
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")

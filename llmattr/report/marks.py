@@ -3,19 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from llmattr.core.attribution import Attribution
+from llmattr.core.attribution import Attribution, sentence_rows
 from llmattr.core.evidence import TargetEvidence
 
 Piece = tuple[str, int | None]  # a stretch of a text, and the number of the source or target that it is
-
-
-def sentence_rows(attribution: Attribution) -> range:
-    """The rows of the sentence targets: all but target 0 when that is the whole response and there are others."""
-    spans, response = attribution.targets.spans, attribution.response
-    if spans is None or response is None or len(attribution) < 2:
-        return range(len(attribution))
-    whole = response[slice(*spans[0])].strip() == response.strip()
-    return range(1 if whole else 0, len(attribution))
 
 
 def citation_numbers(attribution: Attribution, top: int | None = None) -> dict[int, int]:

@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from llmattr.core.attribution import Attribution, Score
+from llmattr.core.attribution import Attribution, Score, sentence_rows
 from llmattr.core.evidence import VERDICTS, Verdict
 from llmattr.origins import Origin, Origins
 from llmattr.report.html import environment
-from llmattr.report.marks import citation_numbers, cut, opposing, sentence_rows
+from llmattr.report.marks import citation_numbers, cut, opposing
 from llmattr.report.text import findings, one_line, overview, place, plain, summary
 from llmattr.report.words import Passage, common_words, passage, strengths
 

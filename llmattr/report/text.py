@@ -8,13 +8,14 @@ from typing import Any
 import click
 import numpy as np
 
-from llmattr import split
-from llmattr.core.attribution import Attribution, Score, Sources
+from llmattr.core.attribution import Attribution, Score, sentence_rows
 from llmattr.core.citing import LEAST, citation_rule
 from llmattr.core.evidence import RULE, VERDICTS, TargetEvidence
-from llmattr.report.marks import citation_numbers, opposing, sentence_rows
+from llmattr.core.sources import Sources
+from llmattr.report.marks import citation_numbers, opposing
 from llmattr.report.quality import fit_quality
 from llmattr.report.trace import query_of
+from llmattr.text import split
 
 DEPENDS = 1.0  # nats by which the context makes a token likelier: it is underlined
 NONE_CITED = "no source stands clear of its error"

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llmattr.core.attribution import Attribution, Score
-from llmattr.report.marks import cut, sentence_rows
+from llmattr.core.attribution import Attribution, Score, sentence_rows
+from llmattr.report.marks import cut
 from llmattr.report.quality import fit_quality
 from llmattr.report.words import Passage, Piece, common_words, passage, strengths
 

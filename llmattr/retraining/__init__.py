@@ -1,28 +1,15 @@
-"""Attribution to training data by the truth: train again without some of it and look.
-
-To add a method: one file with a frozen dataclass (`name`, `family`, `attribute(ablation, seed) -> Attribution`), and one line
-in `METHODS` (by way of `ON_MASKS` where it takes any function of masks).
-"""
+"""Attribution to training data by the truth: train again without some of it and look."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from llmattr.retraining.methods.data_oob import DataOob
-from llmattr.retraining.methods.datamodels import Datamodel
-from llmattr.retraining.methods.games import Ame, Banzhaf, BetaShapley, LeaveOneOut, Shapley
-from llmattr.retraining.methods.in_run import InRunShapley
-from llmattr.retraining.methods.knn_shapley import KnnShapley
-from llmattr.retraining.methods.linear_probe import LinearProbe
+from llmattr.retraining.methods import METHODS, ON_MASKS
 from llmattr.retraining.recipe import Recipe
 
 if TYPE_CHECKING:
     from llmattr.retraining.ablation import RetrainingAblation
     from llmattr.retraining.build import from_function, retrain, retraining_ablation
     from llmattr.retraining.scratch import scratch_model
-
-# Their scores are effects on the outputs of trained models, so that sums of them predict what a removal does.
-ON_MASKS = (Datamodel, LeaveOneOut, Shapley, Banzhaf, BetaShapley, Ame)
-METHODS = {method.name: method for method in (*ON_MASKS, DataOob, InRunShapley, KnnShapley, LinearProbe)}
 
 __all__ = [
     "METHODS",

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int
 
 from llmattr import metrics
 from llmattr.ablation import check_outputs, one_out_masks, random_masks
-from llmattr.core.attribution import Sources, Targets
 from llmattr.core.progress import Progress
+from llmattr.core.sources import Sources, Targets
 from llmattr.retraining.runs import Trainer
 from llmattr.retraining.store import Run, RunStore
 

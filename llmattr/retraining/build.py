@@ -10,12 +10,13 @@ from typing import Any, get_args
 import numpy as np
 
 from llmattr.ablation import random_masks
-from llmattr.core.attribution import Attribution, Measure, Sources, Targets
+from llmattr.core.attribution import Attribution
 from llmattr.core.method import check_options, describe, find_method
+from llmattr.core.sources import Measure, Sources, Targets
 from llmattr.errors import LlmattrError, check_choice, check_number, note
 from llmattr.model.lm import LM
-from llmattr.retraining import METHODS
 from llmattr.retraining.ablation import NOISE, RetrainingAblation
+from llmattr.retraining.methods import METHODS
 from llmattr.retraining.methods.datamodels import Datamodel
 from llmattr.retraining.methods.shared import rows_of
 from llmattr.retraining.recipe import Recipe

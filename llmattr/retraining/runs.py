@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from llmattr.core.attribution import Measure
+from llmattr.core.sources import Measure
 from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.lm import LM
 from llmattr.retraining.recipe import Recipe, named_run

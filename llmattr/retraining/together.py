@@ -17,7 +17,8 @@ from llmattr.core.progress import progress
 from llmattr.errors import note
 from llmattr.model.attention import BESIDES
 from llmattr.model.forward import attempt, remembered
-from llmattr.model.padded import batches, log_odds
+from llmattr.model.odds import log_odds
+from llmattr.model.padded import batches
 from llmattr.retraining.recipe import Recipe, check_weights
 from llmattr.retraining.trainer import adamw, check_finite, check_learned, clip, padded, set_rate, started
 from llmattr.text.prompt import Rendered

@@ -1,0 +1,1 @@
+"""What only compares texts, once for all families."""

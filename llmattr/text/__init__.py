@@ -1,0 +1,1 @@
+"""From what the user gives to tokens and back: splitting, chats, prompts, training rows."""

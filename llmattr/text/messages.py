@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmattr.core.attribution import Document
+from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, note
 
 TEMPLATE = "Context: {context}\n\nQuery: {query}"  # ContextCite's

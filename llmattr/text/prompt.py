@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from llmattr import split
-from llmattr.core.attribution import Document, Sources, Targets
+from llmattr.core.sources import Document, Sources, Targets
 from llmattr.errors import LlmattrError
+from llmattr.text import split
 from llmattr.text.messages import Message
 from llmattr.text.rendering import Place, located
 from llmattr.text.tokens import Reader, decode, decoded_offsets, special_ids, trim

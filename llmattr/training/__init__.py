@@ -1,34 +1,6 @@
-"""Attribution of what a model says to its training data.
+"""Attribution of what a model says to its training data: `trace`, indexes, and the methods that they take."""
 
-To add a method: one dataclass with a `name`, `family`, `unit`, `measure` and one of these verbs, and one line in `METHODS`.
+from llmattr.training.methods import METHODS
+from llmattr.training.projection import Projection
 
-    weigh(index, queries)                         products with the rows of an index; `features` says what a row holds
-    transform(fitted, groups)                     whole gradients, preconditioned layer by layer; `fit` where it needs fitting
-    precondition(lm, examples, layers, queries, seed)   whole gradients, all layers at once (small models)
-    retrieve(rows, queries)                       texts alone
-"""
-
-from llmattr.training.methods.influence import Arnoldi, Cg, Ekfac, Lissa, Stream
-from llmattr.training.methods.preconditioned import LoGra, TrackStar, Trak
-from llmattr.training.methods.products import GradCos, GradDot, TracIn
-from llmattr.training.methods.retrieval import Bm25, Embeddings, RepSim
-
-METHODS = {
-    method.name: method
-    for method in (
-        LoGra,
-        GradCos,
-        GradDot,
-        TracIn,
-        Trak,
-        TrackStar,
-        Stream,
-        Ekfac,
-        Cg,
-        Lissa,
-        Arnoldi,
-        RepSim,
-        Embeddings,
-        Bm25,
-    )
-}
+__all__ = ["METHODS", "Projection"]

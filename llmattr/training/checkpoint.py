@@ -12,18 +12,21 @@ from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, row_text
 from llmattr.training.gradients.moments import SCALES
 from llmattr.training.gradients.project import Bases
-from llmattr.training.gradients.stream import Layered, self_products, streamed
 from llmattr.training.index.approximate import candidates
 from llmattr.training.index.search import Block, chosen_products, products
-from llmattr.training.index.store import GradientIndex, Projection, refuse_difference
-from llmattr.training.vectors.fill import TWO_SIDED, Features, Projector, load_fitted, project, tracked
+from llmattr.training.index.store import GradientIndex, refuse_difference
+from llmattr.training.projection import Projection
+from llmattr.training.stream import Layered, self_products, streamed
+from llmattr.training.vectors.contract import Vectors
+from llmattr.training.vectors.fill import project
 from llmattr.training.vectors.plain import Encoded, HiddenStates, Nothing
+from llmattr.training.vectors.projector import TWO_SIDED, Projector, load_fitted, tracked
 
 KEPT = 2**33  # bytes that the models of several checkpoints may take together to stay loaded between questions
 Scores = tuple[Iterable[Block], Any]  # of the rows block by block, and the factor [n] that is averaged over checkpoints
 
 
-def load_features(method: Any, lm: LM, folder: Path, run: dict[str, Any]) -> Features:
+def load_features(method: Any, lm: LM, folder: Path, run: dict[str, Any]) -> Vectors:
     """What makes the rows of the index in this folder."""
     kind = getattr(method, "features", None)
     if kind == "gradients":

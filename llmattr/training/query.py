@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from llmattr.core.attribution import Attribution, Sources, Targets
+from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, find_method
+from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_number, note
 from llmattr.text.rows import Examples, Queries, prompt_and_completion, read_queries, row_text
 from llmattr.text.tokens import decode, decoded_offsets
-from llmattr.training import METHODS
 from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.index.search import Top, combined, gathered
 from llmattr.training.index.store import GradientIndex
+from llmattr.training.methods import METHODS
 from llmattr.training.methods.influence import Stream
 
 EXACT = {

@@ -12,19 +12,23 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.method import check_options, describe, find_method
 from llmattr.core.processes import is_main
 from llmattr.errors import LlmattrError, check_choice, note
+from llmattr.model.batches import batch_tokens
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, Queries, read_rows
-from llmattr.training import METHODS
 from llmattr.training.checkpoint import Checkpoint, load_features
 from llmattr.training.checkpoints import checkpoints_of, learning_rates_of, models_of
 from llmattr.training.gradients.layers import input_groups
 from llmattr.training.gradients.untracked import left_out, track
 from llmattr.training.index.files import VERSION, building, check_bytes, read_run, save_run
-from llmattr.training.index.store import DTYPES, GradientIndex, Projection, check_empty
+from llmattr.training.index.store import DTYPES, GradientIndex, check_empty
+from llmattr.training.methods import METHODS
 from llmattr.training.methods.preconditioned import LoGra
+from llmattr.training.projection import Projection
 from llmattr.training.query import TraceIndex
-from llmattr.training.vectors.fill import Features, Projector, batch_tokens, fill, save_fitted
+from llmattr.training.vectors.contract import Vectors
+from llmattr.training.vectors.fill import fill
 from llmattr.training.vectors.plain import Nothing
+from llmattr.training.vectors.projector import Projector, save_fitted
 
 
 def build_index(
@@ -127,7 +131,7 @@ class _Build:
 
     def _begin(
         self, lm: LM, rows: list[dict[str, Any]], examples: Examples, out: Path, extra: dict[str, Any]
-    ) -> tuple[GradientIndex, Features]:
+    ) -> tuple[GradientIndex, Vectors]:
         """The index, begun or gone on with, and what makes its rows; nothing is fitted anew where that was done."""
         begun = read_run(out) if (out / "run.json").exists() else None
         if begun:
@@ -156,7 +160,7 @@ class _Build:
             save_fitted(out, features.fitted)
         return GradientIndex.create(out, run, rows, self.append), features
 
-    def _note_unused(self, features: Features) -> None:
+    def _note_unused(self, features: Vectors) -> None:
         """What was asked for and has no place in what the method keeps."""
         plain, given = dataclasses.asdict(Projection()), dataclasses.asdict(self.projection)
         projects = isinstance(features, Projector)
@@ -168,7 +172,7 @@ class _Build:
             what = f"a projection of the kind {self.projection.kind}" if projects else self.method.name
             note(f"{what} makes no use of {', '.join(unused)}")
 
-    def _fit(self, lm: LM, examples: Examples) -> Features:
+    def _fit(self, lm: LM, examples: Examples) -> Vectors:
         kind = getattr(self.method, "features", None)
         if kind == "gradients":
             normalize: Any = getattr(self.method, "normalize", "none")

@@ -6,13 +6,16 @@ from typing import Any
 import numpy as np
 
 from eval.speed.peers.common import Job, folder_bytes, main
-from llmattr.text.rows import Examples, tokenize
-from llmattr.model.lm import LM
-from llmattr.training.vectors.fill import Projector, batch_tokens, fill, project, save_fitted
-from llmattr.training.index.store import GradientIndex, Projection
-from llmattr.training.index.search import Weighed, products
-from llmattr.training.trace import trace
 from llmattr.core.attribution import Attribution
+from llmattr.model.batches import batch_tokens
+from llmattr.model.lm import LM
+from llmattr.text.rows import Examples, tokenize
+from llmattr.training.index.search import Weighed, products
+from llmattr.training.index.store import GradientIndex
+from llmattr.training.projection import Projection
+from llmattr.training.trace import trace
+from llmattr.training.vectors.fill import fill, project
+from llmattr.training.vectors.projector import Projector, save_fitted
 
 
 def write_index(projector: Projector, examples: Examples, folder: Path) -> GradientIndex:

@@ -7,8 +7,8 @@ import numpy as np
 from eval.speed.peers.common import Job, main
 from llmattr import surrogate
 from llmattr.ablation import Ablation, from_function
-from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.methods.surrogates import ContextCite
+from llmattr.context.removal.ablation import ContextAblation
 from llmattr.model.lm import LM
 from llmattr.text.messages import conversation
 from llmattr.text.prompt import Prompt, cut

@@ -41,7 +41,7 @@ class At2:
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """Weighted attention, one row per target; no baseline."""
         from llmattr.context.methods.attention import attention_mass
-        from llmattr.context.similarity import similarities
+        from llmattr.context.methods.retrieval import similarities
 
         heads = HeadWeights.load(self.weights) if self.weights else self._fitted_here(ablation, seed)
         mass = attention_mass(ablation)

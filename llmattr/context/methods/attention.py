@@ -28,7 +28,7 @@ class Attention:
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """Shares of attention, one row per target; no baseline."""
-        from llmattr.context.similarity import similarities
+        from llmattr.context.methods.retrieval import similarities
 
         values = attention_mass(ablation).mean(axis=(2, 3)) if self.kind == "mean" else rollout(ablation)
         return similarities(self, ablation, values, "attention")

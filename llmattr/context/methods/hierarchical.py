@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from llmattr import surrogate
-from llmattr.core.attribution import Attribution, Sources, Targets
+from llmattr.core.attribution import Attribution
 from llmattr.core.method import option
+from llmattr.core.sources import Sources, Targets
 
 if TYPE_CHECKING:
     from llmattr.context.removal.ablation import ContextAblation

@@ -1,13 +1,14 @@
 """What only compares texts: words that source and target share (BM25), and meaning (embeddings)."""
 
+import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+from jaxtyping import Float
 
-from llmattr.context.similarity import similarities
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import option
+from llmattr.core.method import describe, option
 from llmattr.retrieval.bm25 import bm25_scores
 
 if TYPE_CHECKING:
@@ -52,3 +53,15 @@ class Embeddings:
         # Not a matrix product, whose rounding depends on how many targets there are.
         values = np.einsum("td,nd->tn", unit(list(ablation.targets.texts)), unit(list(ablation.sources.texts)))
         return similarities(self, ablation, values, "cosine")
+
+
+def similarities(method: Any, ablation: "ContextAblation", values: Float[np.ndarray, "t n"], unit: str) -> Attribution:
+    """The attribution that these similarities of the ablation's targets and sources make."""
+    return Attribution(
+        values=values,
+        sources=ablation.sources,
+        targets=dataclasses.replace(ablation.targets, measure="similarity"),
+        unit=unit,
+        method=describe(method),
+        run=ablation.record(),
+    )

@@ -31,7 +31,8 @@ class SourceGates:
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """Scores in nats of log-odds, one row per target; `baseline` = f(all) - sum of values."""
-        from llmattr.context.methods.gradients import frozen, in_nats
+        from llmattr.context.methods.gradients import in_nats
+        from llmattr.model.inside import frozen
 
         with frozen(ablation.weights, len(ablation.located().ids)):
             values = sum(share * gate_gradients(ablation, point) for point, share in self.path())
@@ -47,15 +48,14 @@ def gate_gradients(ablation: "ContextAblation", point: float) -> Float[np.ndarra
     """`df / dw_i` with every gate at `point`, in nats of log-odds."""
     import torch
 
-    from llmattr.context.methods.gradients import target_gradients
-    from llmattr.model.inside import response_log_odds
+    from llmattr.model.inside import response_log_odds, target_gradients
 
     lm = ablation.weights
     dtype = torch.promote_types(lm.dtype, torch.float32)
     gates = torch.full((len(ablation.sources),), point, dtype=dtype, device=lm.device, requires_grad=True)
     with gated(ablation, gates):
         log_odds = response_log_odds(lm, ablation.located())
-        return target_gradients(ablation, log_odds, gates, lambda gradient: gradient)
+        return target_gradients(log_odds, ablation.target_tokens, ablation.targets.measure, gates, lambda gradient: gradient)
 
 
 @contextmanager

@@ -9,11 +9,10 @@ from jaxtyping import Bool, Float, Int
 
 from llmattr.context.removal.store import Store
 from llmattr.context.removal.zoom import words_of
-from llmattr.core.attribution import Measure, Sources, Targets
 from llmattr.core.processes import gathered, share
+from llmattr.core.sources import Measure, Sources, Targets
 from llmattr.errors import LlmattrError, check_choice
-from llmattr.model.lm import LM
-from llmattr.model.server import ServerLM
+from llmattr.model.contract import Scorer, Weights
 from llmattr.text.prompt import Prompt, Rendered
 
 
@@ -21,7 +20,7 @@ from llmattr.text.prompt import Prompt, Rendered
 class ContextAblation:
     """An `Ablation` of a prompt. Every mask is scored once; its token log-probabilities serve any target afterwards."""
 
-    lm: LM | ServerLM
+    lm: Scorer
     prompt: Prompt
     targets: Targets
     store: Store = field(default_factory=Store, repr=False)
@@ -63,9 +62,9 @@ class ContextAblation:
             )
 
     @property
-    def weights(self) -> LM:
+    def weights(self) -> Weights:
         """The model itself, for methods that look inside; raises `LlmattrError` where a server keeps it."""
-        if isinstance(self.lm, LM):
+        if isinstance(self.lm, Weights):
             return self.lm
         raise LlmattrError(
             "the model is behind a server, which shows nothing of its inside: use context-cite or another method that asks for "

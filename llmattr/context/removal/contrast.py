@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.removal.store import Store
 from llmattr.context.removal.zoom import words_of
-from llmattr.core.attribution import Targets
+from llmattr.core.sources import Targets
 from llmattr.errors import LlmattrError
 
 

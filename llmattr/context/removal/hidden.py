@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.context.removal.ablation import ContextAblation, values
-from llmattr.core.attribution import Sources, Targets
+from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError
 from llmattr.model.prefix_tree import score_hidden
 from llmattr.model.scoring import shares_prefixes

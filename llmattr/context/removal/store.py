@@ -3,13 +3,13 @@
 import os
 import time
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from llmattr import __version__
 from llmattr.core.files import alone, digest, read_arrays, write_arrays
 from llmattr.core.processes import is_main, of_main
 from llmattr.errors import LlmattrError, note
@@ -82,4 +82,4 @@ def store_path(folder: str | Path, *identity: Any) -> Path:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise LlmattrError(f"the cache {str(folder)!r} is a file, not a folder")
-    return folder / f"{digest([__version__, identity])[:32]}.npz"  # another version may read a prompt in another way
+    return folder / f"{digest([version('llmattr'), identity])[:32]}.npz"  # another version may read a prompt in another way

@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from llmattr import split
 from llmattr.errors import LlmattrError
+from llmattr.text import split
 from llmattr.text.prompt import Prompt
 
 

@@ -1,0 +1,16 @@
+"""The retraining methods.
+
+To add one: one file with a frozen dataclass (`name`, `family`, `attribute(ablation, seed) -> Attribution`), and one line in
+`METHODS` (by way of `ON_MASKS` where it takes any function of masks).
+"""
+
+from llmattr.retraining.methods.data_oob import DataOob
+from llmattr.retraining.methods.datamodels import Datamodel
+from llmattr.retraining.methods.games import Ame, Banzhaf, BetaShapley, LeaveOneOut, Shapley
+from llmattr.retraining.methods.in_run import InRunShapley
+from llmattr.retraining.methods.knn_shapley import KnnShapley
+from llmattr.retraining.methods.linear_probe import LinearProbe
+
+# Their scores are effects on the outputs of trained models, so that sums of them predict what a removal does.
+ON_MASKS = (Datamodel, LeaveOneOut, Shapley, Banzhaf, BetaShapley, Ame)
+METHODS = {method.name: method for method in (*ON_MASKS, DataOob, InRunShapley, KnnShapley, LinearProbe)}

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from llmattr.core.attribution import Attribution, Targets
+from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, option
+from llmattr.core.sources import Targets
 from llmattr.errors import LlmattrError
 from llmattr.retraining.methods.shared import built_in, summed
 

@@ -1,0 +1,1 @@
+"""Per-example gradients: capture, projection, curvature, solvers."""

@@ -9,14 +9,13 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from llmattr.core.progress import progress
-from llmattr.model.batches import make_batch
+from llmattr.model.batches import make_batch, plan
 from llmattr.model.forward import abilities, evaluating
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
-from llmattr.training.gradients.capture import HEAD_LOGITS
 from llmattr.training.gradients.layers import in_and_out, weight
+from llmattr.training.gradients.passes import HEAD_LOGITS
 from llmattr.training.gradients.recorders import not_finite
-from llmattr.training.vectors.fill import plan
 
 
 @dataclass(frozen=True, eq=False)

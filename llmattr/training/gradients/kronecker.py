@@ -6,26 +6,36 @@ import torch
 from jaxtyping import Float
 
 from llmattr.core.progress import progress
+from llmattr.model.batches import plan
 from llmattr.model.lm import LM
-from llmattr.text.rows import Examples
-from llmattr.training.gradients.capture import Measure, record
+from llmattr.text.rows import Examples, sample
+from llmattr.training.gradients.capture import record
 from llmattr.training.gradients.layers import input_groups
+from llmattr.training.gradients.passes import Measure
 from llmattr.training.gradients.project import Bases
 from llmattr.training.gradients.recorders import Scratch
-from llmattr.training.methods.influence import Ekfac
-from llmattr.training.vectors.fill import plan, sample
 
 
-def fit(method: Ekfac, lm: LM, examples: Examples, layers: dict[str, torch.nn.Module], seed: int) -> Bases:
+def fit(
+    lm: LM,
+    examples: Examples,
+    layers: dict[str, torch.nn.Module],
+    seed: int,
+    *,
+    fit_rows: int,
+    value_rows: int,
+    labels: str,
+    eigenvalues: str,
+) -> Bases:
     """Eigenvectors ("group/in", "layer/out") and eigenvalues ("layer/values" [i, o]) of every layer."""
-    part = sample(examples, method.fit_rows, seed)
-    measure: Measure = "sampled" if method.labels == "sampled" else "loss"
+    part = sample(examples, fit_rows, seed)
+    measure: Measure = "sampled" if labels == "sampled" else "loss"
     moments = Moments(input_groups(lm, layers))
     _go_through(lm, part, layers, moments, measure, seed, "covariances")
     recorder = Rotated(moments)
-    if method.eigenvalues == "kronecker":
+    if eigenvalues == "kronecker":
         return recorder.kronecker(moments, len(part))
-    part = sample(part, method.value_rows, seed)
+    part = sample(part, value_rows, seed)
     _go_through(lm, part, layers, recorder, measure, seed, "eigenvalues")
     return recorder.corrected(len(part))
 

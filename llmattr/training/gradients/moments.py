@@ -15,7 +15,7 @@ from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
 from llmattr.training.gradients.capture import record
-from llmattr.training.index.store import Normalize
+from llmattr.training.projection import Normalize
 
 Scales = dict[str, torch.Tensor]
 SCALES = "scales/"  # begins their names among the bases of an index

@@ -18,7 +18,7 @@ from llmattr.text.rows import Examples
 from llmattr.training.gradients.capture import capturing, record
 from llmattr.training.gradients.layers import in_and_out, input_groups, weight
 from llmattr.training.gradients.recorders import ExactGradients
-from llmattr.training.index.store import Projection
+from llmattr.training.projection import Projection
 
 Bases = dict[str, torch.Tensor]
 ROUNDING = 1e-6  # of the largest eigenvalue: what float32 sums leave of those that are zero

@@ -15,13 +15,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from llmattr.core.files import read_arrays, write_arrays
-from llmattr.core.method import option
 from llmattr.errors import LlmattrError, note
 from llmattr.training.index.files import (
     VERSION,
@@ -42,27 +41,6 @@ MOMENT = "moment.npz"
 BYTES = ("vectors.bin", "scales.bin", "doubt.bin", FITTED, ROWS)  # what has a checksum
 OWN = ("vectors", "scales", "doubt", "done", "rows", "fitted", "moment", "faiss", "run", "checked")
 DTYPES = {"int8": np.int8, "float16": np.float16, "float32": np.float32}
-
-
-Kind = Literal["principal", "random", "rademacher", "identity"]
-Normalize = Literal["data", "optimizer", "none"]
-
-
-@dataclass(frozen=True)
-class Projection:
-    """How gradients become rows of an index.
-
-    `principal`: P and Q hold the leading covariance directions of a layer's inputs and output gradients, and a row the
-    coordinates with the most energy over all layers; the last `complement` of the row is a sketch of the others.
-    `random`: Gaussian directions, unbiased, all sketched. `rademacher`: a dense matrix of signs over the whole gradient,
-    as TRAK has it (slow). `identity`: the whole gradient.
-    """
-
-    kind: Kind = option("principal", "principal, random, rademacher (dense, slow) or identity (the whole gradient)")
-    dim: int = option(1024, "numbers in a row of the index", least=1)
-    width: int = option(16, "directions kept of each layer's input and of its output", least=1)
-    complement: float = option(0.25, "share of a principal row that sketches what has no place of its own", below=1)
-    seed: int = option(0, "seed of everything random", below=2**63)
 
 
 @dataclass(frozen=True, eq=False)

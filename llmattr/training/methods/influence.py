@@ -50,7 +50,16 @@ class Ekfac:
         """Eigenvectors ("group/in", "layer/out") and eigenvalues ("layer/values" [i, o]) of every layer."""
         from llmattr.training.gradients.kronecker import fit
 
-        return fit(self, lm, examples, layers, seed)
+        return fit(
+            lm,
+            examples,
+            layers,
+            seed,
+            fit_rows=self.fit_rows,
+            value_rows=self.value_rows,
+            labels=self.labels,
+            eigenvalues=self.eigenvalues,
+        )
 
     def transform(self, fitted: Any, groups: dict[str, str]) -> Callable[[str, Any], Any]:
         """`U_A (U_A' g U_S / (L + damping mean(L))) U_S'`; 0 where no row has a gradient and nothing damps."""
@@ -144,9 +153,9 @@ def _curvature(method: Any, vectors: int, lm: Any, examples: Any, layers: Any, q
 
     Raises `LlmattrError` where so many vectors of d numbers are more than 4 GiB.
     """
+    from llmattr.text.rows import sample
     from llmattr.training.gradients.gauss_newton import GaussNewton
     from llmattr.training.gradients.solvers import mean_eigenvalue
-    from llmattr.training.vectors.fill import sample
 
     size = vectors * queries.shape[1] * queries.element_size()
     if size > MOST:

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from llmattr.core.method import option
 from llmattr.errors import LlmattrError
 from llmattr.training.index.search import Weighed
-from llmattr.training.index.store import GradientIndex, Normalize
+from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods.products import NORMALIZE, unit
+from llmattr.training.projection import Normalize
 
 
 def damped(moment: Float[np.ndarray, "d d"], damping: float) -> Float[np.ndarray, "d d"]:

@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from llmattr.core.method import option
 from llmattr.training.index.search import Weighed, inverse
-from llmattr.training.index.store import GradientIndex, Normalize
+from llmattr.training.index.store import GradientIndex
+from llmattr.training.projection import Normalize
 
 NORMALIZE = "divide gradients by the root of their second moments: optimizer's own, estimated from data, or none"
 

@@ -1,0 +1,1 @@
+"""A row as numbers: projected gradients, hidden states or embeddings."""

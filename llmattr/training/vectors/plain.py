@@ -13,7 +13,7 @@ from llmattr.model.forward import evaluating
 from llmattr.model.lm import LM
 from llmattr.retrieval.encoder import Encoder, token_mean
 from llmattr.text.rows import Examples, row_text
-from llmattr.training.gradients.capture import Measure
+from llmattr.training.gradients.passes import Measure
 from llmattr.training.gradients.project import Bases
 
 

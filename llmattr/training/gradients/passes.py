@@ -1,0 +1,88 @@
+"""A batch forward and backward: what is differentiated, without all logits at once."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from llmattr.core.seeded import generator
+from llmattr.errors import check_choice
+from llmattr.model.batches import Batch, make_batch
+from llmattr.model.forward import remembered
+from llmattr.model.lm import LM
+from llmattr.text.rows import Examples
+from llmattr.training.gradients.layers import probe, weight
+
+Measure = Literal["loss", "margin", "sampled"]
+
+
+HEAD_LOGITS = 2**24  # logits held at once in the chunked head: 64 MB in float32
+
+
+def run_backward(
+    lm: LM, examples: Examples, rows: Sequence[int], measure: Measure = "loss", seed: int = 0
+) -> list[Float[np.ndarray, " r"]]:
+    """Run a batch forward and backward through the hooks; return the measure of each row's counted tokens.
+
+    The differentiated sum is, over each example's counted tokens, `-log p` ("loss"), `log(p / (1 - p))` ("margin"), or the
+    loss of tokens drawn from the model's own distribution ("sampled", for Fisher matrices; the draw depends on the seed and on
+    the row's tokens).
+    """
+    check_choice("measure", measure, get_args(Measure))
+    batch = make_batch(lm, examples, rows)
+    wanted = _uniform(batch, examples, rows, seed) if measure == "sampled" else batch.labels
+    with torch.enable_grad():
+        if has_plain_head(lm.model):
+            hidden = lm.model.base_model(**batch.inputs)[0][batch.at]
+            values = _chunked_head(lm.model.get_output_embeddings(), hidden, wanted, measure)
+        else:
+            values = _measure(lm.model(**batch.inputs).logits[batch.at], wanted, measure)
+            values.sum().backward()
+    return list(np.split(values.detach().cpu().double().numpy(), np.cumsum(batch.at.sum(1).tolist())[:-1]))
+
+
+def _uniform(batch: Batch, examples: Examples, rows: Sequence[int], seed: int) -> Float[torch.Tensor, " k"]:
+    """Numbers in [0, 1) that choose the sampled tokens: they depend on a row's tokens, whatever batch and place it has."""
+    counts = batch.at.sum(1).tolist()
+    numbers = [generator(seed, "labels", str(examples.ids[row])).random(n) for row, n in zip(rows, counts, strict=True)]
+    return torch.from_numpy(np.concatenate(numbers)).to(batch.at.device)
+
+
+@remembered
+def has_plain_head(model: Any) -> bool:
+    """Whether the model's logits are its head applied to its base model's output, with nothing after it (softcaps, scales)."""
+    head, base = model.get_output_embeddings(), getattr(model, "base_model", None)
+    if head is None or base is None or base is model:
+        return False
+    hidden, theirs = base(**probe(model))[0], model(**probe(model)).logits
+    return hidden.shape[-1] == weight(head).shape[-1] and torch.equal(head(hidden), theirs)
+
+
+def _chunked_head(
+    head: torch.nn.Module, hidden: Float[torch.Tensor, "k d"], labels: torch.Tensor, measure: Measure
+) -> Float[torch.Tensor, " k"]:
+    """The counted positions' measures, back-propagated: logits and their gradient exist for one chunk at a time."""
+    gradient, values = torch.empty_like(hidden), []
+    size = max(1, HEAD_LOGITS // weight(head).shape[0])
+    for start in range(0, len(labels), size):
+        part = hidden[start : start + size].detach().requires_grad_(True)
+        value = _measure(head(part), labels[start : start + size], measure)
+        gradient[start : start + size] = torch.autograd.grad(value.sum(), part)[0]
+        values.append(value.detach())
+    hidden.backward(gradient)
+    return torch.cat(values)
+
+
+def _measure(logits: Float[torch.Tensor, "k v"], labels: torch.Tensor, measure: Measure) -> Float[torch.Tensor, " k"]:
+    """The measure of each place; `labels` are tokens, or the numbers in [0, 1) that choose them ("sampled")."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if measure == "sampled":
+        sums = logits.detach().softmax(-1).cumsum(-1)
+        drawn = labels[:, None].to(sums.dtype) * sums[:, -1:]
+        labels = torch.searchsorted(sums, drawn, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
+    if measure != "margin":
+        return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    others = logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1)
+    return logits.gather(1, labels[:, None])[:, 0] - others

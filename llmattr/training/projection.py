@@ -1,0 +1,28 @@
+"""How gradients become rows of an index."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from llmattr.core.method import option
+
+Kind = Literal["principal", "random", "rademacher", "identity"]
+
+
+Normalize = Literal["data", "optimizer", "none"]
+
+
+@dataclass(frozen=True)
+class Projection:
+    """How gradients become rows of an index.
+
+    `principal`: P and Q hold the leading covariance directions of a layer's inputs and output gradients, and a row the
+    coordinates with the most energy over all layers; the last `complement` of the row is a sketch of the others.
+    `random`: Gaussian directions, unbiased, all sketched. `rademacher`: a dense matrix of signs over the whole gradient,
+    as TRAK has it (slow). `identity`: the whole gradient.
+    """
+
+    kind: Kind = option("principal", "principal, random, rademacher (dense, slow) or identity (the whole gradient)")
+    dim: int = option(1024, "numbers in a row of the index", least=1)
+    width: int = option(16, "directions kept of each layer's input and of its output", least=1)
+    complement: float = option(0.25, "share of a principal row that sketches what has no place of its own", below=1)
+    seed: int = option(0, "seed of everything random", below=2**63)

@@ -1,0 +1,175 @@
+"""Scores without an index: the queries' gradients, preconditioned once, are multiplied with A and G as training rows pass.
+
+A query's side of a layer is whole `X [t, i, o]`, and a row's score is `sum_s a_s' X g_s`; or it is cut to its r leading
+singular directions `U [t, i, r], V [t, o, r]`, and the score is `sum_s (a_s U) . (g_s V)`: no gradient of a row is formed then.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from llmattr.core.progress import Progress, progress
+from llmattr.core.seeded import gaussian
+from llmattr.errors import LlmattrError
+from llmattr.model.batches import plan
+from llmattr.model.lm import LM
+from llmattr.text.rows import Examples
+from llmattr.training.gradients.capture import capturing, exact_gradients
+from llmattr.training.gradients.layers import in_and_out, weight
+from llmattr.training.gradients.project import Bases
+from llmattr.training.gradients.recorders import ExactGradients, Recorder, Scaled, Scratch
+from llmattr.training.index.search import Block
+
+POWERS = 3  # of a gradient's singular values that part the leading directions from the others
+WHOLE = 2**30  # numbers of whole query gradients held at once, at most: 4 GiB in float32
+Layers = dict[str, torch.nn.Module]
+Transform = Callable[[str, torch.Tensor], torch.Tensor]  # of a layer's gradients [t, i, o]
+Side = torch.Tensor | tuple[torch.Tensor, torch.Tensor]  # X, or U and V
+
+
+@dataclass(frozen=True, eq=False)
+class Layered:
+    """A model with its tracked layers, which of them read the same, what a method fitted, and the scales of the gradients."""
+
+    lm: LM
+    layers: Layers
+    groups: dict[str, str]
+    fitted: Bases
+    seed: int = 0
+    scales: Bases = field(default_factory=dict)
+
+    def scaled(self, recorder: Recorder) -> Recorder:
+        """The recorder, of gradients as the index has them: normalised or not."""
+        return Scaled(recorder, self.scales) if self.scales else recorder
+
+
+def query_sides(method: Any, at: Layered, train: Examples, asked: Examples) -> dict[str, Side]:
+    """The queries' preconditioned gradients, layer by layer.
+
+    A method has `transform(fitted, groups) -> Transform` and a `rank` (0 = whole), or `precondition` for whole vectors.
+    """
+    layers = at.layers
+    rank = getattr(method, "rank", 0)
+    if not rank:
+        _check_memory(len(asked), layers)
+    if hasattr(method, "transform"):
+        return _by_layer(at, asked, method.transform(at.fitted, at.groups), rank)
+    gradients = exact_gradients(at.lm, asked, layers, method.measure, batch=1)
+    parts = method.precondition(at.lm, train, layers, gradients, at.seed).split(
+        [weight(m).numel() for m in layers.values()], dim=1
+    )
+    return {name: part.view(-1, *in_and_out(layers[name])) for name, part in zip(layers, parts, strict=True)}
+
+
+def _check_memory(queries: int, layers: Layers) -> None:
+    numbers = queries * sum(weight(module).numel() for module in layers.values())
+    if numbers > WHOLE:
+        raise LlmattrError(
+            f"{queries} queries have {numbers / 1e9:.1f} billion numbers in their gradients: take --rank 8, fewer queries, or "
+            "fewer layers (--modules)"
+        )
+
+
+def _by_layer(at: Layered, asked: Examples, transform: Transform, rank: int) -> dict[str, Side]:
+    recorder = ExactGradients()
+    found: dict[str, list[Any]] = {name: [] for name in at.layers}
+    with capturing(at.lm, at.layers, at.scaled(recorder)) as run:
+        for row in range(len(asked)):
+            run(asked, [row])
+            for name, gradient in recorder.found.items():
+                found[name].append(_cut(transform(name, gradient), rank))
+            recorder.found = {}
+    if rank:
+        return {name: (torch.cat([u for u, _ in parts]), torch.cat([v for _, v in parts])) for name, parts in found.items()}
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def _cut(gradient: Float[torch.Tensor, "t i o"], rank: int) -> Side:
+    """The gradient's leading singular directions, U with the singular values in it; the gradient itself for rank 0."""
+    if not rank:
+        return gradient
+    rank, width = min(rank, *gradient.shape[1:]), gradient.shape[2]
+    test = gaussian(width, min(2 * rank + 4, *gradient.shape[1:]), 0, "cut").to(gradient)
+    basis = torch.linalg.qr(gradient @ test).Q  # of the leading directions (Halko et al., arXiv 0909.4061, algorithm 4.4)
+    for _ in range(POWERS):
+        basis = torch.linalg.qr(gradient @ torch.linalg.qr(gradient.mT @ basis).Q).Q
+    u, values, v = torch.linalg.svd(basis.mT @ gradient, full_matrices=False)
+    return (basis @ u * values[..., None, :])[..., :rank], v.mT[..., :rank]
+
+
+class Contract:
+    """A recorder of scores `[b, t]` of the rows that pass, and of their squared gradient lengths `[b]` where wanted."""
+
+    def __init__(self, sides: dict[str, Side], lengths: bool = False) -> None:
+        self.sides, self.lengths, self.scratch = sides, lengths, Scratch()
+        self.scores: Any = 0
+        self.squares: Any = 0
+
+    def keep(self, name: str, inputs: torch.Tensor) -> Any:
+        """The inputs; for cut sides their products with U, and the inputs where lengths are wanted."""
+        side = self.sides[name]
+        if not isinstance(side, tuple):
+            return inputs
+        queries, width, rank = side[0].shape
+        with_u = inputs.to(side[0].dtype) @ side[0].permute(1, 0, 2).reshape(width, queries * rank)
+        return (with_u, inputs) if self.lengths else (with_u,)
+
+    def gradient(self, name: str, kept: Any, outputs: torch.Tensor) -> None:
+        """Add a layer's part."""
+        side = self.sides[name]
+        if isinstance(side, tuple):
+            queries, width, rank = side[1].shape
+            with_v = outputs.to(side[1].dtype) @ side[1].permute(1, 0, 2).reshape(width, queries * rank)
+            self.scores += (kept[0] * with_v).sum(1).view(-1, queries, rank).sum(-1)
+            if self.lengths:
+                self.squares += ((kept[1] @ kept[1].mT) * (outputs @ outputs.mT)).sum((1, 2))
+            return
+        whole = self.scratch.gradients(kept, outputs).flatten(1).to(side.dtype)
+        self.scores += whole @ side.flatten(1).T
+        if self.lengths:
+            self.squares += whole.square().sum(1)
+
+    def take(self) -> tuple[Float[np.ndarray, "t b"], Float[np.ndarray, " b"]]:
+        """The batch's scores and lengths; start anew."""
+        squares = self.squares if self.lengths else torch.ones(len(self.scores))
+        scores, lengths = self.scores.T.double().cpu().numpy(), squares.double().sqrt().cpu().numpy()
+        self.scores = self.squares = 0
+        return scores, lengths
+
+
+def streamed(method: Any, at: Layered, train: Examples, asked: Examples, rows: Sequence[int] | None = None) -> Iterator[Block]:
+    """Scores of the training rows (of some of them where `rows` says so), as forward and backward passes go through them."""
+    sides = query_sides(method, at, train, asked)
+    cosine = getattr(method, "product", "dot") == "cosine"
+    recorder = Contract(sides, cosine)
+    own = _lengths(sides) if cosine else np.ones(len(asked))
+    numbers = np.arange(len(train)) if rows is None else np.asarray(rows)
+    part = train if rows is None else train.subset(numbers.tolist())
+    with capturing(at.lm, at.layers, at.scaled(recorder)) as run, Progress(len(part), "scoring", "rows") as bar:
+        for batch in plan(part):
+            run(part, batch)
+            scores, lengths = recorder.take()
+            yield numbers[batch], scores / np.maximum(np.outer(own, lengths), np.finfo(np.float64).tiny)
+            bar.update(len(batch))
+
+
+def _lengths(sides: dict[str, Side]) -> Float[np.ndarray, " t"]:
+    """The lengths of the queries' gradients; U carries the singular values."""
+    squares = [(s[0] if isinstance(s, tuple) else s).double().square().sum((1, 2)) for s in sides.values()]
+    return torch.stack(squares).sum(0).sqrt().cpu().numpy()
+
+
+def self_products(method: Any, at: Layered, train: Examples) -> Float[np.ndarray, " n"]:
+    """Every row's product with itself under the method's preconditioner, `g' H^-1 g`."""
+    recorder, transform = ExactGradients(), method.transform(at.fitted, at.groups)
+    scores = np.empty(len(train))
+    with capturing(at.lm, at.layers, recorder) as run:
+        for batch in progress(plan(train), "scoring", "batches"):
+            run(train, batch)
+            parts = [(g * transform(name, g)).sum((1, 2)).double() for name, g in recorder.found.items()]
+            recorder.found, scores[batch] = {}, torch.stack(parts).sum(0).cpu().numpy()
+    return scores

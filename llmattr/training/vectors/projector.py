@@ -1,0 +1,105 @@
+"""Rows of an index as projected gradients."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from llmattr.core.files import whole
+from llmattr.model.batches import plan
+from llmattr.model.lm import LM
+from llmattr.text.rows import Examples, sample
+from llmattr.training.gradients.capture import capturing
+from llmattr.training.gradients.layers import linear_layers
+from llmattr.training.gradients.moments import SCALES, scales
+from llmattr.training.gradients.passes import Measure
+from llmattr.training.gradients.project import Bases, Dense, Sketch, choose, fit_bases
+from llmattr.training.gradients.untracked import left_out, track
+from llmattr.training.index.store import FITTED
+from llmattr.training.projection import Normalize, Projection
+from llmattr.training.vectors.contract import Rows
+
+FIT_ROWS = 128  # rows whose second moments give the principal directions
+
+
+TWO_SIDED = ("principal", "random")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Projector:
+    """Projected gradients: a model, its tracked layers, a projection, and the bases (or scales) that were fitted for it."""
+
+    lm: LM
+    projection: Projection
+    layers: dict[str, torch.nn.Module]
+    groups: dict[str, str]
+    fitted: Bases
+
+    @staticmethod
+    def fit(lm: LM, projection: Projection, pattern: str, examples: Examples, normalize: Normalize = "none") -> "Projector":
+        """Choose the layers and, for a two-sided projection, make its bases from a sample of the examples."""
+        layers, part = track(lm, pattern), sample(examples, FIT_ROWS, projection.seed)
+        scaled = scales(normalize, lm, part, layers, plan(part))
+        if projection.kind not in TWO_SIDED:
+            return Projector(lm, projection, layers, {}, scaled)
+        groups, bases = fit_bases(lm, part, layers, projection, plan(part), scaled)
+        if projection.kind == "principal":
+            part = sample(part, FIT_ROWS // 2, projection.seed)
+            groups, bases = choose(lm, part, layers, projection, plan(part), (groups, bases))
+        kept = {f"{SCALES}{name}/{side}": scaled[f"{name}/{side}"] for name in groups for side in ("in", "out") if scaled}
+        return Projector(lm, projection, {name: layers[name] for name in groups}, groups, bases | kept)
+
+    @property
+    def dim(self) -> int:
+        """The length of a row."""
+        return self.recorder().dim
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The projection, the tracked layers, which of them read the same, and what is not tracked."""
+        return {
+            "projection": dataclasses.asdict(self.projection),
+            "layers": list(self.layers),
+            "groups": self.groups,
+            "left_out": left_out(self.lm.model, self.layers),
+        }
+
+    def recorder(self) -> Sketch | Dense:
+        """A fresh recorder for the hooks; its `dim` is the length of a row."""
+        if self.projection.kind in TWO_SIDED:
+            return Sketch(self.projection, self.groups, self.fitted)
+        return Dense(self.projection, self.layers, self.fitted)
+
+    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Rows:
+        """For each batch its row numbers, projected gradients, and the mean of 1 - p over each row's counted tokens."""
+        recorder = self.recorder()
+        with capturing(self.lm, self.layers, recorder) as run:
+            for batch in batches:
+                values = run(examples, batch, measure)
+                doubt = [np.mean(-np.expm1(-v) if measure == "loss" else 1 / (1 + np.exp(v))) for v in values]
+                yield batch, recorder.rows().cpu().float().numpy(), np.array(doubt)
+
+
+def tracked(lm: LM, run: dict[str, Any]) -> dict[str, torch.nn.Module]:
+    """The layers that a run.json names."""
+    return {name: module for name, module in linear_layers(lm).items() if name in run["layers"]}
+
+
+def load_fitted(lm: LM, folder: Path) -> Bases:
+    """What was fitted before the rows of the index in this folder; nothing where nothing was."""
+    from safetensors.torch import load_file
+
+    return load_file(folder / FITTED, device=str(lm.device)) if (folder / FITTED).exists() else {}
+
+
+def save_fitted(folder: Path, fitted: Bases) -> None:
+    """Write it where `load_fitted` finds it."""
+    from safetensors.torch import save_file
+
+    if fitted:
+        with whole(folder / FITTED) as part:
+            save_file({name: tensor.contiguous() for name, tensor in fitted.items()}, part)
+            part.chmod(0o644)  # safetensors writes for the owner alone, the other files are for whoever may read the folder

@@ -1,0 +1,261 @@
+"""Verdicts, what suffices, what says the same; levels, words and rival answers."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from llmattr import cite
+from llmattr.ablation import random_masks
+from llmattr.context.removal.ablation import ContextAblation
+from llmattr.context.removal.hidden import HiddenAblation
+from llmattr.context.verify import verify
+from llmattr.core.attribution import Attribution
+from llmattr.core.evidence import LEAST_PER_TOKEN, verdict_of
+from llmattr.core.sources import Targets
+from llmattr.errors import LlmattrError
+from llmattr.text.messages import conversation
+from llmattr.text.prompt import Prompt, cut
+
+CONTEXT = "The canal is long. It has locks. It opened in 1914. Ships pay a toll. The lake is high."
+ANSWER = "It opened in 1914. It has locks."
+
+
+def ablation_of(lm, context=CONTEXT, answer=ANSWER, query="When?"):
+    chat = conversation(context, query)
+    prompt = Prompt(lm.tokenizer, chat, cut(chat, "sentences")).with_response(answer)
+    return ContextAblation(lm, prompt, prompt.targets())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class World(ContextAblation):
+    """A context whose targets all follow one function of the masks."""
+
+    function: object = None
+
+    def __call__(self, masks):
+        return np.repeat(self.function(masks)[:, None], len(self.targets), axis=1)
+
+
+@pytest.fixture
+def judge(tiny):
+    """The evidence on a world for a result with these scores, of its first target."""
+
+    def run(function, values):
+        real = ablation_of(tiny)
+        world = World(tiny, real.prompt, real.targets, real.store, function)
+        values = np.repeat([np.array(values, dtype=float)], len(world.targets), axis=0)
+        result = Attribution(values, world.sources, world.targets, "nats", {"name": "made"})
+        return verify(result, world).targets[0]
+
+    return run
+
+
+def test_one_source_that_carries_all(judge):
+    """f = 6 x0 + 1: support 6, from the context, and source 0 alone is all of it."""
+    found = judge(lambda masks: 6.0 * masks[:, 0] + 1, [6, 0, 0, 0, 0])
+    assert (found.full, found.empty, found.support, found.verdict) == (7, 1, 6, "context")
+    assert found.sufficient == (0,)
+    assert found.share == 1
+    assert [(c.source, c.necessity, c.sufficiency) for c in found.citations] == [(0, 6, 6)]
+    assert found.alternatives == ()
+
+
+def test_the_fewest_that_suffice_in_order_of_their_scores(judge):
+    """Shares 5/10, 4/10, 1/10: the best two give exactly 90 %."""
+    found = judge(lambda masks: masks @ np.array([5.0, 0, 4, 0, 1]), [5, 0, 4, 0, 1])
+    assert found.sufficient == (0, 2)
+    assert found.share == pytest.approx(0.9, abs=1e-12)
+
+
+def test_two_that_say_the_same_are_alternatives(judge):
+    """f = 6 (x1 or x3): each suffices, neither is needed, and leave-one-out sees none of them."""
+    found = judge(lambda masks: 6.0 * (masks[:, 1] | masks[:, 3]), [0, 3, 0, 3, 0])
+    assert found.alternatives == ((1, 3),)
+    assert found.sufficient == (1,)
+    assert [(c.necessity, c.sufficiency) for c in found.citations] == [(0, 6), (0, 6)]
+
+
+def test_two_that_need_each_other_are_not(judge):
+    found = judge(lambda masks: 6.0 * (masks[:, 1] & masks[:, 3]), [0, 3, 0, 3, 0])
+    assert found.alternatives == ()
+    assert found.sufficient == (1, 3)
+    assert [(c.necessity, c.sufficiency) for c in found.citations] == [(6, 0), (6, 0)]
+
+
+def test_memory_and_contradiction(judge):
+    assert judge(lambda masks: np.full(len(masks), 2.0), [0, 0, 0, 0, 0]).verdict == "memory"
+    against = judge(lambda masks: -5.0 * masks[:, 2], [0, 0, -5, 0, 0])
+    assert (against.verdict, against.opposed_by) == ("contradicted", 2)
+    assert against.sufficient == ()
+    mixed = judge(lambda masks: 5.0 * masks[:, 0] - 4.0 * masks[:, 2], [5, 0, -4, 0, 0])
+    assert (mixed.verdict, mixed.opposed_by) == ("contradicted", 2)  # support 1 for a long sentence, opposed by 4
+    weak = judge(lambda masks: 9.0 * masks[:, 0] - 4.0 * masks[:, 2], [9, 0, -4, 0, 0])
+    assert (weak.verdict, weak.opposed_by) == ("context", 2)
+
+
+def test_the_rule_at_its_borders():
+    long = 40  # tokens, so 4 nats
+    assert verdict_of(LEAST_PER_TOKEN * long, float(long), 0.0) == "context"
+    assert verdict_of(3.9, float(long), 0.0) == "memory"
+    assert verdict_of(-4.0, float(long), 0.0) == "contradicted"
+    assert verdict_of(0.9, 1.0, 0.0) == "memory"
+    assert verdict_of(5.0, 1.0, 6.0) == "contradicted"
+    assert verdict_of(6.0, 1.0, 5.0) == "context"
+
+
+def test_evidence_of_a_real_model_is_what_ablations_say(tiny):
+    result = cite(tiny, CONTEXT, "When?", response=ANSWER)
+    ablation = ablation_of(tiny)
+    masks = np.array([[True] * 5, [False] * 5])
+    full, empty = ablation(masks)
+    for t, evidence in enumerate(result.evidence.targets):
+        assert (evidence.full, evidence.empty) == (full[t], empty[t])
+    np.testing.assert_array_equal(result.evidence.shift, np.subtract(*ablation.token_logprobs(masks)))
+    np.testing.assert_array_equal(result[1].evidence.targets[0].full, full[1])
+    assert cite(tiny, CONTEXT, "When?", response=ANSWER, verify=False).evidence is None
+
+
+def test_evidence_is_saved(tiny, tmp_path):
+    result = cite(tiny, CONTEXT, "When?", response=ANSWER, method="bm25")  # similarities are verified too
+    loaded = Attribution.load(result.save(tmp_path / "a.json"))
+    assert loaded.evidence.targets == result.evidence.targets
+    np.testing.assert_array_equal(loaded.evidence.full, result.evidence.full)
+    saved = json.loads((tmp_path / "a.json").read_text())
+    assert saved["targets"][1]["evidence"]["support"] == result.evidence.targets[1].support
+
+
+def test_documents_are_the_sum_of_their_parts(tiny):
+    result = cite(tiny, [{"text": "It has locks. It is long.", "id": "a"}, {"text": "It opened in 1914.", "id": "b"}],
+                  "When?", response=ANSWER)  # fmt: skip
+    documents = result.by_document()
+    assert documents.sources.ids == ["a", "b"]
+    np.testing.assert_allclose(documents.values, np.stack([result.values[:, :2].sum(1), result.values[:, 2]], 1), atol=1e-12)
+    np.testing.assert_allclose(documents.predict(np.ones((1, 2), bool)), result.predict(np.ones((1, 3), bool)), atol=1e-12)
+    with pytest.raises(LlmattrError, match="not the parts of documents"):
+        documents.by_document()
+
+
+def test_words_of_one_source(tiny):
+    result = cite(tiny, CONTEXT, "When?", response=ANSWER, method="leave-one-out")
+    words = result.zoom(2)
+    assert list(words.sources.texts) == ["It", "opened", "in", "1914"] or list(words.sources.texts)[-1].startswith("1914")
+    assert words.values.shape == (3, len(words.sources))
+    ablation = ablation_of(tiny)
+    full = ablation(np.ones((1, 5), dtype=bool))[0]
+    without = ablation_of(tiny, CONTEXT.replace("opened ", ""))(np.ones((1, 5), dtype=bool))[0]
+    np.testing.assert_allclose(words.values[:, 1], full - without, atol=1e-10)
+    with pytest.raises(LlmattrError, match="source must lie between 0 and 5"):
+        result.zoom(5)
+
+
+def test_this_answer_rather_than_that_one(tiny):
+    other = "It opened in 1899."
+    result = cite(tiny, CONTEXT, "When?", response=ANSWER, rather_than=other, method="leave-one-out")
+    one, rival = (ablation_of(tiny, answer=answer) for answer in (ANSWER, other))
+    masks = np.concatenate([np.ones((1, 5), dtype=bool), ~np.eye(5, dtype=bool)])
+    difference = one.token_logprobs(masks).sum(1) - rival.token_logprobs(masks).sum(1)
+    np.testing.assert_allclose(result.values[0], difference[0] - difference[1:], atol=1e-10)
+    assert result.can_cite
+    words = result.zoom(2)
+    np.testing.assert_allclose(words.baseline + words.values.sum(axis=1), difference[:1], atol=1e-10)  # with every word
+    back = cite(tiny, CONTEXT, "When?", response=other, rather_than=ANSWER, method="leave-one-out")
+    np.testing.assert_allclose(back.values, -result.values, atol=1e-10)
+    with pytest.raises(LlmattrError, match="compared with another one as a whole"):
+        result.span("1914")
+    with pytest.raises(LlmattrError, match="looks at one answer alone"):
+        cite(tiny, CONTEXT, "When?", response=ANSWER, rather_than=other, method="bm25")
+
+
+class TestHidden:
+    def test_nothing_hidden_is_the_full_prompt_and_order_and_packs_change_nothing(self, lm):
+        ablation = ablation_of(lm)
+        masks = np.concatenate([np.ones((1, 5), dtype=bool), random_masks(9, 5)])
+        found = HiddenAblation(ablation)(masks)
+        np.testing.assert_allclose(found[0], ablation(masks[:1])[0], atol=1e-10)
+        narrow = HiddenAblation(dataclasses.replace(ablation, lm=dataclasses.replace(lm, max_batch_tokens=1)))
+        np.testing.assert_allclose(narrow(masks[::-1])[::-1], found, atol=1e-10)
+
+    def test_it_is_a_mask_of_keys(self, lm):
+        """The same by one plain pass over the whole prompt with a four-dimensional mask."""
+        import torch
+
+        ablation = ablation_of(lm)
+        mask = np.array([True, False, True, True, False])
+        full = ablation.prompt.full()
+        s, after = len(full.ids), int(full.sources.max())
+        seen = np.tri(s, dtype=bool)
+        for a, b in full.sources[~mask]:
+            seen[after:, a:b] = False
+        bias = torch.zeros(s, s, dtype=torch.float64).masked_fill(torch.from_numpy(~seen), torch.finfo(torch.float64).min)
+        with torch.no_grad():
+            logits = lm.model(torch.tensor([full.ids]), attention_mask=bias[None, None]).logits[0].log_softmax(-1)
+        said = range(full.response.start, full.response.stop)
+        logprobs = np.array([[logits[i - 1, full.ids[i]].item() for i in said]])
+        first, last = ablation.target_tokens[0]
+        total = logprobs[0, first:last].sum()
+        np.testing.assert_allclose(HiddenAblation(ablation)(mask[None])[0, 0], total - np.log(-np.expm1(total)), atol=1e-9)
+
+    def test_it_is_a_prior(self, tiny):
+        plain = cite(tiny, CONTEXT, "When?", response=ANSWER, method="ridge", verify=False)
+        from llmattr.context.methods.surrogates import Ridge
+
+        guided = cite(tiny, CONTEXT, "When?", response=ANSWER, method=Ridge(prior="hidden", n_ablations=8), verify=False)
+        assert guided.values.shape == plain.values.shape
+        assert guided.run["forward_passes"] <= 8
+
+
+def test_logprob_is_a_measure(tiny):
+    result = cite(tiny, CONTEXT, "When?", response=ANSWER, method="leave-one-out", measure="logprob")
+    assert result.unit == "nats"
+    ablation = ablation_of(tiny)
+    masks = np.concatenate([np.ones((1, 5), dtype=bool), ~np.eye(5, dtype=bool)])
+    sums = ablation.token_logprobs(masks).sum(axis=1)
+    np.testing.assert_allclose(result.values[0], sums[0] - sums[1:], atol=1e-10)
+    assert isinstance(result.targets, Targets)
+
+
+def test_every_mask_is_asked_once(counted):
+    """Verification asks the same ablation, so full prompts and single removals that a method has run cost nothing again."""
+    lm, asked = counted
+    cite(lm, "One. Two. Three.", "What?", response=ANSWER, method="shapley")
+    assert sum(asked) <= 8
+
+
+@pytest.fixture(scope="module")
+def shown(tiny):
+    """A result with two documents and evidence, as reports get it."""
+    documents = [{"text": "It has locks. It is <b>long</b>.", "id": "a"}, {"text": "It opened in 1914.", "id": "b"}]
+    return cite(tiny, documents, "When?", response=ANSWER, method="leave-one-out")
+
+
+def test_the_page_says_what_ablations_say(shown):
+    page = shown.html()
+    assert "2 sentences: " in page
+    assert "support" in page
+    assert "What of it depends on the context" in page
+    assert ("given by it alone" in page) == any(target.citations for target in shown.evidence.targets)
+    assert page.count("for the whole answer</small>") == 2  # the documents' sums
+    assert "<b>long</b>" not in page
+
+
+def test_the_terminal_says_what_ablations_say(shown):
+    from llmattr.report.text import terminal
+
+    said = terminal(shown)
+    assert said.startswith("2 sentences: ")
+    assert said.count("(support ") == 2
+    assert "Support = with the whole context less without any." in said
+    plain = dataclasses.replace(shown, evidence=None)
+    assert "support" not in terminal(plain)
+    assert "What of it depends" not in plain.html()
+
+
+def test_a_server_shows_nothing_of_its_inside(tiny):
+    from llmattr.model.server import ServerLM
+
+    real = ablation_of(tiny)
+    ablation = ContextAblation(ServerLM("http://localhost:9"), real.prompt, real.targets)
+    with pytest.raises(LlmattrError, match="behind a server, which shows nothing of its inside"):
+        assert ablation.weights

@@ -1,0 +1,157 @@
+"""What a method is: its options, their bounds and their words, wherever they are given."""
+
+from __future__ import annotations  # as in a contributor's file: the types of the fields below are texts
+
+import importlib
+import inspect
+import pkgutil
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pytest
+
+import llmattr
+from llmattr import context, retraining, training
+from llmattr.cli.methods import options_of
+from llmattr.core.method import accepted, describe, find_method, option, types_of
+from llmattr.errors import LlmattrError, check_number
+from llmattr.training.projection import Projection
+from tests import worlds
+
+
+@dataclass(frozen=True)
+class Mine:
+    """A method in a file whose annotations are not evaluated."""
+
+    name: ClassVar[str] = "mine"
+    k: int = option(3, "so many", least=1)
+    rate: float | Literal["auto"] = option("auto", "how fast", below=1)
+    kind: Literal["one", "other"] = option("one", "which")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A method with a type that is nowhere."""
+
+    name: ClassVar[str] = "unreadable"
+    k: NoSuchType = 3
+
+
+@pytest.mark.usefixtures("unchecked")
+class TestFields:
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({"k": -5}, "k must be 1 or more and whole, not -5"),
+            ({"k": 1.5}, "k must be 1 or more and whole"),
+            ({"k": True}, "k must be 1 or more and whole, not True"),
+            ({"rate": 2.0}, "rate must lie between 0 and 1"),
+            ({"rate": "autoo"}, "rate must be 'auto' or a number, not 'autoo'; did you mean 'auto'"),
+            ({"kind": "othr"}, "kind must be one of one, other, not 'othr'; did you mean 'other'"),
+            ({"kind": 3}, "kind must be one of one, other, not 3"),
+        ],
+    )
+    def test_bounds_hold_where_annotations_are_texts(self, given, message):
+        with pytest.raises(LlmattrError, match=message):
+            find_method(Mine(**given), {"mine": Mine})
+        with pytest.raises(LlmattrError, match=message):
+            describe(Mine(**given))  # so that no result is made of it
+
+    def test_good_ones_pass_and_are_command_line_options(self):
+        assert find_method(Mine(k=np.int64(2), rate=0.5), {"mine": Mine}) == Mine(2, 0.5)
+        k, rate, kind = options_of(Mine)
+        assert (k.type.name, rate.type.words, kind.type.choices) == ("integer", ("auto",), ("one", "other"))
+
+    def test_a_type_that_is_nowhere(self):
+        with pytest.raises(LlmattrError, match="types of Unreadable's fields cannot be read: name 'NoSuchType'"):
+            find_method(Unreadable, {"unreadable": Unreadable})
+
+
+def words_of(kind):
+    return get_args(kind) if get_origin(kind) is Literal else accepted(kind)[1]
+
+
+PLACES = ("ablation", "context", "metrics", "origins", "retraining", "surrogate", "training")
+
+
+def functions_with_choices():
+    """Every public function of what attributes and measures that has an argument with a choice of words, and that argument."""
+    found = {}
+    for module in pkgutil.walk_packages(llmattr.__path__, "llmattr."):
+        if module.name.split(".")[1] not in PLACES:
+            continue
+        for name, function in vars(importlib.import_module(module.name)).items():
+            if name.startswith("_") or not inspect.isfunction(function) or function.__module__ != module.name:
+                continue
+            try:
+                hints = get_type_hints(function)
+            except NameError:  # a type of another file that is imported for checks alone
+                continue
+            for argument, kind in hints.items():
+                if argument != "return" and words_of(kind):
+                    found[f"{module.name}.{name}({argument})"] = (function, argument)
+    return found
+
+
+FUNCTIONS = functions_with_choices()
+# What the choice is handed on to, which refuses it: see run_backward.
+HANDED_ON = {f"llmattr.training.gradients.capture.{name}(measure)" for name in ("record", "exact_gradients")}
+HANDED_ON |= {f"llmattr.training.vectors.fill.{name}(measure)" for name in ("fill", "project")}
+GIVEN = {
+    "ablation": worlds.either(3),
+    "masks": worlds.all_masks(3),
+    "logprobs": np.zeros((8, 2)),
+    "tokens": np.array([[0, 2]]),
+    "keep": 0.5,
+    "limit": 16,
+    "seed": 0,
+    "name": "option",
+}
+
+
+@pytest.mark.usefixtures("unchecked")
+class TestFunctions:
+    def test_they_are_found(self):
+        for name in ("surrogate.game.shapley(method)", "surrogate.game.banzhaf(method)", "context.cite.cite(measure)"):
+            assert f"llmattr.{name}" in FUNCTIONS
+        assert set(FUNCTIONS) > HANDED_ON
+
+    @pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - HANDED_ON))
+    def test_no_unknown_word_is_taken(self, name):
+        function, argument = FUNCTIONS[name]
+        plain = inspect.unwrap(function)
+        needed = [p.name for p in inspect.signature(plain).parameters.values() if p.default is p.empty]
+        given = {one: GIVEN.get(one) for one in needed}
+        if "method" in needed:
+            given["method"] = "leave-one-out"
+        for typo in ("no such word", "Exact", "AUTO", ""):
+            with pytest.raises(LlmattrError, match=f"{argument}|normalize|prior"):
+                plain(**{**given, argument: typo})
+
+    def test_the_two_that_took_another_estimator(self):
+        for typo in ("permutations", "Exact", "exat"):
+            for estimate in (llmattr.surrogate.shapley, llmattr.surrogate.banzhaf):
+                with pytest.raises(LlmattrError, match="method must be one of"):
+                    estimate(worlds.either(3), method=typo)
+
+
+EVERY = {
+    f"{family.__name__}.{name}": method for family in (context, training, retraining) for name, method in family.METHODS.items()
+} | {"Recipe": retraining.Recipe, "Projection": Projection}
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("name", EVERY)
+def test_no_option_of_a_method_takes_an_unknown_word(name):
+    method = EVERY[name]()
+    for field in fields(method):
+        words = accepted(types_of(type(method))[field.name])[1]
+        if words:
+            with pytest.raises(LlmattrError, match=f"{field.name} must be"):
+                llmattr.core.method.check_options(replace(method, **{field.name: "no such word"}))
+
+
+def test_a_truth_value_is_no_number():
+    with pytest.raises(LlmattrError, match="k must be 1 or more and whole, not True"):
+        check_number("k", True, 1, whole=True)

@@ -1,0 +1,40 @@
+"""Every recipe runs, small, and says what it promises."""
+
+import os
+import re
+import subprocess
+import sys
+
+from tests import ROOT
+
+RECIPES = ROOT / "recipes"
+
+
+def test_a_fact_is_traced_to_the_rows_that_taught_it(tmp_path):
+    command = [sys.executable, RECIPES / "trace_a_fact.py", "--tiny", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    assert done.returncode == 0, done.stderr
+    first = re.search(r"^ +1 .*", done.stdout, re.MULTILINE)[0]
+    assert "Dunvale" in first  # the planted fact's row, not one of the other 57
+    assert "Hale" in first
+    assert int(re.search(r"(\d+) of 20$", done.stdout, re.MULTILINE)[1]) >= 15
+    assert "<mark" in (tmp_path / "trace.html").read_text(encoding="utf-8")
+
+
+def test_a_removal_is_predicted_and_checked_by_training(tmp_path):
+    command = [sys.executable, RECIPES / "datamodel.py", "--tiny", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    assert done.returncode == 0, done.stderr
+    everything = float(re.search(r"(\S+) nats with all rows", done.stdout)[1])
+    predicted, seen = map(float, re.search(r"predicted (\S+), trained again (\S+)$", done.stdout, re.MULTILINE).groups())
+    assert predicted < everything
+    assert seen < everything
+    assert "Argentina" in done.stdout.split("trained again")[1].splitlines()[1]
+    kept = len(list(tmp_path.glob("runs/*/*/*.npz")))
+    subprocess.run(command, capture_output=True, check=True)
+    assert len(list(tmp_path.glob("runs/*/*/*.npz"))) == kept
+
+
+def test_recipes_are_short():
+    for recipe in RECIPES.glob("*.py"):
+        assert len(recipe.read_text(encoding="utf-8").splitlines()) < 120, recipe

@@ -1,0 +1,298 @@
+"""The page in a real browser (Debian's chromium): what is lit, phone width, dark mode, and that nothing runs."""
+
+import dataclasses
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llmattr.core.sources import Document
+from llmattr.report.html import frame, page
+from tests.report.test_html import QUERY, ROWS, make, make_tokens, make_trace
+
+pytestmark = pytest.mark.slow
+
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (group dev)")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("there is no chromium: apt-get install chromium")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """Open an HTML text as a file; `scripts=False` switches the page's own scripts off (`evaluate` still works)."""
+    contexts = []
+
+    def show(html: str, scripts: bool = False, width: int = 1280, scheme: str = "light"):
+        path = Path(tmp_path, "page.html")
+        path.write_text(html, encoding="utf-8")
+        viewport = {"width": width, "height": 800}
+        contexts.append(browser.new_context(java_script_enabled=scripts, viewport=viewport, color_scheme=scheme))
+        opened = contexts[-1].new_page()
+        opened.goto(path.as_uri())
+        return opened
+
+    yield show
+    for context in contexts:
+        context.close()
+
+
+def style(opened, selector: str, name: str) -> str:
+    return opened.eval_on_selector(selector, f"e => getComputedStyle(e)['{name}']")
+
+
+def colour(css: str) -> list[float]:
+    """Red, green, blue (0-255) and alpha of a computed colour."""
+    numbers = [float(number) for number in re.findall(r"[\d.]+", css.removeprefix("color(srgb"))]
+    if css.startswith("color("):
+        numbers = [255 * number for number in numbers[:3]] + numbers[3:]
+    return numbers if len(numbers) == 4 else [*numbers, 1.0]
+
+
+def choose(opened, target: int):
+    opened.locator(f"label:has(#t{target})").click()
+
+
+def fills(opened) -> list[float]:
+    """How strongly each of the four sources is lit."""
+    return [colour(style(opened, f"#s{i}", "backgroundColor"))[3] for i in range(4)]
+
+
+def test_choosing_a_sentence_lights_its_sources_and_no_others(show):
+    opened = show(page(make()))
+    first = fills(opened)
+    assert first[2] == 0
+    assert first[0] > first[3] > first[1] > 0  # scores 4, -2, and 1 that is not clear of its error
+    red, _, blue, _ = colour(style(opened, "#s0", "backgroundColor"))
+    assert blue > red
+    red, _, blue, _ = colour(style(opened, "#s3", "backgroundColor"))
+    assert red > blue
+
+    choose(opened, 2)
+    second = fills(opened)
+    assert second[0] == second[3] == 0
+    assert second[2] > second[1] > 0
+    assert style(opened, "#s1", "textDecorationStyle") == "dotted"
+
+    choose(opened, 0)
+    whole = fills(opened)
+    assert whole[0] > whole[2] > whole[3] > 0 == whole[1]
+
+
+def test_only_the_chosen_sentence_has_its_list(show):
+    opened = show(page(make()))
+    visible = [opened.locator(f"#p{t}").is_visible() for t in range(4)]
+    assert visible == [False, True, False, False]
+    choose(opened, 3)
+    visible = [opened.locator(f"#p{t}").is_visible() for t in range(4)]
+    assert visible == [False, False, False, True]
+    assert "No source stands clear of its error." in opened.locator("#p3").inner_text()
+
+
+def test_the_keyboard_chooses_with_a_visible_focus(show):
+    opened = show(page(make()))
+    opened.focus("#t1")
+    opened.keyboard.press("ArrowDown")
+    assert opened.is_checked("#t2")
+    assert style(opened, "label:has(#t2)", "outlineStyle") == "solid"
+    assert fills(opened)[2] > 0
+
+
+def test_a_mark_leads_to_its_source(show):
+    parts = [f"Line {i}.\n" for i in range(300)]
+    long = (Document("Cats purr. Cats sleep.", "short"), Document("".join(["Far", *parts]), "long"))
+    values = np.zeros((4, 302))
+    values[1, 300] = 3.0
+    opened = show(page(make(documents=long, values=values, stderr=None)))
+    bottom = opened.locator("#s300")
+    assert not in_view(opened, bottom)
+    opened.locator("#p1 a").first.click()
+    assert in_view(opened, bottom)
+
+
+def in_view(opened, locator) -> bool:
+    box = locator.bounding_box()
+    return 0 <= box["y"] <= opened.viewport_size["height"]
+
+
+def test_a_mark_leads_to_its_source_in_a_notebook(show):
+    opened = show("<!doctype html><p>notebook</p>" + frame(make()), scripts=True)
+    inner = opened.frames[1]
+    inner.locator("#p1 a").first.click()
+    inner.wait_for_url("about:srcdoc#s0")
+    assert inner.locator("#s0:target").count() == 1
+
+
+@pytest.mark.parametrize("width", [320, 390, 760, 1024])
+def test_nothing_is_wider_than_the_screen(show, width):
+    documents = (Document(f"Cats{'purr' * 90}. Cats sleep.", "c" * 90, "d" * 90), Document("Dogs bark. Rain.", "dogs"))
+    opened = show(page(make(documents=documents, run={"model": "/very/long/path" * 20})), width=width)
+    assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    answer, documents = (opened.locator("section").nth(i).bounding_box() for i in (0, 1))
+    side_by_side = documents["x"] > answer["x"] + answer["width"]
+    assert side_by_side == (width >= 760)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable_in_light_and_dark(show, scheme):
+    opened = show(page(make()), scheme=scheme)
+    ground = luminance(colour(style(opened, "body", "backgroundColor")))
+    ink = luminance(colour(style(opened, "body", "color")))
+    assert (ground < 0.05 and ink > 0.6) if scheme == "dark" else (ground > 0.8 and ink < 0.05)
+    card = colour(style(opened, ".column", "backgroundColor"))
+    for selector in (".reading", "dt", "#p1 a", "#p1 .scores", "#s0", "#s1", "#s2", "#s3", "label:has(#t1)", "sup", "sup a"):
+        *fill, alpha = colour(style(opened, selector, "backgroundColor"))
+        behind = [alpha * over + (1 - alpha) * under for over, under in zip(fill, card, strict=False)]
+        assert contrast(colour(style(opened, selector, "color")), behind) >= 4.5, selector
+
+
+def luminance(colour: list[float]) -> float:
+    """WCAG 2 relative luminance."""
+    linear = [(c / 255 / 12.92) if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: list[float], other: list[float]) -> float:
+    """WCAG 2 contrast ratio."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_a_script_in_the_context_does_not_run(show):
+    evil = "<script>hacked=1</script><img src=x onerror='hacked=1'>"  # without a full stop: make() cuts there
+    documents = (Document(f"Cats {evil} purr. Cats sleep.", evil, evil), Document("Dogs bark. Rain falls.", "dogs"))
+    attribution = make(documents=documents, run={"model": evil})
+    opened = show(page(attribution), scripts=True)
+    assert opened.evaluate("window.hacked") is None
+    assert opened.locator("script, img").count() == 0
+    assert evil in opened.locator("article").first.inner_text()
+    framed = show(frame(attribution), scripts=True).frames[1]
+    assert framed.locator("script, img").count() == 0
+
+
+def test_the_page_asks_for_nothing_and_reports_no_error(show):
+    opened = show("", scripts=True)
+    asked, said = [], []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.on("console", lambda message: said.append(message.text))
+    Path(opened.url.removeprefix("file://")).write_text(page(make()), encoding="utf-8")
+    opened.reload()
+    assert asked == [opened.url]
+    assert said == []
+
+
+def test_print_shows_every_list(show):
+    opened = show(page(make()))
+    opened.emulate_media(media="print")
+    assert all(opened.locator(f"#p{t}").is_visible() for t in range(4))
+
+
+FILLER = "Lorem ipsum dolor sit amet. " * 100
+LONG_ROW = f"{FILLER}\nThe capital of France is Paris.\n{FILLER}{'x' * 400}"
+
+
+def many_queries(**changes):
+    """Fifty queries with long prompts, long rows and long ids."""
+    queries = [{"prompt": f"{'Long ' * 99}capital of land {i} is ", "completion": "Paris."} for i in range(50)]
+    trace = make_trace([QUERY, *queries[1:]], [LONG_ROW, *ROWS], **changes)
+    sources = dataclasses.replace(trace.sources, ids=["0123456789abcdef" * 8] * len(trace.sources))
+    return dataclasses.replace(trace, sources=sources)
+
+
+@pytest.mark.parametrize("width", [320, 390, 760, 1280])
+def test_a_trace_is_never_wider_than_the_screen(show, width):
+    for trace in (many_queries(), make_tokens("Trees are" * 50), make_tokens(tokens=("x" * 300, " y"))):
+        opened = show(page(trace), width=width)
+        assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        queries, rows = (opened.locator("section").nth(i).bounding_box() for i in (0, 1))
+        assert (rows["x"] > queries["x"] + queries["width"]) == (width >= 760)
+        assert queries["height"] < 700  # the list scrolls by itself
+
+
+def test_choosing_a_query_shows_its_rows_and_stays_in_place(show):
+    opened = show(page(many_queries()), width=390)
+    assert [t for t in range(50) if opened.locator(f"#p{t}").is_visible()] == [0]
+    before = opened.evaluate("window.scrollY")
+    opened.locator("label:has(#t40)").scroll_into_view_if_needed()
+    choose(opened, 40)
+    assert [t for t in range(50) if opened.locator(f"#p{t}").is_visible()] == [40]
+    assert opened.evaluate("window.scrollY") == before
+    opened.keyboard.press("ArrowDown")
+    assert opened.is_checked("#t41")
+    assert style(opened, "label:has(#t41)", "outlineStyle") == "solid"
+
+
+def test_one_query_needs_no_choice(show):
+    opened = show(page(make_trace()))
+    assert not opened.locator("section").first.is_visible()
+    assert opened.locator("#p0").is_visible()
+    assert opened.locator("section").nth(1).bounding_box()["width"] > 1100
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_choosing_a_token_shows_its_rows(show, width):
+    opened = show(page(make_tokens()), width=width)
+    for target in range(5):
+        choose(opened, target)
+        assert [t for t in range(5) if opened.locator(f"#p{t}").is_visible()] == [target]
+    assert opened.locator("label:has(#t0)").bounding_box()["y"] < opened.locator("label:has(#t3)").bounding_box()["y"]
+
+
+def test_a_long_row_opens_and_closes(show):
+    opened = show(page(make_trace(rows=[LONG_ROW, "b"])))
+    excerpt, whole = (opened.locator(".excerpt").nth(i) for i in (0, 1))
+    assert excerpt.is_visible()
+    assert not whole.is_visible()
+    assert excerpt.bounding_box()["height"] <= 240
+    opened.locator("summary").click()
+    assert whole.is_visible()
+    assert not excerpt.is_visible()
+    assert whole.bounding_box()["height"] <= 420
+    opened.locator("summary").click()
+    assert excerpt.is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_marks_are_readable_and_differ(show, scheme):
+    opened = show(page(make_trace([QUERY, QUERY])), scheme=scheme)
+    card = colour(style(opened, ".column", "backgroundColor"))
+    for selector in ("#p0 mark.strong", "#p0 mark.weak", ".legend", ".before", "#p0 .said", ".rank", ".scores", "label"):
+        *fill, alpha = colour(style(opened, selector, "backgroundColor"))
+        behind = [alpha * over + (1 - alpha) * under for over, under in zip(fill, card, strict=False)]
+        assert contrast(colour(style(opened, selector, "color")), behind) >= 4.5, selector
+    assert colour(style(opened, "mark.strong", "backgroundColor"))[3] == 1
+    assert colour(style(opened, "mark.weak", "backgroundColor"))[3] == 0
+    assert style(opened, "mark.weak", "textDecorationLine") == "underline"
+
+
+def test_a_script_in_a_trace_does_not_run_and_nothing_is_asked_for(show):
+    evil = "</mark></style><script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
+    trace = make_trace([{"prompt": evil, "completion": evil}] * 2, [evil, evil + FILLER], run={"model": evil})
+    opened = show("", scripts=True)
+    asked, said = [], []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.on("console", lambda message: said.append(message.text))
+    Path(opened.url.removeprefix("file://")).write_text(page(trace), encoding="utf-8")
+    opened.reload()
+    assert opened.evaluate("window.hacked") is None
+    assert opened.locator("script, img").count() == 0
+    assert (asked, said) == ([opened.url], [])
+
+
+def test_a_printed_trace_has_every_query_and_no_choices(show):
+    opened = show(page(many_queries()))
+    opened.emulate_media(media="print")
+    assert all(opened.locator(f"#p{t} .asked").first.is_visible() for t in range(50))
+    assert not opened.locator("section").first.is_visible()
+    assert not opened.locator("summary").first.is_visible()

@@ -1,0 +1,65 @@
+"""The text and Markdown of an attribution: the numbers of its sources, and the lines of its answer."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from llmattr.core.attribution import Attribution
+from llmattr.core.evidence import Evidence, TargetEvidence
+from llmattr.core.sources import Sources, Targets
+from llmattr.report.json import to_json
+from llmattr.report.marks import citation_numbers
+from llmattr.report.text import terminal
+from llmattr.text import split
+
+
+class TestMarkdown:
+    """The answer keeps its lines; a mark stands behind its sentence, where it breaks nothing."""
+
+    def body(self, answer, marked=True):
+        spans = [(0, len(answer)), *split.spans(answer, split.sentences)]
+        n = len(spans)
+        sources = Sources("sentences", [f"d#{i}" for i in range(n)], [f"Source {i}." for i in range(n)])
+        targets = Targets([answer[a:b] for a, b in spans], np.array(spans))
+        values = np.eye(n) * 9 * marked
+        return Attribution(values, sources, targets, "nats", {"name": "m"}, response=answer).markdown().split("\n\n[^1]: ")[0]
+
+    @pytest.mark.parametrize(
+        ("answer", "expected"),
+        [
+            ("Facts:\n\n- It is old.\n- 330 m tall\n", "Facts:[^1]\n\n- It is old.[^2]\n- 330 m tall[^3]"),
+            ("So:\n\n```sh\na_b * 2 < 3\n```\nDone.\n", "So:[^1]\n\n```sh\na_b * 2 < 3\n```\n\n[^2][^3][^4]\nDone.[^5]"),
+            ("It is:\n```\na [b]", "It is:[^1]\n```\na [b]\n```\n\n[^2][^3]"),
+            ("| a | b |\n|---|---|\n| 1 | 2 |\n", "| a | b[^1][^2] |\n|---|---|\n| 1 | 2[^3] |"),
+            ("这座塔建于1889年。它很高。", "这座塔建于1889年。[^1]它很高。[^2]"),
+            ("A **bold** _word_. `x[0]` ok.", "A **bold** _word_.[^1] `x[0]` ok.[^2]"),
+            ("<b>No</b> [link](u) tags.", "\\<b>No\\</b> \\[link](u) tags.[^1]"),
+        ],
+    )
+    def test_the_lines_stay(self, answer, expected):
+        found = self.body(answer)
+        assert re.sub(r"\[\^\d+\]", "", found).split() == re.sub(r"\[\^\d+\]", "", expected).split()
+        assert re.sub(r"(\[\^\d+\])+", "#", found) == re.sub(r"(\[\^\d+\])+", "#", expected)
+
+
+def test_one_numbering_in_every_report():
+    """The number of a source is the same with few and with many sources shown, for what cites it and what it opposes."""
+    values = np.array([[0.0] * 4, [1.0, 2.0, 3.0, 0.0], [0.0, 0.0, 9.0, -8.0]])
+    evidence = tuple(TargetEvidence(0.0, 5.0, "contradicted" if t == 2 else "context", 3 if t == 2 else None) for t in range(3))
+    tokens = np.array([[0, 6], [6, 12]])
+    attribution = Attribution(
+        values,
+        Sources("sentences", list("abcd"), ["A.", "B.", "C.", "D."]),
+        Targets(["One. Two.", "One.", "Two."], np.array([[0, 9], [0, 4], [5, 9]])),
+        "nats",
+        {"name": "m"},
+        response="One. Two.",
+        evidence=Evidence(evidence, tokens, np.zeros(2), np.zeros(2)),
+    )
+    assert citation_numbers(attribution) == {2: 1, 1: 2, 0: 3, 3: 4}
+    assert citation_numbers(attribution, top=1) == {2: 1, 3: 4}
+    for report in (terminal(attribution), terminal(attribution, top=1), attribution.html()):
+        assert "opposed by source [4]" in report
+    assert json.loads(to_json(attribution))["numbers"] == {"2": 1, "1": 2, "0": 3, "3": 4}

@@ -1,0 +1,39 @@
+"""The house: one door upwards, old paths that still import, and nothing heavy before it is needed."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from llmattr.moved import MOVED
+from tests import ROOT
+
+PACKAGE = ROOT / "llmattr"
+
+
+def test_results_alone_reach_up_to_their_reports():
+    """Whatever else looked a report up by name would be an arrow that `make lint` cannot see."""
+    through = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if "face(" in path.read_text("utf-8")}
+    assert through == {"core/faces.py", "core/attribution.py", "origins.py"}
+
+
+def test_modules_are_only_looked_up_where_all_can_see_it():
+    files = {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
+    found = {name for name, text in files.items() if "import_module" in text}
+    assert found == {"__init__.py", "moved.py", "core/faces.py", "retraining/__init__.py"}
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_old_paths_import_with_a_note(old):
+    code = f"import warnings; warnings.simplefilter('error', DeprecationWarning); import {old}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert re.search(rf"DeprecationWarning: {re.escape(old)} is now {re.escape(MOVED[old][0])}", done.stderr)
+
+
+def test_old_paths_give_the_same_things():
+    with pytest.warns(DeprecationWarning, match="the old name goes with the next release"):
+        from llmattr.types import Attribution, Document, is_cited  # pyright: ignore[reportMissingImports]
+    from llmattr.core import attribution, citing, sources
+
+    assert (Attribution, Document, is_cited) == (attribution.Attribution, sources.Document, citing.is_cited)
