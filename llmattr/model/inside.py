@@ -13,7 +13,7 @@ from llmattr.errors import LlmattrError
 from llmattr.model.attention import weighted_attention
 from llmattr.model.contract import Weights
 from llmattr.model.forward import abilities, evaluating
-from llmattr.model.odds import nan_advice
+from llmattr.model.odds import doubt, log_odds_of_logits, logprobs_of_log_odds, nan_advice
 from llmattr.model.padded import logits_at
 from llmattr.text.prompt import Rendered
 
@@ -42,9 +42,7 @@ def response_log_odds(lm: Weights, full: Rendered) -> Float[torch.Tensor, " r"]:
     first, last = full.response.start, full.response.stop
     ids = torch.tensor([full.ids], device=lm.device)
     logits = logits_at(lm.model, torch.arange(first - 1, last - 1, device=lm.device), input_ids=ids)[0]
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    said = ids[0, first:last, None].to(logits.device)
-    log_odds = logits.gather(1, said)[:, 0] - logits.scatter(1, said, -torch.inf).logsumexp(1)
+    log_odds = log_odds_of_logits(logits, ids[0, first:last].to(logits.device))
     if log_odds.isnan().any():
         raise LlmattrError(f"the model gave NaN for the response: {nan_advice(lm.dtype)}")
     return log_odds
@@ -132,12 +130,12 @@ def target_gradients(
     """
     places = np.arange(len(log_odds))
     member = (spans[:, :1] <= places) & (places < spans[:, 1:])
-    logprobs = -np.logaddexp(0.0, -log_odds.detach().double().cpu().numpy())
+    logprobs = logprobs_of_log_odds(log_odds.detach().double().cpu().numpy())
     parts, shares = _parts(member) if linear else (member, np.eye(len(member)))
     gradients = np.stack([_gradient(log_odds, inputs, reduce, np.where(part, -np.expm1(logprobs), 0.0)) for part in parts])
     values = shares @ gradients
     if measure == "logit":
-        values /= -np.expm1(np.minimum(member @ logprobs, -1e-300))[:, None]
+        values /= doubt(member @ logprobs)[:, None]
     return values
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Int
 from llmattr.model.attention import Attend, attending, own_attention
 from llmattr.model.contract import Weights
 from llmattr.model.forward import abilities, evaluating
-from llmattr.model.odds import LogProbs, log_odds
+from llmattr.model.odds import LogProbs, log_odds, logprobs_of_log_odds
 from llmattr.model.padded import MAX_LOGITS, vocabulary
 from llmattr.text.prompt import Rendered
 
@@ -86,7 +86,7 @@ def score_hidden(lm: Weights, request: Rendered, hidden: Sequence[np.ndarray], a
         _keep(cache, np.arange(after))
         plan = _plan([request.ids] * len(chosen), [after] * len(chosen), chosen)
         odds = _packed(lm, cache, plan, [request] * len(chosen))
-        yield from ((row, -np.logaddexp(0.0, -one)) for row, one in enumerate(odds, first))
+        yield from ((row, logprobs_of_log_odds(one)) for row, one in enumerate(odds, first))
 
 
 @torch.inference_mode()

@@ -11,7 +11,7 @@ import torch
 from llmattr.errors import note
 from llmattr.model.contract import Weights, vocabulary
 from llmattr.model.forward import abilities, alike, attempt
-from llmattr.model.odds import LogProbs
+from llmattr.model.odds import LogProbs, logprobs_of_log_odds
 from llmattr.model.padded import in_batches
 from llmattr.model.prefix_tree import through_tree
 from llmattr.text.prompt import Rendered
@@ -27,7 +27,7 @@ def score(lm: Weights, requests: Sequence[Rendered]) -> Iterator[tuple[int, LogP
         longest = max(len(request.ids) for request in some)
         paths = through_tree if len(some) > 1 and shares_prefixes(lm, longest) else in_batches
         for i, odds in paths(lm, some):
-            yield numbers[i], -np.logaddexp(0.0, -odds)
+            yield numbers[i], logprobs_of_log_odds(odds)
 
 
 def read_alike(model: Any, lengths: Sequence[int]) -> list[list[int]]:
