@@ -15,9 +15,9 @@ from transformers import PretrainedConfig
 
 from llmattr.core.progress import Progress
 from llmattr.errors import LlmattrError, check_choice, check_number, note
-from llmattr.model.contract import Scorer, vocabulary
+from llmattr.model.contract import Scorer, check_vocabulary, vocabulary
 from llmattr.model.forward import evaluating
-from llmattr.model.loading import check_vocabulary, load
+from llmattr.model.loading import load
 from llmattr.model.scoring import score
 from llmattr.text.prompt import Rendered, special_ids
 from llmattr.text.rows import Examples, tokenize

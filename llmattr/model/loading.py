@@ -1,6 +1,6 @@
 """From a name, a folder or a hub id to a model and its tokenizer, complete, or to one line that says what to do."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,16 +79,6 @@ def complete(kind: Any, place: str, spare: str = "", **how: Any) -> Any:
     if found["unexpected_keys"]:
         note(f"{place}: weights that a {type(model).__name__} has no place for are left out: {_some(found['unexpected_keys'])}")
     return model
-
-
-def check_vocabulary(texts: Iterable[Sequence[int]], tokenizer: Any, size: int) -> None:
-    """Raise `LlmattrError` for a token that a model of so many embeddings has none for."""
-    highest = max((max(ids) for ids in texts if len(ids)), default=0)
-    if highest >= size:
-        raise LlmattrError(
-            f"the tokenizer has {len(tokenizer)} tokens, the model {size}: {tokenizer.decode([highest])!r} is number {highest} "
-            "from 0; take the tokenizer that the model was trained with, or resize the model's embeddings and train them"
-        )
 
 
 def _base(what: str, place: str, dtype: str, how: dict[str, Any]) -> tuple[Any, Any]:

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from llmattr.model.contract import check_vocabulary
 from llmattr.model.embedded import ENCODERS, encoder_folder
-from llmattr.model.loading import check_vocabulary, complete, load_tokenizer, told
+from llmattr.model.loading import complete, load_tokenizer, told
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ semivalues    closed forms over all masks; game: Shapley, Banzhaf, leave-one-out
 
 from llmattr.surrogate.ame import ame
 from llmattr.surrogate.beta import beta_shapley
-from llmattr.surrogate.fitting import blend, fit_lasso, fit_ridge, lasso, ridge
+from llmattr.surrogate.fitting import Prior, blend, fit_lasso, fit_ridge, lasso, ridge
 from llmattr.surrogate.game import banzhaf, leave_one_out, shapley
 from llmattr.surrogate.pairs import pairs
 from llmattr.surrogate.sampling import UNITS, bootstrap_stderr, heldout_stderr, rank_correlation
@@ -16,6 +16,7 @@ from llmattr.surrogate.semivalues import banzhaf_sizes, beta_sizes, semivalue, s
 
 __all__ = [
     "UNITS",
+    "Prior",
     "ame",
     "banzhaf",
     "banzhaf_sizes",

@@ -47,7 +47,7 @@ class Hierarchical:
         values = fine.values[:, finer] * share
         return dataclasses.replace(fine, values=values, stderr=stderr, sources=ablation.sources, run=run)
 
-    def _scores(self, grouped: "Grouped", seed: int, prior: Any = None, bootstraps: int = 0) -> Attribution:
+    def _scores(self, grouped: "Grouped", seed: int, prior: surrogate.Prior | None = None, bootstraps: int = 0) -> Attribution:
         return surrogate.blend(grouped, self.n_ablations, prior=prior, bootstraps=bootstraps, seed=seed)
 
 

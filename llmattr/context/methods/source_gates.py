@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import describe, option
+from llmattr.core.method import option
 
 if TYPE_CHECKING:
     from llmattr.context.removal.ablation import ContextAblation
@@ -36,7 +36,7 @@ class SourceGates:
 
         with frozen(ablation.weights, len(ablation.located().ids)):
             values = sum(share * gate_gradients(ablation, point) for point, share in self.path())
-        return in_nats(ablation, np.asarray(values), describe(self), seed, gradient_passes=self.points)
+        return in_nats(ablation, np.asarray(values), self, seed, gradient_passes=self.points)
 
     def path(self) -> list[tuple[float, float]]:
         """The points on (0, 1) and their shares, which add up to 1."""

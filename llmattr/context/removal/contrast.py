@@ -57,10 +57,8 @@ class ContrastAblation(ContextAblation):
         return {**super().record(), "forward_passes": passes, "rather_than": self.other.prompt.response}
 
 
-def contrast(ablation: ContextAblation, other: str, method: Any) -> ContrastAblation:
+def contrast(ablation: ContextAblation, other: str) -> ContrastAblation:
     """The ablation of one answer against another; for methods that ask ablations only."""
-    if method.family not in ("datamodel", "game-theoretic"):
-        raise LlmattrError(f"{method.name} looks at one answer alone: compare two with context-cite, shapley or leave-one-out")
     prompt = ablation.prompt
     rival = dataclasses.replace(ablation, prompt=prompt.with_response(other), store=Store())
     whole = np.array([[0, len(prompt.response)]])
