@@ -42,7 +42,7 @@ def cite(
     rather_than: str | None = None,
     sources: str | Splitter = "sentences",
     template: str | None = None,
-    method: Any = ContextCite(),
+    method: object = ContextCite(),
     measure: Measure = "logit",
     verify: bool = True,
     cache: str | Path | None = None,
@@ -64,7 +64,7 @@ def cite(
     Returns scores [t, n], t = the whole response and each of its sentences, in nats of log-odds: positive = the source made
     it likelier. Raises `LlmattrError` for input that the user can mend.
     """
-    method = find_method(method, METHODS, Method)
+    chosen: Method = find_method(method, METHODS, Method)
     check_choice("measure", measure, get_args(Measure))
     if messages is not None and response is None:
         messages, response = take_answer(messages)
@@ -85,12 +85,12 @@ def cite(
     answered = time.perf_counter()
     if len(prompt.sources) == 1:
         note("there is only one source: its score is what is lost without it (leave-one-out)")
-        method = LeaveOneOut()
+        chosen = LeaveOneOut()
     ablation = ContextAblation(lm, prompt, prompt.targets(measure), _store(cache, room, lm, prompt))
     if rather_than is not None:
-        check_compares(method)
+        check_compares(chosen)
         ablation = contrast(ablation, check_text(rather_than, "the other answer"))
-    session = ContextSession(method, ablation, seed)
+    session = ContextSession(chosen, ablation, seed)
     result = session.attribute(ablation.targets)
     attributed = time.perf_counter()
     evidence = verified(result, ablation) if verify and rather_than is None else None

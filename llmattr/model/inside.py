@@ -29,7 +29,13 @@ def source_of(full: Rendered) -> Int[np.ndarray, " s"]:
 
 
 def attention_rows(
-    rows: Int[torch.Tensor, " q"], module: Any, query: Any, key: Any, value: Any, mask: torch.Tensor, **options: Any
+    rows: Int[torch.Tensor, " q"],
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    **options: Any,
 ) -> Iterator[Float[torch.Tensor, "h c s"]]:
     """The attention weights of these query positions, a few at a time."""
     for some in rows.to(query.device).split(ROWS):
@@ -73,7 +79,7 @@ def frozen(lm: Weights, tokens: int) -> Iterator[None]:
 
 
 @contextmanager
-def _run_again(model: Any) -> Iterator[None]:
+def _run_again(model: torch.nn.Module) -> Iterator[None]:
     """Within, a layer keeps its input alone for the backward pass, and computes the rest again there."""
     from torch.utils.checkpoint import checkpoint
     from transformers.modeling_layers import GradientCheckpointingLayer
@@ -96,7 +102,7 @@ def embedded(lm: Weights, change: Callable[[torch.Tensor], torch.Tensor]) -> Ite
     """Within, the model reads `change(x)` in place of its input embeddings x [1, s, d]; the list holds what it read, a leaf."""
     read: list[torch.Tensor] = []
 
-    def replace(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+    def replace(_module: torch.nn.Module, _inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         read.append(change(output.detach()).requires_grad_())
         return read[-1]
 
@@ -118,6 +124,7 @@ def target_gradients(
     measure: str,
     inputs: torch.Tensor,
     reduce: Reduce,
+    *,
     linear: bool = True,
 ) -> Float[np.ndarray, "t n"]:
     """`reduce(df / d inputs)` of each target's f, from the response's log-odds; inputs that play no part give 0.

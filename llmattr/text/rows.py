@@ -89,7 +89,7 @@ def row_text(row: Mapping[str, Any]) -> str:
     return row["text"]
 
 
-def read_rows(data: Any) -> list[dict[str, Any]]:
+def read_rows(data: str | Path | Iterable[Any]) -> list[dict[str, Any]]:
     """The rows of a JSON-lines, CSV or parquet file, a folder saved by `datasets`, a hub id, a Dataset, or a list of dicts."""
     given = _load(data) if isinstance(data, (str, Path)) else data
     try:

@@ -13,6 +13,8 @@ from llmattr.core.method import describe, option
 from llmattr.surrogate.sampling import attribution
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from llmattr.context.removal.ablation import ContextAblation
     from llmattr.model.contract import Weights
 
@@ -45,10 +47,10 @@ class GradientInput:
 
         full, of = ablation.located(), (ablation.target_tokens, ablation.targets.measure)
 
-        def times(gradient: Any) -> Any:
+        def times(gradient: "Tensor") -> "Tensor":
             return inside.per_source((gradient * x)[0].sum(dim=1), full)
 
-        def length(gradient: Any) -> Any:
+        def length(gradient: "Tensor") -> "Tensor":
             return inside.per_source((gradient[0] ** 2).sum(dim=1), full).sqrt()
 
         with inside.frozen(ablation.weights, len(full.ids)), inside.embedded(ablation.weights, lambda x: x) as read:
@@ -92,9 +94,9 @@ class IntegratedGradients:
 
         full, blank = ablation.located(), _blank(ablation.weights, self.blank)
         of_sources = torch.tensor(inside.source_of(full) >= 0, device=blank.device)[:, None]
-        way: list[Any] = []
+        way: list[Tensor] = []
 
-        def step(x: Any) -> Any:
+        def step(x: "Tensor") -> "Tensor":
             way.append(torch.where(of_sources, x - blank.to(x), 0.0))
             return x - (1 - point) * way[0]
 
@@ -109,7 +111,7 @@ class IntegratedGradients:
         )
 
 
-def _blank(lm: "Weights", kind: str) -> Any:
+def _blank(lm: "Weights", kind: str) -> "Tensor":
     """The embedding [d] of a blank token."""
     import torch
 
