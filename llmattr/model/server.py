@@ -120,7 +120,7 @@ class ServerLM:
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """Where requests go."""
+        """Where requests go, with one connection for each that runs at once."""
         options = {name: getattr(self, name) for name in ("api_key", "timeout", "retries", "backoff")}
         return Endpoint(self.url, self.served_model, connections=self.concurrency, **options)
 

@@ -19,7 +19,11 @@ FOLDS = 5
 
 
 def kernel(ablation: Ablation, n_ablations: int, method: dict[str, Any], seed: int) -> Attribution:
-    """As `shapley` has it."""
+    """Shapley values from so many masks, none and all among them: `sum of values = f(all) - f(none)`.
+
+    Lundberg and Lee 2017, arXiv 1705.07874, theorem 2. stderr: by bootstrap over the pairs of masks that were drawn, and what
+    chance in the outputs adds; nan where the masks do not determine the values.
+    """
     n = len(ablation.sources)
     masks, weights, drawn = kernel_masks(n_ablations, n, seed)
     known = _determined(masks, drawn)

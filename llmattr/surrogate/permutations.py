@@ -20,9 +20,9 @@ Walked = Float[np.ndarray, "r n_plus_1 t"]
 def permutation(
     ablation: Ablation, most: int, method: dict[str, Any], *, tolerance: float | None, truncate: float, seed: int
 ) -> Attribution:
-    """As `shapley` has it. With a tolerance, 4 pairs of orders, then as many again, until every target is settled.
+    """Shapley values from random orders, each also reversed, of at most so many masks.
 
-    A settled target keeps the orders that it has, so that its values do not depend on what else is asked.
+    With a tolerance, 4 pairs of orders, then as many again, until every target is settled. A settled target keeps the orders that it has, so that its values do not depend on what else is asked.
     """
     n = len(ablation.sources)
     couples = (most - 2) // (2 * max(n - 1, 1))

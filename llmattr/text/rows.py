@@ -48,7 +48,7 @@ class Examples:
         return self.counted if self.asked is None else self.asked
 
     def subset(self, rows: Sequence[int]) -> "Examples":
-        """Some of the rows."""
+        """The examples of some rows, in the order given."""
         asked = None if self.asked is None else [self.asked[i] for i in rows]
         names = [self.name(i) for i in rows]
         ids, counted = [self.ids[i] for i in rows], [self.counted[i] for i in rows]

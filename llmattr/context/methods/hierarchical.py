@@ -60,13 +60,13 @@ class Grouped:
 
     @property
     def sources(self) -> Sources:
-        """The groups."""
+        """The groups, named by their numbers."""
         names = [str(g) for g in range(int(self.groups.max()) + 1)]
         return Sources("groups", names, names)
 
     @property
     def targets(self) -> Targets:
-        """The exact ablation's."""
+        """What the exact ablation measures."""
         return self.exact.targets
 
     def __call__(self, masks: Bool[np.ndarray, "m g"]) -> Float[np.ndarray, "m t"]:
@@ -74,7 +74,7 @@ class Grouped:
         return self.exact(masks[:, self.groups])
 
     def record(self) -> dict[str, Any]:
-        """The exact ablation's."""
+        """What answered, as the exact ablation says it."""
         return self.exact.record()
 
 

@@ -51,7 +51,7 @@ class ContrastAblation(ContextAblation):
         return one, self.other.of(Targets([self.other.prompt.response], whole, "logprob"))
 
     def record(self) -> dict[str, Any]:
-        """Both answers' passes."""
+        """The first answer's record, with both answers' passes and the other answer."""
         assert self.other is not None
         passes = len(self.store) + len(self.other.store)
         return {**super().record(), "forward_passes": passes, "rather_than": self.other.prompt.response}
