@@ -22,7 +22,8 @@ def permutation(
 ) -> Attribution:
     """Shapley values from random orders, each also reversed, of at most so many masks.
 
-    With a tolerance, 4 pairs of orders, then as many again, until every target is settled. A settled target keeps the orders that it has, so that its values do not depend on what else is asked.
+    With a tolerance, 4 pairs of orders, then as many again, until every target is settled. A settled
+    target keeps the orders that it has, so that its values do not depend on what else is asked.
     """
     n = len(ablation.sources)
     couples = (most - 2) // (2 * max(n - 1, 1))
