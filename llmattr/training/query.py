@@ -16,6 +16,7 @@ from llmattr.errors import LlmattrError, check_number, note
 from llmattr.text.rows import Examples, Queries, prompt_and_completion, read_queries, row_text
 from llmattr.text.tokens import decode, decoded_offsets
 from llmattr.training.checkpoint import Checkpoint
+from llmattr.training.contract import IndexMethod, TextMethod, TrainingMethod, find_training_method
 from llmattr.training.index.search import Top, combined, gathered
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods import METHODS
@@ -75,20 +76,20 @@ class TraceIndex:
         run = {**self.index.run, "seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
         return _attribution(values, found, given, asked if tokens else None, self.index, method, run)
 
-    def _check(self, method: Any, tokens: bool, rerank: int, rows: Sequence[int] | None, approximate: bool) -> None:
-        if approximate and not (hasattr(method, "weigh") and len(self.checkpoints) == 1):
+    def _check(self, method: TrainingMethod, tokens: bool, rerank: int, rows: Sequence[int] | None, approximate: bool) -> None:
+        if approximate and not (isinstance(method, IndexMethod) and len(self.checkpoints) == 1):
             raise LlmattrError("approximate search is for the index of one checkpoint, of a method that keeps rows")
         if tokens and method.family == "corroborative":
             raise LlmattrError(f"{method.name} compares whole rows: it has no score of a token (--tokens)")
         if rerank and method.name not in EXACT:
             raise LlmattrError(f"rerank scores {' and '.join(EXACT)} again, not {method.name}: ask an index of ekfac or stream")
-        if rows is not None and not (hasattr(method, "transform") or hasattr(method, "precondition")):
+        if rows is not None and isinstance(method, IndexMethod | TextMethod):
             raise LlmattrError(f"{method.name} scores every row of its index: rows are chosen for methods without one (ekfac)")
         if rows is not None and not all(0 <= row < len(self) for row in rows):
             raise LlmattrError(f"rows are numbered from 0 to {len(self) - 1}")
 
     def _search(
-        self, method: Any, given: Any, tokens: bool, top: int, rows: Any, approximate: bool = False
+        self, method: TrainingMethod, given: Any, tokens: bool, top: int, rows: Any, approximate: bool = False
     ) -> tuple[Any, Any, "Asked"]:
         parts, asked = [], None
         for checkpoint in self.checkpoints:
@@ -99,7 +100,7 @@ class TraceIndex:
             examples = examples.each_token() if tokens else examples
             asked = asked or Asked(examples, lm.tokenizer)
             blocks, outer = checkpoint.scores(method, lm, examples, rows, top if approximate else 0)
-            if len(self.checkpoints) > 1 and not hasattr(method, "weigh"):  # one model runs at a time
+            if len(self.checkpoints) > 1 and not isinstance(method, IndexMethod):  # one model runs at a time
                 blocks = gathered(blocks)
             parts.append((blocks, outer))
         assert asked is not None
@@ -145,10 +146,16 @@ def _ends(columns: np.ndarray, top: int) -> np.ndarray:
     return columns if columns.shape[1] <= 2 * top else np.concatenate([columns[:, :top], columns[:, -top:]], axis=1)
 
 
-def saved_method(saved: Mapping[str, Any]) -> Any:
+def saved_method(saved: Mapping[str, Any]) -> TrainingMethod:
     """The method that a run.json records."""
     find_method(saved["name"], METHODS)
-    return METHODS[saved["name"]](**{key: value for key, value in saved.items() if key != "name"})
+    method = METHODS[saved["name"]](**{key: value for key, value in saved.items() if key != "name"})
+    return find_training_method(method, METHODS)
+
+
+def _measure(method: TrainingMethod) -> str:
+    """What scores are of: products of gradients, or similarities."""
+    return "similarity" if isinstance(method, TextMethod) or method.family == "corroborative" else method.measure
 
 
 def _attribution(
@@ -173,7 +180,7 @@ def _attribution(
         values=values,
         index=index.reshape(values.shape),
         sources=Sources("training rows", [str(i) for i in returned], texts),
-        targets=Targets(said, spans, measure=method.measure if method.family == "predictive" else "similarity"),
+        targets=Targets(said, spans, measure=_measure(method)),
         unit=method.unit,
         method=describe(method),
         run={key: value for key, value in run.items() if key not in ("method", "layers", "groups", "checksums")},

@@ -4,7 +4,7 @@ A query's side of a layer is whole `X [t, i, o]`, and a row's score is `sum_s a_
 singular directions `U [t, i, r], V [t, o, r]`, and the score is `sum_s (a_s U) . (g_s V)`: no gradient of a row is formed then.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from llmattr.errors import LlmattrError
 from llmattr.model.batches import plan
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
+from llmattr.training.contract import Layers, StreamMethod, Transform, WholeMethod
 from llmattr.training.gradients.capture import capturing, exact_gradients
 from llmattr.training.gradients.layers import in_and_out, weight
 from llmattr.training.gradients.project import Bases
@@ -26,8 +27,6 @@ from llmattr.training.index.search import Block
 
 POWERS = 3  # of a gradient's singular values that part the leading directions from the others
 WHOLE = 2**30  # numbers of whole query gradients held at once, at most: 4 GiB in float32
-Layers = dict[str, torch.nn.Module]
-Transform = Callable[[str, torch.Tensor], torch.Tensor]  # of a layer's gradients [t, i, o]
 Side = torch.Tensor | tuple[torch.Tensor, torch.Tensor]  # X, or U and V
 
 
@@ -47,17 +46,14 @@ class Layered:
         return Scaled(recorder, self.scales) if self.scales else recorder
 
 
-def query_sides(method: Any, at: Layered, train: Examples, asked: Examples) -> dict[str, Side]:
-    """The queries' preconditioned gradients, layer by layer.
-
-    A method has `transform(fitted, groups) -> Transform` and a `rank` (0 = whole), or `precondition` for whole vectors.
-    """
+def query_sides(method: StreamMethod | WholeMethod, at: Layered, train: Examples, asked: Examples) -> dict[str, Side]:
+    """The queries' preconditioned gradients, layer by layer."""
     layers = at.layers
-    rank = getattr(method, "rank", 0)
-    if not rank:
-        _check_memory(len(asked), layers)
-    if hasattr(method, "transform"):
-        return _by_layer(at, asked, method.transform(at.fitted, at.groups), rank)
+    if isinstance(method, StreamMethod):
+        if not method.rank:
+            _check_memory(len(asked), layers)
+        return _by_layer(at, asked, method.transform(at.fitted, at.groups), method.rank)
+    _check_memory(len(asked), layers)
     gradients = exact_gradients(at.lm, asked, layers, method.measure, batch=1)
     parts = method.precondition(at.lm, train, layers, gradients, at.seed).split(
         [weight(m).numel() for m in layers.values()], dim=1
@@ -141,10 +137,12 @@ class Contract:
         return scores, lengths
 
 
-def streamed(method: Any, at: Layered, train: Examples, asked: Examples, rows: Sequence[int] | None = None) -> Iterator[Block]:
+def streamed(
+    method: StreamMethod | WholeMethod, at: Layered, train: Examples, asked: Examples, rows: Sequence[int] | None = None
+) -> Iterator[Block]:
     """Scores of the training rows (of some of them where `rows` says so), as forward and backward passes go through them."""
     sides = query_sides(method, at, train, asked)
-    cosine = getattr(method, "product", "dot") == "cosine"
+    cosine = isinstance(method, StreamMethod) and method.product == "cosine"
     recorder = Contract(sides, cosine)
     own = _lengths(sides) if cosine else np.ones(len(asked))
     numbers = np.arange(len(train)) if rows is None else np.asarray(rows)
@@ -163,7 +161,7 @@ def _lengths(sides: dict[str, Side]) -> Float[np.ndarray, " t"]:
     return torch.stack(squares).sum(0).sqrt().cpu().numpy()
 
 
-def self_products(method: Any, at: Layered, train: Examples) -> Float[np.ndarray, " n"]:
+def self_products(method: StreamMethod, at: Layered, train: Examples) -> Float[np.ndarray, " n"]:
     """Every row's product with itself under the method's preconditioner, `g' H^-1 g`."""
     recorder, transform = ExactGradients(), method.transform(at.fitted, at.groups)
     scores = np.empty(len(train))

@@ -1,11 +1,7 @@
 """The training methods.
 
-To add one: one dataclass with a `name`, `family`, `unit`, `measure` and one of these verbs, and one line in `METHODS`.
-
-    weigh(index, queries)                         products with the rows of an index; `features` says what a row holds
-    transform(fitted, groups)                     whole gradients, preconditioned layer by layer; `fit` where it needs fitting
-    precondition(lm, examples, layers, queries, seed)   whole gradients, all layers at once (small models)
-    retrieve(rows, queries)                       texts alone
+To add one: one frozen dataclass that is an `IndexMethod`, `StreamMethod`, `WholeMethod` or `TextMethod` (contract.py says what
+each of them has), and one line in `METHODS`.
 """
 
 from llmattr.training.methods.influence import Arnoldi, Cg, Ekfac, Lissa, Stream

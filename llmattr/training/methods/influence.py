@@ -17,9 +17,13 @@ class Stream:
     name: ClassVar[str] = "stream"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "products of gradients"
-    measure: ClassVar[str] = "loss"
+    measure: ClassVar[Literal["loss", "margin"]] = "loss"
     product: Literal["dot", "cosine"] = option("dot", "dot, or cosine")
     rank: int = option(0, RANK)
+
+    def fit(self, lm: Any, examples: Any, layers: Any, seed: int) -> dict[str, Any]:
+        """Nothing."""
+        return {}
 
     def transform(self, fitted: Any, groups: dict[str, str]) -> Callable[[str, Any], Any]:
         """Nothing is done to a query's gradient."""
@@ -38,7 +42,8 @@ class Ekfac:
     name: ClassVar[str] = "ekfac"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
-    measure: ClassVar[str] = "loss"
+    measure: ClassVar[Literal["loss", "margin"]] = "loss"
+    product: ClassVar[str] = "dot"
     damping: float = option(0.1, "added to the eigenvalues of each layer, in units of their mean")
     fit_rows: int = option(256, "training rows that the curvature is fitted on", least=1)
     value_rows: int = option(128, "rows, of these, that the eigenvalues are corrected on", least=1)
@@ -86,7 +91,7 @@ class Cg:
     name: ClassVar[str] = "cg"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
-    measure: ClassVar[str] = "loss"
+    measure: ClassVar[Literal["loss", "margin"]] = "loss"
     damping: float = option(0.1, DAMPING)
     tolerance: float = option(0.01, "stop where the residual is this share of the query's gradient")
     steps: int = option(200, "most products with the curvature", least=1)
@@ -110,7 +115,7 @@ class Lissa:
     name: ClassVar[str] = "lissa"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
-    measure: ClassVar[str] = "loss"
+    measure: ClassVar[Literal["loss", "margin"]] = "loss"
     damping: float = option(0.1, DAMPING)
     scale: float = option(0.0, "divides the curvature; 0 = 1.1 times its largest eigenvalue, by power iteration")
     steps: int = option(200, "products with the curvature", least=1)
@@ -131,7 +136,7 @@ class Arnoldi:
     name: ClassVar[str] = "arnoldi"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
-    measure: ClassVar[str] = "loss"
+    measure: ClassVar[Literal["loss", "margin"]] = "loss"
     damping: float = option(0.1, DAMPING)
     steps: int = option(200, "products with the curvature, and vectors held at once", least=1)
     keep: int = option(50, "leading eigenvectors kept", least=1)

@@ -1,7 +1,7 @@
 """Gradient products preconditioned in the projected space: LoGra, TRAK and TrackStar."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -29,8 +29,8 @@ class LoGra:
     name: ClassVar[str] = "logra"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
-    measure: ClassVar[str] = "loss"
-    features: ClassVar[str] = "gradients"
+    measure: ClassVar[Literal["loss", "margin"]] = "loss"
+    vectors: ClassVar[Literal["gradients", "hidden states", "embeddings"]] = "gradients"
     damping: float = option(0.1, "added to the curvature, in units of its mean eigenvalue")
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
@@ -49,8 +49,8 @@ class Trak:
     name: ClassVar[str] = "trak"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
-    measure: ClassVar[str] = "margin"
-    features: ClassVar[str] = "gradients"
+    measure: ClassVar[Literal["loss", "margin"]] = "margin"
+    vectors: ClassVar[Literal["gradients", "hidden states", "embeddings"]] = "gradients"
     damping: float = option(0.01, "added to the feature matrix, in units of its mean eigenvalue")
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
@@ -66,8 +66,8 @@ class TrackStar:
     name: ClassVar[str] = "trackstar"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "cosines of gradients"
-    measure: ClassVar[str] = "loss"
-    features: ClassVar[str] = "gradients"
+    measure: ClassVar[Literal["loss", "margin"]] = "loss"
+    vectors: ClassVar[Literal["gradients", "hidden states", "embeddings"]] = "gradients"
     mix: float = option(0.9, "the share in R of many queries; t queries get (1 - 1 / t) of it, one alone none", below=1.000001)
     damping: float = option(0.01, "added to R, in units of its mean eigenvalue")
     normalize: Normalize = option("data", NORMALIZE)

@@ -1,7 +1,7 @@
 """Inner products of gradients at one or several checkpoints: grad-dot, grad-cos and TracIn."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -21,8 +21,8 @@ class GradDot:
     name: ClassVar[str] = "grad-dot"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "inner products of gradients"
-    measure: ClassVar[str] = "loss"
-    features: ClassVar[str] = "gradients"
+    measure: ClassVar[Literal["loss", "margin"]] = "loss"
+    vectors: ClassVar[Literal["gradients", "hidden states", "embeddings"]] = "gradients"
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """Nothing is added."""
@@ -36,8 +36,8 @@ class GradCos:
     name: ClassVar[str] = "grad-cos"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "cosines of gradients"
-    measure: ClassVar[str] = "loss"
-    features: ClassVar[str] = "gradients"
+    measure: ClassVar[Literal["loss", "margin"]] = "loss"
+    vectors: ClassVar[Literal["gradients", "hidden states", "embeddings"]] = "gradients"
     normalize: Normalize = option("none", NORMALIZE)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
@@ -52,8 +52,8 @@ class TracIn:
     name: ClassVar[str] = "tracin"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "inner products of gradients"
-    measure: ClassVar[str] = "loss"
-    features: ClassVar[str] = "gradients"
+    measure: ClassVar[Literal["loss", "margin"]] = "loss"
+    vectors: ClassVar[Literal["gradients", "hidden states", "embeddings"]] = "gradients"
     normalize: Normalize = option("none", NORMALIZE)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
