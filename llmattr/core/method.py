@@ -59,7 +59,7 @@ def check_options(options: Any) -> None:
         raise LlmattrError(f"options must be a dataclass, not {options!r:.60}")
     types = types_of(type(options))
     for field in dataclasses.fields(options):
-        (kind, words), value = accepted(types[field.name]), getattr(options, field.name)
+        (kind, words), value = accepted(types[field.name]), vars(options)[field.name]
         if kind in (int, float):
             bounds = field.metadata.get("least", 0), field.metadata.get("below", math.inf)
             check_number(field.name, value, *bounds, whole=kind is int, words=words)

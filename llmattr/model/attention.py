@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from llmattr.errors import LlmattrError
-from llmattr.model.contract import Weights
+from llmattr.model.contract import Weights, setting
 from llmattr.model.forward import abilities, evaluating
 
 Attended = tuple[torch.Tensor, Any]  # output, and weights [1, h, q, s] or None
@@ -51,13 +51,13 @@ def _attending(lm: Weights, attend: Attend) -> Iterator[None]:
     try:
         if hasattr(lm.model, "set_attn_implementation"):
             lm.model.set_attn_implementation(ours)
-        if getattr(lm.model.config, "_attn_implementation", None) != ours:
+        if setting(lm.model.config, "_attn_implementation") != ours:
             raise _unreachable(lm)
         yield
         if not reached:
             raise _unreachable(lm)
     finally:
-        if getattr(lm.model.config, "_attn_implementation", None) == ours:
+        if setting(lm.model.config, "_attn_implementation") == ours:
             lm.model.set_attn_implementation(before)
         del ALL_ATTENTION_FUNCTIONS[ours]
 
@@ -65,8 +65,8 @@ def _attending(lm: Weights, attend: Attend) -> Iterator[None]:
 def _implementations(lm: Weights) -> dict[str, str]:
     """The attention of the model and of each of its parts, as `set_attn_implementation` takes it."""
     config = lm.model.config
-    parts = {name: getattr(config, name, None) for name in getattr(config, "sub_configs", {})}
-    own = {"": getattr(config, "_attn_implementation", "eager")}
+    parts = {name: setting(config, name) for name in setting(config, "sub_configs", {})}
+    own = {"": setting(config, "_attn_implementation", "eager")}
     return own | {name: part._attn_implementation for name, part in parts.items() if part is not None}
 
 

@@ -126,3 +126,14 @@ def check_vocabulary(texts: Iterable[Sequence[int]], tokenizer: Any, size: int) 
             f"the tokenizer has {len(tokenizer)} tokens, the model {size}: {tokenizer.decode([highest])!r} is number {highest} "
             "from 0; take the tokenizer that the model was trained with, or resize the model's embeddings and train them"
         )
+
+
+def setting(config: Any, name: str, default: Any = None) -> Any:
+    """What a model's configuration says of this, or the default where its kind of model has no such thing."""
+    return getattr(config, name, default)
+
+
+def sees_all(config: Any, longest: int) -> bool:
+    """Whether every layer's attention reaches over a text of so many tokens: no window slides inside it."""
+    windows = (setting(config, name) for name in ("sliding_window", "attention_chunk_size"))
+    return all(longest <= window for window in windows if window)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from llmattr.errors import LlmattrError
 from llmattr.model.attention import weighted_attention
-from llmattr.model.contract import Weights
+from llmattr.model.contract import Weights, setting
 from llmattr.model.forward import abilities, evaluating
 from llmattr.model.odds import doubt, log_odds_of_logits, logprobs_of_log_odds, nan_advice
 from llmattr.model.padded import logits_at
@@ -64,7 +64,7 @@ Reduce = Callable[[torch.Tensor], Float[torch.Tensor, " n"]]
 def frozen(lm: Weights, tokens: int) -> Iterator[None]:
     """Within, no parameter takes a gradient, and layers are run again in the backward pass where their weights are too many."""
     config, element = lm.model.config.get_text_config(), torch.finfo(lm.dtype).bits // 8
-    heads = getattr(config, "num_attention_heads", 0)  # a state-space model has none
+    heads = setting(config, "num_attention_heads", 0)  # a state-space model has none
     kept = config.num_hidden_layers * heads * tokens**2 * element
     abilities(lm.model)
     learning = [parameter for parameter in lm.model.parameters() if parameter.requires_grad]

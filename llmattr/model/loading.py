@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llmattr.errors import LlmattrError, did_you_mean, note
+from llmattr.model.contract import setting
 from llmattr.model.diagnosis import Part, has_vocabulary, why
 from llmattr.model.embedded import PACKAGES, embedded_folder
 
@@ -121,7 +122,7 @@ def _class_of(place: str) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
     config = AutoConfig.from_pretrained(place, trust_remote_code=False)
-    if getattr(config, "is_encoder_decoder", False):
+    if setting(config, "is_encoder_decoder"):
         return AutoModelForSeq2SeqLM
     masked = any(name.endswith(("ForMaskedLM", "ForPreTraining")) for name in config.architectures or [])
     return AutoModelForMaskedLM if masked else AutoModelForCausalLM

@@ -121,8 +121,15 @@ class ServerLM:
     @cached_property
     def endpoint(self) -> Endpoint:
         """Where requests go, with one connection for each that runs at once."""
-        options = {name: getattr(self, name) for name in ("api_key", "timeout", "retries", "backoff")}
-        return Endpoint(self.url, self.served_model, connections=self.concurrency, **options)
+        return Endpoint(
+            self.url,
+            self.served_model,
+            connections=self.concurrency,
+            api_key=self.api_key,
+            timeout=self.timeout,
+            retries=self.retries,
+            backoff=self.backoff,
+        )
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from llmattr.core.progress import progress
 from llmattr.errors import LlmattrError
+from llmattr.model.odds import log_odds_of_logprob_tensor
 from llmattr.retraining.recipe import Recipe, check_weights
 from llmattr.retraining.runs import CausalTrainer
 from llmattr.retraining.together import can_stack
@@ -137,7 +138,7 @@ def _gradients(value: Callable[..., torch.Tensor], place: Parameters, rows: Toke
 def trainer_outputs(trainer: CausalTrainer, sums: Float[torch.Tensor, " q"]) -> Float[torch.Tensor, " t"]:
     """What `CausalTrainer.values` does with each query's log-probability, in tensors."""
     if trainer.measure == "logit":
-        sums = sums - torch.log(-torch.expm1(torch.clamp(sums, max=-1e-30)))
+        sums = log_odds_of_logprob_tensor(sums)
     return sums.mean(0, keepdim=True) if trainer.mean else sums
 
 

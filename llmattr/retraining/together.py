@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from llmattr.core.progress import progress
 from llmattr.errors import note
 from llmattr.model.attention import BESIDES
+from llmattr.model.contract import sees_all, setting
 from llmattr.model.forward import attempt, remembered
 from llmattr.model.odds import log_odds
 from llmattr.model.padded import batches
@@ -226,7 +227,7 @@ def most_together(model: PreTrainedModel, examples: Examples, batch: int) -> int
     parameters, config = sum(p.numel() for p in model.parameters()), model.config.get_text_config()
     known = [k for most, k in ((300_000, 16), (2_000_000, 4), (8_000_000, 2)) if parameters <= most]
     logits = np.mean([one.sum() for one in examples.counted]) * config.vocab_size
-    attention = max(map(len, examples.ids)) ** 2 * getattr(config, "num_attention_heads", 1)
+    attention = max(map(len, examples.ids)) ** 2 * setting(config, "num_attention_heads", 1)
     return max(1, min(known[0] if known else 1, int(MOST_NUMBERS / (batch * max(logits, attention)))))
 
 
@@ -235,16 +236,14 @@ def can_stack(model: PreTrainedModel, longest: int) -> bool:
 
     Its attention must be exchangeable and see all of a row, and `torch.vmap` must take it.
     """
-    config = model.config.get_text_config()
-    windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
-    return _stacks(model) and all(longest <= window for window in windows if window)
+    return _stacks(model) and sees_all(model.config.get_text_config(), longest)
 
 
 @remembered
 def _stacks(model: PreTrainedModel) -> bool:
     stacks = bool(attempt(lambda: _agrees(model)))
     if not stacks:
-        name = getattr(model.config, "_name_or_path", "") or "this model"
+        name = setting(model.config, "_name_or_path") or "this model"
         note(f"{name} cannot be trained several at once: its runs come one after the other")
     return stacks
 

@@ -142,6 +142,7 @@ def _ridge_effects(data: ProbeData, penalty: float, groups: Groups, measure: str
 
 
 def _softmax_effects(data: ProbeData, penalty: float, groups: Groups, measure: str) -> Float[np.ndarray, "t sources"]:
+    from llmattr.model.odds import log_odds_of_logprobs
     from llmattr.retraining.linear import log_softmax, softmax
 
     rows, queries, labels, asked, classes = data
@@ -156,7 +157,7 @@ def _softmax_effects(data: ProbeData, penalty: float, groups: Groups, measure: s
 
     def said(coefficients: Float[np.ndarray, "d k"]) -> Float[np.ndarray, " t"]:
         logprobs = log_softmax(queries @ coefficients)[np.arange(len(asked)), asked]
-        return logprobs - np.log(-np.expm1(np.minimum(logprobs, -1e-300))) if measure == "logit" else logprobs
+        return log_odds_of_logprobs(logprobs) if measure == "logit" else logprobs
 
     everything = said(fit.coefficients)
     left_out = progress(groups, "leaving out", "sources")
