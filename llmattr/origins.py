@@ -112,7 +112,8 @@ def origins(result: Attribution, index: "TraceIndex", prompt: str | None = None,
     """
     if result.evidence is None:
         raise LlmattrError("the attribution has no verdicts: run cite() with verify=True and without rather_than")
-    prompt = result.run.get("query") if prompt is None else prompt
+    if prompt is None and result.asked:
+        prompt = result.asked[0]["prompt"]
     if prompt is None:
         raise LlmattrError("the attribution has no query: give what the model was asked, prompt=...")
     _refuse_other_model(result, index)

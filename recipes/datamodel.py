@@ -59,7 +59,7 @@ def main():
     right = np.mean([rows[int(s.id)]["fact"] == queries[s.target]["fact"] for s in found.top(1)])
     print(f"the highest row states the fact that was asked for {right:.0%} of the queries")
     print(f"held-out models are foretold with a rank correlation of {np.nanmean(found.lds):.2f};", end=" ")
-    print(f"the noise between seeds allows {np.nanmean(found.run['ceiling']):.2f}")
+    print(f"the noise between seeds allows {np.nanmean(found.ceiling):.2f}")
 
     asked, k = 3, 3
     everything = ablation(np.ones((1, len(rows)), dtype=bool))[0, asked]

@@ -118,7 +118,7 @@ def _trace(
     ablation = retraining_ablation(model, data, asked, recipe=recipe, out=out, **options)
     result = attributed(ablation, method)
     if verify:
-        result = dataclasses.replace(result, run={**result.run, "verified": verified(result, ablation, verify)})
+        result = dataclasses.replace(result, verified=verified(result, ablation, verify))
     report(result, "\n".join([ranking(result, top), *(_verified(result) if verify else [])]), html, json)
 
 
@@ -133,7 +133,7 @@ def asked_for(queries: str | None, prompt: str, completion: str | None) -> Any:
 
 def _verified(result: Any) -> list[str]:
     """The predictions beside what was seen, a line for each target; what cannot be is marked."""
-    found, impossible = result.run["verified"], result.targets.measure == "logprob"
+    found, impossible = result.verified, result.targets.measure == "logprob"
 
     def cells(part: dict[str, list[float]], t: int) -> list[str]:
         predicted, seen = part["predicted"][t], part["seen"][t]

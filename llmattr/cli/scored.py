@@ -116,7 +116,7 @@ def _from_json(saved: Any, name: str) -> Scored:
     cited = np.array([t["cited"] for t in targets], dtype=bool) if "cited" in targets[0] else None
     if cited is not None and cited.shape != values.shape:
         raise ValueError("cited must be true or false for each value")
-    has_unit = saved.get("measure", "value") not in UNITLESS
+    has_unit = saved.get("cites", True) and saved.get("measure", "value") not in UNITLESS
     return Scored(
         name,
         values,

@@ -97,7 +97,8 @@ def cite(
     seconds = {"load_and_answer": answered - started, "attribute": attributed - answered}
     seconds |= {"verify": time.perf_counter() - attributed} if evidence else {}
     run = {"query": query, **result.run, **ablation.record(), "seconds": seconds}
-    return dataclasses.replace(result, run=run, evidence=evidence)
+    asked = None if query is None else [{"prompt": query, "completion": prompt.response}]
+    return dataclasses.replace(result, run=run, evidence=evidence, asked=asked)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """The core types: what could be removed (`Sources`), what was said (`Targets`), who made it so (`Attribution`)."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, runtime_checkable
@@ -43,7 +43,11 @@ class Attribution:
     from -1 to 1 = best; nan where the outputs never change, None for what makes no fit. `evidence` is what true ablations say
     beside the scores, `session` what can attribute further parts of the response. `stderr` is None where nothing was sampled
     (scores have no error), and nan where an error is not known (too few ablations): nothing is cited then. `traced`: the
-    sources are training data, so that its page ranks rows for each query instead of showing a context.
+    sources are training data, so that its page ranks rows for each query instead of showing a context. `asked`: the prompt and
+    completion of each target, or of the one response that all of them are parts of; None where nothing was asked. `cites`:
+    False where scores have a unit and are no effects on what was said, so that nothing is cited by them. `ceiling` [t]: the
+    highest LDS that the noise between seeds leaves. `meaning`: what a score says, where that is not the usual. `verified`: what
+    models trained without the best rows say (`curation.counterfactual.verified`). `run` is a record: which settings, how long.
     Slicing by target (`result[0]`) gives an Attribution with that target alone. Raises `LlmattrError` for scores that are not
     finite.
     """
@@ -62,6 +66,11 @@ class Attribution:
     evidence: Evidence | None = field(default=None, repr=False)
     session: "Session | None" = field(default=None, repr=False)
     traced: bool = False
+    asked: Sequence[Mapping[str, str]] | None = None
+    cites: bool = True
+    ceiling: Float[np.ndarray, " t"] | None = None
+    meaning: str | None = None
+    verified: Mapping[str, Any] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -77,12 +86,11 @@ class Attribution:
 
     def __getitem__(self, target: SupportsIndex | slice) -> "Attribution":
         target = check_index(target, len(self), "targets")
-        columns = {name: getattr(self, name) for name in ("index", "stderr", "baseline", "lds")}
+        columns = {name: getattr(self, name) for name in ("index", "stderr", "baseline", "lds", "ceiling")}
         columns = {name: None if column is None else column[target] for name, column in columns.items()}
-        asked = self.run.get("queries", [])  # of a trace: one for each target
-        run = {**self.run, "queries": asked[target]} if len(asked) == len(self) else self.run
+        asked = self.asked[target] if self.asked is not None and len(self.asked) == len(self) else self.asked
         evidence = None if self.evidence is None else self.evidence[target]
-        chosen = {"values": self.values[target], "targets": self.targets[target], "run": run, "evidence": evidence}
+        chosen = {"values": self.values[target], "targets": self.targets[target], "asked": asked, "evidence": evidence}
         return dataclasses.replace(self, **chosen, **columns)
 
     def __iter__(self) -> Iterator["Attribution"]:
@@ -109,8 +117,8 @@ class Attribution:
 
     @property
     def can_cite(self) -> bool:
-        """Whether scores are in nats or in an ablation's own unit, so that the rule of citation means something."""
-        return self.targets.measure not in UNITLESS
+        """Whether the rule of citation means something: the scores have a unit, and are effects on what was said."""
+        return self.cites and self.targets.measure not in UNITLESS
 
     def predict(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
         """What an additive method expects of each target when only the sources in each mask are left."""

@@ -27,12 +27,14 @@ def from_json(text: str) -> Attribution:
 
 
 def to_dict(attribution: Attribution) -> dict[str, Any]:
-    """`{unit, measure, traced, method, run, response, kind, documents, sources: [...], targets: [...]}` in plain lists."""
+    """`{unit, measure, traced, cites, method, run, response, kind, documents, sources: [...], targets: [...]}` and more."""
     a = attribution
     return {
         "unit": a.unit,
         "measure": a.targets.measure,
         "traced": a.traced,
+        "cites": a.cites,
+        **{name: value for name in ("asked", "meaning", "verified") if (value := vars(a)[name]) is not None},
         "method": a.method,
         "run": a.run,
         "response": a.response,
@@ -62,6 +64,7 @@ def _target(a: Attribution, t: int) -> dict[str, Any]:
         "end": end,
         "baseline": None if a.baseline is None else float(a.baseline[t]),
         **({} if a.lds is None else {"lds": float(a.lds[t])}),
+        **({} if a.ceiling is None else {"ceiling": float(a.ceiling[t])}),
         "cited": a.cited[t].tolist(),
         **({} if a.evidence is None else {"evidence": target_to_dict(a.evidence.targets[t])}),
         **{name: rows_[t].tolist() for name, rows_ in rows.items() if rows_ is not None},
@@ -69,6 +72,7 @@ def _target(a: Attribution, t: int) -> dict[str, Any]:
 
 
 def _from_dict(saved: dict[str, Any]) -> Attribution:
+    saved = _as_now(saved)
     sources, targets = saved["sources"], saved["targets"]
     return Attribution(
         values=np.array([t["values"] for t in targets], dtype=float).reshape(len(targets), -1),
@@ -90,8 +94,32 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
         lds=_numbers(targets, "lds"),
         response=saved["response"],
         evidence=from_dicts(saved["tokens"], [t["evidence"] for t in targets]) if "tokens" in saved else None,
-        traced=saved["traced"] if "traced" in saved else saved["kind"] == "training rows",  # files from before it was said
+        asked=saved.get("asked"),
+        traced=saved["traced"],
+        cites=saved["cites"],
+        ceiling=_numbers(targets, "ceiling"),
+        meaning=saved.get("meaning"),
+        verified=saved.get("verified"),
     )
+
+
+def _as_now(saved: dict[str, Any]) -> dict[str, Any]:
+    """A file from before these were fields of an attribution: they stood in its run, or were told by its measure."""
+    if "cites" in saved:
+        return saved
+    run = dict(saved["run"])
+    fields = {
+        "traced": saved.get("traced", saved["kind"] == "training rows"),
+        "cites": True,  # those without a unit never do
+        "asked": run.pop("queries", None) or None,
+        "meaning": run.pop("meaning", None),
+        "verified": run.pop("verified", None),
+    }
+    ceiling = run.pop("ceiling", None)
+    targets = saved["targets"]
+    if ceiling is not None:
+        targets = [{**target, "ceiling": one} for target, one in zip(targets, ceiling, strict=True)]
+    return {**saved, **fields, "run": run, "targets": targets}
 
 
 def _column(rows: list[dict[str, Any]], *names: str) -> Any:

@@ -107,7 +107,7 @@ def _has(card: Card, verdict: Verdict) -> bool:
 def _card(origins: Origins, number: int, marks: dict[int, int], common: frozenset[str]) -> Card:
     origin, context = origins[number], origins.context
     evidence = origin.evidence
-    question = context.run.get("query") or ""
+    question = context.asked[0]["prompt"] if context.asked else ""
     wanted = strengths(f"{question} {origin.text}", (len(question) + 1, len(question) + 1 + len(origin.text)), common)
     shown, shares = origin.rows[:SHOWN], _percents(origin.rows)
     against = opposing(evidence)

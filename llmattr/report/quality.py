@@ -11,7 +11,7 @@ def fit_quality(attribution: Attribution) -> list[str]:
 
 
 def _tried(attribution: Attribution) -> list[str]:
-    found = attribution.run.get("verified")
+    found = attribution.verified
     if not found:
         return []
     predicted, seen = (np.mean(found["without"][name]) for name in ("predicted", "seen"))
@@ -27,7 +27,6 @@ def _held_out(attribution: Attribution) -> list[str]:
         return []
     spread = " to ".join(dict.fromkeys((f"{min(known):.2f}", f"{max(known):.2f}")))
     lines = [f"Held-out ablations are predicted with a rank correlation of {spread} (LDS; 1 = perfectly)."]
-    ceiling = np.array(attribution.run.get("ceiling", []), dtype=float)
-    if np.isfinite(ceiling).any():
-        lines.append(f"The noise between seeds allows {np.nanmean(ceiling):.2f} on average.")
+    if attribution.ceiling is not None and np.isfinite(attribution.ceiling).any():
+        lines.append(f"The noise between seeds allows {np.nanmean(attribution.ceiling):.2f} on average.")
     return lines

@@ -104,7 +104,7 @@ def ranking(attribution: Attribution, top: int = 10) -> str:
     )
     if attribution.sources.spans is not None:  # parts of a context
         meaning = "higher = more alike; no source was removed for these scores, and they cite nothing"
-    lines.append(f"Scores are {attribution.unit}: {attribution.run.get('meaning', meaning)}.")
+    lines.append(f"Scores are {attribution.unit}: {attribution.meaning or meaning}.")
     lines += fit_quality(attribution)
     return "\n".join([*lines, plain(summary(attribution.method, attribution.run))])
 

@@ -69,8 +69,8 @@ class Target:
 
 
 def query_of(a: Attribution, t: int) -> Query:
-    """Target `t` with what stands around it: from `run["queries"]`, and from the response that it is a part of."""
-    asked, text = a.run.get("queries") or [], a.targets.texts[t]
+    """Target `t` with what stands around it: from what was `asked`, and from the response that it is a part of."""
+    asked, text = a.asked or [], a.targets.texts[t]
     if a.response is not None and a.targets.spans is not None:
         start, end = map(int, a.targets.spans[t])
         before = _before(asked[0], a.response) if asked else ""
@@ -104,7 +104,7 @@ def trace_view(a: Attribution) -> dict[str, Any]:
     sides = [_sides(a[t]) for t in range(len(a))]
     shown = {score.source for both in sides for side in both.values() for score in side[:LISTED]}
     common = common_words(a.sources.texts[i] for i in shown)
-    marking = a.run.get("queries") != []  # an empty list: nothing was asked, the targets' texts are only names
+    marking = a.asked is not None  # where nothing was asked, the targets' texts are only names
     return {
         "a": a,
         "whole": rows.start == 1,

@@ -32,7 +32,7 @@ def retrain(
     """Attribute queries to training data by training on parts of it; options as for `retraining_ablation`.
 
     Returns values [t, n] for all n sources, in nats. With `out` a run that was killed goes on, and more models cost only what
-    they are more. `run["ceiling"]` is the highest correlation with a single run that the noise between seeds leaves, for each
+    they are more. `ceiling` is the highest correlation with a single run that the noise between seeds leaves, for each
     target (from two seeds of 16 subsets; for methods that train on random subsets).
     """
     if unknown := options.keys() - inspect.signature(retraining_ablation).parameters:
@@ -50,12 +50,16 @@ def attributed(ablation: RetrainingAblation, method: Any) -> Attribution:
     started, seed = time.perf_counter(), ablation.seed
     found = method.attribute(ablation, seed)
     run = {**found.run, "seconds": {"train": time.perf_counter() - started}}
+    ceiling = None
     if hasattr(method, "n_models"):
         count = NOISE if method.n_models == "auto" else min(NOISE, method.n_models)
         masks = random_masks(count, len(ablation.sources), getattr(method, "keep", 0.5), seed)
-        run["ceiling"] = ablation.ceiling(masks).tolist()
-    run = {"queries": getattr(ablation.trainer, "asked", []), **run, "runs": max(run["runs"], len(ablation.memory))}
-    return dataclasses.replace(found, method=describe(method), run=run, traced=True)
+        ceiling = ablation.ceiling(masks)
+    run |= {"runs": max(run["runs"], len(ablation.memory))}
+    trainer = ablation.trainer
+    are_queries = found.targets.texts == ablation.targets.texts
+    asked = trainer.asked if are_queries and isinstance(trainer, CausalTrainer) else []
+    return dataclasses.replace(found, method=describe(method), run=run, traced=True, asked=asked or None, ceiling=ceiling)
 
 
 def _note_few(models: int | str, sources: Sources) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -118,8 +118,8 @@ class TraceIndex:
         best = Top(1, top or len(self))
         for numbers, scores in combined([checkpoint.self_scores(method) for checkpoint in self.checkpoints]):
             best.add(numbers, scores)
-        run = {**self.index.run, "queries": []}  # nothing was asked
-        return _attribution(*best.result(), [{"completion": "the row itself"}], None, self.index, method, run)
+        found = _attribution(*best.result(), [{"completion": "the row itself"}], None, self.index, method, self.index.run)
+        return replace(found, asked=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +163,7 @@ def _attribution(
 ) -> Attribution:
     returned, index = np.unique(found, return_inverse=True)
     texts = [row_text(row) for row in training.rows(returned)]
-    run = {"queries": [prompt_and_completion(row) for row in queries], **run}
+    counts = [1] * len(queries)
     response, spans = None, None
     said = [row.get("completion") or row_text(row) for row in queries]
     if asked is not None:
@@ -173,9 +173,6 @@ def _attribution(
             response, spans = answers[0], places
         else:
             counts = [sum(example is row for example in asked.examples.rows) for row in queries]
-            run["queries"] = [
-                prompt_and_completion(row) for row, count in zip(queries, counts, strict=True) for _ in range(count)
-            ]
     return Attribution(
         values=values,
         index=index.reshape(values.shape),
@@ -186,4 +183,5 @@ def _attribution(
         run={key: value for key, value in run.items() if key not in ("method", "layers", "groups", "checksums")},
         response=response,
         traced=True,
+        asked=[prompt_and_completion(row) for row, count in zip(queries, counts, strict=True) for _ in range(count)],
     )

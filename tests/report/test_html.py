@@ -293,7 +293,8 @@ def make_trace(queries: list[dict] | None = None, rows: list[str] | None = None,
         targets=Targets([query["completion"] for query in queries], measure="loss"),
         unit="inner products of projected gradients",
         method={"name": "logra", "damping": 0.1},
-        run={"model": "a/model", "n": 12345, "queries": queries},
+        run={"model": "a/model", "n": 12345},
+        asked=queries,
         traced=True,
     )
     return dataclasses.replace(trace, **changes)
@@ -322,7 +323,7 @@ def test_a_trace_shows_the_prompt_before_the_completion():
 
 
 def test_a_trace_without_its_queries_shows_the_targets():
-    html = page(make_trace(run={}))
+    html = page(make_trace(asked=None))
     assert '<span class="before">' not in html
     assert '<span class="said">Paris.</span>' in html
     assert "<title>Paris. | llmattr</title>" in html
@@ -353,16 +354,16 @@ def test_tokens_of_several_queries_stand_in_their_text():
 def test_a_response_without_the_first_token_of_its_text_is_shown_after_it():
     trace = make_tokens("", (" oak", " tree"))
     text = [{"prompt": "", "completion": "An oak tree"}]
-    assert query_of(dataclasses.replace(trace, run={"queries": text}), 1) == Query("An oak", " tree")
+    assert query_of(dataclasses.replace(trace, asked=text), 1) == Query("An oak", " tree")
     other = [{"prompt": "user: hi", "completion": "assistant: something else"}]
-    assert query_of(dataclasses.replace(trace, run={"queries": other}), 0) == Query("user: hi", " oak", " tree")
+    assert query_of(dataclasses.replace(trace, asked=other), 0) == Query("user: hi", " oak", " tree")
 
 
 def test_similarities_are_no_causes_and_without_a_query_nothing_is_marked():
     alike = Page(page(make_trace(unit="similarities", targets=Targets(["Paris."], measure="similarity"))))
     assert "Most alike" in alike.text
     assert "likely" not in alike.text
-    own = page(make_trace([{"prompt": "", "completion": "the row itself"}], ["a row itself", "b"], run={"queries": []}))
+    own = page(make_trace([{"prompt": "", "completion": "the row itself"}], ["a row itself", "b"], asked=None))
     assert "<mark" not in own
     assert '<p class="legend">' not in own
     assert '<span class="said">the row itself</span>' in own
@@ -484,4 +485,4 @@ def test_the_ranking_in_the_terminal_has_the_prompt_before_the_completion():
     assert lines[0] == "The capital of France is Paris."
     second = next(line for line in lines if "truly" in line)
     assert re.fullmatch(r"… .{30,60} It is Paris, \ufffd\[31mtruly\.", second)
-    assert click.unstyle(ranking(make_trace(run={}))).splitlines()[0] == "Paris."
+    assert click.unstyle(ranking(make_trace(asked=None))).splitlines()[0] == "Paris."

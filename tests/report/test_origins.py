@@ -63,10 +63,10 @@ def test_a_row_that_says_just_this_comes_first(tiny, cited, tmp_path, form):
 
 def test_the_question_is_asked_without_the_documents(tiny, cited, tmp_path):
     index = build_index(tiny, [chat(QUESTION, said) for said in SAID], tmp_path / "index", "bm25")
-    first, second = origins(cited, index).training.run["queries"]
+    first, second = origins(cited, index).training.asked
     assert first == {"prompt": ASKED, "completion": SAID[0]}
     assert second == {"prompt": ASKED + SAID[0], "completion": f" {SAID[1]}"}
-    first, _ = origins(cited, index, prompt="Since when?").training.run["queries"]
+    first, _ = origins(cited, index, prompt="Since when?").training.asked
     assert first["prompt"] == ASKED.replace(QUESTION, "Since when?")
 
 
@@ -81,7 +81,7 @@ def test_the_question_is_tokenised_as_the_rows_chats_are(tmp_path, adds):
     lm = LM(tiny_models.llama().double(), tiny_models.surrounded(tokenizer, begin="<|end|>") if adds else tokenizer, "tiny")
     said = cite(lm, NOTES, QUESTION, response=" ".join(SAID), method="leave-one-out")
     row = chat(QUESTION, " ".join(SAID))
-    asked = origins(said, build_index(lm, [row], tmp_path / "index", "bm25")).training.run["queries"]
+    asked = origins(said, build_index(lm, [row], tmp_path / "index", "bm25")).training.asked
     trained = tokenize([row], tokenizer)
     for query in asked:
         ids = tokenize([query], tokenizer).ids[0]
@@ -125,7 +125,7 @@ def test_what_cannot_be_joined_is_refused_in_one_line(tiny, cited, tmp_path):
     with pytest.raises(LlmattrError, match="no verdicts"):
         origins(dataclasses.replace(cited, evidence=None), index)
     with pytest.raises(LlmattrError, match="no query"):
-        origins(dataclasses.replace(cited, run={**cited.run, "query": None}), index)
+        origins(dataclasses.replace(cited, asked=None), index)
 
 
 def made(text: str = "", verdicts: tuple = ("context", "memory", "contradicted")) -> Origins:
@@ -145,7 +145,8 @@ def made(text: str = "", verdicts: tuple = ("context", "memory", "contradicted")
         targets=Targets([response, *said], spans),
         unit="nats of log-odds",
         method={"name": "leave-one-out"},
-        run={"model": f"model {text}", "query": f"Question {text}?"},
+        run={"model": f"model {text}"},
+        asked=[{"prompt": f"Question {text}?", "completion": text}],
         response=response,
         evidence=Evidence(tuple(evidence), np.array([[0, len(response)]]), np.array([-1.0]), np.array([-9.0])),
     )

@@ -9,7 +9,7 @@ import pytest
 from llmattr.core.attribution import Attribution
 from llmattr.core.evidence import Evidence, TargetEvidence
 from llmattr.core.sources import Sources, Targets
-from llmattr.report.json import to_json
+from llmattr.report.json import from_json, to_dict, to_json
 from llmattr.report.marks import citation_numbers
 from llmattr.report.text import terminal
 from llmattr.text import split
@@ -63,3 +63,38 @@ def test_one_numbering_in_every_report():
     for report in (terminal(attribution), terminal(attribution, top=1), attribution.html()):
         assert "opposed by source [4]" in report
     assert json.loads(to_json(attribution))["numbers"] == {"2": 1, "1": 2, "0": 3, "3": 4}
+
+
+def test_files_from_before_there_were_fields_say_the_same(tmp_path):
+    """What was asked, the ceiling and what was verified stood in the run."""
+    now = Attribution(
+        values=np.array([[1.0, 2.0], [0.5, -1.0]]),
+        sources=Sources("training rows", ["0", "1"], ["a", "b"]),
+        targets=Targets(["x", "y"], measure="logprob"),
+        unit="nats",
+        method={"name": "datamodel"},
+        run={"runs": 3},
+        traced=True,
+        asked=[{"prompt": "p", "completion": "x"}, {"prompt": "q", "completion": "y"}],
+        ceiling=np.array([0.5, 0.75]),
+        meaning="so much",
+        verified={"removed": 2},
+    )
+    saved = to_dict(now)
+    old = {key: value for key, value in saved.items() if key not in ("cites", "asked", "meaning", "verified")}
+    old["run"] = {"runs": 3, "queries": now.asked, "ceiling": [0.5, 0.75], "meaning": "so much", "verified": {"removed": 2}}
+    old["targets"] = [{key: value for key, value in target.items() if key != "ceiling"} for target in saved["targets"]]
+    for part in (saved, old):
+        read = from_json(json.dumps(part))
+        assert (read.asked, read.meaning, read.verified, read.run) == (now.asked, now.meaning, now.verified, now.run)
+        np.testing.assert_array_equal(read.ceiling, now.ceiling)
+        assert read[1].asked == now.asked[1:]
+        assert read[1].ceiling.tolist() == [0.75]
+
+
+def test_what_has_a_unit_and_is_no_effect_cites_nothing():
+    scores = {"values": np.array([[9.0]]), "unit": "nats", "method": {"name": "data-oob"}}
+    found = Attribution(sources=Sources("rows", ["0"], ["a"]), targets=Targets(["x"], measure="logprob"), cites=False, **scores)
+    assert not found.can_cite
+    assert not found.cited.any()
+    assert not from_json(to_json(found)).can_cite

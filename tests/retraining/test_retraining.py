@@ -619,8 +619,8 @@ class TestCommand:
         assert "With all sources, and without the 2 best of each query (nats)" in said
         saved = json.loads((tmp_path / "it.json").read_text())
         assert len(saved["targets"]) == 2
-        assert saved["run"]["verified"]["removed"] == 2
-        assert len(saved["run"]["verified"]["without"]["seen"]) == 2
+        assert saved["verified"]["removed"] == 2
+        assert len(saved["verified"]["without"]["seen"]) == 2
         assert "Trained again without the 2 best of each query" in (tmp_path / "it.html").read_text(encoding="utf-8")
         assert len(saved["sources"]) == len(saved["targets"][0]["values"]) == 8
         assert "That port of Colon" in (tmp_path / "it.html").read_text(encoding="utf-8").replace("<mark>", "").replace(

@@ -144,8 +144,8 @@ def test_the_gradients_of_tokens_add_up_to_the_rows(kind):
 
 def test_tokens_of_several_queries_keep_their_queries(lm, tmp_path):
     result = build_index(lm, ROWS, tmp_path / "i", "grad-dot").query([ASKED, ROWS[2]], 2, tokens=True)
-    assert len(result.run["queries"]) == len(result.targets)
-    assert result.run["queries"][-1]["completion"] == "a deep dark grey."
+    assert len(result.asked) == len(result.targets)
+    assert result.asked[-1]["completion"] == "a deep dark grey."
     assert result.response is None
 
 

@@ -43,11 +43,13 @@ class DataOob:
         return Attribution(
             values=values[None],
             sources=ablation.sources,
-            targets=Targets(["each row's own completion"], measure="loss"),
+            targets=Targets(["each row's own completion"], measure="logprob"),
             unit=UNIT,
             method=describe(self),
-            run={**own.record(), "seed": seed, "left_out": float((~masks).mean()), "queries": [], "meaning": MEANING},
+            run={**own.record(), "seed": seed, "left_out": float((~masks).mean())},
             stderr=stderr[None],
+            cites=False,
+            meaning=MEANING,
         )
 
 
