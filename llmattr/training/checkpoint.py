@@ -10,6 +10,7 @@ import numpy as np
 from llmattr.errors import LlmattrError
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, row_text
+from llmattr.training.contract import IndexMethod, StreamMethod, TextMethod, TrainingMethod, WholeMethod
 from llmattr.training.gradients.moments import SCALES
 from llmattr.training.gradients.project import Bases
 from llmattr.training.index.approximate import candidates
@@ -26,17 +27,28 @@ KEPT = 2**33  # bytes that the models of several checkpoints may take together t
 Scores = tuple[Iterable[Block], Any]  # of the rows block by block, and the factor [n] that is averaged over checkpoints
 
 
-def load_features(method: Any, lm: LM, folder: Path, run: dict[str, Any]) -> Vectors:
+def load_vectors(method: TrainingMethod, lm: LM, folder: Path, run: dict[str, Any]) -> Vectors:
     """What makes the rows of the index in this folder."""
-    kind = getattr(method, "features", None)
-    if kind == "gradients":
-        projection = Projection(**run["projection"])
-        return Projector(lm, projection, tracked(lm, run), run["groups"], load_fitted(lm, folder))
-    if kind == "hidden states":
-        return HiddenStates(lm, method.layer)
-    if kind == "embeddings":
-        return Encoded(method.encoder)
-    return Nothing(load_fitted(lm, folder), {key: run[key] for key in ("layers", "groups") if key in run})
+    match method:
+        case IndexMethod(vectors="gradients"):
+            projection = Projection(**run["projection"])
+            return Projector(lm, projection, tracked(lm, run), run["groups"], load_fitted(lm, folder))
+        case IndexMethod():
+            return plain_vectors(method, lm)
+        case StreamMethod() | WholeMethod():
+            return Nothing(load_fitted(lm, folder), {key: run[key] for key in ("layers", "groups") if key in run})
+        case TextMethod():
+            return Nothing()
+
+
+def plain_vectors(method: IndexMethod, lm: LM) -> Vectors:
+    """Rows that nothing is fitted for; raises `LlmattrError` for a method that does not say of which layer or encoder."""
+    match method:
+        case IndexMethod(vectors="hidden states", layer=int(layer)):
+            return HiddenStates(lm, layer)
+        case IndexMethod(vectors="embeddings", encoder=str(encoder)):
+            return Encoded(encoder)
+    raise LlmattrError(f"{method.name} has rows of {method.vectors}, and no field layer (an int) or encoder (a str) for them")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,34 +83,40 @@ class Checkpoint:
             self.kept.append(lm)
         return lm
 
-    def scores(self, method: Any, lm: LM, asked: Examples, rows: Sequence[int] | None, nearest: int = 0) -> Scores:
+    def scores(self, method: TrainingMethod, lm: LM, asked: Examples, rows: Sequence[int] | None, nearest: int = 0) -> Scores:
         """Scores of the training rows for the queries; with `nearest` only of the rows that faiss proposes, so many for each
         query and side."""
         index = self.index
-        if hasattr(method, "weigh"):
-            queries = project(load_features(method, lm, index.folder, index.run), asked, method.measure)
-            weighed = method.weigh(index, queries)
-            if nearest:
-                proposed = candidates(index, weighed, method.weigh(index, queries[:1]), nearest)
-                return chosen_products(index, weighed, proposed), weighed.outer
-            return products(index, weighed), weighed.outer
-        if hasattr(method, "retrieve"):
-            found = method.retrieve([row_text(row) for row in index.rows()], [row_text(row) for row in asked.rows])
-            return [(np.arange(len(index)), found)], None
-        train = lm.tokenize(index.rows())
-        return streamed(method, self.layered(lm), train, asked, rows), None
+        match method:
+            case IndexMethod():
+                return self._products(method, lm, asked, nearest)
+            case TextMethod():
+                found = method.retrieve([row_text(row) for row in index.rows()], [row_text(row) for row in asked.rows])
+                return [(np.arange(len(index)), found)], None
+            case StreamMethod() | WholeMethod():
+                return streamed(method, self.layered(lm), lm.tokenize(index.rows()), asked, rows), None
 
-    def self_scores(self, method: Any) -> Scores:
+    def _products(self, method: IndexMethod, lm: LM, asked: Examples, nearest: int) -> Scores:
+        index = self.index
+        queries = project(load_vectors(method, lm, index.folder, index.run), asked, method.measure)
+        weighed = method.weigh(index, queries)
+        if nearest:
+            proposed = candidates(index, weighed, method.weigh(index, queries[:1]), nearest)
+            return chosen_products(index, weighed, proposed), weighed.outer
+        return products(index, weighed), weighed.outer
+
+    def self_scores(self, method: TrainingMethod) -> Scores:
         """Every row's score for itself."""
-        if getattr(method, "features", None) == "gradients":
-            return self._stored_self_scores(method)
-        if not hasattr(method, "transform"):
-            raise LlmattrError(f"{method.name} has no score of a row for itself: take an index of gradients, stream or ekfac")
-        lm = self.load()
-        rows = lm.tokenize(self.index.rows())
-        return [(np.arange(len(rows)), self_products(method, self.layered(lm), rows)[None])], None
+        match method:
+            case IndexMethod(vectors="gradients"):
+                return self._stored_self_scores(method)
+            case StreamMethod():
+                lm = self.load()
+                rows = lm.tokenize(self.index.rows())
+                return [(np.arange(len(rows)), self_products(method, self.layered(lm), rows)[None])], None
+        raise LlmattrError(f"{method.name} has no score of a row for itself: take an index of gradients, stream or ekfac")
 
-    def _stored_self_scores(self, method: Any) -> Scores:
+    def _stored_self_scores(self, method: IndexMethod) -> Scores:
         blocks, outer = [], None
         for start, block in self.index.blocks():
             weighed = method.weigh(self.index, block)

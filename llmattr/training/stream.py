@@ -4,7 +4,7 @@ A query's side of a layer is whole `X [t, i, o]`, and a row's score is `sum_s a_
 singular directions `U [t, i, r], V [t, o, r]`, and the score is `sum_s (a_s U) . (g_s V)`: no gradient of a row is formed then.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,16 +18,15 @@ from llmattr.errors import LlmattrError
 from llmattr.model.batches import plan
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
+from llmattr.training.contract import StreamMethod, Transform, WholeMethod
 from llmattr.training.gradients.capture import capturing, exact_gradients
-from llmattr.training.gradients.layers import in_and_out, weight
+from llmattr.training.gradients.layers import Layers, in_and_out, weight
 from llmattr.training.gradients.project import Bases
-from llmattr.training.gradients.recorders import ExactGradients, Recorder, Scaled, Scratch
+from llmattr.training.gradients.recorders import ExactGradients, Kept, Recorder, Scaled, Scratch
 from llmattr.training.index.search import Block
 
 POWERS = 3  # of a gradient's singular values that part the leading directions from the others
 WHOLE = 2**30  # numbers of whole query gradients held at once, at most: 4 GiB in float32
-Layers = dict[str, torch.nn.Module]
-Transform = Callable[[str, torch.Tensor], torch.Tensor]  # of a layer's gradients [t, i, o]
 Side = torch.Tensor | tuple[torch.Tensor, torch.Tensor]  # X, or U and V
 
 
@@ -47,21 +46,23 @@ class Layered:
         return Scaled(recorder, self.scales) if self.scales else recorder
 
 
-def query_sides(method: Any, at: Layered, train: Examples, asked: Examples) -> dict[str, Side]:
-    """The queries' preconditioned gradients, layer by layer.
+def query_sides(method: StreamMethod | WholeMethod, at: Layered, train: Examples, asked: Examples) -> dict[str, Side]:
+    """The queries' preconditioned gradients, layer by layer."""
+    match method:
+        case StreamMethod():
+            if not method.rank:
+                _check_memory(len(asked), at.layers)
+            return _by_layer(at, asked, method.transform(at.fitted, at.groups), method.rank)
+        case WholeMethod():
+            _check_memory(len(asked), at.layers)
+            return _at_once(method, at, train, asked)
 
-    A method has `transform(fitted, groups) -> Transform` and a `rank` (0 = whole), or `precondition` for whole vectors.
-    """
+
+def _at_once(method: WholeMethod, at: Layered, train: Examples, asked: Examples) -> dict[str, Side]:
     layers = at.layers
-    rank = getattr(method, "rank", 0)
-    if not rank:
-        _check_memory(len(asked), layers)
-    if hasattr(method, "transform"):
-        return _by_layer(at, asked, method.transform(at.fitted, at.groups), rank)
     gradients = exact_gradients(at.lm, asked, layers, method.measure, batch=1)
-    parts = method.precondition(at.lm, train, layers, gradients, at.seed).split(
-        [weight(m).numel() for m in layers.values()], dim=1
-    )
+    solved = method.precondition(at.lm, train, layers, gradients, at.seed)
+    parts = solved.split([weight(module).numel() for module in layers.values()], dim=1)
     return {name: part.view(-1, *in_and_out(layers[name])) for name, part in zip(layers, parts, strict=True)}
 
 
@@ -109,7 +110,7 @@ class Contract:
         self.scores: Any = 0
         self.squares: Any = 0
 
-    def keep(self, name: str, inputs: torch.Tensor) -> Any:
+    def keep(self, name: str, inputs: torch.Tensor) -> Kept:
         """The inputs; for cut sides their products with U, and the inputs where lengths are wanted."""
         side = self.sides[name]
         if not isinstance(side, tuple):
@@ -141,10 +142,12 @@ class Contract:
         return scores, lengths
 
 
-def streamed(method: Any, at: Layered, train: Examples, asked: Examples, rows: Sequence[int] | None = None) -> Iterator[Block]:
+def streamed(
+    method: StreamMethod | WholeMethod, at: Layered, train: Examples, asked: Examples, rows: Sequence[int] | None = None
+) -> Iterator[Block]:
     """Scores of the training rows (of some of them where `rows` says so), as forward and backward passes go through them."""
     sides = query_sides(method, at, train, asked)
-    cosine = getattr(method, "product", "dot") == "cosine"
+    cosine = isinstance(method, StreamMethod) and method.product == "cosine"
     recorder = Contract(sides, cosine)
     own = _lengths(sides) if cosine else np.ones(len(asked))
     numbers = np.arange(len(train)) if rows is None else np.asarray(rows)
@@ -163,7 +166,7 @@ def _lengths(sides: dict[str, Side]) -> Float[np.ndarray, " t"]:
     return torch.stack(squares).sum(0).sqrt().cpu().numpy()
 
 
-def self_products(method: Any, at: Layered, train: Examples) -> Float[np.ndarray, " n"]:
+def self_products(method: StreamMethod, at: Layered, train: Examples) -> Float[np.ndarray, " n"]:
     """Every row's product with itself under the method's preconditioner, `g' H^-1 g`."""
     recorder, transform = ExactGradients(), method.transform(at.fitted, at.groups)
     scores = np.empty(len(train))

@@ -9,14 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import check_options, describe, find_method
+from llmattr.core.method import check_options, describe
 from llmattr.core.processes import is_main
 from llmattr.errors import LlmattrError, check_choice, note
 from llmattr.model.batches import batch_tokens
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, Queries, read_rows
-from llmattr.training.checkpoint import Checkpoint, load_features
+from llmattr.training.checkpoint import Checkpoint, load_vectors, plain_vectors
 from llmattr.training.checkpoints import checkpoints_of, learning_rates_of, models_of
+from llmattr.training.contract import (
+    IndexMethod,
+    Normalized,
+    StreamMethod,
+    TextMethod,
+    TrainingMethod,
+    WholeMethod,
+    find_training_method,
+)
 from llmattr.training.gradients.layers import input_groups
 from llmattr.training.gradients.untracked import left_out, track
 from llmattr.training.index.files import VERSION, building, check_bytes, read_run, save_run
@@ -35,7 +44,7 @@ def build_index(
     model: Any,
     data: Any,
     out: str | Path,
-    method: Any = LoGra(),
+    method: str | type | TrainingMethod = LoGra(),
     *,
     projection: Projection = Projection(),
     modules: str = "",
@@ -56,7 +65,7 @@ def build_index(
     left them, with TracIn's `learning_rates` (from trainer_state.json where none are given). Raises `LlmattrError` for what the
     user can mend.
     """
-    method = find_method(method, METHODS)
+    method = find_training_method(method, METHODS)
     check_options(projection)
     check_choice("row_type", row_type, DTYPES)
     given, out = read_rows(data), Path(out)
@@ -101,7 +110,7 @@ PROJECTED_BY = {"principal": ("dim", "width", "complement"), "random": ("dim", "
 class _Build:
     """How one checkpoint's index is built."""
 
-    method: Any
+    method: TrainingMethod
     projection: Projection
     modules: str
     row_type: str
@@ -118,13 +127,14 @@ class _Build:
         lm = LM.load(model, self.dtype, str(processes.device) if several and self.device is None else self.device)
         examples = lm.tokenize(rows, self.strict)
         with processes.main_process_first():
-            index, features = self._begin(lm, rows, examples, out, extra)
+            index, vectors = self._begin(lm, rows, examples, out, extra)
         tokens = batch_tokens(lm.device)
-        fill(index, features, examples, self.method.measure, tokens, processes.process_index, processes.num_processes)
+        share = {"process": processes.process_index, "processes": processes.num_processes}
+        fill(index, vectors, examples, self.method.measure, tokens, **share)
         processes.wait_for_everyone()
         if processes.is_main_process:
             if not index.done.all():  # a process with smaller batches may have left some
-                fill(index, features, examples, self.method.measure, tokens)
+                fill(index, vectors, examples, self.method.measure, tokens)
             index.finish()
         processes.wait_for_everyone()
         return Checkpoint(GradientIndex.open(out), model, self.device, [lm])
@@ -138,8 +148,8 @@ class _Build:
             check_bytes(out, begun["checksums"])
         else:
             check_empty(out)
-        features = load_features(self.method, lm, out, begun) if begun else self._fit(lm, examples)
-        self._note_unused(features)
+        vectors = load_vectors(self.method, lm, out, begun) if begun else self._fit(lm, examples)
+        self._note_unused(vectors)
         run = {
             "method": describe(self.method),
             "model": lm.name,
@@ -149,40 +159,44 @@ class _Build:
             "loss": examples.loss,
             "modules": self.modules,
             "seed": self.projection.seed,
-            **features.settings,
+            **vectors.settings,
             "row_type": self.row_type,
-            "dim": features.dim,
+            "dim": vectors.dim,
             "data_hash": examples.fingerprint(),
         }
-        if isinstance(features, Projector):
+        if isinstance(vectors, Projector):
             run["projection"] = dataclasses.asdict(self.projection)  # what is asked for, to be compared with what is there
         if not begun:
-            save_fitted(out, features.fitted)
-        return GradientIndex.create(out, run, rows, self.append), features
+            save_fitted(out, vectors.fitted)
+        return GradientIndex.create(out, run, rows, self.append), vectors
 
-    def _note_unused(self, features: Vectors) -> None:
+    def _note_unused(self, vectors: Vectors) -> None:
         """What was asked for and has no place in what the method keeps."""
         plain, given = dataclasses.asdict(Projection()), dataclasses.asdict(self.projection)
-        projects = isinstance(features, Projector)
+        projects = isinstance(vectors, Projector)
         used = {"seed", "kind", *PROJECTED_BY[self.projection.kind]} if projects else {"seed"}  # which also draws samples
         unused = [f"--{name}" for name in given if given[name] != plain[name] and name not in used]
-        unused += ["--modules"] if self.modules and "layers" not in features.settings else []
-        unused += ["--rows"] if self.row_type != "int8" and not features.dim else []
+        unused += ["--modules"] if self.modules and "layers" not in vectors.settings else []
+        unused += ["--rows"] if self.row_type != "int8" and not vectors.dim else []
         if unused:
             what = f"a projection of the kind {self.projection.kind}" if projects else self.method.name
             note(f"{what} makes no use of {', '.join(unused)}")
 
     def _fit(self, lm: LM, examples: Examples) -> Vectors:
-        kind = getattr(self.method, "features", None)
-        if kind == "gradients":
-            normalize: Any = getattr(self.method, "normalize", "none")
-            return Projector.fit(lm, self.projection, self.modules, examples, normalize)
-        if kind or hasattr(self.method, "retrieve"):
-            return load_features(self.method, lm, Path(), {})
-        layers = track(lm, self.modules)
-        fitted = self.method.fit(lm, examples, layers, self.projection.seed) if hasattr(self.method, "fit") else {}
-        settings = {"layers": list(layers), "groups": input_groups(lm, layers), "left_out": left_out(lm.model, layers)}
-        return Nothing(fitted, settings)
+        method = self.method
+        match method:
+            case IndexMethod(vectors="gradients"):
+                normalize = method.normalize if isinstance(method, Normalized) else "none"
+                return Projector.fit(lm, self.projection, self.modules, examples, normalize)
+            case IndexMethod():
+                return plain_vectors(method, lm)
+            case StreamMethod() | WholeMethod():
+                layers = track(lm, self.modules)
+                fitted = method.fit(lm, examples, layers, self.projection.seed) if isinstance(method, StreamMethod) else {}
+                settings = {"layers": list(layers), "groups": input_groups(lm, layers), "left_out": left_out(lm, layers)}
+                return Nothing(fitted, settings)
+            case TextMethod():
+                return Nothing()
 
 
 def open_index(folder: str | Path, model: Any = None, device: str | None = None) -> "TraceIndex":
@@ -205,7 +219,12 @@ def open_index(folder: str | Path, model: Any = None, device: str | None = None)
 
 
 def trace(
-    model: Any, data: Any, queries: Queries, method: Any = LoGra(), top: int | None = None, **options: Any
+    model: Any,
+    data: Any,
+    queries: Queries,
+    method: str | type | TrainingMethod = LoGra(),
+    top: int | None = None,
+    **options: Any,
 ) -> Attribution:
     """Attribute queries to training data in one call: an index in a temporary folder, asked once. `top` None = every row."""
     with tempfile.TemporaryDirectory() as folder:

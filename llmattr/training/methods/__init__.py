@@ -1,19 +1,20 @@
 """The training methods.
 
-To add one: one dataclass with a `name`, `family`, `unit`, `measure` and one of these verbs, and one line in `METHODS`.
-
-    weigh(index, queries)                         products with the rows of an index; `features` says what a row holds
-    transform(fitted, groups)                     whole gradients, preconditioned layer by layer; `fit` where it needs fitting
-    precondition(lm, examples, layers, queries, seed)   whole gradients, all layers at once (small models)
-    retrieve(rows, queries)                       texts alone
+To add one: one frozen dataclass with one of the verbs of `llmattr/training/contract.py`, which says what each takes and
+returns, and one line in `METHODS`.
 """
+
+from typing import TYPE_CHECKING
 
 from llmattr.training.methods.influence import Arnoldi, Cg, Ekfac, Lissa, Stream
 from llmattr.training.methods.preconditioned import LoGra, TrackStar, Trak
 from llmattr.training.methods.products import GradCos, GradDot, TracIn
 from llmattr.training.methods.retrieval import Bm25, Embeddings, RepSim
 
-METHODS = {
+if TYPE_CHECKING:
+    from llmattr.training.contract import TrainingMethod
+
+METHODS: "dict[str, type[TrainingMethod]]" = {
     method.name: method
     for method in (
         LoGra,
