@@ -14,22 +14,21 @@ from llmattr.training.methods.retrieval import Bm25, Embeddings, RepSim
 if TYPE_CHECKING:
     from llmattr.training.contract import TrainingMethod
 
-METHODS: "dict[str, type[TrainingMethod]]" = {
-    method.name: method
-    for method in (
-        LoGra,
-        GradCos,
-        GradDot,
-        TracIn,
-        Trak,
-        TrackStar,
-        Stream,
-        Ekfac,
-        Cg,
-        Lissa,
-        Arnoldi,
-        RepSim,
-        Embeddings,
-        Bm25,
-    )
-}
+_EVERY: "tuple[type[TrainingMethod], ...]" = (
+    LoGra,
+    GradCos,
+    GradDot,
+    TracIn,
+    Trak,
+    TrackStar,
+    Stream,
+    Ekfac,
+    Cg,
+    Lissa,
+    Arnoldi,
+    RepSim,
+    Embeddings,
+    Bm25,
+)
+
+METHODS = {method.name: method for method in _EVERY}
