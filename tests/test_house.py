@@ -37,3 +37,18 @@ def test_old_paths_give_the_same_things():
     from llmattr.core import attribution, citing, sources
 
     assert (Attribution, Document, is_cited) == (attribution.Attribution, sources.Document, citing.is_cited)
+
+
+def test_the_readme_shows_every_room():
+    tree = (ROOT / "README.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
+    shown = set(re.findall(r"^  (\w+(?:/|\.py))", tree, re.MULTILINE)) | {"moved.py", "__main__.py"}
+    there = {path.name + "/" for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    there |= {path.name for path in PACKAGE.glob("*.py") if path.name != "__init__.py"}
+    assert shown == there
+
+
+def test_contributing_names_places_that_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    places = re.findall(r"`((?:llmattr|tests|eval)/[\w/.]*)`", text)
+    assert len(places) > 12
+    assert [place for place in places if not (ROOT / place).exists()] == []

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from llmattr.context.contract import Method, check_compares
 from llmattr.context.methods import METHODS
 from llmattr.context.methods.games import LeaveOneOut
 from llmattr.context.methods.surrogates import ContextCite
@@ -41,7 +42,7 @@ def cite(
     rather_than: str | None = None,
     sources: str | Splitter = "sentences",
     template: str | None = None,
-    method: Any = ContextCite(),
+    method: object = ContextCite(),
     measure: Measure = "logit",
     verify: bool = True,
     cache: str | Path | None = None,
@@ -63,7 +64,7 @@ def cite(
     Returns scores [t, n], t = the whole response and each of its sentences, in nats of log-odds: positive = the source made
     it likelier. Raises `LlmattrError` for input that the user can mend.
     """
-    method = find_method(method, METHODS)
+    chosen: Method = find_method(method, METHODS, Method)
     check_choice("measure", measure, get_args(Measure))
     if messages is not None and response is None:
         messages, response = take_answer(messages)
@@ -84,11 +85,12 @@ def cite(
     answered = time.perf_counter()
     if len(prompt.sources) == 1:
         note("there is only one source: its score is what is lost without it (leave-one-out)")
-        method = LeaveOneOut()
+        chosen = LeaveOneOut()
     ablation = ContextAblation(lm, prompt, prompt.targets(measure), _store(cache, room, lm, prompt))
     if rather_than is not None:
-        ablation = contrast(ablation, check_text(rather_than, "the other answer"), method)
-    session = ContextSession(method, ablation, seed)
+        check_compares(chosen)
+        ablation = contrast(ablation, check_text(rather_than, "the other answer"))
+    session = ContextSession(chosen, ablation, seed)
     result = session.attribute(ablation.targets)
     attributed = time.perf_counter()
     evidence = verified(result, ablation) if verify and rather_than is None else None
@@ -102,7 +104,7 @@ def cite(
 class ContextSession:
     """A method at work on a prompt: what a fresh attribution asks for further spans and words."""
 
-    method: Any
+    method: Method
     ablation: ContextAblation
     seed: int = 0
 

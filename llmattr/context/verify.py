@@ -29,7 +29,7 @@ def verify(result: Attribution, ablation: ContextAblation) -> Evidence:
     known.ask([known.without(*pair) for found in pairs for pair in found])
     full, empty = ablation.token_logprobs(np.stack([known.mask(known.everything), known.mask(())]))
     counts = ablation.token_counts
-    targets = [_judge(result, t, tried[t], pairs[t], known, counts[t]) for t in range(len(result))]
+    targets = [_judge(result, t, tried[t], pairs[t], known, tokens=counts[t]) for t in range(len(result))]
     assert ablation.prompt.response_offsets is not None  # a prompt with a response has them
     return Evidence(tuple(targets), ablation.prompt.response_offsets, full, empty)
 
@@ -92,7 +92,7 @@ def _alike(sources: list[int], t: int, known: _Known) -> list[tuple[int, int]]:
 
 
 def _judge(
-    result: Attribution, t: int, sources: list[int], pairs: list[tuple[int, int]], known: _Known, tokens: float
+    result: Attribution, t: int, sources: list[int], pairs: list[tuple[int, int]], known: _Known, *, tokens: float
 ) -> TargetEvidence:
     full, empty = known.of(known.everything, t), known.of((), t)
     opposing, opposed_by = _opposing(result, t)

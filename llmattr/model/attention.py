@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from llmattr.errors import LlmattrError
-from llmattr.model.contract import Weights
+from llmattr.model.contract import Weights, setting
 from llmattr.model.forward import abilities, evaluating
 
-Attend = Callable[..., tuple[torch.Tensor, Any]]  # (module, query, key, value, mask, **options) -> (output, weights or None)
+Attended = tuple[torch.Tensor, Any]  # output, and weights [1, h, q, s] or None
+Attend = Callable[..., Attended]  # (module, query, key, value, mask, **options)
 
 OURS = "llmattr"  # and the thread's number
 BESIDES = ("softcap", "s_aux")  # what some models do to attention logits, which PyTorch's attention knows nothing of
@@ -39,7 +40,7 @@ def _attending(lm: Weights, attend: Attend) -> Iterator[None]:
 
     reached, ours = False, f"{OURS}-{threading.get_ident()}"  # the registry is the process's
 
-    def reach(*given: Any, **options: Any) -> tuple[torch.Tensor, Any]:
+    def reach(*given: Any, **options: Any) -> Attended:
         nonlocal reached
         reached = True
         return attend(*given, **options)
@@ -50,13 +51,13 @@ def _attending(lm: Weights, attend: Attend) -> Iterator[None]:
     try:
         if hasattr(lm.model, "set_attn_implementation"):
             lm.model.set_attn_implementation(ours)
-        if getattr(lm.model.config, "_attn_implementation", None) != ours:
+        if setting(lm.model.config, "_attn_implementation") != ours:
             raise _unreachable(lm)
         yield
         if not reached:
             raise _unreachable(lm)
     finally:
-        if getattr(lm.model.config, "_attn_implementation", None) == ours:
+        if setting(lm.model.config, "_attn_implementation") == ours:
             lm.model.set_attn_implementation(before)
         del ALL_ATTENTION_FUNCTIONS[ours]
 
@@ -64,8 +65,8 @@ def _attending(lm: Weights, attend: Attend) -> Iterator[None]:
 def _implementations(lm: Weights) -> dict[str, str]:
     """The attention of the model and of each of its parts, as `set_attn_implementation` takes it."""
     config = lm.model.config
-    parts = {name: getattr(config, name, None) for name in getattr(config, "sub_configs", {})}
-    own = {"": getattr(config, "_attn_implementation", "eager")}
+    parts = {name: setting(config, name) for name in setting(config, "sub_configs", {})}
+    own = {"": setting(config, "_attn_implementation", "eager")}
     return own | {name: part._attn_implementation for name, part in parts.items() if part is not None}
 
 
@@ -75,8 +76,8 @@ def _unreachable(lm: Weights) -> LlmattrError:
 
 
 def own_attention(
-    module: Any, query: Any, key: Any, value: Any, mask: torch.Tensor, **options: Any
-) -> tuple[torch.Tensor, Any]:
+    module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, **options: Any
+) -> Attended:
     """The layer's attention as the model would do it: PyTorch's fused one where it applies."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -86,8 +87,8 @@ def own_attention(
 
 
 def weighted_attention(
-    module: Any, query: Any, key: Any, value: Any, mask: torch.Tensor, **options: Any
-) -> tuple[torch.Tensor, Any]:
+    module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, **options: Any
+) -> Attended:
     """The layer's attention with its weights [1, h, q, s], by the eager function of the model's own file."""
     eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
     if eager is None:

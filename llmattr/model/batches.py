@@ -1,6 +1,6 @@
 """Examples in batches of similar length, as a model's padded inputs, for passes whose gradients are wanted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,17 +56,27 @@ def _inputs(lm: Weights, ids: torch.Tensor, seen: torch.Tensor) -> dict[str, Any
 BATCH_TOKENS = 2048
 
 
+def by_length(lengths: Sequence[int], fits: Callable[[list[int], int], bool]) -> list[list[int]]:
+    """Numbers of texts, longest first, each in the batch of the one before it where `fits(batch, number)` says so.
+
+    >>> by_length([1, 3, 2], lambda batch, number: len(batch) < 2)
+    [[1, 2], [0]]
+    """
+    batches: list[list[int]] = []
+    for number in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if not batches or not fits(batches[-1], number):
+            batches.append([])
+        batches[-1].append(number)
+    return batches
+
+
 def plan(examples: Examples, tokens: int | None = None) -> list[list[int]]:
     """Row numbers in batches of similar length, longest first, of at most so many tokens with their padding.
 
     The same data gives the same batches, so a resumed run computes the very numbers of an uninterrupted one.
     """
-    batches: list[list[int]] = []
-    for row in sorted(range(len(examples)), key=lambda i: (-len(examples.ids[i]), i)):
-        if not batches or (len(batches[-1]) + 1) * len(examples.ids[batches[-1][0]]) > (tokens or BATCH_TOKENS):
-            batches.append([])
-        batches[-1].append(row)
-    return batches
+    lengths = [len(ids) for ids in examples.ids]
+    return by_length(lengths, lambda batch, row: (len(batch) + 1) * lengths[batch[0]] <= (tokens or BATCH_TOKENS))
 
 
 def batch_tokens(device: torch.device) -> int:

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, Int
 
 from llmattr.errors import LlmattrError
 from llmattr.model.attention import weighted_attention
-from llmattr.model.contract import Weights
+from llmattr.model.contract import Weights, setting
 from llmattr.model.forward import abilities, evaluating
-from llmattr.model.odds import nan_advice
+from llmattr.model.odds import doubt, log_odds_of_logits, logprobs_of_log_odds, nan_advice
 from llmattr.model.padded import logits_at
 from llmattr.text.prompt import Rendered
 
@@ -29,7 +29,13 @@ def source_of(full: Rendered) -> Int[np.ndarray, " s"]:
 
 
 def attention_rows(
-    rows: Int[torch.Tensor, " q"], module: Any, query: Any, key: Any, value: Any, mask: torch.Tensor, **options: Any
+    rows: Int[torch.Tensor, " q"],
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    **options: Any,
 ) -> Iterator[Float[torch.Tensor, "h c s"]]:
     """The attention weights of these query positions, a few at a time."""
     for some in rows.to(query.device).split(ROWS):
@@ -42,9 +48,7 @@ def response_log_odds(lm: Weights, full: Rendered) -> Float[torch.Tensor, " r"]:
     first, last = full.response.start, full.response.stop
     ids = torch.tensor([full.ids], device=lm.device)
     logits = logits_at(lm.model, torch.arange(first - 1, last - 1, device=lm.device), input_ids=ids)[0]
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    said = ids[0, first:last, None].to(logits.device)
-    log_odds = logits.gather(1, said)[:, 0] - logits.scatter(1, said, -torch.inf).logsumexp(1)
+    log_odds = log_odds_of_logits(logits, ids[0, first:last].to(logits.device))
     if log_odds.isnan().any():
         raise LlmattrError(f"the model gave NaN for the response: {nan_advice(lm.dtype)}")
     return log_odds
@@ -60,7 +64,7 @@ Reduce = Callable[[torch.Tensor], Float[torch.Tensor, " n"]]
 def frozen(lm: Weights, tokens: int) -> Iterator[None]:
     """Within, no parameter takes a gradient, and layers are run again in the backward pass where their weights are too many."""
     config, element = lm.model.config.get_text_config(), torch.finfo(lm.dtype).bits // 8
-    heads = getattr(config, "num_attention_heads", 0)  # a state-space model has none
+    heads = setting(config, "num_attention_heads", 0)  # a state-space model has none
     kept = config.num_hidden_layers * heads * tokens**2 * element
     abilities(lm.model)
     learning = [parameter for parameter in lm.model.parameters() if parameter.requires_grad]
@@ -75,7 +79,7 @@ def frozen(lm: Weights, tokens: int) -> Iterator[None]:
 
 
 @contextmanager
-def _run_again(model: Any) -> Iterator[None]:
+def _run_again(model: torch.nn.Module) -> Iterator[None]:
     """Within, a layer keeps its input alone for the backward pass, and computes the rest again there."""
     from torch.utils.checkpoint import checkpoint
     from transformers.modeling_layers import GradientCheckpointingLayer
@@ -98,7 +102,7 @@ def embedded(lm: Weights, change: Callable[[torch.Tensor], torch.Tensor]) -> Ite
     """Within, the model reads `change(x)` in place of its input embeddings x [1, s, d]; the list holds what it read, a leaf."""
     read: list[torch.Tensor] = []
 
-    def replace(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+    def replace(_module: torch.nn.Module, _inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         read.append(change(output.detach()).requires_grad_())
         return read[-1]
 
@@ -120,6 +124,7 @@ def target_gradients(
     measure: str,
     inputs: torch.Tensor,
     reduce: Reduce,
+    *,
     linear: bool = True,
 ) -> Float[np.ndarray, "t n"]:
     """`reduce(df / d inputs)` of each target's f, from the response's log-odds; inputs that play no part give 0.
@@ -132,12 +137,12 @@ def target_gradients(
     """
     places = np.arange(len(log_odds))
     member = (spans[:, :1] <= places) & (places < spans[:, 1:])
-    logprobs = -np.logaddexp(0.0, -log_odds.detach().double().cpu().numpy())
+    logprobs = logprobs_of_log_odds(log_odds.detach().double().cpu().numpy())
     parts, shares = _parts(member) if linear else (member, np.eye(len(member)))
     gradients = np.stack([_gradient(log_odds, inputs, reduce, np.where(part, -np.expm1(logprobs), 0.0)) for part in parts])
     values = shares @ gradients
     if measure == "logit":
-        values /= -np.expm1(np.minimum(member @ logprobs, -1e-300))[:, None]
+        values /= doubt(member @ logprobs)[:, None]
     return values
 
 

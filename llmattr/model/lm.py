@@ -15,9 +15,9 @@ from transformers import PretrainedConfig
 
 from llmattr.core.progress import Progress
 from llmattr.errors import LlmattrError, check_choice, check_number, note
-from llmattr.model.contract import Scorer, vocabulary
+from llmattr.model.contract import Scorer, check_vocabulary, setting, vocabulary
 from llmattr.model.forward import evaluating
-from llmattr.model.loading import check_vocabulary, load
+from llmattr.model.loading import load
 from llmattr.model.scoring import score
 from llmattr.text.prompt import Rendered, special_ids
 from llmattr.text.rows import Examples, tokenize
@@ -55,7 +55,7 @@ class LM:
             if not isinstance(getattr(model[0], "config", None), PretrainedConfig):
                 raise LlmattrError(f"{type(model[0]).__name__} has no configuration: give the transformers model inside of it")
             on_cpu = next(model[0].parameters()).device.type == "cpu"
-            model = LM(model[0], model[1], getattr(model[0].config, "_name_or_path", ""), _batch_tokens(on_cpu))
+            model = LM(model[0], model[1], setting(model[0].config, "_name_or_path", ""), _batch_tokens(on_cpu))
         if isinstance(model, LM):
             if dtype not in (None, "fast", "auto", model.record()["dtype"]):
                 raise LlmattrError(f"the model is loaded in {model.record()['dtype']}: load it in {dtype} (dtype=)")
@@ -86,14 +86,14 @@ class LM:
     @property
     def kind(self) -> Literal["causal", "masked", "seq2seq"]:
         """Whether it predicts the next token, masked tokens, or what an encoder's text is answered with."""
-        if getattr(self.model.config, "is_encoder_decoder", False):
+        if setting(self.model.config, "is_encoder_decoder"):
             return "seq2seq"
         return "masked" if type(self.model).__name__.endswith("ForMaskedLM") else "causal"
 
     @property
     def window(self) -> int | None:
         """The most tokens the model can read, or None where its configuration names no limit."""
-        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return setting(self.model.config.get_text_config(), "max_position_embeddings")
 
     def linears(self, pattern: str = "") -> dict[str, torch.nn.Module]:
         """The linear layers (also GPT-2's Conv1D) whose name the regular expression finds."""

@@ -1,11 +1,12 @@
 """From a name, a folder or a hub id to a model and its tokenizer, complete, or to one line that says what to do."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from llmattr.errors import LlmattrError, did_you_mean, note
+from llmattr.model.contract import setting
 from llmattr.model.diagnosis import Part, has_vocabulary, why
 from llmattr.model.embedded import PACKAGES, embedded_folder
 
@@ -81,16 +82,6 @@ def complete(kind: Any, place: str, spare: str = "", **how: Any) -> Any:
     return model
 
 
-def check_vocabulary(texts: Iterable[Sequence[int]], tokenizer: Any, size: int) -> None:
-    """Raise `LlmattrError` for a token that a model of so many embeddings has none for."""
-    highest = max((max(ids) for ids in texts if len(ids)), default=0)
-    if highest >= size:
-        raise LlmattrError(
-            f"the tokenizer has {len(tokenizer)} tokens, the model {size}: {tokenizer.decode([highest])!r} is number {highest} "
-            "from 0; take the tokenizer that the model was trained with, or resize the model's embeddings and train them"
-        )
-
-
 def _base(what: str, place: str, dtype: str, how: dict[str, Any]) -> tuple[Any, Any]:
     """The base model of an adapter, and its tokenizer."""
     with told(what, place, "weights"):
@@ -131,7 +122,7 @@ def _class_of(place: str) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
     config = AutoConfig.from_pretrained(place, trust_remote_code=False)
-    if getattr(config, "is_encoder_decoder", False):
+    if setting(config, "is_encoder_decoder"):
         return AutoModelForSeq2SeqLM
     masked = any(name.endswith(("ForMaskedLM", "ForPreTraining")) for name in config.architectures or [])
     return AutoModelForMaskedLM if masked else AutoModelForCausalLM

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 
+from llmattr.model.batches import by_length
 from llmattr.model.contract import Weights, vocabulary
 from llmattr.model.forward import abilities, evaluating, positions
 from llmattr.model.odds import LogProbs, log_odds
@@ -20,21 +21,16 @@ def in_batches(lm: Weights, requests: Sequence[Rendered]) -> Iterator[tuple[int,
         yield from zip(batch, _padded(lm, [requests[i] for i in batch]), strict=True)
 
 
-def batches(lm: Weights, requests: Sequence[Rendered]) -> Iterator[list[int]]:
+def batches(lm: Weights, requests: Sequence[Rendered]) -> list[list[int]]:
     """Request numbers, longest first, so that memory that does not suffice shows at once."""
-    batch: list[int] = []
-    positions = longest = 0
-    for i in sorted(range(len(requests)), key=lambda i: -len(requests[i].ids)):
-        response = requests[i].response
-        positions = max(positions, response.stop - response.start)
-        longest = max(longest, len(requests[i].ids))
-        rows = len(batch) + 1
-        if batch and (rows * longest > lm.max_batch_tokens or rows * positions * vocabulary(lm) > MAX_LOGITS):
-            yield batch
-            batch, positions, longest = [], response.stop - response.start, len(requests[i].ids)
-        batch.append(i)
-    if batch:
-        yield batch
+    lengths = [len(request.ids) for request in requests]
+    answers = [request.response.stop - request.response.start for request in requests]
+
+    def fits(batch: list[int], number: int) -> bool:
+        rows, positions = len(batch) + 1, max(answers[i] for i in [*batch, number])
+        return rows * lengths[batch[0]] <= lm.max_batch_tokens and rows * positions * vocabulary(lm) <= MAX_LOGITS
+
+    return by_length(lengths, fits)
 
 
 @torch.inference_mode()

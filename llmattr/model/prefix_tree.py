@@ -8,18 +8,22 @@ that the next pack begins with stays in the key-value cache.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
+from torch import Tensor
 
-from llmattr.model.attention import Attend, attending, own_attention
+from llmattr.model.attention import Attend, Attended, attending, own_attention
 from llmattr.model.contract import Weights
 from llmattr.model.forward import abilities, evaluating
-from llmattr.model.odds import LogProbs, log_odds
+from llmattr.model.odds import LogProbs, log_odds, logprobs_of_log_odds
 from llmattr.model.padded import MAX_LOGITS, vocabulary
 from llmattr.text.prompt import Rendered
+
+if TYPE_CHECKING:
+    from transformers import DynamicCache
 
 MAX_PACK = 4096  # new tokens in one pass, at most
 ROWS = 128  # tokens that attend at once: what stands behind each of them is computed in vain
@@ -86,17 +90,17 @@ def score_hidden(lm: Weights, request: Rendered, hidden: Sequence[np.ndarray], a
         _keep(cache, np.arange(after))
         plan = _plan([request.ids] * len(chosen), [after] * len(chosen), chosen)
         odds = _packed(lm, cache, plan, [request] * len(chosen))
-        yield from ((row, -np.logaddexp(0.0, -one)) for row, one in enumerate(odds, first))
+        yield from ((row, logprobs_of_log_odds(one)) for row, one in enumerate(odds, first))
 
 
 @torch.inference_mode()
-def _begin(lm: Weights, cache: Any, ids: list[int]) -> None:
+def _begin(lm: Weights, cache: "DynamicCache", ids: list[int]) -> None:
     """Fill the cache with the keys and values of these tokens."""
     with evaluating(lm.model):
         lm.model(input_ids=torch.tensor([ids], device=lm.device), logits_to_keep=1, **_growing(lm, cache))
 
 
-def _growing(lm: Weights, cache: Any) -> dict[str, Any]:
+def _growing(lm: Weights, cache: "DynamicCache") -> dict[str, Any]:
     """How the model is given a cache to read and to add to."""
     return {str(abilities(lm.model).cache): cache, "use_cache": True}
 
@@ -122,7 +126,7 @@ class Plan(NamedTuple):
 
 
 @torch.inference_mode()
-def _packed(lm: Weights, cache: Any, plan: Plan, requests: Sequence[Rendered]) -> list[LogProbs]:
+def _packed(lm: Weights, cache: "DynamicCache", plan: Plan, requests: Sequence[Rendered]) -> list[LogProbs]:
     """The log-odds of each leaf's response, from one pass."""
     cached = plan.depths[0]  # the tokens before the first new one
     keep = [path[r.response.start - 1 : r.response.stop - 1] - cached for path, r in zip(plan.paths, requests, strict=True)]
@@ -151,7 +155,7 @@ def _leaf_by_leaf(lm: Weights, plan: Plan) -> Attend:
         for block in plan.blocks
     ]
 
-    def attend(module: Any, query: Any, key: Any, value: Any, _mask: Any, **options: Any) -> tuple[Any, None]:
+    def attend(module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, _mask: Tensor, **options: Any) -> Attended:
         parts = [
             own_attention(module, query[:, :, rows], key[:, :, seen], value[:, :, seen], mask[None, None], **options)[0]
             for rows, seen, mask in blocks

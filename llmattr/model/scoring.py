@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from llmattr.errors import note
-from llmattr.model.contract import Weights, vocabulary
+from llmattr.model.contract import Weights, sees_all, setting, vocabulary
 from llmattr.model.forward import abilities, alike, attempt
-from llmattr.model.odds import LogProbs
+from llmattr.model.odds import LogProbs, logprobs_of_log_odds
 from llmattr.model.padded import in_batches
 from llmattr.model.prefix_tree import through_tree
 from llmattr.text.prompt import Rendered
@@ -27,7 +27,7 @@ def score(lm: Weights, requests: Sequence[Rendered]) -> Iterator[tuple[int, LogP
         longest = max(len(request.ids) for request in some)
         paths = through_tree if len(some) > 1 and shares_prefixes(lm, longest) else in_batches
         for i, odds in paths(lm, some):
-            yield numbers[i], -np.logaddexp(0.0, -odds)
+            yield numbers[i], logprobs_of_log_odds(odds)
 
 
 def read_alike(model: Any, lengths: Sequence[int]) -> list[list[int]]:
@@ -40,8 +40,8 @@ def read_alike(model: Any, lengths: Sequence[int]) -> list[list[int]]:
     rope = config.to_dict().get("rope_parameters") or config.to_dict().get("rope_scaling") or {}
     kind = str(rope.get("rope_type"))
     changes = kind == "longrope" or "dynamic" in kind
-    first = rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
-    first = first or getattr(config, "max_position_embeddings", 0)
+    first = rope.get("original_max_position_embeddings") or setting(config, "original_max_position_embeddings")
+    first = first or setting(config, "max_position_embeddings", 0)
     groups: dict[int, list[int]] = {}
     for number, length in enumerate(lengths):
         side = 0 if not changes or length <= first else 1 if kind == "longrope" else length
@@ -63,9 +63,7 @@ def shares_prefixes(lm: Weights, longest: int) -> bool:
         _SHARING[lm.model] = _agrees(lm)
         if not _SHARING[lm.model]:
             note(f"{lm.name or 'this model'} cannot share the beginnings of prompts: each is computed whole")
-    config = lm.model.config.get_text_config()
-    windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
-    return _SHARING[lm.model] and all(longest <= window for window in windows if window)
+    return _SHARING[lm.model] and sees_all(lm.model.config.get_text_config(), longest)
 
 
 def _agrees(lm: Weights) -> bool:

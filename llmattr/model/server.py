@@ -8,7 +8,7 @@ from functools import cached_property
 from queue import SimpleQueue
 from threading import Thread
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,6 +18,9 @@ from llmattr.errors import LlmattrError, check_number, note
 from llmattr.model.endpoint import Endpoint, Token
 from llmattr.model.loading import load_tokenizer
 from llmattr.text.prompt import Rendered
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 CERTAIN = -(2.0**-24)  # log-probability of what float32 rounds to certainty; log-odds of 0 itself would be infinite
 SAME = 0.01  # nats: what the same request may differ by before it is said
@@ -117,9 +120,16 @@ class ServerLM:
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """Where requests go."""
-        options = {name: getattr(self, name) for name in ("api_key", "timeout", "retries", "backoff")}
-        return Endpoint(self.url, self.served_model, connections=self.concurrency, **options)
+        """Where requests go, with one connection for each that runs at once."""
+        return Endpoint(
+            self.url,
+            self.served_model,
+            connections=self.concurrency,
+            api_key=self.api_key,
+            timeout=self.timeout,
+            retries=self.retries,
+            backoff=self.backoff,
+        )
 
     @property
     def name(self) -> str:
@@ -220,7 +230,7 @@ class ServerLM:
             )
 
 
-def in_threads(function: Callable[[Any], Any], items: Sequence[Any], threads: int) -> Iterator[tuple[int, Any]]:
+def in_threads(function: Callable[[A], B], items: Sequence[A], threads: int) -> Iterator[tuple[int, B]]:
     """The function of each item, computed in threads: its number and result, in the order in which they come.
 
     After an error or Ctrl-C no further item is begun, and what still waits for a server does not hold up the program's end.

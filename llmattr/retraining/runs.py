@@ -13,6 +13,7 @@ from jaxtyping import Float
 from llmattr.core.sources import Measure
 from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.lm import LM
+from llmattr.model.odds import log_odds_of_logprobs
 from llmattr.retraining.recipe import Recipe, named_run
 from llmattr.retraining.together import can_stack, measure_together, most_together, train_together
 from llmattr.retraining.trainer import train
@@ -61,7 +62,7 @@ class FunctionTrainer:
         return _checked(np.stack(rows), weights, seeds)
 
     def record(self) -> dict[str, Any]:
-        """Its name."""
+        """The function's name, which tells its runs from those of another."""
         return {"function": self.name or getattr(self.function, "__name__", type(self.function).__name__)}
 
 
@@ -108,7 +109,7 @@ class CausalTrainer:
         return _checked(np.stack(found), weights, seeds)
 
     def trained(self, weights: Float[np.ndarray, " n"], seed: int) -> LM:
-        """The model after one run."""
+        """The model after one run with these weights of the rows and this seed."""
         lm = self.lm
         return dataclasses.replace(lm, model=train(lm.model, self.rows, weights, seed, self.recipe))
 
@@ -134,7 +135,7 @@ class CausalTrainer:
         asked = zip(logprobs, self.requests, self.queries.counted, strict=True)
         sums = np.array([one[counted[request.response]].sum() for one, request, counted in asked])
         if self.measure == "logit":
-            sums = sums - np.log(-np.expm1(np.minimum(sums, -1e-300)))
+            sums = log_odds_of_logprobs(sums)
         return sums.mean(keepdims=True) if self.mean else sums
 
     def record(self) -> dict[str, Any]:

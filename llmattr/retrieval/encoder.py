@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from llmattr.model.contract import check_vocabulary
 from llmattr.model.embedded import ENCODERS, encoder_folder
-from llmattr.model.loading import check_vocabulary, complete, load_tokenizer, told
+from llmattr.model.loading import complete, load_tokenizer, told
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class Encoder:
 
     @property
     def dim(self) -> int:
-        """The width d of a vector."""
+        """The width d of a text's vector."""
         return self.model.config.hidden_size
 
     def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "k d"]:

@@ -1,16 +1,22 @@
-"""Attributions estimated from ablations, over ANY `Ablation`: context, training data, components, a black box."""
+"""Attributions estimated from ablations, over ANY `Ablation`: context, training data, components, a black box.
+
+sampling      masks asked for once and in rounds, errors, the attribution made of it all
+linear        the linear fit of one target: lasso and ridge, and the choice of their penalty by held-out error
+fitting       lasso, ridge and blend of all targets; pairs, ame: other columns
+semivalues    closed forms over all masks; game: Shapley, Banzhaf, leave-one-out, by kernel, permutations, beta
+"""
 
 from llmattr.surrogate.ame import ame
 from llmattr.surrogate.beta import beta_shapley
-from llmattr.surrogate.errors import bootstrap_stderr, heldout_stderr, rank_correlation
-from llmattr.surrogate.fitting import UNITS, blend, lasso, leave_one_out, ridge
-from llmattr.surrogate.game import banzhaf, shapley
-from llmattr.surrogate.linear import fit_lasso, fit_ridge
+from llmattr.surrogate.fitting import Prior, blend, fit_lasso, fit_ridge, lasso, ridge
+from llmattr.surrogate.game import banzhaf, leave_one_out, shapley
 from llmattr.surrogate.pairs import pairs
+from llmattr.surrogate.sampling import UNITS, bootstrap_stderr, heldout_stderr, rank_correlation
 from llmattr.surrogate.semivalues import banzhaf_sizes, beta_sizes, semivalue, shapley_sizes
 
 __all__ = [
     "UNITS",
+    "Prior",
     "ame",
     "banzhaf",
     "banzhaf_sizes",

@@ -1,20 +1,17 @@
 """The average marginal effect: what a source adds to others that are kept at several rates, by a sparse fit."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from llmattr.ablation import Ablation, random_masks
 from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, check_number
-from llmattr.surrogate.choice import Alpha, Columns, alphas_of
-from llmattr.surrogate.drawing import Fitted
-from llmattr.surrogate.fitting import assessed, attribution_of, check_options
-from llmattr.surrogate.linear import chosen_lasso
-from llmattr.surrogate.parts import ask_once, columns_of, enumerated, level
-from llmattr.surrogate.semivalues import banzhaf_sizes
+from llmattr.surrogate.fitting import Drawing, alphas_of, assessed, attribution_of
+from llmattr.surrogate.linear import Alpha, Columns, lasso_model
+from llmattr.surrogate.sampling import ask_once, columns_of
+from llmattr.surrogate.semivalues import banzhaf_sizes, enumerated, judged_by, level
 
 
 def ame(
@@ -22,6 +19,7 @@ def ame(
     n_ablations: int = 256,
     keeps: Sequence[float] = (0.2, 0.4, 0.6, 0.8),
     alpha: Alpha = "auto",
+    *,
     bootstraps: int = 100,
     seed: int = 0,
 ) -> Attribution:
@@ -34,14 +32,16 @@ def ame(
     outputs also vary with the rate. `alpha`: the penalty, or "auto" (see `lasso`). stderr by bootstrap. LDS: within the rates.
     """
     n = len(ablation.sources)
-    options = {"name": "ame", "n_ablations": n_ablations, "keeps": list(keeps), "alpha": alpha}
-    check_options(options, bootstraps, 256)
+    method = {"name": "ame", "n_ablations": n_ablations, "keeps": list(keeps), "alpha": alpha}
+    drawing = Drawing(n_ablations, bootstraps=bootstraps, seed=seed)
+    drawing.check(alpha)
     if not keeps or not all(0 < keep < 1 for keep in keeps):
         raise LlmattrError(f"keeps must be chances between 0 and 1 that a source stays, not {keeps!r}")
     check_number("n_ablations", n_ablations, 2 * len(keeps), whole=True)
     if n < 31 and 2**n <= n_ablations:
-        sizes, law = (np.mean([banzhaf_sizes(k, keep) for keep in keeps], axis=0) for k in (n, n + 1))
-        return enumerated(ablation, sizes, law, options, seed)
+        sizes = np.mean([banzhaf_sizes(n, keep) for keep in keeps], axis=0)
+        law = np.mean([banzhaf_sizes(n + 1, keep) for keep in keeps], axis=0)
+        return enumerated(ablation, sizes, judged_by(law), method, seed)
     rates = np.resize(np.array(keeps, dtype=float), n_ablations)
     masks = np.empty((n_ablations, n), dtype=bool)
     for k, keep in enumerate(keeps):
@@ -52,13 +52,15 @@ def ame(
     fits = []
     for column in columns_of(outputs):
         y = _within(column[:, None], rates, weights)[:, 0]
-        model = chosen_lasso(lambda rows: columns, masks, y, alpha)
+        model = lasso_model(lambda rows: columns, masks, y, alpha)
         none = level(masks, column, model.weights, 1 / np.bincount(_number(rates))[_number(rates)])
-        fits.append(assessed(model, columns, y, bootstraps, seed, baseline=none))
-    return attribution_of(ablation, options, seed, fits, _record(fits, n_ablations))
+        fits.append(assessed(model, columns, y, drawing, baseline=none))
+    record = {"seed": seed, "n_ablations": n_ablations, "estimator": "sample", "alpha": alphas_of(fits)}
+    return attribution_of(ablation, method, record, fits)
 
 
-def _number(rates: Float[np.ndarray, " m"]) -> Any:
+def _number(rates: Float[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:
+    """The number of each ablation's rate."""
     return np.unique(rates, return_inverse=True)[1].reshape(-1)
 
 
@@ -67,7 +69,3 @@ def _within(x: Columns, rates: Float[np.ndarray, " m"], weights: Float[np.ndarra
     number = _number(rates)
     means = np.array([x[number == k].mean(axis=0) for k in range(number.max() + 1)])
     return (x - means[number]) * np.sqrt(weights / weights.mean())[:, None]
-
-
-def _record(fits: list[Fitted], m: int) -> dict[str, Any]:
-    return {"n_ablations": m, "estimator": "sample", "alpha": alphas_of([fit.model for fit in fits])}

@@ -9,11 +9,9 @@ from jaxtyping import Bool, Float
 from llmattr.ablation import Ablation
 from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, check_number, note
-from llmattr.surrogate.choice import mask_folds
-from llmattr.surrogate.errors import ENOUGH
-from llmattr.surrogate.linear import ridge_model
-from llmattr.surrogate.parts import ask_once, assembled, columns_of, enumerated, level
-from llmattr.surrogate.semivalues import Column, Masks, beta_sizes
+from llmattr.surrogate.linear import mask_folds, ridge_model
+from llmattr.surrogate.sampling import ENOUGH, Column, Masks, ask_once, columns_of
+from llmattr.surrogate.semivalues import Estimate, Sizes, assembled, beta_sizes, enumerated, judged_by, level
 
 
 def beta_shapley(
@@ -36,22 +34,24 @@ def beta_shapley(
         if not 0 < value < np.inf:
             raise LlmattrError(f"{name} must be a number above 0, not {value!r}")
     check_number("seed", seed, 0, 2**32, whole=True)
-    options = {"name": "beta-shapley", "n_ablations": n_ablations, "alpha": alpha, "beta": beta}
+    method = {"name": "beta-shapley", "n_ablations": n_ablations, "alpha": alpha, "beta": beta}
     sizes, law = beta_sizes(n, alpha, beta), beta_sizes(n + 1, alpha, beta)
     if n < 31 and 2**n <= n_ablations:
-        return enumerated(ablation, sizes, law, options, seed)
+        return enumerated(ablation, sizes, judged_by(law), method, seed)
     masks, stands, drawn = sized_masks(n_ablations, n, _shares(sizes), seed)
     outputs = ask_once(ablation, masks)
     if drawn.sum() < ENOUGH:
         note(f"{drawn.sum()} drawn ablations are too few for errors: without an error nothing is cited; take more")
-    parts = []
+    estimates = []
     for column in columns_of(outputs):
         values, stderr = _adjusted(masks, column, _coefficients(masks, sizes, stands), drawn)
-        parts.append((values, level(masks, column, values, law[masks.sum(axis=1)] * stands), stderr, None))
-    return assembled(ablation, options, seed, parts, len(np.unique(masks, axis=0)), "sample")
+        baseline = level(masks, column, values, law[masks.sum(axis=1)] * stands)
+        estimates.append(Estimate(values, baseline, stderr))
+    record = {"seed": seed, "n_ablations": len(np.unique(masks, axis=0)), "estimator": "sample"}
+    return assembled(ablation, method, record, estimates)
 
 
-def _shares(sizes: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n_plus_1"]:
+def _shares(sizes: Sizes) -> Float[np.ndarray, " n_plus_1"]:
     """Of the masks, for each number of kept sources: in proportion to the root of the mean squared coefficient."""
     n = len(sizes)
     kept = np.arange(n + 1)
@@ -88,7 +88,7 @@ def sized_masks(
     return np.array(masks), np.concatenate([stands, 1 / (left * chances[drawn])]), np.arange(m) >= whole
 
 
-def _coefficients(masks: Masks, sizes: Float[np.ndarray, " n"], stands: Column) -> Float[np.ndarray, "m n"]:
+def _coefficients(masks: Masks, sizes: Sizes, stands: Column) -> Float[np.ndarray, "m n"]:
     """What each mask's output counts in each value: `n/s p_(s-1) stands` with i, `-n/(n-s) p_s stands` without."""
     n, kept = masks.shape[1], masks.sum(axis=1)
     gain = n / np.maximum(kept, 1) * sizes[np.maximum(kept, 1) - 1]
@@ -104,7 +104,7 @@ def _adjusted(
     weights, expected, everywhere = np.zeros(masks.shape[1]), np.zeros(len(masks)), np.zeros(len(masks))
     for fold in np.unique(folds[drawn]):
         left = folds == fold
-        model = ridge_model(masks[~left], outputs[~left], "auto", None)
+        model = ridge_model(masks[~left], outputs[~left], "auto")
         share = (left & drawn).sum() / count
         weights += share * model.weights
         everywhere += share * (model.intercept + masks @ model.weights)

@@ -1,29 +1,56 @@
 """Surrogates: masks are drawn, once or in rounds, a linear fit is made of each target, and an `Attribution` of them all."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from llmattr.ablation import Ablation, ask, noise_of, one_out_masks
+from llmattr.ablation import Ablation, ask, every_mask, random_masks
 from llmattr.core.attribution import Attribution
+from llmattr.core.citing import is_cited, least_score
 from llmattr.errors import LlmattrError, check_number
-from llmattr.surrogate.choice import Alpha, Columns, Masks, Model, alphas_of
-from llmattr.surrogate.drawing import FIRST_ROUND, Count, Fitted, draw
-from llmattr.surrogate.errors import bootstrap_stderr, heldout_stderr, note_unknown, rank_correlation
-from llmattr.surrogate.linear import blend_model, fit_lasso, lasso_model, ridge_model
+from llmattr.surrogate.linear import Alpha, Columns, Model, Problem, distinct, lasso_model, mean_model, ridge_model, squared_fit
+from llmattr.surrogate.sampling import (
+    PRECISION,
+    Column,
+    Count,
+    Masks,
+    attribution,
+    bootstrap_stderr,
+    heldout_stderr,
+    note_unknown,
+    rank_correlation,
+    rounds,
+)
 
 Prior = Float[np.ndarray, "t n"]
-FitTarget = Callable[[Masks, Float[np.ndarray, " m"], int], Model]
+Scores = Float[np.ndarray, " n"]
+Outputs = Float[np.ndarray, "m t"]
+Fit = tuple[Float[np.ndarray, "t n"], Float[np.ndarray, " t"]]  # weights and intercepts
 
-UNITS = {
-    "logit": "nats of log-odds",
-    "margin": "nats of log-odds",
-    "logprob": "nats",
-    "loss": "nats",
-    "value": "the outputs' unit",
-}
+FIRST_ROUND = 16  # ablations
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How many masks are drawn, how many sources they keep, and how often they are drawn again for the errors: see `draw`."""
+
+    n_ablations: Count = 64
+    keep: float = 0.5
+    bootstraps: int = 100
+    limit: int = 256
+    seed: int = 0
+
+    def check(self, alpha: Alpha = "auto") -> None:
+        """Raise `LlmattrError` for options that are out of bounds."""
+        check_number("n_ablations", self.n_ablations, 2, whole=True, words=["auto"])
+        check_number("alpha", alpha, 0, words=["auto"])
+        check_number("bootstraps", self.bootstraps, 0, whole=True)
+        check_number("limit", self.limit, FIRST_ROUND, whole=True)
+        if self.n_ablations == "auto" and self.bootstraps < 2:
+            raise LlmattrError("n_ablations='auto' stops by the bootstrap errors: it needs bootstraps, 100 say")
 
 
 def lasso(
@@ -31,6 +58,7 @@ def lasso(
     n_ablations: Count = 64,
     keep: float = 0.5,
     alpha: Alpha = "auto",
+    *,
     scale: Float[np.ndarray, " t"] | None = None,
     prior: Prior | None = None,
     bootstraps: int = 100,
@@ -46,20 +74,21 @@ def lasso(
     source that no ablation removed or none kept. ContextCite (Cohen-Wang et al. 2024, arXiv 2409.00729, section 3) is this
     with a given alpha and `scale` = each target's token count.
     """
+    drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
 
-    def fit(masks: Masks, outputs: Float[np.ndarray, " m"], t: int) -> Model:
+    def fit(masks: Masks, outputs: Column, t: int) -> Model:
         own = None if prior is None else prior[t]
         if alpha == "auto":
-            return lasso_model(masks, outputs, alpha, own)
+            return lasso_of(masks, outputs, alpha, own)
         unit = np.ones(1) if scale is None else scale[t : t + 1]
-        model = lasso_model(masks, outputs, alpha * float(unit[0]), own)
+        model = lasso_of(masks, outputs, alpha * float(unit[0]), own)
         if own is not None:
             return model
         weights, intercepts = fit_lasso(masks, outputs[:, None], alpha, unit)  # to the reference's tolerance
         return model._replace(weights=weights[0], intercept=float(intercepts[0]))
 
-    options = {"name": "lasso", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
-    return _fitted(ablation, fit, options, prior, bootstraps, limit, seed)
+    method = {"name": "lasso", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
+    return _fitted(ablation, fit, prior, method, drawing)
 
 
 def ridge(
@@ -67,6 +96,7 @@ def ridge(
     n_ablations: Count = 64,
     keep: float = 0.5,
     alpha: Alpha = "auto",
+    *,
     prior: Prior | None = None,
     bootstraps: int = 100,
     limit: int = 256,
@@ -76,138 +106,190 @@ def ridge(
 
     Options as for `lasso`; alpha "auto" has the least leave-one-out error, in closed form.
     """
+    drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
 
-    def fit(masks: Masks, outputs: Float[np.ndarray, " m"], t: int) -> Model:
+    def fit(masks: Masks, outputs: Column, t: int) -> Model:
         return ridge_model(masks, outputs, alpha, None if prior is None else prior[t])
 
-    options = {"name": "ridge", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
-    return _fitted(ablation, fit, options, prior, bootstraps, limit, seed)
+    method = {"name": "ridge", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
+    return _fitted(ablation, fit, prior, method, drawing)
 
 
 def blend(
     ablation: Ablation,
     n_ablations: Count = 64,
     keep: float = 0.5,
+    *,
     prior: Prior | None = None,
     bootstraps: int = 100,
     limit: int = 256,
     seed: int = 0,
 ) -> Attribution:
     """The mean of `lasso` and `ridge` with their chosen penalties: steadier than either where a few effects are large."""
+    drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
 
-    def fit(masks: Masks, outputs: Float[np.ndarray, " m"], t: int) -> Model:
-        return blend_model(masks, outputs, "auto", None if prior is None else prior[t])
+    def fit(masks: Masks, outputs: Column, t: int) -> Model:
+        own = None if prior is None else prior[t]
+        return mean_model(lasso_of(masks, outputs, "auto", own), ridge_model(masks, outputs, "auto", own))
 
-    options = {"name": "blend", "n_ablations": n_ablations, "keep": keep}
-    return _fitted(ablation, fit, options, prior, bootstraps, limit, seed)
+    method = {"name": "blend", "n_ablations": n_ablations, "keep": keep}
+    return _fitted(ablation, fit, prior, method, drawing)
 
 
-def leave_one_out(ablation: Ablation, seed: int = 0) -> Attribution:
-    """`values[t, i] = f_t(all) - f_t(all but i)`: what is lost when source i alone is removed. n + 1 ablations, exact.
+def lasso_of(masks: Masks, outputs: Column, alpha: Alpha, prior: Scores | None) -> Model:
+    """`lasso_model` on the masks themselves."""
+    columns = masks.astype(float)
+    return lasso_model(lambda rows: columns, masks, outputs, alpha, prior)
 
-    Two sources that say the same both score 0: either one suffices. `baseline` is `f(all) - sum of values`. stderr is that of a
-    difference of two outputs where the ablation says how noisy they are (`Noisy`: retraining), else None.
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A target's model with its errors, on the first m masks that were drawn."""
+
+    model: Model
+    values: Scores
+    baseline: float
+    stderr: Scores | None
+    lds: float
+
+
+def draw(
+    ablation: Ablation, assess: Callable[[Masks, Column, int], Fitted], drawing: Drawing
+) -> tuple[list[Fitted], dict[str, Any]]:
+    """Ask for ablations, fit every target, and say in a record how many ablations there were and why they ended.
+
+    "auto" draws 16, then as many again up to `limit`, until each target is settled: every score that is cited, and the highest
+    that is not, has `stderr <= max(0.1 max(values), least / 2)`: a tenth of the largest score, or half the least that is worth
+    a mention (`least_score`: 0.1 nats; of outputs in another unit a share of the largest). A settled target keeps the masks
+    that it has, so that its scores do not depend on the other targets. Where the number reaches 2^n at keep 0.5, every mask is
+    taken once and drawing ends.
     """
-    outputs = ask(ablation, one_out_masks(len(ablation.sources)))
-    values = (outputs[0] - outputs[1:]).T
-    noise = noise_of(ablation)
-    stderr = None if noise is None else np.repeat(2**0.5 * noise[:, None], values.shape[1], axis=1)
-    return attribution(ablation, {"name": "leave-one-out"}, seed, values, outputs[0] - values.sum(axis=1), stderr)
+    n, open_targets = len(ablation.sources), list(range(len(ablation.targets)))
+    masks, outputs = np.empty((0, n), dtype=bool), np.empty((0, len(open_targets)))
+    fits: dict[int, Fitted] = {}
+    auto, stopped = drawing.n_ablations == "auto", "limit"
+    for m in rounds(FIRST_ROUND, drawing.limit) if drawing.n_ablations == "auto" else [drawing.n_ablations]:
+        complete = auto and drawing.keep == 0.5 and n < 31 and 2**n <= m
+        new = random_masks(m, n, drawing.keep, drawing.seed)[len(masks) :]
+        if complete:
+            rows = np.sort(distinct(masks)[0]) if len(masks) else np.empty(0, dtype=int)
+            masks, outputs = masks[rows], outputs[rows]
+            new = _others(masks, n)
+        if len(new):
+            masks, outputs = np.concatenate([masks, new]), np.concatenate([outputs, ask(ablation, new, len(masks))])
+        for t in open_targets:
+            fits[t] = assess(masks, outputs[:, t].copy(), t)
+        open_targets = [t for t in open_targets if not settled(fits[t], ablation.targets.measure)]
+        if complete or not open_targets:
+            stopped = "every mask was drawn" if open_targets else "settled"
+            break
+    record = {"n_ablations": len(masks), **({"stopped": stopped} if auto else {})}
+    return [fits[t] for t in sorted(fits)], record
+
+
+def _others(masks: Masks, n: int) -> Bool[np.ndarray, "k n"]:
+    """Every mask that is not among these."""
+    every = every_mask(n)
+    seen = {mask.tobytes() for mask in masks}
+    return every[[mask.tobytes() not in seen for mask in every]]
+
+
+def settled(fit: Fitted, measure: str) -> bool:
+    """Whether more ablations would change little of what is read: see `draw`."""
+    if fit.stderr is None or np.isnan(fit.stderr).any():
+        return False
+    least = least_score(measure, fit.values, fit.baseline)
+    cited = is_cited(fit.values, fit.stderr, least)
+    errors = fit.stderr[cited].tolist()
+    if not cited.all():
+        errors.append(fit.stderr[~cited][np.argmax(fit.values[~cited])])
+    return bool(max(errors) <= max(PRECISION * fit.values.max(), least[0] / 2))
 
 
 def _fitted(
-    ablation: Ablation, fit: FitTarget, options: dict[str, Any], prior: Prior | None, bootstraps: int, limit: int, seed: int
+    ablation: Ablation,
+    fit: Callable[[Masks, Column, int], Model],
+    prior: Prior | None,
+    method: dict[str, Any],
+    drawing: Drawing,
 ) -> Attribution:
-    check_options(options, bootstraps, limit)
+    drawing.check(method.get("alpha", "auto"))
     shape = (len(ablation.targets), len(ablation.sources))
     if prior is not None and (prior.shape != shape or not np.isfinite(prior).all()):
         raise LlmattrError(f"the prior must be finite numbers for targets and sources {shape}, not {prior.shape}")
-
     agreement: dict[int, float] = {}
 
-    def assess(masks: Masks, outputs: Float[np.ndarray, " m"], t: int) -> Fitted:
+    def assess(masks: Masks, outputs: Column, t: int) -> Fitted:
         if prior is not None:
             agreement[t] = rank_correlation(masks @ prior[t], outputs)
-        return assessed(fit(masks, outputs, t), masks, outputs, bootstraps, seed)
+        return assessed(fit(masks, outputs, t), masks, outputs, drawing)
 
-    fits, record = draw(ablation, assess, options["n_ablations"], options["keep"], limit, seed)
-    record["alpha"] = alphas_of([f.model for f in fits])
+    fits, record = draw(ablation, assess, drawing)
+    record["alpha"] = alphas_of(fits)
     if prior is not None:
-        record["around_prior"] = [f.model.around_prior for f in fits]
+        record["around_prior"] = [one.model.around_prior for one in fits]
         record["prior_agreement"] = [agreement[t] for t in sorted(agreement)]  # rank correlation with the exact outputs
-    return attribution_of(ablation, options, seed, fits, record)
-
-
-def check_options(options: dict[str, Any], bootstraps: int, limit: int) -> None:
-    """Raise `LlmattrError` for options that are out of bounds."""
-    check_number("n_ablations", options["n_ablations"], 2, whole=True, words=["auto"])
-    check_number("alpha", options.get("alpha", "auto"), 0, words=["auto"])
-    check_number("bootstraps", bootstraps, 0, whole=True)
-    check_number("limit", limit, FIRST_ROUND, whole=True)
-    if options["n_ablations"] == "auto" and bootstraps < 2:
-        raise LlmattrError("n_ablations='auto' stops by the bootstrap errors: it needs bootstraps, 100 say")
+    return attribution_of(ablation, method, {"seed": drawing.seed, **record}, fits)
 
 
 def assessed(
     model: Model,
-    masks: Masks | Columns,
-    outputs: Float[np.ndarray, " m"],
-    bootstraps: int,
-    seed: int,
-    values_of: Callable[[Any], Float[np.ndarray, " n"]] = lambda weights: weights,
+    columns: Masks | Columns,
+    outputs: Column,
+    drawing: Drawing,
+    *,
+    values_of: Callable[[Scores], Scores] = lambda weights: weights,
     baseline: float | None = None,
 ) -> Fitted:
     """A model with its standard errors and its LDS; `values_of` turns its weights into scores, where they are not the same."""
-    stderr = bootstrap_stderr(lambda rows: values_of(model.refit(rows))[None], len(masks), bootstraps, seed)
+    stderr = bootstrap_stderr(lambda rows: values_of(model.refit(rows))[None], len(columns), drawing.bootstraps, drawing.seed)
     return Fitted(
         model=model,
         values=values_of(model.weights),
         baseline=model.intercept if baseline is None else baseline,
-        stderr=None if stderr is None else np.maximum(stderr[0], heldout_stderr(masks, model.errors)),
+        stderr=None if stderr is None else np.maximum(stderr[0], heldout_stderr(columns, model.errors)),
         lds=rank_correlation(model.predicted, outputs),
     )
 
 
-def attribution_of(
-    ablation: Ablation, options: dict[str, Any], seed: int, fits: list[Fitted], record: dict[str, Any]
-) -> Attribution:
+def alphas_of(fits: list[Fitted]) -> list[float | None]:
+    """The penalties for the record; None is an infinite one, which leaves the prior alone or nothing."""
+    return [fit.model.alpha if np.isfinite(fit.model.alpha) else None for fit in fits]
+
+
+def attribution_of(ablation: Ablation, method: dict[str, Any], record: dict[str, Any], fits: list[Fitted]) -> Attribution:
     """The attribution of all targets; errors that nobody asked for are nan, as those that are not known."""
     values = np.array([fit.values for fit in fits])
     errors = [fit.stderr for fit in fits if fit.stderr is not None]
     stderr = np.array(errors) if errors else np.full_like(values, np.nan)
     if errors:
         note_unknown(stderr)
-    return attribution(
-        ablation,
-        options,
-        seed,
-        values,
-        np.array([fit.baseline for fit in fits]),
-        stderr,
-        np.array([fit.lds for fit in fits]),
-        record,
-    )
+    baseline, lds = np.array([fit.baseline for fit in fits]), np.array([fit.lds for fit in fits])
+    return attribution(ablation, method, record, values=values, baseline=baseline, stderr=stderr, lds=lds)
 
 
-def attribution(
-    ablation: Ablation,
-    options: dict[str, Any],
-    seed: int,
-    values: Float[np.ndarray, "t n"],
-    baseline: Float[np.ndarray, " t"],
-    stderr: Float[np.ndarray, "t n"] | None = None,
-    lds: Float[np.ndarray, " t"] | None = None,
-    record: dict[str, Any] | None = None,
-) -> Attribution:
-    """An `Attribution` to the ablation's sources, in its unit, with its record."""
-    return Attribution(
-        values=values,
-        sources=ablation.sources,
-        targets=ablation.targets,
-        unit=UNITS.get(ablation.targets.measure, ablation.targets.measure),
-        method=options,
-        run={**ablation.record(), "seed": seed, **(record or {})},
-        stderr=stderr,
-        baseline=baseline,
-        lds=lds,
-    )
+def fit_lasso(masks: Masks, outputs: Outputs, alpha: float = 0.01, scale: Float[np.ndarray, " t"] | None = None) -> Fit:
+    """Weights [t, n] and intercepts [t] that minimise `|y - b - X w|^2 / (2 m) + alpha |w|_1` for each target.
+
+    X is the standardised masks and y = outputs / scale; weights and intercept come back for raw masks and outputs.
+    As context-cite 0.0.4 `LassoRegression` (scikit-learn's coordinate descent), in float64.
+    """
+    from sklearn import config_context
+    from sklearn.linear_model import Lasso
+
+    scale = np.ones(outputs.shape[1]) if scale is None else scale
+    model = Lasso(alpha=alpha, max_iter=10_000)
+    mean, std = masks.mean(axis=0), masks.std(axis=0)
+    std = np.where(std > 0, std, 1.0)  # a source that was always kept, or never, has no weight
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        model.fit((masks - mean) / std, outputs / scale)
+    weights = np.atleast_2d(model.coef_) / std
+    intercepts = np.atleast_1d(model.intercept_) - weights @ mean
+    return (weights + 0.0) * scale[:, None], intercepts * scale
+
+
+def fit_ridge(masks: Masks, outputs: Outputs, alpha: float = 1.0) -> Fit:
+    """Weights [t, n] and intercepts [t] that minimise `|y - b - X w|^2 + alpha |w|^2`, X the standardised masks."""
+    targets = [Problem.of(masks.astype(float), outputs[:, t].copy(), None) for t in range(outputs.shape[1])]
+    fits = [problem.solution(squared_fit(problem, alpha)) for problem in targets]
+    return np.array([weights for weights, _ in fits]), np.array([float(intercept) for _, intercept in fits])

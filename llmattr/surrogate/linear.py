@@ -1,118 +1,188 @@
 """Linear fits of one target: lasso and ridge, around a prior or not, their penalty chosen by held-out error."""
 
-from collections.abc import Callable
-from typing import Any
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from llmattr.errors import check_number
-from llmattr.surrogate.choice import (
-    FOLDS,
-    Alpha,
-    Candidates,
-    Columns,
-    Masks,
-    Model,
-    Outputs,
-    Problem,
-    choose,
-    distinct,
-    mask_folds,
-)
+from llmattr.surrogate.sampling import Column, Masks, Rows
 
-Fit = tuple[Float[np.ndarray, "t n"], Float[np.ndarray, " t"]]  # weights and intercepts
-Paths = Float[np.ndarray, "a p"]
+Columns = Float[np.ndarray, "m p"]
+Weights = Float[np.ndarray, " p"]
+Alpha = float | Literal["auto"]
+
+FOLDS = 5
+AS_GOOD = 1e-6  # errors this near to the best, as a share of it, are as good: rounding chooses nothing
+ROUNDING = 1e-12  # of the outputs: their variance, or their range
 
 
-def fit_lasso(masks: Masks, outputs: Outputs, alpha: float = 0.01, scale: Float[np.ndarray, " t"] | None = None) -> Fit:
-    """Weights [t, n] and intercepts [t] that minimise `|y - b - X w|^2 / (2 m) + alpha |w|_1` for each target.
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Standardised columns x [m, p] and outputs y [m] without what is not penalised: a constant, and the prior's prediction.
 
-    X is the standardised masks and y = outputs / scale; weights and intercept come back for raw masks and outputs.
-    As context-cite 0.0.4 `LassoRegression` (scikit-learn's coordinate descent), in float64.
+    Minimising `|outputs - b - s (columns @ prior) - x d|^2 + penalty(d)` over b, s and d is minimising `|y - x d|^2 +
+    penalty(d)` over d alone (Frisch and Waugh 1933). Rows may have `counts`, and are then multiplied by their roots.
     """
-    from sklearn import config_context
-    from sklearn.linear_model import Lasso
 
-    scale = np.ones(outputs.shape[1]) if scale is None else scale
-    model = Lasso(alpha=alpha, max_iter=10_000)
-    mean, std = masks.mean(axis=0), _spread(masks)
-    with config_context(assume_finite=True, skip_parameter_validation=True):
-        model.fit((masks - mean) / std, outputs / scale)
-    weights = np.atleast_2d(model.coef_) / std
-    intercepts = np.atleast_1d(model.intercept_) - weights @ mean
-    return (weights + 0.0) * scale[:, None], intercepts * scale
+    x: Columns
+    y: Column
+    columns: Columns
+    outputs: Column
+    prior: Weights | None
+    counts: Column
+    std: Weights
+    direction: Column | None  # of the prior's prediction, of length 1
+
+    @staticmethod
+    def of(columns: Columns, outputs: Column, prior: Weights | None, counts: Column | None = None) -> "Problem":
+        """The problem of these rows; a prior that says the same of all of them is none."""
+        counts = np.ones(len(outputs)) if counts is None else counts
+        share, root = counts / counts.sum(), np.sqrt(counts)
+        x = columns - share @ columns
+        std = np.sqrt(share @ x**2)
+        std = np.where(std > 1e-12, std, 1.0)
+        x, y, direction = x / std * root[:, None], (outputs - share @ outputs) * root, None
+        if prior is not None:
+            z = x @ (prior * std)
+            length = np.linalg.norm(z)
+            if length > 1e-9 * np.abs(prior).max() * np.sqrt(counts.sum()):
+                direction = z / length
+                x, y = x - np.outer(direction, direction @ x), y - direction * (direction @ y)
+        return Problem(x, y, columns, outputs, prior, counts, std, direction)
+
+    def solution(self, d: Float[np.ndarray, "*a p"]) -> tuple[Float[np.ndarray, "*a p"], Any]:
+        """Weights `s prior + d / std` for raw columns, and intercepts."""
+        weights, share = d / self.std, self.counts / self.counts.sum()
+        mean, level = share @ self.columns, share @ self.outputs
+        if self.direction is not None:
+            assert self.prior is not None
+            z = (self.columns - mean) @ self.prior
+            rest = self.outputs - level - weights @ (self.columns - mean).T
+            weights = weights + np.multiply.outer(rest @ (self.counts * z) / (self.counts @ z**2), self.prior)
+        return weights + 0.0, level - weights @ mean
+
+    @property
+    def opposes(self) -> bool:
+        """Whether the prior predicts the reverse of the outputs: then it is none."""
+        if self.prior is None or self.direction is None:
+            return True
+        return bool(self.direction @ ((self.outputs - np.average(self.outputs, weights=self.counts)) * self.counts**0.5) <= 0)
 
 
-def fit_ridge(masks: Masks, outputs: Outputs, alpha: float = 1.0) -> Fit:
-    """Weights [t, n] and intercepts [t] that minimise `|y - b - X w|^2 + alpha |w|^2`, X the standardised masks."""
-    problems = [Problem.of(masks.astype(float), outputs[:, t].copy(), None) for t in range(outputs.shape[1])]
-    fits = [problem.solution(_squared(problem, alpha)) for problem in problems]
-    return np.array([weights for weights, _ in fits]), np.array([float(intercept) for _, intercept in fits])
+def _problems(
+    columns: Columns, outputs: Column, prior: Weights | None, alpha: Alpha, counts: Column | None = None
+) -> list[Problem]:
+    """What to fit: around the prior, unless it opposes; without it where there is none, and beside it for a chosen penalty."""
+    plain = Problem.of(columns, outputs, None, counts)
+    around = plain if prior is None else Problem.of(columns, outputs, prior, counts)
+    if around.opposes:
+        return [plain]
+    return [around, plain] if alpha == "auto" else [around]
 
 
-def _spread(columns: Any) -> Float[np.ndarray, " p"]:
-    std = columns.std(axis=0)
-    return np.where(std > 0, std, 1.0)  # a source that was always kept, or never, has no weight
+class Candidates(NamedTuple):
+    """Fits of one problem, the strongest penalty first."""
+
+    problem: Problem
+    alphas: Float[np.ndarray, " a"]
+    weights: Float[np.ndarray, "a p"]
+    intercepts: Float[np.ndarray, " a"]
+    predictions: Float[np.ndarray, "a m"]  # of held-out ablations
+    levels: Float[np.ndarray, "a m"]  # what the same fit expects of the mean of all ablations
 
 
-def lasso_model(masks: Masks, outputs: Float[np.ndarray, " m"], alpha: Alpha, prior: Float[np.ndarray, " n"] | None) -> Model:
-    """The lasso of one target, by cross-validation over folds of distinct masks."""
-    columns = masks.astype(float)
-    return chosen_lasso(lambda rows: columns, masks, outputs, alpha, prior)
+class Model(NamedTuple):
+    """A fit of one target: `outputs = intercept + columns @ weights`.
+
+    `predicted` [m] is what fits that did not see an ablation expect of it, less what they expect of the mean of all ablations
+    (a fit that did not see a high output has a low intercept, which says nothing of its weights); `errors` [m] is how far off
+    they are. `refit(rows)` fits again, with the same penalty.
+    """
+
+    weights: Weights
+    intercept: float
+    predicted: Column
+    errors: Column
+    refit: Callable[[Rows], Weights]
+    alpha: float
+    around_prior: bool
 
 
-def chosen_lasso(
-    columns_of: Callable[[Any], Columns],
-    masks: Masks,
-    outputs: Float[np.ndarray, " m"],
-    alpha: Alpha,
-    prior: Float[np.ndarray, " p"] | None = None,
+def choose(columns: Columns, outputs: Column, kinds: Sequence[Candidates], solve: Callable[[Problem, float], Weights]) -> Model:
+    """The candidate with the least held-out error; of equally good ones the first, which is the one nearest to the prior.
+
+    The prior alone gives way only where squared errors are less by more than half a standard error of the difference. `solve`
+    minimises a problem at a penalty, to fit other rows again.
+    """
+    squares = [np.nan_to_num((outputs - kind.predictions) ** 2, nan=np.inf) for kind in kinds]
+    errors = [square.mean(axis=1) for square in squares]
+    good = min(error.min() for error in errors) * (1 + AS_GOOD) + ROUNDING * outputs.var()
+    which = next(k for k, error in enumerate(errors) if error.min() <= good)
+    best = int(np.argmax(errors[which] <= good))
+    if kinds[0].problem.prior is not None and np.isfinite(errors[0][0]):
+        gain = squares[0][0] - squares[which][best]
+        if gain.mean() <= 0.5 * gain.std() / max(len(gain) - 1, 1) ** 0.5:
+            which, best = 0, 0
+    kind = kinds[which]
+    alpha, prior = float(kind.alphas[best]), kind.problem.prior
+    known = np.isfinite(kind.predictions[best])  # with too few ablations none can be left out
+    predictions = np.where(known, kind.predictions[best], outputs.mean())
+
+    def refit(rows: Rows) -> Weights:
+        problem = Problem.of(columns[rows], outputs[rows], prior)
+        return problem.solution(solve(problem, alpha))[0]
+
+    return Model(
+        weights=kind.weights[best],
+        intercept=float(kind.intercepts[best]),
+        predicted=np.where(known, predictions - kind.levels[best], 0.0),
+        errors=outputs - predictions,
+        refit=refit,
+        alpha=alpha,
+        around_prior=prior is not None,
+    )
+
+
+def distinct(masks: Masks) -> tuple[Int[np.ndarray, " g"], Int[np.ndarray, " m"], Float[np.ndarray, " g"]]:
+    """The first row of each distinct mask, which of these each row equals, and how often each occurs."""
+    _, rows, inverse, counts = np.unique(masks, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    return rows, inverse.reshape(-1), counts.astype(float)
+
+
+def mask_folds(masks: Masks) -> Int[np.ndarray, " m"]:
+    """The fold of each ablation: 5 of them, or one for each distinct mask where there are fewer than 10.
+
+    Equal masks share a fold: what was seen must not be held out.
+    """
+    rows, inverse, _ = distinct(masks)
+    folds = FOLDS if len(rows) >= 2 * FOLDS else len(rows)
+    first = np.argsort(np.argsort(rows))  # numbered as they were drawn
+    return np.random.default_rng(0).permutation(len(rows))[first][inverse] % folds
+
+
+def lasso_model(
+    columns_of: Callable[[Rows], Columns], masks: Masks, outputs: Column, alpha: Alpha, prior: Weights | None = None
 ) -> Model:
-    """The lasso on columns that `columns_of` may choose by looking at the training rows alone.
+    """The lasso of one target, by cross-validation over folds of distinct masks.
 
-    alpha "auto": no weight at all, penalties from the least that leaves none down to 1/300 of it, and, where four fifths of the
-    distinct ablations are more than the weights, no penalty.
+    `columns_of` may choose the columns [m, p] of all ablations by looking at the training rows alone. alpha "auto": no weight
+    at all, penalties from the least that leaves none down to 1/300 of it, and, where four fifths of the distinct ablations are
+    more than the weights, no penalty.
     """
     check_number("alpha", alpha, 0, words=["auto"])
-    folds, everything = mask_folds(masks), np.arange(len(masks))
-
-    def candidates(prior: Float[np.ndarray, " p"] | None) -> Candidates | None:
-        columns = columns_of(everything)
-        problem = Problem.of(columns, outputs, prior)
-        if prior is not None and problem.opposes:
-            return None
-        alphas = np.array([alpha]) if alpha != "auto" else _lasso_alphas(problem, masks)
+    columns, folds = columns_of(np.arange(len(masks))), mask_folds(masks)
+    kinds = []
+    for problem in _problems(columns, outputs, prior, alpha):
+        alphas = _lasso_alphas(problem, masks) if alpha == "auto" else np.array([alpha])
         weights, intercepts = problem.solution(lasso_path(problem.x, problem.y, alphas, 1e-6))
-        predictions, levels = np.full((2, len(alphas), len(outputs)), np.nan)
-        for fold in range(folds.max() + 1):
-            seen, left = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-            if len(seen) == 0:  # one mask only
-                continue
-            part = columns_of(seen)
-            known = Problem.of(part[seen], outputs[seen], prior)
-            w, b = known.solution(lasso_path(known.x, known.y, alphas))
-            predictions[:, left] = b[:, None] + w @ part[left].T
-            levels[:, left] = (b + w @ part.mean(axis=0))[:, None]
-
-        def refit(alpha: float) -> Callable[[Any], Float[np.ndarray, " p"]]:
-            def weights_of(rows: Any) -> Float[np.ndarray, " p"]:
-                drawn = Problem.of(columns[rows], outputs[rows], prior)
-                return drawn.solution(lasso_path(drawn.x, drawn.y, np.array([alpha])))[0][0]
-
-            return weights_of
-
-        return Candidates(alphas, weights, intercepts, predictions, levels, refit)
-
-    model = _with_or_without(outputs, candidates, alpha, prior)
-    dust = np.abs(model.weights) <= 1e-12 * np.ptp(outputs)  # rounding is no effect
+        kinds.append(Candidates(problem, alphas, weights, intercepts, *_left_out(problem, columns_of, folds, alphas)))
+    model = choose(columns, outputs, kinds, lambda problem, alpha: lasso_path(problem.x, problem.y, np.array([alpha]))[0])
+    dust = np.abs(model.weights) <= ROUNDING * np.ptp(outputs)  # rounding is no effect
     return model._replace(weights=np.where(dust, 0.0, model.weights))
-
-
-def _with_or_without(outputs: Any, candidates: Callable[[Any], Candidates | None], alpha: Alpha, prior: Any) -> Model:
-    """A penalty that was given is applied around the prior; a chosen one may drop the prior."""
-    around = None if prior is None else candidates(prior)
-    return choose(outputs, around, candidates(None) if around is None or alpha == "auto" else None)
 
 
 def _lasso_alphas(problem: Problem, masks: Masks) -> Float[np.ndarray, " a"]:
@@ -122,107 +192,102 @@ def _lasso_alphas(problem: Problem, masks: Masks) -> Float[np.ndarray, " a"]:
     return np.array([*grid, 0.0] if least_squares else grid)
 
 
-def lasso_path(x: Columns, y: Float[np.ndarray, " m"], alphas: Float[np.ndarray, " a"], tol: float = 1e-4) -> Paths:
-    """Minimisers of `|y - x d|^2 / (2 m) + alpha |d|_1` for alphas that fall: infinity leaves no weight, 0 is least squares."""
-    import warnings
+def _left_out(
+    problem: Problem, columns_of: Callable[[Rows], Columns], folds: Int[np.ndarray, " m"], alphas: Float[np.ndarray, " a"]
+) -> Float[np.ndarray, "2 a m"]:
+    """What lassos that did not see an ablation's fold expect of it, and of the mean of all ablations; nan of one mask alone."""
+    predictions, levels = found = np.full((2, len(alphas), len(folds)), np.nan)
+    for fold in range(folds.max() + 1 if folds.any() else 0):
+        seen, left = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        columns = columns_of(seen)
+        known = Problem.of(columns[seen], problem.outputs[seen], problem.prior)
+        weights, intercepts = known.solution(lasso_path(known.x, known.y, alphas))
+        predictions[:, left] = intercepts[:, None] + weights @ columns[left].T
+        levels[:, left] = (intercepts + weights @ columns.mean(axis=0))[:, None]
+    return found
 
+
+def lasso_path(x: Columns, y: Column, alphas: Float[np.ndarray, " a"], tol: float = 1e-4) -> Float[np.ndarray, "a p"]:
+    """Minimisers of `|y - x d|^2 / (2 m) + alpha |d|_1` for alphas that fall: infinity leaves no weight, 0 is least squares."""
     from sklearn import config_context, linear_model
     from sklearn.exceptions import ConvergenceWarning
 
     found = np.zeros((len(alphas), x.shape[1]))
     inside = np.isfinite(alphas) & (alphas > 0)
     if inside.any() and x.any() and y.any():
-        products = {"precompute": np.ascontiguousarray(x.T @ x), "Xy": x.T @ y}
+        options: dict[str, Any] = {"alphas": alphas[inside], "tol": tol, "max_iter": 10_000, "check_input": False}
+        options |= {"precompute": np.ascontiguousarray(x.T @ x), "Xy": x.T @ y}
         with config_context(assume_finite=True, skip_parameter_validation=True), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # held-out error judges what was found
-            options: dict[str, Any] = {
-                "alphas": alphas[inside],
-                "tol": tol,
-                "max_iter": 10_000,
-                "check_input": False,
-                **products,
-            }
-            _, coefficients, *_ = linear_model.lasso_path(np.asfortranarray(x), y, **options)
-        found[inside] = coefficients.T
+            found[inside] = linear_model.lasso_path(np.asfortranarray(x), y, **options)[1].T
     if (alphas == 0).any():
         found[alphas == 0] = np.linalg.lstsq(x, y, rcond=1e-10)[0]
     return found
 
 
-def ridge_model(masks: Masks, outputs: Float[np.ndarray, " m"], alpha: Alpha, prior: Float[np.ndarray, " n"] | None) -> Model:
+def ridge_model(masks: Masks, outputs: Column, alpha: Alpha, prior: Weights | None = None) -> Model:
     """Ridge of one target; each distinct mask is left out once, in closed form.
 
-    With H the matrix that turns outputs into fitted values, the error of an ablation that was left out is
-    `residual / (1 - H_ii)` (Allen 1974). alpha "auto": no weight at all, 10^3 to 10^-6 times the number of ablations, four to a
-    power of ten, or no penalty.
+    alpha "auto": no weight at all, 10^3 to 10^-6 times the number of ablations, four to a power of ten, or no penalty.
     """
     check_number("alpha", alpha, 0, words=["auto"])
     rows, inverse, counts = distinct(masks)
-    columns, m = masks[rows].astype(float), len(masks)
+    m, columns = len(masks), masks.astype(float)
     means = np.bincount(inverse, outputs) / counts
+    rest = np.where(counts < m, (outputs.sum() - counts * means) / np.maximum(m - counts, 1), means)
     alphas = np.array([np.inf, *(m * 10.0 ** np.arange(3, -6.01, -0.25)), 0.0] if alpha == "auto" else [alpha])
-
-    def candidates(prior: Float[np.ndarray, " n"] | None) -> Candidates | None:
-        problem = Problem.of(columns, means, prior, counts)
-        if prior is not None and problem.opposes:
-            return None
-        u, s, vt = np.linalg.svd(problem.x, full_matrices=False)
-        s = np.where(s > 1e-10 * s.max(initial=0.0), s, 0.0)
-        kept = _shrunk(s, alphas)  # [a, k]
-        weights, intercepts = problem.solution((kept / np.where(s > 0, s, 1.0) * (u.T @ problem.y)) @ vt)
-        leverage = kept @ (u**2).T + counts / m + (0.0 if problem.direction is None else problem.direction**2)
-        residual = problem.y - (kept * (u.T @ problem.y)) @ u.T
-        left = np.where(leverage < 1 - 1e-9, residual / np.maximum(1 - leverage, 1e-9), np.nan) / np.sqrt(counts)
-        rest = np.where(counts < m, (outputs.sum() - counts * means) / np.maximum(m - counts, 1), means)
-
-        def refit(alpha: float) -> Callable[[Any], Float[np.ndarray, " n"]]:
-            return lambda rows: _refit_ridge(masks[rows].astype(float), outputs[rows], alpha, prior)
-
-        predictions = means - left
-        predictions[0] = np.where(np.isnan(predictions[0]), rest, predictions[0])  # two masks cannot tell the prior's scale
-        levels = predictions - (predictions - rest) * (1 - counts / m)  # the mean of all, not of those that were seen
-        return Candidates(alphas, weights, intercepts, predictions[:, inverse], levels[:, inverse], refit)
-
-    return _with_or_without(outputs, candidates, alpha, prior)
+    kinds = []
+    for problem in _problems(columns[rows], means, prior, alpha, counts):
+        fits = _ridge_fits(problem, alphas, rest)
+        kinds.append(fits._replace(predictions=fits.predictions[:, inverse], levels=fits.levels[:, inverse]))
+    return choose(columns, outputs, kinds, squared_fit)
 
 
-def _shrunk(s: Float[np.ndarray, " k"], alphas: Float[np.ndarray, " a"]) -> Float[np.ndarray, "a k"]:
-    """`s^2 / (s^2 + alpha)`: how much ridge keeps of each singular direction."""
-    return np.where(s > 0, 1 / (1 + alphas[:, None] / np.where(s > 0, s, 1.0) ** 2), 0.0)
+def _ridge_fits(problem: Problem, alphas: Float[np.ndarray, " a"], rest: Column) -> Candidates:
+    """Every penalty's ridge; `rest` [m] are the mean outputs of the ablations without each mask.
+
+    With H the matrix that turns outputs into fitted values, the error of an ablation that was left out is
+    `residual / (1 - H_ii)` (Allen 1974).
+    """
+    counts, m = problem.counts, problem.counts.sum()
+    u, s, vt = np.linalg.svd(problem.x, full_matrices=False)
+    s = np.where(s > 1e-10 * s.max(initial=0.0), s, 0.0)
+    divisor, turned = np.where(s > 0, s, 1.0), u.T @ problem.y
+    kept = np.where(s > 0, 1 / (1 + alphas[:, None] / divisor**2), 0.0)  # s^2 / (s^2 + alpha) of each singular direction [a, k]
+    weights, intercepts = problem.solution((kept / divisor * turned) @ vt)
+    leverage = kept @ (u**2).T + counts / m + (0.0 if problem.direction is None else problem.direction**2)
+    residual = problem.y - (kept * turned) @ u.T
+    left = np.where(leverage < 1 - 1e-9, residual / np.maximum(1 - leverage, 1e-9), np.nan) / np.sqrt(counts)
+    predictions = problem.outputs - left
+    predictions[0] = np.where(np.isnan(predictions[0]), rest, predictions[0])  # two masks cannot tell the prior's scale
+    levels = predictions - (predictions - rest) * (1 - counts / m)  # the mean of all, not of those that were seen
+    return Candidates(problem, alphas, weights, intercepts, predictions, levels)
 
 
-def _refit_ridge(columns: Columns, outputs: Any, alpha: float, prior: Any) -> Float[np.ndarray, " n"]:
-    problem = Problem.of(columns, outputs, prior)
-    return problem.solution(_squared(problem, alpha))[0]
-
-
-def _squared(problem: Problem, alpha: float) -> Float[np.ndarray, " p"]:
+def squared_fit(problem: Problem, alpha: float) -> Weights:
     """The minimiser of `|y - x d|^2 + alpha |d|^2`, by whichever of rows and columns are fewer."""
     x, y = problem.x, problem.y
     m, p = x.shape
     if not np.isfinite(alpha):
         return np.zeros(p)
+    if alpha == 0:
+        return np.linalg.lstsq(x, y, rcond=1e-10)[0]
     if alpha <= 1e-9 * m:
-        return np.linalg.lstsq(x, y, rcond=1e-10)[0] if alpha == 0 else _by_svd(x, y, alpha)
+        u, s, vt = np.linalg.svd(x, full_matrices=False)
+        return (s / (s**2 + alpha) * (u.T @ y)) @ vt
     if m < p:
         return x.T @ np.linalg.solve(x @ x.T + alpha * np.eye(m), y)
     return np.linalg.solve(x.T @ x + alpha * np.eye(p), x.T @ y)
 
 
-def _by_svd(x: Columns, y: Any, alpha: float) -> Float[np.ndarray, " p"]:
-    u, s, vt = np.linalg.svd(x, full_matrices=False)
-    return (s / (s**2 + alpha) * (u.T @ y)) @ vt
-
-
-def blend_model(masks: Masks, outputs: Float[np.ndarray, " m"], alpha: Alpha, prior: Float[np.ndarray, " n"] | None) -> Model:
-    """The mean of the chosen lasso and the chosen ridge."""
-    a, b = lasso_model(masks, outputs, alpha, prior), ridge_model(masks, outputs, alpha, prior)
+def mean_model(one: Model, other: Model) -> Model:
+    """The mean of two models, with the first one's penalty."""
     return Model(
-        weights=(a.weights + b.weights) / 2,
-        intercept=(a.intercept + b.intercept) / 2,
-        predicted=(a.predicted + b.predicted) / 2,
-        errors=(a.errors + b.errors) / 2,
-        refit=lambda rows: (a.refit(rows) + b.refit(rows)) / 2,
-        alpha=a.alpha,
-        around_prior=a.around_prior or b.around_prior,
+        weights=(one.weights + other.weights) / 2,
+        intercept=(one.intercept + other.intercept) / 2,
+        predicted=(one.predicted + other.predicted) / 2,
+        errors=(one.errors + other.errors) / 2,
+        refit=lambda rows: (one.refit(rows) + other.refit(rows)) / 2,
+        alpha=one.alpha,
+        around_prior=one.around_prior or other.around_prior,
     )

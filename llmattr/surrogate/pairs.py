@@ -9,10 +9,9 @@ from jaxtyping import Float
 from llmattr.ablation import Ablation
 from llmattr.core.attribution import Attribution
 from llmattr.errors import check_number
-from llmattr.surrogate.choice import Alpha, Columns, Masks, alphas_of
-from llmattr.surrogate.drawing import Count, Fitted, draw
-from llmattr.surrogate.fitting import assessed, attribution_of, check_options
-from llmattr.surrogate.linear import chosen_lasso, ridge_model
+from llmattr.surrogate.fitting import Drawing, Fitted, alphas_of, assessed, attribution_of, draw
+from llmattr.surrogate.linear import Alpha, Columns, lasso_model, ridge_model
+from llmattr.surrogate.sampling import Column, Count, Masks, Rows
 
 Couples = list[tuple[int, int]]
 
@@ -22,6 +21,7 @@ def pairs(
     n_ablations: Count = 64,
     keep: float = 0.5,
     alpha: Alpha = "auto",
+    *,
     strongest: int = 8,
     bootstraps: int = 100,
     limit: int = 256,
@@ -35,42 +35,42 @@ def pairs(
     each other. `baseline` is the polynomial without any source, so baseline and scores add up to it with all of them. Options
     as for `lasso`; the strongest sources are chosen again for every fold that is held out.
     """
-    options = {"name": "pairs", "n_ablations": n_ablations, "keep": keep, "alpha": alpha, "strongest": strongest}
-    check_options(options, bootstraps, limit)
+    drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
+    drawing.check(alpha)
     check_number("strongest", strongest, 0, whole=True)
     n = len(ablation.sources)
     found: dict[int, Couples] = {}
 
-    def assess(masks: Masks, outputs: Float[np.ndarray, " m"], t: int) -> Fitted:
-        centred = masks - keep
-
-        def columns_of(rows: Any) -> Columns:
-            return _columns(centred, _couples(masks[rows], outputs[rows], strongest))
+    def assess(masks: Masks, outputs: Column, t: int) -> Fitted:
+        def columns_of(rows: Rows) -> Columns:
+            return _columns(masks - keep, _couples(masks[rows], outputs[rows], strongest))
 
         found[t] = _couples(masks, outputs, strongest)
-        model = chosen_lasso(columns_of, masks, outputs, alpha)
+        model = lasso_model(columns_of, masks, outputs, alpha)
         shapley = _shapley(n, found[t], keep)
-        empty = _columns(np.full((1, n), -keep), found[t])[0] @ model.weights
-        return assessed(model, masks, outputs, bootstraps, seed, lambda w: shapley @ w, model.intercept + float(empty))
+        none = model.intercept + float(_columns(np.full((1, n), -keep), found[t])[0] @ model.weights)
+        return assessed(model, masks, outputs, drawing, values_of=lambda weights: shapley @ weights, baseline=none)
 
-    fits, record = draw(ablation, assess, n_ablations, keep, limit, seed)
-    record["alpha"] = alphas_of([fit.model for fit in fits])
+    fits, record = draw(ablation, assess, drawing)
+    record["alpha"] = alphas_of(fits)
     record["pairs"] = _listed(n, [found[t] for t in range(len(fits))], fits)
-    return attribution_of(ablation, options, seed, fits, record)
+    method = {"name": "pairs", "n_ablations": n_ablations, "keep": keep, "alpha": alpha, "strongest": strongest}
+    return attribution_of(ablation, method, {"seed": seed, **record}, fits)
 
 
-def _couples(masks: Masks, outputs: Float[np.ndarray, " m"], strongest: int) -> Couples:
+def _couples(masks: Masks, outputs: Column, strongest: int) -> Couples:
     """The pairs among the strongest sources, in order."""
     n = masks.shape[1]
     if n <= strongest:
         return list(itertools.combinations(range(n), 2))
-    weights = ridge_model(masks, outputs, "auto", None).weights
+    weights = ridge_model(masks, outputs, "auto").weights
     top = np.sort(np.argsort(-np.abs(weights), kind="stable")[:strongest])
     return list(itertools.combinations(top.tolist(), 2))
 
 
 def _columns(centred: Columns, couples: Couples) -> Float[np.ndarray, "m q"]:
-    first, second = (np.array([c[k] for c in couples], dtype=int) for k in (0, 1))
+    """The sources, and the product of each pair."""
+    first, second = np.array(couples, dtype=int).reshape(-1, 2).T
     return np.concatenate([centred, centred[:, first] * centred[:, second]], axis=1)
 
 

@@ -9,9 +9,8 @@ from jaxtyping import Bool, Float, Int
 from llmattr.ablation import Ablation, ask, permutation_masks
 from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, note
-from llmattr.surrogate.errors import ENOUGH, rank_correlation
-from llmattr.surrogate.parts import Part, assembled
-from llmattr.surrogate.semivalues import Masks
+from llmattr.surrogate.sampling import ENOUGH, Masks, rank_correlation, rounds
+from llmattr.surrogate.semivalues import Estimate, assembled
 
 FIRST_ROUND = ENOUGH  # pairs of orders
 
@@ -19,11 +18,12 @@ Walked = Float[np.ndarray, "r n_plus_1 t"]
 
 
 def permutation(
-    ablation: Ablation, most: int, tolerance: float | None, truncate: float, options: dict[str, Any], seed: int
+    ablation: Ablation, most: int, method: dict[str, Any], *, tolerance: float | None, truncate: float, seed: int
 ) -> Attribution:
-    """As `shapley` has it. With a tolerance, 4 pairs of orders, then as many again, until every target is settled.
+    """Shapley values from random orders, each also reversed, of at most so many masks.
 
-    A settled target keeps the orders that it has, so that its values do not depend on what else is asked.
+    With a tolerance, 4 pairs of orders, then as many again, until every target is settled. A settled
+    target keeps the orders that it has, so that its values do not depend on what else is asked.
     """
     n = len(ablation.sources)
     couples = (most - 2) // (2 * max(n - 1, 1))
@@ -39,32 +39,27 @@ def permutation(
     orders = np.stack([orders, orders[:, ::-1]], axis=1).reshape(-1, n)  # each one and its reverse
     asked = _Asked(ablation)
     outputs = np.empty((0, n + 1, len(ablation.targets)))
-    parts: dict[int, Part] = {}
+    estimates: dict[int, Estimate] = {}
     open_targets, stopped = list(range(len(ablation.targets))), "limit"
-    for count in _rounds(couples) if tolerance is not None else [couples]:
+    for count in rounds(FIRST_ROUND, couples) if tolerance is not None else [couples]:
         masks = permutation_masks(orders[len(outputs) : 2 * count])
         outputs = np.concatenate([outputs, _walk(asked, masks, truncate)])
         for t in open_targets:
-            parts[t] = _part(orders[: 2 * count], outputs[:, :, t].copy())
-        open_targets = [t for t in open_targets if tolerance is None or not _settled(parts[t], tolerance)]
+            estimates[t] = _estimate(orders[: 2 * count], outputs[:, :, t].copy())
+        open_targets = [t for t in open_targets if tolerance is None or not _settled(estimates[t], tolerance)]
         if not open_targets:
             stopped = "settled"
             break
-    record = {} if tolerance is None else {"stopped": stopped}
-    return assembled(ablation, options, seed, [parts[t] for t in sorted(parts)], len(asked.known), "permutation", **record)
+    record = {"seed": seed, "n_ablations": len(asked.known), "estimator": "permutation"}
+    record |= {} if tolerance is None else {"stopped": stopped}
+    return assembled(ablation, method, record, [estimates[t] for t in sorted(estimates)])
 
 
-def _rounds(couples: int) -> list[int]:
-    doubled = [FIRST_ROUND * 2**k for k in range(32) if FIRST_ROUND * 2**k < couples]
-    return [*doubled, couples]
+def _settled(estimate: Estimate, tolerance: float) -> bool:
+    return bool(estimate.stderr.max() <= tolerance * np.abs(estimate.values).max())
 
 
-def _settled(part: Part, tolerance: float) -> bool:
-    values, _, stderr, _ = part
-    return bool(stderr.max() <= tolerance * np.abs(values).max())
-
-
-def _part(orders: Int[np.ndarray, "r n"], walked: Float[np.ndarray, "r n_plus_1"]) -> Part:
+def _estimate(orders: Int[np.ndarray, "r n"], walked: Float[np.ndarray, "r n_plus_1"]) -> Estimate:
     """The mean over pairs of orders; a pair is foretold by the others.
 
     An error is known of 4 pairs or more that are not all the same; of two sources a pair is all the orders that there are.
@@ -80,7 +75,7 @@ def _part(orders: Int[np.ndarray, "r n"], walked: Float[np.ndarray, "r n_plus_1"
     different = {frozenset((tuple(order), tuple(order[::-1]))) for order in orders[::2].tolist()}
     known = n <= 2 or (couples >= ENOUGH and len(different) > 1)
     stderr = each.std(axis=0, ddof=1) / couples**0.5 if known else np.full(n, np.nan)
-    return values, float(walked[0, 0]), stderr, lds
+    return Estimate(values, float(walked[0, 0]), stderr, lds)
 
 
 class _Asked:

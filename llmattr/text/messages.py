@@ -63,7 +63,7 @@ def take_answer(messages: Sequence[Mapping[str, Any]]) -> tuple[Sequence[Mapping
     return messages[:-1], "".join(part for part in last.parts if isinstance(part, str))
 
 
-def check_text(text: Any, what: str) -> str:
+def check_text(text: object, what: str) -> str:
     """Return the text; raises `LlmattrError` when it is none or not valid Unicode."""
     if not isinstance(text, str):
         raise LlmattrError(f"{what} must be text, not {text!r:.60}")
@@ -97,7 +97,7 @@ def _refuse_empty(documents: Sequence[Document]) -> None:
         raise LlmattrError("the context is empty: there is nothing to attribute the answer to")
 
 
-def _read_document(given: Any, number: int) -> Document:
+def _read_document(given: object, number: int) -> Document:
     if isinstance(given, Document):
         return given
     if isinstance(given, str):
@@ -108,13 +108,13 @@ def _read_document(given: Any, number: int) -> Document:
     return Document(given["text"], str(name if name is not None else title or number), title)
 
 
-def _read_chat(messages: Any) -> tuple[Message, ...]:
+def _read_chat(messages: object) -> tuple[Message, ...]:
     if not isinstance(messages, (list, tuple)) or not messages:
         raise LlmattrError(f"messages must be a list with at least the user's turn, not {messages!r:.60}")
     return tuple(_read_message(message, number) for number, message in enumerate(messages, 1))
 
 
-def _read_message(given: Any, number: int) -> Message:
+def _read_message(given: object, number: int) -> Message:
     if not isinstance(given, Mapping) or "role" not in given or not isinstance(given.get("content"), (str, list, tuple)):
         raise LlmattrError(f"message {number} must be a dict with 'role' and 'content'; it is {given!r:.80}")
     check_text(given["role"], f"the role of message {number}")
@@ -123,7 +123,7 @@ def _read_message(given: Any, number: int) -> Message:
     return Message(given["role"], parts, {key: given[key] for key in given if key not in ("role", "content")})
 
 
-def _read_part(part: Any, number: int) -> str | tuple[Document]:
+def _read_part(part: object, number: int) -> str | tuple[Document]:
     if isinstance(part, str):
         return check_text(part, f"message {number}")
     if isinstance(part, Mapping) and isinstance(part.get("text"), str):

@@ -48,7 +48,7 @@ class Examples:
         return self.counted if self.asked is None else self.asked
 
     def subset(self, rows: Sequence[int]) -> "Examples":
-        """Some of the rows."""
+        """The examples of some rows, in the order given."""
         asked = None if self.asked is None else [self.asked[i] for i in rows]
         names = [self.name(i) for i in rows]
         ids, counted = [self.ids[i] for i in rows], [self.counted[i] for i in rows]
@@ -89,7 +89,7 @@ def row_text(row: Mapping[str, Any]) -> str:
     return row["text"]
 
 
-def read_rows(data: Any) -> list[dict[str, Any]]:
+def read_rows(data: str | Path | Iterable[Any]) -> list[dict[str, Any]]:
     """The rows of a JSON-lines, CSV or parquet file, a folder saved by `datasets`, a hub id, a Dataset, or a list of dicts."""
     given = _load(data) if isinstance(data, (str, Path)) else data
     try:

@@ -53,7 +53,7 @@ def _turns(chat: Sequence[Mapping[str, Any]], reader: Reader, row: int) -> tuple
 
     text, found = located(render, texts, places)
     _refuse_more(chat, text, reader, row)
-    spans = [_span(turn, text, texts[turn], places, found, row) for turn in spoken]
+    spans = [_span(turn, text, texts[turn], places, found, row=row) for turn in spoken]
     if not spans:
         return text, []
     closing = text[spans[-1][1] :]
@@ -88,7 +88,7 @@ def _places(content: str) -> list[int]:
     return [*sorted({first, *(found.start() for found in _WORD.finditer(content) if first <= found.start() < end)}), end]
 
 
-def _span(turn: int, text: str, content: str, places: list[Place], found: list[int | None], row: int) -> tuple[int, int]:
+def _span(turn: int, text: str, content: str, places: list[Place], found: list[int | None], *, row: int) -> tuple[int, int]:
     here = [(at, where) for (number, at), where in zip(places, found, strict=True) if number == turn]
     kept = [(at, where) for at, where in here[:-1] if where is not None]
     end = here[-1][1]

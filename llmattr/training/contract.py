@@ -10,7 +10,6 @@ tau [t, n], positive where the row made the query likelier:
     TextMethod     retrieve       tau(z_q, z_i) of the texts alone
 """
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
@@ -143,29 +142,17 @@ def find_training_method(method: object, methods: dict[str, type]) -> TrainingMe
     without what its kind has besides.
     """
     found = find_method(method, methods)
-    has, class_name = _public(found), type(found).__name__
+    has = [name for name in dir(found) if not name.startswith("_")]
     verbs = [verb for verb in VERBS if verb in has]
     if len(verbs) != 1:
         instead = " and ".join(verbs) or _misspelt(has)
-        raise LlmattrError(f"a training method has one of the verbs {', '.join(VERBS)}: {class_name} has {instead}")
-    kind = VERBS[verbs[0]]
-    if missing := [name for name in _members(kind) if name not in has]:
-        besides = ", ".join(missing)
-        raise LlmattrError(f"a training method with the verb {verbs[0]} also has {besides}: {class_name} has not")
-    check_choice(f"{class_name}.measure", found.measure, get_args(Measure))
+        raise LlmattrError(f"a training method has one of the verbs {', '.join(VERBS)}; {type(found).__name__} has {instead}")
+    for contract in (Method, VERBS[verbs[0]]):
+        find_method(found, methods, contract)
+    check_choice("measure", found.measure, get_args(Measure))
     if isinstance(found, IndexMethod):
-        check_choice(f"{class_name}.vectors", found.vectors, get_args(VectorKind))
+        check_choice("vectors", found.vectors, get_args(VectorKind))
     return found
-
-
-def _public(thing: object) -> list[str]:
-    return [name for name in dir(thing) if not name.startswith("_")]
-
-
-def _members(kind: type) -> list[str]:
-    """What a Protocol asks for: class attributes, which are only annotated, and the others."""
-    annotated = [name for base in kind.__mro__ for name in inspect.get_annotations(base)]
-    return sorted({*_public(kind), *(name for name in annotated if not name.startswith("_"))})
 
 
 def _misspelt(has: list[str]) -> str:

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import llmattr
 from llmattr import cite
 from llmattr.ablation import one_out_masks, random_masks
 from llmattr.context import METHODS
+from llmattr.context.contract import Method
 from llmattr.context.methods.surrogates import ContextCite
 from llmattr.context.removal.ablation import ContextAblation, span_logits
 from llmattr.context.removal.store import Store
@@ -271,6 +274,34 @@ def test_wrong_types():
     assert len(messages) == len(expected)
     for message, beginning in zip(messages, expected, strict=True):
         assert beginning in message
+
+
+@dataclass(frozen=True)
+class Misspelt:
+    name: ClassVar[str] = "misspelt"
+    family: ClassVar[str] = "datamodel"
+
+    def atribute(self, ablation, seed=0):
+        raise AssertionError
+
+
+@dataclass(frozen=True)
+class Nameless:
+    """A method without a family or a verb."""
+
+    name: ClassVar[str] = "nameless"
+
+
+def test_what_is_no_method_is_one_clear_error(tiny):
+    for method in (Misspelt, Misspelt()):
+        with pytest.raises(LlmattrError, match=r"the method Misspelt has no attribute; did you mean 'atribute'\?"):
+            cite(tiny, CONTEXT, "When?", response=ANSWER, method=method)
+    with pytest.raises(LlmattrError, match="the method Nameless has no family"):
+        cite(tiny, CONTEXT, "When?", response=ANSWER, method=Nameless)
+
+
+def test_every_method_keeps_the_contract():
+    assert all(isinstance(method(), Method) for method in METHODS.values())
 
 
 class TestZoom:

@@ -17,7 +17,7 @@ from llmattr.training.trace import build_index, trace
 
 ROWS = [{"prompt": f"Ship {i} is ", "completion": f"{'red' if i % 2 else 'blue'}."} for i in range(6)]
 KINDS = get_args(TrainingMethod)
-KNOWN = "a training method has one of the verbs weigh, transform, precondition, retrieve"
+KNOWN = "a training method has one of the verbs weigh, transform, precondition, retrieve; Mine has"
 
 
 @dataclass(frozen=True)
@@ -95,21 +95,18 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"weigh": None, "weight": verb}, f"{KNOWN}: Mine has 'weight'; did you mean 'weigh'?"),
-            ({"weigh": None, "transfrom": verb}, f"{KNOWN}: Mine has 'transfrom'; did you mean 'transform'?"),
-            ({"weigh": None, "retrieves": verb}, f"{KNOWN}: Mine has 'retrieves'; did you mean 'retrieve'?"),
-            ({"weigh": None}, f"{KNOWN}: Mine has none"),
-            ({"retrieve": verb}, f"{KNOWN}: Mine has weigh and retrieve"),
-            ({"vectors": None}, "a training method with the verb weigh also has vectors: Mine has not"),
-            ({"unit": None, "measure": None}, "a training method with the verb weigh also has measure, unit: Mine has not"),
-            (
-                {"weigh": None, "transform": verb},
-                "a training method with the verb transform also has fit, product, rank: Mine has not",
-            ),
-            ({"measure": "loose"}, "Mine.measure must be one of loss, margin, sampled, not 'loose'; did you mean 'loss'?"),
+            ({"weigh": None, "weight": verb}, f"{KNOWN} 'weight'; did you mean 'weigh'?"),
+            ({"weigh": None, "transfrom": verb}, f"{KNOWN} 'transfrom'; did you mean 'transform'?"),
+            ({"weigh": None, "retrieves": verb}, f"{KNOWN} 'retrieves'; did you mean 'retrieve'?"),
+            ({"weigh": None}, f"{KNOWN} none"),
+            ({"retrieve": verb}, f"{KNOWN} weigh and retrieve"),
+            ({"vectors": None}, "the method Mine has no vectors"),
+            ({"unit": None, "measure": None}, "the method Mine has no unit"),
+            ({"weigh": None, "transform": verb}, "the method Mine has no rank"),
+            ({"measure": "loose"}, "measure must be one of loss, margin, sampled, not 'loose'; did you mean 'loss'?"),
             (
                 {"vectors": "gradient"},
-                "Mine.vectors must be one of gradients, hidden states, embeddings, not 'gradient'; did you mean 'gradients'?",
+                "vectors must be one of gradients, hidden states, embeddings, not 'gradient'; did you mean 'gradients'?",
             ),
         ],
     )
@@ -126,7 +123,7 @@ class TestRefused:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "rows.jsonl").write_text('{"text": "It opened in 1914."}\n')
         assert main(["trace", "index", "mine", "--data", "rows.jsonl", "--out", "index"]) == 2
-        assert capsys.readouterr() == ("", f"llmattr: error: {KNOWN}: Mine has 'weight'; did you mean 'weigh'?\n")
+        assert capsys.readouterr() == ("", f"llmattr: error: {KNOWN} 'weight'; did you mean 'weigh'?\n")
 
     def test_rows_that_nothing_says_of_which_layer(self, tiny, tmp_path):
         with pytest.raises(LlmattrError, match="mine has rows of hidden states, and no field layer"):

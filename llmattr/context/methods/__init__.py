@@ -1,8 +1,4 @@
-"""The context methods. To add one: one file with one dataclass, and one line here.
-
-A method has a `name`, a `family` ("datamodel" and "game-theoretic" ask ablations, "predictive" looks into the model,
-"corroborative" compares what is there) and `attribute(ablation, seed) -> Attribution`.
-"""
+"""The context methods, each a `Method` (see contract). To add one: one file with one dataclass, and one line here."""
 
 from llmattr.context.methods.at2 import At2
 from llmattr.context.methods.attention import Attention

@@ -10,6 +10,9 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.method import option
 
 if TYPE_CHECKING:
+    from torch import Tensor, device
+    from torch.nn import Module
+
     from llmattr.context.removal.ablation import ContextAblation
 
 
@@ -48,7 +51,7 @@ def attention_mass(ablation: "ContextAblation") -> Float[np.ndarray, "t n l h"]:
     rows = torch.arange(full.response.start, full.response.stop) - 1
     layers: list[Any] = []
 
-    def attend(module: Any, query: Any, *given: Any, **options: Any) -> Any:
+    def attend(module: "Module", query: "Tensor", *given: "Tensor", **options: Any) -> Any:
         columns = _columns(ablation, query.device)
         chunks = attention_rows(rows, module, query, *given, **options)
         mass = torch.cat([weights.to(torch.float64) @ columns for weights in chunks], dim=1).cpu().numpy()  # [h, r, n]
@@ -73,7 +76,7 @@ def rollout(ablation: "ContextAblation") -> Float[np.ndarray, "t n"]:
     full = ablation.located()
     flow = _columns(ablation, ablation.weights.device)
 
-    def attend(module: Any, query: Any, *given: Any, **options: Any) -> Any:
+    def attend(module: "Module", query: "Tensor", *given: "Tensor", **options: Any) -> Any:
         nonlocal flow
         flow = flow.to(query.device)
         chunks = attention_rows(torch.arange(len(full.ids)), module, query, *given, **options)
@@ -86,7 +89,7 @@ def rollout(ablation: "ContextAblation") -> Float[np.ndarray, "t n"]:
     return np.stack([said[first:last].mean(axis=0) for first, last in ablation.target_tokens])
 
 
-def _columns(ablation: "ContextAblation", device: Any) -> Any:
+def _columns(ablation: "ContextAblation", device: "device") -> "Tensor":
     """Which tokens are whose: float64 [s, n], 1 where a source has a token."""
     import torch
 

@@ -9,7 +9,7 @@ from llmattr import surrogate
 from llmattr.ablation import ask
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import option
-from llmattr.surrogate import UNITS
+from llmattr.surrogate.sampling import attribution
 
 if TYPE_CHECKING:
     from llmattr.context.removal.ablation import ContextAblation
@@ -73,13 +73,5 @@ class Alone:
         """`f(only i) - f(none)` in nats of log-odds, one row per target of the ablation; `baseline` is `f(none)`."""
         n = len(ablation.sources)
         none, *each = ask(ablation, np.eye(n + 1, n, k=-1, dtype=bool))
-        measure = ablation.targets.measure
-        return Attribution(
-            values=np.stack(each, axis=1) - none[:, None],
-            sources=ablation.sources,
-            targets=ablation.targets,
-            unit=UNITS.get(measure, measure),
-            method={"name": self.name},
-            run={**ablation.record(), "seed": seed},
-            baseline=none,
-        )
+        values = np.stack(each, axis=1) - none[:, None]
+        return attribution(ablation, {"name": self.name}, {"seed": seed}, values=values, baseline=none)

@@ -7,28 +7,25 @@ import numpy as np
 from jaxtyping import Float
 
 from llmattr.ablation import ask
+from llmattr.context.contract import Method
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, option
-from llmattr.surrogate import UNITS
+from llmattr.surrogate.sampling import attribution
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from llmattr.context.removal.ablation import ContextAblation
+    from llmattr.model.contract import Weights
 
 
 def in_nats(
-    ablation: "ContextAblation", values: Float[np.ndarray, "t n"], method: dict[str, Any], seed: int, **run: Any
+    ablation: "ContextAblation", values: Float[np.ndarray, "t n"], method: Method, seed: int, **record: Any
 ) -> Attribution:
     """Values in the targets' own unit; `baseline` is what they leave of the whole prompt's f."""
     (full,) = ask(ablation, np.ones((1, len(ablation.sources)), dtype=bool))
-    return Attribution(
-        values=values,
-        sources=ablation.sources,
-        targets=ablation.targets,
-        unit=UNITS[ablation.targets.measure],
-        method=method,
-        run={**ablation.record(), **run, "seed": seed},
-        baseline=full - values.sum(axis=1),
-    )
+    baseline = full - values.sum(axis=1)
+    return attribution(ablation, describe(method), {**record, "seed": seed}, values=values, baseline=baseline)
 
 
 @dataclass(frozen=True)
@@ -50,10 +47,10 @@ class GradientInput:
 
         full, of = ablation.located(), (ablation.target_tokens, ablation.targets.measure)
 
-        def times(gradient: Any) -> Any:
+        def times(gradient: "Tensor") -> "Tensor":
             return inside.per_source((gradient * x)[0].sum(dim=1), full)
 
-        def length(gradient: Any) -> Any:
+        def length(gradient: "Tensor") -> "Tensor":
             return inside.per_source((gradient[0] ** 2).sum(dim=1), full).sqrt()
 
         with inside.frozen(ablation.weights, len(full.ids)), inside.embedded(ablation.weights, lambda x: x) as read:
@@ -63,7 +60,7 @@ class GradientInput:
                 values = inside.target_gradients(log_odds, *of, x, length, linear=False)
                 return similarities(self, ablation, values, "gradient norm")
             values = inside.target_gradients(log_odds, *of, x, times)
-        return in_nats(ablation, values, describe(self), seed)
+        return in_nats(ablation, values, self, seed)
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class IntegratedGradients:
         points = (np.arange(self.steps) + 0.5) / self.steps
         with inside.frozen(ablation.weights, len(ablation.located().ids)):
             values = np.mean([self.at(ablation, point) for point in points], axis=0)
-        return in_nats(ablation, values, describe(self), seed, gradient_passes=self.steps)
+        return in_nats(ablation, values, self, seed, gradient_passes=self.steps)
 
     def at(self, ablation: "ContextAblation", point: float) -> Float[np.ndarray, "t n"]:
         """`(x - x') . df/dx` of each source at one point of the way."""
@@ -97,9 +94,9 @@ class IntegratedGradients:
 
         full, blank = ablation.located(), _blank(ablation.weights, self.blank)
         of_sources = torch.tensor(inside.source_of(full) >= 0, device=blank.device)[:, None]
-        way: list[Any] = []
+        way: list[Tensor] = []
 
-        def step(x: Any) -> Any:
+        def step(x: "Tensor") -> "Tensor":
             way.append(torch.where(of_sources, x - blank.to(x), 0.0))
             return x - (1 - point) * way[0]
 
@@ -114,7 +111,7 @@ class IntegratedGradients:
         )
 
 
-def _blank(lm: Any, kind: str) -> Any:
+def _blank(lm: "Weights", kind: str) -> "Tensor":
     """The embedding [d] of a blank token."""
     import torch
 

@@ -47,7 +47,7 @@ class Hierarchical:
         values = fine.values[:, finer] * share
         return dataclasses.replace(fine, values=values, stderr=stderr, sources=ablation.sources, run=run)
 
-    def _scores(self, grouped: "Grouped", seed: int, prior: Any = None, bootstraps: int = 0) -> Attribution:
+    def _scores(self, grouped: "Grouped", seed: int, prior: surrogate.Prior | None = None, bootstraps: int = 0) -> Attribution:
         return surrogate.blend(grouped, self.n_ablations, prior=prior, bootstraps=bootstraps, seed=seed)
 
 
@@ -60,13 +60,13 @@ class Grouped:
 
     @property
     def sources(self) -> Sources:
-        """The groups."""
+        """The groups, named by their numbers."""
         names = [str(g) for g in range(int(self.groups.max()) + 1)]
         return Sources("groups", names, names)
 
     @property
     def targets(self) -> Targets:
-        """The exact ablation's."""
+        """What the exact ablation measures."""
         return self.exact.targets
 
     def __call__(self, masks: Bool[np.ndarray, "m g"]) -> Float[np.ndarray, "m t"]:
@@ -74,7 +74,7 @@ class Grouped:
         return self.exact(masks[:, self.groups])
 
     def record(self) -> dict[str, Any]:
-        """The exact ablation's."""
+        """What answered, as the exact ablation says it."""
         return self.exact.record()
 
 

@@ -2,11 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from llmattr.context.contract import Method
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, option
 from llmattr.retrieval.bm25 import bm25_scores
@@ -55,7 +56,7 @@ class Embeddings:
         return similarities(self, ablation, values, "cosine")
 
 
-def similarities(method: Any, ablation: "ContextAblation", values: Float[np.ndarray, "t n"], unit: str) -> Attribution:
+def similarities(method: Method, ablation: "ContextAblation", values: Float[np.ndarray, "t n"], unit: str) -> Attribution:
     """The attribution that these similarities of the ablation's targets and sources make."""
     return Attribution(
         values=values,

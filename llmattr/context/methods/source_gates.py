@@ -9,9 +9,12 @@ import numpy as np
 from jaxtyping import Float
 
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import describe, option
+from llmattr.core.method import option
 
 if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
     from llmattr.context.removal.ablation import ContextAblation
 
 
@@ -36,7 +39,7 @@ class SourceGates:
 
         with frozen(ablation.weights, len(ablation.located().ids)):
             values = sum(share * gate_gradients(ablation, point) for point, share in self.path())
-        return in_nats(ablation, np.asarray(values), describe(self), seed, gradient_passes=self.points)
+        return in_nats(ablation, np.asarray(values), self, seed, gradient_passes=self.points)
 
     def path(self) -> list[tuple[float, float]]:
         """The points on (0, 1) and their shares, which add up to 1."""
@@ -59,7 +62,7 @@ def gate_gradients(ablation: "ContextAblation", point: float) -> Float[np.ndarra
 
 
 @contextmanager
-def gated(ablation: "ContextAblation", gates: Any) -> Iterator[None]:
+def gated(ablation: "ContextAblation", gates: "Tensor") -> Iterator[None]:
     """Within, gates `w` [n] in (0, 1] weight the attention to the sources of the whole prompt; gradients reach them."""
     import torch
 
@@ -70,7 +73,7 @@ def gated(ablation: "ContextAblation", gates: Any) -> Iterator[None]:
     by_key = torch.cat([gates.log(), gates.new_zeros(1)])[owner]  # a token of no source takes the last: no gate
     bias = torch.where(owner[:, None] != owner, by_key, 0.0)
 
-    def attend(module: Any, query: Any, key: Any, value: Any, mask: Any, **options: Any) -> Any:
+    def attend(module: "Module", query: "Tensor", key: "Tensor", value: "Tensor", mask: "Tensor", **options: Any) -> Any:
         return own_attention(module, query, key, value, mask + bias.to(mask), **options)
 
     with attending(ablation.weights, attend):

@@ -1,14 +1,30 @@
-"""Fits on random ablations: ContextCite's lasso, ridge, their blend, and ridge with pairs of sources."""
+"""Fits on random ablations: ContextCite's lasso, ridge, their blend, and a lasso with pairs of sources."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from jaxtyping import Float
+from numpy import ndarray
 
 from llmattr import surrogate
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import option
+from llmattr.surrogate.linear import Alpha
+from llmattr.surrogate.sampling import Count
 
 if TYPE_CHECKING:
     from llmattr.context.removal.ablation import ContextAblation
+
+# Options that several methods have, each under its own name.
+N_ABLATIONS = option(
+    64, "random subsets of the sources to score; more is slower and steadier; auto: until scores are settled", least=2
+)
+KEEP = option(0.5, "chance that a subset keeps a source", below=1)
+PRIOR = option("none", "cheap scores to fit around, for few ablations")
+BOOTSTRAPS = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
+LIMIT = option(256, "the most ablations that auto takes", least=16)
+
+Prior = Literal["none", "gates", "hidden"]
 
 
 @dataclass(frozen=True)
@@ -21,16 +37,14 @@ class ContextCite:
 
     name: ClassVar[str] = "context-cite"
     family: ClassVar[str] = "datamodel"
-    n_ablations: int | Literal["auto"] = option(
-        64, "random subsets of the sources to score; more is slower and steadier; auto: until scores are settled", least=2
-    )
-    keep: float = option(0.5, "chance that a subset keeps a source", below=1)
-    alpha: float | Literal["auto"] = option(
+    n_ablations: Count = N_ABLATIONS
+    keep: float = KEEP
+    alpha: Alpha = option(
         "auto", "lasso penalty in nats per response token (0.01 in the paper); auto: the least error on held-out subsets"
     )
-    prior: Literal["none", "gates", "hidden"] = option("none", "cheap scores to fit around, for few ablations")
-    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
-    limit: int = option(256, "the most ablations that auto takes", least=16)
+    prior: Prior = PRIOR
+    bootstraps: int = BOOTSTRAPS
+    limit: int = LIMIT
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """Scores in nats of log-odds, one row per target of the ablation."""
@@ -53,19 +67,25 @@ class Ridge:
 
     name: ClassVar[str] = "ridge"
     family: ClassVar[str] = "datamodel"
-    n_ablations: int | Literal["auto"] = option(
-        64, "random subsets of the sources to score; more is slower and steadier; auto: until scores are settled", least=2
-    )
-    keep: float = option(0.5, "chance that a subset keeps a source", below=1)
-    alpha: float | Literal["auto"] = option("auto", "squared penalty; auto: the least error on held-out subsets")
-    prior: Literal["none", "gates", "hidden"] = option("none", "cheap scores to fit around, for few ablations")
-    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
-    limit: int = option(256, "the most ablations that auto takes", least=16)
+    n_ablations: Count = N_ABLATIONS
+    keep: float = KEEP
+    alpha: Alpha = option("auto", "squared penalty; auto: the least error on held-out subsets")
+    prior: Prior = PRIOR
+    bootstraps: int = BOOTSTRAPS
+    limit: int = LIMIT
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """Scores in nats of log-odds, one row per target of the ablation."""
-        prior = prior_of(self.prior, ablation, seed)
-        return surrogate.ridge(ablation, self.n_ablations, self.keep, self.alpha, prior, self.bootstraps, self.limit, seed)
+        return surrogate.ridge(
+            ablation,
+            self.n_ablations,
+            self.keep,
+            self.alpha,
+            prior=prior_of(self.prior, ablation, seed),
+            bootstraps=self.bootstraps,
+            limit=self.limit,
+            seed=seed,
+        )
 
 
 @dataclass(frozen=True)
@@ -74,27 +94,23 @@ class Blend:
 
     name: ClassVar[str] = "blend"
     family: ClassVar[str] = "datamodel"
-    n_ablations: int | Literal["auto"] = option(
-        64, "random subsets of the sources to score; more is slower and steadier; auto: until scores are settled", least=2
-    )
-    keep: float = option(0.5, "chance that a subset keeps a source", below=1)
-    prior: Literal["none", "gates", "hidden"] = option("none", "cheap scores to fit around, for few ablations")
-    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
-    limit: int = option(256, "the most ablations that auto takes", least=16)
+    n_ablations: Count = N_ABLATIONS
+    keep: float = KEEP
+    prior: Prior = PRIOR
+    bootstraps: int = BOOTSTRAPS
+    limit: int = LIMIT
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """Scores in nats of log-odds, one row per target of the ablation."""
-        prior = prior_of(self.prior, ablation, seed)
-        return surrogate.blend(ablation, self.n_ablations, self.keep, prior, self.bootstraps, self.limit, seed)
-
-
-def prior_of(kind: Any, ablation: "ContextAblation", seed: int) -> Any:
-    """The prior's scores [t, n], or None."""
-    if kind == "none":
-        return None
-    from llmattr.context.methods.prior import prior_values
-
-    return prior_values(kind, ablation, seed)
+        return surrogate.blend(
+            ablation,
+            self.n_ablations,
+            self.keep,
+            prior=prior_of(self.prior, ablation, seed),
+            bootstraps=self.bootstraps,
+            limit=self.limit,
+            seed=seed,
+        )
 
 
 @dataclass(frozen=True)
@@ -106,17 +122,31 @@ class Interactions:
 
     name: ClassVar[str] = "interactions"
     family: ClassVar[str] = "datamodel"
-    n_ablations: int | Literal["auto"] = option(
-        64, "random subsets of the sources to score; more is slower and steadier; auto: until scores are settled", least=2
-    )
-    keep: float = option(0.5, "chance that a subset keeps a source", below=1)
-    alpha: float | Literal["auto"] = option("auto", "lasso penalty in nats; auto: the least error on held-out subsets")
+    n_ablations: Count = N_ABLATIONS
+    keep: float = KEEP
+    alpha: Alpha = option("auto", "lasso penalty in nats; auto: the least error on held-out subsets")
     strongest: int = option(8, "so many sources with the largest effects are paired")
-    bootstraps: int = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
-    limit: int = option(256, "the most ablations that auto takes", least=16)
+    bootstraps: int = BOOTSTRAPS
+    limit: int = LIMIT
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """Scores in nats of log-odds, one row per target of the ablation."""
         return surrogate.pairs(
-            ablation, self.n_ablations, self.keep, self.alpha, self.strongest, self.bootstraps, self.limit, seed
+            ablation,
+            self.n_ablations,
+            self.keep,
+            self.alpha,
+            strongest=self.strongest,
+            bootstraps=self.bootstraps,
+            limit=self.limit,
+            seed=seed,
         )
+
+
+def prior_of(kind: Prior, ablation: "ContextAblation", seed: int) -> Float[ndarray, "t n"] | None:
+    """The prior's scores [t, n], or None."""
+    if kind == "none":
+        return None
+    from llmattr.context.methods.prior import prior_values
+
+    return prior_values(kind, ablation, seed)

@@ -13,6 +13,7 @@ from llmattr.core.processes import gathered, share
 from llmattr.core.sources import Measure, Sources, Targets
 from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.contract import Scorer, Weights
+from llmattr.model.odds import log_odds_of_logprobs
 from llmattr.text.prompt import Prompt, Rendered
 
 
@@ -139,4 +140,4 @@ def span_logits(logprobs: Float[np.ndarray, "m r"], tokens: Int[np.ndarray, "t 2
     ContextCite, arXiv 2409.00729, equation 2.
     """
     sums = np.stack([logprobs[:, first:last].sum(axis=1) for first, last in tokens], axis=1)
-    return sums - np.log(-np.expm1(np.minimum(sums, -1e-300)))
+    return log_odds_of_logprobs(sums)

@@ -51,16 +51,14 @@ class ContrastAblation(ContextAblation):
         return one, self.other.of(Targets([self.other.prompt.response], whole, "logprob"))
 
     def record(self) -> dict[str, Any]:
-        """Both answers' passes."""
+        """The first answer's record, with both answers' passes and the other answer."""
         assert self.other is not None
         passes = len(self.store) + len(self.other.store)
         return {**super().record(), "forward_passes": passes, "rather_than": self.other.prompt.response}
 
 
-def contrast(ablation: ContextAblation, other: str, method: Any) -> ContrastAblation:
+def contrast(ablation: ContextAblation, other: str) -> ContrastAblation:
     """The ablation of one answer against another; for methods that ask ablations only."""
-    if method.family not in ("datamodel", "game-theoretic"):
-        raise LlmattrError(f"{method.name} looks at one answer alone: compare two with context-cite, shapley or leave-one-out")
     prompt = ablation.prompt
     rival = dataclasses.replace(ablation, prompt=prompt.with_response(other), store=Store())
     whole = np.array([[0, len(prompt.response)]])

@@ -5,7 +5,6 @@ import time
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -77,7 +76,7 @@ def _read(path: Path | None) -> dict[bytes, Float[np.ndarray, " r"]]:
     return {mask.tobytes(): row for mask, row in zip(saved["masks"], saved["logprobs"], strict=True)}
 
 
-def store_path(folder: str | Path, *identity: Any) -> Path:
+def store_path(folder: str | Path, *identity: object) -> Path:
     """The file in the folder for what is identified by these: model, prompt and response."""
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():

@@ -12,6 +12,7 @@ from llmattr.errors import check_choice
 from llmattr.model.batches import Batch, make_batch
 from llmattr.model.forward import remembered
 from llmattr.model.lm import LM
+from llmattr.model.odds import log_odds_of_logits
 from llmattr.text.rows import Examples
 from llmattr.training.gradients.layers import probe, weight
 from llmattr.training.projection import Measure
@@ -82,5 +83,4 @@ def _measure(logits: Float[torch.Tensor, "k v"], labels: torch.Tensor, measure: 
         labels = torch.searchsorted(sums, drawn, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
     if measure != "margin":
         return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-    others = logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1)
-    return logits.gather(1, labels[:, None])[:, 0] - others
+    return log_odds_of_logits(logits, labels)

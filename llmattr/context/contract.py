@@ -1,0 +1,34 @@
+"""What a context method is."""
+
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from llmattr.core.attribution import Attribution
+from llmattr.errors import LlmattrError
+
+if TYPE_CHECKING:
+    from llmattr.context.removal.ablation import ContextAblation
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A frozen dataclass whose fields are the hyper-parameters (`option`), with one verb.
+
+    `name` is that of the command line and of records. `family`: "datamodel" and "game-theoretic" ask ablations, "predictive"
+    looks into the model, "corroborative" compares what is there.
+    """
+
+    name: ClassVar[str]
+    family: ClassVar[str]
+
+    def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
+        """Scores [t, n] of the ablation's n sources for each of its t targets, positive = the source made it likelier.
+
+        An ablation is asked by masks Bool[m, n] and gives outputs Float[m, t] in nats; one seed gives the same scores.
+        """
+        ...
+
+
+def check_compares(method: Method) -> None:
+    """Raise `LlmattrError` for a method that cannot compare two answers, since it does not only ask ablations."""
+    if method.family not in ("datamodel", "game-theoretic"):
+        raise LlmattrError(f"{method.name} looks at one answer alone: compare two with context-cite, shapley or leave-one-out")
