@@ -10,7 +10,7 @@ import numpy as np
 from llmattr.errors import LlmattrError
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, row_text
-from llmattr.training.contract import IndexMethod, Method, StreamMethod, TextMethod, TrainingMethod
+from llmattr.training.contract import IndexMethod, StreamMethod, TextMethod, TrainingMethod, WholeMethod
 from llmattr.training.gradients.moments import SCALES
 from llmattr.training.gradients.project import Bases
 from llmattr.training.index.approximate import candidates
@@ -27,17 +27,28 @@ KEPT = 2**33  # bytes that the models of several checkpoints may take together t
 Scores = tuple[Iterable[Block], Any]  # of the rows block by block, and the factor [n] that is averaged over checkpoints
 
 
-def load_vectors(method: Method, lm: LM, folder: Path, run: dict[str, Any]) -> Vectors:
+def load_vectors(method: TrainingMethod, lm: LM, folder: Path, run: dict[str, Any]) -> Vectors:
     """What makes the rows of the index in this folder."""
     match method:
         case IndexMethod(vectors="gradients"):
             projection = Projection(**run["projection"])
             return Projector(lm, projection, tracked(lm, run), run["groups"], load_fitted(lm, folder))
-        case IndexMethod(vectors="hidden states", layer=layer):
+        case IndexMethod():
+            return plain_vectors(method, lm)
+        case StreamMethod() | WholeMethod():
+            return Nothing(load_fitted(lm, folder), {key: run[key] for key in ("layers", "groups") if key in run})
+        case TextMethod():
+            return Nothing()
+
+
+def plain_vectors(method: IndexMethod, lm: LM) -> Vectors:
+    """Rows that nothing is fitted for; raises `LlmattrError` for a method that does not say of which layer or encoder."""
+    match method:
+        case IndexMethod(vectors="hidden states", layer=int(layer)):
             return HiddenStates(lm, layer)
-        case IndexMethod(vectors="embeddings", encoder=encoder):
+        case IndexMethod(vectors="embeddings", encoder=str(encoder)):
             return Encoded(encoder)
-    return Nothing(load_fitted(lm, folder), {key: run[key] for key in ("layers", "groups") if key in run})
+    raise LlmattrError(f"{method.name} has rows of {method.vectors}, and no field layer (an int) or encoder (a str) for them")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +93,8 @@ class Checkpoint:
             case TextMethod():
                 found = method.retrieve([row_text(row) for row in index.rows()], [row_text(row) for row in asked.rows])
                 return [(np.arange(len(index)), found)], None
-            case _:
-                train = lm.tokenize(index.rows())
-                return streamed(method, self.layered(lm), train, asked, rows), None
+            case StreamMethod() | WholeMethod():
+                return streamed(method, self.layered(lm), lm.tokenize(index.rows()), asked, rows), None
 
     def _products(self, method: IndexMethod, lm: LM, asked: Examples, nearest: int) -> Scores:
         index = self.index
@@ -104,9 +114,7 @@ class Checkpoint:
                 lm = self.load()
                 rows = lm.tokenize(self.index.rows())
                 return [(np.arange(len(rows)), self_products(method, self.layered(lm), rows)[None])], None
-            case _:
-                wanted = "take an index of gradients, stream or ekfac"
-                raise LlmattrError(f"{method.name} has no score of a row for itself: {wanted}")
+        raise LlmattrError(f"{method.name} has no score of a row for itself: take an index of gradients, stream or ekfac")
 
     def _stored_self_scores(self, method: IndexMethod) -> Scores:
         blocks, outer = [], None

@@ -11,8 +11,10 @@ from llmattr.errors import LlmattrError
 from llmattr.model.diagnosis import reason
 from llmattr.model.lm import LM
 
+Given = str | Path | LM | Sequence[Any]  # a model, several, or a folder of them
 
-def checkpoints_of(given: Any) -> list[Any]:
+
+def checkpoints_of(given: Given) -> list[Any]:
     """The checkpoints: as they are given, or the `checkpoint-STEP` folders, by step, of the one folder that is given."""
     models = [given] if isinstance(given, (str, Path, LM)) or _is_pair(given) else list(given)
     if len(models) == 1 and isinstance(models[0], (str, Path)) and Path(models[0]).is_dir():
@@ -22,12 +24,12 @@ def checkpoints_of(given: Any) -> list[Any]:
     return models
 
 
-def _is_pair(given: Any) -> bool:
+def _is_pair(given: object) -> bool:
     """Whether it is one model with its tokenizer, and not two models."""
     return isinstance(given, (tuple, list)) and len(given) == 2 and isinstance(given[0], torch.nn.Module)
 
 
-def models_of(given: Any, several: int) -> list[Any]:
+def models_of(given: Given | None, several: int) -> list[Any]:
     """The models of an index of several checkpoints; None of each where nothing is given."""
     models = [None] * several if given is None else checkpoints_of(given)
     if len(models) != several:
@@ -47,7 +49,7 @@ def learning_rates_of(checkpoints: Sequence[Any], given: Sequence[float]) -> lis
     return list(given)
 
 
-def _saved_rate(checkpoint: Any) -> float | None:
+def _saved_rate(checkpoint: object) -> float | None:
     path = Path(checkpoint) / "trainer_state.json" if isinstance(checkpoint, (str, Path)) else None
     if path is None or not path.exists():
         return None

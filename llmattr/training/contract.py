@@ -1,107 +1,133 @@
-"""What a training method is: one of four Protocols, told apart by the verb, which says where its scores come from.
+"""What a training method is: a frozen dataclass of hyper-parameters with one of four verbs.
 
-Notation: a row z_i and a query z_q of t queries, theta the tracked weights (d of them, or D numbers of each row in an index),
-f(z) the measured output, g(z) = df/dtheta. Every method returns scores [t, n] for n rows, positive = the row made the query
-likelier.
+Notation: z_q is one of t queries, z_i one of n training rows; theta are the tracked weights, d numbers in layers l of [i, o];
+f(z) is an example's measured output, g(z) = df/dtheta its gradient [d] and g_l(z) [i, o] a layer's. Every method is a score
+tau [t, n], positive where the row made the query likelier:
+
+    IndexMethod    weigh          tau(z_q, z_i) = q(z_q) . phi(z_i), phi(z) [D] a row of an index that is built once
+    StreamMethod   transform      tau(z_q, z_i) = sum over l of <H_l^-1 g_l(z_q), g_l(z_i)>, as the rows pass the model again
+    WholeMethod    precondition   tau(z_q, z_i) = (H^-1 g(z_q)) . g(z_i), H over all layers at once, for small models
+    TextMethod     retrieve       tau(z_q, z_i) of the texts alone
 """
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
 from llmattr.core.method import find_method
-from llmattr.errors import LlmattrError, did_you_mean
+from llmattr.errors import LlmattrError, check_choice, did_you_mean
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
+from llmattr.training.gradients.layers import Layers
 from llmattr.training.gradients.project import Bases
 from llmattr.training.index.search import Weighed
 from llmattr.training.index.store import GradientIndex
-from llmattr.training.projection import Normalize
+from llmattr.training.projection import Measure, Normalize, VectorKind
 
-Layers = dict[str, torch.nn.Module]  # the tracked linear layers by name
-Transform = Callable[[str, torch.Tensor], torch.Tensor]  # of a layer's gradients [t, i, o]
+Transform = Callable[[str, torch.Tensor], torch.Tensor]  # of a layer's name and gradients [t, i, o], to the same shape
 
 
 @runtime_checkable
 class Method(Protocol):
-    """A frozen dataclass whose fields are the hyper-parameters (`option`).
-
-    `name` is that of the command line and of records, `family` the field's name for its kind ("predictive" looks into the
-    model, "corroborative" compares what is there), `unit` what its scores are in.
-    """
+    """What all four have. `describe` makes of the name and the fields their record in run.json."""
 
     name: ClassVar[str]
+    """What the command line and records call it."""
+
     family: ClassVar[str]
+    """What the field calls its kind: "predictive" asks the model's gradients, "corroborative" compares what is there."""
+
     unit: ClassVar[str]
+    """What its scores are in, a plural: "inner products of gradients"."""
+
+    measure: ClassVar[Measure]
+    """f, a sum over an example's counted tokens: of `-log p` ("loss"), or of `log(p / (1 - p))` ("margin")."""
 
 
 @runtime_checkable
 class IndexMethod(Method, Protocol):
-    """Products with the rows of an index that is built once: `tau(z_q, z_i) = q' phi(z_i)`, q from phi(z_q).
+    """`tau(z_q, z_i) = q(z_q) . phi(z_i)`: products with the rows of an index, which is built once and asked often.
 
-    `vectors` says what a row phi(z) [D] holds: "gradients" (`P' g(z)`, P the projection: TRAK, arXiv 2303.14186, equation 13),
-    "hidden states" or "embeddings". `measure` is f: over the counted tokens the sum of -log p ("loss") or of log(p / (1 - p))
-    ("margin").
+    TRAK, for one: `phi(z) = P' g(z)`, `q(z_q) = (Phi' Phi)^-1 phi(z_q)` with Phi [n, D] all rows, and each row's `1 - p_i` as a
+    factor (arXiv 2303.14186, equation 17).
     """
 
-    vectors: ClassVar[Literal["gradients", "hidden states", "embeddings"]]
-    measure: ClassVar[Literal["loss", "margin"]]
+    vectors: ClassVar[VectorKind]
+    """What phi(z) [D] is: projected "gradients"; "hidden states" of the field `layer`; "embeddings" of the field `encoder`."""
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t D"]) -> Weighed:
-        """What rows are multiplied with: the queries' phi [t, D], preconditioned; as a cosine or not; a factor of each row."""
+        """From the queries' phi(z_q) [t, D] to q(z_q) [t, D], and to what else a score is made of.
+
+        `index` gives the rows' second moment `Phi' Phi / n` [D, D], and run.json. The answer says whether a product is divided
+        by the row's length (`cosine`), by that of `phi(z_i) W` (`root` W [D, D]), and what each row's scores are multiplied
+        with (`outer` [n]).
+        """
+        ...
+
+
+@runtime_checkable
+class Normalized(Protocol):
+    """An index method of gradients that are divided by the root of their second moments, as Adam does."""
+
+    @property
+    def normalize(self) -> Normalize:
+        """Where the second moments come from: the "optimizer", training "data", or "none": not divided."""
         ...
 
 
 @runtime_checkable
 class StreamMethod(Method, Protocol):
-    """Products of whole gradients, layer by layer, as training rows pass: `tau = sum_l <H_l^-1 g_l(z_q), g_l(z_i)>`.
+    """`tau(z_q, z_i) = sum over l of <H_l^-1 g_l(z_q), g_l(z_i)>`: whole gradients, as training rows pass the model again.
 
-    `rank`: singular directions kept of a query's side, 0 = all. `product`: "dot", or "cosine" of both sides.
+    EK-FAC, for one: `H_l = (U_A x U_S) diag(L) (U_A x U_S)' + damping` (arXiv 1806.03884). A method without curvature fits
+    nothing and transforms nothing.
     """
-
-    measure: ClassVar[Literal["loss", "margin"]]
 
     @property
     def rank(self) -> int:
-        """Singular directions kept of each query's gradient in each layer; 0 = all."""
+        """Singular directions that are kept of each query's `H_l^-1 g_l(z_q)` [i, o]; 0 = all of them."""
         ...
 
     @property
-    def product(self) -> str:
-        """ "dot", or "cosine"."""
+    def product(self) -> Literal["dot", "cosine"]:
+        """The inner product: as it is, or over the lengths of both sides."""
         ...
 
     def fit(self, lm: LM, examples: Examples, layers: Layers, seed: int) -> Bases:
-        """What is fitted on training rows before any query, by name (eigenvectors, eigenvalues); nothing where nothing is."""
+        """What `transform` needs of training rows: tensors by name, kept with the index, computed before any query."""
         ...
 
     def transform(self, fitted: Bases, groups: dict[str, str]) -> Transform:
-        """`H_l^-1` of the queries' gradients [t, i, o] of a layer; `groups`: the layer that each shares inputs with."""
+        """`H_l^-1`, as a function of a layer's name and gradients [t, i, o], to [t, i, o].
+
+        `fitted` is what `fit` returned; `groups` names for each layer the first one that reads the same input.
+        """
         ...
 
 
 @runtime_checkable
 class WholeMethod(Method, Protocol):
-    """`tau = <H^-1 g(z_q), g(z_i)>` with H over all tracked weights at once: for small models."""
-
-    measure: ClassVar[Literal["loss", "margin"]]
+    """`tau(z_q, z_i) = (H^-1 g(z_q)) . g(z_i)` with one H [d, d] over all tracked layers, of which only products are formed."""
 
     def precondition(
         self, lm: LM, examples: Examples, layers: Layers, queries: Float[torch.Tensor, "t d"], seed: int
     ) -> Float[torch.Tensor, "t d"]:
-        """`H^-1 g` of each query's whole gradient [t, d], H from the training examples."""
+        """From the queries' g(z_q) [t, d] to `H^-1 g(z_q)` [t, d], H of the training examples.
+
+        The d numbers are the layers' gradients [i, o], flattened, one layer after the other.
+        """
         ...
 
 
 @runtime_checkable
 class TextMethod(Method, Protocol):
-    """Texts alone: the model is not asked."""
+    """`tau(z_q, z_i)` of the texts alone, prompt and completion together: the model is not asked."""
 
     def retrieve(self, rows: Sequence[str], queries: Sequence[str]) -> Float[np.ndarray, "t n"]:
-        """Scores of every row's text for every query's."""
+        """From n rows' and t queries' texts to scores [t, n]."""
         ...
 
 
@@ -109,30 +135,27 @@ TrainingMethod = IndexMethod | StreamMethod | WholeMethod | TextMethod
 VERBS = {"weigh": IndexMethod, "transform": StreamMethod, "precondition": WholeMethod, "retrieve": TextMethod}
 
 
-@runtime_checkable
-class Normalized(Protocol):
-    """An index method whose gradients are divided by the root of their second moments."""
-
-    @property
-    def normalize(self) -> Normalize:
-        """Where the moments come from: "data", "optimizer", or "none"."""
-        ...
-
-
-def normalization(method: Method) -> Normalize:
-    """What the method's gradients are normalised with."""
-    return method.normalize if isinstance(method, Normalized) else "none"
-
-
 def find_training_method(method: object, methods: dict[str, type]) -> TrainingMethod:
-    """`find_method`, of exactly one of the four kinds; raises `LlmattrError` for no verb, several, or a misspelt one."""
-    found = find_method(method, methods, Method)
+    """Return the method itself, or the default one of that name or class, as exactly one of the four kinds.
+
+    Raises `LlmattrError` as `find_method` does; for a class with none of the verbs (a misspelt one), or several; and for one
+    without what its kind has besides.
+    """
+    found = find_method(method, methods)
     has = [name for name in dir(found) if not name.startswith("_")]
     verbs = [verb for verb in VERBS if verb in has]
     if len(verbs) != 1:
-        meant = next((hint for verb in VERBS if (hint := did_you_mean(verb, has))), "")
-        raise LlmattrError(
-            f"a training method has one of the verbs {', '.join(VERBS)}; {type(found).__name__} has "
-            f"{' and '.join(verbs) or 'none'}{meant}"
-        )
-    return find_method(found, methods, VERBS[verbs[0]])
+        instead = " and ".join(verbs) or _misspelt(has)
+        raise LlmattrError(f"a training method has one of the verbs {', '.join(VERBS)}; {type(found).__name__} has {instead}")
+    for contract in (Method, VERBS[verbs[0]]):
+        find_method(found, methods, contract)
+    check_choice("measure", found.measure, get_args(Measure))
+    if isinstance(found, IndexMethod):
+        check_choice("vectors", found.vectors, get_args(VectorKind))
+    return found
+
+
+def _misspelt(has: list[str]) -> str:
+    """The name that was meant for a verb, and the verb; "none" where there is no such name."""
+    near = [f"{name!r}{meant}" for name in has if (meant := did_you_mean(name, VERBS))]
+    return near[0] if near else "none"

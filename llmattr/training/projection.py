@@ -1,14 +1,14 @@
-"""How gradients become rows of an index."""
+"""How an example becomes a row of an index: what is differentiated, and how gradients are normalised and projected."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from llmattr.core.method import option
 
+VectorKind = Literal["gradients", "hidden states", "embeddings"]  # what a row holds
+Measure = Literal["loss", "margin", "sampled"]  # what is differentiated (`run_backward`)
+Normalize = Literal["data", "optimizer", "none"]  # where second moments come from
 Kind = Literal["principal", "random", "rademacher", "identity"]
-
-
-Normalize = Literal["data", "optimizer", "none"]
 
 
 @dataclass(frozen=True)

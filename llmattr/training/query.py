@@ -3,11 +3,11 @@
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, find_method
@@ -16,11 +16,13 @@ from llmattr.errors import LlmattrError, check_number, note
 from llmattr.text.rows import Examples, Queries, prompt_and_completion, read_queries, row_text
 from llmattr.text.tokens import decode, decoded_offsets
 from llmattr.training.checkpoint import Checkpoint
-from llmattr.training.contract import IndexMethod, TextMethod, TrainingMethod, find_training_method
+from llmattr.training.contract import IndexMethod, StreamMethod, TrainingMethod, WholeMethod, find_training_method
 from llmattr.training.index.search import Top, combined, gathered
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods import METHODS
 from llmattr.training.methods.influence import Stream
+
+Rows = Sequence[Mapping[str, Any]]
 
 EXACT = {
     "grad-dot": Stream("dot"),
@@ -68,13 +70,17 @@ class TraceIndex:
         method = saved_method(self.index.run["method"])
         self._check(method, tokens, rerank, rows, approximate)
         given = read_queries(queries)
-        values, found, asked = self._search(method, given, tokens, max(top or len(self), rerank), rows, approximate)
+        wide = max(top or len(self), rerank)
+        best, asked = self._search(method, given, wide, tokens=tokens, rows=rows, approximate=approximate)
         if rerank:
-            values, found, asked = self._search(EXACT[method.name], given, tokens, top or len(self), np.unique(found).tolist())
+            again = np.unique(best.result()[1]).tolist()
+            best, asked = self._search(EXACT[method.name], given, top or len(self), tokens=tokens, rows=again)
+        values, found = best.result()
         if top is not None:
             values, found = _ends(values, top), _ends(found, top)
-        run = {**self.index.run, "seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
-        return _attribution(values, found, given, asked if tokens else None, self.index, method, run)
+        said = asked.said(given) if tokens else said_by(given)
+        run = {"seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
+        return self._attribution(method, values, found, said, run)
 
     def _check(self, method: TrainingMethod, tokens: bool, rerank: int, rows: Sequence[int] | None, approximate: bool) -> None:
         if approximate and not (isinstance(method, IndexMethod) and len(self.checkpoints) == 1):
@@ -83,14 +89,22 @@ class TraceIndex:
             raise LlmattrError(f"{method.name} compares whole rows: it has no score of a token (--tokens)")
         if rerank and method.name not in EXACT:
             raise LlmattrError(f"rerank scores {' and '.join(EXACT)} again, not {method.name}: ask an index of ekfac or stream")
-        if rows is not None and isinstance(method, IndexMethod | TextMethod):
+        if rows is not None and not isinstance(method, StreamMethod | WholeMethod):
             raise LlmattrError(f"{method.name} scores every row of its index: rows are chosen for methods without one (ekfac)")
         if rows is not None and not all(0 <= row < len(self) for row in rows):
             raise LlmattrError(f"rows are numbered from 0 to {len(self) - 1}")
 
     def _search(
-        self, method: TrainingMethod, given: Any, tokens: bool, top: int, rows: Any, approximate: bool = False
-    ) -> tuple[Any, Any, "Asked"]:
+        self,
+        method: TrainingMethod,
+        given: Rows,
+        top: int,
+        *,
+        tokens: bool,
+        rows: Sequence[int] | None,
+        approximate: bool = False,
+    ) -> tuple[Top, "Asked"]:
+        """The best and worst `top` rows of each target, and the targets."""
         parts, asked = [], None
         for checkpoint in self.checkpoints:
             lm = checkpoint.load()
@@ -107,7 +121,7 @@ class TraceIndex:
         best = Top(len(asked.examples), top)
         for numbers, scores in combined(parts):
             best.add(numbers, scores)
-        return *best.result(), asked
+        return best, asked
 
     def self_influence(self, top: int | None = None) -> Attribution:
         """Every training row's score for itself: the highest are unusual, hard or mislabelled rows, which the model memorised.
@@ -118,8 +132,48 @@ class TraceIndex:
         best = Top(1, top or len(self))
         for numbers, scores in combined([checkpoint.self_scores(method) for checkpoint in self.checkpoints]):
             best.add(numbers, scores)
-        found = _attribution(*best.result(), [{"completion": "the row itself"}], None, self.index, method, self.index.run)
-        return replace(found, asked=None)
+        return self._attribution(method, *best.result(), Said(["the row itself"], queries=[]), {})
+
+    def _attribution(
+        self,
+        method: TrainingMethod,
+        values: Float[np.ndarray, "t k"],
+        found: Int[np.ndarray, "t k"],
+        said: "Said",
+        run: Mapping[str, Any],
+    ) -> Attribution:
+        """Scores of the rows that were found, whose texts are the sources."""
+        returned, index = np.unique(found, return_inverse=True)
+        texts = [row_text(row) for row in self.index.rows(returned)]
+        measure = method.measure if method.family == "predictive" else "similarity"
+        run = {**self.index.run, **run}
+        return Attribution(
+            values=values,
+            index=index.reshape(values.shape),
+            sources=Sources("training rows", [str(i) for i in returned], texts),
+            targets=Targets(said.texts, said.spans, measure=measure),
+            unit=method.unit,
+            method=describe(method),
+            run={key: value for key, value in run.items() if key not in ("method", "layers", "groups", "checksums")},
+            response=said.response,
+            traced=True,
+            asked=said.queries or None,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What the targets are: their texts, the query of each, and their places in the response where all are of one."""
+
+    texts: list[str]
+    queries: list[dict[str, str]]
+    response: str | None = None
+    spans: Int[np.ndarray, "t 2"] | None = None
+
+
+def said_by(queries: Rows) -> Said:
+    """Every query's completion, or its text, as a target."""
+    return Said([row.get("completion") or row_text(row) for row in queries], [prompt_and_completion(row) for row in queries])
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +183,17 @@ class Asked:
     examples: Examples
     tokenizer: Any
 
-    def pieces(self) -> tuple[list[str], Int[np.ndarray, "t 2"]]:
+    def said(self, queries: Rows) -> Said:
+        """Each counted token as a target."""
+        answers, places = self._pieces()
+        texts = ["".join(answers)[start:end] for start, end in places]
+        counts = [sum(example is row for example in self.examples.rows) for row in queries]
+        if len(queries) == 1:
+            return Said(texts, [prompt_and_completion(queries[0])], answers[0], places)
+        asked = [prompt_and_completion(row) for row, count in zip(queries, counts, strict=True) for _ in range(count)]
+        return Said(texts, asked)
+
+    def _pieces(self) -> tuple[list[str], Int[np.ndarray, "t 2"]]:
         """The text of each query's counted tokens, and each token's characters in all of them, one behind the other."""
         texts, spans, end = [], [], 0
         pairs = zip(self.examples.ids, self.examples.counted, strict=True)
@@ -149,39 +213,5 @@ def _ends(columns: np.ndarray, top: int) -> np.ndarray:
 def saved_method(saved: Mapping[str, Any]) -> TrainingMethod:
     """The method that a run.json records."""
     find_method(saved["name"], METHODS)
-    method = METHODS[saved["name"]](**{key: value for key, value in saved.items() if key != "name"})
-    return find_training_method(method, METHODS)
-
-
-def _measure(method: TrainingMethod) -> str:
-    """What scores are of: products of gradients, or similarities."""
-    return "similarity" if isinstance(method, TextMethod) or method.family == "corroborative" else method.measure
-
-
-def _attribution(
-    values: Any, found: Any, queries: Any, asked: Asked | None, training: GradientIndex, method: Any, run: dict[str, Any]
-) -> Attribution:
-    returned, index = np.unique(found, return_inverse=True)
-    texts = [row_text(row) for row in training.rows(returned)]
-    counts = [1] * len(queries)
-    response, spans = None, None
-    said = [row.get("completion") or row_text(row) for row in queries]
-    if asked is not None:
-        answers, places = asked.pieces()
-        said = ["".join(answers)[a:b] for a, b in places]
-        if len(queries) == 1:
-            response, spans = answers[0], places
-        else:
-            counts = [sum(example is row for example in asked.examples.rows) for row in queries]
-    return Attribution(
-        values=values,
-        index=index.reshape(values.shape),
-        sources=Sources("training rows", [str(i) for i in returned], texts),
-        targets=Targets(said, spans, measure=_measure(method)),
-        unit=method.unit,
-        method=describe(method),
-        run={key: value for key, value in run.items() if key not in ("method", "layers", "groups", "checksums")},
-        response=response,
-        traced=True,
-        asked=[prompt_and_completion(row) for row, count in zip(queries, counts, strict=True) for _ in range(count)],
-    )
+    fields = {key: value for key, value in saved.items() if key != "name"}
+    return find_training_method(METHODS[saved["name"]](**fields), METHODS)

@@ -18,11 +18,11 @@ from llmattr.errors import LlmattrError
 from llmattr.model.batches import plan
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
-from llmattr.training.contract import Layers, StreamMethod, Transform, WholeMethod
+from llmattr.training.contract import StreamMethod, Transform, WholeMethod
 from llmattr.training.gradients.capture import capturing, exact_gradients
-from llmattr.training.gradients.layers import in_and_out, weight
+from llmattr.training.gradients.layers import Layers, in_and_out, weight
 from llmattr.training.gradients.project import Bases
-from llmattr.training.gradients.recorders import ExactGradients, Recorder, Scaled, Scratch
+from llmattr.training.gradients.recorders import ExactGradients, Kept, Recorder, Scaled, Scratch
 from llmattr.training.index.search import Block
 
 POWERS = 3  # of a gradient's singular values that part the leading directions from the others
@@ -48,16 +48,21 @@ class Layered:
 
 def query_sides(method: StreamMethod | WholeMethod, at: Layered, train: Examples, asked: Examples) -> dict[str, Side]:
     """The queries' preconditioned gradients, layer by layer."""
+    match method:
+        case StreamMethod():
+            if not method.rank:
+                _check_memory(len(asked), at.layers)
+            return _by_layer(at, asked, method.transform(at.fitted, at.groups), method.rank)
+        case WholeMethod():
+            _check_memory(len(asked), at.layers)
+            return _at_once(method, at, train, asked)
+
+
+def _at_once(method: WholeMethod, at: Layered, train: Examples, asked: Examples) -> dict[str, Side]:
     layers = at.layers
-    if isinstance(method, StreamMethod):
-        if not method.rank:
-            _check_memory(len(asked), layers)
-        return _by_layer(at, asked, method.transform(at.fitted, at.groups), method.rank)
-    _check_memory(len(asked), layers)
     gradients = exact_gradients(at.lm, asked, layers, method.measure, batch=1)
-    parts = method.precondition(at.lm, train, layers, gradients, at.seed).split(
-        [weight(m).numel() for m in layers.values()], dim=1
-    )
+    solved = method.precondition(at.lm, train, layers, gradients, at.seed)
+    parts = solved.split([weight(module).numel() for module in layers.values()], dim=1)
     return {name: part.view(-1, *in_and_out(layers[name])) for name, part in zip(layers, parts, strict=True)}
 
 
@@ -105,7 +110,7 @@ class Contract:
         self.scores: Any = 0
         self.squares: Any = 0
 
-    def keep(self, name: str, inputs: torch.Tensor) -> Any:
+    def keep(self, name: str, inputs: torch.Tensor) -> Kept:
         """The inputs; for cut sides their products with U, and the inputs where lengths are wanted."""
         side = self.sides[name]
         if not isinstance(side, tuple):

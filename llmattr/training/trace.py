@@ -15,18 +15,18 @@ from llmattr.errors import LlmattrError, check_choice, note
 from llmattr.model.batches import batch_tokens
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, Queries, read_rows
-from llmattr.training.checkpoint import Checkpoint, load_vectors
+from llmattr.training.checkpoint import Checkpoint, load_vectors, plain_vectors
 from llmattr.training.checkpoints import checkpoints_of, learning_rates_of, models_of
 from llmattr.training.contract import (
     IndexMethod,
+    Normalized,
     StreamMethod,
     TextMethod,
     TrainingMethod,
+    WholeMethod,
     find_training_method,
-    normalization,
 )
 from llmattr.training.gradients.layers import input_groups
-from llmattr.training.gradients.passes import Measure
 from llmattr.training.gradients.untracked import left_out, track
 from llmattr.training.index.files import VERSION, building, check_bytes, read_run, save_run
 from llmattr.training.index.store import DTYPES, GradientIndex, check_empty
@@ -44,7 +44,7 @@ def build_index(
     model: Any,
     data: Any,
     out: str | Path,
-    method: Any = LoGra(),
+    method: str | type | TrainingMethod = LoGra(),
     *,
     projection: Projection = Projection(),
     modules: str = "",
@@ -65,11 +65,11 @@ def build_index(
     left them, with TracIn's `learning_rates` (from trainer_state.json where none are given). Raises `LlmattrError` for what the
     user can mend.
     """
-    chosen = find_training_method(method, METHODS)
+    method = find_training_method(method, METHODS)
     check_options(projection)
     check_choice("row_type", row_type, DTYPES)
     given, out = read_rows(data), Path(out)
-    build = _Build(chosen, projection, modules, row_type, strict, append, dtype, device)
+    build = _Build(method, projection, modules, row_type, strict, append, dtype, device)
     if append and not (out / "run.json").exists():
         raise LlmattrError(f"there is no index to append to in {str(out)!r}: leave out append (--append)")
     if not checkpoints and len(learning_rates):
@@ -129,11 +129,12 @@ class _Build:
         with processes.main_process_first():
             index, vectors = self._begin(lm, rows, examples, out, extra)
         tokens = batch_tokens(lm.device)
-        fill(index, vectors, examples, self._measure, tokens, processes.process_index, processes.num_processes)
+        share = {"process": processes.process_index, "processes": processes.num_processes}
+        fill(index, vectors, examples, self.method.measure, tokens, **share)
         processes.wait_for_everyone()
         if processes.is_main_process:
             if not index.done.all():  # a process with smaller batches may have left some
-                fill(index, vectors, examples, self._measure, tokens)
+                fill(index, vectors, examples, self.method.measure, tokens)
             index.finish()
         processes.wait_for_everyone()
         return Checkpoint(GradientIndex.open(out), model, self.device, [lm])
@@ -169,11 +170,6 @@ class _Build:
             save_fitted(out, vectors.fitted)
         return GradientIndex.create(out, run, rows, self.append), vectors
 
-    @property
-    def _measure(self) -> Measure:
-        """What rows are made of; of texts alone nothing is."""
-        return "loss" if isinstance(self.method, TextMethod) else self.method.measure
-
     def _note_unused(self, vectors: Vectors) -> None:
         """What was asked for and has no place in what the method keeps."""
         plain, given = dataclasses.asdict(Projection()), dataclasses.asdict(self.projection)
@@ -187,15 +183,20 @@ class _Build:
             note(f"{what} makes no use of {', '.join(unused)}")
 
     def _fit(self, lm: LM, examples: Examples) -> Vectors:
-        match self.method:
+        method = self.method
+        match method:
             case IndexMethod(vectors="gradients"):
-                return Projector.fit(lm, self.projection, self.modules, examples, normalization(self.method))
-            case IndexMethod() | TextMethod():
-                return load_vectors(self.method, lm, Path(), {})
-        layers = track(lm, self.modules)
-        fitted = self.method.fit(lm, examples, layers, self.projection.seed) if isinstance(self.method, StreamMethod) else {}
-        settings = {"layers": list(layers), "groups": input_groups(lm, layers), "left_out": left_out(lm.model, layers)}
-        return Nothing(fitted, settings)
+                normalize = method.normalize if isinstance(method, Normalized) else "none"
+                return Projector.fit(lm, self.projection, self.modules, examples, normalize)
+            case IndexMethod():
+                return plain_vectors(method, lm)
+            case StreamMethod() | WholeMethod():
+                layers = track(lm, self.modules)
+                fitted = method.fit(lm, examples, layers, self.projection.seed) if isinstance(method, StreamMethod) else {}
+                settings = {"layers": list(layers), "groups": input_groups(lm, layers), "left_out": left_out(lm, layers)}
+                return Nothing(fitted, settings)
+            case TextMethod():
+                return Nothing()
 
 
 def open_index(folder: str | Path, model: Any = None, device: str | None = None) -> "TraceIndex":
@@ -218,7 +219,12 @@ def open_index(folder: str | Path, model: Any = None, device: str | None = None)
 
 
 def trace(
-    model: Any, data: Any, queries: Queries, method: Any = LoGra(), top: int | None = None, **options: Any
+    model: Any,
+    data: Any,
+    queries: Queries,
+    method: str | type | TrainingMethod = LoGra(),
+    top: int | None = None,
+    **options: Any,
 ) -> Attribution:
     """Attribute queries to training data in one call: an index in a temporary folder, asked once. `top` None = every row."""
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,5 @@
 """Closed forms of the training methods: what each one computes, against the formula written out."""
 
-import dataclasses
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,6 @@ from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model.lm import LM
 from llmattr.text.rows import tokenize
 from llmattr.training import METHODS
-from llmattr.training.contract import VERBS
 from llmattr.training.gradients.capture import exact_gradients, hooks, record
 from llmattr.training.gradients.gauss_newton import GaussNewton
 from llmattr.training.gradients.kronecker import Moments, Rotated
@@ -494,26 +492,3 @@ class TestCorroborative:
         np.testing.assert_allclose(result[0], expected.numpy(), atol=1e-6)
         with pytest.raises(LlmattrError, match="layer must lie between -3 and 2, not 7"):
             trace(lm, ROWS[:3], ROWS[0], METHODS["rep-sim"](layer=7))
-
-
-class TestContract:
-    """A method is one of four kinds, told apart once by its verb."""
-
-    @pytest.mark.parametrize("method", METHODS.values(), ids=list(METHODS))
-    def test_every_method_is_of_one_kind(self, method):
-        assert sum(isinstance(method(), kind) for kind in VERBS.values()) == 1
-
-    @pytest.mark.parametrize(
-        ("verbs", "message"),
-        [
-            (("weight",), r"one of the verbs weigh, transform, precondition, retrieve; Mine has none; did you mean 'weight'\?"),
-            ((), "Mine has none$"),
-            (("weigh", "retrieve"), "Mine has weigh and retrieve"),
-            (("weigh",), "the method Mine has no (measure|vectors)"),
-        ],
-    )
-    def test_a_misspelt_verb_is_refused(self, lm, tmp_path, unchecked, verbs, message):
-        body = {verb: lambda self, *_: None for verb in verbs}
-        own = {"name": "mine", "family": "predictive", "unit": "none", "__annotations__": {}}
-        with pytest.raises(LlmattrError, match=message):
-            build_index(lm, ROWS, tmp_path / "i", dataclasses.dataclass(frozen=True)(type("Mine", (), {**own, **body})))

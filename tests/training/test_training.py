@@ -209,7 +209,7 @@ class TestProjection:
         wide = self.coordinates(world, groups, bases)
         own = 64 - round(64 * complement)
         strongest = wide[:, wide.square().sum(0).topk(own).indices.sort().values]
-        groups, bases = choose(lm, examples, layers, projection, [range(6)], (groups, bases))
+        groups, bases = choose(lm, examples, layers, projection, [range(6)], fitted=(groups, bases))
         projector = Projector(lm, projection, {name: layers[name] for name in groups}, groups, bases)
         rows = project(projector, examples, "loss")
         assert rows.shape == (6, 64)

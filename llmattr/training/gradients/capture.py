@@ -16,8 +16,10 @@ from llmattr.errors import LlmattrError
 from llmattr.model.forward import evaluating
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
-from llmattr.training.gradients.passes import Measure, run_backward
+from llmattr.training.gradients.layers import Layers
+from llmattr.training.gradients.passes import run_backward
 from llmattr.training.gradients.recorders import ExactGradients, Passes, Recorder, not_finite
+from llmattr.training.projection import Measure
 
 
 class Run(Protocol):
@@ -31,7 +33,7 @@ class Run(Protocol):
 
 
 @contextmanager
-def hooks(model: torch.nn.Module, layers: dict[str, torch.nn.Module], recorder: Recorder) -> Iterator[None]:
+def hooks(model: torch.nn.Module, layers: Layers, recorder: Recorder) -> Iterator[None]:
     """Record the layers' inputs and output gradients, with every weight of the model frozen."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     handles = [module.register_forward_hook(_forward_hook(name, recorder)) for name, module in layers.items()]
@@ -84,7 +86,7 @@ def _refuse(name: str, dimensions: int) -> None:
 
 
 @contextmanager
-def capturing(lm: LM, layers: dict[str, torch.nn.Module], recorder: Recorder) -> Iterator[Run]:
+def capturing(lm: LM, layers: Layers, recorder: Recorder) -> Iterator[Run]:
     """Within, `run(examples, rows)` takes a batch through the model and the recorder, and raises for what is not finite."""
     passes = Passes(recorder)
 
@@ -103,9 +105,10 @@ def capturing(lm: LM, layers: dict[str, torch.nn.Module], recorder: Recorder) ->
 def record(
     lm: LM,
     examples: Examples,
-    layers: dict[str, torch.nn.Module],
+    layers: Layers,
     recorder: Recorder,
     batches: Iterable[Sequence[int]],
+    *,
     measure: Measure = "loss",
     seed: int = 0,
 ) -> None:
@@ -116,7 +119,7 @@ def record(
 
 
 def exact_gradients(
-    lm: LM, examples: Examples, layers: dict[str, torch.nn.Module], measure: Measure = "loss", batch: int = 8
+    lm: LM, examples: Examples, layers: Layers, measure: Measure = "loss", batch: int = 8
 ) -> Float[torch.Tensor, "n d"]:
     """Every example's whole gradient [n, d] over the layers: n x d numbers in memory."""
     recorder, rows = ExactGradients(), []

@@ -13,7 +13,7 @@ from llmattr.model.batches import make_batch, plan
 from llmattr.model.forward import abilities, evaluating
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
-from llmattr.training.gradients.layers import in_and_out, weight
+from llmattr.training.gradients.layers import Layers, in_and_out, weight
 from llmattr.training.gradients.passes import HEAD_LOGITS
 from llmattr.training.gradients.recorders import not_finite
 
@@ -30,7 +30,7 @@ class GaussNewton:
 
     lm: LM
     examples: Examples
-    layers: dict[str, torch.nn.Module]
+    layers: Layers
     tokens: int = 1024
 
     def __call__(self, v: Float[torch.Tensor, "t d"]) -> Float[torch.Tensor, "t d"]:

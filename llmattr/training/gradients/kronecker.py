@@ -1,7 +1,5 @@
 """Kronecker factors of a layer's Fisher matrix, and their corrected eigenvalues (EK-FAC, arXiv 1806.03884)."""
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 
@@ -10,16 +8,16 @@ from llmattr.model.batches import plan
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, sample
 from llmattr.training.gradients.capture import record
-from llmattr.training.gradients.layers import input_groups
-from llmattr.training.gradients.passes import Measure
+from llmattr.training.gradients.layers import Layers, input_groups
 from llmattr.training.gradients.project import Bases
 from llmattr.training.gradients.recorders import Scratch
+from llmattr.training.projection import Measure
 
 
 def fit(
     lm: LM,
     examples: Examples,
-    layers: dict[str, torch.nn.Module],
+    layers: Layers,
     seed: int,
     *,
     fit_rows: int,
@@ -31,17 +29,13 @@ def fit(
     part = sample(examples, fit_rows, seed)
     measure: Measure = "sampled" if labels == "sampled" else "loss"
     moments = Moments(input_groups(lm, layers))
-    _go_through(lm, part, layers, moments, measure, seed, "covariances")
+    record(lm, part, layers, moments, progress(plan(part), "covariances", "batches"), measure=measure, seed=seed)
     recorder = Rotated(moments)
     if eigenvalues == "kronecker":
         return recorder.kronecker(moments, len(part))
     part = sample(part, value_rows, seed)
-    _go_through(lm, part, layers, recorder, measure, seed, "eigenvalues")
+    record(lm, part, layers, recorder, progress(plan(part), "eigenvalues", "batches"), measure=measure, seed=seed)
     return recorder.corrected(len(part))
-
-
-def _go_through(lm: LM, part: Examples, layers: Any, recorder: Any, measure: Measure, seed: int, what: str) -> None:
-    record(lm, part, layers, recorder, progress(plan(part), what, "batches"), measure, seed)
 
 
 class Moments:

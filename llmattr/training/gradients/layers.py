@@ -6,13 +6,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.utils.hooks import RemovableHandle
 
 from llmattr.errors import LlmattrError
 from llmattr.model.forward import abilities, evaluating
 from llmattr.model.lm import LM
 
+Layers = dict[str, torch.nn.Module]  # the tracked linear layers by name
 
-def linear_layers(lm: LM, pattern: str = "") -> dict[str, torch.nn.Module]:
+
+def linear_layers(lm: LM, pattern: str = "") -> Layers:
     """The linear layers to track: those whose name the expression finds; without one all but the head.
 
     Of a PEFT model these are the adapter's own layers. Raises `LlmattrError` when there is none, with some names that exist.
@@ -39,7 +42,7 @@ def _reached(lm: LM) -> set[str]:
     given, runs = probe(lm.model), []
 
     def watch(name: str) -> Any:
-        def hook(_module: torch.nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+        def hook(_module: torch.nn.Module, inputs: tuple[Any, ...], output: object) -> torch.Tensor | None:
             if not isinstance(output, torch.Tensor) or not output.is_floating_point():
                 return None
             output = output if output.requires_grad else output.requires_grad_(True).clone()
@@ -62,7 +65,7 @@ def by_example(inputs: torch.Tensor, output: torch.Tensor, rows: int) -> bool:
 
 
 @contextmanager
-def watching(model: Any, handles: Iterable[Any]) -> Iterator[None]:
+def watching(model: torch.nn.Module, handles: Iterable[RemovableHandle]) -> Iterator[None]:
     """A look at how a model is built, without gradients; the hooks are gone afterwards, whatever happens."""
     try:
         with evaluating(model), torch.no_grad():
@@ -90,7 +93,7 @@ def in_and_out(module: torch.nn.Module) -> tuple[int, int]:
     return (two, one) if isinstance(module, torch.nn.Linear) else (one, two)
 
 
-def input_groups(lm: LM, layers: dict[str, torch.nn.Module]) -> dict[str, str]:
+def input_groups(lm: LM, layers: Layers) -> dict[str, str]:
     """For each layer the first layer that reads the same tensor in every run: q, k, v and gate, up share one input's basis."""
     given = probe(lm.model)
     read: dict[str, list[torch.Tensor]] = {name: [] for name in layers}

@@ -15,6 +15,7 @@ from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
 from llmattr.training.gradients.capture import record
+from llmattr.training.gradients.layers import Layers
 from llmattr.training.projection import Normalize
 
 Scales = dict[str, torch.Tensor]
@@ -45,9 +46,7 @@ class SquaredSums:
         self.sums[key] = self.sums.get(key, torch.zeros_like(sums)) + sums
 
 
-def scales(
-    source: Normalize, lm: LM, examples: Examples, layers: dict[str, torch.nn.Module], batches: Sequence[Sequence[int]]
-) -> Scales:
+def scales(source: Normalize, lm: LM, examples: Examples, layers: Layers, batches: Sequence[Sequence[int]]) -> Scales:
     """`V^-1/2` as "layer/in" and "layer/out" factors; empty for "none".
 
     Raises `LlmattrError` when the optimiser's state is wanted and is not in the model's folder.
@@ -73,7 +72,7 @@ def _factors(name: str, sums: Scales, n: int) -> list[tuple[str, torch.Tensor]]:
     return found
 
 
-def _of_optimizer(lm: LM, layers: dict[str, torch.nn.Module]) -> Scales:
+def _of_optimizer(lm: LM, layers: Layers) -> Scales:
     path = Path(lm.name) / "optimizer.pt"
     if not path.exists():
         raise LlmattrError(

@@ -1,7 +1,7 @@
 """A batch forward and backward: what is differentiated, without all logits at once."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -15,9 +15,7 @@ from llmattr.model.lm import LM
 from llmattr.model.odds import log_odds_of_logits
 from llmattr.text.rows import Examples
 from llmattr.training.gradients.layers import probe, weight
-
-Measure = Literal["loss", "margin", "sampled"]
-
+from llmattr.training.projection import Measure
 
 HEAD_LOGITS = 2**24  # logits held at once in the chunked head: 64 MB in float32
 

@@ -16,7 +16,7 @@ from llmattr.core.seeded import gaussian, generator
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
 from llmattr.training.gradients.capture import capturing, record
-from llmattr.training.gradients.layers import in_and_out, input_groups, weight
+from llmattr.training.gradients.layers import Layers, in_and_out, input_groups, weight
 from llmattr.training.gradients.recorders import ExactGradients
 from llmattr.training.projection import Projection
 
@@ -88,7 +88,7 @@ class Dense(ExactGradients):
 
     BLOCK = 4096
 
-    def __init__(self, projection: Projection, layers: dict[str, torch.nn.Module], scales: Bases) -> None:
+    def __init__(self, projection: Projection, layers: Layers, scales: Bases) -> None:
         super().__init__()
         self.projection, self.names = projection, list(layers)
         self.dim = projection.dim if projection.kind == "rademacher" else sum(weight(m).numel() for m in layers.values())
@@ -110,9 +110,10 @@ class Dense(ExactGradients):
 def fit_bases(
     lm: LM,
     examples: Examples,
-    layers: dict[str, torch.nn.Module],
+    layers: Layers,
     projection: Projection,
     batches: Sequence[Sequence[int]],
+    *,
     scales: Bases | None = None,
 ) -> tuple[dict[str, str], Bases]:
     """Input groups and bases of a two-sided projection; `principal` ones come from the second moments of A and G.
@@ -135,9 +136,10 @@ def fit_bases(
 def choose(
     lm: LM,
     examples: Examples,
-    layers: dict[str, torch.nn.Module],
+    layers: Layers,
     projection: Projection,
     batches: Sequence[Sequence[int]],
+    *,
     fitted: tuple[dict[str, str], Bases],
 ) -> tuple[dict[str, str], Bases]:
     """Of all layers' principal coordinates, those with the most energy in the examples: each will have a place of its own.

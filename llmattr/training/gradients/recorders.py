@@ -11,6 +11,8 @@ from jaxtyping import Float
 from llmattr.errors import LlmattrError
 from llmattr.text.rows import Examples
 
+Kept = torch.Tensor | tuple[torch.Tensor, ...]  # each [b, s, ...]
+
 
 @runtime_checkable
 class Recorder(Protocol):
@@ -19,12 +21,12 @@ class Recorder(Protocol):
     Under `capturing` every layer comes once in a pass, however often it runs.
     """
 
-    def keep(self, name: str, inputs: Float[torch.Tensor, "b s i"]) -> Any:
-        """What to keep of a layer's inputs until its output gradient comes: a tensor [b, s, k], or a tuple of some."""
+    def keep(self, name: str, inputs: Float[torch.Tensor, "b s i"]) -> Kept:
+        """What to keep of a layer's inputs until its output gradient comes."""
         ...
 
     def gradient(self, name: str, kept: Any, outputs: Float[torch.Tensor, "b s o"]) -> None:
-        """A layer's output gradient, with what was kept of its inputs."""
+        """A layer's output gradient, with what this recorder kept of its inputs."""
         ...
 
 
@@ -38,15 +40,15 @@ class Passes:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.runs: Counter[str] = Counter()
-        self.waiting: dict[str, list[tuple[Any, torch.Tensor]]] = {}
+        self.waiting: dict[str, list[tuple[Kept, torch.Tensor]]] = {}
         self.sums: dict[str, torch.Tensor] = {}  # of each row's output gradients: not finite where one of them is not
 
-    def keep(self, name: str, inputs: torch.Tensor) -> Any:
+    def keep(self, name: str, inputs: torch.Tensor) -> Kept:
         """What the other recorder keeps."""
         self.runs[name] += 1
         return self.recorder.keep(name, inputs)
 
-    def gradient(self, name: str, kept: Any, outputs: torch.Tensor) -> None:
+    def gradient(self, name: str, kept: Kept, outputs: torch.Tensor) -> None:
         """Hand it on, or wait for the layer's other runs."""
         sums = outputs.sum((1, 2), dtype=torch.promote_types(outputs.dtype, torch.float32))
         self.sums[name] = self.sums[name] + sums if name in self.sums else sums
@@ -81,11 +83,11 @@ def _all_finite(parts: Iterable[torch.Tensor]) -> bool:
     return bool(np.isfinite(sum(float(part.double().sum()) for part in parts)))
 
 
-def _joined(kept: Sequence[Any]) -> Any:
+def _joined(kept: Sequence[Kept]) -> Kept:
     """What was kept of several runs, as of one run over all their tokens."""
     if isinstance(kept[0], tuple):
         return tuple(torch.cat(parts, dim=1) for parts in zip(*kept, strict=True))
-    return torch.cat(list(kept), dim=1)
+    return torch.cat([part for part in kept if isinstance(part, torch.Tensor)], dim=1)
 
 
 class ExactGradients:
@@ -118,11 +120,11 @@ class Scaled:
     def __init__(self, recorder: Recorder, scales: dict[str, torch.Tensor]) -> None:
         self.recorder, self.scales = recorder, scales
 
-    def keep(self, name: str, inputs: torch.Tensor) -> Any:
+    def keep(self, name: str, inputs: torch.Tensor) -> Kept:
         """What the other keeps of the scaled inputs."""
         return self.recorder.keep(name, inputs * self.scales[f"{name}/in"].to(inputs.dtype))
 
-    def gradient(self, name: str, kept: Any, outputs: torch.Tensor) -> None:
+    def gradient(self, name: str, kept: Kept, outputs: torch.Tensor) -> None:
         """Give the scaled output gradients on."""
         self.recorder.gradient(name, kept, outputs * self.scales[f"{name}/out"].to(outputs.dtype))
 
@@ -131,7 +133,7 @@ class Scratch:
     """Memory for per-example gradients that lasts: fresh pages for each layer and batch cost more than the product itself."""
 
     def __init__(self) -> None:
-        self.kept: dict[Any, torch.Tensor] = {}
+        self.kept: dict[tuple[int, ...], torch.Tensor] = {}
 
     def gradients(self, inputs: Float[torch.Tensor, "b s i"], outputs: Float[torch.Tensor, "b s o"]) -> torch.Tensor:
         """`A.T @ G` [b, i, o] of each example; overwritten by the next call with these widths."""

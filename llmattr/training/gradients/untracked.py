@@ -1,17 +1,15 @@
 """What of a model is not tracked, by name: no score counts it."""
 
 import re
-from typing import Any
 
 import torch
 
 from llmattr.errors import note
 from llmattr.model.lm import LM
-from llmattr.training.gradients.layers import linear_layers
+from llmattr.training.gradients.layers import Layers, linear_layers
 
 SHOWN = 4  # places that the note names
 MOST = 0.5  # of the parameters: where the head and the embeddings, which are never tracked, are more, that is worth a note
-Layers = dict[str, torch.nn.Module]
 
 
 def track(lm: LM, pattern: str) -> Layers:
@@ -21,20 +19,20 @@ def track(lm: LM, pattern: str) -> Layers:
     adapter everything that was trained.
     """
     layers = linear_layers(lm, pattern)
-    shares, expected = left_out(lm.model, layers), _expected(lm.model, layers, pattern)
+    shares, expected = left_out(lm, layers), _expected(lm, layers, pattern)
     others = {} if pattern else {place: share for place, share in shares.items() if place not in expected and share >= 0.01}
     if expected or sum(others.values()) > MOST:
         _tell({place: shares[place] for place in shares if place in expected} | others)
     return layers
 
 
-def left_out(model: Any, layers: Layers) -> dict[str, float]:
+def left_out(lm: LM, layers: Layers) -> dict[str, float]:
     """The places of parameters that are not tracked, with * for numbers, and each one's share of all; large ones first.
 
     Of an adapter only its own parameters count, since nothing else was trained.
     """
     sizes: dict[str, int] = {}
-    parameters = _trained(model, layers)
+    parameters = _trained(lm, layers)
     for name, parameter in parameters.items():
         if not _tracked(name, layers):
             sizes[_place(name, layers)] = sizes.get(_place(name, layers), 0) + parameter.numel()
@@ -42,21 +40,21 @@ def left_out(model: Any, layers: Layers) -> dict[str, float]:
     return {place: round(size / total, 4) for place, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))}
 
 
-def _expected(model: Any, layers: Layers, pattern: str) -> set[str]:
+def _expected(lm: LM, layers: Layers, pattern: str) -> set[str]:
     """The places, of those left out, of which nobody would think that they are."""
-    head, adapter = model.get_output_embeddings(), _adapter(layers)
-    ends = [module for module in model.modules() if module is head or isinstance(module, torch.nn.Embedding)]
+    head, adapter = lm.model.get_output_embeddings(), _adapter(layers)
+    ends = [module for module in lm.model.modules() if module is head or isinstance(module, torch.nn.Embedding)]
     known = {id(parameter) for module in ends for parameter in module.parameters()}
     return {
         _place(name, layers)
-        for name, one in _trained(model, layers).items()
+        for name, one in _trained(lm, layers).items()
         if not _tracked(name, layers) and re.search(pattern, name) and (adapter or (one.dim() > 1 and id(one) not in known))
     }
 
 
-def _trained(model: Any, layers: Layers) -> dict[str, torch.nn.Parameter]:
+def _trained(lm: LM, layers: Layers) -> dict[str, torch.nn.Parameter]:
     """Every parameter; of an adapter those that it added, and those that were saved with it."""
-    every = dict(model.named_parameters())
+    every = dict(lm.model.named_parameters())
     own = {name: one for name, one in every.items() if "lora_" in name or ".modules_to_save." in name}
     return own if _adapter(layers) else every
 

@@ -5,6 +5,7 @@ import os
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def candidates(index: GradientIndex, weighed: Weighed, alone: Weighed, k: int) -
     return rows[rows >= 0]
 
 
-def _kept(faiss: Any, index: GradientIndex) -> Any:
+def _kept(faiss: ModuleType, index: GradientIndex) -> Any:
     """The cells that were made of these rows before; None where there are none, or a byte of them was changed."""
     for path in index.folder.glob("faiss.*.index"):
         with suppress(LlmattrError):
@@ -48,7 +49,7 @@ def _kept(faiss: Any, index: GradientIndex) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _read(faiss: Any, path: Path) -> Any:
+def _read(faiss: ModuleType, path: Path) -> Any:
     if path.name != _name(path):  # faiss itself would not survive it
         raise LlmattrError(f"{str(path)!r} is damaged")
     return faiss.read_index(str(path))
@@ -60,7 +61,7 @@ def _name(path: Path) -> str:
         return f"faiss.{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}.index"
 
 
-def _made(faiss: Any, index: GradientIndex, weighed: Weighed) -> Any:
+def _made(faiss: ModuleType, index: GradientIndex, weighed: Weighed) -> Any:
     """The cells of the rows, written beside the index where that is allowed."""
     cells = int(np.clip(4 * len(index) ** 0.5, 1, max(1, len(index) // 39)))
     engine = faiss.index_factory(index.run["dim"], f"IVF{cells},SQ8", faiss.METRIC_INNER_PRODUCT)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -91,7 +91,7 @@ class GradientIndex:
         return index
 
     @staticmethod
-    def _map(folder: Path, run: dict[str, Any], mode: Any) -> "GradientIndex":
+    def _map(folder: Path, run: dict[str, Any], mode: Literal["r", "r+"]) -> "GradientIndex":
         try:
             n, dim = run["n"], run["dim"]
             for name, size in _sizes(run).items():

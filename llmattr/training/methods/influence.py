@@ -1,11 +1,23 @@
 """Whole gradients, without a projection: their products (stream), and influence functions by EK-FAC."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from jaxtyping import Float
 
 from llmattr.core.method import option
 from llmattr.errors import LlmattrError
+from llmattr.text.rows import Examples, sample
+from llmattr.training.projection import Measure
+
+if TYPE_CHECKING:  # torch is imported where it is needed: `--help` waits for none
+    import torch
+
+    from llmattr.model.lm import LM
+    from llmattr.training.contract import Transform
+    from llmattr.training.gradients.gauss_newton import GaussNewton
+    from llmattr.training.gradients.layers import Layers
+    from llmattr.training.gradients.project import Bases
 
 RANK = "singular directions kept of each query's gradient in each layer; 0 = all"
 
@@ -17,15 +29,15 @@ class Stream:
     name: ClassVar[str] = "stream"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "products of gradients"
-    measure: ClassVar[Literal["loss", "margin"]] = "loss"
+    measure: ClassVar[Measure] = "loss"
     product: Literal["dot", "cosine"] = option("dot", "dot, or cosine")
     rank: int = option(0, RANK)
 
-    def fit(self, lm: Any, examples: Any, layers: Any, seed: int) -> dict[str, Any]:
-        """Nothing."""
+    def fit(self, lm: "LM", examples: Examples, layers: "Layers", seed: int) -> "Bases":
+        """Nothing is fitted."""
         return {}
 
-    def transform(self, fitted: Any, groups: dict[str, str]) -> Callable[[str, Any], Any]:
+    def transform(self, fitted: "Bases", groups: dict[str, str]) -> "Transform":
         """Nothing is done to a query's gradient."""
         return lambda name, gradient: gradient
 
@@ -42,8 +54,7 @@ class Ekfac:
     name: ClassVar[str] = "ekfac"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
-    measure: ClassVar[Literal["loss", "margin"]] = "loss"
-    product: ClassVar[str] = "dot"
+    measure: ClassVar[Measure] = "loss"
     damping: float = option(0.1, "added to the eigenvalues of each layer, in units of their mean")
     fit_rows: int = option(256, "training rows that the curvature is fitted on", least=1)
     value_rows: int = option(128, "rows, of these, that the eigenvalues are corrected on", least=1)
@@ -51,7 +62,12 @@ class Ekfac:
     eigenvalues: Literal["corrected", "kronecker"] = option("corrected", "corrected (EK-FAC) or kronecker (K-FAC)")
     rank: int = option(0, RANK)
 
-    def fit(self, lm: Any, examples: Any, layers: Any, seed: int) -> Any:
+    @property
+    def product(self) -> Literal["dot"]:
+        """An influence is no cosine."""
+        return "dot"
+
+    def fit(self, lm: "LM", examples: Examples, layers: "Layers", seed: int) -> "Bases":
         """Eigenvectors ("group/in", "layer/out") and eigenvalues ("layer/values" [i, o]) of every layer."""
         from llmattr.training.gradients.kronecker import fit
 
@@ -66,10 +82,10 @@ class Ekfac:
             eigenvalues=self.eigenvalues,
         )
 
-    def transform(self, fitted: Any, groups: dict[str, str]) -> Callable[[str, Any], Any]:
+    def transform(self, fitted: "Bases", groups: dict[str, str]) -> "Transform":
         """`U_A (U_A' g U_S / (L + damping mean(L))) U_S'`; 0 where no row has a gradient and nothing damps."""
 
-        def solve(name: str, gradient: Any) -> Any:
+        def solve(name: str, gradient: "torch.Tensor") -> "torch.Tensor":
             keys = (f"{groups[name]}/in", f"{name}/out", f"{name}/values")
             ins, outs, values = (fitted[key].to(gradient.dtype) for key in keys)
             curvature = values + self.damping * values.mean()
@@ -91,17 +107,21 @@ class Cg:
     name: ClassVar[str] = "cg"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
-    measure: ClassVar[Literal["loss", "margin"]] = "loss"
+    measure: ClassVar[Measure] = "loss"
     damping: float = option(0.1, DAMPING)
     tolerance: float = option(0.01, "stop where the residual is this share of the query's gradient")
     steps: int = option(200, "most products with the curvature", least=1)
     fit_rows: int = option(256, FIT_ROWS, least=1)
 
-    def precondition(self, lm: Any, examples: Any, layers: Any, queries: Any, seed: int = 0) -> Any:
+    def precondition(
+        self, lm: "LM", examples: Examples, layers: "Layers", queries: "Float[torch.Tensor, 't d']", seed: int = 0
+    ) -> "Float[torch.Tensor, 't d']":
         """`(G + damping)^-1 g` [t, d] of each query's gradient g [t, d]."""
-        from llmattr.training.gradients.solvers import cg
+        from llmattr.training.gradients.solvers import cg, mean_eigenvalue
 
-        product, damping = _curvature(self, 8 * len(queries), lm, examples, layers, queries, seed)
+        _check_memory(self.name, 8 * len(queries), queries)
+        product = _curvature(lm, examples, layers, self.fit_rows, seed)
+        damping = self.damping * mean_eigenvalue(product, queries, seed)
         return cg(product, queries, damping, self.tolerance, self.steps)
 
 
@@ -115,17 +135,21 @@ class Lissa:
     name: ClassVar[str] = "lissa"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
-    measure: ClassVar[Literal["loss", "margin"]] = "loss"
+    measure: ClassVar[Measure] = "loss"
     damping: float = option(0.1, DAMPING)
     scale: float = option(0.0, "divides the curvature; 0 = 1.1 times its largest eigenvalue, by power iteration")
     steps: int = option(200, "products with the curvature", least=1)
     fit_rows: int = option(256, FIT_ROWS, least=1)
 
-    def precondition(self, lm: Any, examples: Any, layers: Any, queries: Any, seed: int = 0) -> Any:
+    def precondition(
+        self, lm: "LM", examples: Examples, layers: "Layers", queries: "Float[torch.Tensor, 't d']", seed: int = 0
+    ) -> "Float[torch.Tensor, 't d']":
         """`(G + damping)^-1 g` [t, d] of each query's gradient g [t, d], up to the residual that is noted."""
-        from llmattr.training.gradients.solvers import lissa
+        from llmattr.training.gradients.solvers import lissa, mean_eigenvalue
 
-        product, damping = _curvature(self, 6 * len(queries), lm, examples, layers, queries, seed)
+        _check_memory(self.name, 6 * len(queries), queries)
+        product = _curvature(lm, examples, layers, self.fit_rows, seed)
+        damping = self.damping * mean_eigenvalue(product, queries, seed)
         return lissa(product, queries, damping, self.scale, self.steps)
 
 
@@ -136,37 +160,38 @@ class Arnoldi:
     name: ClassVar[str] = "arnoldi"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
-    measure: ClassVar[Literal["loss", "margin"]] = "loss"
+    measure: ClassVar[Measure] = "loss"
     damping: float = option(0.1, DAMPING)
     steps: int = option(200, "products with the curvature, and vectors held at once", least=1)
     keep: int = option(50, "leading eigenvectors kept", least=1)
     fit_rows: int = option(256, FIT_ROWS, least=1)
 
-    def precondition(self, lm: Any, examples: Any, layers: Any, queries: Any, seed: int = 0) -> Any:
+    def precondition(
+        self, lm: "LM", examples: Examples, layers: "Layers", queries: "Float[torch.Tensor, 't d']", seed: int = 0
+    ) -> "Float[torch.Tensor, 't d']":
         """`V (L + damping)^-1 V' g` [t, d] of each query's gradient g [t, d]."""
         from llmattr.core.seeded import gaussian
-        from llmattr.training.gradients.solvers import arnoldi, spanned_inverse
+        from llmattr.training.gradients.solvers import arnoldi, mean_eigenvalue, spanned_inverse
 
-        vectors = self.steps + min(self.keep, self.steps) + 2 * len(queries)
-        product, damping = _curvature(self, vectors, lm, examples, layers, queries, seed)
+        _check_memory(self.name, self.steps + min(self.keep, self.steps) + 2 * len(queries), queries)
+        product = _curvature(lm, examples, layers, self.fit_rows, seed)
+        damping = self.damping * mean_eigenvalue(product, queries, seed)
         start = gaussian(1, queries.shape[1], seed, "arnoldi").to(queries)[0]
         return spanned_inverse(*arnoldi(product, start, self.steps, self.keep), queries, damping)
 
 
-def _curvature(method: Any, vectors: int, lm: Any, examples: Any, layers: Any, queries: Any, seed: int) -> tuple[Any, float]:
-    """The Gauss-Newton matrix's product on a sample of the rows, and the damping in its own unit.
-
-    Raises `LlmattrError` where so many vectors of d numbers are more than 4 GiB.
-    """
-    from llmattr.text.rows import sample
-    from llmattr.training.gradients.gauss_newton import GaussNewton
-    from llmattr.training.gradients.solvers import mean_eigenvalue
-
+def _check_memory(name: str, vectors: int, queries: "Float[torch.Tensor, 't d']") -> None:
+    """Raise `LlmattrError` where so many vectors of d numbers are more than 4 GiB."""
     size = vectors * queries.shape[1] * queries.element_size()
     if size > MOST:
         raise LlmattrError(
-            f"{method.name} would hold {vectors} vectors of the {queries.shape[1]:,} tracked weights, {size / 2**30:.1f} GiB "
+            f"{name} would hold {vectors} vectors of the {queries.shape[1]:,} tracked weights, {size / 2**30:.1f} GiB "
             f"of the {MOST / 2**30:.0f} GiB it may take: track fewer layers (modules), ask fewer queries at once, or take ekfac"
         )
-    product = GaussNewton(lm, sample(examples, method.fit_rows, seed), layers)
-    return product, method.damping * mean_eigenvalue(product, queries, seed)
+
+
+def _curvature(lm: "LM", examples: Examples, layers: "Layers", rows: int, seed: int) -> "GaussNewton":
+    """The Gauss-Newton matrix's product, on a sample of so many rows."""
+    from llmattr.training.gradients.gauss_newton import GaussNewton
+
+    return GaussNewton(lm, sample(examples, rows, seed), layers)

@@ -1,7 +1,7 @@
 """Gradient products preconditioned in the projected space: LoGra, TRAK and TrackStar."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from llmattr.errors import LlmattrError
 from llmattr.training.index.search import Weighed
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods.products import NORMALIZE, unit
-from llmattr.training.projection import Normalize
+from llmattr.training.projection import Measure, Normalize, VectorKind
 
 
 def damped(moment: Float[np.ndarray, "d d"], damping: float) -> Float[np.ndarray, "d d"]:
@@ -29,8 +29,8 @@ class LoGra:
     name: ClassVar[str] = "logra"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
-    measure: ClassVar[Literal["loss", "margin"]] = "loss"
-    vectors: ClassVar[Literal["gradients", "hidden states", "embeddings"]] = "gradients"
+    measure: ClassVar[Measure] = "loss"
+    vectors: ClassVar[VectorKind] = "gradients"
     damping: float = option(0.1, "added to the curvature, in units of its mean eigenvalue")
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
@@ -43,15 +43,15 @@ class Trak:
     """`phi_query' (Phi' Phi)^-1 phi_row (1 - p_row)`, phi the projected gradient of the margin (arXiv 2303.14186, equation 17).
 
     With several checkpoints (an ensemble) both parts are averaged over them and then multiplied, as the paper writes it. The
-    released code's scaling by its features' size is left out, which changes no ranking.
+    released code's scaling by the size of phi is left out, which changes no ranking.
     """
 
     name: ClassVar[str] = "trak"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
-    measure: ClassVar[Literal["loss", "margin"]] = "margin"
-    vectors: ClassVar[Literal["gradients", "hidden states", "embeddings"]] = "gradients"
-    damping: float = option(0.01, "added to the feature matrix, in units of its mean eigenvalue")
+    measure: ClassVar[Measure] = "margin"
+    vectors: ClassVar[VectorKind] = "gradients"
+    damping: float = option(0.01, "added to Phi' Phi, in units of its mean eigenvalue")
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """The out-to-loss term is each row's mean of 1 - p over its counted tokens."""
@@ -66,8 +66,8 @@ class TrackStar:
     name: ClassVar[str] = "trackstar"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "cosines of gradients"
-    measure: ClassVar[Literal["loss", "margin"]] = "loss"
-    vectors: ClassVar[Literal["gradients", "hidden states", "embeddings"]] = "gradients"
+    measure: ClassVar[Measure] = "loss"
+    vectors: ClassVar[VectorKind] = "gradients"
     mix: float = option(0.9, "the share in R of many queries; t queries get (1 - 1 / t) of it, one alone none", below=1.000001)
     damping: float = option(0.01, "added to R, in units of its mean eigenvalue")
     normalize: Normalize = option("data", NORMALIZE)

@@ -1,7 +1,7 @@
 """Inner products of gradients at one or several checkpoints: grad-dot, grad-cos and TracIn."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from llmattr.core.method import option
 from llmattr.training.index.search import Weighed, inverse
 from llmattr.training.index.store import GradientIndex
-from llmattr.training.projection import Normalize
+from llmattr.training.projection import Measure, Normalize, VectorKind
 
 NORMALIZE = "divide gradients by the root of their second moments: optimizer's own, estimated from data, or none"
 
@@ -21,8 +21,8 @@ class GradDot:
     name: ClassVar[str] = "grad-dot"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "inner products of gradients"
-    measure: ClassVar[Literal["loss", "margin"]] = "loss"
-    vectors: ClassVar[Literal["gradients", "hidden states", "embeddings"]] = "gradients"
+    measure: ClassVar[Measure] = "loss"
+    vectors: ClassVar[VectorKind] = "gradients"
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """Nothing is added."""
@@ -36,8 +36,8 @@ class GradCos:
     name: ClassVar[str] = "grad-cos"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "cosines of gradients"
-    measure: ClassVar[Literal["loss", "margin"]] = "loss"
-    vectors: ClassVar[Literal["gradients", "hidden states", "embeddings"]] = "gradients"
+    measure: ClassVar[Measure] = "loss"
+    vectors: ClassVar[VectorKind] = "gradients"
     normalize: Normalize = option("none", NORMALIZE)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
@@ -52,8 +52,8 @@ class TracIn:
     name: ClassVar[str] = "tracin"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "inner products of gradients"
-    measure: ClassVar[Literal["loss", "margin"]] = "loss"
-    vectors: ClassVar[Literal["gradients", "hidden states", "embeddings"]] = "gradients"
+    measure: ClassVar[Measure] = "loss"
+    vectors: ClassVar[VectorKind] = "gradients"
     normalize: Normalize = option("none", NORMALIZE)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:

@@ -12,6 +12,7 @@ from llmattr.retrieval.bm25 import bm25_scores
 from llmattr.training.index.search import Weighed
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods.products import unit
+from llmattr.training.projection import Measure, VectorKind
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class RepSim:
     name: ClassVar[str] = "rep-sim"
     family: ClassVar[str] = "corroborative"
     unit: ClassVar[str] = "similarities"
-    measure: ClassVar[Literal["loss", "margin"]] = "loss"
-    vectors: ClassVar[Literal["gradients", "hidden states", "embeddings"]] = "hidden states"
+    measure: ClassVar[Measure] = "loss"
+    vectors: ClassVar[VectorKind] = "hidden states"
     layer: int = option(-1, "which layer's hidden states: -1 the last, 0 the embeddings", least=-1000)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
@@ -37,8 +38,8 @@ class Embeddings:
     name: ClassVar[str] = "embeddings"
     family: ClassVar[str] = "corroborative"
     unit: ClassVar[str] = "similarities"
-    measure: ClassVar[Literal["loss", "margin"]] = "loss"
-    vectors: ClassVar[Literal["gradients", "hidden states", "embeddings"]] = "embeddings"
+    measure: ClassVar[Measure] = "loss"
+    vectors: ClassVar[VectorKind] = "embeddings"
     encoder: str = option("minilm", "hub id or folder of a sentence encoder (means of tokens), or minilm (embedded)")
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
@@ -53,6 +54,7 @@ class Bm25:
     name: ClassVar[str] = "bm25"
     family: ClassVar[str] = "corroborative"
     unit: ClassVar[str] = "similarities"
+    measure: ClassVar[Measure] = "loss"
     k1: float = option(1.5, "how soon a repeated word stops adding")
     b: float = option(0.75, "how much long rows are held back", below=1.000001)
     idf: Literal["lucene", "robertson", "atire", "bm25l", "bm25+"] = option("lucene", "the variant of the weights")

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from llmattr.text.rows import Examples
-from llmattr.training.gradients.capture import Measure
 from llmattr.training.gradients.project import Bases
+from llmattr.training.projection import Measure
 
 Rows = Iterator[tuple[Sequence[int], Float[np.ndarray, "b d"], Float[np.ndarray, " b"]]]
 

@@ -6,9 +6,9 @@ from jaxtyping import Float
 from llmattr.core.progress import Progress
 from llmattr.model.batches import plan
 from llmattr.text.rows import Examples
-from llmattr.training.gradients.passes import Measure
 from llmattr.training.gradients.recorders import not_finite
 from llmattr.training.index.store import GradientIndex
+from llmattr.training.projection import Measure
 from llmattr.training.vectors.contract import Vectors
 
 
@@ -18,6 +18,7 @@ def fill(
     examples: Examples,
     measure: Measure,
     tokens: int,
+    *,
     process: int = 0,
     processes: int = 1,
 ) -> None:

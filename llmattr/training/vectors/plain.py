@@ -1,11 +1,12 @@
 """Rows of an index that are no gradients: hidden states, embeddings, or nothing but what a method fits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from llmattr.errors import LlmattrError
 from llmattr.model.batches import make_batch
@@ -13,8 +14,9 @@ from llmattr.model.forward import evaluating
 from llmattr.model.lm import LM
 from llmattr.retrieval.encoder import Encoder, token_mean
 from llmattr.text.rows import Examples, row_text
-from llmattr.training.gradients.passes import Measure
 from llmattr.training.gradients.project import Bases
+from llmattr.training.projection import Measure
+from llmattr.training.vectors.contract import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,16 +33,17 @@ class HiddenStates:
         """The model's width."""
         return self.lm.model.config.get_text_config().hidden_size
 
-    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Iterator[Any]:
+    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Rows:
         """Mean hidden states of each batch."""
         for batch in batches:
             inputs = make_batch(self.lm, examples, batch).inputs
             with evaluating(self.lm.model), torch.no_grad():
-                hidden = self._states(self.lm.model(**inputs, output_hidden_states=True))
+                out = self.lm.model(**inputs, output_hidden_states=True)
+            hidden = self._chosen(out.encoder_hidden_states if self.lm.kind == "seq2seq" else out.hidden_states)
             yield batch, token_mean(hidden, inputs.get("attention_mask")).cpu().numpy(), np.zeros(len(batch))
 
-    def _states(self, out: Any) -> torch.Tensor:
-        states = out.encoder_hidden_states if self.lm.kind == "seq2seq" else out.hidden_states
+    def _chosen(self, states: Sequence[Float[torch.Tensor, "b s d"]]) -> Float[torch.Tensor, "b s d"]:
+        """The hidden states of the layer, out of those of all layers."""
         if not -len(states) <= self.layer < len(states):
             raise LlmattrError(f"layer must lie between {-len(states)} and {len(states) - 1}, not {self.layer}")
         return states[self.layer]
@@ -55,7 +58,7 @@ class Encoded:
         self.fitted: Bases = {}
         self.settings: dict[str, Any] = {}
 
-    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Iterator[Any]:
+    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Rows:
         """Embeddings of each batch."""
         for batch in batches:
             yield batch, self.encoder.encode([row_text(examples.rows[row]) for row in batch]), np.zeros(len(batch))
@@ -69,7 +72,7 @@ class Nothing:
     settings: dict[str, Any] = field(default_factory=dict)
     dim: int = 0
 
-    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Iterator[Any]:
+    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Rows:
         """Nothing for each batch."""
         for batch in batches:
             yield batch, np.zeros((len(batch), 0), dtype=np.float32), np.zeros(len(batch))

@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from llmattr.core.files import whole
 from llmattr.model.batches import plan
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, sample
 from llmattr.training.gradients.capture import capturing
-from llmattr.training.gradients.layers import linear_layers
+from llmattr.training.gradients.layers import Layers, linear_layers
 from llmattr.training.gradients.moments import SCALES, scales
-from llmattr.training.gradients.passes import Measure
 from llmattr.training.gradients.project import Bases, Dense, Sketch, choose, fit_bases
 from llmattr.training.gradients.untracked import left_out, track
 from llmattr.training.index.store import FITTED
-from llmattr.training.projection import Normalize, Projection
+from llmattr.training.projection import Measure, Normalize, Projection
 from llmattr.training.vectors.contract import Rows
 
 FIT_ROWS = 128  # rows whose second moments give the principal directions
@@ -34,7 +32,7 @@ class Projector:
 
     lm: LM
     projection: Projection
-    layers: dict[str, torch.nn.Module]
+    layers: Layers
     groups: dict[str, str]
     fitted: Bases
 
@@ -45,10 +43,10 @@ class Projector:
         scaled = scales(normalize, lm, part, layers, plan(part))
         if projection.kind not in TWO_SIDED:
             return Projector(lm, projection, layers, {}, scaled)
-        groups, bases = fit_bases(lm, part, layers, projection, plan(part), scaled)
+        groups, bases = fit_bases(lm, part, layers, projection, plan(part), scales=scaled)
         if projection.kind == "principal":
             part = sample(part, FIT_ROWS // 2, projection.seed)
-            groups, bases = choose(lm, part, layers, projection, plan(part), (groups, bases))
+            groups, bases = choose(lm, part, layers, projection, plan(part), fitted=(groups, bases))
         kept = {f"{SCALES}{name}/{side}": scaled[f"{name}/{side}"] for name in groups for side in ("in", "out") if scaled}
         return Projector(lm, projection, {name: layers[name] for name in groups}, groups, bases | kept)
 
@@ -64,7 +62,7 @@ class Projector:
             "projection": dataclasses.asdict(self.projection),
             "layers": list(self.layers),
             "groups": self.groups,
-            "left_out": left_out(self.lm.model, self.layers),
+            "left_out": left_out(self.lm, self.layers),
         }
 
     def recorder(self) -> Sketch | Dense:
@@ -83,7 +81,7 @@ class Projector:
                 yield batch, recorder.rows().cpu().float().numpy(), np.array(doubt)
 
 
-def tracked(lm: LM, run: dict[str, Any]) -> dict[str, torch.nn.Module]:
+def tracked(lm: LM, run: dict[str, Any]) -> Layers:
     """The layers that a run.json names."""
     return {name: module for name, module in linear_layers(lm).items() if name in run["layers"]}
 

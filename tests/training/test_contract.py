@@ -1,0 +1,142 @@
+"""What a training method is: exactly one of four Protocols, and an error in one line for a class that is none."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, get_args
+
+import numpy as np
+import pytest
+
+from llmattr.cli import main
+from llmattr.core.method import describe
+from llmattr.errors import LlmattrError
+from llmattr.training import METHODS
+from llmattr.training.contract import VERBS, IndexMethod, Normalized, TrainingMethod, find_training_method
+from llmattr.training.index.search import Weighed
+from llmattr.training.query import saved_method
+from llmattr.training.trace import build_index, trace
+
+ROWS = [{"prompt": f"Ship {i} is ", "completion": f"{'red' if i % 2 else 'blue'}."} for i in range(6)]
+KINDS = get_args(TrainingMethod)
+KNOWN = "a training method has one of the verbs weigh, transform, precondition, retrieve; Mine has"
+
+
+@dataclass(frozen=True)
+class Signs:
+    """A stranger's method with no more than what the contract asks for: products with the signs of the query's row."""
+
+    name: ClassVar[str] = "signs"
+    family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "products"
+    measure: ClassVar[str] = "loss"
+    vectors: ClassVar[str] = "gradients"
+
+    def weigh(self, index, queries):
+        """The signs alone."""
+        return Weighed(np.sign(queries))
+
+
+def made(**changes):
+    """A class like `Signs` with these attributes in place of its own; None takes one away."""
+    body = {
+        key: value for key, value in vars(Signs).items() if key in ("name", "family", "unit", "measure", "vectors", "weigh")
+    }
+    body = {key: value for key, value in (body | changes).items() if value is not None}
+    return dataclass(frozen=True)(type("Mine", (), body))
+
+
+def verb(self, *given):
+    """Any verb; none of these is ever called."""
+
+
+@pytest.mark.parametrize("name", METHODS)
+class TestEveryMethod:
+    def test_is_exactly_one_of_the_four(self, name):
+        method = METHODS[name]()
+        kinds = [kind for kind in KINDS if isinstance(method, kind)]
+        verbs = [verb for verb, kind in VERBS.items() if kind in kinds]
+        assert len(kinds) == 1
+        assert [verb for verb in VERBS if verb in dir(method)] == verbs
+
+    def test_is_found_by_name_class_and_itself(self, name):
+        method = METHODS[name]()
+        assert find_training_method(name, METHODS) == find_training_method(METHODS[name], METHODS) == method
+        assert find_training_method(method, METHODS) is method
+
+    def test_comes_back_from_its_record(self, name):
+        assert saved_method(describe(METHODS[name]())) == METHODS[name]()
+
+    def test_no_record_has_what_only_the_class_says(self, name):
+        """run.json of an index names the fields, which an index of before must share: not what its rows hold."""
+        assert not {"vectors", "features", "measure", "unit", "family"} & describe(METHODS[name]()).keys()
+
+
+def test_the_four_have_one_verb_each():
+    assert set(KINDS) == set(VERBS.values())
+    for name, kind in VERBS.items():
+        assert [verb for verb in VERBS if verb in dir(kind)] == [name]
+
+
+def test_only_some_normalise():
+    assert [name for name, method in METHODS.items() if isinstance(method(), Normalized)] == ["grad-cos", "tracin", "trackstar"]
+
+
+def test_a_class_of_anyones_works(tiny, monkeypatch):
+    monkeypatch.setitem(METHODS, "signs", Signs)
+    result = trace(tiny, ROWS, ROWS[0], Signs())
+    assert isinstance(Signs(), IndexMethod)
+    assert result.method == {"name": "signs"}
+    assert result.values.shape == (1, 6)
+    assert result.values[0, 0] > 0
+
+
+class TestRefused:
+    """One line that names the verbs, before any model is loaded."""
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"weigh": None, "weight": verb}, f"{KNOWN} 'weight'; did you mean 'weigh'?"),
+            ({"weigh": None, "transfrom": verb}, f"{KNOWN} 'transfrom'; did you mean 'transform'?"),
+            ({"weigh": None, "retrieves": verb}, f"{KNOWN} 'retrieves'; did you mean 'retrieve'?"),
+            ({"weigh": None}, f"{KNOWN} none"),
+            ({"retrieve": verb}, f"{KNOWN} weigh and retrieve"),
+            ({"vectors": None}, "the method Mine has no vectors"),
+            ({"unit": None, "measure": None}, "the method Mine has no unit"),
+            ({"weigh": None, "transform": verb}, "the method Mine has no rank"),
+            ({"measure": "loose"}, "measure must be one of loss, margin, sampled, not 'loose'; did you mean 'loss'?"),
+            (
+                {"vectors": "gradient"},
+                "vectors must be one of gradients, hidden states, embeddings, not 'gradient'; did you mean 'gradients'?",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("instance", [False, True])
+    def test_in_python(self, tmp_path, changes, message, instance, unchecked):
+        mine = made(**changes)
+        with pytest.raises(LlmattrError) as raised:
+            build_index("no such model", ROWS, tmp_path / "index", mine() if instance else mine)
+        assert str(raised.value) == message
+        assert not (tmp_path / "index").exists()
+
+    def test_on_the_command_line(self, tmp_path, monkeypatch, capsys, unchecked):
+        monkeypatch.setitem(METHODS, "mine", made(name="mine", weigh=None, weight=verb, __doc__="Mine."))
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "rows.jsonl").write_text('{"text": "It opened in 1914."}\n')
+        assert main(["trace", "index", "mine", "--data", "rows.jsonl", "--out", "index"]) == 2
+        assert capsys.readouterr() == ("", f"llmattr: error: {KNOWN} 'weight'; did you mean 'weigh'?\n")
+
+    def test_rows_that_nothing_says_of_which_layer(self, tiny, tmp_path):
+        with pytest.raises(LlmattrError, match="mine has rows of hidden states, and no field layer"):
+            build_index(tiny, ROWS, tmp_path / "index", made(name="mine", vectors="hidden states"))
+
+    def test_a_method_whose_fields_are_out_of_bounds(self, tmp_path):
+        with pytest.raises(LlmattrError, match="rank must be 0 or more"):
+            build_index("no such model", ROWS, tmp_path / "index", replace(METHODS["stream"](), rank=-1))
+
+
+def test_what_lies_about_is_not_taken_for_what_was_fitted(tiny, tmp_path, monkeypatch):
+    """A method of texts fits nothing: a fitted.safetensors of the folder one happens to be in is not its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fitted.safetensors").write_bytes(b"of something else")
+    assert len(build_index(tiny, ROWS, tmp_path / "index", "bm25")) == len(ROWS)
+    assert not (tmp_path / "index" / "fitted.safetensors").exists()
