@@ -32,6 +32,7 @@ __all__ = [
     "retrain",
     "retraining",
     "surrogate",
+    "testing",
     "trace",
     "training",
 ]

@@ -1,8 +1,8 @@
 """Every code block of the documentation runs, and says what it says."""
 
-import importlib
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from llmattr import context, retraining, training
 from llmattr.ablation import every_mask
 from tests import ROOT
 
@@ -147,8 +148,32 @@ def test_the_demos_output_is_what_the_readme_prints():
         assert part in done.stdout
 
 
-@pytest.mark.parametrize(("family", "number"), [("context", 1), ("training", 2), ("retraining", 3)])
-def test_the_readme_names_every_method(family, number):
-    methods = importlib.import_module(f"llmattr.{family}").METHODS
-    table = (ROOT / "README.md").read_text(encoding="utf-8").split("| method |")[number].split("\n\n")[0]
-    assert [name for name in methods if f"`{name}`" not in table] == []
+class TestTables:
+    """`make tables` writes the tables of methods from METHODS and PAPERS.md."""
+
+    def test_are_up_to_date(self):
+        done = subprocess.run([sys.executable, ".ci/tables.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    def test_show_every_method(self):
+        shown = re.findall(r"<!-- methods: (\w+)( whole)? -->", "".join(page.read_text("utf-8") for page in (PAGES[0], *DOCS)))
+        assert sorted(shown) == [
+            (family, whole) for family in ("context", "retraining", "training") for whole in ("", " whole")
+        ]
+
+    def test_a_method_without_a_line_in_papers_is_told(self):
+        papers = runpy.run_path(str(ROOT / ".ci" / "tables.py"))["papers"]
+        assert papers("trak", training.METHODS["trak"])[0].startswith("Park et al.: TRAK")
+        with pytest.raises(SystemExit, match=r"PAPERS.md has no line with `bm26` in its first column and `llmattr/training"):
+            papers("bm26", training.METHODS["bm25"])
+
+    @pytest.mark.parametrize("family", [context, training, retraining], ids=lambda family: family.__name__)
+    def test_what_a_method_costs_is_said(self, family):
+        lacking = [name for name, method in family.METHODS.items() if not re.search(r"\n\n    Cost: .+\n    $", method.__doc__)]
+        assert lacking == []
+
+
+def test_files_that_papers_names_are_there():
+    named = re.findall(r"`(llmattr/[\w/]+\.py)`", (ROOT / "PAPERS.md").read_text("utf-8"))
+    assert len(named) > 30
+    assert [name for name in named if not (ROOT / name).exists()] == []

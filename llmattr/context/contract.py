@@ -14,7 +14,7 @@ class Method(Protocol):
     """A frozen dataclass whose fields are the hyper-parameters (`option`), with one verb.
 
     `name` is that of the command line and of records. `family`: "datamodel" and "game-theoretic" ask ablations, "predictive"
-    looks into the model, "corroborative" compares what is there.
+    looks into the model, "corroborative" compares what is there, "reference" knows nothing (a baseline).
     """
 
     name: ClassVar[str]

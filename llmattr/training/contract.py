@@ -38,7 +38,8 @@ class Method(Protocol):
     """What the command line and records call it."""
 
     family: ClassVar[str]
-    """What the field calls its kind: "predictive" asks the model's gradients, "corroborative" compares what is there."""
+    """What the field calls its kind: "predictive" asks the model's gradients, "corroborative" compares what is there,
+    "reference" knows nothing (a baseline)."""
 
     unit: ClassVar[str]
     """What its scores are in, a plural: "inner products of gradients"."""

@@ -13,6 +13,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, find_method
 from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_number, note
+from llmattr.retrieval.baselines import MEANING
 from llmattr.text.rows import Examples, Queries, prompt_and_completion, read_queries, row_text
 from llmattr.text.tokens import decode, decoded_offsets
 from llmattr.training.checkpoint import Checkpoint
@@ -32,9 +33,13 @@ EXACT = {
 
 @dataclass(frozen=True, eq=False)
 class TraceIndex:
-    """A finished index with its model, ready for questions; of several checkpoints the scores are added."""
+    """A finished index with its model, ready for questions; of several checkpoints the scores are added.
+
+    `method`: what it was built with, so that one of your own answers too; None: the one of `METHODS` that run.json names.
+    """
 
     checkpoints: Sequence[Checkpoint]
+    method: TrainingMethod | None = None
 
     @property
     def index(self) -> GradientIndex:
@@ -67,7 +72,7 @@ class TraceIndex:
         if top is not None:
             check_number("top", top, 1, whole=True)
         started = time.perf_counter()
-        method = saved_method(self.index.run["method"])
+        method = self.method or saved_method(self.index.run["method"])
         self._check(method, tokens, rerank, rows, approximate)
         given = read_queries(queries)
         wide = max(top or len(self), rerank)
@@ -85,7 +90,7 @@ class TraceIndex:
     def _check(self, method: TrainingMethod, tokens: bool, rerank: int, rows: Sequence[int] | None, approximate: bool) -> None:
         if approximate and not (isinstance(method, IndexMethod) and len(self.checkpoints) == 1):
             raise LlmattrError("approximate search is for the index of one checkpoint, of a method that keeps rows")
-        if tokens and method.family == "corroborative":
+        if tokens and method.family != "predictive":
             raise LlmattrError(f"{method.name} compares whole rows: it has no score of a token (--tokens)")
         if rerank and method.name not in EXACT:
             raise LlmattrError(f"rerank scores {' and '.join(EXACT)} again, not {method.name}: ask an index of ekfac or stream")
@@ -128,7 +133,7 @@ class TraceIndex:
 
         One target, "the row itself"; needs a method on an index of gradients, or stream or ekfac.
         """
-        method = saved_method(self.index.run["method"])
+        method = self.method or saved_method(self.index.run["method"])
         best = Top(1, top or len(self))
         for numbers, scores in combined([checkpoint.self_scores(method) for checkpoint in self.checkpoints]):
             best.add(numbers, scores)
@@ -158,6 +163,7 @@ class TraceIndex:
             response=said.response,
             traced=True,
             asked=said.queries or None,
+            meaning=MEANING if method.family == "reference" else None,
         )
 
 

@@ -78,8 +78,8 @@ def build_index(
         note("the checkpoints are indexed, and the model (--model) is not used")
     with building(out) if is_main() else nullcontext():
         if checkpoints:
-            return TraceIndex(_build_each(build, checkpoints_of(checkpoints), learning_rates, given, out))
-        return TraceIndex([build(model, given, out, {})])
+            return TraceIndex(_build_each(build, checkpoints_of(checkpoints), learning_rates, given, out), method)
+        return TraceIndex([build(model, given, out, {})], method)
 
 
 def _build_each(

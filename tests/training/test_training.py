@@ -274,46 +274,13 @@ SHORT = {"cg": Cg(steps=20), "lissa": Lissa(steps=20), "arnoldi": Arnoldi(steps=
 
 
 @pytest.mark.parametrize("name", METHODS)
-class TestEveryMethod:
-    """The conformance suite of the training family."""
-
-    def run(self, name, rows=ROWS, **options):
-        pair = (tiny_models.llama(), tiny_models.tokenizer())
-        options = {"projection": Projection(kind="random", dim=256), "modules": "1.*down_proj"} | options
-        return trace(pair, rows, [ASKED, ROWS[2]], SHORT.get(name, name), **options)
-
-    def dense(self, result):
-        """Values [t, n] in the order of the rows."""
-        values = np.empty(result.values.shape)
-        np.put_along_axis(
-            values, np.array([[int(result.sources.ids[i]) for i in row] for row in result.index]), result.values, 1
-        )
-        return values
-
-    def test_shape_finite_deterministic(self, name):
-        one, two = self.run(name), self.run(name)
-        assert one.values.shape == (2, len(ROWS))
-        assert np.isfinite(one.values).all()
-        assert (one.values == two.values).all()
-        assert (np.diff(one.values, axis=1) <= 0).all()
-        assert not one.cited.any()
-
-    def test_the_row_itself_comes_first(self, name):
-        assert self.run(name, top=3)[1].top(1)[0].id == "2"
-
-    def test_batch_size_and_row_order(self, name, monkeypatch):
-        one = self.dense(self.run(name, row_type="float16"))
-        backwards = self.dense(self.run(name, rows=ROWS[::-1], row_type="float16"))[:, ::-1]
-        monkeypatch.setattr(batches, "BATCH_TOKENS", 40)
-        small = self.dense(self.run(name, row_type="float16"))
-        # float16 rows round to 2^-11; a preconditioner with damping d may amplify that by 1/d at the most.
-        tolerance = 2**-11 / 0.01 * np.abs(one).max()
-        np.testing.assert_allclose(small, one, atol=tolerance)
-        np.testing.assert_allclose(backwards, one, atol=tolerance)
-
-    def test_top_rows_are_the_first_and_last_of_all(self, name):
-        every, some = self.run(name), self.run(name, top=4)
-        np.testing.assert_array_equal(some.values, np.concatenate([every.values[:, :4], every.values[:, -4:]], axis=1))
+def test_top_rows_are_the_first_and_last_of_all(name):
+    """The rest of what every method keeps is `check_method`'s (tests/test_conformance.py)."""
+    pair, method = (tiny_models.llama(), tiny_models.tokenizer()), SHORT.get(name, name)
+    options = {"projection": Projection(kind="random", dim=256), "modules": "1.*down_proj"}
+    every, some = (trace(pair, ROWS, [ASKED, ROWS[2]], method, top, **options) for top in (None, 4))
+    assert (np.diff(every.values, axis=1) <= 0).all()
+    np.testing.assert_array_equal(some.values, np.concatenate([every.values[:, :4], every.values[:, -4:]], axis=1))
 
 
 def test_logra_and_trak_are_their_formulas(tmp_path):

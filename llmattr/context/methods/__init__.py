@@ -2,6 +2,7 @@
 
 from llmattr.context.methods.at2 import At2
 from llmattr.context.methods.attention import Attention
+from llmattr.context.methods.baselines import Length, Random
 from llmattr.context.methods.games import Alone, Banzhaf, LeaveOneOut, Shapley
 from llmattr.context.methods.gradients import GradientInput, IntegratedGradients
 from llmattr.context.methods.hierarchical import Hierarchical
@@ -28,5 +29,7 @@ METHODS = {
         At2,
         Bm25,
         Embeddings,
+        Random,
+        Length,
     )
 }

@@ -23,6 +23,8 @@ class Attention:
     mean: the attention mass on the source's tokens, averaged over layers, heads and the positions before the target's tokens.
     rollout: the same rows of the product over layers of `(A + I) / 2`, A averaged over heads (Abnar and Zuidema 2020, arXiv
     2005.00928, equation 1). A share of attention in [0, 1], not in nats: nothing is cited by it.
+
+    Cost: 1
     """
 
     name: ClassVar[str] = "attention"

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shapley:
-    """Shapley values: the scores add up to what the whole context does; exact for few sources."""
+    """Shapley values: the scores add up to what the whole context does; exact for few sources.
+
+    Cost: 2^n, at most 256
+    """
 
     name: ClassVar[str] = "shapley"
     family: ClassVar[str] = "game-theoretic"
@@ -34,7 +37,10 @@ class Shapley:
 
 @dataclass(frozen=True)
 class Banzhaf:
-    """Banzhaf values: what a source adds to a random half of the others; exact for few sources."""
+    """Banzhaf values: what a source adds to a random half of the others; exact for few sources.
+
+    Cost: 2^n, at most 256
+    """
 
     name: ClassVar[str] = "banzhaf"
     family: ClassVar[str] = "game-theoretic"
@@ -48,7 +54,10 @@ class Banzhaf:
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """Score without each source in turn: exact, one ablation per source; blind to sources that say the same."""
+    """Score without each source in turn: exact, one ablation per source; blind to sources that say the same.
+
+    Cost: n + 1
+    """
 
     name: ClassVar[str] = "leave-one-out"
     family: ClassVar[str] = "game-theoretic"
@@ -64,6 +73,8 @@ class Alone:
 
     Sufficiency where leave-one-out is necessity: of two sources that say the same both score high. SelfCite (Chuang et al.
     2025, arXiv 2502.09604) adds the two, for citations.
+
+    Cost: n + 1
     """
 
     name: ClassVar[str] = "alone"

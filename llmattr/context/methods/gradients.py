@@ -34,6 +34,8 @@ class GradientInput:
 
     `values[t, i] = sum over the source's tokens of x . df_t/dx` (dot, in nats of log-odds, Shrikumar et al. 2016, arXiv
     1605.01713), or the norm `|df_t/dx|` over all of the source's tokens (l2: how much it matters, without a sign or a unit).
+
+    Cost: 2
     """
 
     name: ClassVar[str] = "gradient-input"
@@ -70,6 +72,8 @@ class IntegratedGradients:
     `values[t, i] = sum over the source's tokens of (x - x') . mean_a df_t/dx at x' + a (x - x')`, a = the midpoints of `steps`
     equal parts of [0, 1], x' = the blank; query, template and response stay as they are (Sundararajan et al. 2017, arXiv
     1703.01365, equation 3). The sum of the values tends to f(all) - f(blank) as the steps grow.
+
+    Cost: about 19
     """
 
     name: ClassVar[str] = "integrated-gradients"

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bm25:
-    """Okapi BM25 of the source's words for the target's (Robertson and Zaragoza 2009); the model is not asked."""
+    """Okapi BM25 of the source's words for the target's (Robertson and Zaragoza 2009); the model is not asked.
+
+    Cost: 0
+    """
 
     name: ClassVar[str] = "bm25"
     family: ClassVar[str] = "corroborative"
@@ -34,7 +37,10 @@ class Bm25:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Cosine of a sentence encoder's embeddings of source and target (Sentence-BERT, 2019); the model is not asked."""
+    """Cosine of a sentence encoder's embeddings of source and target (Sentence-BERT, 2019); the model is not asked.
+
+    Cost: 0
+    """
 
     name: ClassVar[str] = "embeddings"
     family: ClassVar[str] = "corroborative"

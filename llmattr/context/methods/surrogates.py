@@ -33,6 +33,8 @@ class ContextCite:
 
     `outputs = log(p / (1 - p))` of each target's probability p, divided by its number of tokens T for the fit, so that a given
     alpha is a penalty per response token (the paper's is 0.01); the weights come back times T, in nats of the whole target.
+
+    Cost: 64
     """
 
     name: ClassVar[str] = "context-cite"
@@ -63,7 +65,10 @@ class ContextCite:
 
 @dataclass(frozen=True)
 class Ridge:
-    """Ridge on random ablations: many small parts where context-cite keeps a few large ones."""
+    """Ridge on random ablations: many small parts where context-cite keeps a few large ones.
+
+    Cost: 64
+    """
 
     name: ClassVar[str] = "ridge"
     family: ClassVar[str] = "datamodel"
@@ -90,7 +95,10 @@ class Ridge:
 
 @dataclass(frozen=True)
 class Blend:
-    """Mean of lasso and ridge on random ablations: steadier than either."""
+    """Mean of lasso and ridge on random ablations: steadier than either.
+
+    Cost: 64
+    """
 
     name: ClassVar[str] = "blend"
     family: ClassVar[str] = "datamodel"
@@ -118,6 +126,8 @@ class Interactions:
     """Lasso with pairs of the strongest sources: finds what is said twice and what works only together.
 
     Scores are Shapley values of the fitted polynomial; `run["pairs"]` has the pairs: see `surrogate.pairs`.
+
+    Cost: 64
     """
 
     name: ClassVar[str] = "interactions"

@@ -27,6 +27,8 @@ class DataOob:
     A value of the row itself, whatever is asked: the mean over bags without the row of its completion's log-probability; of a
     source of several rows their mean. Unlike scores it is no effect, so nothing is cited. A bag is a set: a row that is drawn
     twice for it counts once.
+
+    Cost: 256
     """
 
     name: ClassVar[str] = "data-oob"

@@ -17,6 +17,8 @@ class Datamodel:
 
     Weights of 0/1 masks in the outputs' unit, `outputs = baseline + masks @ values`. The penalty is the one with the least
     held-out error, for each target.
+
+    Cost: 300
     """
 
     name: ClassVar[str] = "datamodel"

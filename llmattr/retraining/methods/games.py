@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shapley:
-    """Data Shapley (Ghorbani and Zou 2019, arXiv 1904.02868): the scores add up to what all the data does."""
+    """Data Shapley (Ghorbani and Zou 2019, arXiv 1904.02868): the scores add up to what all the data does.
+
+    Cost: 2^n, at most 256
+    """
 
     name: ClassVar[str] = "shapley"
     family: ClassVar[str] = "game-theoretic"
@@ -32,7 +35,10 @@ class Shapley:
 
 @dataclass(frozen=True)
 class Banzhaf:
-    """Data Banzhaf (Wang and Jia 2023, arXiv 2205.15466): robust to the noise of training; every model serves every source."""
+    """Data Banzhaf (Wang and Jia 2023, arXiv 2205.15466): robust to the noise of training; every model serves every source.
+
+    Cost: 2^n, at most 256
+    """
 
     name: ClassVar[str] = "banzhaf"
     family: ClassVar[str] = "game-theoretic"
@@ -46,7 +52,10 @@ class Banzhaf:
 
 @dataclass(frozen=True)
 class BetaShapley:
-    """Beta Shapley (Kwon and Zou 2022, arXiv 2110.14049): what a source adds, above all to few others; less noise."""
+    """Beta Shapley (Kwon and Zou 2022, arXiv 2110.14049): what a source adds, above all to few others; less noise.
+
+    Cost: 2^n, at most 256
+    """
 
     name: ClassVar[str] = "beta-shapley"
     family: ClassVar[str] = "game-theoretic"
@@ -61,7 +70,10 @@ class BetaShapley:
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """What is lost when the model is trained without one source; n + 1 models with one seed, up to 16 with two."""
+    """What is lost when the model is trained without one source; n + 1 models with one seed, up to 16 with two.
+
+    Cost: n + 1
+    """
 
     name: ClassVar[str] = "leave-one-out"
     family: ClassVar[str] = "game-theoretic"
@@ -78,7 +90,10 @@ class LeaveOneOut:
 
 @dataclass(frozen=True)
 class Ame:
-    """Average marginal effect (Lin et al. 2022, arXiv 2206.10013): a lasso on models that keep .2, .4, .6 or .8 of the data."""
+    """Average marginal effect (Lin et al. 2022, arXiv 2206.10013): a lasso on models that keep .2, .4, .6 or .8 of the data.
+
+    Cost: 256
+    """
 
     name: ClassVar[str] = "ame"
     family: ClassVar[str] = "game-theoretic"

@@ -33,6 +33,8 @@ class InRunShapley:
     unit, but its order may foretell training without some rows better (`python -m eval facts`). `every`: the queries' gradients
     are taken anew only every so many steps, since with hundreds of queries most of the time goes into them; they are held in
     memory, a number for each query and parameter.
+
+    Cost: 1
     """
 
     name: ClassVar[str] = "in-run-shapley"

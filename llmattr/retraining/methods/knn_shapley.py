@@ -24,6 +24,8 @@ class KnnShapley:
     Neighbours are rows whose last hidden state before the completion is near (cosine) to the query's; what a set of rows is
     worth to a query is the share of its `k` nearest that have the query's completion. Exact for rows; of a source of several
     rows the sum. Nothing is drawn, so there is no error to state.
+
+    Cost: 0
     """
 
     name: ClassVar[str] = "knn-shapley"

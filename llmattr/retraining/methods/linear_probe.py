@@ -33,6 +33,8 @@ class LinearProbe:
     counted tokens. "ridge" scores the query's class by least squares: its leave-one-out is exact. "softmax" gives the class's
     log-probability, by one Newton step (Rad and Maleki 2020, arXiv 1801.10243). Features are scaled to a mean squared length
     of 1; scale and penalty stay as they are when rows are left out.
+
+    Cost: 0
     """
 
     name: ClassVar[str] = "linear-probe"

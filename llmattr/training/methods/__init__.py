@@ -6,6 +6,7 @@ returns, and one line in `METHODS`.
 
 from typing import TYPE_CHECKING
 
+from llmattr.training.methods.baselines import Length, Random
 from llmattr.training.methods.influence import Arnoldi, Cg, Ekfac, Lissa, Stream
 from llmattr.training.methods.preconditioned import LoGra, TrackStar, Trak
 from llmattr.training.methods.products import GradCos, GradDot, TracIn
@@ -29,6 +30,8 @@ _EVERY: "tuple[type[TrainingMethod], ...]" = (
     RepSim,
     Embeddings,
     Bm25,
+    Random,
+    Length,
 )
 
 METHODS = {method.name: method for method in _EVERY}

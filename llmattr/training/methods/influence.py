@@ -24,12 +24,16 @@ RANK = "singular directions kept of each query's gradient in each layer; 0 = all
 
 @dataclass(frozen=True)
 class Stream:
-    """Products of whole gradients, dot or cosine, as training rows pass: no index, nothing projected."""
+    """Products of whole gradients, dot or cosine, as training rows pass: no index, nothing projected.
+
+    Cost: a pass over the data for each question
+    """
 
     name: ClassVar[str] = "stream"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "products of gradients"
     measure: ClassVar[Measure] = "loss"
+    retrieves_itself: ClassVar[bool] = True
     product: Literal["dot", "cosine"] = option("dot", "dot, or cosine")
     rank: int = option(0, RANK)
 
@@ -49,12 +53,15 @@ class Ekfac:
     Of a layer, `H = (U_A x U_S) diag(L) (U_A x U_S)'` with U_A, U_S the eigenvectors of the inputs' and the output gradients'
     second moments, and `L[i, o] = E[(U_A' g U_S)[i, o]^2]` over training rows (EK-FAC, arXiv 1806.03884; for language models
     arXiv 2308.03296, section 2.2). `eigenvalues="kronecker"`: `L = l_A l_S'`, which is K-FAC.
+
+    Cost: a fit, and a pass for each question
     """
 
     name: ClassVar[str] = "ekfac"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
     measure: ClassVar[Measure] = "loss"
+    retrieves_itself: ClassVar[bool] = True
     damping: float = option(0.1, "added to the eigenvalues of each layer, in units of their mean")
     fit_rows: int = option(256, "training rows that the curvature is fitted on", least=1)
     value_rows: int = option(128, "rows, of these, that the eigenvalues are corrected on", least=1)
@@ -102,12 +109,16 @@ MOST = 2**32  # bytes of vectors: 4 GiB
 
 @dataclass(frozen=True)
 class Cg:
-    """Influence `g_query' (G + damping)^-1 g_row`, G the Gauss-Newton matrix, by conjugate gradients (Martens 2010)."""
+    """Influence `g_query' (G + damping)^-1 g_row`, G the Gauss-Newton matrix, by conjugate gradients (Martens 2010).
+
+    Cost: a small model, and a pass for each question
+    """
 
     name: ClassVar[str] = "cg"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
     measure: ClassVar[Measure] = "loss"
+    retrieves_itself: ClassVar[bool] = True
     damping: float = option(0.1, DAMPING)
     tolerance: float = option(0.01, "stop where the residual is this share of the query's gradient")
     steps: int = option(200, "most products with the curvature", least=1)
@@ -130,12 +141,15 @@ class Lissa:
     """The same influence by Neumann's series (LiSSA: arXiv 1602.03943, 1703.04730) over all of the sampled rows.
 
     It needs about `largest / (damping x mean eigenvalue)` steps: cg is the faster way to the same numbers.
+
+    Cost: a small model, and a pass for each question
     """
 
     name: ClassVar[str] = "lissa"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
     measure: ClassVar[Measure] = "loss"
+    retrieves_itself: ClassVar[bool] = True
     damping: float = option(0.1, DAMPING)
     scale: float = option(0.0, "divides the curvature; 0 = 1.1 times its largest eigenvalue, by power iteration")
     steps: int = option(200, "products with the curvature", least=1)
@@ -155,12 +169,16 @@ class Lissa:
 
 @dataclass(frozen=True)
 class Arnoldi:
-    """The same influence within the span of the Gauss-Newton matrix's leading eigenvectors (arXiv 2112.03052)."""
+    """The same influence within the span of the Gauss-Newton matrix's leading eigenvectors (arXiv 2112.03052).
+
+    Cost: a small model, and a pass for each question
+    """
 
     name: ClassVar[str] = "arnoldi"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
     measure: ClassVar[Measure] = "loss"
+    retrieves_itself: ClassVar[bool] = True
     damping: float = option(0.1, DAMPING)
     steps: int = option(200, "products with the curvature, and vectors held at once", least=1)
     keep: int = option(50, "leading eigenvectors kept", least=1)

@@ -24,13 +24,17 @@ def damped(moment: Float[np.ndarray, "d d"], damping: float) -> Float[np.ndarray
 
 @dataclass(frozen=True)
 class LoGra:
-    """Influence `g_query' (F + damping)^-1 g_row`, F the projected empirical Fisher matrix (arXiv 2405.13954)."""
+    """Influence `g_query' (F + damping)^-1 g_row`, F the projected empirical Fisher matrix (arXiv 2405.13954).
+
+    Cost: an index
+    """
 
     name: ClassVar[str] = "logra"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
     measure: ClassVar[Measure] = "loss"
     vectors: ClassVar[VectorKind] = "gradients"
+    retrieves_itself: ClassVar[bool] = True
     damping: float = option(0.1, "added to the curvature, in units of its mean eigenvalue")
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
@@ -44,6 +48,8 @@ class Trak:
 
     With several checkpoints (an ensemble) both parts are averaged over them and then multiplied, as the paper writes it. The
     released code's scaling by the size of phi is left out, which changes no ranking.
+
+    Cost: an index; `--checkpoints` make an ensemble
     """
 
     name: ClassVar[str] = "trak"
@@ -51,6 +57,7 @@ class Trak:
     unit: ClassVar[str] = "influences, products of preconditioned gradients"
     measure: ClassVar[Measure] = "margin"
     vectors: ClassVar[VectorKind] = "gradients"
+    retrieves_itself: ClassVar[bool] = True
     damping: float = option(0.01, "added to Phi' Phi, in units of its mean eigenvalue")
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
@@ -61,13 +68,17 @@ class Trak:
 
 @dataclass(frozen=True)
 class TrackStar:
-    """Cosine of `R^-1/2 g`, g over the optimiser's second moments, R a mix of queries and rows (arXiv 2410.17413)."""
+    """Cosine of `R^-1/2 g`, g over the optimiser's second moments, R a mix of queries and rows (arXiv 2410.17413).
+
+    Cost: an index
+    """
 
     name: ClassVar[str] = "trackstar"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "cosines of gradients"
     measure: ClassVar[Measure] = "loss"
     vectors: ClassVar[VectorKind] = "gradients"
+    retrieves_itself: ClassVar[bool] = True
     mix: float = option(0.9, "the share in R of many queries; t queries get (1 - 1 / t) of it, one alone none", below=1.000001)
     damping: float = option(0.01, "added to R, in units of its mean eigenvalue")
     normalize: Normalize = option("data", NORMALIZE)

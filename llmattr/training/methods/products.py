@@ -16,13 +16,17 @@ NORMALIZE = "divide gradients by the root of their second moments: optimizer's o
 
 @dataclass(frozen=True)
 class GradDot:
-    """`g_query . g_row`: what one step on the row takes off the query's loss, to first order."""
+    """`g_query . g_row`: what one step on the row takes off the query's loss, to first order.
+
+    Cost: an index
+    """
 
     name: ClassVar[str] = "grad-dot"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "inner products of gradients"
     measure: ClassVar[Measure] = "loss"
     vectors: ClassVar[VectorKind] = "gradients"
+    retrieves_itself: ClassVar[bool] = True
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """Nothing is added."""
@@ -31,13 +35,17 @@ class GradDot:
 
 @dataclass(frozen=True)
 class GradCos:
-    """Cosine of the two gradients: as grad-dot, but long and surprising rows do not win by their size."""
+    """Cosine of the two gradients: as grad-dot, but long and surprising rows do not win by their size.
+
+    Cost: an index
+    """
 
     name: ClassVar[str] = "grad-cos"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "cosines of gradients"
     measure: ClassVar[Measure] = "loss"
     vectors: ClassVar[VectorKind] = "gradients"
+    retrieves_itself: ClassVar[bool] = True
     normalize: Normalize = option("none", NORMALIZE)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
@@ -47,13 +55,17 @@ class GradCos:
 
 @dataclass(frozen=True)
 class TracIn:
-    """`sum_c lr_c g_c,query . g_c,row` over checkpoints c: the loss that their steps took off (arXiv 2002.08484, eq. 1)."""
+    """`sum_c lr_c g_c,query . g_c,row` over checkpoints c: the loss that their steps took off (arXiv 2002.08484, eq. 1).
+
+    Cost: an index for each checkpoint
+    """
 
     name: ClassVar[str] = "tracin"
     family: ClassVar[str] = "predictive"
     unit: ClassVar[str] = "inner products of gradients"
     measure: ClassVar[Measure] = "loss"
     vectors: ClassVar[VectorKind] = "gradients"
+    retrieves_itself: ClassVar[bool] = True
     normalize: Normalize = option("none", NORMALIZE)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:

@@ -17,13 +17,17 @@ from llmattr.training.projection import Measure, VectorKind
 
 @dataclass(frozen=True)
 class RepSim:
-    """Cosine of mean hidden states of one layer: what the model itself finds alike; a strong, cheap baseline."""
+    """Cosine of mean hidden states of one layer: what the model itself finds alike; a strong, cheap baseline.
+
+    Cost: an index of hidden states
+    """
 
     name: ClassVar[str] = "rep-sim"
     family: ClassVar[str] = "corroborative"
     unit: ClassVar[str] = "similarities"
     measure: ClassVar[Measure] = "loss"
     vectors: ClassVar[VectorKind] = "hidden states"
+    retrieves_itself: ClassVar[bool] = True
     layer: int = option(-1, "which layer's hidden states: -1 the last, 0 the embeddings", least=-1000)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
@@ -33,13 +37,17 @@ class RepSim:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Cosine of a sentence encoder's embeddings of the texts; the model that is traced is not asked."""
+    """Cosine of a sentence encoder's embeddings of the texts; the model that is traced is not asked.
+
+    Cost: an index of embeddings
+    """
 
     name: ClassVar[str] = "embeddings"
     family: ClassVar[str] = "corroborative"
     unit: ClassVar[str] = "similarities"
     measure: ClassVar[Measure] = "loss"
     vectors: ClassVar[VectorKind] = "embeddings"
+    retrieves_itself: ClassVar[bool] = True
     encoder: str = option("minilm", "hub id or folder of a sentence encoder (means of tokens), or minilm (embedded)")
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
@@ -49,12 +57,16 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class Bm25:
-    """Okapi BM25 of the row's words for the query's, prompt and completion together (Robertson and Zaragoza 2009), by bm25s."""
+    """Okapi BM25 of the row's words for the query's, prompt and completion together (Robertson and Zaragoza 2009), by bm25s.
+
+    Cost: little
+    """
 
     name: ClassVar[str] = "bm25"
     family: ClassVar[str] = "corroborative"
     unit: ClassVar[str] = "similarities"
     measure: ClassVar[Measure] = "loss"
+    retrieves_itself: ClassVar[bool] = True
     k1: float = option(1.5, "how soon a repeated word stops adding")
     b: float = option(0.75, "how much long rows are held back", below=1.000001)
     idf: Literal["lucene", "robertson", "atire", "bm25l", "bm25+"] = option("lucene", "the variant of the weights")

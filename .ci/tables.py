@@ -1,0 +1,76 @@
+"""The tables of methods in README.md and docs/methods.md, from METHODS and PAPERS.md: `make tables`, or `--check` to compare.
+
+A table stands between `<!-- methods: FAMILY -->` and `<!-- end of methods -->`; `whole` behind the family asks for options and
+papers, too.
+"""
+
+import dataclasses
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PAGES = ("README.md", "docs/methods.md")
+DEFAULTS = {"context": "context-cite", "training": "logra", "retraining": "datamodel"}
+HEADS = {
+    "context": ("what a source's score is", "passes"),
+    "training": ("what a row's score is", "needs"),
+    "retraining": ("what a row's (or a group's) score is", "models trained"),
+}
+MARKED = re.compile(r"(<!-- methods: (\w+)( whole)? -->\n).*?(<!-- end of methods -->)", re.DOTALL)
+
+
+def table(family: str, whole: bool) -> str:
+    """A family's methods, in the order of METHODS."""
+    methods = import_module(f"llmattr.{family}").METHODS
+    score, cost = HEADS[family]
+    heads = ["method", score, cost, *(["family", "options", "paper"] if whole else [])]
+    rows = [cells(family, name, method, whole) for name, method in methods.items()]
+    lines = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
+    return "".join(f"| {line} |\n" for line in [" | ".join(heads), " | ".join(["---"] * len(heads)), *lines])
+
+
+def cells(family: str, name: str, method: Any, whole: bool) -> list[str]:
+    """A method's row: its name, the first line of its docstring, and its last, which says what it costs."""
+    first, *_, last = method.__doc__.strip().splitlines()
+    cost = last.strip().removeprefix("Cost: ") if "Cost: " in last else ""
+    shown = f"`{name}`" + (" (default)" if name == DEFAULTS[family] else "")
+    more = [method.family, options(method), "; ".join(papers(name, method))] if whole else []
+    return [shown, first.removesuffix("."), cost, *more]
+
+
+def options(method: Any) -> str:
+    """Its options with their defaults, as on the command line."""
+    return ", ".join(f"`--{field.name.replace('_', '-')} {field.default}`" for field in dataclasses.fields(method))
+
+
+def papers(name: str, method: Any) -> list[str]:
+    """The papers of the lines in PAPERS.md that name the method and its file; raises `SystemExit` where there is none."""
+    file = method.__module__.replace(".", "/") + ".py"
+    lines = [line.split(" | ") for line in (ROOT / "PAPERS.md").read_text("utf-8").splitlines() if line.startswith("| ")]
+    found = [line[1] for line in lines if f"`{name}`" in line[0] and f"`{file}`" in line[2]]
+    if not found:
+        raise SystemExit(f"PAPERS.md has no line with `{name}` in its first column and `{file}` in its third: add one")
+    return found
+
+
+def written(text: str) -> str:
+    """The page with its tables as they are now."""
+    return MARKED.sub(lambda found: found[1] + table(found[2], bool(found[3])) + found[4], text)
+
+
+def main(check: bool) -> None:
+    """Write the pages, or stop at the first that is not up to date."""
+    for page in PAGES:
+        path = ROOT / page
+        text = path.read_text("utf-8")
+        new = written(text)
+        if check and new != text:
+            raise SystemExit(f"the tables of {page} are not up to date: make tables")
+        path.write_text(new, "utf-8")
+
+
+if __name__ == "__main__":
+    main("--check" in sys.argv)

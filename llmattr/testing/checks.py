@@ -1,0 +1,146 @@
+"""`check_method`: which kind a method is of, and how each kind is tried."""
+
+import inspect
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from unittest.mock import patch
+
+import numpy as np
+from jaxtyping import Float
+
+from llmattr import training
+from llmattr.context.cite import cite
+from llmattr.context.contract import Method
+from llmattr.core.attribution import Attribution
+from llmattr.core.method import find_method
+from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.model import batches
+from llmattr.model.lm import LM
+from llmattr.retraining.build import retrain
+from llmattr.testing import worlds
+from llmattr.testing.properties import check_contract, check_near, check_scores, check_worlds_of_sums, require
+from llmattr.training.contract import TrainingMethod, find_training_method
+from llmattr.training.projection import Projection
+from llmattr.training.trace import trace
+
+Kind = Literal["context", "training", "retraining"]
+
+
+@runtime_checkable
+class RetrievesItself(Protocol):
+    """A training method that may claim that a training row, asked for again, is the first of its own answers."""
+
+    retrieves_itself: ClassVar[bool]
+
+
+def check_method(method: object, kind: Kind | None = None) -> None:
+    """Check that a method keeps what every method of its kind keeps; it takes some seconds.
+
+    `method`: an instance, with options that make it cheap (`n_models=40`), or a class. `kind`: a method with a verb of training
+    (`weigh`, `transform`, `precondition`, `retrieve`) is of training; one that has `attribute` is of retraining where that
+    takes a `RetrainingAblation`, else of the context, unless you say it.
+
+    Of all: a frozen dataclass with a name, a family and described options, none of which takes nonsense; finite scores of the
+    right shape, the same for the same seed, that come back from JSON unchanged. Of the context: scores depend neither on the
+    batch size nor on what the other targets are. Of training: nor on the order of the rows, and a row that is asked for comes
+    first where the class says `retrieves_itself: ClassVar[bool] = True`. Of families that ask ablations, where masks are all
+    that the method needs: where sources only add up, scores are what they add, positive = support, in any order.
+
+    Raises `AssertionError` with the property, what was got and why it matters, and `LlmattrError` for what is no method at all.
+    """
+    method = method() if isinstance(method, type) else method
+    check_contract(method)
+    checks: dict[Kind, Callable[[Any], None]] = {
+        "context": check_context,
+        "training": check_training,
+        "retraining": check_retraining,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LlmattrNote)
+        checks[kind or kind_of(method)](method)
+
+
+def kind_of(method: object) -> Kind:
+    """Which kind a method is of, by its verb, and by the ablation that its `attribute` takes."""
+    if not isinstance(method, Method):
+        find_training_method(method, training.METHODS)  # which says what is missing
+        return "training"
+    ablation = next(iter(inspect.signature(method.attribute).parameters.values()))
+    return "retraining" if "RetrainingAblation" in inspect.formatannotation(ablation.annotation) else "context"
+
+
+def check_context(method: Method) -> None:
+    """On a small model, and where sentences only add up."""
+    model, tokenizer = worlds.model_of_the_context()
+    model = model.double()  # in which equal paths give equal numbers
+
+    def asked(tokens: int = 1024, side: str = "left") -> Attribution:
+        lm = LM(model, tokenizer, "a small model", tokens, side)
+        context = " ".join(worlds.SENTENCES)
+        return cite(lm, context, worlds.QUESTION, response=worlds.ANSWER, method=method, verify=False)
+
+    found = asked()
+    check_scores(method, found, asked(), (3, len(worlds.SENTENCES)))
+    for tokens, side in ((1, "left"), (4096, "right")):
+        why = f"batches of {tokens} tokens, padded on the {side}, change scores: is padding read as text?"
+        check_near(method.name, found.values, asked(tokens, side).values, 1e-8, why)
+    alone = found.span(found.targets.texts[2]).values
+    check_near(method.name, found.values[2:], alone, 0.0, "what other targets there are changes a target's scores")
+    try:
+        check_worlds_of_sums(method, *(worlds.context_of_sums(order) for order in _both_ways(len(worlds.SENTENCES))))
+    except worlds.LooksInsideError:
+        return  # a sum has no inside
+
+
+def check_training(method: TrainingMethod) -> None:
+    """On the rows of a small model."""
+    find_training_method(method, training.METHODS)
+    pair = worlds.model_of_rows(*worlds.ROWS)
+    how: dict[str, Any] = {"projection": Projection(kind="random", dim=256), "modules": "1.*down_proj", "row_type": "float16"}
+
+    def asked(rows: Sequence[dict[str, str]] = worlds.ROWS) -> Attribution:
+        return trace(pair, list(rows), worlds.ASKED, method, **how)
+
+    found = asked()
+    check_scores(method, found, asked(), (len(worlds.ASKED), len(worlds.ROWS)))
+    require(not found.cited.any(), f"{method.name}: rows are cited by scores without a unit")
+    one = _by_row(found)
+    # float16 rows round to 2^-11; a preconditioner with damping d may amplify that by 1 / d at the most, d = 0.01 being usual.
+    rounding = 2**-11 / 0.01 * float(np.abs(one).max())
+    backwards = _by_row(asked(worlds.ROWS[::-1]))[:, ::-1]
+    check_near(method.name, one, backwards, rounding, "rows in another order have other scores: is one known by its place?")
+    with patch.object(batches, "BATCH_TOKENS", 40):
+        small = _by_row(asked())
+    check_near(method.name, one, small, rounding, "rows in smaller batches have other scores: is padding read as text?")
+    if isinstance(method, RetrievesItself) and method.retrieves_itself:
+        first = int(found[1].top(1)[0].id)
+        same = worlds.ROWS[first] == worlds.ASKED[1]
+        require(same, f"{method.name} claims that a row finds itself; row {first} came first: are queries treated as rows are?")
+
+
+def check_retraining(method: Any) -> None:
+    """On a small model that is trained again and again, and where rows only add up."""
+    find_method(method, {}, Method)
+    pair = worlds.model_of_rows(*worlds.FACTS, *worlds.QUERIES)
+    with tempfile.TemporaryDirectory() as runs:
+        how: dict[str, Any] = {"recipe": worlds.SHORT, "group_by": "place", "out": runs}
+        found, again = (retrain(pair, worlds.FACTS, worlds.QUERIES, method, **how) for _ in range(2))
+    check_scores(method, found, again, (len(found), len(worlds.PLACES)))
+    try:
+        check_worlds_of_sums(method, *(worlds.training_of_sums(order) for order in _both_ways(5)))
+    except LlmattrError:
+        return  # it looks at a model and its rows, of which a function has none
+
+
+def _both_ways(n: int) -> tuple[list[int], list[int]]:
+    return list(range(n)), list(range(n))[::-1]
+
+
+def _by_row(found: Attribution) -> Float[np.ndarray, "t n"]:
+    """Scores in the order of the rows."""
+    assert found.index is not None
+    values = np.empty_like(found.values)
+    np.put_along_axis(values, np.array([int(i) for i in found.sources.ids])[found.index], found.values, axis=1)
+    return values

@@ -1,0 +1,121 @@
+"""What a method keeps, one property a function; each failure says what was got and why it matters."""
+
+import dataclasses
+import json
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from llmattr.core.attribution import Attribution
+from llmattr.core.method import accepted, check_options, describe, types_of
+from llmattr.errors import LlmattrError
+
+ASKING = ("datamodel", "game-theoretic")  # families that ask ablations
+ALIKE = ("corroborative", "reference")  # families that never ask what would have happened
+FAMILIES = (*ASKING, "predictive", *ALIKE)
+
+
+@runtime_checkable
+class Named(Protocol):
+    """What every method is called, and its kind."""
+
+    name: ClassVar[str]
+    family: ClassVar[str]
+
+
+def require(holds: object, otherwise: str) -> None:
+    """Raise `AssertionError` with this message unless it holds."""
+    if not holds:
+        raise AssertionError(otherwise)
+
+
+def check_contract(method: Any) -> None:
+    """Name, family, docstring and options: what the command line, records and tables show."""
+    kind = type(method)
+    require(dataclasses.is_dataclass(method), f"{kind.__name__} is no dataclass: its fields are its options and its record")
+    require(kind.__dataclass_params__.frozen, f"{kind.__name__} is not frozen: a result must say what it was made with")
+    require(isinstance(method, Named), f"{kind.__name__} needs a name and a family, both ClassVar[str]")
+    known = re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", method.name)
+    require(known, f"the name {method.name!r} becomes a sub-command: small letters, digits and hyphens")
+    require(method.family in FAMILIES, f"{method.name} is of the family {method.family!r}; there are {', '.join(FAMILIES)}")
+    said = (kind.__doc__ or "").strip()
+    made = said.startswith(f"{kind.__name__}(")  # by dataclass, where there was none
+    require(said and not made, f"{method.name} has no docstring, whose first line is what --help and the tables say of it")
+    check_options(method)
+    for field in dataclasses.fields(method):
+        check_option(method, field)
+    record = describe(method)
+    require(json.loads(json.dumps(record)) == record, f"{method.name}: the record {record} is another one after JSON")
+
+
+def check_option(method: Any, field: "dataclasses.Field[Any]") -> None:
+    """One option: with a default and a description, of a type that the command line reads, and refused where it is nonsense."""
+    what = f"{method.name}'s option {field.name}"
+    require(field.default is not dataclasses.MISSING, f"{what} has no default, so the method cannot be had by its name")
+    require(field.metadata.get("help"), f"{what} has no description for --help: make it with option(default, help)")
+    other, words = accepted(types_of(type(method))[field.name])
+    require(other in (None, int, float, str, bool), f"{what} is of the type {other}, which no command line can give")
+    if other not in (int, float) and not words:
+        return
+    try:
+        check_options(dataclasses.replace(method, **{field.name: "no such word"}))
+    except (LlmattrError, TypeError):  # a type checker's error is one, too
+        return
+    raise AssertionError(f"{what} took 'no such word': its type is not checked, and a slip of the pen would be run for hours")
+
+
+def check_scores(method: Any, found: Attribution, again: Attribution, shape: tuple[int, int]) -> None:
+    """One row of scores for each target, the same for the same seed, cited only where something was asked, fit for JSON."""
+    name, got = method.name, found.values.shape
+    require(got == shape, f"{name}: values are {got} for {shape[0]} targets and {shape[1]} sources: one row for each target")
+    gap = np.abs(found.values - again.values).max()
+    require(gap == 0, f"{name}: the same seed gave scores {gap:.2g} apart: is something drawn from a global state?")
+    require(found.method == describe(method), f"{name}: the result says that it was made by {found.method}")
+    cites = method.family in ALIKE and found.can_cite
+    require(not cites, f"{name}: {method.family} scores may cite, though nothing was asked: their measure is 'similarity'")
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = Attribution.load(found.save(Path(folder) / "saved.json"))
+    same = loaded.to_frame().equals(found.to_frame()) and np.array_equal(_numbers(loaded), _numbers(found), equal_nan=True)
+    require(same, f"{name}: the result is another one after it was saved as JSON and loaded")
+    require(loaded.html() == found.html(), f"{name}: the result's page is another one after it was saved as JSON and loaded")
+
+
+def _numbers(found: Attribution) -> np.ndarray:
+    """What is said of each target beside its scores."""
+    return np.array([column for column in (found.baseline, found.lds, found.ceiling) if column is not None])
+
+
+def check_near(name: str, one: Float[np.ndarray, "t n"], other: Float[np.ndarray, "t n"], tolerance: float, why: str) -> None:
+    """The same scores another way, to within a tolerance."""
+    gap = np.abs(one - other).max()
+    require(gap <= tolerance, f"{name}: {why} (scores are {gap:.2g} apart, {tolerance:.2g} is rounding)")
+
+
+def check_sums(method: Any, found: Attribution, effects: Float[np.ndarray, "t n"]) -> None:
+    """Where sources only add up, a score is what its source adds, to within 5 standard errors or a tenth of the largest."""
+    error = np.zeros_like(found.values) if found.stderr is None else np.nan_to_num(found.stderr)
+    allowed = np.maximum(5 * error, 0.1 * np.abs(effects).max(axis=1, keepdims=True))
+    for t, i in np.argwhere(np.abs(found.values - effects) > allowed).tolist():
+        effect, score = effects[t, i], found.values[t, i]
+        turned = abs(score + effect) <= allowed[t, i]
+        why = "positive is support: is the sign turned round?" if turned else "does column i stand for source i?"
+        raise AssertionError(
+            f"{method.name}: source {i} adds {effect:+.2f} to target {t}, whatever else is there, and its score is "
+            f"{score:+.2f} with an error of {error[t, i]:.2g}: {why}"
+        )
+
+
+def check_worlds_of_sums(method: Any, forwards: Any, backwards: Any) -> None:
+    """Scores are what sources add (of families that ask), and go with the source when the order is turned round."""
+    answers = [method.attribute(world.ablation, 0) for world in (forwards, backwards)]
+    if method.family in ASKING:
+        for world, found in zip((forwards, backwards), answers, strict=True):
+            check_sums(method, found, world.effects)
+    if method.family in ALIKE:
+        values: Sequence[np.ndarray] = [found.values for found in answers]
+        check_near(method.name, values[0], values[1][:, ::-1], 1e-9, "in another order sources have other scores")

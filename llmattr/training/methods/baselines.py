@@ -1,0 +1,47 @@
+"""Baselines, which every other method has to beat: chance, and the longest row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from llmattr.core.method import option
+from llmattr.retrieval.baselines import lengths, random_scores
+from llmattr.training.projection import Measure
+
+
+@dataclass(frozen=True)
+class Random:
+    """Standard normal numbers, drawn from a seed and the texts of query and row: a baseline.
+
+    Cost: little
+    """
+
+    name: ClassVar[str] = "random"
+    family: ClassVar[str] = "reference"
+    unit: ClassVar[str] = "random numbers"
+    measure: ClassVar[Measure] = "loss"
+    seed: int = option(0, "another seed gives other numbers", below=2**63)
+
+    def retrieve(self, rows: Sequence[str], queries: Sequence[str]) -> Float[np.ndarray, "t n"]:
+        """Numbers without a unit; the order of the rows plays no part, and equal rows have equal ones."""
+        return random_scores(rows, queries, self.seed)
+
+
+@dataclass(frozen=True)
+class Length:
+    """The number of characters of the row, whatever is asked: a baseline.
+
+    Cost: little
+    """
+
+    name: ClassVar[str] = "length"
+    family: ClassVar[str] = "reference"
+    unit: ClassVar[str] = "characters"
+    measure: ClassVar[Measure] = "loss"
+
+    def retrieve(self, rows: Sequence[str], queries: Sequence[str]) -> Float[np.ndarray, "t n"]:
+        """Characters, the same row for every query."""
+        return lengths(rows, queries)

@@ -1,0 +1,225 @@
+"""`llmattr.testing.check_method`: over every method of the package, and on methods that are wrong in one thing each."""
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from llmattr import context, retraining, surrogate, training
+from llmattr.context.methods.games import LeaveOneOut
+from llmattr.context.methods.retrieval import similarities
+from llmattr.core.method import option
+from llmattr.errors import LlmattrError
+from llmattr.retraining.ablation import RetrainingAblation
+from llmattr.testing import RetrievesItself, check_method
+from llmattr.testing.checks import kind_of
+from llmattr.training.index.search import Weighed
+
+CHEAP = {"bootstraps": 10, "n_models": 40}  # bootstraps and trained models take most of the time
+SHORT = {"cg": {"steps": 20}, "lissa": {"steps": 20}, "arnoldi": {"steps": 20, "keep": 5}}
+KINDS = {"context": context.METHODS, "training": training.METHODS, "retraining": retraining.METHODS}
+EVERY = [pytest.param(kind, method, id=f"{kind}-{name}") for kind, some in KINDS.items() for name, method in some.items()]
+
+
+def cheap(method):
+    options = {name: value for name, value in CHEAP.items() if name in method.__dataclass_fields__}
+    return method(**options, **SHORT.get(method.name, {}))
+
+
+@pytest.mark.parametrize(("kind", "method"), EVERY)
+def test_every_method_conforms(kind, method):
+    assert kind_of(method()) == kind
+    check_method(cheap(method))
+
+
+def test_all_but_the_baselines_claim_to_find_the_row_itself():
+    claim = [name for name, method in training.METHODS.items() if isinstance(method(), RetrievesItself)]
+    assert set(training.METHODS) - set(claim) == {"random", "length"}
+
+
+@dataclass(frozen=True)
+class Mine:
+    """What is lost without each source."""
+
+    name: ClassVar[str] = "mine"
+    family: ClassVar[str] = "game-theoretic"
+
+    def attribute(self, ablation, seed=0):
+        return surrogate.leave_one_out(ablation, seed)
+
+
+class TestContract:
+    """What the command line and records would stumble over, before anything is run."""
+
+    def refused(self, message, **changes):
+        body = {"__doc__": "Mine.", "__annotations__": {}, **changes}
+        with pytest.raises((AssertionError, LlmattrError), match=message):
+            check_method(dataclass(frozen=True)(type("Mine", (Mine,), body)))
+
+    def test_a_name_that_is_no_command(self):
+        self.refused("becomes a sub-command", name="My method")
+
+    def test_a_family_that_is_none(self):
+        self.refused("'magic'; there are datamodel, game-theoretic, predictive, corroborative, reference", family="magic")
+
+    def test_no_docstring(self):
+        self.refused("no docstring, whose first line", __doc__=None)
+
+    def test_no_dataclass(self):
+        class Plain:
+            name = "plain"
+
+        with pytest.raises(AssertionError, match="Plain is no dataclass"):
+            check_method(Plain())
+
+    def test_not_frozen(self):
+        @dataclass
+        class Loose:
+            """Loose."""
+
+            name: ClassVar[str] = "loose"
+            family: ClassVar[str] = "predictive"
+
+        with pytest.raises(AssertionError, match="Loose is not frozen"):
+            check_method(Loose)
+
+    @pytest.mark.parametrize(
+        ("kind", "made", "message"),
+        [
+            (int, field(default=3), "option much has no description"),
+            (int, option(0, "how much", least=1), "much must be 1 or more"),
+            (list, option(None, "how much"), "of the type <class 'list'>, which no command line can give"),
+            ("NoSuchType", option(1, "how much"), "the types of Mine's fields cannot be read"),
+        ],
+    )
+    def test_an_option(self, kind, made, message):
+        self.refused(message, much=made, __annotations__={"much": kind})
+
+    def test_no_verb_or_a_misspelt_one(self):
+        @dataclass(frozen=True)
+        class Slip:
+            """A slip."""
+
+            name: ClassVar[str] = "slip"
+            family: ClassVar[str] = "corroborative"
+
+            def retreive(self, rows, queries):
+                return np.zeros((len(queries), len(rows)))
+
+        with pytest.raises(LlmattrError, match="Slip has 'retreive'; did you mean 'retrieve'"):
+            check_method(Slip)
+
+
+class TestBroken:
+    """One property each that does not hold; the failure names it."""
+
+    def broken(self, message, **changes):
+        mine = dataclass(frozen=True)(type("Mine", (Mine,), {"__doc__": "Mine.", **changes}))
+        with pytest.raises(AssertionError, match=message):
+            check_method(mine())
+
+    def test_the_sign(self):
+        def attribute(self, ablation, seed=0):
+            found = surrogate.leave_one_out(ablation, seed)
+            return replace(found, values=-found.values)
+
+        message = (
+            r"mine: source 0 adds \+5.70 to target 0, .* its score is -5.70 .*: positive is support: is the sign turned round\?"
+        )
+        self.broken(message, attribute=attribute)
+
+    def test_the_sign_in_retraining(self):
+        def attribute(self, ablation: RetrainingAblation, seed=0):
+            found = surrogate.leave_one_out(ablation, seed)
+            return replace(found, values=-found.values)
+
+        self.broken("positive is support", attribute=attribute)
+
+    def test_the_order(self):
+        def attribute(self, ablation, seed=0):
+            found = surrogate.leave_one_out(ablation, seed)
+            return replace(found, values=found.values[:, ::-1])
+
+        self.broken(r"does column i stand for source i\?", attribute=attribute)
+
+    def test_the_place(self):
+        def attribute(self, ablation, seed=0):
+            places = np.tile(np.arange(len(ablation.sources), dtype=float), (len(ablation.targets), 1))
+            return similarities(self, ablation, places, "places")
+
+        self.broken("in another order sources have other scores", attribute=attribute, family="corroborative")
+
+    def test_the_seed(self):
+        def attribute(self, ablation, seed=0):
+            values = np.random.normal(size=(len(ablation.targets), len(ablation.sources)))
+            return similarities(self, ablation, values, "numbers")
+
+        self.broken("the same seed gave scores .* is something drawn from a global state", attribute=attribute)
+
+    def test_the_shape(self):
+        def attribute(self, ablation, seed=0):
+            found = surrogate.leave_one_out(ablation, seed)
+            return replace(found, values=found.values[:, :2], sources=found.sources.subset(np.arange(2)))
+
+        self.broken(r"values are \(3, 2\) for 3 targets and 5 sources", attribute=attribute)
+
+    def test_targets_that_are_not_by_themselves(self):
+        def attribute(self, ablation, seed=0):
+            found = surrogate.leave_one_out(ablation, seed)
+            return replace(found, values=found.values / found.values.std())
+
+        self.broken("what other targets there are changes a target's scores", attribute=attribute)
+
+    def test_citations_of_what_never_asked(self):
+        def attribute(self, ablation, seed=0):
+            return replace(similarities(self, ablation, np.ones((3, 5)), "nats"), targets=ablation.targets)
+
+        self.broken("corroborative scores may cite, though nothing was asked", attribute=attribute, family="corroborative")
+
+    def test_no_number(self):
+        def attribute(self, ablation, seed=0):
+            return similarities(self, ablation, np.full((len(ablation.targets), len(ablation.sources)), np.nan), "nats")
+
+        with pytest.raises(LlmattrError, match="scores must be finite"):
+            check_method(dataclass(frozen=True)(type("Mine", (Mine,), {"__doc__": "Mine.", "attribute": attribute})))
+
+
+class TestBrokenTraining:
+    def broken(self, message, **changes):
+        body = {"__doc__": "Mine.", "name": "mine", "family": "corroborative", "unit": "numbers", "measure": "loss", **changes}
+        with pytest.raises(AssertionError, match=message):
+            check_method(dataclass(frozen=True)(type("Mine", (), body)))
+
+    def test_the_place(self):
+        def retrieve(self, rows, queries):
+            return np.tile(np.arange(len(rows), dtype=float), (len(queries), 1))
+
+        self.broken(r"rows in another order .* is one known by its place\?", retrieve=retrieve)
+
+    def test_the_sign(self):
+        """A row that is told by its gradient, with the sign of the loss turned round."""
+
+        def weigh(self, index, queries):
+            return Weighed(-queries, cosine=True)
+
+        changes = {"family": "predictive", "vectors": "gradients", "retrieves_itself": True, "weigh": weigh}
+        self.broken(r"claims that a row finds itself; row \d+ came first", **changes)
+
+    def test_nothing_is_claimed_nothing_is_asked(self):
+        def weigh(self, index, queries):
+            return Weighed(-queries, cosine=True)
+
+        body = {"__doc__": "Mine.", "name": "mine", "family": "predictive", "unit": "numbers", "measure": "loss"}
+        check_method(dataclass(frozen=True)(type("Mine", (), {**body, "vectors": "gradients", "weigh": weigh})))
+
+
+def test_a_class_or_an_instance_and_the_kind_that_is_said():
+    check_method(LeaveOneOut)
+    check_method(Mine())
+    check_method(Mine(), "retraining")
+
+
+def test_a_method_that_looks_inside_though_it_asks_ablations():
+    """A world of sums has no inside: what needs one is tried on the model alone."""
+    check_method(context.METHODS["ridge"](n_ablations=8, prior="gates", bootstraps=0))
