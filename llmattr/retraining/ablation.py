@@ -55,7 +55,7 @@ class RetrainingAblation:
         return found
 
     def seed_of(self, mask: Bool[np.ndarray, " n"], replicate: int) -> int:
-        """The seed of a mask's run."""
+        """The seed of a mask's run: drawn from the mask (unless `paired`), the ablation's seed and the replicate's number."""
         own = b"" if self.paired else np.packbits(mask).tobytes()
         digest = hashlib.sha256(own + f"/{len(mask)}/{self.seed}/{replicate}".encode()).digest()
         return int.from_bytes(digest[:4], "little") // 2

@@ -32,27 +32,27 @@ class LeastSquares:
 
     @cached_property
     def inverse(self) -> Float[np.ndarray, "d d"]:
-        """A."""
+        """`A = (x'x + penalty I)^-1` [d, d]."""
         return _inverse(self.x.T @ self.x + self.penalty * np.eye(self.x.shape[1]))
 
     @cached_property
     def solved(self) -> Float[np.ndarray, "n d"]:
-        """`A x_j` of every row."""
+        """`A x_j` of every row, side by side [n, d]."""
         return self.x @ self.inverse
 
     @cached_property
     def coefficients(self) -> Float[np.ndarray, "d *k"]:
-        """B."""
+        """The coefficients `B = A x'y` [d, *k] of the fit on all rows."""
         return self.solved.T @ self.y
 
     @cached_property
     def residuals(self) -> Float[np.ndarray, "n *k"]:
-        """e."""
+        """The residuals `e = y - x B` [n, *k], in the outputs' unit."""
         return self.y - self.x @ self.coefficients
 
     @cached_property
     def leverages(self) -> Float[np.ndarray, " n"]:
-        """h, between 0 and 1."""
+        """The leverages `h_j = x_j' A x_j` [n], from 0 to 1: how much a row decides its own prediction."""
         return (self.x * self.solved).sum(axis=1)
 
     @cached_property

@@ -61,7 +61,7 @@ class FunctionTrainer:
         return _checked(np.stack(rows), weights, seeds)
 
     def record(self) -> dict[str, Any]:
-        """Its name."""
+        """The function's name, which tells its runs from those of another."""
         return {"function": self.name or getattr(self.function, "__name__", type(self.function).__name__)}
 
 
@@ -108,7 +108,7 @@ class CausalTrainer:
         return _checked(np.stack(found), weights, seeds)
 
     def trained(self, weights: Float[np.ndarray, " n"], seed: int) -> LM:
-        """The model after one run."""
+        """The model after one run with these weights of the rows and this seed."""
         lm = self.lm
         return dataclasses.replace(lm, model=train(lm.model, self.rows, weights, seed, self.recipe))
 

@@ -21,7 +21,7 @@ class Run(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What it is found by."""
+        """What a run is found by: the digest of its mask and seed."""
         return hashlib.sha256(np.packbits(self.mask).tobytes() + f"/{len(self.mask)}/{self.seed}".encode()).hexdigest()[:32]
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from transformers import PreTrainedModel
 
 from llmattr.core.progress import progress
 from llmattr.errors import note
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
     from llmattr.model.lm import LM
 
 ATTENTION = "llmattr-bins"  # what `bins_attention` is called in transformers
+Tensors = dict[str, torch.Tensor]  # by name
 MOST_NUMBERS = 2**25  # in one tensor, of all models: 134 MB in float32
 
 
 def train_together(
-    model: Any, examples: Examples, weights: Float[np.ndarray, "k n"], seeds: Sequence[int], recipe: Recipe
+    model: PreTrainedModel, examples: Examples, weights: Float[np.ndarray, "k n"], seeds: Sequence[int], recipe: Recipe
 ) -> "Stack":
     """The k models of `train(model, examples, weights[i], seeds[i], recipe)`, trained side by side.
 
@@ -48,7 +50,7 @@ def train_together(
     if empty.all():
         return stack
     untouched = {name: tensor[empty].clone() for name, tensor in stack.parameters.items()}
-    data, optimizer = Rows.of(examples.ids, examples.counted), adamw(stack.parameters, recipe, stacked=True)
+    data, optimizer = Laid.of(examples.ids, examples.counted), adamw(stack.parameters, recipe, stacked=True)
     kept = (weights > 0) | empty[:, None]  # where nothing is kept, rows of weight 0 fill the place
     order = np.stack([recipe.batches(row, seed) for row, seed in zip(kept, seeds, strict=True)], axis=1)
     for step, rows in enumerate(progress(order, f"{len(weights)} models", "steps")):
@@ -70,7 +72,7 @@ def train_together(
 def measure_together(stack: "Stack", lm: "LM", requests: Sequence[Rendered]) -> list[list[Float[np.ndarray, "..."]]]:
     """What `LM.logprobs` gives for the same requests under each of the k models, up to rounding: [k][request]."""
     inside = [np.isin(np.arange(len(one.ids)), np.arange(one.response.start, one.response.stop)) for one in requests]
-    data, k = Rows.of([one.ids for one in requests], inside), len(next(iter(stack.parameters.values())))
+    data, k = Laid.of([one.ids for one in requests], inside), len(next(iter(stack.parameters.values())))
     found: list[list[Any]] = [[None] * len(requests) for _ in range(k)]
     for numbers in batches(lm, requests):
         batch = data.packed(np.array([numbers]), np.ones((1, len(numbers))), stack.like)
@@ -95,52 +97,73 @@ class Packed(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """Rows of tokens, one behind the other."""
+class Laid:
+    """The tokens of n rows, one row behind the other."""
 
     tokens: Int[np.ndarray, " tokens"]
     counted: np.ndarray
     lengths: Int[np.ndarray, " n"]
 
     @staticmethod
-    def of(ids: Sequence[list[int]], counted: Sequence[np.ndarray]) -> "Rows":
-        """From lists."""
-        return Rows(np.concatenate(ids).astype(np.int64), np.concatenate(counted), np.array([len(one) for one in ids]))
+    def of(ids: Sequence[list[int]], counted: Sequence[np.ndarray]) -> "Laid":
+        """Rows from their tokens and from which of them count."""
+        return Laid(np.concatenate(ids).astype(np.int64), np.concatenate(counted), np.array([len(one) for one in ids]))
 
     def packed(self, rows: Int[np.ndarray, "k b"], weights: Float[np.ndarray, "k b"], like: torch.Tensor) -> Packed:
         """The tensors of k batches of b rows with these weights, on the device and of the type of `like`."""
-        lengths, starts = self.lengths[rows], (np.cumsum(self.lengths) - self.lengths)[rows]
+        k = len(rows)
+        lengths = self.lengths[rows]
         size, placed = _bins(lengths)
         t = size * max(bins for _, bins in placed)
-        begins = np.array([places for places, _ in placed]) + t * np.arange(len(rows))[:, None]
         n = lengths.ravel()
-        within = _counting(n)
-        source, target = np.repeat(starts.ravel(), n) + within, np.repeat(begins.ravel(), n) + within
-        ids, positions, row = (np.full(len(rows) * t, fill) for fill in (0, 0, -1))
-        ids[target], positions[target], row[target] = self.tokens[source], within, np.repeat(np.arange(rows.size), n)
+        within = _counting(n)  # a token's place in its row
+        starts = (np.cumsum(self.lengths) - self.lengths)[rows]
+        begins = np.array([places for places, _ in placed]) + t * np.arange(k)[:, None]
+        source = np.repeat(starts.ravel(), n) + within  # where each token stands here
+        target = np.repeat(begins.ravel(), n) + within  # and where in the k batches of t places
+
+        ids = np.zeros(k * t, dtype=int)
+        positions = np.zeros(k * t, dtype=int)
+        row = np.full(k * t, -1)
+        ids[target] = self.tokens[source]
+        positions[target] = within
+        row[target] = np.repeat(np.arange(rows.size), n)
+
         counted = self.counted[source]
-        model, tokens = target[counted] // t, np.bincount(target[counted] // t, minlength=len(rows))
+        model = target[counted] // t
+        tokens = np.bincount(model, minlength=k)  # that count, of each batch
         cell = (model, _counting(tokens))
-        places, said, share = (np.zeros((len(rows), tokens.max()), dtype) for dtype in (int, int, float))
-        places[cell], said[cell] = target[counted] % t - 1, self.tokens[source[counted]]
+        shape = (k, tokens.max())
+        places = np.zeros(shape, dtype=int)
+        said = np.zeros(shape, dtype=int)
+        share = np.zeros(shape)
+        places[cell] = target[counted] % t - 1  # a token is predicted one place before it
+        said[cell] = self.tokens[source[counted]]
         share[cell] = np.repeat(weights.ravel(), n)[counted] / tokens[model]
-        seen = _seen(row.reshape(len(rows), -1, 1, size))
-        made = [torch.from_numpy(one).to(like.device) for one in (ids.reshape(-1, t), positions.reshape(-1, t), seen)]
-        kept = [torch.from_numpy(one).to(like.device) for one in (places, said, share)]
-        exact = torch.promote_types(like.dtype, torch.float32)
-        return Packed(made[0], made[1], made[2].to(like.dtype), kept[0], kept[1], kept[2].to(exact))
+
+        def made(array: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(array).to(like.device)
+
+        return Packed(
+            ids=made(ids.reshape(k, t)),
+            positions=made(positions.reshape(k, t)),
+            seen=made(_seen(row.reshape(k, -1, 1, size))).to(like.dtype),
+            places=made(places),
+            said=made(said),
+            weights=made(share).to(torch.promote_types(like.dtype, torch.float32)),
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Stack:
     """k models of one shape: the code of one, and the parameters and buffers of all, stacked."""
 
-    model: Any
-    parameters: dict[str, torch.Tensor]
-    buffers: dict[str, torch.Tensor]
+    model: PreTrainedModel
+    parameters: Tensors
+    buffers: Tensors
 
     @staticmethod
-    def of(models: list[Any]) -> "Stack":
+    def of(models: list[PreTrainedModel]) -> "Stack":
         """Take over these models; the first of them changes its attention."""
         from transformers import AttentionInterface
 
@@ -156,11 +179,11 @@ class Stack:
 
     def logits(self, batch: Packed) -> Float[torch.Tensor, "k p v"]:
         """Each model's logits at the places of its batch."""
-        return torch.vmap(self._one)(self.parameters, self.buffers, *batch[:4])
+        return torch.vmap(self._one)((self.parameters, self.buffers), tuple(batch[:4]))
 
-    def _one(self, parameters: Any, buffers: Any, ids: Any, positions: Any, seen: Any, places: Any) -> torch.Tensor:
+    def _one(self, weights: tuple[Tensors, Tensors], batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        ids, positions, seen, places = batch
         given = {"input_ids": ids[None], "position_ids": positions[None], "attention_mask": seen, "logits_to_keep": places}
-        weights = (parameters, buffers)
         return torch.func.functional_call(self.model, weights, kwargs={**given, "use_cache": False}).logits.squeeze(0)
 
 
@@ -172,7 +195,13 @@ def stacked_loss(logits: Float[torch.Tensor, "k p v"], batch: Packed) -> Float[t
 
 
 def bins_attention(
-    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, scaling: float | None = None, **options: Any
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor,
+    scaling: float | None = None,
+    **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention inside each bin: queries [1, heads, t, d], the mask [bins, 1, l, l] of `Packed` -> [1, t, heads, d]."""
     if any(options.get(name) is not None for name in BESIDES):  # not always seen by trying: new weights hardly reach a limit
@@ -187,7 +216,7 @@ def bins_attention(
     return torch.bmm(scores.softmax(-1), v).reshape(1, heads, t, -1).transpose(1, 2), None
 
 
-def most_together(model: Any, examples: Examples, batch: int) -> int:
+def most_together(model: PreTrainedModel, examples: Examples, batch: int) -> int:
     """How many such models are trained together at best, with so many rows in a step; 1: it does not pay.
 
     A small model's operations are too short for a processor; from some millions of parameters on its matrix products take all
@@ -201,7 +230,7 @@ def most_together(model: Any, examples: Examples, batch: int) -> int:
     return max(1, min(known[0] if known else 1, int(MOST_NUMBERS / (batch * max(logits, attention)))))
 
 
-def can_stack(model: Any, longest: int) -> bool:
+def can_stack(model: PreTrainedModel, longest: int) -> bool:
     """Whether stacked models answer rows of this length as the model itself does; tried once on a few tokens.
 
     Its attention must be exchangeable and see all of a row, and `torch.vmap` must take it.
@@ -212,7 +241,7 @@ def can_stack(model: Any, longest: int) -> bool:
 
 
 @remembered
-def _stacks(model: Any) -> bool:
+def _stacks(model: PreTrainedModel) -> bool:
     stacks = bool(attempt(lambda: _agrees(model)))
     if not stacks:
         name = getattr(model.config, "_name_or_path", "") or "this model"
@@ -220,7 +249,7 @@ def _stacks(model: Any) -> bool:
     return stacks
 
 
-def _agrees(model: Any) -> bool:
+def _agrees(model: PreTrainedModel) -> bool:
     """Compare the logits of the model and of a changed copy with those of the stack of both."""
     ids = [[token % model.config.get_text_config().vocab_size for token in row] for row in ([5, 6, 7, 8, 9], [7, 5], [9, 8, 6])]
     counted, recipe = [np.arange(len(row)) > 0 for row in ids], Recipe()
@@ -232,7 +261,7 @@ def _agrees(model: Any) -> bool:
     stack = Stack.of(pair)
     rows = np.tile(np.arange(len(ids)), (2, 1))
     with torch.enable_grad():
-        found = stack.logits(Rows.of(ids, counted).packed(rows, np.ones(rows.shape), stack.like))
+        found = stack.logits(Laid.of(ids, counted).packed(rows, np.ones(rows.shape), stack.like))
         found.sum().backward()
     # Rounding grows with depth; a wrong pattern is off by much more.
     return float((found.detach() - plain).abs().max()) <= 100 * torch.finfo(plain.dtype).eps ** 0.75 * float(plain.abs().max())

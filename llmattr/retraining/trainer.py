@@ -1,12 +1,12 @@
 """Training a causal language model again with a weight on every row; weight 0 = removed. One run after the other."""
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from transformers import PreTrainedModel
 
 from llmattr.core.progress import progress
 from llmattr.errors import LlmattrError
@@ -14,7 +14,9 @@ from llmattr.retraining.recipe import Recipe, check_weights, named_run
 from llmattr.text.rows import Examples
 
 
-def train(model: Any, examples: Examples, weights: Float[np.ndarray, " n"], seed: int, recipe: Recipe) -> Any:
+def train(
+    model: PreTrainedModel, examples: Examples, weights: Float[np.ndarray, " n"], seed: int, recipe: Recipe
+) -> PreTrainedModel:
     """A new model, trained on the rows with these weights; the same arguments give the same bits.
 
     A step's loss is `sum_i w_i sum_k -log p(y_ik) / T` in nats, over the counted tokens y_ik of the batch's rows i; T is their
@@ -41,21 +43,22 @@ def train(model: Any, examples: Examples, weights: Float[np.ndarray, " n"], seed
     return model
 
 
-def started(model: Any, seed: int, recipe: Recipe) -> Any:
+def started(model: PreTrainedModel, seed: int, recipe: Recipe) -> PreTrainedModel:
     """A copy of the model as training starts from it, without dropout, in float32 or better whatever its own type is.
 
     A step of usual size is less than half of bfloat16's distance between numbers, so that most weights would stay as they are.
     """
     exact = torch.promote_types(model.dtype, torch.float32)
     if recipe.start == "given":
-        return copy.deepcopy(model).to(exact).eval()
+        return copy.deepcopy(model).to(exact).eval()  # pyright: ignore[reportArgumentType]: transformers wraps `to`
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the CPU's alone: a GPU's goes on as the caller left it
-        return type(model)(copy.deepcopy(model.config)).to(model.device, exact).eval()
+        new = type(model)(copy.deepcopy(model.config))
+        return new.to(model.device, exact).eval()  # pyright: ignore[reportArgumentType]
 
 
 def padded(
-    ids: list[list[int]], counted: list[np.ndarray], device: Any, length: int = 0
+    ids: Sequence[list[int]], counted: Sequence[np.ndarray], device: torch.device, length: int = 0
 ) -> tuple[Int[torch.Tensor, "b s"], Bool[torch.Tensor, "b s"]]:
     """Rows padded behind, at least to this length: what is before it does not see the padding, so no mask is needed."""
     length = max(length, *map(len, ids))
@@ -80,7 +83,7 @@ def batch_loss(
     return (each * said).sum() / places.sum()
 
 
-def adamw(parameters: dict[str, torch.Tensor], recipe: Recipe, stacked: bool = False) -> torch.optim.Optimizer:
+def adamw(parameters: Mapping[str, torch.Tensor], recipe: Recipe, stacked: bool = False) -> torch.optim.Optimizer:
     """AdamW; matrices decay, vectors do not. `stacked`: every tensor has one more dimension in front, of several models."""
     matrices = [p for p in parameters.values() if p.requires_grad and p.dim() - stacked >= 2]
     vectors = [p for p in parameters.values() if p.requires_grad and p.dim() - stacked < 2]

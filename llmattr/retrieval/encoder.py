@@ -34,7 +34,7 @@ class Encoder:
 
     @property
     def dim(self) -> int:
-        """The width d of a vector."""
+        """The width d of a text's vector."""
         return self.model.config.hidden_size
 
     def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "k d"]:

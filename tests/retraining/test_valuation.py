@@ -12,8 +12,9 @@ from llmattr import retraining, surrogate
 from llmattr.ablation import every_mask, from_function, random_masks
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.retraining import Recipe
+from llmattr.retraining.first_order import _reach, first_order, in_run
 from llmattr.retraining.methods.data_oob import DataOob, bags, of_own_rows, out_of_bag
-from llmattr.retraining.methods.in_run import InRunShapley, _reach, first_order, in_run
+from llmattr.retraining.methods.in_run import InRunShapley
 from llmattr.retraining.methods.knn_shapley import KnnShapley, knn_shapley
 from llmattr.retraining.methods.shared import rows_of, summed
 from tests import tiny_models
@@ -195,10 +196,10 @@ class TestInRun:
     def test_how_many_go_together_and_how_often_one_looks(self, monkeypatch):
         """Parts of a batch change nothing; a look at the queries in every second step little, in none but the first more."""
         asked = ablation(recipe=dataclasses.replace(SHORT, steps=6))
-        exact, second, first = (in_run(asked.trainer, np.ones(8), 0, 3.0, every)[0] for every in (1, 2, 6))
+        exact, second, first = (in_run(asked.trainer, np.ones(8), 0, cap=3.0, every=every)[0] for every in (1, 2, 6))
         assert 0 < np.abs(second - exact).max() < np.abs(first - exact).max()
-        monkeypatch.setattr("llmattr.retraining.methods.in_run.TOGETHER", 1)
-        np.testing.assert_allclose(in_run(asked.trainer, np.ones(8), 0, 3.0)[0], exact, rtol=1e-4, atol=1e-6)
+        monkeypatch.setattr("llmattr.retraining.first_order.TOGETHER", 1)
+        np.testing.assert_allclose(in_run(asked.trainer, np.ones(8), 0, cap=3.0)[0], exact, rtol=1e-4, atol=1e-6)
 
     @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
     def test_momentum_carries_all_of_every_rate(self, schedule):
@@ -241,7 +242,7 @@ class TestInRun:
     def test_replicates_give_errors(self):
         asked = ablation(recipe=dataclasses.replace(SHORT, steps=3), replicates=2)
         found = InRunShapley().attribute(asked)
-        each = [in_run(asked.trainer, np.ones(8), asked.seed_of(np.ones(8, dtype=bool), k), 3.0)[0] for k in range(2)]
+        each = [in_run(asked.trainer, np.ones(8), asked.seed_of(np.ones(8, dtype=bool), k), cap=3.0)[0] for k in range(2)]
         np.testing.assert_allclose(found.values, np.mean(each, axis=0), atol=1e-12)
         np.testing.assert_allclose(found.stderr, np.abs(each[0] - each[1]) / 2, atol=1e-12)
         assert InRunShapley().attribute(dataclasses.replace(asked, replicates=1)).stderr is None

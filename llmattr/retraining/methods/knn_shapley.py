@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,6 +14,7 @@ from llmattr.retraining.methods.shared import built_in, summed
 
 if TYPE_CHECKING:
     from llmattr.retraining.ablation import RetrainingAblation
+    from llmattr.text.rows import Examples
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,6 @@ def _unit(rows: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "k d"]:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def _completions(examples: Any) -> list[tuple[int, ...]]:
+def _completions(examples: "Examples") -> list[tuple[int, ...]]:
     """The counted tokens of each example: the same completion is the same tokens."""
     return [tuple(np.asarray(ids)[counted].tolist()) for ids, counted in zip(examples.ids, examples.counted, strict=True)]

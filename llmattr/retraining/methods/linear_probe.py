@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,6 +17,7 @@ from llmattr.retraining.methods.shared import built_in, rows_of
 if TYPE_CHECKING:
     from llmattr.model.lm import LM
     from llmattr.retraining.ablation import RetrainingAblation
+    from llmattr.retraining.runs import CausalTrainer
     from llmattr.text.rows import Examples
 
 Groups = list[Int[np.ndarray, " _"]]  # the rows of each source
@@ -45,21 +46,22 @@ class LinearProbe:
 
         Raises `LlmattrError` for a query whose class no row has. Nothing is drawn with the seed.
         """
-        trainer, measure = _causal(ablation), "value" if self.kind == "ridge" else ablation.targets.measure
-        problem = self._problem(trainer)
+        trainer = _causal(ablation)
+        measure = "value" if self.kind == "ridge" else ablation.targets.measure
+        data = self._data(trainer)
         groups = rows_of(ablation.member, len(ablation.sources))
         effects = _ridge_effects if self.kind == "ridge" else _softmax_effects
-        values = effects(problem, self.penalty, groups, measure)
+        values = effects(data, self.penalty, groups, measure)
         return Attribution(
             values=values.mean(axis=0, keepdims=True) if trainer.mean else values,
             sources=ablation.sources,
             targets=dataclasses.replace(ablation.targets, measure=measure),
             unit="class scores" if self.kind == "ridge" else "nats of log-odds" if measure == "logit" else "nats",
             method=describe(self),
-            run={**ablation.record(), "seed": seed, "classes": problem.classes, "features": problem.rows.shape[1]},
+            run={**ablation.record(), "seed": seed, "classes": data.classes, "features": data.rows.shape[1]},
         )
 
-    def _problem(self, trainer: Any) -> "Problem":
+    def _data(self, trainer: "CausalTrainer") -> "ProbeData":
         rows, queries = (features(trainer.lm, examples) for examples in (trainer.rows, trainer.queries))
         said, asked = (_said(examples, self.classes) for examples in (trainer.rows, trainer.queries))
         place = {name: number for number, name in enumerate(sorted(set(said)))}
@@ -71,10 +73,10 @@ class LinearProbe:
                     "leave it out, or take datamodel"
                 )
         scale, labels = np.sqrt((rows**2).sum(axis=1).mean()), np.array([place[name] for name in said])
-        return Problem(rows / scale, queries / scale, labels, np.array([place[name] for name in asked]), len(place))
+        return ProbeData(rows / scale, queries / scale, labels, np.array([place[name] for name in asked]), len(place))
 
 
-class Problem(NamedTuple):
+class ProbeData(NamedTuple):
     """What a probe is fitted on: features of rows and queries, the class of each row and of each query, how many there are."""
 
     rows: Float[np.ndarray, "n d"]
@@ -116,7 +118,7 @@ def _batches(lengths: Sequence[int], most: int) -> list[list[int]]:
     return batches
 
 
-def _causal(ablation: "RetrainingAblation") -> Any:
+def _causal(ablation: "RetrainingAblation") -> "CausalTrainer":
     trainer = built_in(ablation, "linear-probe")
     if trainer.recipe.start == "random":
         note("the probe reads the hidden states of a model with random weights, which know only which tokens they saw")
@@ -129,20 +131,20 @@ def _said(examples: "Examples", classes: str) -> list[tuple[int, ...]]:
     return [tuple(one if classes == "completion" else one[:1]) for one in said]
 
 
-def _ridge_effects(problem: Problem, penalty: float, groups: Groups, measure: str) -> Float[np.ndarray, "t sources"]:
+def _ridge_effects(data: ProbeData, penalty: float, groups: Groups, measure: str) -> Float[np.ndarray, "t sources"]:
     from llmattr.retraining.linear import LeastSquares
 
-    rows, queries, labels, asked, _ = problem
+    rows, queries, labels, asked, _ = data
     fit = LeastSquares(rows, (labels[:, None] == asked).astype(float), penalty)  # one output for each query: its class
     near = queries @ fit.solved.T  # q' (B - B_-S) = q' A x_S' times S's residuals without S
     effects = [np.einsum("ts,st->t", near[:, group], fit.residuals_without(group)) for group in groups]
     return np.stack(effects, axis=1)
 
 
-def _softmax_effects(problem: Problem, penalty: float, groups: Groups, measure: str) -> Float[np.ndarray, "t sources"]:
+def _softmax_effects(data: ProbeData, penalty: float, groups: Groups, measure: str) -> Float[np.ndarray, "t sources"]:
     from llmattr.retraining.linear import log_softmax, softmax
 
-    rows, queries, labels, asked, classes = problem
+    rows, queries, labels, asked, classes = data
     if len(rows) < rows.shape[1]:  # the weights lie in the space that the rows span
         basis = np.linalg.svd(rows, full_matrices=False)[2].T
         rows, queries = rows @ basis, queries @ basis

@@ -1,6 +1,6 @@
 """What methods share that look at the training rows themselves: the built-in training, and sources that are several rows."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,9 +9,10 @@ from llmattr.errors import LlmattrError
 
 if TYPE_CHECKING:
     from llmattr.retraining.ablation import RetrainingAblation
+    from llmattr.retraining.runs import CausalTrainer
 
 
-def built_in(ablation: "RetrainingAblation", method: str) -> Any:
+def built_in(ablation: "RetrainingAblation", method: str) -> "CausalTrainer":
     """The `CausalTrainer` of an ablation; raises `LlmattrError` for a training of the user's own."""
     from llmattr.retraining.runs import CausalTrainer
 
