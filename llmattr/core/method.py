@@ -30,10 +30,11 @@ def describe(method: Any) -> dict[str, Any]:
     return {"name": method.name, **dataclasses.asdict(method)}
 
 
-def find_method(method: Any, methods: dict[str, type]) -> Any:
+def find_method(method: Any, methods: dict[str, type], contract: type = object) -> Any:
     """Return the method itself, or the default one of that name or class.
 
-    Raises `LlmattrError` for an unknown one and for a field that is out of its bounds.
+    Raises `LlmattrError` for an unknown one, for one without what the family's Protocol (`contract`) names, and for a field
+    that is out of its bounds.
     """
     known = ", ".join(methods)
     if isinstance(method, str):
@@ -43,6 +44,11 @@ def find_method(method: Any, methods: dict[str, type]) -> Any:
     method = method() if isinstance(method, type) else method
     if not dataclasses.is_dataclass(method) or not hasattr(method, "name"):
         raise LlmattrError(f"a method is a name or a dataclass of METHODS, not {method!r} (there are: {known})")
+    if not isinstance(method, contract):
+        has = [name for name in dir(method) if not name.startswith("_")]
+        wanted = [name for name in (*contract.__annotations__, *vars(contract)) if not name.startswith("_")]
+        lacking = next(name for name in wanted if name not in has)
+        raise LlmattrError(f"the method {type(method).__name__} has no {lacking}{did_you_mean(lacking, has)}")
     check_options(method)
     return method
 

@@ -33,7 +33,10 @@ def in_run(
     every: int = 1,
     product: str = "dot",
 ) -> tuple[Float[np.ndarray, "t rows"], Float[np.ndarray, " t"], Float[np.ndarray, " t"]]:
-    """The rows' values in one run, and the outputs before and after it. The run is that of `train` with these arguments."""
+    """The rows' values [t, rows] in one run, and the outputs [t] before and after it; the run is `train`'s, to the bit.
+
+    `cap`, `every`, `product`: the fields of `InRunShapley`. Values are in the outputs' unit with "dot".
+    """
     check_weights(weights, len(trainer.rows))
     lm, rows = trainer.lm, trainer.rows
     recipe = trainer.recipe.for_rows(len(rows))
@@ -51,10 +54,7 @@ def in_run(
         loss = batch_loss(model(input_ids=ids, use_cache=False).logits, ids, counted, torch.from_numpy(weights[batch]))
         check_finite(torch.isfinite(loss)[None], f"the loss is not finite at step {step + 1}", weights[None], [seed])
         loss.backward()
-        moving = {name: p for name, p in parameters.items() if p.grad is not None}
-        length = _norm(moving)
-        clip([p.grad for p in moving.values() if p.grad is not None], recipe.clip, stacked=False)
-        shortened = _norm(moving) / length if length > 0 else 1.0
+        moving, shortened = _clipped(parameters, recipe.clip)
         place = {name: p.detach().clone() for name, p in moving.items()}
         set_rate(optimizer, recipe.rate(step))
         optimizer.step()
@@ -171,6 +171,14 @@ def _scales(optimizer: torch.optim.Optimizer, moving: Parameters, step: int, cap
         root = (optimizer.state[p]["exp_avg_sq"] / (1 - beta ** (step + 1))).sqrt() + eps
         found[name] = 1 / (root if cap == 0 else root.clamp(min=float(root.mean()) / cap))
     return found
+
+
+def _clipped(parameters: Parameters, most: float) -> tuple[Parameters, float]:
+    """The parameters that have a gradient, which is shortened to this norm where it is longer, and by what factor it was."""
+    moving = {name: p for name, p in parameters.items() if p.grad is not None}
+    length = _norm(moving)
+    clip([p.grad for p in moving.values() if p.grad is not None], most, stacked=False)
+    return moving, _norm(moving) / length if length > 0 else 1.0
 
 
 def _norm(moving: Parameters) -> float:

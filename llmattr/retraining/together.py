@@ -50,7 +50,7 @@ def train_together(
     if empty.all():
         return stack
     untouched = {name: tensor[empty].clone() for name, tensor in stack.parameters.items()}
-    data, optimizer = Laid.of(examples.ids, examples.counted), adamw(stack.parameters, recipe, stacked=True)
+    data, optimizer = TokenRows.of(examples.ids, examples.counted), adamw(stack.parameters, recipe, stacked=True)
     kept = (weights > 0) | empty[:, None]  # where nothing is kept, rows of weight 0 fill the place
     order = np.stack([recipe.batches(row, seed) for row, seed in zip(kept, seeds, strict=True)], axis=1)
     for step, rows in enumerate(progress(order, f"{len(weights)} models", "steps")):
@@ -72,7 +72,7 @@ def train_together(
 def measure_together(stack: "Stack", lm: "LM", requests: Sequence[Rendered]) -> list[list[Float[np.ndarray, "..."]]]:
     """What `LM.logprobs` gives for the same requests under each of the k models, up to rounding: [k][request]."""
     inside = [np.isin(np.arange(len(one.ids)), np.arange(one.response.start, one.response.stop)) for one in requests]
-    data, k = Laid.of([one.ids for one in requests], inside), len(next(iter(stack.parameters.values())))
+    data, k = TokenRows.of([one.ids for one in requests], inside), len(next(iter(stack.parameters.values())))
     found: list[list[Any]] = [[None] * len(requests) for _ in range(k)]
     for numbers in batches(lm, requests):
         batch = data.packed(np.array([numbers]), np.ones((1, len(numbers))), stack.like)
@@ -97,7 +97,7 @@ class Packed(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Laid:
+class TokenRows:
     """The tokens of n rows, one row behind the other."""
 
     tokens: Int[np.ndarray, " tokens"]
@@ -105,9 +105,9 @@ class Laid:
     lengths: Int[np.ndarray, " n"]
 
     @staticmethod
-    def of(ids: Sequence[list[int]], counted: Sequence[np.ndarray]) -> "Laid":
+    def of(ids: Sequence[list[int]], counted: Sequence[np.ndarray]) -> "TokenRows":
         """Rows from their tokens and from which of them count."""
-        return Laid(np.concatenate(ids).astype(np.int64), np.concatenate(counted), np.array([len(one) for one in ids]))
+        return TokenRows(np.concatenate(ids).astype(np.int64), np.concatenate(counted), np.array([len(one) for one in ids]))
 
     def packed(self, rows: Int[np.ndarray, "k b"], weights: Float[np.ndarray, "k b"], like: torch.Tensor) -> Packed:
         """The tensors of k batches of b rows with these weights, on the device and of the type of `like`."""
@@ -200,6 +200,7 @@ def bins_attention(
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor,
+    *,
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
@@ -261,7 +262,7 @@ def _agrees(model: PreTrainedModel) -> bool:
     stack = Stack.of(pair)
     rows = np.tile(np.arange(len(ids)), (2, 1))
     with torch.enable_grad():
-        found = stack.logits(Laid.of(ids, counted).packed(rows, np.ones(rows.shape), stack.like))
+        found = stack.logits(TokenRows.of(ids, counted).packed(rows, np.ones(rows.shape), stack.like))
         found.sum().backward()
     # Rounding grows with depth; a wrong pattern is off by much more.
     return float((found.detach() - plain).abs().max()) <= 100 * torch.finfo(plain.dtype).eps ** 0.75 * float(plain.abs().max())
