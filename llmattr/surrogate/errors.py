@@ -49,13 +49,5 @@ def note_unknown(stderr: Float[np.ndarray, "t n"], take: str = "take more") -> N
 
 
 def rank_correlation(a: Float[np.ndarray, " m"], b: Float[np.ndarray, " m"]) -> float:
-    """`metrics.lds.foretold` of what a fit predicts (a) and what was seen (b): 0 where a is constant, nan where b is.
-
-    Numbers within 1e-9 of the range are ties: rounding ranks nothing.
-    """
-
-    def tied(x: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-        spread = np.ptp(x)
-        return np.round((x - x.min()) / spread, 9) if spread > 1e-9 * np.abs(x).max() else np.zeros(len(x))
-
-    return float(foretold(tied(a)[None], tied(b)[None])[0])
+    """`metrics.lds.foretold` of what a fit predicts (a) and what was seen (b): 0 where a is constant, nan where b is."""
+    return float(foretold(a[None], b[None])[0])
