@@ -12,7 +12,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.seeded import generator
 from llmattr.core.sources import Sources
 from llmattr.errors import LlmattrError, check_number
-from llmattr.retrieval.bm25 import bm25_scores, words
+from llmattr.retrieval.bm25 import bm25_scores, terms
 
 if TYPE_CHECKING:
     from llmattr.retraining.ablation import RetrainingAblation
@@ -130,7 +130,7 @@ def _best(scores: Float[np.ndarray, " n"], k: int) -> Int[np.ndarray, " k"]:
 
 def _ngrams(text: str, buckets: int) -> Int[np.ndarray, " g"]:
     """The buckets of the text's words and pairs of neighbours."""
-    said = words(text)
+    said = terms(text)
     grams = [*said, *(f"{one} {other}" for one, other in pairwise(said))]
     return np.array([zlib.crc32(gram.encode()) % buckets for gram in grams], dtype=int)
 

@@ -1,6 +1,6 @@
-"""Agreement of two score matrices [t, n], and means with their uncertainty."""
+"""Agreement of two score matrices [t, n]; means, and statistics of resampled rows, with their uncertainty."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -118,6 +118,20 @@ def bootstrap_interval(
         means[some] = (times @ sums) / (times @ counts)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(per_target[known].mean()), float(low), float(high))
+
+
+def bootstrap_stderr(
+    statistic: Callable[[Int[np.ndarray, " m"]], Scores], m: int, bootstraps: int = 100, seed: int = 0
+) -> Scores | None:
+    """The standard error [t, n] of a statistic of m rows: its deviation over `bootstraps` draws of m rows with replacement.
+
+    `statistic` takes the numbers of the rows that were drawn. Efron 1979. With 100 draws the error itself is known to about
+    7 %. None when fewer than two draws are asked for.
+    """
+    if bootstraps < 2:
+        return None
+    draws = np.random.default_rng(seed).integers(m, size=(bootstraps, m))
+    return np.std([statistic(rows) for rows in draws], axis=0, ddof=1)
 
 
 def paired_comparison(

@@ -101,19 +101,13 @@ def retraining_ablation(
     source. `measure`: "logprob" or "logit" of a query's counted tokens. `mean`: one target, the mean over the queries.
     `replicates`: runs with different seeds that each output is the mean of. `jobs`: how many processes train.
     """
-    check_options(recipe)
-    check_number("replicates", replicates, 1, whole=True)
-    if jobs is not None and jobs != -1:
-        check_number("jobs (or -1: one for each core)", jobs, 1, whole=True)
-    check_choice("measure", measure, get_args(Measure))
+    _check(recipe, measure, replicates, jobs)
     given, asked = read_rows(data), read_queries(queries)
     if model == NAME:
         given, asked = ([with_space(row) for row in part] for part in (given, asked))
         texts = [text for row in [*given, *asked] for text in (row_text(row), row.get("prompt"), row.get("completion")) if text]
         model, recipe = scratch_model(texts), dataclasses.replace(recipe, start="random")
-    lm = LM.load(model)
-    if lm.kind != "causal":
-        raise LlmattrError(f"training again is for causal models, not for the {lm.kind} model {lm.name!r}")
+    lm = _causal(model)
     recipe = recipe.for_rows(len(given))
     rows, questions = (lm.tokenize(part) for part in (given, asked))
     place = str(model) if isinstance(model, (str, Path)) else lm
@@ -124,6 +118,22 @@ def retraining_ablation(
     return RetrainingAblation(
         trainer, sources, Targets(texts, measure=measure), member, store, replicates, jobs=jobs, seed=seed
     )
+
+
+def _check(recipe: Recipe, measure: Measure, replicates: int, jobs: int | None) -> None:
+    """Raise `LlmattrError` for an option that is out of its bounds."""
+    check_options(recipe)
+    check_number("replicates", replicates, 1, whole=True)
+    if jobs is not None and jobs != -1:
+        check_number("jobs (or -1: one for each core)", jobs, 1, whole=True)
+    check_choice("measure", measure, get_args(Measure))
+
+
+def _causal(model: object) -> LM:
+    lm = LM.load(model)
+    if lm.kind != "causal":
+        raise LlmattrError(f"training again is for causal models, not for the {lm.kind} model {lm.name!r}")
+    return lm
 
 
 def from_function(

@@ -14,7 +14,7 @@ from llmattr.errors import LlmattrError
 from llmattr.retraining.recipe import Recipe, check_weights
 from llmattr.retraining.runs import CausalTrainer
 from llmattr.retraining.together import can_stack
-from llmattr.retraining.trainer import adamw, batch_loss, check_finite, clip, padded, set_rate, started
+from llmattr.retraining.trainer import adamw, backward, clip, padded, set_rate, started
 
 Parameters = Mapping[str, torch.Tensor]
 Gradients = dict[str, torch.Tensor]  # of several outputs or rows: each with one more dimension in front
@@ -50,10 +50,7 @@ def in_run(
     looked: list[Gradients] = []
     values = np.zeros((len(rows), len(before)))
     for step, batch in enumerate(progress(recipe.batches(weights > 0, seed), "a model", "steps")):
-        ids, counted = padded([rows.ids[i] for i in batch], [rows.counted[i] for i in batch], model.device)
-        loss = batch_loss(model(input_ids=ids, use_cache=False).logits, ids, counted, torch.from_numpy(weights[batch]))
-        check_finite(torch.isfinite(loss)[None], f"the loss is not finite at step {step + 1}", weights[None], [seed])
-        loss.backward()
+        ids, counted = backward(model, rows, weights, batch, step=step, seed=seed)
         moving, shortened = _clipped(parameters, recipe.clip)
         place = {name: p.detach().clone() for name, p in moving.items()}
         set_rate(optimizer, recipe.rate(step))

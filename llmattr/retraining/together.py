@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ATTENTION = "llmattr-bins"  # what `bins_attention` is called in transformers
 Tensors = dict[str, torch.Tensor]  # by name
+Numbers = Int[np.ndarray, " tokens"]
 MOST_NUMBERS = 2**25  # in one tensor, of all models: 134 MB in float32
 
 
@@ -129,17 +130,7 @@ class TokenRows:
         positions[target] = within
         row[target] = np.repeat(np.arange(rows.size), n)
 
-        counted = self.counted[source]
-        model = target[counted] // t
-        tokens = np.bincount(model, minlength=k)  # that count, of each batch
-        cell = (model, _counting(tokens))
-        shape = (k, tokens.max())
-        places = np.zeros(shape, dtype=int)
-        said = np.zeros(shape, dtype=int)
-        share = np.zeros(shape)
-        places[cell] = target[counted] % t - 1  # a token is predicted one place before it
-        said[cell] = self.tokens[source[counted]]
-        share[cell] = np.repeat(weights.ravel(), n)[counted] / tokens[model]
+        places, said, share = self._counted(source, target, (k, t), np.repeat(weights.ravel(), n))
 
         def made(array: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(array).to(like.device)
@@ -152,6 +143,26 @@ class TokenRows:
             said=made(said),
             weights=made(share).to(torch.promote_types(like.dtype, torch.float32)),
         )
+
+    def _counted(
+        self, source: Numbers, target: Numbers, shape: tuple[int, int], weights: Float[np.ndarray, " tokens"]
+    ) -> tuple[Int[np.ndarray, "k p"], Int[np.ndarray, "k p"], Float[np.ndarray, "k p"]]:
+        """Where the counted tokens of k batches of t places are predicted, what they are, and their shares of the loss.
+
+        `source`, `target`: where each token stands here, and in the batches; `weights`: that of its row.
+        """
+        k, t = shape
+        counted = self.counted[source]
+        model = target[counted] // t
+        tokens = np.bincount(model, minlength=k)  # that count, of each batch
+        cell = (model, _counting(tokens))
+        places = np.zeros((k, tokens.max()), dtype=int)
+        said = np.zeros(places.shape, dtype=int)
+        share = np.zeros(places.shape)
+        places[cell] = target[counted] % t - 1  # a token is predicted one place before it
+        said[cell] = self.tokens[source[counted]]
+        share[cell] = weights[counted] / tokens[model]
+        return places, said, share
 
 
 @dataclass(frozen=True, eq=False)

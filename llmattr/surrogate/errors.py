@@ -1,28 +1,13 @@
 """How far an estimate may be off, and how well it predicts."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.errors import note
 from llmattr.metrics.lds import foretold
+from llmattr.metrics.stats import bootstrap_stderr as bootstrap_stderr
 
 ENOUGH = 4  # parts whose spread gives an error; of fewer it is not known (nan), and nothing is cited by it
-
-
-def bootstrap_stderr(
-    statistic: Callable[[Any], Float[np.ndarray, "t n"]], m: int, bootstraps: int = 100, seed: int = 0
-) -> Float[np.ndarray, "t n"] | None:
-    """Standard error of a statistic of m rows: its deviation over `bootstraps` draws of m rows with replacement.
-
-    Efron 1979. With 100 draws the error itself is known to about 7 %. None when fewer than two draws are asked for.
-    """
-    if bootstraps < 2:
-        return None
-    draws = np.random.default_rng(seed).integers(m, size=(bootstraps, m))
-    return np.std([statistic(rows) for rows in draws], axis=0, ddof=1)
 
 
 def heldout_stderr(
