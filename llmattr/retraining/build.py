@@ -111,13 +111,12 @@ def retraining_ablation(
     recipe = recipe.for_rows(len(given))
     rows, questions = (lm.tokenize(part) for part in (given, asked))
     place = str(model) if isinstance(model, (str, Path)) else lm
-    trainer = CausalTrainer(place, rows, questions.called("query"), recipe, measure, mean)
+    trainer = CausalTrainer(place, rows, questions.called("query"), recipe, measure=measure, mean=mean)
     sources, member = sources_of(given, group_by)
     texts = ["the mean over the queries"] if mean else [row.get("completion") or row_text(row) for row in asked]
     store = None if out is None else RunStore.of(out, {**trainer.record(), "sources": _groups_record(member, group_by)})
-    return RetrainingAblation(
-        trainer, sources, Targets(texts, measure=measure), member, store, replicates, jobs=jobs, seed=seed
-    )
+    targets = Targets(texts, measure=measure)
+    return RetrainingAblation(trainer, sources, targets, member, store, replicates=replicates, jobs=jobs, seed=seed)
 
 
 def _check(recipe: Recipe, measure: Measure, replicates: int, jobs: int | None) -> None:
@@ -164,7 +163,9 @@ def from_function(
     sources = Sources("sources", names, [f"source {one}" for one in names])
     targets = Targets([f"output {t}" for t in range(n_targets)], measure="value")
     store = None if out is None else RunStore.of(out, {**trainer.record(), "sources": n_sources, "targets": n_targets})
-    return RetrainingAblation(trainer, sources, targets, np.arange(n_sources), store, replicates, paired, jobs, seed)
+    return RetrainingAblation(
+        trainer, sources, targets, np.arange(n_sources), store, replicates=replicates, paired=paired, jobs=jobs, seed=seed
+    )
 
 
 def _groups_record(member: Int[np.ndarray, " rows"], group_by: str | None) -> list[Any] | str | None:
