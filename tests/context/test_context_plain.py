@@ -80,6 +80,7 @@ def test_reports_rank_what_cites_nothing(tiny):
     result = cite(tiny, CONTEXT, "When?", response=ANSWER, method="bm25")
     text = terminal(result, 2)
     assert "they cite nothing" in text
+    assert f"\n{ANSWER.split()[0]}" in f"\n{text}"  # the question is not in front of it, as a trace's prompt is
     assert "context#2  It opened in 1914." in text
     assert "no source stands clear" not in text
     page = result.html()
