@@ -151,12 +151,15 @@ def _results(jobs: Iterator[Job], processes: int | None) -> Iterator[Outputs]:
 def _finished(
     trainer: Trainer, store: RunStore | None, runs: Sequence[Run], weights: list[Float[np.ndarray, " rows"]]
 ) -> Outputs:
-    """These runs' outputs by their keys. A worker keeps them itself, so that they outlive the process that asked."""
+    """These runs' outputs by their keys. A worker keeps them itself, so that they outlive the process that asked.
+
+    Where a kill left only some of them in the store, all are trained again: a run's rounding depends on its neighbours.
+    """
     found = {run.key: outputs for run in runs if store is not None and (outputs := store.get(run)) is not None}
+    if len(found) == len(runs):
+        return found
+    made = trainer.outputs(np.stack(weights), [run.seed for run in runs])
     left = [k for k, run in enumerate(runs) if run.key not in found]
-    if left:
-        made = trainer.outputs(np.stack([weights[k] for k in left]), [runs[k].seed for k in left])
-        if store is not None:
-            store.add([runs[k] for k in left], made)
-        found |= {runs[k].key: outputs for k, outputs in zip(left, made, strict=True)}
-    return found
+    if store is not None:
+        store.add([runs[k] for k in left], made[left])
+    return found | {runs[k].key: made[k] for k in left}
