@@ -18,10 +18,10 @@ import numpy as np
 
 from eval import RESULTS
 from eval.context import measure as context_bench
-from eval.context.measure import Bench, Row, measure, questions, right_answers
+from eval.context.measure import Bench, Measured, measure, questions, right_answers
 from eval.context.methods import entries
 from eval.context.tables import costs, interval, lines, means
-from eval.harness.command import SHARED, check, publish, refusing, said
+from eval.harness.command import SHARED, Section, check, publish, refusing, said
 from eval.harness.jobs import environment
 from eval.harness.parts import quiet_thread
 from eval.harness.record import Figure, circumstances
@@ -30,7 +30,7 @@ from eval.training import data as facts_data
 from eval.training.checks import removals
 from eval.training.facts import support
 from eval.training.measure import Bench as TrainingBench
-from eval.training.measure import Found, Size, ends, figures, prediction
+from eval.training.measure import Found, Size, as_words, ends, figures, prediction
 from eval.training.methods import named, scored
 from llmattr.context import METHODS as CONTEXT
 from llmattr.errors import LlmattrError
@@ -68,7 +68,7 @@ def context_side(size: context_bench.Size, given: dict[str, Any], out: Path) -> 
     return lines(rows, _of_context), [*notes, *right_answers(rows), f"{size.held_out} held-out ablations of each."]
 
 
-def _of_context(done: Sequence[Row]) -> Figure:
+def _of_context(done: Sequence[Measured]) -> Figure:
     line = {OURS[name]: value for name, value in means(done, *OURS).items()}
     spent = {{"seconds": "CPU s"}.get(name, name): value for name, value in costs(done).items()}
     return line | interval("LDS", done) | spent
@@ -82,7 +82,8 @@ def training_side(given: dict[str, Any], out: Path) -> tuple[list[Figure], list[
         facts = facts_data.countries(4 if given["tiny"] else 30)
     recipe = Recipe(steps=30 if given["tiny"] else "auto", batch_size=32, learning_rate=3e-3)
     size, folder = TINY_MODELS if given["tiny"] else MODELS, out.with_name(f"{out.stem}-training.runs")
-    bench = TrainingBench(facts.rows, facts.queries, recipe, folder, size, "scratch", None, facts.gold)
+    rows, queries = (as_words(part, "scratch") for part in (facts.rows, facts.queries))
+    bench = TrainingBench(rows, queries, recipe, folder, size, gold=facts.gold)
     bench.claim(given["again"])
     of_side = _of_side(given["methods"], TRAINING | RETRAINING)
     wanted = [name for name in of_side if given["methods"] or name not in ITERATIVE]
@@ -115,7 +116,7 @@ def joined(sides: dict[str, list[Figure]]) -> list[Figure]:
         for side, some in sides.items()
         for line in some
     ]
-    order = {name: place for place, name in enumerate((*FAMILIES, None))}
+    order = {name: place for place, name in enumerate((*FAMILIES, "reference", None))}
     return sorted(
         table, key=lambda line: (order[line["family"]], line["of"], -(line["LDS"] if line["LDS"] is not None else -2))
     )
@@ -146,7 +147,7 @@ def command(**given: Any) -> None:
             given["again"] = False  # what is measured is there now
         sides, notes = _sides(given, out)
     if given["side"] == "both":
-        publish("families", {"families": (" ".join((__doc__ or "").split()), joined(sides), [*notes, *NOTES])}, how, out)
+        publish("families", {"families": Section(" ".join((__doc__ or "").split()), joined(sides), [*notes, *NOTES])}, how, out)
 
 
 def _sides(given: dict[str, Any], out: Path) -> tuple[dict[str, list[Figure]], list[str]]:

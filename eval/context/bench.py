@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from eval.context.measure import Bench, Row, begin, measure, options, right_answers
+from eval.context.measure import Bench, Measured, begin, measure, options, right_answers
 from eval.context.methods import entries
 from eval.context.tables import (
     AGREEMENT,
@@ -25,7 +25,7 @@ from eval.context.tables import (
     reach,
     support,
 )
-from eval.harness.command import Part, plain_name, publish, refusing, said
+from eval.harness.command import Section, plain_name, publish, refusing, said
 from eval.harness.record import circumstances
 from llmattr.context import METHODS
 
@@ -42,7 +42,7 @@ def command(methods: list[str], gold_answers: bool, **given: Any) -> None:
         publish("context", tables(bench, rows, [*notes, *right_answers(rows)], bench.out.with_suffix(".svg")), how, bench.out)
 
 
-def tables(bench: Bench, rows: list[Row], notes: list[str], picture: Path) -> dict[str, Part]:
+def tables(bench: Bench, rows: list[Measured], notes: list[str], picture: Path) -> dict[str, Section]:
     """The parts of the results; also draws the plot."""
     sets = list(dict.fromkeys(row["set"] for row in rows))
     answers = "the answers that the data gives" if bench.gold_answer else "its own answers"
@@ -51,16 +51,16 @@ def tables(bench: Bench, rows: list[Row], notes: list[str], picture: Path) -> di
     if not plot(figures, points, picture, about.format(", ".join(sets))):
         notes = [*notes, "No plot: matplotlib is not installed."]
     parts = {
-        "prediction": (about.format(", ".join(sets)), figures, [*notes, *PREDICTION]),
-        "reach": (about.format(", ".join(sets)), reach(rows), list(REACH)),
-        "support": (about.format(", ".join(sets)), support(rows), list(SUPPORT)),
-        "agreement": (about.format(", ".join(sets)), agreement(rows), list(AGREEMENT)),
-        "curve": (about.format("fits on nested masks"), points, []),
+        "prediction": Section(about.format(", ".join(sets)), figures, [*notes, *PREDICTION]),
+        "reach": Section(about.format(", ".join(sets)), reach(rows), list(REACH)),
+        "support": Section(about.format(", ".join(sets)), support(rows), list(SUPPORT)),
+        "agreement": Section(about.format(", ".join(sets)), agreement(rows), list(AGREEMENT)),
+        "curve": Section(about.format("fits on nested masks"), points),
     }
     for name in sets if len(sets) > 1 else ():
         own = [row for row in rows if row["set"] == name]
-        parts |= {f"prediction, {name}": (about.format(name), prediction(own), [])}
-        parts |= {f"support, {name}": (about.format(name), support(own), [])}
+        parts |= {f"prediction, {name}": Section(about.format(name), prediction(own))}
+        parts |= {f"support, {name}": Section(about.format(name), support(own))}
     return parts
 
 

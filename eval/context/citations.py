@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from eval.context.data import Question
-from eval.context.measure import FULL, Bench, Row, begin, measure, options, right_answers
+from eval.context.measure import FULL, Bench, Measured, begin, measure, options, right_answers
 from eval.context.methods import citing_entries
 from eval.context.tables import AGREEMENT, BASE, SECONDS, agreement, costs, difference, interval, lines, means, recall
-from eval.harness.command import Part, plain_name, publish, refusing, said
+from eval.harness.command import Section, plain_name, publish, refusing, said
 from eval.harness.parts import quiet_thread
 from eval.harness.record import Figure, circumstances
 from llmattr import metrics
@@ -26,8 +26,8 @@ from llmattr.core.citing import CITATION_RULE
 from llmattr.errors import LlmattrError
 from llmattr.model import loading
 
-Scores = Float[np.ndarray, " n"]
-Marked = Bool[np.ndarray, " n"]
+AnswerScores = Float[np.ndarray, " n"]  # of the sentences, for the whole answer
+Marked = Bool[np.ndarray, " n"]  # which sentences: the gold ones, those that are cited
 Entails = Callable[[str, str], bool]
 
 CITED = ("R@3", "cited precision", "cited recall", "cited f1")
@@ -65,26 +65,26 @@ def command(methods: list[str], gold_answers: bool, entailment: str | None, **gi
 
 
 def tables(
-    bench: Bench, asked: Sequence[Question], rows: Sequence[Row], notes: Sequence[str], entails: Entails | None = None
-) -> dict[str, Part]:
+    bench: Bench, asked: Sequence[Question], rows: Sequence[Measured], notes: Sequence[str], entails: Entails | None = None
+) -> dict[str, Section]:
     """The parts of the results: all examples, each set, the right and the wrong answers, and agreement."""
     rows = with_citations(rows, {question.id: question for question in asked}, entails)
     sets = list(dict.fromkeys(row["set"] for row in rows))
     whose = "" if bench.gold_answer else ", own answers"
     about = f"{plain_name(bench.model)}{whose or ', the answers that the data gives'}; {{}}."
     notes = [*notes, *answers(bench, asked, rows), *NOTES, *([ENTAILED] if entails else [])]
-    parts: dict[str, Part] = {f"support{whose}": (about.format(", ".join(sets)), support(rows), notes)}
+    parts: dict[str, Section] = {f"support{whose}": Section(about.format(", ".join(sets)), support(rows), notes)}
     splits = {f", {name}": [row for row in rows if row["set"] == name] for name in sets if len(sets) > 1}
     if not bench.gold_answer:
         splits[", right"] = [row for row in rows if row.get("right")]
         splits[", wrong"] = [row for row in rows if row.get("right") is False]
     for name, some in splits.items():
-        parts[f"support{whose}{name}"] = (about.format(name.removeprefix(", ")), support(some), [])
-    parts[f"agreement{whose}"] = (about.format(", ".join(sets)), agreement(rows), list(AGREEMENT))
+        parts[f"support{whose}{name}"] = Section(about.format(name.removeprefix(", ")), support(some))
+    parts[f"agreement{whose}"] = Section(about.format(", ".join(sets)), agreement(rows), AGREEMENT)
     return parts
 
 
-def answers(bench: Bench, asked: Sequence[Question], rows: Sequence[Row]) -> list[str]:
+def answers(bench: Bench, asked: Sequence[Question], rows: Sequence[Measured]) -> list[str]:
     """What there is to say about the answers and the marked sentences."""
     said = []
     if without := sum(not question.gold.any() for question in asked):
@@ -96,11 +96,11 @@ def answers(bench: Bench, asked: Sequence[Question], rows: Sequence[Row]) -> lis
     return said
 
 
-def support(rows: Sequence[Row]) -> list[Figure]:
+def support(rows: Sequence[Measured]) -> list[Figure]:
     """A line for each method: does it find the marked sentences, and does it cite them alone?"""
     base = [row for row in rows if row["label"] == BASE and "AP" in row.get("measures", {})]
 
-    def columns(done: Sequence[Row]) -> Figure:
+    def columns(done: Sequence[Measured]) -> Figure:
         line = {**interval("AP", done), f"AP minus {BASE}": None, **dict.fromkeys(("MRR", *CITED, "threshold F1"))}
         if done[0]["label"] != BASE:
             line[f"AP minus {BASE}"] = difference("AP", done, base)
@@ -113,17 +113,17 @@ def support(rows: Sequence[Row]) -> list[Figure]:
     return lines(judged, columns, "citations") if any("measures" in row for row in judged) else []
 
 
-def with_citations(rows: Sequence[Row], asked: Mapping[str, Question], entails: Entails | None) -> list[Row]:
+def with_citations(rows: Sequence[Measured], asked: Mapping[str, Question], entails: Entails | None) -> list[Measured]:
     """The rows with the measures that need the other examples (`threshold F1`) or an entailment model."""
     done, above = [row for row in rows if "measures" in row], {}
     for label in dict.fromkeys(row["label"] for row in done):
         scores = {row["example"]: _whole(row, asked[row["example"]]) for row in done if row["label"] == label}
-        cited = cut(scores, {example: asked[example].gold for example in scores})
+        cited = above_threshold(scores, {example: asked[example].gold for example in scores})
         above |= {(label, example): those for example, those in cited.items()}
     return [_judged(row, asked[row["example"]], above.get((row["label"], row["example"])), entails) for row in rows]
 
 
-def _judged(row: Row, question: Question, above: Marked | None, entails: Entails | None) -> Row:
+def _judged(row: Measured, question: Question, above: Marked | None, entails: Entails | None) -> Measured:
     """The row with what is said of its citations; `above`: those above the threshold."""
     if "measures" not in row:
         return row
@@ -136,13 +136,13 @@ def _judged(row: Row, question: Question, above: Marked | None, entails: Entails
     return row | {"measures": row["measures"] | added}
 
 
-def _whole(row: Row, question: Question) -> Scores:
+def _whole(row: Measured, question: Question) -> AnswerScores:
     """The scores of the whole answer as shares of the highest, since scales differ between examples; all 0 for random."""
     scores = np.array(row["values"][0], dtype=float) if "values" in row else np.zeros(question.size)
     return scores / scores.max() if scores.max() > 0 else np.zeros_like(scores)
 
 
-def cut(scores: Mapping[str, Scores], gold: Mapping[str, Marked]) -> dict[str, Marked]:
+def above_threshold(scores: Mapping[str, AnswerScores], gold: Mapping[str, Marked]) -> dict[str, Marked]:
     """What each example cites above the threshold that gives the best mean F1 on the others that have gold; {} for none.
 
     Thresholds lie midway between two scores that occur, or below all; of equally good ones the lowest is taken.

@@ -145,7 +145,7 @@ def as_numbers(found: dict[str, Float[np.ndarray, " t"]]) -> Measures:
 
 
 def make_case(
-    lm: LM, question: Question, n_held_out: int, max_new_tokens: int, gold_answer: bool, scored: Path | None = None
+    lm: LM, question: Question, n_held_out: int, max_new_tokens: int, *, gold_answer: bool, scored: Path | None = None
 ) -> Case:
     """Ask the model, or take the data's answer if it has one; the targets are the whole answer and its sentences, if several.
 

@@ -35,7 +35,8 @@ VERSION = 4  # of what a measurement holds; kept ones of another version are mea
 FEW_SENTENCES = 6  # 64 subsets, as many as methods try
 OWN = {"examples": 20, "most": 60}  # of a file of one's own
 
-Row = dict[str, Any]  # set, example, part, label, options, answer, right, and what `Entry.measure` gives, or "failed"
+# A line of the JSON lines file: set, example, part, label, options, answer, right, and what `Entry.measure` gives, or "failed".
+Measured = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Bench:
         return plain_name(self.model) + (f" {hashlib.sha256(repr(told).encode()).hexdigest()[:12]}" if told else "")
 
     @cached_property
-    def rows(self) -> dict[str, Row]:
+    def rows(self) -> dict[str, Measured]:
         """What was measured before, by its key; a line that was cut off is left out."""
         found = {}
         for line in self.kept.read_bytes().split(b"\n") if self.kept.exists() else []:
@@ -116,7 +117,7 @@ class Bench:
         what = (VERSION, name, asked, *size, self.which_model, self.gold_answer, entry.part, entry.label, entry.options)
         return json.dumps(what, ensure_ascii=False, sort_keys=True)
 
-    def measured(self, name: str, question: Question, lines: Sequence[Entry]) -> list[Row]:
+    def measured(self, name: str, question: Question, lines: Sequence[Entry]) -> list[Measured]:
         """Every line of one example; what failed is tried again."""
         keys = [self.key(name, question, entry) for entry in lines]
         cases: list[Case] = []
@@ -132,15 +133,15 @@ class Bench:
         known: dict[str, Any] = {}
         try:
             if not cases:
-                size = self.size
-                cases.append(make_case(self.lm, question, size.held_out, size.answer, self.gold_answer, self.scored))
+                kept = {"gold_answer": self.gold_answer, "scored": self.scored}
+                cases.append(make_case(self.lm, question, self.size.held_out, self.size.answer, **kept))
             answer = cases[0].ablation.prompt.response
             known = {"answer": answer, "right": question.answer.lower() in answer.lower() if question.answer else None}
             return known | entry.measure(cases[0])
         except Exception as error:  # one failure is a cell of the table, not the end of the benchmark
             return known | {"failed": f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"[:200]}
 
-    def keep(self, row: Row) -> None:
+    def keep(self, row: Measured) -> None:
         """Write a row, which has a "key", at once."""
         self.rows[row["key"]] = row
         self.kept.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +150,7 @@ class Bench:
             file.write(line.encode())
 
 
-def measure(bench: Bench, found: Mapping[str, Sequence[Question]], lines: Sequence[Entry]) -> list[Row]:
+def measure(bench: Bench, found: Mapping[str, Sequence[Question]], lines: Sequence[Entry]) -> list[Measured]:
     """A row for each question of each set and each line: measured now, or before. On one thread; says how each example went."""
     rows = []
     with quiet_thread(), warnings.catch_warnings():
@@ -163,7 +164,7 @@ def measure(bench: Bench, found: Mapping[str, Sequence[Question]], lines: Sequen
     return rows
 
 
-def report(place: str, question: Question, rows: Sequence[Row], seconds: float) -> None:
+def report(place: str, question: Question, rows: Sequence[Measured], seconds: float) -> None:
     """Say how one example went."""
     answer = next((" ".join(row["answer"].split()) for row in rows if "answer" in row), "")
     click.echo(f"{place}: {question.size} sentences, {seconds:.0f} s, {answer[:60]!r}", err=True)
@@ -172,7 +173,7 @@ def report(place: str, question: Question, rows: Sequence[Row], seconds: float) 
             click.echo(f"    failed: {row['label']}: {row['failed']}", err=True)
 
 
-def right_answers(rows: Sequence[Row]) -> list[str]:
+def right_answers(rows: Sequence[Measured]) -> list[str]:
     """How many answers of each set contain the true one."""
     said = []
     for name in dict.fromkeys(row["set"] for row in rows):

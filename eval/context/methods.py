@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from eval.context.judge import DROPS, Case, Measures, as_numbers, metered
 from llmattr import metrics
 from llmattr.context import METHODS
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, find_method
+from llmattr.metrics.shapes import Scores
 
 # Options for tables in which methods that draw ablations have 64, a line for each; what is not named has its defaults.
 SETTINGS: dict[str, list[dict[str, Any]]] = {
@@ -35,7 +36,6 @@ FEW = 64  # a prior is for few ablations
 
 Outcome = dict[str, Any]  # values [t, n], cited [t, n], measures (lists over targets), recall, passes, tokens, seconds
 Measure = Callable[[Case], Outcome]
-Values = Float[np.ndarray, "t n"]
 Cited = Bool[np.ndarray, "t n"]
 
 
@@ -54,7 +54,7 @@ class Entry:
 
 def entries(chosen: Sequence[str], n_ceiling: int, sizes: Sequence[int]) -> list[Entry]:
     """The lines for these methods, between random scores and the linear ceiling, and the points of the curve."""
-    methods = [of_method(name, options) for name in chosen for options in SETTINGS.get(name, [{}])]
+    methods = [of_method(name, options) for name in _judged(chosen) for options in SETTINGS.get(name, [{}])]
     ceiling = {"n_ablations": n_ceiling, "bootstraps": 0}
     fits = {label: fit for label, fit in CURVE.items() if fit[0] in chosen}
     points = [
@@ -66,9 +66,14 @@ def entries(chosen: Sequence[str], n_ceiling: int, sizes: Sequence[int]) -> list
     return [random(), *methods, gold(), of_method("ridge", ceiling, "linear ceiling"), *points]
 
 
+def _judged(chosen: Sequence[str]) -> list[str]:
+    """The methods that get a line; that of random scores is the mean over many draws (`random`)."""
+    return [name for name in chosen if name != "random"]
+
+
 def citing_entries(chosen: Sequence[str]) -> list[Entry]:
     """The lines for these methods where only what they find counts, between random scores and the gold sentences."""
-    methods = [of_method(name, options, part="citations") for name in chosen for options in SETTINGS.get(name, [{}])]
+    methods = [of_method(name, options, part="citations") for name in _judged(chosen) for options in SETTINGS.get(name, [{}])]
     return [random("citations"), *methods, gold("citations")]
 
 
@@ -89,7 +94,7 @@ def of_method(name: str, options: dict[str, Any], label: str = "", part: str = "
     return Entry(label, measure, describe(method), part)
 
 
-def judged(case: Case, part: str, values: Values, cited: Cited | None = None, found: Attribution | None = None) -> Outcome:
+def judged(case: Case, part: str, values: Scores, cited: Cited | None = None, found: Attribution | None = None) -> Outcome:
     """The measures of a part; `found` is what can say what it foretells."""
     outcome: Outcome = {"values": values.tolist()}
     if part == "curve":

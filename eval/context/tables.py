@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from eval.context.measure import Measured
 from eval.harness.record import Figure
 from llmattr import metrics
 
 WITHIN = 0.01
 REFERENCE = "lasso, alpha .01 (context-cite 0.0.4)"  # of the curve
 BASE = "context-cite"  # what the others are compared with
-Row = dict[str, Any]  # a line of the JSON lines file: example, label, options, and its costs and measures or what went wrong
 
 SECONDS = (
     "Seconds: CPU seconds if the method runs alone on an example, in the median: its own, and for each of its ablations what "
@@ -40,11 +40,11 @@ SUPPORT = (
 )
 
 
-def prediction(rows: Sequence[Row]) -> list[Figure]:
+def prediction(rows: Sequence[Measured]) -> list[Figure]:
     """A line for each method: cost, LDS, drops, and its LDS less the base's on the same targets."""
     base = [row for row in rows if row["label"] == BASE and "measures" in row]
 
-    def columns(done: Sequence[Row]) -> Figure:
+    def columns(done: Sequence[Measured]) -> Figure:
         line = {"passes": None, "tokens": None, "seconds": None, **costs(done)}
         for name in ("LDS", "drop 1", "drop 3"):
             line |= interval(name, done)
@@ -54,10 +54,10 @@ def prediction(rows: Sequence[Row]) -> list[Figure]:
     return lines(rows, columns)
 
 
-def support(rows: Sequence[Row]) -> list[Figure]:
+def support(rows: Sequence[Measured]) -> list[Figure]:
     """A line for each method: does it find the gold sentences?"""
 
-    def columns(done: Sequence[Row]) -> Figure:
+    def columns(done: Sequence[Measured]) -> Figure:
         found = means(done, "RR", "P@1", "R@3", "cited precision", "cited recall", "cited f1")
         return {**interval("AP", done), "MRR": found.pop("RR", None), **found, "recall": recall(done)}
 
@@ -65,13 +65,13 @@ def support(rows: Sequence[Row]) -> list[Figure]:
     return lines(has_gold, columns) if any("measures" in row for row in has_gold) else []
 
 
-def curve(rows: Sequence[Row]) -> list[Figure]:
+def curve(rows: Sequence[Measured]) -> list[Figure]:
     """A line for each fit and number of ablations."""
     figures = []
     for n in sorted({row["options"]["n_ablations"] for row in rows if row["part"] == "curve"}):
         here = [row for row in rows if row["part"] == "curve" and row["options"]["n_ablations"] == n]
 
-        def columns(done: Sequence[Row]) -> Figure:
+        def columns(done: Sequence[Measured]) -> Figure:
             return {**costs(done), **interval("LDS", done)}
 
         figures += [{"method": line.pop("method"), "n": n, **line} for line in lines(here, columns, "curve")]
@@ -86,7 +86,7 @@ REACH = (
 )
 
 
-def reach(rows: Sequence[Row]) -> list[Figure]:
+def reach(rows: Sequence[Measured]) -> list[Figure]:
     """A line for each fit: with how little it is as good as context-cite 0.0.4 with 64 and with 256 ablations."""
     points = [row for row in rows if row["part"] == "curve" and "measures" in row]
     of = {(row["label"], row["options"]["n_ablations"], row["example"]): row for row in points}
@@ -105,7 +105,7 @@ def reach(rows: Sequence[Row]) -> list[Figure]:
     return figures
 
 
-def _median_gain(of: dict[Any, Row], label: str, n: int, base: dict[str, Row]) -> float:
+def _median_gain(of: dict[Any, Measured], label: str, n: int, base: dict[str, Measured]) -> float:
     """The median over examples of the fit's mean LDS less the reference's; minus infinity where one was not measured."""
     if not base or any((label, n, example) not in of for example in base):
         return -np.inf
@@ -114,7 +114,7 @@ def _median_gain(of: dict[Any, Row], label: str, n: int, base: dict[str, Row]) -
     return float(np.median(np.array(means) - np.array(theirs)))
 
 
-def lines(rows: Sequence[Row], columns: Callable[[Sequence[Row]], Figure], part: str = "methods") -> list[Figure]:
+def lines(rows: Sequence[Measured], columns: Callable[[Sequence[Measured]], Figure], part: str = "methods") -> list[Figure]:
     """A line for each label, with what failed or was skipped in its place."""
     rows = [row for row in rows if row["part"] == part]
     figures = []
@@ -129,26 +129,26 @@ def lines(rows: Sequence[Row], columns: Callable[[Sequence[Row]], Figure], part:
     return figures
 
 
-def costs(rows: Sequence[Row]) -> Figure:
+def costs(rows: Sequence[Measured]) -> Figure:
     """The mean passes and tokens of an example; the median seconds, since what is used the first time is loaded then."""
     known = {name: [row[name] for row in rows if row.get(name) is not None] for name in ("passes", "tokens", "seconds")}
     line: Figure = {name: round(float(np.mean(known[name]))) for name in ("passes", "tokens") if known[name]}
     return line | ({"seconds": float(np.median(known["seconds"]))} if known["seconds"] else {})
 
 
-def means(rows: Sequence[Row], *names: str) -> Figure:
+def means(rows: Sequence[Measured], *names: str) -> Figure:
     """The means of measures that are defined somewhere."""
     found = {name: metrics.bootstrap_interval(*numbers(rows, name), draws=1).mean for name in names}
     return {name: mean for name, mean in found.items() if np.isfinite(mean)}
 
 
-def recall(rows: Sequence[Row]) -> list[list[float]]:
+def recall(rows: Sequence[Measured]) -> list[list[float]]:
     """[[k, mean recall], ...] over the examples that have gold sentences."""
     known = np.array([row["recall"] for row in rows if row.get("recall")], dtype=float)
     return known.mean(axis=0).tolist() if len(known) else []
 
 
-def agreement(rows: Sequence[Row]) -> list[Figure]:
+def agreement(rows: Sequence[Measured]) -> list[Figure]:
     """A line and a column for each method: Kendall's tau of their scores, mean over the targets for which it is defined."""
     known = [row for row in rows if row["part"] != "curve" and "values" in row]
     scored = {(row["label"], row["example"]): np.array(row["values"], dtype=float) for row in known}
@@ -165,20 +165,20 @@ def agreement(rows: Sequence[Row]) -> list[Figure]:
     return figures
 
 
-def numbers(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
+def numbers(rows: Sequence[Measured], name: str) -> tuple[np.ndarray, np.ndarray]:
     """A measure of every target, and the example that each is of."""
     pairs = [(number, row["example"]) for row in rows for number in row["measures"].get(name, [])]
     return np.array([x for x, _ in pairs], dtype=float), np.array([example for _, example in pairs])  # None is nan
 
 
-def interval(name: str, rows: Sequence[Row]) -> Figure:
+def interval(name: str, rows: Sequence[Measured]) -> Figure:
     """A measure's mean over targets, and its interval over examples."""
     mean, low, high = metrics.bootstrap_interval(*numbers(rows, name))
     bounds = {f"{name} 95 %": f"{low:.2f} to {high:.2f}"} if np.isfinite(low) else {}
     return {name: mean, **bounds} if np.isfinite(mean) else {}
 
 
-def difference(name: str, rows: Sequence[Row], base: Sequence[Row]) -> str | None:
+def difference(name: str, rows: Sequence[Measured], base: Sequence[Measured]) -> str | None:
     """The mean difference of a measure on the examples that both have, with its interval and p."""
     mine, theirs = ({row["example"]: row for row in side} for side in (rows, base))
     shared = sorted(mine.keys() & theirs.keys())

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -83,15 +83,21 @@ def said() -> str:
     return " ".join(words)
 
 
-Part = tuple[str, list[Figure], list[str]]  # about, figures, notes
+class Section(NamedTuple):
+    """A table of the results, with what it is about and notes."""
+
+    about: str
+    figures: list[Figure]
+    notes: Sequence[str] = ()
 
 
-def publish(title: str, parts: Mapping[str, Part], how: Mapping[str, Any], out: Path) -> None:
-    """Print the parts that have something to say, and save those that have figures."""
-    for name, (_, figures, notes) in parts.items():
+def publish(title: str, sections: Mapping[str, Section], how: Mapping[str, Any], out: Path) -> None:
+    """Print the sections that have something to say, and save those that have figures."""
+    for name, (_, figures, notes) in sections.items():
         if figures or notes:
             click.echo("\n".join(["", name, *([table(figures)] if figures else []), *notes]))
-    records = {name: dict(zip(("about", "figures", "notes"), part, strict=True)) for name, part in parts.items()}
-    save(
-        out, title, {name: {"about": record["about"], **how, **record} for name, record in records.items() if record["figures"]}
-    )
+    told = {name: section for name, section in sections.items() if section.figures}
+    records = {
+        name: {"about": one.about, **how, "figures": one.figures, "notes": list(one.notes)} for name, one in told.items()
+    }
+    save(out, title, records)

@@ -1,4 +1,4 @@
-"""Runs a runner of `eval/peers` in a process of its own and reads what it measured."""
+"""Runs a runner of `eval/speed/peers` in a process of its own and reads what it measured."""
 
 import json
 import os

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import click
 import torch
@@ -14,7 +14,16 @@ from transformers.utils import logging
 from eval.harness.jobs import environment
 from eval.harness.record import Figure, circumstances, save, table
 
-Part = Callable[[Any], list[Figure]]
+Part = Callable[[Any], list[Figure]]  # what measures a part, from the benchmark's bench
+
+
+class Noted(Protocol):
+    """A bench: `notes` are what a part has to say beside its figures."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines, which a part adds to."""
+        ...
 
 
 def chosen(parts: Mapping[str, Part], given: str) -> list[str]:
@@ -37,9 +46,9 @@ def quiet_thread() -> Iterator[None]:
 
 
 def run_parts(
-    title: str, parts: Mapping[str, Part], names: Sequence[str], bench: Any, options: Sequence[str], out: Path
+    title: str, parts: Mapping[str, Part], names: Sequence[str], bench: Noted, *, options: Sequence[str], out: Path
 ) -> None:
-    """Measure the parts, print each as a table, and save it; `bench.notes` are what a part has to say beside its figures."""
+    """Measure the parts, print each as a table, and save it with its notes."""
     for name in names:
         how = circumstances(" ".join([f"python -m eval {title}", f"--parts {name}", *options]))
         figures, notes = parts[name](bench), list(bench.notes)

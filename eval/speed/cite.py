@@ -35,7 +35,7 @@ def _peer(_context: Any, _parameter: Any, given: str | None) -> str | None:
 @click.option("--model", help="A local folder; the embedded model without it.")
 @click.option("--text", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=CANAL, help="Real text.")
 @click.option("--out", type=click.Path(path_type=Path), help="The JSON file; a Markdown file goes beside it.")
-def command(tiny: bool, parts: list[str], peer: str | None, model: str | None, text: Path, out: Path | None) -> None:
+def command(*, tiny: bool, parts: list[str], peer: str | None, model: str | None, text: Path, out: Path | None) -> None:
     """Measure the parts one after the other, print each as a table, and save it."""
     if tiny and out is None:
         raise click.UsageError("--tiny needs --out, so that no real results are lost")
@@ -43,7 +43,7 @@ def command(tiny: bool, parts: list[str], peer: str | None, model: str | None, t
     options = [*["--tiny"] * tiny, *(["--peer context-cite=..."] if peer else []), f"--text {text.name}"]
     with quiet_thread(), tempfile.TemporaryDirectory() as scratch:
         bench = cite_parts.Bench(model or _model(tiny, Path(scratch)), _sentences(text, size), size, Path(scratch), peer)
-        run_parts("bench_cite", PARTS, parts, bench, options, out or OUT)
+        run_parts("bench_cite", PARTS, parts, bench, options=options, out=out or OUT)
 
 
 def _model(tiny: bool, scratch: Path) -> str:

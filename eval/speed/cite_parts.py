@@ -12,8 +12,8 @@ import torch
 
 from eval.harness.jobs import RefusedError, run_job
 from eval.harness.record import Figure
-from llmattr import metrics
 from llmattr.ablation import random_masks
+from llmattr.metrics.lds import foretold
 
 QUERY = "What do the texts say, and which of them agree?"
 RESPONSE = (
@@ -93,7 +93,7 @@ def _compared(bench: Bench, n: int, engines: dict[str, dict[str, Any]], products
         result, log_odds = found[name][0]
         reference, reference_odds = found[base][0]
         error = np.abs(np.logaddexp(0, -log_odds) - np.logaddexp(0, -reference_odds)).max()
-        alike = metrics.lds(np.array([result["values"]]), np.eye(n, dtype=bool), np.array(reference["values"])[:, None])[0]
+        alike = foretold(np.array([result["values"]]), np.array([reference["values"]]))[0]
         figures.append(
             {
                 "sentences": n,

@@ -1,6 +1,7 @@
 """Training again, measured: `python -m eval bench_retrain`. Times are CPU seconds on one thread, medians of rounds."""
 
 import copy
+import dataclasses
 import statistics
 import tempfile
 import time
@@ -17,6 +18,7 @@ import torch
 from eval import RESULTS
 from eval.harness.parts import chosen, quiet_thread, run_parts
 from eval.harness.record import Figure
+from eval.harness.steps import FirstSteps
 from eval.training.data import Facts, countries, pararel
 from llmattr import LM, metrics
 from llmattr.ablation import random_masks
@@ -129,7 +131,7 @@ class Work:
         return (one + (some - one) / self.steps * (STEPS - 1) + measuring) / max(k, 1)
 
     def _seconds(self, way: str, k: int, steps: int, clock: Callable[[], float]) -> tuple[float, float]:
-        lm, rows, part = self.trainer.lm, self.trainer.rows, _Steps(**vars(REFERENCE), only=steps)
+        lm, rows, part = self.trainer.lm, self.trainer.rows, FirstSteps(**dataclasses.asdict(REFERENCE), only=steps)
         kept = random_masks(max(k, 1), len(rows)).astype(float)
         started = clock()
         if way == "usual loop":
@@ -157,17 +159,6 @@ class Work:
 def _in_process(work: Work, way: str, k: int) -> float:
     with quiet_thread():
         return [work.seconds(way, k, time.perf_counter) for _ in range(2)][1]
-
-
-@dataclass(frozen=True)
-class _Steps(Recipe):
-    """A recipe of which only the first steps are done."""
-
-    only: int = 1
-
-    def batches(self, kept: Any, seed: int) -> Any:
-        """The rows of the first steps."""
-        return super().batches(kept, seed)[: self.only]
 
 
 def usual_loop(model: Any, examples: Examples, kept: np.ndarray, seed: int, recipe: Recipe) -> Any:
@@ -275,7 +266,7 @@ def command(tiny: bool, parts: list[str], folder: Path | None, jobs: int, out: P
     options = [*["--tiny"] * tiny, *(["--pararel ..."] if folder else [])]
     with quiet_thread(), tempfile.TemporaryDirectory() as scratch:
         bench = Bench(TINY if tiny else Size(), Path(scratch), folder, jobs)
-        run_parts("bench_retrain", PARTS, parts, bench, options, out or OUT)
+        run_parts("bench_retrain", PARTS, parts, bench, options=options, out=out or OUT)
 
 
 def main(argv: list[str]) -> None:

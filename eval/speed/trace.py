@@ -53,7 +53,7 @@ def command(tiny: bool, parts: list[str], peers: dict[str, str], text: Path | No
     options = [*["--tiny"] * tiny, *(f"--peer {name}=..." for name in peers), *([f"--text {text.name}"] if text else [])]
     with quiet_thread(), tempfile.TemporaryDirectory() as scratch:
         bench = Bench(TINY if tiny else FULL, TINY_SIZE if tiny else FULL_SIZE, Path(scratch), peers, text)
-        run_parts("bench_trace", PARTS, parts, bench, options, out or OUT)
+        run_parts("bench_trace", PARTS, parts, bench, options=options, out=out or OUT)
 
 
 def main(argv: list[str]) -> None:

@@ -4,20 +4,37 @@ import sys
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 import llmattr
 from eval.harness.jobs import RefusedError, run_job
 from eval.harness.record import Figure
-from eval.metrics import overlap, own_topic, spearman
+from eval.harness.scores import dense
 from eval.speed import topics
 from eval.speed.peers.floor import run_floor
-from eval.speed.peers.ours import dense
 from eval.speed.trace_parts import timed
 from eval.speed.trace_setting import Bench
+from llmattr import metrics
+from llmattr.metrics.shapes import Scores
 from llmattr.training import METHODS
 from llmattr.training.projection import Projection
 
 PEERS = {"bergson": ("index", "ekfac"), "dattri": ("index",), "traker": ("index",), "kronfluence": ("ekfac",)}
+
+
+def spearman(one: Scores, other: Scores) -> float:
+    """Rank correlation over all rows."""
+    return float(metrics.spearman(one, other).mean())
+
+
+def overlap(one: Scores, other: Scores, k: int = 10) -> float:
+    """The share of the k highest that both have."""
+    return float(metrics.top_k_overlap(one, other, k).mean())
+
+
+def own_topic(scores: Scores, queries: Int[np.ndarray, " t"], rows: Int[np.ndarray, " n"], k: int = 10) -> float:
+    """The share of the k highest that are of the query's own topic."""
+    return float(metrics.precision_at_k(scores, rows == queries[:, None], k).mean())
 
 
 def agreement(bench: Bench, scores: np.ndarray | None) -> Figure:
@@ -47,7 +64,7 @@ def fidelity(bench: Bench) -> list[Figure]:
     rows, queries = topics.texts(bench.rows), topics.texts(bench.data.queries)
     for what, projection, target in sketches:
         index = llmattr.build_index(lm, rows, bench.new_folder(), "grad-dot", projection=projection)
-        scores = dense(index.query(queries, top=None), len(rows))
+        scores = dense(index.query(queries, top=None))
         size = (index.index.folder / "vectors.bin").stat().st_size / len(rows) + 4  # and its scale
         columns = {"width": projection.width, "dim": index.index.run["dim"], "bytes": int(size)}
         figures.append({"what": f"{what}, int8", **columns, **agreement(bench, scores), "target": target})
@@ -69,7 +86,7 @@ def ekfac(bench: Bench) -> list[Figure]:
     ours = {"seconds": seconds, "over floor": seconds / floor, "target": "4 at most"}
     return [
         {"what": "floor (mean of before and after)", **shape, "seconds": floor},
-        {"what": "llmattr, ekfac", **shape, **ours, **agreement(bench, dense(answers[0], len(rows)))},
+        {"what": "llmattr, ekfac", **shape, **ours, **agreement(bench, dense(answers[0]))},
     ]
 
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,26 +16,24 @@ from llmattr.retraining.runs import CausalTrainer
 from llmattr.retraining.trainer import batch_loss, padded
 
 TOP = 3  # rows of each query
-PATCHED, PATCH_AT, PATCH_STEP = (
-    40,
-    0.3,
-    0.003,
-)  # queries, the checkpoint's share of the steps, and the step of plain gradient descent
+PATCHED = 40  # queries
+PATCH_AT = 0.3  # the checkpoint's share of the steps
+PATCH_STEP = 0.003  # of plain gradient descent
 REMOVED = 60  # queries whose best rows are removed together
 KNOWN = float(np.log(0.5))  # a query is known when its completion is likelier than not
 
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """The queries and rows of a checkpoint, whose single steps are remembered: methods choose many rows in common."""
+    """Single steps from a checkpoint on a row, of a plain gradient times `step`.
+
+    `after[row, query]`: what was measured, since methods choose many rows in common.
+    """
 
     trainer: CausalTrainer
-    folder: str
+    lm: LM
     step: float
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "lm", LM.load(self.folder))
-        object.__setattr__(self, "after", {})
+    after: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def before(self, queries: Sequence[int]) -> Float[np.ndarray, " t"]:
         """The queries' log-probabilities under the checkpoint."""
@@ -72,7 +70,8 @@ class Patch:
 def tail_patches(bench: Bench, lines: Mapping[str, Found | str]) -> dict[str, Figure]:
     """The percentage points that a step on one of the highest rows adds to a query's probability, the mean over rows."""
     queries = list(range(min(PATCHED, len(bench.queries))))
-    patch = Patch(bench.ablation.trainer, bench.checkpoints(shares=[PATCH_AT])[0], PATCH_STEP)
+    lm = LM.load(bench.checkpoints(shares=[PATCH_AT])[0])
+    patch = Patch(bench.ablation.causal("tail-patch"), lm, PATCH_STEP)
     before = patch.before(queries)
     found = {}
     for name, scores in lines.items():

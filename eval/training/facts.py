@@ -14,13 +14,13 @@ import click
 import numpy as np
 
 from eval import RESULTS
-from eval.harness.command import SHARED, check, publish, refusing, said, with_options
+from eval.harness.command import SHARED, Section, check, publish, refusing, said, with_options
 from eval.harness.parts import quiet_thread
 from eval.harness.record import Figure, circumstances
 from eval.training import data as facts_data
 from eval.training.checks import PATCH_AT, PATCH_STEP, PATCHED, REMOVED, TOP, removals, tail_patches
 from eval.training.data import Facts
-from eval.training.measure import OPTIONS, Bench, Found, Size, agreement, ends, figures, prediction
+from eval.training.measure import OPTIONS, Bench, Found, Size, agreement, as_words, ends, figures, prediction
 from eval.training.methods import named, scored
 from llmattr import metrics
 from llmattr.errors import LlmattrError
@@ -145,14 +145,15 @@ def _run(given: dict[str, Any], out: Path, how: Figure) -> None:
     recipe = Recipe(steps=given["steps"] or (30 if tiny else "auto"), batch_size=32, learning_rate=3e-3)
     if model != "scratch":
         recipe = Recipe(steps=given["steps"] or "auto", batch_size=8)
-    bench = Bench(facts.rows, facts.queries, recipe, out.with_suffix(".runs"), size, model, given["jobs"], facts.gold)
+    rows, queries = (as_words(part, model) for part in (facts.rows, facts.queries))
+    bench = Bench(rows, queries, recipe, out.with_suffix(".runs"), size, model, given["jobs"], facts.gold)
     bench.claim(given["again"])
     bench, facts, told = learned(bench, facts) if full else (bench, facts, [])
     wanted = named(given["methods"])
     found, agreed, notes = compared(bench, facts, wanted or usual(size.held_out > 0))
     parts = {
-        "facts": (" ".join((__doc__ or "").split()), found, [*told, *notes]),
-        "agreement": ("Kendall's tau of two methods' scores of all rows.", agreed, []),
+        "facts": Section(" ".join((__doc__ or "").split()), found, [*told, *notes]),
+        "agreement": Section("Kendall's tau of two methods' scores of all rows.", agreed),
     }
     publish("facts", parts, how, out)
 

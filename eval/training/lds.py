@@ -13,11 +13,11 @@ import click
 import numpy as np
 
 from eval import RESULTS
-from eval.harness.command import check, publish, refusing, said, with_options
+from eval.harness.command import Section, check, publish, refusing, said, with_options
 from eval.harness.parts import quiet_thread
 from eval.harness.record import Figure, circumstances
 from eval.training import data as facts_data
-from eval.training.measure import OPTIONS, Bench, Found, Size, agreement, column, ends, figures, prediction
+from eval.training.measure import OPTIONS, Bench, Found, Size, agreement, as_words, column, ends, figures, prediction
 from eval.training.methods import named, scored
 from llmattr import metrics
 from llmattr.errors import LlmattrError
@@ -84,18 +84,20 @@ def _run(given: dict[str, Any], out: Path, how: Figure) -> None:
         count, columns = (
             (4, ("capital",)) if given["tiny"] else (60, tuple(facts_data.WAYS)) if given["full"] else (30, ("capital",))
         )
-        rows, queries = vars(facts_data.countries(count, columns)).values()
+        facts = facts_data.countries(count, columns)
+        rows, queries = facts.rows, facts.queries
     size = TINY if given["tiny"] else dataclasses.replace(SIZE, models=500) if given["full"] else SIZE
     size = dataclasses.replace(size, **{key: given[key] for key in ("models", "held_out") if given[key] is not None})
     steps = given["steps"] or (30 if given["tiny"] else "auto" if given["train"] or given["full"] else 100)
     recipe = Recipe(steps=steps, batch_size=32 if given["model"] == "scratch" else 8)
+    rows, queries = (as_words(part, given["model"]) for part in (rows, queries))
     bench = Bench(rows, queries, recipe, out.with_suffix(".runs"), size, given["model"], given["jobs"])
     bench.claim(given["again"])
     wanted = named(given["methods"])
     found, agreed, notes = compared(bench, wanted, rates)
     parts = {
-        "lds": (" ".join((__doc__ or "").split()), found, notes),
-        "agreement": ("Kendall's tau of two methods' scores of all rows.", agreed, []),
+        "lds": Section(" ".join((__doc__ or "").split()), found, notes),
+        "agreement": Section("Kendall's tau of two methods' scores of all rows.", agreed),
     }
     publish("lds", parts, how, out)
 

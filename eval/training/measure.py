@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from eval.harness.record import Figure
+from eval.harness.steps import FirstSteps
 from llmattr import __version__, metrics
 from llmattr.ablation import random_masks
 from llmattr.core.files import digest, read_arrays, write, write_arrays
 from llmattr.core.plain_json import json_text
 from llmattr.errors import LlmattrError, note
+from llmattr.metrics.lds import foretold
+from llmattr.metrics.shapes import Scores
 from llmattr.retraining import METHODS as RETRAINING
 from llmattr.retraining import Recipe, retraining_ablation
 from llmattr.retraining.ablation import RetrainingAblation
@@ -43,8 +46,7 @@ OPTIONS = (
     click.option("--out", type=click.Path(path_type=Path), help="The JSON file; Markdown, runs and scores go beside it."),
 )
 
-Rows = list[dict[str, Any]]
-Values = Float[np.ndarray, "t n"]
+RowDicts = list[dict[str, Any]]  # rows or queries, as `read_rows` gives them
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Size:
 class Found:
     """A method's scores and what they cost. `cited` and `baseline` where it has them, `models` = runs of training it needs."""
 
-    values: Values
+    values: Scores
     seconds: float = 0.0
     models: int = 0
     bytes: int = 0
@@ -74,7 +76,7 @@ class Found:
     def save(self, path: Path) -> None:
         """Keep it; what is half written is no file."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_arrays(path, **{name: value for name, value in vars(self).items() if value is not None})
+        write_arrays(path, **{name: value for name, value in asdict(self).items() if value is not None})
 
     @classmethod
     def load(cls, path: Path) -> "Found":
@@ -90,34 +92,23 @@ class Way:
     work: Callable[[], Found]
 
 
-@dataclass(frozen=True)
-class First(Recipe):
-    """The recipe up to a step."""
-
-    only: int = 0
-
-    def batches(self, kept: Any, seed: int) -> Any:
-        """The rows of the first steps."""
-        return super().batches(kept, seed)[: self.only]
+def as_words(rows: RowDicts, model: str) -> RowDicts:
+    """Rows or queries as the words of a model from scratch begin: else indexes would know none after a space."""
+    return [with_space(row) for row in rows] if model == NAME else rows
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """Rows, queries, how a model is trained on them, and a folder in which everything that was computed is kept."""
+    """Rows, queries (both `as_words`), how a model is trained on them, and a folder where all that was computed is kept."""
 
-    rows: Rows
-    queries: Rows
+    rows: RowDicts
+    queries: RowDicts
     recipe: Recipe
     folder: Path
     size: Size = Size()
     model: Any = "scratch"
     jobs: int | None = None
     gold: Bool[np.ndarray, "t n"] | None = None
-
-    def __post_init__(self) -> None:
-        """Rows and queries as the words of a model from scratch begin: else indexes would know none after a space."""
-        for name in ("rows", "queries") if self.model == NAME else ():
-            object.__setattr__(self, name, [with_space(row) for row in getattr(self, name)])
 
     def claim(self, again: bool) -> None:
         """Make the folder, or go on with it; raises `LlmattrError` where it holds scores of something else.
@@ -129,7 +120,7 @@ class Bench:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         place = self.folder / "bench.json"
-        record = [VERSION, self.rows, self.queries, str(self.model), vars(self.recipe), vars(self.size)]
+        record = [VERSION, self.rows, self.queries, str(self.model), asdict(self.recipe), asdict(self.size)]
         text = json.dumps(record, default=str)
         if place.exists() and place.read_text() != text:
             raise LlmattrError(f"{str(self.folder)!r} holds another benchmark's scores: give another --out, or --again")
@@ -182,7 +173,7 @@ class Bench:
         for share in shares:
             place = self.folder / f"model-{run}-{share}"
             if not (place / "done").exists():
-                part = First(**vars(recipe), only=round(share * recipe.steps))
+                part = FirstSteps(**asdict(recipe), only=round(share * recipe.steps))
                 train(lm.model, trainer.rows, np.ones(len(self.rows)), run, part).save_pretrained(place)
                 lm.tokenizer.save_pretrained(place)
                 (place / "done").touch()
@@ -244,7 +235,7 @@ def costs(found: Found) -> Figure:
 def ends(bench: Bench, rates: Sequence[float] = (0.5,)) -> list[Figure]:
     """Lines for comparison: the models again (how well a run with another seed foretells one), and the ceiling."""
     runs = {rate: bench.twice(rate) for rate in rates}
-    same = {column(rate): mean(metrics.spearman(run[:, 0].T, run[:, 1].T)) for rate, run in runs.items()}
+    same = {column(rate): mean(foretold(run[:, 0].T, run[:, 1].T)) for rate, run in runs.items()}
     most = {column(rate): bench.ceiling(rate) for rate in rates}
     return [{"method": AGAIN, "family": None, **same}, {"method": CEILING, "family": None, **most}]
 

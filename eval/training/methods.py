@@ -1,5 +1,6 @@
 """Which methods the benchmarks of training compare, and how the scores of each come about and what they cost."""
 
+import dataclasses
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -9,13 +10,14 @@ from typing import Any
 import click
 import numpy as np
 
-from eval.training.measure import CHECKPOINTS, GOLD, RANDOM, Bench, Found, Values, Way
+from eval.harness.scores import dense
+from eval.training.measure import CHECKPOINTS, GOLD, RANDOM, Bench, Found, Way
 from llmattr import build_index
-from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe
 from llmattr.errors import LlmattrError
 from llmattr.retraining import METHODS as RETRAINING
 from llmattr.retraining.ablation import RetrainingAblation
+from llmattr.retraining.store import Run
 from llmattr.training import METHODS as TRAINING
 
 ENSEMBLED = ("tracin", "trak", "grad-cos", "trackstar")  # what is asked at several checkpoints, and of several runs, too
@@ -24,14 +26,15 @@ INTO_A_MODEL = ("knn-shapley", "linear-probe")  # what looks at the hidden state
 
 
 @dataclass(frozen=True, eq=False)
-class Metered(RetrainingAblation):
+class Clocked(RetrainingAblation):
     """An ablation that keeps account of the CPU seconds of this process that went into training."""
 
     training: list[float] = field(default_factory=list)
 
-    def _train(self, runs: Any) -> None:
+    def train(self, runs: Sequence[Run]) -> None:
+        """As the ablation does."""
         started = time.process_time()
-        super()._train(runs)
+        super().train(runs)
         self.training.append(time.process_time() - started)
 
 
@@ -54,7 +57,7 @@ def ways(bench: Bench, wanted: Sequence[str] = ()) -> dict[str, Way]:
     found = {RANDOM: Way({}, lambda: Found(np.random.default_rng(0).normal(size=shape)))}
     if bench.gold is not None:
         found[GOLD] = Way({"gold": bench.gold.tolist()}, lambda gold=bench.gold: Found(gold.astype(float)))
-    for name in (name for name in TRAINING if not wanted or name in wanted):
+    for name in (name for name in TRAINING if name != RANDOM and (not wanted or name in wanted)):
         if name != "tracin":  # of one checkpoint it is grad-dot
             found[name] = _by_trace(bench, name)
         if name in ENSEMBLED:
@@ -103,21 +106,13 @@ def _traced(bench: Bench, method: Any, shares: Sequence[float], runs: int) -> Fo
     shutil.rmtree(place)
     needed = 0 if method.family == "corroborative" and method.name != "rep-sim" else runs
     training = needed * bench.seconds_a_model if needed else 0.0  # which is measured by training
-    return Found(in_order(result), seconds + training, needed, size)
-
-
-def in_order(result: Attribution) -> Values:
-    """The scores of every row in the rows' order, of a question to an index for all rows."""
-    assert result.index is not None
-    rows = np.array([int(one) for one in result.sources.ids])[result.index]
-    values = np.empty_like(result.values)
-    np.put_along_axis(values, rows, result.values, axis=1)
-    return values
+    return Found(dense(result), seconds + training, needed, size)
 
 
 def _trained(bench: Bench, method: Any, runs: int) -> Found:
     base = bench.ablation_of(bench.checkpoints()[-1]) if method.name in INTO_A_MODEL else bench.ablation
-    ablation = Metered(**{**vars(base), "memory": {}, "replicates": runs})
+    fields = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
+    ablation = Clocked(**fields | {"memory": {}, "replicates": runs})
     started = time.process_time()
     result = method.attribute(ablation, ablation.seed)
     seconds = time.process_time() - started - sum(ablation.training)

@@ -6,18 +6,18 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from llmattr.core.attribution import Attribution
 from llmattr.core.seeded import generator
 from llmattr.core.sources import Sources
 from llmattr.errors import LlmattrError, check_number
-from llmattr.retrieval.bm25 import bm25_scores, words
+from llmattr.retrieval.bm25 import bm25_scores, terms
 
 if TYPE_CHECKING:
     from llmattr.retraining.ablation import RetrainingAblation
 
-Rows = Int[np.ndarray, "..."]
+Selected = Int[np.ndarray, "..."]  # source numbers [k], or several draws [draws, k] of them
 
 
 def select(attribution: Attribution, k: int, sources: Sources | None = None) -> Int[np.ndarray, " k"]:
@@ -56,7 +56,7 @@ def bm25_selection(rows: Sequence[str], targets: Sequence[str], k: int) -> Int[n
 
 
 def dsir_selection(
-    rows: Sequence[str], targets: Sequence[str], k: int, seed: int = 0, buckets: int = 10000, gumbel: bool = True
+    rows: Sequence[str], targets: Sequence[str], k: int, seed: int = 0, *, buckets: int = 10000, gumbel: bool = True
 ) -> Int[np.ndarray, " k"]:
     """k texts drawn by how much likelier their words are among the targets' (DSIR: Xie et al. 2023, arXiv 2302.03169).
 
@@ -87,13 +87,13 @@ class Outcome(NamedTuple):
     `stderr` is that of the mean over runs: over draws where the selection is several draws, else over replicates; nan for one.
     """
 
-    rows: Rows
+    rows: Selected
     value: float
     stderr: float
 
 
 def compare_selections(
-    ablation: "RetrainingAblation", selections: Mapping[str, Rows | Sequence[int]], replicates: int = 3
+    ablation: "RetrainingAblation", selections: Mapping[str, Selected | Sequence[int]], replicates: int = 3
 ) -> dict[str, Outcome]:
     """Train on each selection's rows alone, with the same seeds for all, and read the targets.
 
@@ -101,18 +101,23 @@ def compare_selections(
     twice. Every run makes as many steps of as many rows, so k changes what is trained on, not how long.
     """
     check_number("replicates", replicates, 1, whole=True)
-    draws = {name: np.atleast_2d(rows) for name, rows in selections.items()}
-    masks = np.zeros((sum(map(len, draws.values())), len(ablation.sources)), dtype=bool)
-    for mask, chosen in zip(masks, (one for several in draws.values() for one in several), strict=True):
+    masks = [_kept(chosen, len(ablation.sources)) for chosen in selections.values()]
+    outputs = ablation.with_pairs().replicated(np.concatenate(masks), replicates).mean(axis=2)
+    ends = np.cumsum([len(draws) for draws in masks])
+    parts = np.split(outputs, ends[:-1])
+    return {name: _outcome(np.asarray(rows), of) for (name, rows), of in zip(selections.items(), parts, strict=True)}
+
+
+def _kept(selection: Selected | Sequence[int], n: int) -> Bool[np.ndarray, "draws n"]:
+    """A mask for each draw of a selection."""
+    draws = np.atleast_2d(selection)
+    masks = np.zeros((len(draws), n), dtype=bool)
+    for mask, chosen in zip(masks, draws, strict=True):
         mask[chosen] = True
-    outputs = iter(ablation.with_pairs().replicated(masks, replicates).mean(axis=2))
-    return {
-        name: _outcome(np.asarray(selections[name]), np.stack([next(outputs) for _ in several]))
-        for name, several in draws.items()
-    }
+    return masks
 
 
-def _outcome(rows: Rows, values: Float[np.ndarray, "draws r"]) -> Outcome:
+def _outcome(rows: Selected, values: Float[np.ndarray, "draws r"]) -> Outcome:
     runs = values.mean(axis=1) if len(values) > 1 else values[0]
     stderr = runs.std(ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else np.nan
     return Outcome(rows, float(runs.mean()), float(stderr))
@@ -125,7 +130,7 @@ def _best(scores: Float[np.ndarray, " n"], k: int) -> Int[np.ndarray, " k"]:
 
 def _ngrams(text: str, buckets: int) -> Int[np.ndarray, " g"]:
     """The buckets of the text's words and pairs of neighbours."""
-    said = words(text)
+    said = terms(text)
     grams = [*said, *(f"{one} {other}" for one, other in pairwise(said))]
     return np.array([zlib.crc32(gram.encode()) % buckets for gram in grams], dtype=int)
 

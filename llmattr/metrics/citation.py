@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
-PerTarget = Float[np.ndarray, " t"]
+from llmattr.metrics.shapes import Gold, PerTarget
 
 
 class Citation(NamedTuple):
@@ -17,7 +17,7 @@ class Citation(NamedTuple):
     f1: PerTarget
 
 
-def citation(cited: Bool[np.ndarray, "t n"], gold: Bool[np.ndarray, "t n"]) -> Citation:
+def citation(cited: Bool[np.ndarray, "t n"], gold: Gold) -> Citation:
     """`precision = |cited and gold| / |cited|`, `recall = |cited and gold| / |gold|`, `f1` their harmonic mean.
 
     A target for which nothing is cited has 0 in all three, as in ALCE (Gao et al. 2023, arXiv 2305.14627), where

@@ -3,8 +3,9 @@
 import numpy as np
 from jaxtyping import Float
 
+from llmattr.metrics.shapes import PerTarget
+
 Outputs = Float[np.ndarray, "m t"]
-PerTarget = Float[np.ndarray, " t"]
 
 
 def counterfactual_error(predicted: Outputs, seen: Outputs) -> PerTarget:

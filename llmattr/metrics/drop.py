@@ -5,21 +5,20 @@ from jaxtyping import Bool, Float
 
 from llmattr.ablation import Ablation, ask
 from llmattr.errors import check_number
+from llmattr.metrics.shapes import PerTarget, Scores
 from llmattr.metrics.stats import top_k
 
-Values = Float[np.ndarray, "t n"]
-PerTarget = Float[np.ndarray, " t"]
 Curve = Float[np.ndarray, "t n_plus_1"]
 
 
-def top_k_masks(values: Values, k: int) -> Bool[np.ndarray, "t n"]:
+def top_k_masks(values: Scores, k: int) -> Bool[np.ndarray, "t n"]:
     """For each target, all sources but the k with its highest scores (equal scores: the first ones are taken)."""
     masks = np.ones(values.shape, dtype=bool)
     np.put_along_axis(masks, top_k(values, k), False, axis=1)
     return masks
 
 
-def top_k_drop(values: Values, ablation: Ablation, k: int = 1) -> PerTarget:
+def top_k_drop(values: Scores, ablation: Ablation, k: int = 1) -> PerTarget:
     """`f(all) - f(all but the target's top k)`: what the target loses without the sources said to matter most.
 
     In the ablation's unit, any range, higher = the sources mattered more; asks for t + 1 masks at most.
@@ -28,7 +27,7 @@ def top_k_drop(values: Values, ablation: Ablation, k: int = 1) -> PerTarget:
     return deletion_curve(values, ablation, [k])[:, 0]
 
 
-def deletion_curve(values: Values, ablation: Ablation, counts: list[int] | None = None) -> Float[np.ndarray, "t k"]:
+def deletion_curve(values: Scores, ablation: Ablation, counts: list[int] | None = None) -> Float[np.ndarray, "t k"]:
     """`f(all) - f(all but the target's top k)` for each k of `counts`, 0 to n where none are given.
 
     In the ablation's unit; a good order rises at once. Starts at 0 and ends at `f(all) - f(none)` whatever the order.
@@ -39,7 +38,7 @@ def deletion_curve(values: Values, ablation: Ablation, counts: list[int] | None 
     return everything[:, None] - _own_outputs(kept, ablation)
 
 
-def insertion_curve(values: Values, ablation: Ablation, counts: list[int] | None = None) -> Float[np.ndarray, "t k"]:
+def insertion_curve(values: Scores, ablation: Ablation, counts: list[int] | None = None) -> Float[np.ndarray, "t k"]:
     """`f(only the target's top k) - f(none)` for each k of `counts`, 0 to n where none are given.
 
     In the ablation's unit; a good order rises at once. Starts at 0 and ends at `f(all) - f(none)` whatever the order.
@@ -62,7 +61,7 @@ def curve_area(curve: Curve) -> PerTarget:
     return area / np.where(end > 0, end, np.nan)
 
 
-def _masks(values: Values, counts: list[int] | None) -> Bool[np.ndarray, "k t n"]:
+def _masks(values: Scores, counts: list[int] | None) -> Bool[np.ndarray, "k t n"]:
     n = values.shape[1]
     place = np.argsort(top_k(values, n), axis=1)  # 0 = the highest
     for k in counts or ():

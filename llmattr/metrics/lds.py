@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from llmattr.metrics.stats import spearman
 
-ROUNDING = 1e-12
+ROUNDING = 1e-9  # of the range: numbers nearer than that are ties, since rounding ranks nothing
 
 
 def lds(
@@ -27,14 +27,25 @@ def lds(
 
 
 def foretold(predicted: Float[np.ndarray, "t m"], seen: Float[np.ndarray, "t m"]) -> Float[np.ndarray, " t"]:
-    """`spearman` of each row, 0 where all predictions are equal and nan where all that was seen is: the convention above."""
-    found = np.where(_constant(predicted), 0.0, spearman(predicted, seen))
-    return np.where(_constant(seen), np.nan, found)
+    """`spearman` of each row, 0 where all predictions are equal and nan where all that was seen is: the convention above.
+
+    The only rank correlation of predictions with ablations: of an LDS, of a fit's cross-validation, of the benchmarks.
+
+    >>> seen = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [4.0, 4.0, 4.0]])
+    >>> foretold(np.array([[3.0, 2.0, 1.0], [5.0, 5.0, 5.0], [1.0, 2.0, 3.0]]), seen).round(12).tolist()
+    [-1.0, 0.0, nan]
+    """
+    predicted, seen = _tied(predicted), _tied(seen)
+    unpredicted = (np.ptp(predicted, axis=1) == 0) & (np.ptp(seen, axis=1) > 0)
+    return np.where(unpredicted, 0.0, spearman(predicted, seen))
 
 
-def _constant(rows: Float[np.ndarray, "t m"]) -> Bool[np.ndarray, " t"]:
-    """Which rows hold one number only, up to the rounding of a sum."""
-    return np.ptp(rows, axis=1) <= ROUNDING * np.abs(rows).max(axis=1)
+def _tied(rows: Float[np.ndarray, "t m"]) -> Float[np.ndarray, "t m"]:
+    """Each row from 0 to 1, where what rounding tells apart is the same; all 0 where it holds one number only."""
+    spread = np.ptp(rows, axis=1, keepdims=True)
+    varies = spread > ROUNDING * np.abs(rows).max(axis=1, keepdims=True)
+    share = (rows - rows.min(axis=1, keepdims=True)) / np.where(varies, spread, 1.0)
+    return np.where(varies, np.round(share, 9), 0.0)
 
 
 def reliability(replicates: Float[np.ndarray, "m r t"], of: int | float = 1) -> Float[np.ndarray, " t"]:

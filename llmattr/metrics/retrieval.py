@@ -7,13 +7,10 @@ decides nothing. The means are exact (McSherry and Najork 2008, ECIR, who give t
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from llmattr.errors import check_number
-
-Values = Float[np.ndarray, "t n"]
-Gold = Bool[np.ndarray, "t n"]
-PerTarget = Float[np.ndarray, " t"]
+from llmattr.metrics.shapes import Gold, PerTarget, Scores
 
 
 class Ranks(NamedTuple):
@@ -30,7 +27,7 @@ class Ranks(NamedTuple):
         return self.gold / self.size
 
 
-def reciprocal_rank(values: Values, gold: Gold) -> PerTarget:
+def reciprocal_rank(values: Scores, gold: Gold) -> PerTarget:
     """1 / the rank of the first gold source, from 0 to 1; its mean over targets is the MRR. nan without gold."""
     ranks = _ranks(values, gold)
     left = ranks.size - ranks.place
@@ -40,20 +37,20 @@ def reciprocal_rank(values: Values, gold: Gold) -> PerTarget:
     return _defined((hazard * none_before / np.arange(1, values.shape[1] + 1)).sum(axis=1), gold)
 
 
-def recall_at_k(values: Values, gold: Gold, k: int) -> PerTarget:
+def recall_at_k(values: Scores, gold: Gold, k: int) -> PerTarget:
     """The share of the gold sources that are among the k highest scores, from 0 to 1. nan without gold."""
     check_number("k", k, 1, whole=True)
     hits = _ranks(values, gold).chance[:, :k].sum(axis=1)
     return _defined(hits / np.maximum(gold.sum(axis=1), 1), gold)
 
 
-def precision_at_k(values: Values, gold: Gold, k: int) -> PerTarget:
+def precision_at_k(values: Scores, gold: Gold, k: int) -> PerTarget:
     """The share of the k highest scores (of all, where n < k) that are gold, from 0 to 1. nan without gold."""
     check_number("k", k, 1, whole=True)
     return _defined(_ranks(values, gold).chance[:, :k].mean(axis=1), gold)
 
 
-def average_precision(values: Values, gold: Gold) -> PerTarget:
+def average_precision(values: Scores, gold: Gold) -> PerTarget:
     """The mean, over the gold sources, of the precision down to each one's rank, from 0 to 1. nan without gold.
 
     Its mean over targets is the MAP. With equal scores (McSherry and Najork 2008): at place j of a group of s with r gold,
@@ -65,7 +62,7 @@ def average_precision(values: Values, gold: Gold) -> PerTarget:
     return _defined((ranks.chance * precision).sum(axis=1) / np.maximum(gold.sum(axis=1), 1), gold)
 
 
-def roc_auc(values: Values, gold: Gold) -> PerTarget:
+def roc_auc(values: Scores, gold: Gold) -> PerTarget:
     """The chance that a gold source has a higher score than another, equal scores counted half: the area under the ROC curve.
 
     `(sum of the gold sources' ranks - g (g + 1) / 2) / (g (n - g))`, ranks from 1 = lowest and shared by equal scores; from 0
@@ -80,7 +77,7 @@ def roc_auc(values: Values, gold: Gold) -> PerTarget:
     return above / np.where(pairs > 0, pairs, np.nan)
 
 
-def _ranks(values: Values, gold: Gold) -> Ranks:
+def _ranks(values: Scores, gold: Gold) -> Ranks:
     from scipy.stats import rankdata
 
     order = np.argsort(-values, axis=1, kind="stable")

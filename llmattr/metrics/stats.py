@@ -1,17 +1,17 @@
-"""Agreement of two score matrices [t, n], and means with their uncertainty."""
+"""Agreement of two score matrices [t, n]; means, and statistics of resampled rows, with their uncertainty."""
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int, Shaped
 
 from llmattr.errors import LlmattrError, check_number
+from llmattr.metrics.shapes import PerTarget, Scores
 
 AT_ONCE = 2**20  # numbers of a resampling that are held in memory
 
-Scores = Float[np.ndarray, "t n"]
-PerTarget = Float[np.ndarray, " t"]
+Groups = Shaped[np.ndarray, " t"] | Sequence[object]  # what each target belongs to: numbers, names
 
 
 class Interval(NamedTuple):
@@ -35,7 +35,10 @@ def spearman(one: Scores, other: Scores) -> PerTarget:
     """Rank correlation of each row of one with the same row of the other, from -1 to 1 (Spearman 1904).
 
     Equal scores share their average rank. nan for a row in which either has only equal scores (an `lds` counts it 0 where the
-    predictions are equal).
+    predictions are equal: `llmattr.metrics.lds.foretold`).
+
+    >>> spearman(np.array([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]]), np.array([[1.0, 8.0, 9.0], [1.0, 2.0, 3.0]])).round(12).tolist()
+    [1.0, nan]
     """
     from scipy.stats import rankdata
 
@@ -90,7 +93,7 @@ def rank_biased_overlap(one: Scores, other: Scores, persistence: float = 0.9) ->
 
 
 def bootstrap_interval(
-    per_target: PerTarget, groups: Any = None, level: float = 0.95, draws: int = 10_000, seed: int = 0
+    per_target: PerTarget, groups: Groups | None = None, *, level: float = 0.95, draws: int = 10_000, seed: int = 0
 ) -> Interval:
     """The mean over targets and its percentile interval over `draws` resamplings (Efron 1979); nan are left out.
 
@@ -117,8 +120,22 @@ def bootstrap_interval(
     return Interval(float(per_target[known].mean()), float(low), float(high))
 
 
+def bootstrap_stderr(
+    statistic: Callable[[Int[np.ndarray, " m"]], Scores], m: int, bootstraps: int = 100, seed: int = 0
+) -> Scores | None:
+    """The standard error [t, n] of a statistic of m rows: its deviation over `bootstraps` draws of m rows with replacement.
+
+    `statistic` takes the numbers of the rows that were drawn. Efron 1979. With 100 draws the error itself is known to about
+    7 %. None when fewer than two draws are asked for.
+    """
+    if bootstraps < 2:
+        return None
+    draws = np.random.default_rng(seed).integers(m, size=(bootstraps, m))
+    return np.std([statistic(rows) for rows in draws], axis=0, ddof=1)
+
+
 def paired_comparison(
-    one: PerTarget, other: PerTarget, groups: Any = None, level: float = 0.95, draws: int = 10_000, seed: int = 0
+    one: PerTarget, other: PerTarget, groups: Groups | None = None, *, level: float = 0.95, draws: int = 10_000, seed: int = 0
 ) -> Comparison:
     """`mean(one - other)` over the targets that both have, its `bootstrap_interval`, and a two-sided p-value.
 
@@ -128,7 +145,7 @@ def paired_comparison(
     randomisation test); Smucker, Allan and Carterette 2007, CIKM, for measures of retrieval.
     """
     differences = one - other
-    mean, low, high = bootstrap_interval(differences, groups, level, draws, seed)
+    mean, low, high = bootstrap_interval(differences, groups, level=level, draws=draws, seed=seed)
     known = np.isfinite(differences)
     group = np.unique(np.arange(len(one))[known] if groups is None else np.asarray(groups)[known], return_inverse=True)[1]
     sums = np.bincount(group, differences[known])

@@ -69,8 +69,8 @@ class Target:
 
 
 def query_of(a: Attribution, t: int) -> Query:
-    """Target `t` with what stands around it: from what was `asked`, and from the response that it is a part of."""
-    asked, text = a.asked or [], a.targets.texts[t]
+    """Target `t` with what stands around it: from what a trace was `asked`, and from the response that it is a part of."""
+    asked, text = (a.asked if a.traced else None) or [], a.targets.texts[t]
     if a.response is not None and a.targets.spans is not None:
         start, end = map(int, a.targets.spans[t])
         before = _before(asked[0], a.response) if asked else ""

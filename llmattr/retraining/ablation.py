@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,12 @@ from llmattr import metrics
 from llmattr.ablation import check_outputs, one_out_masks, random_masks
 from llmattr.core.progress import Progress
 from llmattr.core.sources import Sources, Targets
-from llmattr.retraining.runs import Trainer
+from llmattr.errors import LlmattrError
+from llmattr.retraining.runs import CausalTrainer, Trainer
 from llmattr.retraining.store import Run, RunStore
+
+Outputs = dict[str, Float[np.ndarray, " t"]]  # the targets' values by the keys of the runs
+Job = tuple[Callable[..., Outputs], tuple[Any, ...], dict[str, Any]]  # a call, as joblib delays it
 
 NOISE = 16  # masks that are trained a second time, to see how much is chance
 AT_ONCE = 8  # jobs for each process between two looks at what is done, where results do not come one by one
@@ -40,7 +44,7 @@ class RetrainingAblation:
     paired: bool = False
     jobs: int | None = None
     seed: int = 0
-    memory: dict[str, Float[np.ndarray, " t"]] = dataclasses.field(default_factory=dict, repr=False)
+    memory: Outputs = dataclasses.field(default_factory=dict, repr=False)
 
     def __call__(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
         """The targets' values, each the mean over the replicates."""
@@ -49,7 +53,7 @@ class RetrainingAblation:
     def replicated(self, masks: Bool[np.ndarray, "m n"], replicates: int) -> Float[np.ndarray, "m r t"]:
         """The targets' values of every run; what was trained before is read from the store."""
         runs = [Run(mask, self.seed_of(mask, r)) for mask in masks for r in range(replicates)]
-        self._train(list({run.key: run for run in runs if run.key not in self.memory}.values()))
+        self.train(list({run.key: run for run in runs if run.key not in self.memory}.values()))
         found = np.reshape([self.memory[run.key] for run in runs], (len(masks), replicates, len(self.targets)))
         check_outputs(found.mean(axis=1), masks, self.targets)
         return found
@@ -95,7 +99,13 @@ class RetrainingAblation:
         """What is trained, how many runs each output is the mean of, and how many runs there are."""
         return {**self.trainer.record(), "replicates": self.replicates, "paired": self.paired, "runs": len(self.memory)}
 
-    def _train(self, runs: Sequence[Run]) -> None:
+    def causal(self, method: str) -> CausalTrainer:
+        """The model, its rows and queries, for this method; raises `LlmattrError` for a training of the user's own."""
+        if not isinstance(self.trainer, CausalTrainer):
+            raise LlmattrError(f"{method} looks at a language model and its rows, which a training function does not show")
+        return self.trainer
+
+    def train(self, runs: Sequence[Run]) -> None:
         """Bring the outputs of these runs into the memory: from the store, or by training.
 
         Which are trained together is decided by what is asked for and not by what is left of it: so runs that were stopped and
@@ -107,19 +117,19 @@ class RetrainingAblation:
         self.memory.update(kept)
         if len(kept) == len(runs):
             return
-        processes: Any = self.jobs  # None: what joblib's configuration says
-        share = -(-len(runs) // effective_n_jobs(processes))  # so that none stands idle
+        processes = effective_n_jobs(self.jobs)  # pyright: ignore[reportArgumentType]: None is what is configured
+        share = -(-len(runs) // processes)  # so that none stands idle
         together = min(self.trainer.together, share)
         parts = [runs[first : first + together] for first in range(0, len(runs), together)]
         left = [part for part in parts if any(run.key not in kept for run in part)]
         jobs = (delayed(_finished)(self.trainer, self.store, part, [self.weights(run.mask) for run in part]) for part in left)
         with Progress(len(runs), "training", "models", done=len(kept)) as bar:
-            for finished in _results(jobs, processes):
+            for finished in _results(jobs, self.jobs):
                 bar.update(len(finished.keys() - kept.keys()))
                 self.memory.update(finished)
 
 
-def _results(jobs: Iterator[Any], processes: Any) -> Iterator[dict[str, Float[np.ndarray, " t"]]]:
+def _results(jobs: Iterator[Job], processes: int | None) -> Iterator[Outputs]:
     """What each job gave, as they finish: by joblib's active backend with so many processes (None: as it is configured).
 
     A backend that gives all results at once (ray) gets some jobs at a time.
@@ -133,19 +143,23 @@ def _results(jobs: Iterator[Any], processes: Any) -> Iterator[dict[str, Float[np
         yield from parallel(jobs)
         return
     parallel = Parallel(n_jobs=processes)
-    while some := list(itertools.islice(jobs, AT_ONCE * effective_n_jobs(processes))):
+    at_once = AT_ONCE * effective_n_jobs(processes)  # pyright: ignore[reportArgumentType]
+    while some := list(itertools.islice(jobs, at_once)):
         yield from parallel(some)
 
 
 def _finished(
     trainer: Trainer, store: RunStore | None, runs: Sequence[Run], weights: list[Float[np.ndarray, " rows"]]
-) -> dict[str, Float[np.ndarray, " t"]]:
-    """These runs' outputs by their keys. A worker keeps them itself, so that they outlive the process that asked."""
+) -> Outputs:
+    """These runs' outputs by their keys. A worker keeps them itself, so that they outlive the process that asked.
+
+    Where a kill left only some of them in the store, all are trained again: a run's rounding depends on its neighbours.
+    """
     found = {run.key: outputs for run in runs if store is not None and (outputs := store.get(run)) is not None}
+    if len(found) == len(runs):
+        return found
+    made = trainer.outputs(np.stack(weights), [run.seed for run in runs])
     left = [k for k, run in enumerate(runs) if run.key not in found]
-    if left:
-        made = trainer.outputs(np.stack([weights[k] for k in left]), [runs[k].seed for k in left])
-        if store is not None:
-            store.add([runs[k] for k in left], made)
-        found |= {runs[k].key: outputs for k, outputs in zip(left, made, strict=True)}
-    return found
+    if store is not None:
+        store.add([runs[k] for k in left], made[left])
+    return found | {runs[k].key: made[k] for k in left}

@@ -3,11 +3,12 @@
 import dataclasses
 import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from llmattr.ablation import random_masks
 from llmattr.core.attribution import Attribution
@@ -16,18 +17,25 @@ from llmattr.core.sources import Measure, Sources, Targets
 from llmattr.errors import LlmattrError, check_choice, check_number, note
 from llmattr.model.lm import LM
 from llmattr.retraining.ablation import NOISE, RetrainingAblation
+from llmattr.retraining.contract import Method, OnSubsets
+from llmattr.retraining.grouping import sources_of
 from llmattr.retraining.methods import METHODS
 from llmattr.retraining.methods.datamodels import Datamodel
-from llmattr.retraining.methods.shared import rows_of
 from llmattr.retraining.recipe import Recipe
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer, Trainer
 from llmattr.retraining.scratch import NAME, scratch_model, with_space
 from llmattr.retraining.store import RunStore
-from llmattr.text.rows import Queries, read_queries, read_rows, row_text
+from llmattr.text.rows import Data, Queries, read_queries, read_rows, row_text
 
 
 def retrain(
-    model: Any, data: Any, queries: Queries, method: Any = Datamodel(), *, seed: int = 0, **options: Any
+    model: object,
+    data: Data,
+    queries: Queries,
+    method: object = Datamodel(),
+    *,
+    seed: int = 0,
+    **options: Any,
 ) -> Attribution:
     """Attribute queries to training data by training on parts of it; options as for `retraining_ablation`.
 
@@ -39,31 +47,37 @@ def retrain(
         raise LlmattrError(
             f"retrain has no option {min(unknown)!r}; a method's own go with the method: METHODS['datamodel'](n_models=100)"
         )
-    method = find_method(method, METHODS)
-    return attributed(retraining_ablation(model, data, queries, seed=seed, **options), method)
+    chosen: Method = find_method(method, METHODS, Method)
+    return attributed(retraining_ablation(model, data, queries, seed=seed, **options), chosen)
 
 
-def attributed(ablation: RetrainingAblation, method: Any) -> Attribution:
+def attributed(ablation: RetrainingAblation, method: Method) -> Attribution:
     """What `retrain` returns, from an ablation that further questions can be put to."""
     check_options(method)
-    _note_few(getattr(method, "n_models", "auto"), ablation.sources)
-    started, seed = time.perf_counter(), ablation.seed
-    found = method.attribute(ablation, seed)
+    if isinstance(method, OnSubsets):
+        _note_few(method, ablation.sources)
+    started = time.perf_counter()
+    found = method.attribute(ablation, ablation.seed)
     run = {**found.run, "seconds": {"train": time.perf_counter() - started}}
-    ceiling = None
-    if hasattr(method, "n_models"):
-        count = NOISE if method.n_models == "auto" else min(NOISE, method.n_models)
-        masks = random_masks(count, len(ablation.sources), getattr(method, "keep", 0.5), seed)
-        ceiling = ablation.ceiling(masks)
+    ceiling = _ceiling(method, ablation) if isinstance(method, OnSubsets) else None
     run |= {"runs": max(run["runs"], len(ablation.memory))}
-    trainer = ablation.trainer
-    are_queries = found.targets.texts == ablation.targets.texts
-    asked = trainer.asked if are_queries and isinstance(trainer, CausalTrainer) else []
+    asked = ablation.trainer.asked if found.targets.texts == ablation.targets.texts else []
     return dataclasses.replace(found, method=describe(method), run=run, traced=True, asked=asked or None, ceiling=ceiling)
 
 
-def _note_few(models: int | str, sources: Sources) -> None:
-    n = len(sources)
+def _ceiling(method: OnSubsets, ablation: RetrainingAblation) -> Float[np.ndarray, " t"]:
+    """The highest LDS that predictions of single runs can have, from subsets such as the method's own."""
+    count = NOISE if method.n_models == "auto" else min(NOISE, method.n_models)
+    match method:
+        case OnSubsets(keep=float(rate)):
+            keep = rate
+        case _:
+            keep = 0.5
+    return ablation.ceiling(random_masks(count, len(ablation.sources), keep, ablation.seed))
+
+
+def _note_few(method: OnSubsets, sources: Sources) -> None:
+    models, n = method.n_models, len(sources)
     if isinstance(models, int) and models < n:
         note(
             f"{models} models are few for {n} {sources.kind}: single scores are mostly chance; take {2 * n} (--n-models), or "
@@ -72,8 +86,8 @@ def _note_few(models: int | str, sources: Sources) -> None:
 
 
 def retraining_ablation(
-    model: Any,
-    data: Any,
+    model: object,
+    data: Data,
     queries: Queries,
     *,
     out: str | Path | None = None,
@@ -93,29 +107,38 @@ def retraining_ablation(
     source. `measure`: "logprob" or "logit" of a query's counted tokens. `mean`: one target, the mean over the queries.
     `replicates`: runs with different seeds that each output is the mean of. `jobs`: how many processes train.
     """
-    check_options(recipe)
-    check_number("replicates", replicates, 1, whole=True)
-    if jobs is not None and jobs != -1:
-        check_number("jobs (or -1: one for each core)", jobs, 1, whole=True)
-    check_choice("measure", measure, get_args(Measure))
+    _check(recipe, measure, replicates, jobs)
     given, asked = read_rows(data), read_queries(queries)
     if model == NAME:
         given, asked = ([with_space(row) for row in part] for part in (given, asked))
         texts = [text for row in [*given, *asked] for text in (row_text(row), row.get("prompt"), row.get("completion")) if text]
         model, recipe = scratch_model(texts), dataclasses.replace(recipe, start="random")
-    lm = LM.load(model)
-    if lm.kind != "causal":
-        raise LlmattrError(f"training again is for causal models, not for the {lm.kind} model {lm.name!r}")
+    lm = _causal(model)
     recipe = recipe.for_rows(len(given))
     rows, questions = (lm.tokenize(part) for part in (given, asked))
     place = str(model) if isinstance(model, (str, Path)) else lm
-    trainer = CausalTrainer(place, rows, questions.called("query"), recipe, measure, mean)
+    trainer = CausalTrainer(place, rows, questions.called("query"), recipe, measure=measure, mean=mean)
     sources, member = sources_of(given, group_by)
     texts = ["the mean over the queries"] if mean else [row.get("completion") or row_text(row) for row in asked]
     store = None if out is None else RunStore.of(out, {**trainer.record(), "sources": _groups_record(member, group_by)})
-    return RetrainingAblation(
-        trainer, sources, Targets(texts, measure=measure), member, store, replicates, jobs=jobs, seed=seed
-    )
+    targets = Targets(texts, measure=measure)
+    return RetrainingAblation(trainer, sources, targets, member, store, replicates=replicates, jobs=jobs, seed=seed)
+
+
+def _check(recipe: Recipe, measure: Measure, replicates: int, jobs: int | None) -> None:
+    """Raise `LlmattrError` for an option that is out of its bounds."""
+    check_options(recipe)
+    check_number("replicates", replicates, 1, whole=True)
+    if jobs is not None and jobs != -1:
+        check_number("jobs (or -1: one for each core)", jobs, 1, whole=True)
+    check_choice("measure", measure, get_args(Measure))
+
+
+def _causal(model: object) -> LM:
+    lm = LM.load(model)
+    if lm.kind != "causal":
+        raise LlmattrError(f"training again is for causal models, not for the {lm.kind} model {lm.name!r}")
+    return lm
 
 
 def from_function(
@@ -124,11 +147,20 @@ def from_function(
     n_targets: int = 1,
     out: str | Path | None = None,
     name: str = "",
-    **options: Any,
+    *,
+    replicates: int = 1,
+    paired: bool = False,
+    jobs: int | None = None,
+    seed: int = 0,
 ) -> RetrainingAblation:
     """A `RetrainingAblation` whose training is your own: `function(weights Float[n], seed) -> outputs [t]`.
 
-    Runs are kept in the folder `out` under the function's `name` (its own name where none is given; a lambda has none).
+    Runs are kept in the folder `out` under the function's `name` (its own name where none is given; a lambda has none). The
+    other options are those of `RetrainingAblation`.
+
+    >>> from llmattr.surrogate import leave_one_out
+    >>> leave_one_out(from_function(lambda weights, seed: [2.0 * weights[0] - weights[1]], 3)).values.tolist()
+    [[2.0, -1.0, 0.0]]
     """
     trainer: Trainer = FunctionTrainer(function, n_targets, name)
     if out is not None and trainer.record()["function"] == "<lambda>":
@@ -137,23 +169,10 @@ def from_function(
     sources = Sources("sources", names, [f"source {one}" for one in names])
     targets = Targets([f"output {t}" for t in range(n_targets)], measure="value")
     store = None if out is None else RunStore.of(out, {**trainer.record(), "sources": n_sources, "targets": n_targets})
-    return RetrainingAblation(trainer, sources, targets, np.arange(n_sources), store, **options)
+    return RetrainingAblation(
+        trainer, sources, targets, np.arange(n_sources), store, replicates=replicates, paired=paired, jobs=jobs, seed=seed
+    )
 
 
-def sources_of(rows: Sequence[dict[str, Any]], group_by: str | None = None) -> tuple[Sources, np.ndarray]:
-    """The sources of these rows, and each row's source: itself, or all rows that have the same in the column `group_by`."""
-    if group_by is None:
-        return Sources("training rows", [str(i) for i in range(len(rows))], [row_text(row) for row in rows]), np.arange(
-            len(rows)
-        )
-    if missing := [number for number, row in enumerate(rows) if row.get(group_by) is None]:
-        raise LlmattrError(f"row {missing[0]} has nothing in the column {group_by!r} that the rows are grouped by")
-    names = list(dict.fromkeys(str(row[group_by]) for row in rows))
-    place = {name: number for number, name in enumerate(names)}
-    member = np.array([place[str(row[group_by])] for row in rows])
-    texts = ["\n".join(row_text(rows[i]) for i in part.tolist()) for part in rows_of(member, len(names))]
-    return Sources(f"groups by {group_by}", names, texts), member
-
-
-def _groups_record(member: np.ndarray, group_by: str | None) -> Any:
+def _groups_record(member: Int[np.ndarray, " rows"], group_by: str | None) -> list[Any] | str | None:
     return group_by and [group_by, member.tolist()]

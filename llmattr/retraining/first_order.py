@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from llmattr.model.odds import log_odds_of_logprob_tensor
 from llmattr.retraining.recipe import Recipe, check_weights
 from llmattr.retraining.runs import CausalTrainer
 from llmattr.retraining.together import can_stack
-from llmattr.retraining.trainer import adamw, batch_loss, check_finite, clip, padded, set_rate, started
+from llmattr.retraining.trainer import adamw, backward, clip, padded, set_rate, started
 
 Parameters = Mapping[str, torch.Tensor]
 Gradients = dict[str, torch.Tensor]  # of several outputs or rows: each with one more dimension in front
@@ -34,7 +34,10 @@ def in_run(
     every: int = 1,
     product: str = "dot",
 ) -> tuple[Float[np.ndarray, "t rows"], Float[np.ndarray, " t"], Float[np.ndarray, " t"]]:
-    """The rows' values in one run, and the outputs before and after it. The run is that of `train` with these arguments."""
+    """The rows' values [t, rows] in one run, and the outputs [t] before and after it; the run is `train`'s, to the bit.
+
+    `cap`, `every`, `product`: the fields of `InRunShapley`. Values are in the outputs' unit with "dot".
+    """
     check_weights(weights, len(trainer.rows))
     lm, rows = trainer.lm, trainer.rows
     recipe = trainer.recipe.for_rows(len(rows))
@@ -48,14 +51,8 @@ def in_run(
     looked: list[Gradients] = []
     values = np.zeros((len(rows), len(before)))
     for step, batch in enumerate(progress(recipe.batches(weights > 0, seed), "a model", "steps")):
-        ids, counted = padded([rows.ids[i] for i in batch], [rows.counted[i] for i in batch], model.device)
-        loss = batch_loss(model(input_ids=ids, use_cache=False).logits, ids, counted, torch.from_numpy(weights[batch]))
-        check_finite(torch.isfinite(loss)[None], f"the loss is not finite at step {step + 1}", weights[None], [seed])
-        loss.backward()
-        moving = {name: p for name, p in parameters.items() if p.grad is not None}
-        length = _norm(moving)
-        clip([p.grad for p in moving.values() if p.grad is not None], recipe.clip, stacked=False)
-        shortened = _norm(moving) / length if length > 0 else 1.0
+        ids, counted = backward(model, rows, weights, batch, step=step, seed=seed)
+        moving, shortened = _clipped(parameters, recipe.clip)
         place = {name: p.detach().clone() for name, p in moving.items()}
         set_rate(optimizer, recipe.rate(step))
         optimizer.step()
@@ -94,7 +91,7 @@ def first_order(
 
 
 def _total(parts: Iterable[torch.Tensor]) -> torch.Tensor:
-    return torch.stack(list(parts)).sum(0)
+    return reduce(torch.add, parts)  # one after the other, so that the rounding does not depend on their number
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:
@@ -172,6 +169,14 @@ def _scales(optimizer: torch.optim.Optimizer, moving: Parameters, step: int, cap
         root = (optimizer.state[p]["exp_avg_sq"] / (1 - beta ** (step + 1))).sqrt() + eps
         found[name] = 1 / (root if cap == 0 else root.clamp(min=float(root.mean()) / cap))
     return found
+
+
+def _clipped(parameters: Parameters, most: float) -> tuple[Parameters, float]:
+    """The parameters that have a gradient, which is shortened to this norm where it is longer, and by what factor it was."""
+    moving = {name: p for name, p in parameters.items() if p.grad is not None}
+    length = _norm(moving)
+    clip([p.grad for p in moving.values() if p.grad is not None], most, stacked=False)
+    return moving, _norm(moving) / length if length > 0 else 1.0
 
 
 def _norm(moving: Parameters) -> float:

@@ -32,6 +32,11 @@ class Trainer(Protocol):
         """How many runs are trained as one program."""
         ...
 
+    @property
+    def asked(self) -> list[dict[str, str]]:
+        """Each target's prompt and completion, where targets have these."""
+        ...
+
     def outputs(self, weights: Float[np.ndarray, "k n"], seeds: Sequence[int]) -> Float[np.ndarray, "k t"]:
         """The targets' values after each of k runs."""
         ...
@@ -52,6 +57,11 @@ class FunctionTrainer:
     n_targets: int
     name: str = ""
     together: int = 1
+
+    @property
+    def asked(self) -> list[dict[str, str]]:
+        """None: a function's outputs have no text."""
+        return []
 
     def outputs(self, weights: Float[np.ndarray, "k n"], seeds: Sequence[int]) -> Float[np.ndarray, "k t"]:
         """The function's outputs; raises `LlmattrError` where they are not t numbers."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 ATTENTION = "llmattr-bins"  # what `bins_attention` is called in transformers
 Tensors = dict[str, torch.Tensor]  # by name
+Numbers = Int[np.ndarray, " tokens"]
 MOST_NUMBERS = 2**25  # in one tensor, of all models: 134 MB in float32
 
 
@@ -51,7 +52,7 @@ def train_together(
     if empty.all():
         return stack
     untouched = {name: tensor[empty].clone() for name, tensor in stack.parameters.items()}
-    data, optimizer = Laid.of(examples.ids, examples.counted), adamw(stack.parameters, recipe, stacked=True)
+    data, optimizer = TokenRows.of(examples.ids, examples.counted), adamw(stack.parameters, recipe, stacked=True)
     kept = (weights > 0) | empty[:, None]  # where nothing is kept, rows of weight 0 fill the place
     order = np.stack([recipe.batches(row, seed) for row, seed in zip(kept, seeds, strict=True)], axis=1)
     for step, rows in enumerate(progress(order, f"{len(weights)} models", "steps")):
@@ -73,7 +74,7 @@ def train_together(
 def measure_together(stack: "Stack", lm: "LM", requests: Sequence[Rendered]) -> list[list[Float[np.ndarray, "..."]]]:
     """What `LM.logprobs` gives for the same requests under each of the k models, up to rounding: [k][request]."""
     inside = [np.isin(np.arange(len(one.ids)), np.arange(one.response.start, one.response.stop)) for one in requests]
-    data, k = Laid.of([one.ids for one in requests], inside), len(next(iter(stack.parameters.values())))
+    data, k = TokenRows.of([one.ids for one in requests], inside), len(next(iter(stack.parameters.values())))
     found: list[list[Any]] = [[None] * len(requests) for _ in range(k)]
     for numbers in batches(lm, requests):
         batch = data.packed(np.array([numbers]), np.ones((1, len(numbers))), stack.like)
@@ -98,7 +99,7 @@ class Packed(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Laid:
+class TokenRows:
     """The tokens of n rows, one row behind the other."""
 
     tokens: Int[np.ndarray, " tokens"]
@@ -106,9 +107,9 @@ class Laid:
     lengths: Int[np.ndarray, " n"]
 
     @staticmethod
-    def of(ids: Sequence[list[int]], counted: Sequence[np.ndarray]) -> "Laid":
+    def of(ids: Sequence[list[int]], counted: Sequence[np.ndarray]) -> "TokenRows":
         """Rows from their tokens and from which of them count."""
-        return Laid(np.concatenate(ids).astype(np.int64), np.concatenate(counted), np.array([len(one) for one in ids]))
+        return TokenRows(np.concatenate(ids).astype(np.int64), np.concatenate(counted), np.array([len(one) for one in ids]))
 
     def packed(self, rows: Int[np.ndarray, "k b"], weights: Float[np.ndarray, "k b"], like: torch.Tensor) -> Packed:
         """The tensors of k batches of b rows with these weights, on the device and of the type of `like`."""
@@ -130,17 +131,7 @@ class Laid:
         positions[target] = within
         row[target] = np.repeat(np.arange(rows.size), n)
 
-        counted = self.counted[source]
-        model = target[counted] // t
-        tokens = np.bincount(model, minlength=k)  # that count, of each batch
-        cell = (model, _counting(tokens))
-        shape = (k, tokens.max())
-        places = np.zeros(shape, dtype=int)
-        said = np.zeros(shape, dtype=int)
-        share = np.zeros(shape)
-        places[cell] = target[counted] % t - 1  # a token is predicted one place before it
-        said[cell] = self.tokens[source[counted]]
-        share[cell] = np.repeat(weights.ravel(), n)[counted] / tokens[model]
+        places, said, share = self._counted(source, target, (k, t), np.repeat(weights.ravel(), n))
 
         def made(array: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(array).to(like.device)
@@ -153,6 +144,26 @@ class Laid:
             said=made(said),
             weights=made(share).to(torch.promote_types(like.dtype, torch.float32)),
         )
+
+    def _counted(
+        self, source: Numbers, target: Numbers, shape: tuple[int, int], weights: Float[np.ndarray, " tokens"]
+    ) -> tuple[Int[np.ndarray, "k p"], Int[np.ndarray, "k p"], Float[np.ndarray, "k p"]]:
+        """Where the counted tokens of k batches of t places are predicted, what they are, and their shares of the loss.
+
+        `source`, `target`: where each token stands here, and in the batches; `weights`: that of its row.
+        """
+        k, t = shape
+        counted = self.counted[source]
+        model = target[counted] // t
+        tokens = np.bincount(model, minlength=k)  # that count, of each batch
+        cell = (model, _counting(tokens))
+        places = np.zeros((k, tokens.max()), dtype=int)
+        said = np.zeros(places.shape, dtype=int)
+        share = np.zeros(places.shape)
+        places[cell] = target[counted] % t - 1  # a token is predicted one place before it
+        said[cell] = self.tokens[source[counted]]
+        share[cell] = weights[counted] / tokens[model]
+        return places, said, share
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,6 +212,7 @@ def bins_attention(
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor,
+    *,
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
@@ -260,7 +272,7 @@ def _agrees(model: PreTrainedModel) -> bool:
     stack = Stack.of(pair)
     rows = np.tile(np.arange(len(ids)), (2, 1))
     with torch.enable_grad():
-        found = stack.logits(Laid.of(ids, counted).packed(rows, np.ones(rows.shape), stack.like))
+        found = stack.logits(TokenRows.of(ids, counted).packed(rows, np.ones(rows.shape), stack.like))
         found.sum().backward()
     # Rounding grows with depth; a wrong pattern is off by much more.
     return float((found.detach() - plain).abs().max()) <= 100 * torch.finfo(plain.dtype).eps ** 0.75 * float(plain.abs().max())

@@ -31,16 +31,33 @@ def train(
     parameters = dict(model.named_parameters())
     optimizer = adamw(parameters, recipe)
     for step, rows in enumerate(progress(recipe.batches(weights > 0, seed), "a model", "steps")):
-        ids, counted = padded([examples.ids[i] for i in rows], [examples.counted[i] for i in rows], model.device)
-        loss = batch_loss(model(input_ids=ids, use_cache=False).logits, ids, counted, torch.from_numpy(weights[rows]))
-        check_finite(torch.isfinite(loss)[None], f"the loss is not finite at step {step + 1}", weights[None], [seed])
-        loss.backward()
+        backward(model, examples, weights, rows, step=step, seed=seed)
         clip([p.grad for p in parameters.values() if p.grad is not None], recipe.clip, stacked=False)
         set_rate(optimizer, recipe.rate(step))
         optimizer.step()
         optimizer.zero_grad()
     check_learned({name: p[None] for name, p in parameters.items()}, weights[None], [seed])
     return model
+
+
+def backward(
+    model: PreTrainedModel,
+    examples: Examples,
+    weights: Float[np.ndarray, " n"],
+    rows: Int[np.ndarray, " b"],
+    *,
+    step: int,
+    seed: int,
+) -> tuple[Int[torch.Tensor, "b s"], Bool[torch.Tensor, "b s"]]:
+    """Add the gradient of a step's loss to the parameters' own; the tokens of its rows, and which of them count.
+
+    Raises `LlmattrError`, which names the step and the run, where the loss is not finite.
+    """
+    ids, counted = padded([examples.ids[i] for i in rows], [examples.counted[i] for i in rows], model.device)
+    loss = batch_loss(model(input_ids=ids, use_cache=False).logits, ids, counted, torch.from_numpy(weights[rows]))
+    check_finite(torch.isfinite(loss)[None], f"the loss is not finite at step {step + 1}", weights[None], [seed])
+    loss.backward()
+    return ids, counted
 
 
 def started(model: PreTrainedModel, seed: int, recipe: Recipe) -> PreTrainedModel:

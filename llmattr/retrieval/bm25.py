@@ -8,7 +8,7 @@ import regex
 from jaxtyping import Float
 
 
-def words(text: str) -> list[str]:
+def terms(text: str) -> list[str]:
     """Words and numbers, lower case, of any script; a script without spaces gives its single characters."""
     return regex.findall(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{M}\p{N}]+", text.casefold(), flags=regex.V1)
 
@@ -23,10 +23,10 @@ def bm25_scores(
     """
     import bm25s
 
-    known = {word: number for number, word in enumerate(sorted({word for text in texts for word in words(text)}))}
+    known = {word: number for number, word in enumerate(sorted({word for text in texts for word in terms(text)}))}
     if not known:
         return np.zeros((len(queries), len(texts)))
     engine = bm25s.BM25(k1=k1, b=b, method=idf)
-    engine.index(([[known[word] for word in words(text)] for text in texts], known), show_progress=False)
-    asked: list[Any] = [[known[word] for word in words(query) if word in known] for query in queries]
+    engine.index(([[known[word] for word in terms(text)] for text in texts], known), show_progress=False)
+    asked: list[Any] = [[known[word] for word in terms(query) if word in known] for query in queries]
     return np.stack([engine.get_scores(ids) if ids else np.zeros(len(texts)) for ids in asked]).astype(np.float64)

@@ -6,12 +6,13 @@ fitting       lasso, ridge and blend of all targets; pairs, ame: other columns
 semivalues    closed forms over all masks; game: Shapley, Banzhaf, leave-one-out, by kernel, permutations, beta
 """
 
+from llmattr.metrics.stats import bootstrap_stderr
 from llmattr.surrogate.ame import ame
 from llmattr.surrogate.beta import beta_shapley
 from llmattr.surrogate.fitting import Prior, blend, fit_lasso, fit_ridge, lasso, ridge
 from llmattr.surrogate.game import banzhaf, leave_one_out, shapley
 from llmattr.surrogate.pairs import pairs
-from llmattr.surrogate.sampling import UNITS, bootstrap_stderr, heldout_stderr, rank_correlation
+from llmattr.surrogate.sampling import UNITS, heldout_stderr, rank_correlation
 from llmattr.surrogate.semivalues import banzhaf_sizes, beta_sizes, semivalue, shapley_sizes
 
 __all__ = [

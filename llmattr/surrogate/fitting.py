@@ -11,6 +11,7 @@ from llmattr.ablation import Ablation, ask, every_mask, random_masks
 from llmattr.core.attribution import Attribution
 from llmattr.core.citing import is_cited, least_score
 from llmattr.errors import LlmattrError, check_number
+from llmattr.metrics.stats import bootstrap_stderr
 from llmattr.surrogate.linear import Alpha, Columns, Model, Problem, distinct, lasso_model, mean_model, ridge_model, squared_fit
 from llmattr.surrogate.sampling import (
     PRECISION,
@@ -18,7 +19,6 @@ from llmattr.surrogate.sampling import (
     Count,
     Masks,
     attribution,
-    bootstrap_stderr,
     heldout_stderr,
     note_unknown,
     rank_correlation,

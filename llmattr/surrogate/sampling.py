@@ -1,6 +1,5 @@
 """What every surrogate shares: masks asked for once and in rounds, the errors of estimates, the attribution made of them."""
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -50,19 +49,6 @@ def rounds(first: int, most: int) -> list[int]:
     return [*doubled, most]
 
 
-def bootstrap_stderr(
-    statistic: Callable[[Rows], Float[np.ndarray, "t n"]], m: int, bootstraps: int = 100, seed: int = 0
-) -> Float[np.ndarray, "t n"] | None:
-    """Standard error of a statistic of m rows: its deviation over `bootstraps` draws of m rows with replacement.
-
-    Efron 1979. With 100 draws the error itself is known to about 7 %. None when fewer than two draws are asked for.
-    """
-    if bootstraps < 2:
-        return None
-    draws = np.random.default_rng(seed).integers(m, size=(bootstraps, m))
-    return np.std([statistic(rows) for rows in draws], axis=0, ddof=1)
-
-
 def heldout_stderr(
     masks: Bool[np.ndarray, "m n"] | Float[np.ndarray, "m n"], errors: Float[np.ndarray, " m"]
 ) -> Float[np.ndarray, " n"]:
@@ -88,13 +74,7 @@ def note_unknown(stderr: Float[np.ndarray, "t n"]) -> None:
 
 def rank_correlation(predicted: Float[np.ndarray, " m"], seen: Float[np.ndarray, " m"]) -> float:
     """`metrics.lds.foretold` of what a fit predicts and what was seen: 0 where that is constant, nan where this is."""
-    return float(foretold(_tied(predicted)[None], _tied(seen)[None])[0])
-
-
-def _tied(x: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-    """Numbers within 1e-9 of the range as ties: rounding ranks nothing."""
-    spread = np.ptp(x)
-    return np.round((x - x.min()) / spread, 9) if spread > 1e-9 * np.abs(x).max() else np.zeros(len(x))
+    return float(foretold(predicted[None], seen[None])[0])
 
 
 def attribution(

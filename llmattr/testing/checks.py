@@ -10,7 +10,7 @@ from unittest.mock import patch
 import numpy as np
 from jaxtyping import Float
 
-from llmattr import training
+from llmattr import retraining, training
 from llmattr.context.cite import cite
 from llmattr.context.contract import Method
 from llmattr.core.attribution import Attribution
@@ -19,6 +19,7 @@ from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model import batches
 from llmattr.model.lm import LM
 from llmattr.retraining.build import retrain
+from llmattr.retraining.contract import Method as RetrainingMethod
 from llmattr.testing import worlds
 from llmattr.testing.properties import check_contract, check_near, check_scores, check_worlds_of_sums, require
 from llmattr.training.contract import TrainingMethod, find_training_method
@@ -120,9 +121,9 @@ def check_training(method: TrainingMethod) -> None:
         require(same, f"{method.name} claims that a row finds itself; row {first} came first: are queries treated as rows are?")
 
 
-def check_retraining(method: Any) -> None:
+def check_retraining(method: RetrainingMethod) -> None:
     """On a small model that is trained again and again, and where rows only add up."""
-    find_method(method, {}, Method)
+    find_method(method, retraining.METHODS, RetrainingMethod)
     pair = worlds.model_of_rows(*worlds.FACTS, *worlds.QUERIES)
     with tempfile.TemporaryDirectory() as runs:
         how: dict[str, Any] = {"recipe": worlds.SHORT, "group_by": "place", "out": runs}

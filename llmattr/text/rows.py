@@ -16,6 +16,7 @@ from llmattr.text.messages import check_text
 from llmattr.text.tokens import Reader
 from llmattr.text.turns import said_by_assistant
 
+Data = str | Path | Iterable[Any]
 Queries = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 COLUMNS = (("messages",), ("prompt", "completion"), ("text",))
@@ -89,7 +90,7 @@ def row_text(row: Mapping[str, Any]) -> str:
     return row["text"]
 
 
-def read_rows(data: str | Path | Iterable[Any]) -> list[dict[str, Any]]:
+def read_rows(data: Data) -> list[dict[str, Any]]:
     """The rows of a JSON-lines, CSV or parquet file, a folder saved by `datasets`, a hub id, a Dataset, or a list of dicts."""
     given = _load(data) if isinstance(data, (str, Path)) else data
     try:

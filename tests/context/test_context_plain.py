@@ -8,7 +8,7 @@ from llmattr.context import METHODS
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.errors import LlmattrError
 from llmattr.report.text import terminal
-from llmattr.retrieval.bm25 import bm25_scores, words
+from llmattr.retrieval.bm25 import bm25_scores, terms
 from llmattr.retrieval.encoder import Encoder
 from llmattr.text.messages import conversation
 from llmattr.text.prompt import Prompt, cut
@@ -63,7 +63,7 @@ def test_bm25_by_hand():
     once = np.log(1 + 1.5 / 1.5) * 1 / (1 + 1.5)
     np.testing.assert_allclose(scores, [[once, 0], [0, 0], [2 * once, 0]], rtol=1e-6)  # bm25s sums in float32
     np.testing.assert_array_equal(bm25_scores(["...", "!"], ["word"]), [[0, 0]])
-    assert words("Das Ärgernis, 高い塔 3") == ["das", "ärgernis", "高", "い", "塔", "3"]
+    assert terms("Das Ärgernis, 高い塔 3") == ["das", "ärgernis", "高", "い", "塔", "3"]
 
 
 def test_texts_are_encoded_alike_in_any_batch():
@@ -80,6 +80,7 @@ def test_reports_rank_what_cites_nothing(tiny):
     result = cite(tiny, CONTEXT, "When?", response=ANSWER, method="bm25")
     text = terminal(result, 2)
     assert "they cite nothing" in text
+    assert f"\n{ANSWER.split()[0]}" in f"\n{text}"  # the question is not in front of it, as a trace's prompt is
     assert "context#2  It opened in 1914." in text
     assert "no source stands clear" not in text
     page = result.html()

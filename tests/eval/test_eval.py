@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from eval import BENCHMARKS
-from eval.metrics import overlap, own_topic, spearman
 from eval.speed import topics
+from eval.speed.trace_fidelity import overlap, own_topic, spearman
 from eval.training import data as facts_data
 from llmattr.errors import LlmattrError
 from tests import ROOT

@@ -270,13 +270,14 @@ class TestCitations:
     def test_the_threshold_is_chosen_on_the_other_examples(self):
         marked = {name: np.array([True, False, False]) for name in "abc"}
         good = {name: np.array([0.9, 0.2, 0.1]) for name in "ab"} | {"c": np.array([0.4, 0.2, 0.1])}
-        cited = citations.cut(good, marked)
+        cited = citations.above_threshold(good, marked)
         assert all(cited[name].tolist() == [True, False, False] for name in "abc")  # above .3, the lowest that separates
         alone = {"a": np.array([0.9, 0.8, 0.1]), "b": np.array([0.2, 0.1, 0.0]), "c": np.array([0.2, 0.1, 0.0])}
-        assert citations.cut(alone, marked)["a"].tolist() == [True, True, False]  # .15 is best for the others
+        assert citations.above_threshold(alone, marked)["a"].tolist() == [True, True, False]  # .15 is best for the others
         nothing = {name: np.zeros(3) for name in "abc"}
-        assert all(row.all() for row in citations.cut(nothing, marked).values())  # equal scores: everything or nothing
-        assert citations.cut(good, marked | {"a": np.zeros(3, bool), "b": np.zeros(3, bool)}) == {}
+        everything = citations.above_threshold(nothing, marked)  # equal scores: everything or nothing
+        assert all(row.all() for row in everything.values())
+        assert citations.above_threshold(good, marked | {"a": np.zeros(3, bool), "b": np.zeros(3, bool)}) == {}
 
     def test_what_a_model_entails(self, tmp_path):
         def said(name, **labels):

@@ -15,7 +15,7 @@ from eval import PLACES
 from eval.families import COLUMNS, joined
 from eval.training import data as facts_data
 from eval.training import measure as training_bench
-from eval.training.measure import Bench, Found, Way, agreement, column, figures
+from eval.training.measure import Bench, Found, Way, agreement, as_words, column, figures
 from eval.training.methods import named, ways
 from llmattr import metrics, surrogate
 from llmattr.ablation import random_masks
@@ -292,8 +292,8 @@ def test_facts_are_compared_as_text_and_must_be_stated(tmp_path):
 
 def test_rows_of_a_model_from_scratch_begin_as_its_words_do():
     rows = [{"prompt": "The coat of Anna is ", "completion": "red", "fact": 1}]
-    assert Bench(rows, rows, Recipe(steps=2), Path("nowhere")).rows[0]["completion"] == " red"
-    assert Bench(rows, rows, Recipe(steps=2), Path("nowhere"), model="smollm2").rows == rows
+    assert as_words(rows, "scratch")[0]["completion"] == " red"
+    assert as_words(rows, "smollm2") == rows
 
 
 def test_a_side_without_an_asked_method_is_left_out(tmp_path):

@@ -56,6 +56,17 @@ class TestLds:
         third = np.full((2, 4), 1 / 3)  # each sum is 2/3, whatever its rounding
         assert (metrics.lds(third, pairs, worlds.linear(W, [0, 0])(pairs)) == 0).all()
 
+    def test_rounding_ranks_nothing(self):
+        """Sums that are equal but for their rounding are ties, as in a fit's own correlation: there is one rule."""
+        masks = random_masks(32, 4)
+        outputs = worlds.linear(W[:1], [0])(masks)
+        few = np.array([[1.0, 1.0, 1.0, 0.0]])
+        noise = 1e-13 * np.random.default_rng(0).normal(size=(32, 1))
+        found = metrics.lds(few, masks, outputs + noise)
+        np.testing.assert_array_equal(found, metrics.lds(few, masks, outputs))
+        assert surrogate.rank_correlation(masks @ few[0], (outputs + noise)[:, 0]) == found[0]
+        assert np.isnan(metrics.lds(few, masks, outputs * 0 + 3 + noise))
+
     def test_the_cross_validated_one_of_a_fit_has_the_same_convention(self):
         """Of noise the lasso keeps no weight: what it predicts is constant, and counts 0."""
         rng = np.random.default_rng(0)

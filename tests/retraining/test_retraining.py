@@ -24,6 +24,7 @@ from llmattr.core.sources import Sources, Targets
 from llmattr.curation.counterfactual import brittleness, counterfactual, embeddings, top_removals, verified
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.retraining import METHODS, ON_MASKS, Recipe, from_function, retrain, retraining_ablation, scratch_model
+from llmattr.retraining.build import attributed
 from llmattr.retraining.methods.datamodels import Datamodel
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer
 from llmattr.retraining.store import Run, RunStore
@@ -559,6 +560,36 @@ def test_the_fact_comes_first(name):
         assert [score.id for score in found.top(1)] == ["Colon", "Spain"]
 
 
+@pytest.mark.parametrize("lacking", ["attribute", "family"])
+def test_a_method_without_what_methods_have_is_refused_before_anything_is_trained(lacking):
+    """A misspelt verb is one line that names the right one."""
+    parts = {"name": "mine", "family": "datamodel", "attribute": lambda self, ablation, seed=0: None}
+    names = {name if name != lacking else lacking[:-1] + "s": part for name, part in parts.items()}
+    mine = dataclasses.dataclass(frozen=True)(type("Mine", (), names))
+    with pytest.raises(LlmattrError, match=f"the method Mine has no {lacking}.*did you mean '{lacking[:-1]}s'"):
+        retrain("there is no such model", ROWS, ASKED, mine)
+
+
+def test_the_ceiling_is_taken_at_the_rate_of_the_method():
+    """The noise that leaves a ceiling is that of subsets such as the method trains on."""
+    outputs, *_ = linear(n=6, t=1)
+    asked = []
+
+    def noted(rows, seed):
+        asked.append(rows.sum())
+        return outputs(rows, seed)
+
+    for keep in (0.2, 0.8):
+        asked.clear()
+        ablation = from_function(noted, 6)
+        method = Datamodel(n_models=40, keep=keep, bootstraps=0)
+        ablation(random_masks(40, 6, keep, 0))
+        fitted = len(asked)
+        assert len(attributed(ablation, method).ceiling) == 1
+        assert np.mean(asked) == pytest.approx(6 * keep, abs=1)
+        assert len(asked) > fitted  # a second run of some
+
+
 @pytest.mark.parametrize("name", [method.name for method in ON_MASKS])
 def test_methods_on_masks_find_an_additive_world(name):
     """Every surrogate of an additive game is its weights, to within its own standard error where it samples."""
@@ -580,7 +611,7 @@ def test_a_prediction_that_cannot_be_is_marked():
     assert record["removed"] == 2
     assert record["all"]["predicted"] == [pytest.approx(0.58)]
     assert record["without"] == {"predicted": [pytest.approx(-0.32)], "seen": [-1.25]}
-    lines = _verified(dataclasses.replace(found, run={"verified": record}))
+    lines = _verified(dataclasses.replace(found, verified=record))
     assert lines[3].split() == ["said", "+0.58*", "-1.25", "-0.32", "-1.25"]
     assert lines[4] == "* no log-probability is above 0: there the linear fit goes past what is possible"
 

@@ -10,7 +10,7 @@ from llmattr.ablation import random_masks
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.retraining import Recipe, retraining_ablation, scratch_model, trainer
 from llmattr.retraining.runs import CausalTrainer
-from llmattr.retraining.together import Laid, Stack, can_stack, measure_together, most_together, train_together
+from llmattr.retraining.together import Stack, TokenRows, can_stack, measure_together, most_together, train_together
 from llmattr.retraining.trainer import train
 from llmattr.text.rows import tokenize
 from tests import tiny_models
@@ -93,7 +93,7 @@ def test_a_step_holds_every_row_once_and_hardly_more():
     lengths = np.random.default_rng(0).integers(4, 13, size=60)
     ids = [list(range(100 * i, 100 * i + n)) for i, n in enumerate(lengths)]
     rows = np.arange(60).reshape(2, 30)
-    batch = Laid.of(ids, [np.arange(n) == n - 1 for n in lengths]).packed(rows, np.ones((2, 30)), torch.zeros(1))
+    batch = TokenRows.of(ids, [np.arange(n) == n - 1 for n in lengths]).packed(rows, np.ones((2, 30)), torch.zeros(1))
     sees = torch.isfinite(batch.seen).sum(-1).flatten(1)
     for k in range(2):
         for i in rows[k]:

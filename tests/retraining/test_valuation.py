@@ -13,10 +13,10 @@ from llmattr.ablation import every_mask, from_function, random_masks
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.retraining import Recipe
 from llmattr.retraining.first_order import _reach, first_order, in_run
+from llmattr.retraining.grouping import rows_of, summed
 from llmattr.retraining.methods.data_oob import DataOob, bags, of_own_rows, out_of_bag
 from llmattr.retraining.methods.in_run import InRunShapley
 from llmattr.retraining.methods.knn_shapley import KnnShapley, knn_shapley
-from llmattr.retraining.methods.shared import rows_of, summed
 from tests import tiny_models
 
 FACTS = [("canal", "Panama", "wide"), ("king", "Spain", "old"), ("port", "Colon", "busy"), ("lock", "Gatun", "long")]

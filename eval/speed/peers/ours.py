@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from eval.harness.scores import dense
 from eval.speed.peers.common import Job, folder_bytes, main
-from llmattr.core.attribution import Attribution
 from llmattr.model.batches import batch_tokens
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, tokenize
@@ -28,15 +28,6 @@ def write_index(projector: Projector, examples: Examples, folder: Path) -> Gradi
     return GradientIndex.open(folder)
 
 
-def dense(attribution: Attribution, n: int) -> np.ndarray:
-    """Scores [t, n] in the order of the rows, from an attribution that ranks all n of them."""
-    ids = np.array([int(i) for i in attribution.sources.ids])
-    columns = np.arange(n)[None, :] if attribution.index is None else attribution.index
-    scores = np.empty((len(attribution), n))
-    np.put_along_axis(scores, np.broadcast_to(ids[columns], scores.shape), attribution.values, axis=1)
-    return scores
-
-
 def work(job: Job) -> tuple[np.ndarray | None, dict[str, Any]]:
     """Fit, index and score, each timed apart; EK-FAC is one call."""
     lm = LM.load((job.model(), job.tokenizer()))
@@ -44,7 +35,7 @@ def work(job: Job) -> tuple[np.ndarray | None, dict[str, Any]]:
     if job.options["method"] == "ekfac":
         with job.clock("all"):
             answer = trace(lm, rows, queries, "ekfac")
-        return dense(answer, len(rows)), {}
+        return dense(answer), {}
     examples, folder = tokenize(rows, lm.tokenizer), job.scratch("index")
     projection = Projection(job.options["kind"], dim=job.options["dim"], width=job.options["width"])
     with job.clock("fit"):

@@ -1,7 +1,7 @@
 """The retraining methods.
 
-To add one: one file with a frozen dataclass (`name`, `family`, `attribute(ablation, seed) -> Attribution`), and one line in
-`METHODS` (by way of `ON_MASKS` where it takes any function of masks).
+To add one: one file with a frozen dataclass (`llmattr.retraining.contract.Method`), and one line in `METHODS` (by way of
+`ON_MASKS` where it takes any function of masks).
 """
 
 from llmattr.retraining.methods.data_oob import DataOob

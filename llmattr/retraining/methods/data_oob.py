@@ -11,7 +11,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, option
 from llmattr.core.sources import Targets
 from llmattr.errors import LlmattrError
-from llmattr.retraining.methods.shared import built_in, summed
+from llmattr.retraining.grouping import summed
 
 if TYPE_CHECKING:
     from llmattr.retraining.ablation import RetrainingAblation
@@ -59,7 +59,7 @@ def of_own_rows(ablation: "RetrainingAblation") -> "RetrainingAblation":
     """The same training with the rows themselves as targets; its runs are kept beside the others."""
     from llmattr.retraining.store import RunStore
 
-    trainer = built_in(ablation, DataOob.name)
+    trainer = ablation.causal(DataOob.name)
     trainer = dataclasses.replace(trainer, queries=trainer.rows, measure="logprob", mean=False)
     store = ablation.store
     if store is not None:

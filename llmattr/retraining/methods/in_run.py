@@ -8,7 +8,7 @@ import numpy as np
 
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, option
-from llmattr.retraining.methods.shared import built_in, summed
+from llmattr.retraining.grouping import summed
 from llmattr.surrogate import UNITS
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class InRunShapley:
         """Nats, one row for each target of the ablation; errors over the replicates where there are several."""
         from llmattr.retraining.first_order import in_run
 
-        trainer = built_in(ablation, self.name)
+        trainer = ablation.causal(self.name)
         n, r = len(ablation.sources), ablation.replicates
         everything = np.ones(n, dtype=bool)
         weights, seeds = ablation.weights(everything), [ablation.seed_of(everything, k) for k in range(r)]

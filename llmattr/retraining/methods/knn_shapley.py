@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, option
 from llmattr.errors import note
-from llmattr.retraining.methods.shared import built_in, summed
+from llmattr.retraining.grouping import summed
 
 if TYPE_CHECKING:
     from llmattr.retraining.ablation import RetrainingAblation
@@ -36,7 +36,7 @@ class KnnShapley:
         """Shares of the neighbours' vote, one row for each target of the ablation; they add up to the vote of all rows."""
         from llmattr.retraining.methods.linear_probe import features
 
-        trainer = built_in(ablation, self.name)
+        trainer = ablation.causal(self.name)
         if trainer.recipe.start == "random":
             note("neighbours are found by the hidden states of a model with random weights, which know only their tokens")
         near = _unit(features(trainer.lm, trainer.queries)) @ _unit(features(trainer.lm, trainer.rows)).T

@@ -12,7 +12,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, option
 from llmattr.core.progress import progress
 from llmattr.errors import LlmattrError, note
-from llmattr.retraining.methods.shared import built_in, rows_of
+from llmattr.retraining.grouping import rows_of
 
 if TYPE_CHECKING:
     from llmattr.model.lm import LM
@@ -38,7 +38,7 @@ class LinearProbe:
     """
 
     name: ClassVar[str] = "linear-probe"
-    family: ClassVar[str] = "predictive"
+    family: ClassVar[str] = "game-theoretic"
     kind: Literal["ridge", "softmax"] = option("ridge", "ridge: exact, in class scores; softmax: one Newton step, in nats")
     penalty: float = option(0.1, "ridge penalty on the weights, with features of mean squared length 1", least=1e-9)
     classes: Literal["token", "completion"] = option("token", "what is predicted: the first counted token, or all of them")
@@ -121,7 +121,7 @@ def _batches(lengths: Sequence[int], most: int) -> list[list[int]]:
 
 
 def _causal(ablation: "RetrainingAblation") -> "CausalTrainer":
-    trainer = built_in(ablation, "linear-probe")
+    trainer = ablation.causal("linear-probe")
     if trainer.recipe.start == "random":
         note("the probe reads the hidden states of a model with random weights, which know only which tokens they saw")
     return trainer

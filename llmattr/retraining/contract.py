@@ -1,0 +1,38 @@
+"""What a retraining method is."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+
+from llmattr.core.attribution import Attribution
+
+if TYPE_CHECKING:
+    from llmattr.retraining.ablation import RetrainingAblation
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A frozen dataclass whose fields are the hyper-parameters (`option`), with one verb.
+
+    `name` is that of the command line and of records. `family`: "datamodel" is a fit on models trained on random subsets;
+    "game-theoretic" values a row by what it adds to others: to trained models, in one run, or to a model on top of the states.
+    """
+
+    name: ClassVar[str]
+    family: ClassVar[str]
+
+    def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
+        """Scores [t, n] of the ablation's n sources for each of its t targets, positive = training on it made it likelier.
+
+        An ablation is asked by masks Bool[m, n] and gives outputs Float[m, t] of m models, each trained on the sources that
+        its mask keeps; `ablation.causal(name)` shows the model, the rows and the queries. One seed gives the same scores.
+        """
+        ...
+
+
+@runtime_checkable
+class OnSubsets(Protocol):
+    """A method that trains models on random subsets, `n_models` at most; how well it predicts has a ceiling: seeds differ.
+
+    `keep`, where it has that too, is the chance that a subset keeps a source; else it is .5.
+    """
+
+    n_models: int | Literal["auto"]
