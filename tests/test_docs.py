@@ -177,3 +177,12 @@ def test_files_that_papers_names_are_there():
     named = re.findall(r"`(llmattr/[\w/]+\.py)`", (ROOT / "PAPERS.md").read_text("utf-8"))
     assert len(named) > 30
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_examples_of_docstrings_hold():
+    """In a process of its own: where annotations are checked, functions are wrapped, and doctest does not see them."""
+    command = [sys.executable, "-m", "pytest", "-q", "--doctest-modules", "llmattr", "-o", "addopts=", "-p", "no:cacheprovider"]
+    command += ["--ignore=llmattr/__main__.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 25

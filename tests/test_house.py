@@ -47,6 +47,14 @@ def test_the_readme_shows_every_room():
     assert shown == there
 
 
+@pytest.mark.parametrize("room", ["context", "training", "retraining"])
+def test_the_readme_shows_every_folder_of_a_room(room):
+    tree = (ROOT / "README.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
+    line = re.search(rf"^  {room}/(.*?)^  \w", tree, re.MULTILINE | re.DOTALL)[1]
+    there = {path.parent.name for path in (PACKAGE / room).glob("*/__init__.py")}
+    assert set(re.findall(r"(\w+)/", line)) == there
+
+
 def test_contributing_names_places_that_are_there():
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     places = re.findall(r"`((?:llmattr|tests|eval)/[\w/.]*)`", text)

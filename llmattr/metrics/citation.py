@@ -22,6 +22,10 @@ def citation(cited: Bool[np.ndarray, "t n"], gold: Gold) -> Citation:
 
     A target for which nothing is cited has 0 in all three, as in ALCE (Gao et al. 2023, arXiv 2305.14627), where
     an entailment model says what is gold (`entailed_citation`); here people did.
+
+    >>> found = citation(np.array([[True, True, False]]), np.array([[True, False, False]]))
+    >>> found.precision.tolist(), found.recall.tolist(), found.f1.round(12).tolist()
+    ([0.5], [1.0], [0.666666666667])
     """
     hits, n_cited = (cited & gold).sum(axis=1), cited.sum(axis=1)
     n_gold = np.where(gold.any(axis=1), gold.sum(axis=1), np.nan)

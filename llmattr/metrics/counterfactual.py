@@ -13,6 +13,9 @@ def counterfactual_error(predicted: Outputs, seen: Outputs) -> PerTarget:
 
     In the outputs' unit, 0 or more, LOWER is better. `predicted` is `baseline + masks @ values.T` (`Attribution.predict`); the
     masks must be others than those that it was fitted on. Datamodels (Ilyas et al. 2022, arXiv 2202.00622), of removals.
+
+    >>> counterfactual_error(np.array([[1.0], [2.0]]), np.array([[1.5], [1.0]])).tolist()
+    [0.75]
     """
     return np.abs(predicted - seen).mean(axis=0)
 
@@ -23,6 +26,9 @@ def brittleness_hits(before: PerTarget, after: PerTarget, threshold: float = 0.0
     Higher is better: the sources that were removed carried the answer. `before` has all sources, `after` is without those that
     the method names; methods are compared at the same number of them. nan where the target was below before. In log-odds the
     threshold 0 is an answer that is less likely than not. Datamodels (Ilyas et al. 2022, arXiv 2202.00622: data support).
+
+    >>> brittleness_hits(np.array([2.0, 2.0, -1.0]), np.array([-1.0, 1.0, -2.0])).tolist()
+    [1.0, 0.0, nan]
     """
     return np.where(before >= threshold, (after < threshold).astype(float), np.nan)
 

@@ -23,6 +23,11 @@ def top_k_drop(values: Scores, ablation: Ablation, k: int = 1) -> PerTarget:
 
     In the ablation's unit, any range, higher = the sources mattered more; asks for t + 1 masks at most.
     ContextCite, arXiv 2409.00729 (there of log-probabilities; here of what the ablation measures).
+
+    >>> from llmattr.ablation import from_function
+    >>> sums = from_function(lambda masks: masks @ [[2.0], [-1.0], [5.0]], 3)
+    >>> top_k_drop(np.array([[2.0, -1.0, 5.0]]), sums, k=2).tolist()
+    [7.0]
     """
     return deletion_curve(values, ablation, [k])[:, 0]
 
@@ -55,6 +60,9 @@ def curve_area(curve: Curve) -> PerTarget:
     Trapezoids: `(sum_{k<n} curve_k + curve_{k+1}) / (2 n curve_n)`. Higher is better; 1/2 for a random order where
     sources add up, above 1 where sources work against each other. nan where `curve_n = f(all) - f(none)` is not positive:
     there the sources together do not support the target, and no order of support is right.
+
+    >>> curve_area(np.array([[0.0, 1.0, 1.0], [0.0, 0.5, 1.0]])).tolist()  # all at once, and evenly
+    [0.75, 0.5]
     """
     end = curve[:, -1]
     area = (curve[:, 1:] + curve[:, :-1]).mean(axis=1) / 2

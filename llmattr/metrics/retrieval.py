@@ -28,7 +28,12 @@ class Ranks(NamedTuple):
 
 
 def reciprocal_rank(values: Scores, gold: Gold) -> PerTarget:
-    """1 / the rank of the first gold source, from 0 to 1; its mean over targets is the MRR. nan without gold."""
+    """1 / the rank of the first gold source, from 0 to 1; its mean over targets is the MRR. nan without gold.
+
+    >>> gold = np.array([[False, True, False]])
+    >>> reciprocal_rank(np.array([[3.0, 2.0, 1.0]]), gold).tolist(), reciprocal_rank(np.zeros((1, 3)), gold).round(12).tolist()
+    ([0.5], [0.611111111111])
+    """
     ranks = _ranks(values, gold)
     left = ranks.size - ranks.place
     # The chance of a gold source at this rank when none came before it.
@@ -38,7 +43,11 @@ def reciprocal_rank(values: Scores, gold: Gold) -> PerTarget:
 
 
 def recall_at_k(values: Scores, gold: Gold, k: int) -> PerTarget:
-    """The share of the gold sources that are among the k highest scores, from 0 to 1. nan without gold."""
+    """The share of the gold sources that are among the k highest scores, from 0 to 1. nan without gold.
+
+    >>> recall_at_k(np.array([[3.0, 2.0, 1.0]]), np.array([[True, False, True]]), 2).tolist()
+    [0.5]
+    """
     check_number("k", k, 1, whole=True)
     hits = _ranks(values, gold).chance[:, :k].sum(axis=1)
     return _defined(hits / np.maximum(gold.sum(axis=1), 1), gold)
@@ -55,6 +64,9 @@ def average_precision(values: Scores, gold: Gold) -> PerTarget:
 
     Its mean over targets is the MAP. With equal scores (McSherry and Najork 2008): at place j of a group of s with r gold,
     below `above` gold ones, at rank p: `r/s * (above + 1 + j (r - 1) / (s - 1)) / (p + 1)`, j and p counted from 0.
+
+    >>> average_precision(np.array([[3.0, 2.0, 1.0]]), np.array([[True, False, True]])).round(12).tolist()  # (1 + 2/3) / 2
+    [0.833333333333]
     """
     ranks = _ranks(values, gold)
     before = ranks.place * np.maximum(ranks.gold - 1, 0) / np.maximum(ranks.size - 1, 1)
@@ -68,6 +80,9 @@ def roc_auc(values: Scores, gold: Gold) -> PerTarget:
     `(sum of the gold sources' ranks - g (g + 1) / 2) / (g (n - g))`, ranks from 1 = lowest and shared by equal scores; from 0
     to 1, 1/2 = chance. nan where all sources are gold or none. How well self-influence finds mislabelled rows is
     `roc_auc(scores[None], mislabelled[None])`. Hanley and McNeil 1982, Radiology 143.
+
+    >>> roc_auc(np.array([[3.0, 2.0, 1.0]]), np.array([[True, False, True]])).tolist()
+    [0.5]
     """
     from scipy.stats import rankdata
 

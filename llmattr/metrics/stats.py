@@ -52,6 +52,9 @@ def kendall(one: Scores, other: Scores) -> PerTarget:
     """Kendall's tau-b of each row with the same row of the other, from -1 to 1 (Kendall 1945).
 
     `(concordant - discordant) / sqrt(pairs untied in one * pairs untied in the other)`; nan where either row is all ties.
+
+    >>> kendall(np.array([[1.0, 2.0, 3.0]]), np.array([[1.0, 3.0, 2.0]])).round(12).tolist()  # 2 pairs agree, 1 does not
+    [0.333333333333]
     """
     from scipy.stats import kendalltau
 
@@ -59,7 +62,11 @@ def kendall(one: Scores, other: Scores) -> PerTarget:
 
 
 def top_k(values: Scores, k: int) -> Int[np.ndarray, "t k"]:
-    """The sources with the k highest scores, best first; equal scores keep the order of their sources. All where n < k."""
+    """The sources with the k highest scores, best first; equal scores keep the order of their sources. All where n < k.
+
+    >>> top_k(np.array([[0.5, 2.0, 2.0, -1.0]]), 3).tolist()
+    [[1, 2, 0]]
+    """
     check_number("k", k, 1, whole=True)
     return np.argsort(-values, axis=1, kind="stable")[:, :k]
 
@@ -71,7 +78,11 @@ def top_k_overlap(one: Scores, other: Scores, k: int) -> PerTarget:
 
 
 def top_k_jaccard(one: Scores, other: Scores, k: int) -> PerTarget:
-    """`|A and B| / |A or B|` of the two sets of the k highest, from 0 to 1; ties as in `top_k`."""
+    """`|A and B| / |A or B|` of the two sets of the k highest, from 0 to 1; ties as in `top_k`.
+
+    >>> top_k_jaccard(np.array([[3.0, 2.0, 1.0]]), np.array([[3.0, 1.0, 2.0]]), 2).round(12).tolist()  # one of three
+    [0.333333333333]
+    """
     shared = top_k_overlap(one, other, k)
     return shared / (2 - shared)
 

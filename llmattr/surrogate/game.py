@@ -55,6 +55,11 @@ def shapley(
     permutations, which then go on until no standard error is above `tolerance` times the largest value, or to the `limit`:
     `run["stopped"]` says which. stderr: 0 for exact, over pairs of orders for permutation, by bootstrap over the drawn masks
     for kernel. LDS: on orders or masks left out.
+
+    >>> from llmattr.ablation import from_function
+    >>> gloves = from_function(lambda masks: ((masks[:, :1] | masks[:, 1:2]) & masks[:, 2:]).astype(float), 3)
+    >>> shapley(gloves).values.round(12).tolist()  # two left gloves and a right one
+    [[0.166666666667, 0.166666666667, 0.666666666667]]
     """
     check_choice("method", method, get_args(ShapleyMethod))
     check_number("n_ablations", n_ablations, 2, whole=True, words=["auto"])
@@ -85,6 +90,11 @@ def banzhaf(ablation: Ablation, n_ablations: int = 256, method: BanzhafMethod = 
     "exact": all 2^n masks. "sample": `mean(f with i) - mean(f without i)` over random masks, each of which serves every source
     (maximum sample reuse: Wang and Jia 2023, arXiv 2205.15466, equation 5), stderr from the spread of both means. "auto": exact
     where 2^n <= `n_ablations`.
+
+    >>> from llmattr.ablation import from_function
+    >>> most = from_function(lambda masks: (masks.sum(axis=1, keepdims=True) >= 2).astype(float), 3)  # a majority of three
+    >>> banzhaf(most).values.round(12).tolist()
+    [[0.5, 0.5, 0.5]]
     """
     check_choice("method", method, get_args(BanzhafMethod))
     check_number("n_ablations", n_ablations, 4, whole=True)
