@@ -100,6 +100,9 @@ class TestContract:
     def test_an_option(self, kind, made, message):
         self.refused(message, much=made, __annotations__={"much": kind})
 
+    def test_an_option_without_a_default(self):
+        self.refused("every option needs a default", much=field(metadata={"help": "how much"}), __annotations__={"much": int})
+
     def test_no_verb_or_a_misspelt_one(self):
         @dataclass(frozen=True)
         class Slip:
@@ -140,6 +143,17 @@ class TestBroken:
 
         self.broken("positive is support", attribute=attribute)
 
+    def test_an_error_in_retraining_is_no_excuse(self):
+        """A world of sums has no model to look at: that alone is why a method may not be tried there."""
+
+        def attribute(self, ablation: RetrainingAblation, seed=0):
+            if len(ablation.sources) == 5:
+                raise LlmattrError("five sources are too many")
+            return surrogate.leave_one_out(ablation, seed)
+
+        with pytest.raises(LlmattrError, match="five sources are too many"):
+            check_method(dataclass(frozen=True)(type("Mine", (Mine,), {"__doc__": "Mine.", "attribute": attribute})))
+
     def test_the_order(self):
         def attribute(self, ablation, seed=0):
             found = surrogate.leave_one_out(ablation, seed)
@@ -167,6 +181,18 @@ class TestBroken:
             return replace(found, values=found.values[:, :2], sources=found.sources.subset(np.arange(2)))
 
         self.broken(r"values are \(3, 2\) for 3 targets and 5 sources", attribute=attribute)
+
+    def test_scores_that_are_no_attribution(self):
+        def attribute(self, ablation, seed=0):
+            return surrogate.leave_one_out(ablation, seed).values
+
+        self.broken("mine: attribute returned a ndarray and no Attribution", attribute=attribute)
+
+    def test_no_seed(self):
+        def attribute(self, ablation):
+            return surrogate.leave_one_out(ablation)
+
+        self.broken(r"attribute takes \(ablation, seed\)", attribute=attribute)
 
     def test_targets_that_are_not_by_themselves(self):
         def attribute(self, ablation, seed=0):
@@ -209,6 +235,12 @@ class TestBrokenTraining:
 
         changes = {"family": "predictive", "vectors": "gradients", "retrieves_itself": True, "weigh": weigh}
         self.broken(r"claims that a row finds itself; row \d+ came first", **changes)
+
+    def test_the_shape(self):
+        def retrieve(self, rows, queries):
+            return np.zeros((len(rows), len(queries)))
+
+        self.broken(r"retrieve gave \(24, 2\) for 2 queries and 24 rows: one row for each query", retrieve=retrieve)
 
     def test_nothing_is_claimed_nothing_is_asked(self):
         def weigh(self, index, queries):

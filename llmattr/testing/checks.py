@@ -4,6 +4,7 @@ import inspect
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 from unittest.mock import patch
 
@@ -15,14 +16,24 @@ from llmattr.context.cite import cite
 from llmattr.context.contract import Method
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import find_method
-from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.errors import LlmattrNote
 from llmattr.model import batches
 from llmattr.model.lm import LM
 from llmattr.retraining.build import retrain
 from llmattr.retraining.contract import Method as RetrainingMethod
 from llmattr.testing import worlds
-from llmattr.testing.properties import check_contract, check_near, check_scores, check_worlds_of_sums, require
-from llmattr.training.contract import TrainingMethod, find_training_method
+from llmattr.testing.properties import (
+    by_default,
+    check_attribute,
+    check_contract,
+    check_near,
+    check_retrieved,
+    check_scores,
+    check_worlds_of_sums,
+    require,
+)
+from llmattr.text.rows import row_text
+from llmattr.training.contract import TextMethod, TrainingMethod, find_training_method
 from llmattr.training.projection import Projection
 from llmattr.training.trace import trace
 
@@ -51,7 +62,7 @@ def check_method(method: object, kind: Kind | None = None) -> None:
 
     Raises `AssertionError` with the property, what was got and why it matters, and `LlmattrError` for what is no method at all.
     """
-    method = method() if isinstance(method, type) else method
+    method = by_default(method) if isinstance(method, type) else method
     check_contract(method)
     checks: dict[Kind, Callable[[Any], None]] = {
         "context": check_context,
@@ -74,6 +85,8 @@ def kind_of(method: object) -> Kind:
 
 def check_context(method: Method) -> None:
     """On a small model, and where sentences only add up."""
+    check_attribute(method)
+    _check_sums(method, worlds.context_of_sums, len(worlds.SENTENCES))
     model, tokenizer = worlds.model_of_the_context()
     model = model.double()  # in which equal paths give equal numbers
 
@@ -89,15 +102,14 @@ def check_context(method: Method) -> None:
         check_near(method.name, found.values, asked(tokens, side).values, 1e-8, why)
     alone = found.span(found.targets.texts[2]).values
     check_near(method.name, found.values[2:], alone, 0.0, "what other targets there are changes a target's scores")
-    try:
-        check_worlds_of_sums(method, *(worlds.context_of_sums(order) for order in _both_ways(len(worlds.SENTENCES))))
-    except worlds.LooksInsideError:
-        return  # a sum has no inside
 
 
 def check_training(method: TrainingMethod) -> None:
     """On the rows of a small model."""
     find_training_method(method, training.METHODS)
+    if isinstance(method, TextMethod):
+        texts, queries = ([row_text(row) for row in part] for part in (worlds.ROWS, worlds.ASKED))
+        check_retrieved(method.name, method.retrieve(texts, queries), (len(queries), len(texts)))
     pair = worlds.model_of_rows(*worlds.ROWS)
     how: dict[str, Any] = {"projection": Projection(kind="random", dim=256), "modules": "1.*down_proj", "row_type": "float16"}
 
@@ -124,19 +136,20 @@ def check_training(method: TrainingMethod) -> None:
 def check_retraining(method: RetrainingMethod) -> None:
     """On a small model that is trained again and again, and where rows only add up."""
     find_method(method, retraining.METHODS, RetrainingMethod)
+    check_attribute(method)
+    _check_sums(method, worlds.training_of_sums, 5)
     pair = worlds.model_of_rows(*worlds.FACTS, *worlds.QUERIES)
     with tempfile.TemporaryDirectory() as runs:
         how: dict[str, Any] = {"recipe": worlds.SHORT, "group_by": "place", "out": runs}
         found, again = (retrain(pair, worlds.FACTS, worlds.QUERIES, method, **how) for _ in range(2))
     check_scores(method, found, again, (len(found), len(worlds.PLACES)))
-    try:
-        check_worlds_of_sums(method, *(worlds.training_of_sums(order) for order in _both_ways(5)))
-    except LlmattrError:
-        return  # it looks at a model and its rows, of which a function has none
 
 
-def _both_ways(n: int) -> tuple[list[int], list[int]]:
-    return list(range(n)), list(range(n))[::-1]
+def _check_sums(method: Method | RetrainingMethod, world: Callable[[Sequence[int]], worlds.Sums], n: int) -> None:
+    """Where n sources only add up, forwards and backwards; what looks inside is not tried there, since a sum has no inside."""
+    order = list(range(n))
+    with suppress(worlds.LooksInsideError):
+        check_worlds_of_sums(method, world(order), world(order[::-1]))
 
 
 def _by_row(found: Attribution) -> Float[np.ndarray, "t n"]:

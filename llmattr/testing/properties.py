@@ -1,6 +1,7 @@
 """What a method keeps, one property a function; each failure says what was got and why it matters."""
 
 import dataclasses
+import inspect
 import json
 import re
 import tempfile
@@ -32,6 +33,14 @@ def require(holds: object, otherwise: str) -> None:
     """Raise `AssertionError` with this message unless it holds."""
     if not holds:
         raise AssertionError(otherwise)
+
+
+def by_default(kind: type) -> object:
+    """The method with its defaults, as it is had by its name."""
+    try:
+        return kind()
+    except TypeError as error:
+        raise AssertionError(f"{kind.__name__} cannot be had by its name: every option needs a default ({error})") from error
 
 
 def check_contract(method: Any) -> None:
@@ -69,12 +78,39 @@ def check_option(method: Any, field: "dataclasses.Field[Any]") -> None:
     raise AssertionError(f"{what} took 'no such word': its type is not checked, and a slip of the pen would be run for hours")
 
 
-def check_scores(method: Any, found: Attribution, again: Attribution, shape: tuple[int, int]) -> None:
-    """One row of scores for each target, the same for the same seed, cited only where something was asked, fit for JSON."""
-    name, got = method.name, found.values.shape
+def check_attribute(method: Any) -> None:
+    """It takes an ablation and a seed."""
+    try:
+        inspect.signature(method.attribute).bind("ablation", 0)
+    except TypeError as error:
+        raise AssertionError(f"{method.name}: attribute takes (ablation, seed): one seed, the same scores ({error})") from error
+
+
+def check_shape(name: str, found: object, shape: tuple[int, int]) -> None:
+    """An attribution with one row of scores for each target."""
+    if not isinstance(found, Attribution):
+        raise AssertionError(f"{name}: attribute returned a {type(found).__name__} and no Attribution")
+    got = found.values.shape
     require(got == shape, f"{name}: values are {got} for {shape[0]} targets and {shape[1]} sources: one row for each target")
+
+
+def check_seed(name: str, found: Attribution, again: Attribution) -> None:
+    """The same scores for the same seed."""
     gap = np.abs(found.values - again.values).max()
     require(gap == 0, f"{name}: the same seed gave scores {gap:.2g} apart: is something drawn from a global state?")
+
+
+def check_retrieved(name: str, scores: object, shape: tuple[int, int]) -> None:
+    """One row of scores for each query."""
+    got = np.shape(np.asarray(scores))
+    require(got == shape, f"{name}: retrieve gave {got} for {shape[0]} queries and {shape[1]} rows: one row for each query")
+
+
+def check_scores(method: Any, found: Attribution, again: Attribution, shape: tuple[int, int]) -> None:
+    """One row of scores for each target, the same for the same seed, cited only where something was asked, fit for JSON."""
+    name = method.name
+    check_shape(name, found, shape)
+    check_seed(name, found, again)
     require(found.method == describe(method), f"{name}: the result says that it was made by {found.method}")
     cites = method.family in ALIKE and found.can_cite
     require(not cites, f"{name}: {method.family} scores may cite, though nothing was asked: their measure is 'similarity'")
@@ -112,7 +148,10 @@ def check_sums(method: Any, found: Attribution, effects: Float[np.ndarray, "t n"
 
 def check_worlds_of_sums(method: Any, forwards: Any, backwards: Any) -> None:
     """Scores are what sources add (of families that ask), and go with the source when the order is turned round."""
-    answers = [method.attribute(world.ablation, 0) for world in (forwards, backwards)]
+    answers = [method.attribute(world.ablation, 0) for world in (forwards, backwards, backwards)]
+    for found in answers:
+        check_shape(method.name, found, forwards.effects.shape)
+    check_seed(method.name, answers[1], answers.pop())
     if method.family in ASKING:
         for world, found in zip((forwards, backwards), answers, strict=True):
             check_sums(method, found, world.effects)

@@ -9,8 +9,10 @@ from jaxtyping import Float
 
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.model.contract import Weights
+from llmattr.retraining.ablation import RetrainingAblation
 from llmattr.retraining.build import from_function
 from llmattr.retraining.recipe import Recipe
+from llmattr.retraining.runs import CausalTrainer
 from llmattr.retraining.scratch import scratch_model
 from llmattr.text.messages import PLAIN_TEMPLATE, conversation
 from llmattr.text.prompt import Prompt, Rendered, cut
@@ -83,7 +85,8 @@ def context_of_sums(order: Sequence[int]) -> Sums:
 def training_of_sums(order: Sequence[int]) -> Sums:
     """Sources in this order, each of which adds to the outputs of whatever is trained on it."""
     effects = np.array([[1.0, -0.5, 0.0, 2.0, 0.25], [0.0, 1.0, -2.0, 0.5, 0.75]])[:, list(order)]
-    return Sums(from_function(lambda weights, seed: effects @ weights - 1, effects.shape[1], len(effects)), effects)
+    trained = from_function(lambda weights, seed: effects @ weights - 1, effects.shape[1], len(effects))
+    return Sums(TrainingOfSums(**vars(trained)), effects)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,5 +128,13 @@ class ContextOfSums(ContextAblation):
 
     @property
     def weights(self) -> Weights:
+        """None."""
+        raise LooksInsideError
+
+
+class TrainingOfSums(RetrainingAblation):
+    """A training that is a sum; what looks at the model and its rows finds out by this error."""
+
+    def causal(self, method: str) -> CausalTrainer:
         """None."""
         raise LooksInsideError
