@@ -159,7 +159,7 @@ class TestBroken:
             found = surrogate.leave_one_out(ablation, seed)
             return replace(found, values=found.values[:, ::-1])
 
-        self.broken(r"does column i stand for source i\?", attribute=attribute)
+        self.broken("does column i stand for source i, in its unit", attribute=attribute)
 
     def test_the_place(self):
         def attribute(self, ablation, seed=0):

@@ -29,6 +29,7 @@ from llmattr.testing.properties import (
     check_near,
     check_retrieved,
     check_scores,
+    check_shape,
     check_worlds_of_sums,
     require,
 )
@@ -85,8 +86,9 @@ def kind_of(method: object) -> Kind:
 
 def check_context(method: Method) -> None:
     """On a small model, and where sentences only add up."""
-    check_attribute(method)
-    _check_sums(method, worlds.context_of_sums, len(worlds.SENTENCES))
+    order = list(range(len(worlds.SENTENCES)))
+    forwards, backwards = (worlds.context_of_sums(some) for some in (order, order[::-1]))
+    _check_answer(method, forwards)
     model, tokenizer = worlds.model_of_the_context()
     model = model.double()  # in which equal paths give equal numbers
 
@@ -102,6 +104,7 @@ def check_context(method: Method) -> None:
         check_near(method.name, found.values, asked(tokens, side).values, 1e-8, why)
     alone = found.span(found.targets.texts[2]).values
     check_near(method.name, found.values[2:], alone, 0.0, "what other targets there are changes a target's scores")
+    _check_sums(method, forwards, backwards)
 
 
 def check_training(method: TrainingMethod) -> None:
@@ -136,20 +139,27 @@ def check_training(method: TrainingMethod) -> None:
 def check_retraining(method: RetrainingMethod) -> None:
     """On a small model that is trained again and again, and where rows only add up."""
     find_method(method, retraining.METHODS, RetrainingMethod)
-    check_attribute(method)
-    _check_sums(method, worlds.training_of_sums, 5)
+    forwards, backwards = (worlds.training_of_sums(order) for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0]))
+    _check_answer(method, forwards)
     pair = worlds.model_of_rows(*worlds.FACTS, *worlds.QUERIES)
     with tempfile.TemporaryDirectory() as runs:
         how: dict[str, Any] = {"recipe": worlds.SHORT, "group_by": "place", "out": runs}
         found, again = (retrain(pair, worlds.FACTS, worlds.QUERIES, method, **how) for _ in range(2))
     check_scores(method, found, again, (len(found), len(worlds.PLACES)))
+    _check_sums(method, forwards, backwards)
 
 
-def _check_sums(method: Method | RetrainingMethod, world: Callable[[Sequence[int]], worlds.Sums], n: int) -> None:
-    """Where n sources only add up, forwards and backwards; what looks inside is not tried there, since a sum has no inside."""
-    order = list(range(n))
+def _check_answer(method: Method | RetrainingMethod, world: worlds.Sums) -> None:
+    """What is asked and what comes back, before anything that costs more."""
+    check_attribute(method)
     with suppress(worlds.LooksInsideError):
-        check_worlds_of_sums(method, world(order), world(order[::-1]))
+        check_shape(method.name, method.attribute(world.ablation, 0), world.effects.shape)
+
+
+def _check_sums(method: Method | RetrainingMethod, forwards: worlds.Sums, backwards: worlds.Sums) -> None:
+    """Where sources only add up, in two orders; what looks inside is not tried there, since a sum has no inside."""
+    with suppress(worlds.LooksInsideError):
+        check_worlds_of_sums(method, forwards, backwards)
 
 
 def _by_row(found: Attribution) -> Float[np.ndarray, "t n"]:
