@@ -67,9 +67,10 @@ def main(check: bool) -> None:
         path = ROOT / page
         text = path.read_text("utf-8")
         new = written(text)
-        if check and new != text:
+        if not check:
+            path.write_text(new, "utf-8")
+        elif new != text:
             raise SystemExit(f"the tables of {page} are not up to date: make tables")
-        path.write_text(new, "utf-8")
 
 
 if __name__ == "__main__":

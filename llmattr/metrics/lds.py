@@ -22,6 +22,11 @@ def lds(
     scores do in expectation. The masks must be others than those that a method was fitted on. Equal numbers share their
     average rank; 0 where all sums are equal (a score of 0 for every source, say), nan where all outputs are.
     ContextCite, arXiv 2409.00729; TRAK, arXiv 2303.14186, definition 2.3.
+
+    >>> masks = np.array([[True, False], [False, True], [True, True]])
+    >>> outputs = masks @ np.array([[2.0], [1.0]])
+    >>> lds(np.array([[4.0, 2.0]]), masks, outputs).round(12).tolist(), lds(-outputs[:2].T, masks, outputs).round(12).tolist()
+    ([1.0], [-1.0])
     """
     return foretold(values @ masks.T.astype(float), outputs.T)
 

@@ -73,6 +73,11 @@ def lasso(
     ablations, and at least that of `heldout_stderr`; nan, so that nothing is cited, with fewer than two `bootstraps` and for a
     source that no ablation removed or none kept. ContextCite (Cohen-Wang et al. 2024, arXiv 2409.00729, section 3) is this
     with a given alpha and `scale` = each target's token count.
+
+    >>> from llmattr.ablation import from_function
+    >>> sums = from_function(lambda masks: masks @ [[2.0], [-1.0], [0.0]], 3)
+    >>> np.allclose(lasso(sums, alpha=0.001).values, [[2.0, -1.0, 0.0]], atol=0.01)
+    True
     """
     drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
 
@@ -105,6 +110,11 @@ def ridge(
     """Weights of a linear surrogate with a squared penalty: they minimise `|y - b - X w|^2 + alpha |w|^2`.
 
     Options as for `lasso`; alpha "auto" has the least leave-one-out error, in closed form.
+
+    >>> from llmattr.ablation import from_function
+    >>> sums = from_function(lambda masks: masks @ [[2.0], [-1.0], [0.0]], 3)
+    >>> ridge(sums, alpha=1e-9).values.round(6).tolist()
+    [[2.0, -1.0, 0.0]]
     """
     drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
 

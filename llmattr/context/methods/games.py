@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Shapley:
     """Shapley values: the scores add up to what the whole context does; exact for few sources.
 
+    Of a source, its mean marginal effect over all orders in which the sources can come.
+
     Cost: 2^n, at most 256
     """
 

@@ -33,6 +33,7 @@ class ContextCite:
 
     `outputs = log(p / (1 - p))` of each target's probability p, divided by its number of tokens T for the fit, so that a given
     alpha is a penalty per response token (the paper's is 0.01); the weights come back times T, in nats of the whole target.
+    The penalty is chosen on held-out removals where none is given.
 
     Cost: 64
     """
@@ -125,7 +126,8 @@ class Blend:
 class Interactions:
     """Lasso with pairs of the strongest sources: finds what is said twice and what works only together.
 
-    Scores are Shapley values of the fitted polynomial; `run["pairs"]` has the pairs: see `surrogate.pairs`.
+    Scores are Shapley values of the fitted polynomial: a pair's effect is shared between its two (`surrogate.pairs`).
+    `run["pairs"]` has the pairs.
 
     Cost: 64
     """

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class Shapley:
     """Data Shapley (Ghorbani and Zou 2019, arXiv 1904.02868): the scores add up to what all the data does.
 
+    Of a source, its mean marginal effect over all orders in which the sources can come.
+
     Cost: 2^n, at most 256
     """
 

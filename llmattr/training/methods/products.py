@@ -57,7 +57,7 @@ class GradCos:
 class TracIn:
     """`sum_c lr_c g_c,query . g_c,row` over checkpoints c: the loss that their steps took off (arXiv 2002.08484, eq. 1).
 
-    Cost: an index for each checkpoint
+    Cost: an index for each of `--checkpoints`
     """
 
     name: ClassVar[str] = "tracin"
