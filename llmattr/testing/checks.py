@@ -23,6 +23,7 @@ from llmattr.retraining.build import retrain
 from llmattr.retraining.contract import Method as RetrainingMethod
 from llmattr.testing import worlds
 from llmattr.testing.properties import (
+    AskingMethod,
     by_default,
     check_attribute,
     check_contract,
@@ -149,14 +150,14 @@ def check_retraining(method: RetrainingMethod) -> None:
     _check_sums(method, forwards, backwards)
 
 
-def _check_answer(method: Method | RetrainingMethod, world: worlds.Sums) -> None:
+def _check_answer(method: AskingMethod, world: worlds.Sums) -> None:
     """What is asked and what comes back, before anything that costs more."""
     check_attribute(method)
     with suppress(worlds.LooksInsideError):
         check_shape(method.name, method.attribute(world.ablation, 0), world.effects.shape)
 
 
-def _check_sums(method: Method | RetrainingMethod, forwards: worlds.Sums, backwards: worlds.Sums) -> None:
+def _check_sums(method: AskingMethod, forwards: worlds.Sums, backwards: worlds.Sums) -> None:
     """Where sources only add up, in two orders; what looks inside is not tried there, since a sum has no inside."""
     with suppress(worlds.LooksInsideError):
         check_worlds_of_sums(method, forwards, backwards)

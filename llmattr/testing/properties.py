@@ -12,10 +12,14 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+from llmattr.context.contract import Method as ContextMethod
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import accepted, check_options, describe, types_of
 from llmattr.errors import LlmattrError
+from llmattr.retraining.contract import Method as RetrainingMethod
+from llmattr.testing.worlds import Sums
 
+AskingMethod = ContextMethod | RetrainingMethod  # they ask an ablation
 ASKING = ("datamodel", "game-theoretic")  # families that ask ablations
 ALIKE = ("corroborative", "reference")  # families that never ask what would have happened
 FAMILIES = (*ASKING, "predictive", *ALIKE)
@@ -78,7 +82,7 @@ def check_option(method: Any, field: "dataclasses.Field[Any]") -> None:
     raise AssertionError(f"{what} took 'no such word': its type is not checked, and a slip of the pen would be run for hours")
 
 
-def check_attribute(method: Any) -> None:
+def check_attribute(method: AskingMethod) -> None:
     """It takes an ablation and a seed."""
     try:
         inspect.signature(method.attribute).bind("ablation", 0)
@@ -100,7 +104,7 @@ def check_retrieved(name: str, scores: object, shape: tuple[int, int]) -> None:
     require(got == shape, f"{name}: retrieve gave {got} for {shape[0]} queries and {shape[1]} rows: one row for each query")
 
 
-def check_scores(method: Any, found: Attribution, again: Attribution, shape: tuple[int, int]) -> None:
+def check_scores(method: Named, found: Attribution, again: Attribution, shape: tuple[int, int]) -> None:
     """One row of scores for each target, the same for the same seed, cited only where something was asked, fit for JSON."""
     name = method.name
     check_shape(name, found, shape)
@@ -127,7 +131,7 @@ def check_near(name: str, one: Float[np.ndarray, "t n"], other: Float[np.ndarray
     require(gap <= tolerance, f"{name}: {why} (scores are {gap:.2g} apart, {tolerance:.2g} is rounding)")
 
 
-def check_sums(method: Any, found: Attribution, effects: Float[np.ndarray, "t n"]) -> None:
+def check_sums(method: Named, found: Attribution, effects: Float[np.ndarray, "t n"]) -> None:
     """Where sources only add up, a score is what its source adds, to within 5 standard errors or a tenth of the largest."""
     error = np.zeros_like(found.values) if found.stderr is None else np.nan_to_num(found.stderr)
     allowed = np.maximum(5 * error, 0.1 * np.abs(effects).max(axis=1, keepdims=True))
@@ -141,7 +145,7 @@ def check_sums(method: Any, found: Attribution, effects: Float[np.ndarray, "t n"
         )
 
 
-def check_worlds_of_sums(method: Any, forwards: Any, backwards: Any) -> None:
+def check_worlds_of_sums(method: AskingMethod, forwards: Sums, backwards: Sums) -> None:
     """Scores are what sources add (of families that ask), and go with the source when the order is turned round."""
     answers = [method.attribute(world.ablation, 0) for world in (forwards, backwards)]
     if method.family in ASKING:
