@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from llmattr.moved import find_moved
 
 if TYPE_CHECKING:
-    from llmattr import ablation, context, metrics, retraining, surrogate, training
+    from llmattr import ablation, context, metrics, retraining, surrogate, testing, training
     from llmattr.context.cite import cite
     from llmattr.core.attribution import Attribution
     from llmattr.core.sources import Document, Sources, Targets
