@@ -4,9 +4,8 @@ Files of one's own: `eval.context.own`.
 """
 
 import dataclasses
-import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from eval import ROOT
+from eval.harness import data
 from llmattr.core.sources import Document
 from llmattr.text import split
 
-CANAL = ROOT / "recipes" / "documents" / "panama_canal.md"
 CANAL_QUESTIONS = (  # question, answer, and how its supporting sentence begins
     ("How long is the Panama Canal?", "82 kilometres", "It is about 82"),
     ("When did the first ship officially pass through the canal?", "15 August 1914", "The steamer Ancon"),
@@ -131,27 +130,38 @@ def _canal(path: Path) -> Iterator[Question]:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Where a set's file is, in the folder of shared data, and how it is read."""
+    """Of which public set (`python -m eval data`) it is, in which file, and how that is read."""
 
+    data: str | None
     file: str
     read: Callable[[Path], Iterator[Question]]
 
+    def questions(self) -> Iterator[Question]:
+        """All of them; raises `LlmattrError` where the data is not here, with the command that brings it."""
+        return self.read(data.files(self.data) / self.file if self.data else ROOT / self.file)
+
 
 SETS = {
-    "hotpotqa": DataSet("multihop_migres/hotpot_200.jsonl", _multihop),
-    "2wiki": DataSet("multihop_migres/2wiki_200.jsonl", _multihop),
-    "qed": DataSet("qed_dev/qed-dev.jsonlines", _qed),
-    "hotpotqa-train": DataSet("multihop_hipporag/hotpotqa_train.json", _multihop),
-    "musique": DataSet("multihop_hipporag/musique_train.json", _musique),
-    "canal": DataSet(str(CANAL), _canal),
+    "hotpotqa": DataSet("multihop_migres", "hotpot_200.jsonl", _multihop),
+    "2wiki": DataSet("multihop_migres", "2wiki_200.jsonl", _multihop),
+    "qed": DataSet("qed_dev", "qed-dev.jsonlines", _qed),
+    "hotpotqa-train": DataSet("multihop_hipporag", "hotpotqa_train.json", _multihop),
+    "musique": DataSet("multihop_hipporag", "musique_train.json", _musique),
+    "canal": DataSet(None, "recipes/documents/panama_canal.md", _canal),
 }
 
 
-def choose(questions: Iterator[Question], count: int, least: int, most: int, answered: bool = False) -> list[Question]:
-    """The first `count` questions that have `least` sentences or more once they are shortened to `most`, and all their gold.
+def fitting(questions: Iterable[Question], least: int, most: int, answered: bool = False) -> list[Question]:
+    """Those that have `least` sentences or more once they are shortened to `most`, and all their gold.
 
     `answered`: only those whose answer the data gives.
     """
     short = ((one, one.shortened(most)) for one in questions if one.answer or not answered)
-    whole = (s for one, s in short if least <= s.size <= most and s.gold.sum() == one.gold.sum())
-    return list(itertools.islice(whole, count))
+    return [s for one, s in short if least <= s.size <= most and s.gold.sum() == one.gold.sum()]
+
+
+def drawn(found: Sequence[Question], count: int, seed: int) -> tuple[list[Question], list[Question]]:
+    """The first `count` questions, on which choices were made, and as many that judge, drawn from the others by the seed."""
+    chosen, others = list(found[:count]), list(found[count:])
+    order = np.random.default_rng(seed).permutation(len(others))[:count]
+    return chosen, [others[i] for i in order.tolist()]

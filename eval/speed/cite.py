@@ -6,8 +6,7 @@ from typing import Any
 
 import click
 
-from eval import RESULTS
-from eval.context.data import CANAL
+from eval import RESULTS, ROOT
 from eval.harness.parts import chosen, quiet_thread, run_parts
 from eval.speed import cite_parts
 from llmattr.text import split
@@ -33,7 +32,12 @@ def _peer(_context: Any, _parameter: Any, given: str | None) -> str | None:
 @click.option("--parts", callback=_names, default="", help="Some parts, with commas between; all without it.")
 @click.option("--peer", callback=_peer, metavar="context-cite=PYTHON", help="The Python of an environment with context-cite.")
 @click.option("--model", help="A local folder; the embedded model without it.")
-@click.option("--text", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=CANAL, help="Real text.")
+@click.option(
+    "--text",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default=ROOT / "recipes" / "documents" / "panama_canal.md",
+    help="Real text.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The JSON file; a Markdown file goes beside it.")
 def command(*, tiny: bool, parts: list[str], peer: str | None, model: str | None, text: Path, out: Path | None) -> None:
     """Measure the parts one after the other, print each as a table, and save it."""

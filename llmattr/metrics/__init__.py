@@ -19,6 +19,7 @@ from llmattr.metrics.stats import (
     Comparison,
     Interval,
     bootstrap_interval,
+    holm,
     kendall,
     paired_comparison,
     rank_biased_overlap,
@@ -26,6 +27,7 @@ from llmattr.metrics.stats import (
     top_k,
     top_k_jaccard,
     top_k_overlap,
+    two_way_comparison,
 )
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "curve_area",
     "deletion_curve",
     "entailed_citation",
+    "holm",
     "insertion_curve",
     "kendall",
     "lds",
@@ -58,4 +61,5 @@ __all__ = [
     "top_k_jaccard",
     "top_k_masks",
     "top_k_overlap",
+    "two_way_comparison",
 ]

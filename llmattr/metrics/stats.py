@@ -175,6 +175,51 @@ def paired_comparison(
     return Comparison(mean, low, high, p_value)
 
 
+def two_way_comparison(
+    per_target: PerTarget, judges: Shaped[np.ndarray, "d t"], groups: Groups | None = None, *, level: float = 0.95, seed: int = 0
+) -> Comparison:
+    """The mean over targets, its interval where targets AND what judges them were drawn by chance, and a two-sided p-value.
+
+    `judges` [d, t] are the same measures (or differences of two methods) by d resamplings of what judges all targets at once,
+    held-out models say, which a resampling of targets alone takes for certain. Each of the d draws also draws the targets
+    (their groups) with replacement: the pigeonhole bootstrap (Owen 2007), which is conservative. `p` is twice the share of
+    draws on the other side of 0, at least `2 / d`. nan are left out.
+
+    >>> two_way_comparison(np.ones(3), np.ones((50, 3)))
+    Comparison(difference=1.0, low=1.0, high=1.0, p_value=0.04)
+    """
+    check_number("level", level, 0, 1)
+    known = np.isfinite(per_target)
+    if not known.any():
+        return Comparison(np.nan, np.nan, np.nan, np.nan)
+    names, group = np.unique(np.arange(len(known))[known] if groups is None else np.asarray(groups)[known], return_inverse=True)
+    d = len(judges)
+    times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=d)[:, group]
+    rows = judges[:, known]
+    defined = np.isfinite(rows)
+    means = (times * np.where(defined, rows, 0)).sum(axis=1) / np.maximum((times * defined).sum(axis=1), 1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    beyond = min((means <= 0).sum(), (means >= 0).sum())
+    return Comparison(float(per_target[known].mean()), float(low), float(high), min(1.0, 2 * max(int(beyond), 1) / d))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values of k comparisons made at once, adjusted so that the chance of any false one stays at the level (Holm 1979).
+
+    The i-th smallest becomes `max_{j <= i} (k - j + 1) p_(j)`, at most 1; nan stays nan and does not count.
+
+    >>> [round(p, 12) for p in holm([0.04, 0.01, 0.03])]
+    [0.06, 0.03, 0.06]
+    """
+    p = np.asarray(p_values, dtype=float)
+    order = [i for i in np.argsort(p) if np.isfinite(p[i])]
+    adjusted, highest = p.copy(), 0.0
+    for place, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - place) * p[i]))
+        adjusted[i] = highest
+    return adjusted.tolist()
+
+
 def _chunks(rows: int, width: int) -> Iterator[slice]:
     """Rows of this width, a few megabytes at a time; fours together, since small whole numbers are drawn four at once."""
     step = max(AT_ONCE // max(width, 1) // 4 * 4, 4)

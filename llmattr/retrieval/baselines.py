@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from llmattr.core.seeded import generator
+from llmattr.retrieval.bm25 import terms
 
 MEANING = "a baseline to compare methods with; it says nothing of what was said"
 
@@ -30,3 +31,14 @@ def lengths(texts: Sequence[str], queries: Sequence[str]) -> Float[np.ndarray, "
     [[3.0, 5.0]]
     """
     return np.tile([float(len(text)) for text in texts], (len(queries), 1))
+
+
+def word_shares(texts: Sequence[str], queries: Sequence[str]) -> Float[np.ndarray, "t n"]:
+    """The share of the query's different words that each text has, from 0 to 1.
+
+    >>> word_shares(["The tower is tall.", "Rain"], ["Is the tower red?"]).tolist()
+    [[0.75, 0.0]]
+    """
+    asked = [set(terms(query)) for query in queries]
+    said = [set(terms(text)) for text in texts]
+    return np.array([[len(one & words) / max(len(one), 1) for words in said] for one in asked]).reshape(len(queries), len(texts))

@@ -2,7 +2,7 @@
 
 from llmattr.context.methods.at2 import At2
 from llmattr.context.methods.attention import Attention
-from llmattr.context.methods.baselines import Length, Random
+from llmattr.context.methods.baselines import Length, Random, WordShare
 from llmattr.context.methods.games import Alone, Banzhaf, LeaveOneOut, Shapley
 from llmattr.context.methods.gradients import GradientInput, IntegratedGradients
 from llmattr.context.methods.hierarchical import Hierarchical
@@ -31,5 +31,6 @@ METHODS = {
         Embeddings,
         Random,
         Length,
+        WordShare,
     )
 }

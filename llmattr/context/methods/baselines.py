@@ -1,4 +1,4 @@
-"""Baselines, which every other method has to beat: chance, and the longest source."""
+"""Baselines, which every other method has to beat: chance, the longest source, and the most words in common."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from llmattr.context.methods.retrieval import similarities
 from llmattr.core.attribution import Attribution
-from llmattr.retrieval.baselines import MEANING, lengths, random_scores
+from llmattr.retrieval.baselines import MEANING, lengths, random_scores, word_shares
 
 if TYPE_CHECKING:
     from llmattr.context.removal.ablation import ContextAblation
@@ -42,3 +42,19 @@ class Length:
         """Characters, the same row for every target of the ablation."""
         values = lengths(ablation.sources.texts, ablation.targets.texts)
         return dataclasses.replace(similarities(self, ablation, values, "characters"), meaning=MEANING)
+
+
+@dataclass(frozen=True)
+class WordShare:
+    """The share of the target's different words that the source has: a baseline, which cites nothing.
+
+    Cost: 0
+    """
+
+    name: ClassVar[str] = "word-share"
+    family: ClassVar[str] = "reference"
+
+    def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
+        """Scores from 0 to 1, one row per target of the ablation, whose text is the query."""
+        values = word_shares(ablation.sources.texts, ablation.targets.texts)
+        return dataclasses.replace(similarities(self, ablation, values, "share of words"), meaning=MEANING)

@@ -6,7 +6,7 @@ returns, and one line in `METHODS`.
 
 from typing import TYPE_CHECKING
 
-from llmattr.training.methods.baselines import Length, Random
+from llmattr.training.methods.baselines import Length, Random, WordShare
 from llmattr.training.methods.influence import Arnoldi, Cg, Ekfac, Lissa, Stream
 from llmattr.training.methods.preconditioned import LoGra, TrackStar, Trak
 from llmattr.training.methods.products import GradCos, GradDot, TracIn
@@ -32,6 +32,7 @@ _EVERY: "tuple[type[TrainingMethod], ...]" = (
     Bm25,
     Random,
     Length,
+    WordShare,
 )
 
 METHODS = {method.name: method for method in _EVERY}

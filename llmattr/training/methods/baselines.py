@@ -1,4 +1,4 @@
-"""Baselines, which every other method has to beat: chance, and the longest row."""
+"""Baselines, which every other method has to beat: chance, the longest row, and the most words in common."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from llmattr.core.method import option
-from llmattr.retrieval.baselines import lengths, random_scores
+from llmattr.retrieval.baselines import lengths, random_scores, word_shares
 from llmattr.training.projection import Measure
 
 
@@ -45,3 +45,20 @@ class Length:
     def retrieve(self, rows: Sequence[str], queries: Sequence[str]) -> Float[np.ndarray, "t n"]:
         """Characters, the same row for every query."""
         return lengths(rows, queries)
+
+
+@dataclass(frozen=True)
+class WordShare:
+    """The share of the query's different words, prompt and completion, that the row has: a baseline.
+
+    Cost: little
+    """
+
+    name: ClassVar[str] = "word-share"
+    family: ClassVar[str] = "reference"
+    unit: ClassVar[str] = "share of words"
+    measure: ClassVar[Measure] = "loss"
+
+    def retrieve(self, rows: Sequence[str], queries: Sequence[str]) -> Float[np.ndarray, "t n"]:
+        """Scores from 0 to 1."""
+        return word_shares(rows, queries)

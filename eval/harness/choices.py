@@ -1,0 +1,91 @@
+"""What was chosen before anything is judged: every threshold and default, and what they were chosen on. `python -m eval choices`.
+
+They stand in eval/choices.json. What judges (questions, masks) is drawn by a seed made of that file, so that whoever changes a
+choice is judged by other questions, and a clone of the same file by the same. A table says where the code differs from it.
+"""
+
+import datetime
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from eval import ROOT
+from llmattr.core import citing, evidence
+from llmattr.core.files import write
+from llmattr.core.method import describe
+from llmattr.core.plain_json import json_text
+
+FILE = ROOT / "eval" / "choices.json"
+THRESHOLDS = {citing: ("CLEAR", "LEAST", "LEAST_SHARE"), evidence: ("LEAST_SUPPORT", "LEAST_PER_TOKEN", "SHARE")}
+
+
+def current() -> dict[str, Any]:
+    """The thresholds and defaults of the code."""
+    from llmattr.context import METHODS as CONTEXT
+    from llmattr.retraining import METHODS as RETRAINING
+    from llmattr.training import METHODS as TRAINING
+
+    families = {"context": CONTEXT, "training": TRAINING, "retraining": RETRAINING}
+    defaults = {family: [describe(method()) for method in methods.values()] for family, methods in families.items()}
+    thresholds = {name: vars(module)[name] for module, names in THRESHOLDS.items() for name in names}
+    return json.loads(json_text({"thresholds": thresholds, "defaults": defaults}))
+
+
+def committed(file: Path = FILE) -> dict[str, Any]:
+    """What the file says: the choices, and `chosen_on`, what they were chosen on."""
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def seed(file: Path = FILE) -> int:
+    """What judges is drawn by this; 1 to 2^32 - 1, since methods draw theirs by 0."""
+    choices = {name: value for name, value in committed(file).items() if name in ("thresholds", "defaults")}
+    return 1 + int(hashlib.sha256(json_text(choices).encode()).hexdigest()[:8], 16) % (2**32 - 1)
+
+
+def differences(file: Path = FILE) -> list[str]:
+    """Where the code chooses otherwise than the file says, one line each."""
+    said, now = committed(file), current()
+    found = [
+        f"{name} is {value} (committed: {said['thresholds'].get(name)})"
+        for name, value in now["thresholds"].items()
+        if said["thresholds"].get(name) != value
+    ]
+    for family, methods in now["defaults"].items():
+        known = {method["name"]: method for method in said["defaults"].get(family, ())}
+        for method in methods:
+            for field, value in method.items():
+                old = known.get(method["name"], {}).get(field)
+                if old != value:
+                    found.append(f"{family} {method['name']}: {field} is {value} (committed: {old})")
+    return found
+
+
+def notes() -> list[str]:
+    """What a table says of the choices behind it."""
+    said, other = committed()["chosen_on"], differences()
+    lines = [f"Choices (eval/choices.json) were committed on {said['date']}; chosen on: {said['data']}, by `{said['run']}`."]
+    return lines + ([f"NOT as committed, so nothing below judges them fairly: {'; '.join(other[:5])}."] if other else [])
+
+
+@click.command("choices", help=__doc__)
+@click.option("--commit", is_flag=True, help="Write the code's choices to the file.")
+@click.option("--data", help="With --commit: what they were chosen on.")
+@click.option("--run", help="With --commit: the command of the run that chose them.")
+def command(commit: bool, data: str | None, run: str | None) -> None:
+    """Say where the code differs from the file, or write the file."""
+    if commit:
+        if not data or not run:
+            raise click.UsageError("--commit needs --data and --run: what the choices were made on, and by which command")
+        chosen_on = {"data": data, "run": run, "date": datetime.date.today().isoformat()}
+        write(FILE, json_text({"chosen_on": chosen_on, **current()}) + "\n")
+    for line in differences():
+        click.echo(line)
+    click.echo(f"what judges is drawn by the seed {seed()}")
+
+
+def main(argv: list[str]) -> None:
+    """Run with these command line arguments."""
+    command.main(args=argv, prog_name="python -m eval choices")

@@ -1,0 +1,154 @@
+"""From judged scores to a table: means with their intervals, differences from a base, and which of them are real."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from eval.harness.contract import Costs, Entry, Judged
+from eval.harness.record import Figure
+from llmattr import metrics
+from llmattr.metrics.stats import Comparison
+
+LEVEL = 0.05  # of a real difference, after Holm's correction
+COSTS = ("passes", "tokens", "models", "bytes", "CPU s")
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """An entry's measures over all problems, None where it went wrong; of each problem its units' groups, and if it judges."""
+
+    entry: Entry
+    judged: Sequence[Judged | None]
+    units: Sequence[Sequence[str]]  # the groups of each problem's units
+    judges_by: Sequence[bool]  # False: choices were made on it
+    costs: Sequence[Costs]
+    wrong: Sequence[str] = ()
+
+    @property
+    def groups(self) -> list[str]:
+        """Of every unit."""
+        return [group for units in self.units for group in units]
+
+    @property
+    def judging(self) -> Bool[np.ndarray, " u"]:
+        """Which units judge."""
+        return np.repeat(np.array(self.judges_by, dtype=bool), [len(units) for units in self.units])
+
+    def measure(self, name: str) -> Float[np.ndarray, " u"]:
+        """A measure of every unit, nan where it is not defined."""
+        nothing = [np.full(len(units), np.nan) for units in self.units]
+        pairs = zip(self.judged, nothing, strict=True)
+        return np.concatenate([none if one is None else one.measures.get(name, none) for one, none in pairs])
+
+    def judges(self, name: str) -> Float[np.ndarray, "d u"] | None:
+        """The same by other judges; None where each unit has its own."""
+        if any(one is None or name not in one.judges for one in self.judged):
+            return None
+        return np.concatenate([one.judges[name] for one in self.judged if one is not None], axis=1)
+
+
+def figures(lines: Sequence[Line], measures: Sequence[str], base: str, against: Sequence[str] = ()) -> list[Figure]:
+    """A row for each line: what it measures on the problems that judge.
+
+    `against`: the measures whose difference from the base's line is told, with its interval and Holm's p, and which are told
+    of the problems that choices were made on, too.
+    """
+    differences = {name: compared(lines, name, base) for name in against}
+    rows = []
+    for line in lines:
+        row: Figure = {"method": line.entry.label, "family": line.entry.family}
+        for name in measures:
+            row |= _interval(line, name, beside=name in against)
+        for name in against:
+            if line.entry.name in differences[name]:
+                row[f"{name} minus {base}"] = _told(differences[name][line.entry.name])
+        row |= costs(line)
+        if line.wrong:
+            row["not measured"] = f"{len(line.wrong)} of {len(line.wrong) + len(line.costs)}: {line.wrong[0]}".replace("|", "/")
+        rows.append(row)
+    return rows
+
+
+def _interval(line: Line, name: str, beside: bool) -> Figure:
+    all_units, chosen = line.measure(name), ~line.judging
+    each = np.where(line.judging, all_units, np.nan)
+    if not np.isfinite(all_units).any():
+        return {}
+    judges = line.judges(name)
+    if judges is None:
+        mean, low, high = metrics.bootstrap_interval(each, line.groups)
+    else:
+        mean, low, high, _ = metrics.two_way_comparison(each, judges, line.groups)
+    row: Figure = {name: mean} if np.isfinite(mean) else {}
+    row |= {f"{name} 95 %": f"{low:.2f} to {high:.2f}"} if np.isfinite(low) else {}
+    if beside and np.isfinite(all_units[chosen]).any():
+        row[f"{name}, chosen on"] = float(np.nanmean(all_units[chosen]))
+    return row
+
+
+def compared(lines: Sequence[Line], name: str, base: str) -> dict[str, Comparison]:
+    """Each line's mean difference from the base on the units that both have, p-values after Holm; nothing without a base."""
+    theirs = next((line for line in lines if line.entry.label == base and not line.wrong), None)
+    if theirs is None:
+        return {}
+    others = [line for line in lines if line is not theirs]
+    found = {line.entry.name: _difference(line, theirs, name) for line in others}
+    found = {name: one for name, one in found.items() if np.isfinite(one.difference)}
+    adjusted = metrics.holm([one.p_value for one in found.values()])
+    return {name: one._replace(p_value=p) for (name, one), p in zip(found.items(), adjusted, strict=True)}
+
+
+def _difference(line: Line, base: Line, name: str) -> Comparison:
+    mine, theirs = (np.where(one.judging, one.measure(name), np.nan) for one in (line, base))
+    judges = [one.judges(name) for one in (line, base)]
+    if judges[0] is None or judges[1] is None:
+        return metrics.paired_comparison(mine, theirs, line.groups)
+    return metrics.two_way_comparison(mine - theirs, judges[0] - judges[1], line.groups)
+
+
+def _told(one: Comparison) -> str:
+    interval = f" ({one.low:+.2f} to {one.high:+.2f}, p {one.p_value:.2g})" if np.isfinite(one.low) else ""
+    return f"{one.difference:+.2f}{interval}"
+
+
+def real(lines: Sequence[Line], name: str, base: str) -> str:
+    """Which differences from the base are real, in a sentence."""
+    found = compared(lines, name, base)
+    if not found:
+        return f"{name}: nothing to compare with {base}."
+    sure = {entry: one for entry, one in found.items() if one.p_value < LEVEL}
+    units = next(line for line in lines if line.entry.label == base)
+    groups = len({group for group, known in zip(units.groups, units.judging, strict=True) if known})
+    sides = {
+        side: [entry for entry, one in sure.items() if (one.difference > 0) == (side == "above")] for side in ("above", "below")
+    }
+    told = [f"{side} it are {', '.join(names)}" for side, names in sides.items() if names]
+    rest = f"the other {len(found) - len(sure)}" if sure else f"all {len(found)}"
+    return f"{name} against {base}, {groups} of a kind drawn together, Holm's correction at {LEVEL:.0%}: " + "; ".join(
+        [*told, f"{rest} cannot be told from it."] if len(found) > len(sure) else [*told, "none is left."]
+    )
+
+
+def costs(line: Line) -> Figure:
+    """Mean counts, and the median seconds, since what is used the first time is loaded then."""
+    row: Figure = {}
+    for name in COSTS:
+        known = [one[name] for one in line.costs if name in one and np.isfinite(one[name])]
+        if known:
+            row[name] = float(np.median(known)) if name == "CPU s" else round(float(np.mean(known)))
+    return row
+
+
+def agreement(scores: Mapping[str, Mapping[str, np.ndarray]]) -> list[Figure]:
+    """Kendall's tau of each two lines' scores [t, n] of a problem, the mean over targets where it is defined."""
+
+    def tau(one: str, other: str) -> float | None:
+        shared = scores[one].keys() & scores[other].keys()
+        each = np.concatenate(
+            [metrics.kendall(scores[one][name], scores[other][name]) for name in sorted(shared)] or [[np.nan]]
+        )
+        return float(np.nanmean(each)) if np.isfinite(each).any() else None
+
+    return [{"method": one} | {other: tau(one, other) for other in scores} for one in scores]

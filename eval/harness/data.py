@@ -1,0 +1,7 @@
+"""stub"""
+
+from pathlib import Path
+
+
+def files(name):
+    return Path("/work/shared/data") / name

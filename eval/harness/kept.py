@@ -1,0 +1,63 @@
+"""Scores are kept as they come, by all that they depend on: a run that was killed goes on, and none is shown that is stale."""
+
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from eval.harness.contract import Entry, Problem, Scored
+from llmattr import __version__
+from llmattr.core.files import digest
+from llmattr.errors import LlmattrError, note
+
+VERSION = 1  # of what scores and costs are
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A folder with a file for each problem and entry."""
+
+    folder: Path
+
+    def place(self, problem: Problem, entry: Entry) -> Path:
+        """The file, named by what the scores depend on: library, entry, model, data."""
+        key = digest([VERSION, __version__, problem.identity(), entry.record()])[:12]
+        return self.folder / _slug(problem.name) / f"{_slug(entry.name)}.{key}.npz"
+
+    def forget(self) -> None:
+        """Begin anew."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def has(self, problem: Problem, entry: Entry) -> bool:
+        """Whether nothing is left to do."""
+        return self.place(problem, entry).exists()
+
+    def scored(self, problem: Problem, entry: Entry) -> Scored:
+        """The scores, made now unless they are there."""
+        place = self.place(problem, entry)
+        try:
+            return Scored.load(place)
+        except FileNotFoundError:
+            pass
+        except LlmattrError as error:
+            note(f"{error}: they are made again")
+        problem.score(entry).save(place)
+        return Scored.load(place)
+
+    def stale(self, problems: Iterable[Problem], entries: Iterable[Entry]) -> list[str]:
+        """A note on scores of these entries by another version, method, model or data: they are there, and not shown."""
+        entries, found = list(entries), dict[str, int]()
+        for problem in problems:
+            there = [path.name.rsplit(".", 2) for path in (self.folder / _slug(problem.name)).glob("*.npz")]
+            current = {self.place(problem, entry).name for entry in entries}
+            for entry in entries:
+                old = [one for one in there if one[0] == _slug(entry.name) and ".".join(one) not in current]
+                found[entry.label] = found.get(entry.label, 0) + len(old)
+        told = [f"{label} ({count})" for label, count in found.items() if count]
+        return [f"Older scores, by another version, method, model or data, are not shown: {', '.join(told)}."] if told else []
+
+
+def _slug(name: str) -> str:
+    """A file's name of it."""
+    return re.sub(r"[^\w.,=+-]+", "_", name)[:100]
