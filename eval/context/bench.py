@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from eval import RESULTS
-from eval.context.case import GOLD, RANKS
+from eval.context.case import GOLD, RANKS, Size
 from eval.context.questions import OPTIONS, problems, right_answers
 from eval.harness.command import plain_name
 from eval.harness.contract import Entry
@@ -22,15 +22,16 @@ from llmattr.context import METHODS
 
 # Lines of a method beside its defaults.
 SETTINGS = {"context-cite": {"context-cite": {}, "context-cite, alpha 0.01": {"alpha": 0.01}}}
+USUAL = Size()
 CEILING = 256  # ablations of the linear ceiling
 PREDICTION = ("LDS", "drop 1", "drop 3", "counterfactual error", "deletion", "insertion")
 SUPPORT = ("AP", "MRR", "P@1", "AUROC", *(f"R@{k}" for k in RANKS), "cited precision", "cited recall", "cited f1")
 NOTES = (
     "LDS: rank correlation with held-out ablations, 1 = foretold, 0 = as random scores. Drop k: nats of log-odds lost without "
     "the k highest sources. Counterfactual error: nats from what the scores foretell without their own 3 highest sources to "
-    "what happens; lower is better; leave-one-out and its like alone say no prediction of that. Mean over the answer and, where "
-    "it has several, its sentences; 95 %: bootstrap over questions. Linear ceiling: a ridge regression of 256 other ablations; "
-    "the rest is interaction.",
+    "what happens; lower is better. Mean over the answer and, where it has several, its "
+    "sentences; 95 %: bootstrap over questions. Linear ceiling: a ridge regression of 256 other ablations; the rest is "
+    "interaction.",
     "AP, MRR, P@1, AUROC, R@k: the scores of the whole answer against the sentences that people marked as supporting the true "
     "answer, whether or not the model gave that one. Cited: by the method's own rule; similarities cite nothing.",
     "Passes and tokens: what is forwarded if the method runs alone and shares no prefixes; a backward pass counts as one more. "
@@ -40,11 +41,11 @@ NOTES = (
 )
 
 
-def plan(given: Mapping[str, Any], folder: Path) -> Plan:
+def plan(given: Mapping[str, Any], folder: Path, usual: Size = USUAL) -> Plan:
     """The questions, every method at its budget, gold sentences and the linear ceiling."""
     asked = budgets(given["budget"], (16,) if given["tiny"] else (64,))
     lines = entries(METHODS, split(given["methods"]), asked, SETTINGS)
-    cases, notes = problems(given, folder, given["gold_answers"])
+    cases, notes = problems(given, folder, given["gold_answers"], usual=usual)
     ridge = METHODS["ridge"](n_ablations=32 if given["tiny"] else CEILING, bootstraps=0)
     answers = "the answers that the data gives" if given["gold_answers"] else "its own answers"
     return Plan(

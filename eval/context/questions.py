@@ -15,6 +15,7 @@ from eval.harness.run import split
 from llmattr.errors import LlmattrError
 
 USUAL, FULL = ("hotpotqa", "2wiki", "qed"), ("hotpotqa", "2wiki", "qed", "musique", "hotpotqa-train")
+SIZE = Size()
 FEW = 6  # sentences: 64 subsets, as many as methods try
 TINY = {"least": 3, "most": 12, "held_out": 16, "answer": 8}
 
@@ -32,10 +33,10 @@ OPTIONS = (
 
 
 def problems(
-    given: Mapping[str, Any], folder: Path, gold_answer: bool, support_alone: bool = False
+    given: Mapping[str, Any], folder: Path, gold_answer: bool, *, support_alone: bool = False, usual: Size = SIZE
 ) -> tuple[list[Case], list[str]]:
     """The cases that the options ask for, those that judge first, set by set in turn; and notes."""
-    size, most = Size(), given["sentences"]
+    size, most = usual, given["sentences"]
     if given["tiny"]:
         size = Size(**TINY)
     if given["full"] or given["data"]:

@@ -1,4 +1,4 @@
-"""What was chosen before anything is judged: every threshold and default, and what they were chosen on. `python -m eval choices`.
+"""What was chosen before anything is judged: thresholds, defaults, and what they were chosen on. `python -m eval choices`.
 
 They stand in eval/choices.json. What judges (questions, masks) is drawn by a seed made of that file, so that whoever changes a
 choice is judged by other questions, and a clone of the same file by the same. A table says where the code differs from it.

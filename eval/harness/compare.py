@@ -65,6 +65,8 @@ def figures(lines: Sequence[Line], measures: Sequence[str], base: str, against: 
             if line.entry.name in differences[name]:
                 row[f"{name} minus {base}"] = _told(differences[name][line.entry.name])
         row |= costs(line)
+        scatter = next((one.scatter for one in line.judged if one is not None and one.scatter is not None), None)
+        row |= {} if scatter is None else {"scatter": scatter.tolist()}
         if line.wrong:
             row["not measured"] = f"{len(line.wrong)} of {len(line.wrong) + len(line.costs)}: {line.wrong[0]}".replace("|", "/")
         rows.append(row)
@@ -93,7 +95,7 @@ def compared(lines: Sequence[Line], name: str, base: str) -> dict[str, Compariso
     theirs = next((line for line in lines if line.entry.label == base and not line.wrong), None)
     if theirs is None:
         return {}
-    others = [line for line in lines if line is not theirs]
+    others = [line for line in lines if line is not theirs and line.entry.method is not None]
     found = {line.entry.name: _difference(line, theirs, name) for line in others}
     found = {name: one for name, one in found.items() if np.isfinite(one.difference)}
     adjusted = metrics.holm([one.p_value for one in found.values()])
@@ -151,4 +153,5 @@ def agreement(scores: Mapping[str, Mapping[str, np.ndarray]]) -> list[Figure]:
         )
         return float(np.nanmean(each)) if np.isfinite(each).any() else None
 
-    return [{"method": one} | {other: tau(one, other) for other in scores} for one in scores]
+    ranked = [name for name in scores if tau(name, name) is not None]  # not what gives all sources the same score
+    return [{"method": one} | {other: tau(one, other) for other in ranked} for one in ranked]

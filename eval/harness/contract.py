@@ -22,7 +22,8 @@ class Entry:
     """A line of a table: a method at a budget, or (without a method) a reference that the problem knows by its label.
 
     `budget`: ablations or models that it may ask for; None where it has no such option. `how` is what is done besides the
-    method's own fields; `is_reference`: it is there for comparison. Entries that differ by their seed alone are one line, the mean over them.
+    method's own fields; `is_reference`: it is there for comparison. Entries that differ by their seed alone are one line, the
+    mean over them.
     """
 
     label: str

@@ -35,14 +35,25 @@ class Facts:
     queries: list[dict[str, Any]]
 
     @property
+    def stated(self) -> list[str | None]:
+        """Each row's fact; None where it says none."""
+        return [_name(row.get("fact")) for row in self.rows]
+
+    @property
+    def asked(self) -> list[str | None]:
+        """Each query's."""
+        return [_name(query.get("fact")) for query in self.queries]
+
+    @property
     def gold(self) -> Bool[np.ndarray, "t n"]:
         """Which rows state the fact that a query asks for."""
-        asked, stated = ([_name(one["fact"]) for one in part] for part in (self.queries, self.rows))
-        return np.equal.outer(asked, stated)
+        return np.array([[fact is not None and fact == one for one in self.stated] for fact in self.asked])
 
 
-def _name(fact: Any) -> str:
+def _name(fact: Any) -> str | None:
     """One file may have 1 where the other has 1.0 or "1"."""
+    if fact is None:
+        return None
     return str(int(fact) if isinstance(fact, float) and fact.is_integer() else fact)
 
 
