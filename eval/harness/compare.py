@@ -115,22 +115,19 @@ def _told(one: Comparison) -> str:
     return f"{one.difference:+.2f}{interval}"
 
 
-def real(lines: Sequence[Line], name: str, base: str) -> str:
-    """Which differences from the base are real, in a sentence."""
+def real(lines: Sequence[Line], name: str, base: str, unit: str) -> str:
+    """Which differences from the base are real, in a sentence; `unit`: what is drawn, in the plural."""
     found = compared(lines, name, base)
     if not found:
-        return f"{name}: nothing to compare with {base}."
-    sure = {entry: one for entry, one in found.items() if one.p_value < LEVEL}
-    units = next(line for line in lines if line.entry.label == base)
-    groups = len({group for group, known in zip(units.groups, units.judging, strict=True) if known})
-    sides = {
-        side: [entry for entry, one in sure.items() if (one.difference > 0) == (side == "above")] for side in ("above", "below")
-    }
-    told = [f"{side} it are {', '.join(names)}" for side, names in sides.items() if names]
-    rest = f"the other {len(found) - len(sure)}" if sure else f"all {len(found)}"
-    return f"{name} against {base}, {groups} of a kind drawn together, Holm's correction at {LEVEL:.0%}: " + "; ".join(
-        [*told, f"{rest} cannot be told from it."] if len(found) > len(sure) else [*told, "none is left."]
-    )
+        return f"{name}: there is nothing to compare with {base}."
+    line = next(line for line in lines if line.entry.label == base)
+    count = len({group for group, judges in zip(line.groups, line.judging, strict=True) if judges})
+    sure = {entry: one.difference for entry, one in found.items() if one.p_value < LEVEL}
+    above, below = ([entry for entry in sure if (sure[entry] > 0) is is_above] for is_above in (True, False))
+    told = [f"{side} it: {', '.join(names)}" for side, names in (("above", above), ("below", below)) if names]
+    left = len(found) - len(sure)
+    told += [f"{left if sure else 'none of ' + str(left)} can{'not' if sure else ''} be told from it"] if left else []
+    return f"{name} beside {base} ({count} {unit}, Holm's correction at {LEVEL:.0%}): {'; '.join(told)}."
 
 
 def costs(line: Line) -> Figure:

@@ -44,6 +44,7 @@ class Plan:
     measures: Sequence[str]
     base: str
     against: Sequence[str]  # the measures whose differences from the base are told
+    unit: str = "questions"  # what units are drawn by
     budgets: Sequence[int] = ()
     notes: Callable[[Sequence[Any]], Sequence[str]] = lambda problems: ()  # of the problems that were measured
     parts: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)  # tables of some problems alone
@@ -162,7 +163,7 @@ class Run:
         """The table at the first budget, the curve over all of them, a table for each set, and how far methods agree."""
         plan, main = self.plan, (*self.plan.budgets[:1], None)
         table = [line for line in self.lines if line.entry.budget in main]
-        told = [real(table, name, plan.base) for name in plan.against]
+        told = [real(table, name, plan.base, plan.unit) for name in plan.against]
         parts = {
             "table": Section(
                 plan.about,

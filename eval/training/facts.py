@@ -65,6 +65,7 @@ def plan(given: Mapping[str, Any], folder: Path, usual: Size = USUAL) -> Plan:
         measures=MEASURES,
         base="bm25",
         against=("MRR", "LDS") if judged else ("MRR",),
+        unit="facts",
         budgets=asked,
         notes=lambda worlds: [*notes, *told(worlds), patch],
     )

@@ -37,6 +37,7 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
         measures=(*map(column, rates), "LDS, chosen on", "QLD", "counterfactual error"),
         base="datamodel",
         against=("LDS",),
+        unit="facts",
         budgets=asked,
         notes=told,
     )

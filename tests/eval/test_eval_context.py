@@ -10,13 +10,12 @@ from click.testing import CliRunner
 from transformers import BertConfig, BertForSequenceClassification
 
 from eval.context import bench as context_benchmark
-from eval.context import citations
+from eval.context import citations, entailment
 from eval.context import data as context_data
-from eval.context.judge import make_case, metered, unseen_masks
-from eval.context.measure import TINY, Bench, measure
-from eval.context.methods import Entry, citing_entries, entries, gold, of_method, random
+from eval.context.case import GOLD, Case, Model, Size, unseen_masks
+from eval.context.meter import metered
 from eval.context.own import read_own
-from eval.context.tables import agreement, prediction
+from eval.harness.contract import Entry, Problem, Scored
 from llmattr import metrics
 from llmattr.ablation import one_out_masks, random_masks
 from llmattr.context import METHODS
@@ -24,7 +23,6 @@ from llmattr.errors import LlmattrError
 from llmattr.text.messages import conversation
 from llmattr.text.prompt import cut
 from tests import tiny_models
-from tests.conftest import SHARED
 from tests.eval.test_eval import numbers
 
 OWN = {
@@ -51,15 +49,11 @@ def own(tmp_path):
 
 
 @pytest.fixture
-def bench(tmp_path, tiny):
-    """A function that makes a bench anew, as a run that goes on does."""
-
-    def make():
-        made = Bench(TINY, "tiny", True, tmp_path / "results.json")
-        made.__dict__["lm"] = tiny  # where the property would keep it
-        return made
-
-    return make
+def case(own, tiny, tmp_path):
+    """A question of one's own, asked of the tiny model."""
+    model = Model("tiny")
+    model.__dict__["lm"] = tiny  # where the property would keep it
+    return Case("own", own, True, model, Size(held_out=4, answer=4), True, tmp_path)
 
 
 class TestQuestions:
@@ -123,16 +117,23 @@ class TestQuestions:
         assert [paper.title for paper in whole.shortened(4).papers] == ["a", "c", "d"]
         assert [paper.title for paper in whole.shortened(1).papers] == ["c"]
         assert whole.shortened(4).gold.tolist() == [False, False, True, False]
-        assert context_data.choose(iter([whole, whole]), 1, 2, 4) == [whole.shortened(4)]
+        assert context_data.fitting([whole, whole], 2, 4) == [whole.shortened(4)] * 2
         both = context_data.question("q", "?", papers, [(1, 0), (2, 0)])  # 4 sentences or its gold is lost
-        assert context_data.choose(iter([both]), 1, 2, 3) == []
+        assert context_data.fitting([both], 2, 3) == []
+
+    def test_those_that_judge_are_drawn_from_the_others(self):
+        asked = [context_data.question(str(i), "?", [("a", ["1.", "2."])]) for i in range(10)]
+        chosen, judging = context_data.drawn(asked, 2, seed=5)
+        assert chosen == asked[:2]
+        assert len(judging) == 2
+        assert not {one.id for one in judging} & {"0", "1"}
+        assert context_data.drawn(asked, 2, seed=5)[1] == judging
+        assert len({tuple(one.id for one in context_data.drawn(asked, 2, seed)[1]) for seed in range(20)}) > 5
+        assert len(context_data.drawn(asked, 8, seed=5)[1]) == 2  # no more are there
 
     @pytest.mark.parametrize("name", context_data.SETS)
-    def test_of_the_sets_are_read(self, name):
-        path = SHARED / "data" / context_data.SETS[name].file
-        if not path.exists():
-            pytest.skip(f"{path.name} is not here")
-        found = context_data.choose(context_data.SETS[name].read(path), 3, 3, 60)
+    def test_of_the_sets_are_read(self, name, shared_data):
+        found = context_data.fitting(context_data.SETS[name].questions(), 3, 60)[:3]
         assert len(found) == 3
         for one in found:
             assert one.answer
@@ -141,36 +142,30 @@ class TestQuestions:
 
 
 class TestMeasuring:
-    def test_a_run_that_was_stopped_goes_on_from_what_it_has(self, bench, own, tmp_path):
-        lines = [of_method("leave-one-out", {}), of_method("alone", {}, part="citations")]
+    def test_a_case_is_a_problem(self, case):
+        assert isinstance(case, Problem)
+        assert case.groups() == ["own own-1"]
+        assert case.right
 
-        def run():
-            return measure(bench(), {"own": [own]}, lines)
+    def test_scores_depend_on_the_model_the_question_and_the_answer(self, case, own, tiny):
+        model = Model("tiny")
+        model.__dict__["lm"] = type(tiny)(tiny.model.__class__(tiny.model.config), tiny.tokenizer)  # other weights
+        others = [
+            Case("own", own, True, model, case.size, True, case.folder),
+            Case("own", own.shortened(3), True, case.model, case.size, True, case.folder),
+            Case("own", own, True, case.model, case.size, False, case.folder),
+            Case("own", own, True, case.model, Size(answer=5), False, case.folder),
+        ]
+        assert all(one.identity() != case.identity() for one in others)
+        assert Case("own", own, False, case.model, Size(held_out=9, answer=4), True, case.folder).identity() == case.identity()
 
-        first, kept = run(), bench().kept
-        everything = kept.read_text()
-        assert run() == first
-        assert kept.read_text() == everything
-        kept.write_text(everything[:-50] + "\n")  # stopped while it wrote the last line
-        again = run()
-        assert again[0] == first[0]
-        assert again[1]["values"] == first[1]["values"]
-        assert len(kept.read_text().splitlines()) == 3
-        assert len(list(tmp_path.glob("context.scored/*.npz"))) == 1
+    def test_an_answer_is_generated_once(self, own, case, monkeypatch):
+        asked = Case("own", own, True, case.model, Size(answer=4), False, case.folder)
+        response = asked.ablation.prompt.response
+        monkeypatch.setattr(type(case.model.lm), "generate", None)
+        assert Case("own", own, True, case.model, Size(answer=4), False, case.folder).ablation.prompt.response == response
 
-    def test_a_failure_is_a_cell(self, bench):
-        question = context_data.question("q", "?", [("Title", ["One.", "Two."])], answer="Two.")
-
-        def fail(case):
-            raise ValueError("no | luck\nat all")
-
-        rows = measure(bench(), {"own": [question]}, [Entry("broken", fail), gold()])
-        assert [figure["not measured"] for figure in prediction(rows)] == [
-            "failed on 1 of 1: ValueError: no / luck", "skipped on 1 of 1: no gold sentences"
-        ]  # fmt: skip
-
-    def test_costs_are_those_of_a_method_alone(self, tiny, own, tmp_path):
-        case = make_case(tiny, own, 4, 4, gold_answer=True, scored=tmp_path / "scored")
+    def test_costs_are_those_of_a_method_alone(self, case, own):
         assert case.ablation.prompt.response == "In 1914."
         assert len(case.ablation.targets) == 1
         asked = []
@@ -178,77 +173,64 @@ class TestMeasuring:
             with metered(case.ablation) as view:
                 METHODS["leave-one-out"]().attribute(view)
             prompt = case.ablation.prompt
-            assert view.cost == {"passes": 5, "tokens": sum(len(prompt.render(mask).ids) for mask in one_out_masks(4))}
+            costs = view.costs(0.0)
+            assert costs["passes"] == 5
+            assert costs["tokens"] == sum(len(prompt.render(mask).ids) for mask in one_out_masks(4))
             asked.append(view)
         first, second = asked
         for seconds in (1.0, 2.0):  # whoever scored them first: the masks' seconds count, and what is spent elsewhere
             known = sum(case.ablation.seconds.values())
-            assert first.alone(seconds + sum(first.spent)) == pytest.approx(seconds + known)
-            assert second.alone(seconds + sum(second.spent)) == pytest.approx(seconds + known)
+            assert first.costs(seconds + sum(first.spent))["CPU s"] == pytest.approx(seconds + known)
+            assert second.costs(seconds + sum(second.spent))["CPU s"] == pytest.approx(seconds + known)
         assert 0 < known <= sum(first.spent)
-        later = make_case(tiny, own, 4, 4, gold_answer=True, scored=tmp_path / "scored").ablation
+        later = Case("own", own, True, case.model, case.size, True, case.folder).ablation
         assert later.seconds == case.ablation.seconds
         later.seconds.popitem()  # a mask whose seconds were lost counts by its tokens
         with metered(later) as view:
             METHODS["leave-one-out"]().attribute(view)
-        assert view.alone(sum(view.spent)) == pytest.approx(known)  # they were all scored together, at one rate
+        assert view.costs(sum(view.spent))["CPU s"] == pytest.approx(known)  # they were all scored together, at one rate
         with metered(case.ablation) as view:
-            tiny.model(torch.tensor([[3, 4, 5]]))
-        assert view.cost == {"passes": 1, "tokens": 3}
+            case.model.lm.model(torch.tensor([[3, 4, 5]]))
+        assert (view.costs(0.0)["passes"], view.costs(0.0)["tokens"]) == (1, 3)
 
-    def test_counterfactual_errors(self, tiny, own):
-        """Leave-one-out has measured what is lost without its best; Shapley values of two sources foretell both or neither."""
-        case = make_case(tiny, own, 4, 4, gold_answer=True)
-        one, attention = (of_method(name, {}).measure(case)["measures"] for name in ("leave-one-out", "attention"))
-        assert one["counterfactual error 1"] == pytest.approx([0], abs=1e-9)
+    def test_counterfactual_errors(self, case):
+        """How far off the method's own prediction is; similarities predict nothing."""
         found = METHODS["leave-one-out"]().attribute(case.ablation)
         mask = metrics.top_k_masks(found.values, 3)
         off = abs(found.values.sum() + found.baseline - found.values[~mask].sum() - case.ablation(mask)[0])
-        assert one["counterfactual error 3"] == pytest.approx(off)
-        assert attention["counterfactual error 3"] == [None]
+        scores = {name: case.score(Entry(name, METHODS[name]())) for name in ("leave-one-out", "attention")}
+        judged = case.judge(scores)
+        assert judged["leave-one-out"].measures["counterfactual error"] == pytest.approx(off)
+        assert "counterfactual error" not in judged["attention"].measures
 
-    def test_agreement_is_a_square(self):
-        def row(label, example, values):
-            return {"part": "methods", "label": label, "example": example, "values": values}
-
-        rows = [  # two methods on each of two examples
-            row("a", 1, [[1, 2, 3], [1, 2, 3]]),
-            row("b", 1, [[3, 2, 1], [1, 2, 4]]),
-            row("a", 2, [[1, 2]]),
-            row("c", 2, [[0, 0]]),
-        ]
-        assert agreement(rows) == [
-            {"method": "a", "a": 1.0, "b": 0.0, "c": None},  # b: -1 and 1; c: all ties
-            {"method": "b", "a": 0.0, "b": 1.0, "c": None},
-            {"method": "c", "a": None, "b": None, "c": None},
-        ]
+    def test_whole_curves_end_where_everything_is_gone(self, own, case):
+        whole = Case("own", own, True, case.model, Size(held_out=4, curves=True), True, case.folder)
+        measures = whole.judge({"gold": whole.score(Entry(GOLD))})["gold"].measures
+        assert {"deletion", "insertion"} <= measures.keys()
 
 
 class TestContext:
     def test_runs_with_every_method(self, tmp_path):
         out = tmp_path / "context.json"
-        done = CliRunner().invoke(context_benchmark.command, ["--tiny", "--out", str(out)])
+        done = CliRunner().invoke(context_benchmark.command, ["--tiny", "--budget", "16,4", "--out", str(out)])
         assert done.exit_code == 0, done.output
         record = json.loads(out.read_text())
-        assert list(record) == ["prediction", "reach", "support", "agreement", "curve"]
-        methods = {figure["method"].split(",")[0]: figure for figure in record["prediction"]["figures"]}
-        assert methods.keys() == {"random", *METHODS, "gold sentences", "linear ceiling"}
+        assert list(record) == ["table", "curve", "agreement"]
+        methods = {figure["method"].split(",")[0]: figure for figure in record["table"]["figures"]}
+        assert methods.keys() == {*METHODS, GOLD, "linear ceiling"}
         for part in record.values():
             assert not [figure for figure in part["figures"] if "not measured" in figure]
             assert all(math.isfinite(number) for number in numbers(part))
-        # 100 draws of scores for 9 sentences and 16 masks: correlations of about 1 / sqrt(15), so .26 / 10 at one deviation.
-        assert abs(methods["random"]["LDS"]) < 4 * 0.026
         assert methods["leave-one-out"]["passes"] == methods["alone"]["passes"] == 10
         assert methods["bm25"]["tokens"] == 0
         # The ablations of a ridge were scored before it asked, by the lasso; alone it would have paid for them.
-        assert methods["ridge"]["seconds"] > methods["leave-one-out"]["seconds"] > methods["gold sentences"]["seconds"] == 0
-        oracle = next(figure for figure in record["support"]["figures"] if figure["method"] == "gold sentences")
-        assert oracle["AP"] == oracle["MRR"] == oracle["cited f1"] == 1
-        assert oracle["recall"] == [[k, 1] for k in (1, 2, 3, 5, 10)]
-        assert out.with_suffix(".svg").exists()
-        assert len(out.with_suffix(".measured.jsonl").read_text().splitlines()) == len(entries(list(METHODS), 32, (4, 16)))
+        assert methods["ridge"]["CPU s"] > methods["leave-one-out"]["CPU s"] > methods[GOLD]["CPU s"] == 0
+        oracle = methods[GOLD]
+        assert oracle["AP"] == oracle["MRR"] == oracle["AUROC"] == oracle["cited f1"] == oracle["R@1"] == 1
+        assert {figure["budget"] for figure in record["curve"]["figures"]} == {4, 16}
+        assert "LDS, chosen on" in methods["context-cite"]
 
-    @pytest.mark.parametrize("words", [["--tiny"], ["--methods", "nothing"], ["--data", "nowhere.jsonl"]])
+    @pytest.mark.parametrize("words", [["--tiny"], ["--methods", "nothing"], ["--data", "nowhere.jsonl"], ["--sets", "nothing"], ["--budget", "x"]])
     @pytest.mark.parametrize("command", [context_benchmark.command, citations.command])
     def test_refuses_what_it_does_not_know(self, command, words):
         assert CliRunner().invoke(command, words).exit_code == 2
@@ -257,27 +239,26 @@ class TestContext:
 class TestCitations:
     """A planted world: gold is known, so are a method that finds it and one that does not."""
 
-    def test_random_has_the_average_precision_of_chance_and_the_oracle_1(self, tiny, own):
+    def test_random_has_the_average_precision_of_chance_and_the_oracle_1(self, case):
         """One gold source at a random rank of n has the mean of 1/rank; of two, the ranks i < j give (1/i + 2/j) / 2."""
-        case = make_case(tiny, own, 4, 4, gold_answer=True)
-        chance, oracle = (entry.measure(case) for entry in (random("citations"), gold("citations")))
+        chance, oracle = case.support(np.zeros((1, 4))), case.judge({GOLD: case.score(Entry(GOLD))})[GOLD].measures
         pairs = [(1 / i + 2 / j) / 2 for j in range(1, 5) for i in range(1, j)]
-        assert chance["measures"]["AP"] == pytest.approx([np.mean(pairs)])
-        assert chance["recall"][:3] == [[1, 0.25], [2, 0.5], [3, 0.75]]
-        assert oracle["measures"]["AP"] == oracle["measures"]["RR"] == oracle["measures"]["cited f1"] == [1.0]
-        assert "LDS" not in oracle["measures"]
+        assert chance["AP"] == pytest.approx([np.mean(pairs)])
+        assert [chance[f"R@{k}"][0] for k in (1, 2, 3)] == [0.25, 0.5, 0.75]
+        assert oracle["AP"] == oracle["MRR"] == oracle["cited f1"] == [1.0]
 
-    def test_the_threshold_is_chosen_on_the_other_examples(self):
-        marked = {name: np.array([True, False, False]) for name in "abc"}
-        good = {name: np.array([0.9, 0.2, 0.1]) for name in "ab"} | {"c": np.array([0.4, 0.2, 0.1])}
-        cited = citations.above_threshold(good, marked)
-        assert all(cited[name].tolist() == [True, False, False] for name in "abc")  # above .3, the lowest that separates
-        alone = {"a": np.array([0.9, 0.8, 0.1]), "b": np.array([0.2, 0.1, 0.0]), "c": np.array([0.2, 0.1, 0.0])}
-        assert citations.above_threshold(alone, marked)["a"].tolist() == [True, True, False]  # .15 is best for the others
-        nothing = {name: np.zeros(3) for name in "abc"}
-        everything = citations.above_threshold(nothing, marked)  # equal scores: everything or nothing
-        assert all(row.all() for row in everything.values())
-        assert citations.above_threshold(good, marked | {"a": np.zeros(3, bool), "b": np.zeros(3, bool)}) == {}
+    def test_the_threshold_is_chosen_on_other_questions(self, case, own):
+        marked = [np.array([True, False, False])] * 2
+        good = [np.array([0.9, 0.2, 0.1]), np.array([1.0, 0.4, 0.1])]
+        assert citations.best_threshold(good, marked) == pytest.approx(0.65)  # the lowest that separates
+        assert citations.best_threshold([np.zeros(3)] * 2, marked) == -np.inf  # equal scores: everything
+        assert citations.best_threshold([], []) is None
+        cases = [citations.CitedCase(**{**vars(case), "judging": judging}) for judging in (False, True)]
+        values = [np.array([[0.0, 1.0, 0.0, 0.8]]), np.array([[0.0, 5.0, 4.1, 4.2]])]  # gold: 1 and 3; the threshold is .4
+        found = citations.threshold_f1(cases, [Scored(one) for one in values])
+        assert found[0]["threshold F1"] == [1.0]
+        assert found[1]["threshold F1"] == pytest.approx([0.8])  # three cited, two of them gold
+        assert np.isnan(citations.threshold_f1(cases, [None, Scored(values[1])])[1]["threshold F1"]).all()
 
     def test_what_a_model_entails(self, tmp_path):
         def said(name, **labels):
@@ -290,12 +271,12 @@ class TestCitations:
             return str(tmp_path / name)
 
         labels = {0: "CONTRADICTION", 1: "ENTAILMENT"}
-        entails = citations.entailment_model(said("nli", id2label=labels, label2id={b: a for a, b in labels.items()}))
+        entails = entailment.entailment_model(said("nli", id2label=labels, label2id={b: a for a, b in labels.items()}))
         assert isinstance(entails("The canal is long. " * 50, "It is."), bool)  # longer than the model's window
         with pytest.raises(LlmattrError, match="the labels of 'other' are LABEL_0, LABEL_1: which of them is entailment"):
-            citations.entailment_model(said("other"))
+            entailment.entailment_model(said("other"))
         with pytest.raises(LlmattrError, match="cannot load the entailment model"):
-            citations.entailment_model(str(tmp_path / "nowhere"))
+            entailment.entailment_model(str(tmp_path / "nowhere"))
 
     def test_entailed_citations(self, own):
         """The second passage entails the claim by itself; the third is a mere addition."""
@@ -304,8 +285,8 @@ class TestCitations:
             assert claim == "When did it open? In 1914."
             return "Canal: It opened in 1914." in premise
 
-        found = citations.entailed(np.array([False, True, True, False]), own, " In 1914.", entails)
-        assert found == {"entailed precision": [0.5], "entailed recall": [1.0], "entailed f1": [pytest.approx(2 / 3)]}
+        found = entailment.entailed(np.array([False, True, True, False]), own, " In 1914.", entails)
+        assert found == {"entailed precision": 0.5, "entailed recall": 1.0, "entailed f1": pytest.approx(2 / 3)}
 
     @pytest.mark.parametrize("whose", ["--gold-answers", "--own-answers"])
     def test_of_questions_of_ones_own(self, tmp_path, whose, monkeypatch):
@@ -325,38 +306,38 @@ class TestCitations:
         words = ["--tiny", "--data", str(path), "--methods", "leave-one-out,bm25,attention", "--out", str(out), whose]
         done = CliRunner().invoke(citations.command, [*words, "--entailment", "some"])
         assert done.exit_code == 0, done.output
-        end = "" if whose == "--gold-answers" else ", own answers"
         record = json.loads(out.read_text())
-        assert {f"support{end}", f"agreement{end}"} <= record.keys()
-        lines = {figure["method"]: figure for figure in record[f"support{end}"]["figures"]}
-        assert list(lines) == ["random", "leave-one-out", "bm25", "attention", "gold sentences"]
-        assert lines["attention"] == {"method": "attention", "not measured": "failed on 5 of 5: LlmattrError: no luck"}
-        assert lines["gold sentences"]["threshold F1"] == lines["gold sentences"]["AP"] == 1
-        assert lines["gold sentences"]["not measured"] == "skipped on 1 of 5: no gold sentences"
-        assert {"entailed f1", "threshold F1", "AP", "MRR", "recall"} <= lines["bm25"].keys()
-        assert lines["bm25"]["cited f1"] is None
-        assert any("1 of 5 examples have no marked sentences" in note for note in record[f"support{end}"]["notes"])
-        kept = out.with_suffix(".measured.jsonl").read_text()
-        assert len(kept.split("\n")) == 5 * 5 + 1
-        CliRunner().invoke(citations.command, words)
-        assert len(out.with_suffix(".measured.jsonl").read_text().split("\n")) == 5 * 6 + 1  # what failed is tried again
+        sides = [] if whose == "--gold-answers" else ["table, right", "table, wrong"]
+        assert list(record) == ["table", *sides, "agreement"]
+        lines = {figure["method"]: figure for figure in record["table"]["figures"]}
+        assert list(lines) == ["leave-one-out", "attention", "bm25", GOLD]
+        assert lines["attention"]["not measured"] == "5 of 5: LlmattrError: no luck"
+        assert lines[GOLD]["AP"] == 1
+        assert lines[GOLD]["not measured"] == "1 of 5: LlmattrError: no gold sentences"
+        assert {"AP", "MRR", "R@3"} <= lines["bm25"].keys()
+        assert {"entailed f1", "cited f1"} <= lines["leave-one-out"].keys()
+        assert "cited f1" not in lines["bm25"]
+        assert any("1 of 5 questions have no marked sentences" in note for note in record["table"]["notes"])
+        kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out.kept/scores/**/*.npz")}
+        assert len(kept) == 5 + 5 + 4
+        CliRunner().invoke(citations.command, words)  # what failed is tried again, the rest is not
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("out.kept/scores/**/*.npz")} == kept
 
     def test_runs_with_every_method(self, tmp_path):
         done = CliRunner().invoke(citations.command, ["--tiny", "--out", str(tmp_path / "out.json")])
         assert done.exit_code == 0, done.output
         record = json.loads((tmp_path / "out.json").read_text())
-        assert list(record) == ["support", "agreement"]
-        labels = [entry.label for entry in citing_entries(list(METHODS))]
-        assert [figure["method"] for figure in record["support"]["figures"]] == labels
-        assert not [figure for figure in record["support"]["figures"] if "not measured" in figure]
+        assert list(record) == ["table", "agreement"]
+        assert not [figure for figure in record["table"]["figures"] if "not measured" in figure]
+        assert all("LDS" not in figure and "AP" in figure for figure in record["table"]["figures"])
+        assert "threshold F1" in record["table"]["figures"][0]
         square = {figure["method"]: figure for figure in record["agreement"]["figures"]}
-        assert list(square) == [label for label in labels if label != "random"]
         assert all(line[name] == pytest.approx(1) for name, line in square.items())
 
 
 @pytest.mark.parametrize("n", [7, 9, 16])
 def test_held_out_masks_are_none_that_methods_draw(n):
     drawn = {mask.tobytes() for mask in random_masks(256, n, seed=0)}
-    held_out = unseen_masks(32, n)
+    held_out = unseen_masks(32, n, seed=7)
     assert held_out.shape == (32, n)
     assert not drawn & {mask.tobytes() for mask in held_out}
