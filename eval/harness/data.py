@@ -1,7 +1,0 @@
-"""stub"""
-
-from pathlib import Path
-
-
-def files(name):
-    return Path("/work/shared/data") / name
