@@ -112,7 +112,8 @@ class TestFetching:
         assert done.exit_code == 1
         assert len(done.stderr.splitlines()) == 1
         content = CONTENTS["data/relations/P1.jsonl"]
-        assert f"facts/P1.jsonl of small is not as published: {len(content)} bytes with SHA-256 {sha(content)[:16]}" in done.stderr
+        wrong = f"facts/P1.jsonl of small is not as published: {len(content)} bytes with SHA-256 {sha(content)[:16]}"
+        assert wrong in done.stderr
         read = altered[: len(content) + 1]  # no more than a byte too many
         assert f"{len(read)} with {sha(read)[:16]} found" in done.stderr
         assert files_of(kept) == {"small_200.jsonl", "LICENSE"}

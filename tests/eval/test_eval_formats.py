@@ -108,7 +108,7 @@ class TestBergsonBank:
         assert formats.bergson_bank(bank, 6).outputs.tolist() == [[-1, -2]]
 
     def test_what_does_not_fit_is_refused(self, bank):
-        with pytest.raises(LlmattrError, match="has no validation.csv"):
+        with pytest.raises(LlmattrError, match=r"has no validation\.csv"):
             formats.bergson_bank(bank, 5)
         (bank / "validation.csv").write_text("subset,diff,score_sum\n2,-0.5,2\n")
         with pytest.raises(LlmattrError, match="names a row or a model that 4 rows and 3 subsets do not have"):
