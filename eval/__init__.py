@@ -6,6 +6,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "eval" / "results"  # what the benchmarks published
 
 BENCHMARKS = {
+    "data": "the public data that the benchmarks read: what there is, where it comes from; fetches and checks it",
     "families": "the one table: every method of context and training: what it supports, what it predicts, what it costs",
     "context": "context attribution: LDS, top-k drop, gold sentences and cost of every method; LDS against cost",
     "citations": "context attribution: are the sentences found, and cited, that people marked as supporting an answer?",
@@ -18,6 +19,7 @@ BENCHMARKS = {
     "report": "tables of the READMEs, plots and one HTML page from what the others recorded; --check: are they up to date?",
 }
 PLACES = {
+    "data": "eval.data",
     "families": "eval.families",
     "context": "eval.context.bench",
     "citations": "eval.context.citations",

@@ -1,0 +1,72 @@
+"""The public data of the benchmarks: `python -m eval data` lists the sets, `python -m eval data NAME ...` fetches them.
+
+A set comes from its repository at the commit that is listed, or from a folder (`--from`); it is checked and kept in the user's
+cache folder, or in the one that LLMATTR_EVAL_DATA names. Exit codes: 0 done, 1 a file cannot be had or is not as published,
+2 bad input.
+"""
+
+from pathlib import Path
+
+import click
+
+from eval.harness.command import refusing
+from eval.harness.data import PublicSet, find, sets, wrong
+from eval.harness.fetch import fetch, from_folder, from_repository
+from eval.harness.record import Figure, table
+from llmattr.errors import LlmattrError
+
+EXAMPLES = Path(__file__).parent / "harness" / "examples"
+
+
+@click.command("data", help=__doc__)
+@click.argument("names", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All sets.")
+@click.option(
+    "--from",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Take the files from this folder, by their names: FOLDER/NAME/..., FOLDER/... or a checkout of the repository.",
+)
+@click.option(
+    "--example",
+    type=click.Choice(["questions", "citations", "rows", "queries"]),
+    help="Print data of your own as `context --data`, `citations --data`, `facts --train` and `facts --queries` take it.",
+)
+def command(names: tuple[str, ...], every: bool, folder: Path | None, example: str | None) -> None:
+    """List the sets, fetch some, or print an example."""
+    if folder is not None and not (names or every):
+        raise click.UsageError("--from needs the names of sets, or --all")
+    if example:
+        click.echo((EXAMPLES / f"{example}.jsonl").read_text(encoding="utf-8"), nl=False)
+        return
+    with refusing():
+        wanted = list(sets().values()) if every else [find(name) for name in dict.fromkeys(names)]
+    source = from_repository if folder is None else from_folder(folder)
+    for one in wanted:
+        try:
+            fetch(one, source)
+        except LlmattrError as error:
+            raise click.ClickException(str(error)) from None
+        click.echo(f"{one.name}: {one.folder}")
+    if not wanted:
+        click.echo(table([row(one) for one in sets().values()]))
+
+
+def row(one: PublicSet) -> Figure:
+    """A set as a line of the table."""
+    states = wrong(one).values()
+    state = "here" if not states else "missing" if set(states) == {"missing"} else "wrong"
+    return {
+        "name": one.name,
+        "state": state,
+        "files": len(one.files),
+        "bytes": f"{one.size:,}",
+        "what": one.what,
+        "licence": one.licence,
+        "benchmarks call": ", ".join(one.parts),
+    }
+
+
+def main(argv: list[str]) -> None:
+    """Run with these command line arguments."""
+    command.main(args=argv, prog_name="python -m eval data")
