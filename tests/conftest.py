@@ -64,3 +64,12 @@ def smollm2():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return LM.load("smollm2")
+
+
+@pytest.fixture
+def shared_data(monkeypatch):
+    """The public sets, where the folder that has them is here."""
+    folder = SHARED / "data"
+    if not folder.exists():
+        pytest.skip("the shared data is not here")
+    monkeypatch.setenv("LLMATTR_EVAL_DATA", str(folder))

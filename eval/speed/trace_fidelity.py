@@ -9,7 +9,7 @@ from jaxtyping import Int
 import llmattr
 from eval.harness.jobs import RefusedError, run_job
 from eval.harness.record import Figure
-from eval.harness.scores import dense
+from eval.training.scoring import dense
 from eval.speed import topics
 from eval.speed.peers.floor import run_floor
 from eval.speed.trace_parts import timed

@@ -230,7 +230,9 @@ class TestContext:
         assert {figure["budget"] for figure in record["curve"]["figures"]} == {4, 16}
         assert "LDS, chosen on" in methods["context-cite"]
 
-    @pytest.mark.parametrize("words", [["--tiny"], ["--methods", "nothing"], ["--data", "nowhere.jsonl"], ["--sets", "nothing"], ["--budget", "x"]])
+    @pytest.mark.parametrize(
+        "words", [["--tiny"], ["--methods", "nothing"], ["--data", "nowhere.jsonl"], ["--sets", "nothing"], ["--budget", "x"]]
+    )
     @pytest.mark.parametrize("command", [context_benchmark.command, citations.command])
     def test_refuses_what_it_does_not_know(self, command, words):
         assert CliRunner().invoke(command, words).exit_code == 2

@@ -5,25 +5,23 @@ import re
 import subprocess
 import sys
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from eval import PLACES
-from eval.families import COLUMNS, joined
+from eval.harness.contract import Problem, Scored
 from eval.training import data as facts_data
-from eval.training import measure as training_bench
-from eval.training.measure import Bench, Found, Way, agreement, as_words, column, figures
-from eval.training.methods import named, ways
+from eval.training import scoring
+from eval.training.world import AGAIN, CEILING, GOLD, Size, World, column
+from eval.training.worlds import public
 from llmattr import metrics, surrogate
 from llmattr.ablation import random_masks
-from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.errors import LlmattrError
 from llmattr.retraining import Recipe, from_function
 from llmattr.training import METHODS as TRAINING
 from tests import ROOT
-from tests.conftest import SHARED
 
 N, T, SIGMA = 30, 40, 0.6
 
@@ -90,127 +88,79 @@ def test_a_run_of_the_same_masks_is_at_its_own_ceiling(planted):
     assert abs(agree - np.nanmean(metrics.lds_ceiling(runs)) ** 2) < 0.02
 
 
-def test_a_failure_is_a_cell_and_unknown_methods_are_refused():
-    lines = {"bm25": Found(np.ones((2, 3))), "ekfac": "ValueError: no"}
-    rows = figures(lines, lambda name, found: {"LDS": 0.5})
-    assert rows[0] == {"method": "bm25", "family": "corroborative", "LDS": 0.5, "CPU s": 0.0, "models": 0, "bytes": 0}
-    assert rows[1] == {"method": "ekfac", "family": "predictive", "failed": "ValueError: no"}
-    with pytest.raises(LlmattrError, match="there is no method 'bm26'"):
-        named("bm25, bm26")
+def world(folder, count=2, **options):
+    facts = facts_data.countries(count, ("capital",))
+    return World("countries", facts, Recipe(steps=2), folder, **options)
 
 
-def test_what_is_found_is_kept(tmp_path):
-    rng = np.random.default_rng(0)
-    found = Found(rng.normal(size=(2, 3)), 1.5, 4, 100, np.ones((2, 3), dtype=bool), rng.normal(size=2))
-    found.save(tmp_path / "scores" / "one.npz")
-    again = Found.load(tmp_path / "scores" / "one.npz")
-    masks = np.array([[True, False, True]])
-    np.testing.assert_array_equal(again.predicted(masks), found.baseline + masks @ found.values.T)
-    assert (again.seconds, again.models, again.bytes) == (1.5, 4, 100)
-    assert Found(found.values).predicted(masks) is None
-
-
-def test_scores_of_a_method_that_changed_are_made_again(tmp_path, monkeypatch):
+def test_a_world_is_a_problem_whose_scores_depend_on_model_data_and_recipe(tmp_path):
+    one = world(tmp_path)
+    assert isinstance(one, Problem)
+    assert world(tmp_path, size=Size(held_out=7)).identity() == one.identity()  # what judges is another thing
+    assert world(tmp_path, 3).identity() != one.identity()
     facts = facts_data.countries(2, ("capital",))
-    bench, asked = Bench(facts.rows, facts.queries, Recipe(steps=2), tmp_path), []
-
-    def found(**fields):
-        way = Way({"name": "logra", **fields}, lambda: asked.append(fields) or Found(np.full((1, 2), float(len(asked)))))
-        return bench.found("logra, 3 checkpoints", way).values[0, 0]
-
-    assert [found(damping=0.1), found(damping=0.2), found(damping=0.1), found(damping=0.2)] == [1, 2, 1, 2]
-    monkeypatch.setattr(training_bench, "__version__", "another")
-    assert [found(damping=0.1), found(damping=0.1)] == [3, 3]
-    monkeypatch.setattr(training_bench, "VERSION", training_bench.VERSION + 1)
-    assert [found(damping=0.1), found(damping=0.1)] == [4, 4]
-    for path in (tmp_path / "scores").iterdir():
-        path.write_bytes(path.read_bytes()[:-40])
-    with pytest.warns(LlmattrNote, match="is damaged.*they are made again"):
-        assert [found(damping=0.1), found(damping=0.1)] == [5, 5]
-    bench.claim(False)
-    monkeypatch.setattr(training_bench, "VERSION", 0)
-    with pytest.raises(LlmattrError, match="another benchmark's scores"):
-        bench.claim(False)
+    assert World("countries", facts, Recipe(steps=3), tmp_path).identity() != one.identity()
+    other = facts_data.Facts([{**row, "fact": 0} for row in facts.rows], facts.queries)
+    assert World("countries", other, Recipe(steps=2), tmp_path).identity() != one.identity()
+    assert one.groups() == ["0", "1"]
 
 
 def test_every_line_says_what_its_scores_depend_on():
-    """Lines that differ have different records, or different names; fields of the method are among them."""
-    facts = facts_data.countries(2, ("capital",))
-    bench = Bench(facts.rows, facts.queries, Recipe(steps=2), Path("nowhere"), gold=facts.gold)
-    what = {name: way.what for name, way in ways(bench).items()}
-    assert what["logra"]["damping"] == TRAINING["logra"]().damping
-    assert what["trak, 3 checkpoints"] != what["trak"]
-    assert what["trak, 3 checkpoints of 4 runs"] != what["trak, 3 checkpoints"]
-    assert what["in-run-shapley, cosine"]["product"] == "cosine"
-    assert what["datamodel"]["n_models"] == bench.size.models
+    """Lines that differ have different records; fields of the method are among them."""
+    lines = scoring.lines([], [12, 24], 4)
+    records = [json.dumps(one.record()) for one in lines]
+    assert len(set(records)) == len(records)
+    assert len({one.name for one in lines}) == len(lines)
+    of = {one.name: one.record() for one in lines}
+    assert of["logra"]["method"]["damping"] == TRAINING["logra"]().damping
+    assert of["trak, 3 checkpoints of 4 runs"]["runs"] == 4
+    assert of["in-run-shapley, cosine"]["method"]["product"] == "cosine"
+    assert {of[f"datamodel-{n}"]["method"]["n_models"] for n in (12, 24)} == {12, 24}
+    assert {one.label.split(",")[0] for one in lines} == set(scoring.METHODS)
+    with pytest.raises(LlmattrError, match="there is no method 'bm26'"):
+        scoring.lines(["bm25", "bm26"], [12], 4)
 
 
-def test_agreement_is_kendalls_tau_of_the_scores():
-    up = np.arange(6.0)[None]
-    rows = agreement({"a": Found(up), "b": Found(-up), "random": Found(up), "broken": "no"})
-    assert [list(row) for row in rows] == [["method", "a", "b"]] * 2
-    np.testing.assert_allclose([[row["a"], row["b"]] for row in rows], [[1, -1], [-1, 1]], rtol=1e-12)
-
-
-def test_a_folder_of_other_facts_is_refused(tmp_path):
-    facts = facts_data.countries(2, ("capital",))
-    bench = Bench(facts.rows, facts.queries, Recipe(steps=2), tmp_path / "runs", gold=facts.gold)
-    bench.claim(False)
-    Bench(facts.rows, facts.queries, Recipe(steps=2), tmp_path / "runs").claim(False)
-    with pytest.raises(LlmattrError, match="another benchmark's scores"):
-        Bench(facts.rows[1:], facts.queries, Recipe(steps=2), tmp_path / "runs").claim(False)
+def test_the_truth_of_a_world_is_judged_as_such(tmp_path, planted):
+    """By held-out models the weights themselves are at the ceiling, chance is at 0; their best rows are missed when they go."""
+    ablation, weights, gold = planted
+    rows = [{"prompt": "a", "completion": " b"} for _ in range(N)]
+    made = World("planted", facts_data.Facts(rows, rows[:1] * T), Recipe(steps=2), tmp_path, Size(held_out=100, removed=T))
+    made.__dict__["ablation"] = ablation  # where the property would keep it
+    scores = {"truth": weights, "random": np.random.default_rng(1).normal(size=(T, N)), "gold": gold.astype(float)}
+    found = made.judge({name: Scored(values) for name, values in scores.items()} | {CEILING: Scored(weights)})
+    lds = {name: one.measures["LDS"].mean() for name, one in found.items()}
+    error = 4 / np.sqrt(100 * T)  # of a mean of rank correlations
+    assert abs(lds["truth"] - lds[CEILING]) < error + 0.02
+    assert abs(lds["random"]) < error
+    assert found["truth"].judges["LDS"].shape == (200, T)
+    known = ablation(np.ones((1, N), dtype=bool))[0] >= np.log(0.5)
+    best = np.sort(weights, axis=1)[:, -3:].sum(axis=1)  # of which QLD is the sum, but for the noise of two runs
+    qld = found["truth"].measures["QLD"]
+    np.testing.assert_array_equal(np.isfinite(qld), known)
+    assert abs((qld - best)[known]).mean() < 4 * SIGMA
+    assert qld[known].mean() > np.nanmean(found["random"].measures["QLD"]) + 1
+    assert set(np.unique(found["truth"].measures["forgotten"][known])) <= {0.0, 1.0}
+    assert "MRR" not in found["truth"].measures  # nobody said which row states what
 
 
 def test_rows_that_cannot_be_trained_on_leave_nothing_in_the_way(tmp_path):
     chats = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": str(i)}]} for i in range(3)]
-    bench = Bench(chats, chats, Recipe(steps=2), tmp_path / "runs")
-    with pytest.raises(LlmattrError, match="a model with a chat template"):
-        bench.claim(False)
-    assert not (tmp_path / "runs").exists()
-    facts = facts_data.countries(2, ("capital",))
-    good = Bench(facts.rows, facts.queries, Recipe(steps=2), tmp_path / "runs")
-    good.claim(False)
-    (tmp_path / "runs" / "scores").mkdir()
-    with pytest.raises(LlmattrError, match="a model with a chat template"):
-        bench.claim(True)
-    assert (tmp_path / "runs" / "scores").exists()  # nor does it forget what was there
-
-
-def test_the_table_has_the_best_first():
-    values = {"a": 0.1, "b": None, "c": 0.7, "d": float("nan"), "e": -0.2}
-    found = {name: Found(np.zeros((1, 1))) for name in values}
-    table = figures({"broken": "no"} | found, lambda name, one: {"LDS": values[name]})
-    assert [line["method"] for line in table] == ["c", "a", "e", "b", "d", "broken"]
-
-
-def test_families_stand_together_the_best_first():
-    context = [{"method": "bm25", "LDS": 0.1}, {"method": "context-cite", "LDS": 0.9}, {"method": "random", "LDS": 0.0}]
-    training = [
-        {"method": "bm25", "LDS": 0.5},
-        {"method": "trak, 3 checkpoints", "failed": "no"},
-        {"method": "trak", "LDS": 0.2},
-    ]
-    table = joined({"context": context, "training": training})
-    places = [(row["method"], row["of"]) for row in table]
-    assert places == [
-        ("bm25", "context"),
-        ("bm25", "training"),
-        ("trak", "training"),
-        ("trak, 3 checkpoints", "training"),
-        ("context-cite", "context"),
-        ("random", "context"),
-    ]
-    assert table[3]["failed"] == "no"
-    assert all(set(COLUMNS) <= set(row) for row in table)
+    for name in ("train", "queries"):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in chats))
+    files = ["--train", str(tmp_path / "train.jsonl"), "--queries", str(tmp_path / "queries.jsonl")]
+    done = CliRunner().invoke(import_command("lds"), [*files, "--tiny", "--out", str(tmp_path / "lds.json")])
+    assert done.exit_code == 2
+    assert "a model with a chat template" in done.output
+    assert not list(tmp_path.glob("lds*"))
 
 
 def test_the_columns_of_rates():
     assert [column(rate) for rate in (0.5, 0.9)] == ["LDS", "LDS, 0.9 kept"]
 
 
-@pytest.mark.skipif(not (SHARED / "data" / "fewrel").exists(), reason="FewRel is not there")
-def test_facts_of_fewrel_are_stated_once():
-    facts = facts_data.fewrel(SHARED / "data" / "fewrel", 50)
+def test_facts_of_fewrel_are_stated_once(shared_data):
+    facts = public("fewrel", 50)
     assert (facts.gold.sum(axis=1) == 1).all()
     for row, query in zip(facts.rows, facts.queries, strict=True):
         assert query["completion"].strip() in row["text"]
@@ -242,17 +192,17 @@ def run(*words):
 @pytest.mark.slow
 def test_facts_run_and_go_on_from_what_they_have(tmp_path):
     """The rows that state a fact are at the top, random scores are not, and nothing is computed twice."""
-    words = "facts", "--tiny", "--set", "countries", "--out", str(tmp_path / "facts.json")
+    words = "facts", "--tiny", "--out", str(tmp_path / "facts.json")
     run(*words)
-    rows = {row["method"]: row for row in json.loads((tmp_path / "facts.json").read_text())["facts"]["figures"]}
-    assert [name for name, row in rows.items() if "failed" in row] == []
-    assert rows["rows that state it"]["MRR"] == 1.0
-    assert rows["rows that state it"]["LDS"] > rows["random"]["LDS"]
-    assert {"bm25", "grad-cos", "ekfac", "datamodel", "in-run-shapley", "the models again", "ceiling"} <= set(rows)
-    assert all("tail-patch" in row for name, row in rows.items() if "MRR" in row)
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("facts.runs/**/*.npz")}
+    rows = {row["method"]: row for row in json.loads((tmp_path / "facts.json").read_text())["table"]["figures"]}
+    assert [name for name, row in rows.items() if "not measured" in row] == []
+    assert rows[GOLD]["MRR"] == 1.0
+    assert rows[GOLD]["LDS"] > rows["random"]["LDS"]
+    assert {"bm25", "word-share", "grad-cos", "ekfac", "datamodel", "in-run-shapley", AGAIN, CEILING} <= set(rows)
+    assert all("tail-patch" in row for row in rows.values() if "MRR" in row)
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("facts.kept/**/*.npz")}
     run(*words)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("facts.runs/**/*.npz")} == kept
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("facts.kept/**/*.npz")} == kept
 
 
 @pytest.mark.slow
@@ -262,21 +212,24 @@ def test_lds_runs_on_rows_of_ones_own(tmp_path):
         plain = [{"text": row["prompt"] + row["completion"]} for row in rows]
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in plain))
     files = ["--train", str(tmp_path / "train.jsonl"), "--queries", str(tmp_path / "queries.jsonl")]
-    methods = ["--methods", "bm25,grad-cos,datamodel,leave-one-out"]
-    run("lds", "--tiny", *files, *methods, "--out", str(tmp_path / "lds.json"))
-    rows = {row["method"]: row for row in json.loads((tmp_path / "lds.json").read_text())["lds"]["figures"]}
-    assert {"bm25", "grad-cos", "grad-cos, 3 checkpoints", "datamodel", "leave-one-out", "random", "ceiling"} <= set(rows)
+    methods = ["--methods", "bm25,grad-cos,datamodel,leave-one-out,random"]
+    run("lds", "--tiny", "--budget", "12,6", *files, *methods, "--out", str(tmp_path / "lds.json"))
+    record = json.loads((tmp_path / "lds.json").read_text())
+    rows = {row["method"]: row for row in record["table"]["figures"]}
+    assert {"bm25", "grad-cos", "grad-cos, 3 checkpoints", "datamodel", "leave-one-out", "random", CEILING} <= set(rows)
     assert rows["leave-one-out"]["models"] == 26  # all rows, and each of 12 left out; with a second seed, for the error
     assert rows["datamodel"]["counterfactual error"] > 0
+    assert [row["budget"] for row in record["curve"]["figures"]] == [12, 6]
 
 
 @pytest.mark.slow
-def test_families_join_both_sides(tmp_path):
+def test_families_have_a_table_for_each_side(tmp_path):
     run("families", "--tiny", "--methods", "bm25,context-cite,grad-cos,datamodel", "--out", str(tmp_path / "families.json"))
-    rows = json.loads((tmp_path / "families.json").read_text())["families"]["figures"]
-    sides = {(row["method"], row["of"]) for row in rows}
-    assert {("bm25", "context"), ("bm25", "training"), ("context-cite", "context"), ("datamodel", "training")} <= sides
-    assert [row for row in rows if row.get("failed")] == []
+    record = json.loads((tmp_path / "families.json").read_text())
+    sides = {side: {row["method"] for row in record[side]["figures"]} for side in ("context", "training")}
+    assert {"bm25", "context-cite"} <= sides["context"]
+    assert {"bm25", "grad-cos", "datamodel"} <= sides["training"]
+    assert not [row for side in sides for row in record[side]["figures"] if "not measured" in row]
 
 
 def test_facts_are_compared_as_text_and_must_be_stated(tmp_path):
@@ -290,10 +243,13 @@ def test_facts_are_compared_as_text_and_must_be_stated(tmp_path):
     assert done.exit_code == 2  # an LDS of fewer than 4 models is none
 
 
-def test_rows_of_a_model_from_scratch_begin_as_its_words_do():
+def test_rows_of_a_model_from_scratch_begin_as_its_words_do(tmp_path):
     rows = [{"prompt": "The coat of Anna is ", "completion": "red", "fact": 1}]
-    assert as_words(rows, "scratch")[0]["completion"] == " red"
-    assert as_words(rows, "smollm2") == rows
+    made = [
+        World("own", facts_data.Facts(rows, rows), Recipe(steps=2), tmp_path, model=model) for model in ("scratch", "smollm2")
+    ]
+    assert made[0].rows[0]["completion"] == " red"
+    assert made[1].rows == made[1].queries == rows
 
 
 def test_a_side_without_an_asked_method_is_left_out(tmp_path):
@@ -303,8 +259,7 @@ def test_a_side_without_an_asked_method_is_left_out(tmp_path):
     words = ["--tiny", "--side", "context", "--data", str(data), "--methods", "bm25", "--out", str(tmp_path / "f.json")]
     done = CliRunner().invoke(import_command("families"), words)
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "f-context.measured.jsonl").exists()
-    assert not list(tmp_path.glob("f-training*"))
+    assert list(json.loads((tmp_path / "f.json").read_text())) == ["context", "agreement"]
 
 
 def import_command(name):

@@ -172,7 +172,9 @@ def test_real_differences_are_told_from_chance(tmp_path):
     assert it["better"].p_value < 0.001
     assert it["same"].p_value == 1
     said = real(found, "M", "base", "toys")
-    assert said == "M beside base (20 toys, Holm's correction at 5%): above it: better; below it: worse; 1 cannot be told from it."
+    assert (
+        said == "M beside base (20 toys, Holm's correction at 5%): above it: better; below it: worse; 1 cannot be told from it."
+    )
     few = lines(tmp_path / "few", toys(4), base=1.0, better=2.0, worse=0.0)  # 2 / 2^4, twice, is more than 5 %
     assert real(few, "M", "base", "toys").endswith("none of 2 can be told from it.")
     assert "nothing to compare" in real(few, "M", "nobody", "toys")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.harness.scores import dense
+from eval.training.scoring import dense
 from eval.speed.peers.common import Job, folder_bytes, main
 from llmattr.model.batches import batch_tokens
 from llmattr.model.lm import LM
