@@ -15,6 +15,7 @@ BENCHMARKS = {
     "bench_cite": "context attribution: speed beside context-cite, a later span, growth with the context",
     "bench_retrain": "training again: models a minute, together and one by one; LDS against models trained; a further mask",
     "bench_trace": "training attribution: speed over the floor, fidelity, EK-FAC, memory, scan, imports, peers",
+    "games": "context attribution: the axioms of fair shares, and errors against enumeration, on games of real questions",
     "choices": "every threshold and default, as they were committed before anything was judged",
     "report": "tables of the READMEs, plots and one HTML page from what the others recorded; --check: are they up to date?",
 }
@@ -28,6 +29,7 @@ PLACES = {
     "bench_cite": "eval.speed.cite",
     "bench_retrain": "eval.speed.retrain",
     "bench_trace": "eval.speed.trace",
+    "games": "eval.games",
     "choices": "eval.harness.choices",
     "report": "eval.report.report",
 }

@@ -9,11 +9,11 @@ from jaxtyping import Int
 import llmattr
 from eval.harness.jobs import RefusedError, run_job
 from eval.harness.record import Figure
-from eval.training.scoring import dense
 from eval.speed import topics
 from eval.speed.peers.floor import run_floor
 from eval.speed.trace_parts import timed
 from eval.speed.trace_setting import Bench
+from eval.training.scoring import dense
 from llmattr import metrics
 from llmattr.metrics.shapes import Scores
 from llmattr.training import METHODS

@@ -4,6 +4,7 @@ Every measure is a number per target, nan where it is not defined; `bootstrap_in
 methods'. Higher is better in all but `counterfactual_error`.
 """
 
+from llmattr.metrics import games
 from llmattr.metrics.citation import Citation, citation, entailed_citation
 from llmattr.metrics.counterfactual import brittleness_hits, counterfactual_error, tail_patch
 from llmattr.metrics.drop import (
@@ -42,6 +43,7 @@ __all__ = [
     "curve_area",
     "deletion_curve",
     "entailed_citation",
+    "games",
     "holm",
     "insertion_curve",
     "kendall",

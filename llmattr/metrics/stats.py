@@ -176,7 +176,7 @@ def paired_comparison(
 
 
 def two_way_comparison(
-    per_target: PerTarget, judges: Shaped[np.ndarray, "d t"], groups: Groups | None = None, *, level: float = 0.95, seed: int = 0
+    per_target: PerTarget, judges: Scores, groups: Groups | None = None, *, level: float = 0.95, seed: int = 0
 ) -> Comparison:
     """The mean over targets, its interval where targets AND what judges them were drawn by chance, and a two-sided p-value.
 

@@ -41,4 +41,5 @@ def word_shares(texts: Sequence[str], queries: Sequence[str]) -> Float[np.ndarra
     """
     asked = [set(terms(query)) for query in queries]
     said = [set(terms(text)) for text in texts]
-    return np.array([[len(one & words) / max(len(one), 1) for words in said] for one in asked]).reshape(len(queries), len(texts))
+    shares = [len(one & words) / max(len(one), 1) for one in asked for words in said]
+    return np.reshape(shares, (len(queries), len(texts)))

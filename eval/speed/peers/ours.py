@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.training.scoring import dense
 from eval.speed.peers.common import Job, folder_bytes, main
+from eval.training.scoring import dense
 from llmattr.model.batches import batch_tokens
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, tokenize
