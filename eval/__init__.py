@@ -16,6 +16,8 @@ BENCHMARKS = {
     "bench_retrain": "training again: models a minute, together and one by one; LDS against models trained; a further mask",
     "bench_trace": "training attribution: speed over the floor, fidelity, EK-FAC, memory, scan, imports, peers",
     "games": "context attribution: the axioms of fair shares, and errors against enumeration, on games of real questions",
+    "contextcite": "context attribution: ContextCite in its own setting: LDS against the number of ablations",
+    "ftrace": "fact tracing: FTRACE-Synth by its own protocol, with a smaller model",
     "choices": "every threshold and default, as they were committed before anything was judged",
     "report": "tables of the READMEs, plots and one HTML page from what the others recorded; --check: are they up to date?",
 }
@@ -30,6 +32,8 @@ PLACES = {
     "bench_retrain": "eval.speed.retrain",
     "bench_trace": "eval.speed.trace",
     "games": "eval.games",
+    "contextcite": "eval.context.contextcite",
+    "ftrace": "eval.training.ftrace",
     "choices": "eval.harness.choices",
     "report": "eval.report.report",
 }

@@ -48,7 +48,8 @@ def _of_index(name: str, runs: int) -> list[Entry]:
     if name not in ENSEMBLED:
         return one
     several = {"checkpoints": CHECKPOINTS, "runs": 1}, {"checkpoints": CHECKPOINTS, "runs": runs}
-    return [*one, Entry(at, method, how=several[0]), Entry(f"{at} of {runs} runs", method, how=several[1])]
+    more = [Entry(f"{at} of {runs} runs", method, how=several[1])] if runs > 1 else []
+    return [*one, Entry(at, method, how=several[0]), *more]
 
 
 def _of_training(name: str, budgets: Sequence[int], runs: int) -> list[Entry]:

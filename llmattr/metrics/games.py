@@ -43,7 +43,7 @@ def enumeration_error(values: Scores, exact: Scores, outputs: Outputs) -> PerTar
     return _share(np.abs(values - exact).max(axis=1), outputs)
 
 
-def with_null_player(outputs: Outputs) -> Outputs:
+def with_null_player(outputs: Outputs) -> Float[np.ndarray, "2*m t"]:
     """The same game with one more player, who changes nothing.
 
     >>> with_null_player(np.array([[0.0], [1.0]])).ravel().tolist()
@@ -52,7 +52,7 @@ def with_null_player(outputs: Outputs) -> Outputs:
     return np.concatenate([outputs, outputs])
 
 
-def with_twin(outputs: Outputs) -> Outputs:
+def with_twin(outputs: Outputs) -> Float[np.ndarray, "2*m t"]:
     """The same game with one more player, like the first: one of the two does what the first did, both do no more.
 
     >>> with_twin(np.array([[0.0], [1.0]])).ravel().tolist()
