@@ -169,7 +169,7 @@ def _answered(
     prompt = Prompt(lm.tokenizer, chat, cut(chat, sources))
     if response is not None:
         return prompt.with_response(check_text(response, "the response"))
-    ids = lm.generate(prompt.full().ids, max_new_tokens) if is_main() else None
+    ids = lm.generate(prompt.full().ids, max_new_tokens) if is_main() else []
     return prompt.with_generated(of_main(ids))
 
 

@@ -161,7 +161,11 @@ def _broken_line(path: Path) -> str:
 
 
 def tokenize(
-    rows: Sequence[Mapping[str, Any]], tokenizer: Tokenizer, window: int | None = None, strict: bool = False, model: str = "causal"
+    rows: Sequence[Mapping[str, Any]],
+    tokenizer: Tokenizer,
+    window: int | None = None,
+    strict: bool = False,
+    model: str = "causal",
 ) -> Examples:
     """Rows as tokens, numbered from 0: `messages` count the assistant's, `prompt` + `completion` the completion's, `text` all.
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from llmattr.core.method import find_method
+from llmattr.core.method import Named, find_method
 from llmattr.errors import LlmattrError, check_choice, did_you_mean
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
@@ -31,11 +31,8 @@ Transform = Callable[[str, torch.Tensor], torch.Tensor]  # of a layer's name and
 
 
 @runtime_checkable
-class Method(Protocol):
+class Method(Named, Protocol):
     """What all four have. `describe` makes of the name and the fields their record in run.json."""
-
-    name: ClassVar[str]
-    """What the command line and records call it."""
 
     family: ClassVar[str]
     """What the field calls its kind: "predictive" asks the model's gradients, "corroborative" compares what is there,
