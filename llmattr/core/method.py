@@ -40,7 +40,7 @@ def describe(method: Named) -> dict[str, Any]:
     return {"name": method.name, **dataclasses.asdict(method)}
 
 
-def find_method(method: object, methods: dict[str, type], contract: type = Named) -> Any:
+def find_method(method: object, methods: dict[str, type], contract: type[T] = Named) -> T:
     """Return the method itself, or the default one of that name or class.
 
     Raises `LlmattrError` for an unknown one, for one without what the family's Protocol (`contract`) names, and for a field

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 
@@ -17,6 +17,18 @@ from llmattr.model.forward import abilities, evaluating
 
 Attended = tuple[torch.Tensor, Any]  # output, and weights [1, h, q, s] or None
 Attend = Callable[..., Attended]  # (module, query, key, value, mask, **options)
+
+
+class AttentionOptions(TypedDict, total=False):
+    """What layers give their attention beside tensors; some give more, which is handed on as it is."""
+
+    dropout: float
+    scaling: float | None
+    is_causal: bool | None
+    sliding_window: int | None
+    softcap: float | None
+    s_aux: torch.Tensor | None
+
 
 OURS = "llmattr"  # and the thread's number
 BESIDES = ("softcap", "s_aux")  # what some models do to attention logits, which PyTorch's attention knows nothing of
@@ -40,10 +52,10 @@ def _attending(lm: Weights, attend: Attend) -> Iterator[None]:
 
     reached, ours = False, f"{OURS}-{threading.get_ident()}"  # the registry is the process's
 
-    def reach(*given: Any, **options: Any) -> Attended:
+    def reach(module: torch.nn.Module, *given: torch.Tensor, **options: Unpack[AttentionOptions]) -> Attended:
         nonlocal reached
         reached = True
-        return attend(*given, **options)
+        return attend(module, *given, **options)
 
     ALL_ATTENTION_FUNCTIONS[ours] = reach
     ALL_MASK_ATTENTION_FUNCTIONS.register(ours, eager_mask)
@@ -76,7 +88,12 @@ def _unreachable(lm: Weights) -> LlmattrError:
 
 
 def own_attention(
-    module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, **options: Any
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    **options: Unpack[AttentionOptions],
 ) -> Attended:
     """The layer's attention as the model would do it: PyTorch's fused one where it applies."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -87,7 +104,12 @@ def own_attention(
 
 
 def weighted_attention(
-    module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, **options: Any
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    **options: Unpack[AttentionOptions],
 ) -> Attended:
     """The layer's attention with its weights [1, h, q, s], by the eager function of the model's own file."""
     eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)

@@ -145,12 +145,12 @@ def find_training_method(method: object, methods: dict[str, type]) -> TrainingMe
     if len(verbs) != 1:
         instead = " and ".join(verbs) or _misspelt(has)
         raise LlmattrError(f"a training method has one of the verbs {', '.join(VERBS)}; {type(found).__name__} has {instead}")
-    for contract in (Method, VERBS[verbs[0]]):
-        find_method(found, methods, contract)
-    check_choice("measure", found.measure, get_args(Measure))
-    if isinstance(found, IndexMethod):
-        check_choice("vectors", found.vectors, get_args(VectorKind))
-    return found
+    find_method(found, methods, Method)
+    chosen = find_method(found, methods, VERBS[verbs[0]])
+    check_choice("measure", chosen.measure, get_args(Measure))
+    if isinstance(chosen, IndexMethod):
+        check_choice("vectors", chosen.vectors, get_args(VectorKind))
+    return chosen
 
 
 def _misspelt(has: list[str]) -> str:
