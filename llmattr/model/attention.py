@@ -112,7 +112,7 @@ def weighted_attention(
     **options: Unpack[AttentionOptions],
 ) -> Attended:
     """The layer's attention with its weights [1, h, q, s], by the eager function of the model's own file."""
-    eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+    eager = vars(sys.modules[type(module).__module__]).get("eager_attention_forward")
     if eager is None:
         raise LlmattrError(f"{type(module).__name__} gives no attention weights: use source-gates or context-cite")
     return eager(module, query, key, value, mask, **options)
