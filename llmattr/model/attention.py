@@ -5,9 +5,9 @@ Each layer keeps its own mask (causal, sliding window), its own scaling and its 
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypedDict, Unpack
+from typing import Any, Protocol, TypedDict, Unpack, runtime_checkable
 
 import torch
 
@@ -16,7 +16,6 @@ from llmattr.model.contract import Weights, setting
 from llmattr.model.forward import abilities, evaluating
 
 Attended = tuple[torch.Tensor, Any]  # output, and weights [1, h, q, s] or None
-Attend = Callable[..., Attended]  # (module, query, key, value, mask, **options)
 
 
 class AttentionOptions(TypedDict, total=False):
@@ -28,6 +27,24 @@ class AttentionOptions(TypedDict, total=False):
     sliding_window: int | None
     softcap: float | None
     s_aux: torch.Tensor | None
+
+
+@runtime_checkable
+class Attend(Protocol):
+    """What does the work of an attention layer."""
+
+    def __call__(
+        self,
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor,
+        /,
+        **options: Unpack[AttentionOptions],
+    ) -> Attended:
+        """Its output, and its weights where they are wanted."""
+        ...
 
 
 OURS = "llmattr"  # and the thread's number
@@ -52,10 +69,17 @@ def _attending(lm: Weights, attend: Attend) -> Iterator[None]:
 
     reached, ours = False, f"{OURS}-{threading.get_ident()}"  # the registry is the process's
 
-    def reach(module: torch.nn.Module, *given: torch.Tensor, **options: Unpack[AttentionOptions]) -> Attended:
+    def reach(
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor,
+        **options: Unpack[AttentionOptions],
+    ) -> Attended:
         nonlocal reached
         reached = True
-        return attend(module, *given, **options)
+        return attend(module, query, key, value, mask, **options)
 
     ALL_ATTENTION_FUNCTIONS[ours] = reach
     ALL_MASK_ATTENTION_FUNCTIONS.register(ours, eager_mask)
