@@ -77,6 +77,11 @@ def check_outputs(outputs: Float[np.ndarray, "m t"], masks: Bool[np.ndarray, "m 
     )
 
 
+def name_of(function: Callable[..., object]) -> str:
+    """What a record calls a function: by its own name, or that of its class where it has none."""
+    return getattr(function, "__name__", type(function).__name__)
+
+
 @dataclass(frozen=True, eq=False)
 class FunctionAblation:
     """Any function of masks [m, n] -> outputs [m, t] as an `Ablation`."""
@@ -95,7 +100,7 @@ class FunctionAblation:
 
     def record(self) -> dict[str, Any]:
         """Its name."""
-        return {"function": getattr(self.function, "__name__", type(self.function).__name__)}
+        return {"function": name_of(self.function)}
 
 
 def from_function(function: Callable[[Bool[np.ndarray, "m n"]], Any], n_sources: int, n_targets: int = 1) -> Ablation:

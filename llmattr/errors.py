@@ -6,7 +6,7 @@ import numbers
 import operator
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import SupportsIndex
 
 
 class LlmattrError(ValueError):
@@ -19,7 +19,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def check_choice(name: str, value: Any, choices: Iterable[str], or_a_number: bool = False) -> None:
+def check_choice(name: str, value: object, choices: Iterable[str], or_a_number: bool = False) -> None:
     """Raise `LlmattrError` unless the value is one of these words."""
     words = list(choices)
     if not (isinstance(value, str) and value in words):
@@ -30,23 +30,24 @@ def check_choice(name: str, value: Any, choices: Iterable[str], or_a_number: boo
 
 def check_number(
     name: str,
-    value: Any,
+    value: object,
     least: int | float,
     below: int | float = math.inf,
+    *,
     whole: bool = False,
     words: Iterable[str] = (),
 ) -> None:
     """Raise `LlmattrError` unless `least <= value < below`, a whole number where it must be one, or one of the words."""
     if isinstance(value, str) and words:
         return check_choice(name, value, words, or_a_number=True)
-    number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
-    if number and least <= float(value) < below:
+    kind = numbers.Integral if whole else numbers.Real
+    if isinstance(value, kind) and not isinstance(value, bool) and least <= float(value) < below:
         return
     bounds = f"be {least} or more" if below == math.inf else f"lie between {least} and {below}"
     raise LlmattrError(f"{name} must {bounds}{' and whole' if whole else ''}, not {value!r}")
 
 
-def check_index(index: Any, n: int, what: str) -> slice:
+def check_index(index: SupportsIndex | slice, n: int, what: str) -> slice:
     """A whole number (numpy's too, and from the end) as the slice of that one of n, a slice as it is.
 
     Raises `LlmattrError` for anything else, `IndexError` for a number that is out of range.

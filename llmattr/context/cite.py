@@ -33,7 +33,7 @@ from llmattr.text.split import Splitter
 
 
 def cite(
-    model: Any,
+    model: object,
     context: Context | None = None,
     query: str | None = None,
     *,
@@ -142,7 +142,7 @@ def part_of(response: str, part: str | tuple[int, int], measure: str = "logit") 
     return Targets([response[start:end]], np.array([part]), measure)
 
 
-def _model(model: Any) -> Scorer:
+def _model(model: object) -> Scorer:
     """The model by its name, folder or address, or as it was given."""
     if isinstance(model, ServerLM):
         return model
@@ -169,7 +169,7 @@ def _answered(
     prompt = Prompt(lm.tokenizer, chat, cut(chat, sources))
     if response is not None:
         return prompt.with_response(check_text(response, "the response"))
-    ids = lm.generate(prompt.full().ids, max_new_tokens) if is_main() else None
+    ids = lm.generate(prompt.full().ids, max_new_tokens) if is_main() else []
     return prompt.with_generated(of_main(ids))
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from llmattr.core.attribution import Attribution
+from llmattr.core.method import Named
 from llmattr.errors import LlmattrError
 
 if TYPE_CHECKING:
@@ -10,14 +11,13 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
-class Method(Protocol):
+class Method(Named, Protocol):
     """A frozen dataclass whose fields are the hyper-parameters (`option`), with one verb.
 
     `name` is that of the command line and of records. `family`: "datamodel" and "game-theoretic" ask ablations, "predictive"
     looks into the model, "corroborative" compares what is there, "reference" knows nothing (a baseline).
     """
 
-    name: ClassVar[str]
     family: ClassVar[str]
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:

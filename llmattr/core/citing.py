@@ -1,6 +1,6 @@
 """The rule of citation: which scores stand clear of their errors and are worth a mention."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -29,7 +29,9 @@ class Score(NamedTuple):
 
 
 def is_cited(
-    values: Float[np.ndarray, "*any"], stderr: Float[np.ndarray, "*any"] | None, least: Any = LEAST
+    values: Float[np.ndarray, "*any"],
+    stderr: Float[np.ndarray, "*any"] | None,
+    least: float | Float[np.ndarray, "..."] = LEAST,
 ) -> Bool[np.ndarray, "*any"]:
     """Whether a score stands clear of its error and is worth a mention: `values > max(2 stderr, least)`, see `least_score`.
 

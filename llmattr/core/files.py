@@ -75,7 +75,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         raise LlmattrError(f"cannot write {str(next(iter(contents)))!r}: {error.strerror}") from error
 
 
-def digest(record: Any) -> str:
+def digest(record: object) -> str:
     """SHA-256 of a record as canonical JSON: the same for equal records, also for one that was written and read again."""
     return hashlib.sha256(json.dumps(plain(record), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -98,15 +98,15 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def write_arrays(path: Path, **arrays: Any) -> Path:
+def write_arrays(path: Path, **arrays: np.ndarray | int | float) -> Path:
     """Write arrays as .npz; `read_arrays` reads them."""
     return write(path, arrays_as_bytes(**arrays))
 
 
-def arrays_as_bytes(**arrays: Any) -> bytes:
+def arrays_as_bytes(**arrays: np.ndarray | int | float) -> bytes:
     """Arrays as .npz, with the digest of its bytes as the archive's comment."""
     file = io.BytesIO()
-    np.savez(file, **arrays)
+    np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]: none of them is named like its option
     data = file.getvalue()  # ends with the length of its comment: 0 in two bytes
     return data[:-2] + SHA256.to_bytes(2, "little") + hashlib.sha256(data).digest()
 

@@ -3,17 +3,27 @@
 import dataclasses
 import math
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints, runtime_checkable
 
 from llmattr.errors import LlmattrError, check_choice, check_number, did_you_mean
 
+T = TypeVar("T")
 
-def option(default: Any, help: str, least: int | float = 0, below: int | float = math.inf) -> Any:
+
+@runtime_checkable
+class Named(Protocol):
+    """A dataclass that the command line and records call by its name; its fields are its options."""
+
+    __dataclass_fields__: ClassVar[dict[str, "dataclasses.Field[Any]"]]
+    name: ClassVar[str]
+
+
+def option(default: T, help: str, least: int | float = 0, below: int | float = math.inf) -> T:
     """A hyper-parameter: a dataclass field with its default, the sentence that `--help` shows, and its bounds."""
     return dataclasses.field(default=default, metadata={"help": help, "least": least, "below": below})
 
 
-def accepted(kind: Any) -> tuple[Any, tuple[str, ...]]:
+def accepted(kind: object) -> tuple[Any, tuple[str, ...]]:
     """What a field of this type takes, and which words: `int | Literal["auto"]` -> int, ("auto",)."""
     parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     words = [part for part in parts if get_origin(part) is Literal]
@@ -21,7 +31,7 @@ def accepted(kind: Any) -> tuple[Any, tuple[str, ...]]:
     return (others[0] if others else None), tuple(word for part in words for word in get_args(part))
 
 
-def describe(method: Any) -> dict[str, Any]:
+def describe(method: Named) -> dict[str, Any]:
     """The record of a method in `run.json` and JSON results: its name and every field.
 
     Raises `LlmattrError` for a field that is out of its bounds: no result is had with one, however it was asked for.
@@ -30,7 +40,7 @@ def describe(method: Any) -> dict[str, Any]:
     return {"name": method.name, **dataclasses.asdict(method)}
 
 
-def find_method(method: Any, methods: dict[str, type], contract: type = object) -> Any:
+def find_method(method: object, methods: dict[str, type], contract: type[T] = Named) -> T:
     """Return the method itself, or the default one of that name or class.
 
     Raises `LlmattrError` for an unknown one, for one without what the family's Protocol (`contract`) names, and for a field
@@ -42,7 +52,7 @@ def find_method(method: Any, methods: dict[str, type], contract: type = object) 
             raise LlmattrError(f"unknown method {method!r}{did_you_mean(method, methods)} (there are: {known})")
         method = methods[method]
     method = method() if isinstance(method, type) else method
-    if not dataclasses.is_dataclass(method) or not hasattr(method, "name"):
+    if not isinstance(method, Named):
         raise LlmattrError(f"a method is a name or a dataclass of METHODS, not {method!r} (there are: {known})")
     if not isinstance(method, contract):
         has = [name for name in dir(method) if not name.startswith("_")]
@@ -53,7 +63,7 @@ def find_method(method: Any, methods: dict[str, type], contract: type = object) 
     return method
 
 
-def check_options(options: Any) -> None:
+def check_options(options: object) -> None:
     """Raise `LlmattrError` for a field of a dataclass that is out of its bounds or none of its choices."""
     if not dataclasses.is_dataclass(options):
         raise LlmattrError(f"options must be a dataclass, not {options!r:.60}")

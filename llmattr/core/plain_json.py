@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 
-def json_text(value: Any, indent: int | None = 1) -> str:
+def json_text(value: object, indent: int | None = 1) -> str:
     """The value as strict JSON (RFC 8259): numbers that are not finite become null, numpy's arrays and numbers plain ones.
 
     null among numbers reads back as nan. What JSON has no form for (a path, a date) is written as text, and half a surrogate as
@@ -17,7 +17,7 @@ def json_text(value: Any, indent: int | None = 1) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """The same in dicts, lists, texts, whole and finite numbers, truth values and None."""
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()

@@ -35,7 +35,7 @@ def gathered(items: list[T]) -> list[T]:
     return gather_object(items)
 
 
-def of_main(value: Any) -> Any:
+def of_main(value: T) -> T:
     """The main process's value, in every process."""
     if not several():
         return value

@@ -5,9 +5,9 @@ Each layer keeps its own mask (causal, sliding window), its own scaling and its 
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, TypedDict, Unpack, runtime_checkable
 
 import torch
 
@@ -16,7 +16,36 @@ from llmattr.model.contract import Weights, setting
 from llmattr.model.forward import abilities, evaluating
 
 Attended = tuple[torch.Tensor, Any]  # output, and weights [1, h, q, s] or None
-Attend = Callable[..., Attended]  # (module, query, key, value, mask, **options)
+
+
+class AttentionOptions(TypedDict, total=False):
+    """What layers give their attention beside tensors; some give more, which is handed on as it is."""
+
+    dropout: float
+    scaling: float | None
+    is_causal: bool | None
+    sliding_window: int | None
+    softcap: float | None
+    s_aux: torch.Tensor | None
+
+
+@runtime_checkable
+class Attend(Protocol):
+    """What does the work of an attention layer."""
+
+    def __call__(
+        self,
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor,
+        /,
+        **options: Unpack[AttentionOptions],
+    ) -> Attended:
+        """Its output, and its weights where they are wanted."""
+        ...
+
 
 OURS = "llmattr"  # and the thread's number
 BESIDES = ("softcap", "s_aux")  # what some models do to attention logits, which PyTorch's attention knows nothing of
@@ -40,10 +69,17 @@ def _attending(lm: Weights, attend: Attend) -> Iterator[None]:
 
     reached, ours = False, f"{OURS}-{threading.get_ident()}"  # the registry is the process's
 
-    def reach(*given: Any, **options: Any) -> Attended:
+    def reach(
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor,
+        **options: Unpack[AttentionOptions],
+    ) -> Attended:
         nonlocal reached
         reached = True
-        return attend(*given, **options)
+        return attend(module, query, key, value, mask, **options)
 
     ALL_ATTENTION_FUNCTIONS[ours] = reach
     ALL_MASK_ATTENTION_FUNCTIONS.register(ours, eager_mask)
@@ -76,7 +112,12 @@ def _unreachable(lm: Weights) -> LlmattrError:
 
 
 def own_attention(
-    module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, **options: Any
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    **options: Unpack[AttentionOptions],
 ) -> Attended:
     """The layer's attention as the model would do it: PyTorch's fused one where it applies."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -87,10 +128,15 @@ def own_attention(
 
 
 def weighted_attention(
-    module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, **options: Any
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    **options: Unpack[AttentionOptions],
 ) -> Attended:
     """The layer's attention with its weights [1, h, q, s], by the eager function of the model's own file."""
-    eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+    eager = vars(sys.modules[type(module).__module__]).get("eager_attention_forward")
     if eager is None:
         raise LlmattrError(f"{type(module).__name__} gives no attention weights: use source-gates or context-cite")
     return eager(module, query, key, value, mask, **options)

@@ -1,7 +1,7 @@
 """What a model has to be: `Scorer` says how likely responses are, `Weights` lets gradients and hidden states be seen."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -9,6 +9,10 @@ from jaxtyping import Float
 
 from llmattr.errors import LlmattrError
 from llmattr.text.prompt import Rendered
+from llmattr.text.tokens import Tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 @runtime_checkable
@@ -16,8 +20,8 @@ class Scorer(Protocol):
     """What can score a response behind a prompt: a model here (`LM`) or behind a server (`ServerLM`)."""
 
     @property
-    def tokenizer(self) -> Any:
-        """As transformers has them."""
+    def tokenizer(self) -> Tokenizer:
+        """What makes its tokens."""
         ...
 
     @property
@@ -59,8 +63,8 @@ class Weights(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
-    def model(self) -> Any:
-        """The transformers model."""
+    def model(self) -> "PreTrainedModel":
+        """The model itself, or what `torch.compile` made of it."""
         ...
 
     @property
@@ -85,7 +89,7 @@ class Weights(Protocol):
 
     @property
     def tokenizer(self) -> Any:
-        """As transformers has them."""
+        """One of transformers, whose special tokens have no types."""
         ...
 
     @property
@@ -118,7 +122,7 @@ def vocabulary(lm: Weights) -> int:
     return lm.model.config.get_text_config().vocab_size
 
 
-def check_vocabulary(texts: Iterable[Sequence[int]], tokenizer: Any, size: int) -> None:
+def check_vocabulary(texts: Iterable[Sequence[int]], tokenizer: "PreTrainedTokenizerBase", size: int) -> None:
     """Raise `LlmattrError` for a token that a model of so many embeddings has none for."""
     highest = max((max(ids) for ids in texts if len(ids)), default=0)
     if highest >= size:
@@ -128,12 +132,12 @@ def check_vocabulary(texts: Iterable[Sequence[int]], tokenizer: Any, size: int) 
         )
 
 
-def setting(config: Any, name: str, default: Any = None) -> Any:
+def setting(config: "PretrainedConfig", name: str, default: object = None) -> Any:
     """What a model's configuration says of this, or the default where its kind of model has no such thing."""
     return getattr(config, name, default)
 
 
-def sees_all(config: Any, longest: int) -> bool:
+def sees_all(config: "PretrainedConfig", longest: int) -> bool:
     """Whether every layer's attention reaches over a text of so many tokens: no window slides inside it."""
     windows = (setting(config, name) for name in ("sliding_window", "attention_chunk_size"))
     return all(longest <= window for window in windows if window)

@@ -149,7 +149,7 @@ class Endpoint:
     def _why(self, url: str, error: Exception) -> str:
         from urllib3 import exceptions
 
-        reason = getattr(error, "reason", None) or error
+        reason = (error.reason if isinstance(error, exceptions.MaxRetryError) else None) or error
         if isinstance(reason, exceptions.TimeoutError) and not isinstance(reason, exceptions.NewConnectionError):
             less = "allow more (timeout=) or ask for less at once (concurrency=)"
             return f"{url} did not answer within {self.timeout:g} s, {self.retries + 1} times: {less}"

@@ -9,12 +9,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 
+if TYPE_CHECKING:
+    from transformers import DynamicCache, PreTrainedModel
+
 T = TypeVar("T")
+M = TypeVar("M", bound=torch.nn.Module)
+Numbers = TypeVar("Numbers", torch.Tensor, np.ndarray)
 
 # Words of a RuntimeError that says nothing of the model: no memory, on a CPU or in a GPU's libraries.
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "cuda error", "cublas_status", "cudnn_status")
@@ -62,12 +68,12 @@ def attempt(call: Callable[[], T]) -> T | None:
         return None
 
 
-def remembered(find: Callable[[Any], T]) -> Callable[[Any], T]:
+def remembered(find: Callable[[M], T]) -> Callable[[M], T]:
     """Ask a function of a model once for each model, without gradients and in evaluation mode."""
     known: WeakKeyDictionary[Any, T] = WeakKeyDictionary()
 
     @wraps(find)
-    def found(model: Any) -> T:
+    def found(model: M) -> T:
         if model not in known:
             with evaluating(model), torch.no_grad():
                 known[model] = find(model)
@@ -92,17 +98,22 @@ class Abilities(NamedTuple):
 
 
 @remembered
-def abilities(model: Any) -> Abilities:
+def abilities(model: "PreTrainedModel") -> Abilities:
     """Try the model on a few tokens; a compiled one is tried as what was compiled, since every shape would be compiled anew.
 
     Who changes what a model does for a while asks before, so that the model itself is tried.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names of arguments that are no more
-        return _tried(getattr(model, "_orig_mod", model))
+        return _tried(uncompiled(model))
 
 
-def _tried(model: Any) -> Abilities:
+def uncompiled(model: "PreTrainedModel") -> "PreTrainedModel":
+    """What `torch.compile` was given; any other model itself."""
+    return getattr(model, "_orig_mod", model)
+
+
+def _tried(model: "PreTrainedModel") -> Abilities:
     plain = _logits(model)
     if plain is None:  # it refuses any input, and will say so when it is used
         return Abilities({}, False, None, None)
@@ -120,7 +131,7 @@ def positions(seen: torch.Tensor) -> torch.Tensor:
     return (seen.cumsum(1) - 1).clamp(min=0)
 
 
-def alike(one: Any, other: Any, dtype: torch.dtype) -> bool:
+def alike(one: Numbers, other: Numbers, dtype: torch.dtype) -> bool:
     """Whether two ways to compute logits or log-odds in this type differ by no more than rounding, which grows with depth.
 
     A wrong pattern is off by nats, which the coarse rounding of bfloat16 must not hide: half a nat at most.
@@ -129,32 +140,32 @@ def alike(one: Any, other: Any, dtype: torch.dtype) -> bool:
     return float(abs(one - other).max()) <= min(rounding, 0.5)
 
 
-def _fills(model: Any, name: str) -> bool:
+def _fills(model: "PreTrainedModel", name: str) -> bool:
     from transformers import DynamicCache
 
     cache = DynamicCache()
     return _logits(model, **{name: cache}, use_cache=True) is not None and cache.get_seq_length() == len(TRIED)
 
 
-def _paddings(model: Any) -> list[dict[str, torch.Tensor]]:
+def _paddings(model: "PreTrainedModel") -> list[dict[str, torch.Tensor]]:
     return [{"position_ids": positions(_seen(model))}, {}]
 
 
-def _agrees(model: Any, plain: torch.Tensor, given: dict[str, torch.Tensor]) -> bool:
+def _agrees(model: "PreTrainedModel", plain: torch.Tensor, given: dict[str, torch.Tensor]) -> bool:
     ids = torch.cat([torch.zeros_like(_ids(model)), _ids(model)], dim=1)
     padded = attempt(lambda: model(input_ids=ids, attention_mask=_seen(model), **given).logits)
     return padded is not None and alike(padded[:, len(TRIED) :], plain, plain.dtype)
 
 
-def _seen(model: Any) -> torch.Tensor:
+def _seen(model: "PreTrainedModel") -> torch.Tensor:
     return torch.tensor([[0] * len(TRIED) + [1] * len(TRIED)], device=model.device)
 
 
-def _ids(model: Any) -> torch.Tensor:
+def _ids(model: "PreTrainedModel") -> torch.Tensor:
     return torch.tensor([TRIED], device=model.device) % model.config.get_text_config().vocab_size
 
 
-def _logits(model: Any, **options: Any) -> torch.Tensor | None:
+def _logits(model: "PreTrainedModel", **options: "torch.Tensor | bool | DynamicCache") -> torch.Tensor | None:
     ids = _ids(model)
     given = {"input_ids": ids} | ({"decoder_input_ids": ids} if model.config.is_encoder_decoder else {})
     return attempt(lambda: model(**given, **options).logits)

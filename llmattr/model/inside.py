@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
 from llmattr.errors import LlmattrError
-from llmattr.model.attention import weighted_attention
+from llmattr.model.attention import AttentionOptions, weighted_attention
 from llmattr.model.contract import Weights, setting
 from llmattr.model.forward import abilities, evaluating
 from llmattr.model.odds import doubt, log_odds_of_logits, logprobs_of_log_odds, nan_advice
@@ -31,11 +31,12 @@ def source_of(full: Rendered) -> Int[np.ndarray, " s"]:
 def attention_rows(
     rows: Int[torch.Tensor, " q"],
     module: torch.nn.Module,
+    *,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     mask: torch.Tensor,
-    **options: Any,
+    **options: Unpack[AttentionOptions],
 ) -> Iterator[Float[torch.Tensor, "h c s"]]:
     """The attention weights of these query positions, a few at a time."""
     for some in rows.to(query.device).split(ROWS):

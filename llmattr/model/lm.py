@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from llmattr.core.progress import Progress
 from llmattr.errors import LlmattrError, check_choice, check_number, note
@@ -21,6 +21,9 @@ from llmattr.model.loading import load
 from llmattr.model.scoring import score
 from llmattr.text.prompt import Rendered, special_ids
 from llmattr.text.rows import Examples, tokenize
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = ("float32", "bfloat16", "float16", "float64", "auto", "fast")
 
@@ -32,15 +35,15 @@ class LM:
     `share_prefixes`: compute what prompts begin with together only once, where the model allows it (exact).
     """
 
-    model: Any
-    tokenizer: Any
+    model: "PreTrainedModel"
+    tokenizer: Any  # of transformers, whose special tokens have no types
     name: str = ""
     max_batch_tokens: int = 1024
     padding_side: str = "left"
     share_prefixes: bool = True
 
     @staticmethod
-    def load(model: Any, dtype: str | None = None, device: str | None = None) -> "LM":
+    def load(model: object, dtype: str | None = None, device: str | None = None) -> "LM":
         """Load `model`: a hub id, a local folder, "smollm2" (the embedded one), a (model, tokenizer) pair, or an LM.
 
         `dtype`: float32 (the default), bfloat16, float16, float64, "auto" = the checkpoint's own, "fast" = bfloat16 where the
@@ -52,10 +55,7 @@ class LM:
         if dtype is not None:
             check_choice("dtype", dtype, DTYPES)
         if isinstance(model, (tuple, list)) and len(model) == 2 and isinstance(model[0], torch.nn.Module):
-            if not isinstance(getattr(model[0], "config", None), PretrainedConfig):
-                raise LlmattrError(f"{type(model[0]).__name__} has no configuration: give the transformers model inside of it")
-            on_cpu = next(model[0].parameters()).device.type == "cpu"
-            model = LM(model[0], model[1], setting(model[0].config, "_name_or_path", ""), _batch_tokens(on_cpu))
+            model = _of_pair(*model)
         if isinstance(model, LM):
             if dtype not in (None, "fast", "auto", model.record()["dtype"]):
                 raise LlmattrError(f"the model is loaded in {model.record()['dtype']}: load it in {dtype} (dtype=)")
@@ -71,7 +71,8 @@ class LM:
             return LM(loaded.eval(), tokenizer, str(model), _batch_tokens(on_cpu=False))
         _check_device(device)
         loaded, tokenizer = load(str(model), dtype)
-        return LM(loaded.to(device).eval(), tokenizer, str(model), _batch_tokens(device == "cpu"))
+        placed = loaded.to(device)  # pyright: ignore[reportArgumentType]: transformers wraps `to`
+        return LM(placed.eval(), tokenizer, str(model), _batch_tokens(device == "cpu"))
 
     @property
     def device(self) -> torch.device:
@@ -111,8 +112,9 @@ class LM:
         self.check([ids], room=1)
         room = max_new_tokens if self.window is None else min(max_new_tokens, self.window - len(ids))
         tokens = torch.tensor([ids], device=self.device)
+        model = cast(Any, self.model)  # one that generates, which PreTrainedModel says of none
         with _Tokens(room) as bar, evaluating(self.model):
-            out = self.model.generate(
+            out = model.generate(
                 tokens,
                 attention_mask=torch.ones_like(tokens),
                 max_new_tokens=room,
@@ -165,8 +167,8 @@ class LM:
             flat = weight.detach().flatten()
             values = flat[:: max(1, flat.numel() // 1024)].bfloat16().view(torch.int16).cpu().numpy()
             digest.update(f"{name}{tuple(weight.shape)}".encode() + values.tobytes())
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        text = backend.to_str() if backend is not None else str(sorted(self.tokenizer.get_vocab().items()))
+        fast = isinstance(self.tokenizer, PreTrainedTokenizerFast)
+        text = self.tokenizer.backend_tokenizer.to_str() if fast else str(sorted(self.tokenizer.get_vocab().items()))
         text += str(self.tokenizer.chat_template)
         return {"model_hash": digest.hexdigest()[:16], "tokenizer_hash": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
@@ -193,6 +195,15 @@ class LM:
             if token is not None:
                 return token
         return 0
+
+
+def _of_pair(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> LM:
+    """A loaded model with its tokenizer."""
+    match model:
+        case torch.nn.Module(config=PretrainedConfig() as config):
+            on_cpu = next(model.parameters()).device.type == "cpu"
+            return LM(model, tokenizer, setting(config, "_name_or_path", ""), _batch_tokens(on_cpu))
+    raise LlmattrError(f"{type(model).__name__} has no configuration: give the transformers model inside of it")
 
 
 def fast_dtype(device: str) -> str:

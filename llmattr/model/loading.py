@@ -3,17 +3,21 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from llmattr.errors import LlmattrError, did_you_mean, note
 from llmattr.model.contract import setting
 from llmattr.model.diagnosis import Part, has_vocabulary, why
 from llmattr.model.embedded import PACKAGES, embedded_folder
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.models.auto.auto_factory import _BaseAutoModelClass
+
 SHOWN = 3  # names of weights in a message
 
 
-def load(name: str, dtype: str, **how: Any) -> tuple[Any, Any]:
+def load(name: str, dtype: str, **how: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """The model and its tokenizer; an adapter (PEFT) is put on its base model, and has its tokenizer where it brings none.
 
     Raises `LlmattrError` for what cannot be found or read, and for weights that do not fit the configuration: a missing one
@@ -26,7 +30,7 @@ def load(name: str, dtype: str, **how: Any) -> tuple[Any, Any]:
     with told(what, place, "tokenizer"):
         adapter = find_adapter_config_file(place)
         tokenizer = _tokenizer(place) if not adapter or get_tokenizer_config(place) else None
-    if adapter:
+    if adapter or tokenizer is None:
         model, of_base = _base(what, place, dtype, how)
         with told(what, place, "weights"):
             return _adapted(model, place), tokenizer or of_base
@@ -34,14 +38,14 @@ def load(name: str, dtype: str, **how: Any) -> tuple[Any, Any]:
         return complete(_class_of(place), place, dtype=dtype, **how), tokenizer
 
 
-def load_tokenizer(name: str, what: str = "") -> Any:
+def load_tokenizer(name: str, what: str = "") -> "PreTrainedTokenizerBase":
     """The tokenizer alone, or that of `what` a message calls it."""
     place = _place(name)
     with told(what or f"the tokenizer {name!r}", place, "tokenizer"):
         return _tokenizer(place)
 
 
-def _tokenizer(place: str) -> Any:
+def _tokenizer(place: str) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
@@ -59,7 +63,7 @@ def told(what: str, place: str, part: Part) -> Iterator[None]:
         raise LlmattrError(f"cannot load {what}: {why(place, error, part)}") from error
 
 
-def complete(kind: Any, place: str, spare: str = "", **how: Any) -> Any:
+def complete(kind: "type[_BaseAutoModelClass]", place: str, spare: str = "", **how: str) -> "PreTrainedModel":
     """A model of this transformers class whose every weight was in the checkpoint, but those that begin with `spare`."""
     model, found = kind.from_pretrained(
         place, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, **how
@@ -82,7 +86,7 @@ def complete(kind: Any, place: str, spare: str = "", **how: Any) -> Any:
     return model
 
 
-def _base(what: str, place: str, dtype: str, how: dict[str, Any]) -> tuple[Any, Any]:
+def _base(what: str, place: str, dtype: str, how: dict[str, str]) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """The base model of an adapter, and its tokenizer."""
     with told(what, place, "weights"):
         from peft import PeftConfig, PeftType
@@ -95,14 +99,16 @@ def _base(what: str, place: str, dtype: str, how: dict[str, Any]) -> tuple[Any, 
             raise LlmattrError("its adapter_config.json names no base model: write its hub id or folder into it")
     if (Path(place) / "config.json").exists():  # the base model's weights lie beside the adapter's
         with told(what, place, "weights"):
-            return complete(_class_of(place), place, dtype=dtype, **how), None
+            model = complete(_class_of(place), place, dtype=dtype, **how)
+        with told(what, place, "tokenizer"):
+            return model, _tokenizer(place)
     try:
         return load(config.base_model_name_or_path, dtype, **how)
     except LlmattrError as error:
         raise LlmattrError(f"cannot load {what}, an adapter, without its base model: {error}") from error
 
 
-def _adapted(model: Any, place: str) -> Any:
+def _adapted(model: "PreTrainedModel", place: str) -> "PreTrainedModel":
     """The model with the adapter's layers in it, whose every weight was in the adapter's file."""
     from peft import PeftModel, get_peft_model_state_dict, load_peft_weights
 
@@ -114,10 +120,10 @@ def _adapted(model: Any, place: str) -> Any:
             f"{len(missing)} of the adapter's {len(wanted)} weights are not in it and would be drawn at random: "
             f"{_some(missing)}: are its weights and its adapter_config.json of the same one?"
         )
-    return adapted.get_base_model()
+    return cast("PreTrainedModel", adapted.get_base_model())
 
 
-def _class_of(place: str) -> Any:
+def _class_of(place: str) -> "type[_BaseAutoModelClass]":
     """The transformers class for a checkpoint: encoder-decoder and masked models are what their configuration says."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
@@ -128,7 +134,7 @@ def _class_of(place: str) -> Any:
     return AutoModelForMaskedLM if masked else AutoModelForCausalLM
 
 
-def _architecture(model: Any) -> str:
+def _architecture(model: "PreTrainedModel") -> str:
     return next(iter(model.config.architectures or []), model.config.model_type)
 
 

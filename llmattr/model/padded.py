@@ -1,7 +1,7 @@
 """Log-odds of responses in padded batches of prompts of similar length: the plain path, for every model."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
@@ -11,6 +11,9 @@ from llmattr.model.contract import Weights, vocabulary
 from llmattr.model.forward import abilities, evaluating, positions
 from llmattr.model.odds import LogProbs, log_odds
 from llmattr.text.prompt import Rendered
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 MAX_LOGITS = 2**25  # response positions x vocabulary held at once: 134 MB in float32
 
@@ -55,13 +58,15 @@ def _padded(lm: Weights, batch: Sequence[Rendered]) -> list[LogProbs]:
 
 def _logits(lm: Weights, ids: torch.Tensor, seen: torch.Tensor, low: int, high: int) -> torch.Tensor:
     """Logits [b, high - low, vocabulary] at these positions of the padded batch."""
-    options: dict[str, Any] = {name: positions(seen) for name in abilities(lm.model).padding_before or ()}
+    options = {name: positions(seen) for name in abilities(lm.model).padding_before or ()}
     if not seen.all():
         options["attention_mask"] = seen
     return logits_at(lm.model, torch.arange(low, high, device=ids.device), input_ids=ids, **options)
 
 
-def logits_at(model: torch.nn.Module, places: Int[torch.Tensor, " k"], **inputs: Any) -> Float[torch.Tensor, "b k v"]:
+def logits_at(
+    model: "PreTrainedModel", places: Int[torch.Tensor, " k"], **inputs: torch.Tensor | bool
+) -> Float[torch.Tensor, "b k v"]:
     """The logits at these positions, alone where the model can."""
     inputs |= abilities(model).without_cache
     if abilities(model).keeps_logits:

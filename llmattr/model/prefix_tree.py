@@ -8,14 +8,14 @@ that the next pack begins with stays in the key-value cache.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from llmattr.model.attention import Attend, Attended, attending, own_attention
+from llmattr.model.attention import Attend, Attended, AttentionOptions, attending, own_attention
 from llmattr.model.contract import Weights
 from llmattr.model.forward import abilities, evaluating
 from llmattr.model.odds import LogProbs, log_odds, logprobs_of_log_odds
@@ -155,7 +155,14 @@ def _leaf_by_leaf(lm: Weights, plan: Plan) -> Attend:
         for block in plan.blocks
     ]
 
-    def attend(module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, _mask: Tensor, **options: Any) -> Attended:
+    def attend(
+        module: torch.nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        _mask: Tensor,
+        **options: Unpack[AttentionOptions],
+    ) -> Attended:
         parts = [
             own_attention(module, query[:, :, rows], key[:, :, seen], value[:, :, seen], mask[None, None], **options)[0]
             for rows, seen, mask in blocks
@@ -189,8 +196,9 @@ def _pack_tokens(lm: Weights) -> int:
     return min(lm.max_batch_tokens, MAX_PACK)
 
 
-def _keep(cache: Any, columns: Int[np.ndarray, " c"]) -> None:
+def _keep(cache: "DynamicCache", columns: Int[np.ndarray, " c"]) -> None:
     """Leave only these columns in the cache."""
-    for layer in cache.layers:
+    layers: list[Any] = cache.layers  # of several classes: those that were filled have keys and values [1, h, c, d]
+    for layer in layers:
         chosen = torch.from_numpy(columns).to(layer.keys.device)
         layer.keys, layer.values = layer.keys.index_select(2, chosen), layer.values.index_select(2, chosen)

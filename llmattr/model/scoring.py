@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -10,11 +10,14 @@ import torch
 
 from llmattr.errors import note
 from llmattr.model.contract import Weights, sees_all, setting, vocabulary
-from llmattr.model.forward import abilities, alike, attempt
+from llmattr.model.forward import abilities, alike, attempt, uncompiled
 from llmattr.model.odds import LogProbs, logprobs_of_log_odds
 from llmattr.model.padded import in_batches
 from llmattr.model.prefix_tree import through_tree
 from llmattr.text.prompt import Rendered
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def score(lm: Weights, requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProbs]]:
@@ -30,7 +33,7 @@ def score(lm: Weights, requests: Sequence[Rendered]) -> Iterator[tuple[int, LogP
             yield numbers[i], logprobs_of_log_odds(odds)
 
 
-def read_alike(model: Any, lengths: Sequence[int]) -> list[list[int]]:
+def read_alike(model: "PreTrainedModel", lengths: Sequence[int]) -> list[list[int]]:
     """The numbers of the prompts in groups whose positions a model reads alike, whatever else stands in a pass.
 
     Some change the angles of their rotary positions, for all of a pass, where its longest prompt is longer than those that they
@@ -68,7 +71,7 @@ def shares_prefixes(lm: Weights, longest: int) -> bool:
 
 def _agrees(lm: Weights) -> bool:
     """Compare the tree with the plain path where both are quick: a branch inside a pack and one over two."""
-    if hasattr(lm.model, "_orig_mod"):  # compiled: every pack has a shape of its own, which would be compiled for itself
+    if uncompiled(lm.model) is not lm.model:  # every pack has a shape of its own, which would be compiled for itself
         return False
     if abilities(lm.model).cache is None or not abilities(lm.model).keeps_logits or lm.max_batch_tokens < 1:
         return False

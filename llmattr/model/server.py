@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from queue import SimpleQueue
@@ -41,7 +41,7 @@ class TextTokenizer:
     cut: Callable[[str, str], tuple[list[int], Int[np.ndarray, "r 2"]]] | None = field(default=None, repr=False)
     is_fast = True
     bos_token_id = eos_token_id = pad_token_id = unk_token_id = None
-    all_special_ids = ()
+    all_special_ids = all_special_tokens = ()
     added_tokens_decoder = MappingProxyType({})
 
     @cached_property
@@ -53,17 +53,17 @@ class TextTokenizer:
         """The chat template, or None where there is none."""
         return None if self.source is None else self._chat.chat_template
 
-    def apply_chat_template(self, chat: Any, **options: Any) -> str:
+    def apply_chat_template(self, chat: Sequence[Mapping[str, Any]], **options: bool) -> str:
         """A chat as the text to send."""
         text, begin = self._chat.apply_chat_template(chat, **options), self._chat.bos_token
         added = self._chat("a")["input_ids"][:1] == [self._chat.bos_token_id]
         return text.removeprefix(begin) if begin and added else text
 
-    def __call__(self, text: str, **_: Any) -> dict[str, Any]:
+    def __call__(self, text: str = "", **_: str | bool) -> dict[str, Any]:
         """Cut a text into its characters."""
         return {"input_ids": [piece_id(c) for c in text], "offset_mapping": [(i, i + 1) for i in range(len(text))]}
 
-    def decode(self, ids: Sequence[int], **_: Any) -> str:
+    def decode(self, ids: Sequence[int], **_: bool) -> str:
         """The text of pieces."""
         return "".join(map(piece, ids))
 

@@ -1,11 +1,10 @@
 """`retrain`: which training examples made the model say this, found by training again without them."""
 
 import dataclasses
-import inspect
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypedDict, Unpack, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -28,6 +27,18 @@ from llmattr.retraining.store import RunStore
 from llmattr.text.rows import Data, Queries, read_queries, read_rows, row_text
 
 
+class RetrainingOptions(TypedDict, total=False):
+    """What `retraining_ablation` takes beside model, data, queries and seed."""
+
+    out: str | Path | None
+    group_by: str | None
+    recipe: Recipe
+    measure: Measure
+    mean: bool
+    replicates: int
+    jobs: int | None
+
+
 def retrain(
     model: object,
     data: Data,
@@ -35,7 +46,7 @@ def retrain(
     method: object = Datamodel(),
     *,
     seed: int = 0,
-    **options: Any,
+    **options: Unpack[RetrainingOptions],
 ) -> Attribution:
     """Attribute queries to training data by training on parts of it; options as for `retraining_ablation`.
 
@@ -43,7 +54,7 @@ def retrain(
     they are more. `ceiling` is the highest correlation with a single run that the noise between seeds leaves, for each
     target (from two seeds of 16 subsets; for methods that train on random subsets).
     """
-    if unknown := options.keys() - inspect.signature(retraining_ablation).parameters:
+    if unknown := options.keys() - RetrainingOptions.__annotations__.keys():
         raise LlmattrError(
             f"retrain has no option {min(unknown)!r}; a method's own go with the method: METHODS['datamodel'](n_models=100)"
         )

@@ -3,20 +3,20 @@
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from llmattr.core.attribution import Attribution
+from llmattr.core.method import Named
 
 if TYPE_CHECKING:
     from llmattr.retraining.ablation import RetrainingAblation
 
 
 @runtime_checkable
-class Method(Protocol):
+class Method(Named, Protocol):
     """A frozen dataclass whose fields are the hyper-parameters (`option`), with one verb.
 
     `name` is that of the command line and of records. `family`: "datamodel" is a fit on models trained on random subsets;
     "game-theoretic" values a row by what it adds to others: to trained models, in one run, or to a model on top of the states.
     """
 
-    name: ClassVar[str]
     family: ClassVar[str]
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:

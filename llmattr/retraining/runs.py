@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from llmattr.ablation import name_of
 from llmattr.core.sources import Measure
 from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.lm import LM
@@ -73,7 +74,7 @@ class FunctionTrainer:
 
     def record(self) -> dict[str, Any]:
         """The function's name, which tells its runs from those of another."""
-        return {"function": self.name or getattr(self.function, "__name__", type(self.function).__name__)}
+        return {"function": self.name or name_of(self.function)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +85,7 @@ class CausalTrainer:
     sum in nats, "logit" = the log-odds of them all. `mean`: one output, the mean over the queries (minus the validation loss).
     """
 
-    model: Any
+    model: str | LM | tuple[torch.nn.Module, Any]
     rows: Examples
     queries: Examples
     recipe: Recipe = Recipe()

@@ -214,7 +214,7 @@ def bins_attention(
     attention_mask: torch.Tensor,
     *,
     scaling: float | None = None,
-    **options: Any,
+    **options: object,
 ) -> tuple[torch.Tensor, None]:
     """Attention inside each bin: queries [1, heads, t, d], the mask [bins, 1, l, l] of `Packed` -> [1, t, heads, d]."""
     if any(options.get(name) is not None for name in BESIDES):  # not always seen by trying: new weights hardly reach a limit

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from llmattr.context.contract import Method as ContextMethod
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import accepted, check_options, describe, types_of
+from llmattr.core.method import Named, accepted, check_options, describe, types_of
 from llmattr.errors import LlmattrError
 from llmattr.retraining.contract import Method as RetrainingMethod
 from llmattr.testing.worlds import Sums
@@ -26,10 +26,9 @@ FAMILIES = (*ASKING, "predictive", *ALIKE)
 
 
 @runtime_checkable
-class Named(Protocol):
-    """What every method is called, and its kind."""
+class Method(Named, Protocol):
+    """What methods of every family have: a name and a kind."""
 
-    name: ClassVar[str]
     family: ClassVar[str]
 
 
@@ -47,12 +46,14 @@ def by_default(kind: type) -> object:
         raise AssertionError(f"{kind.__name__} cannot be had by its name: every option needs a default ({error})") from error
 
 
-def check_contract(method: Any) -> None:
+def check_contract(method: object) -> None:
     """Name, family, docstring and options: what the command line, records and tables show."""
     kind = type(method)
     require(dataclasses.is_dataclass(method), f"{kind.__name__} is no dataclass: its fields are its options and its record")
-    require(kind.__dataclass_params__.frozen, f"{kind.__name__} is not frozen: a result must say what it was made with")
-    require(isinstance(method, Named), f"{kind.__name__} needs a name and a family, both ClassVar[str]")
+    frozen = kind.__dataclass_params__.frozen  # pyright: ignore[reportAttributeAccessIssue]: dataclasses says it nowhere else
+    require(frozen, f"{kind.__name__} is not frozen: a result must say what it was made with")
+    if not isinstance(method, Method):
+        raise AssertionError(f"{kind.__name__} needs a name and a family, both ClassVar[str]")
     known = re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", method.name)
     require(known, f"the name {method.name!r} becomes a sub-command: small letters, digits and hyphens")
     require(method.family in FAMILIES, f"{method.name} is of the family {method.family!r}; there are {', '.join(FAMILIES)}")
@@ -66,7 +67,7 @@ def check_contract(method: Any) -> None:
     require(json.loads(json.dumps(record)) == record, f"{method.name}: the record {record} is another one after JSON")
 
 
-def check_option(method: Any, field: "dataclasses.Field[Any]") -> None:
+def check_option(method: Named, field: "dataclasses.Field[Any]") -> None:
     """One option: with a default and a description, of a type that the command line reads, and refused where it is nonsense."""
     what = f"{method.name}'s option {field.name}"
     require(field.default is not dataclasses.MISSING, f"{what} has no default, so the method cannot be had by its name")
@@ -104,7 +105,7 @@ def check_retrieved(name: str, scores: object, shape: tuple[int, int]) -> None:
     require(got == shape, f"{name}: retrieve gave {got} for {shape[0]} queries and {shape[1]} rows: one row for each query")
 
 
-def check_scores(method: Named, found: Attribution, again: Attribution, shape: tuple[int, int]) -> None:
+def check_scores(method: Method, found: Attribution, again: Attribution, shape: tuple[int, int]) -> None:
     """One row of scores for each target, the same for the same seed, cited only where something was asked, fit for JSON."""
     name = method.name
     check_shape(name, found, shape)
@@ -131,7 +132,7 @@ def check_near(name: str, one: Float[np.ndarray, "t n"], other: Float[np.ndarray
     require(gap <= tolerance, f"{name}: {why} (scores are {gap:.2g} apart, {tolerance:.2g} is rounding)")
 
 
-def check_sums(method: Named, found: Attribution, effects: Float[np.ndarray, "t n"]) -> None:
+def check_sums(method: Method, found: Attribution, effects: Float[np.ndarray, "t n"]) -> None:
     """Where sources only add up, a score is what its source adds, to within 5 standard errors or a tenth of the largest."""
     error = np.zeros_like(found.values) if found.stderr is None else np.nan_to_num(found.stderr)
     allowed = np.maximum(5 * error, 0.1 * np.abs(effects).max(axis=1, keepdims=True))

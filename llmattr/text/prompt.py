@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -15,7 +15,7 @@ from llmattr.errors import LlmattrError
 from llmattr.text import split
 from llmattr.text.messages import Message
 from llmattr.text.rendering import Place, located
-from llmattr.text.tokens import Reader, decode, decoded_offsets, special_ids, trim
+from llmattr.text.tokens import Cutter, Reader, Tokenizer, decode, decoded_offsets, special_ids, trim
 
 
 class Rendered(NamedTuple):
@@ -65,7 +65,7 @@ class Prompt:
     in one place are parted by a blank line.
     """
 
-    tokenizer: Any
+    tokenizer: Tokenizer
     messages: tuple[Message, ...]
     sources: Sources
     response: str = ""
@@ -105,8 +105,8 @@ class Prompt:
         opened = dataclasses.replace(self, closing="")._text(everything)[0]
         prompt = dataclasses.replace(self, response=response, closing=_closing(opened, response))
         text, _, breaks = prompt._text(everything)
-        if cut := getattr(self.tokenizer, "cut", None):  # behind a server: only it knows its tokens
-            ids, offsets = cut(text, response)
+        if isinstance(self.tokenizer, Cutter):
+            ids, offsets = self.tokenizer.cut(text, response)
         else:
             ids, offsets = said = self._reader.parted(text, response, breaks)[1]
             offsets = decoded_offsets(self.tokenizer, ids, len(response)) if said.offsets is None else offsets

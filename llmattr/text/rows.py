@@ -13,7 +13,7 @@ from llmattr.core.progress import progress
 from llmattr.core.seeded import generator
 from llmattr.errors import LlmattrError, note
 from llmattr.text.messages import check_text
-from llmattr.text.tokens import Reader
+from llmattr.text.tokens import Reader, Tokenizer
 from llmattr.text.turns import said_by_assistant
 
 Data = str | Path | Iterable[Any]
@@ -161,7 +161,11 @@ def _broken_line(path: Path) -> str:
 
 
 def tokenize(
-    rows: Sequence[Mapping[str, Any]], tokenizer: Any, window: int | None = None, strict: bool = False, model: str = "causal"
+    rows: Sequence[Mapping[str, Any]],
+    tokenizer: Tokenizer,
+    window: int | None = None,
+    strict: bool = False,
+    model: str = "causal",
 ) -> Examples:
     """Rows as tokens, numbered from 0: `messages` count the assistant's, `prompt` + `completion` the completion's, `text` all.
 
@@ -192,7 +196,7 @@ def tokenize(
     if empty:
         some = ", ".join(map(str, empty[:5]))
         raise LlmattrError(f"{len(empty)} rows have no token that the loss counts, counting from 0: {some}; leave them out")
-    unknown = getattr(tokenizer, "unk_token_id", None)
+    unknown = tokenizer.unk_token_id
     lost = [n for n, (ids, counted) in enumerate(made) if unknown is not None and unknown in np.asarray(ids)[counted]]
     if lost:
         note(f"{len(lost)} of {len(rows)} rows have counted words that the tokenizer does not know, the first is row {lost[0]}")

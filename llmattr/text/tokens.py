@@ -2,16 +2,91 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
 
+if TYPE_CHECKING:
+    from transformers import AddedToken
+
 # Texts that a tokenizer seldom merges with what stands behind them; the first that it does not merge is used.
 _BEFORE = ("\n", "a", ".")
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """What makes tokens of a text: a tokenizer of transformers, or what stands for one before a server (`TextTokenizer`)."""
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether it says which characters its tokens have."""
+        ...
+
+    @property
+    def chat_template(self) -> str | None:
+        """What makes a text of a chat, where it has one."""
+        ...
+
+    @property
+    def added_tokens_decoder(self) -> "Mapping[int, AddedToken]":
+        """The tokens beside its vocabulary, special ones among them."""
+        ...
+
+    @property
+    def all_special_ids(self) -> Sequence[int]:
+        """The tokens that it calls special, an unknown one's among them."""
+        ...
+
+    @property
+    def all_special_tokens(self) -> Sequence[str]:
+        """How these are spelled."""
+        ...
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """What begins a text, where it has that."""
+        ...
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """What ends one, where it has that."""
+        ...
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """What fills the room beside one, where it has that."""
+        ...
+
+    @property
+    def unk_token_id(self) -> int | None:
+        """What stands for text that it does not know."""
+        ...
+
+    def __call__(self, text: str = "", **options: str | bool) -> Mapping[str, Any]:
+        """A text's `input_ids`, and its `offset_mapping` where it is asked for."""
+        ...
+
+    def decode(self, ids: list[int], **options: bool) -> str:
+        """The text of tokens."""
+        ...
+
+    def apply_chat_template(self, chat: Sequence[Mapping[str, Any]], **options: bool) -> Any:
+        """A chat as text, or as tokens where that is asked for."""
+        ...
+
+
+@runtime_checkable
+class Cutter(Protocol):
+    """A tokenizer that does not know by itself what the tokens of a response are: the server behind it does."""
+
+    @property
+    def cut(self) -> Callable[[str, str], tuple[list[int], Int[np.ndarray, "r 2"]]]:
+        """From a prompt and a response behind it to the response's tokens, and their characters [r, 2]."""
+        ...
 
 
 class Tokens(NamedTuple):
@@ -25,7 +100,7 @@ class Tokens(NamedTuple):
 class Reader:
     """The one way from text to tokens, for prompts and for training rows."""
 
-    tokenizer: Any
+    tokenizer: Tokenizer
 
     @cached_property
     def around(self) -> tuple[list[int], list[int]]:
@@ -39,7 +114,7 @@ class Reader:
     def marks(self) -> re.Pattern[str] | None:
         """Where a special token (an end of turn, say) is spelled in a text; None where the tokenizer has none."""
         added = [token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special]
-        names = {*added, *(self.tokenizer.all_special_tokens if self.tokenizer.all_special_ids else ())}
+        names = {*added, *self.tokenizer.all_special_tokens}
         names = {name for name in names if len(name) > 1}
         return re.compile(f"(?={'|'.join(map(re.escape, sorted(names)))})") if names else None
 
@@ -109,18 +184,18 @@ def trim(text: str, offsets: Int[np.ndarray, "s 2"]) -> Int[np.ndarray, "s 2"]:
     return np.where((start < end)[:, None], np.stack([start, end], axis=1), offsets)
 
 
-def special_ids(tokenizer: Any) -> set[int]:
+def special_ids(tokenizer: Tokenizer) -> set[int]:
     """The tokens that are no text: ends of text and of turns, padding. An unknown token stands for text."""
     added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     return (added | set(tokenizer.all_special_ids)) - {tokenizer.unk_token_id}
 
 
-def decode(tokenizer: Any, ids: Sequence[int]) -> str:
+def decode(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     """The text of tokens, as it is: with special tokens, and with the spaces that they spell."""
     return tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
-def decoded_offsets(tokenizer: Any, ids: Sequence[int], length: int) -> Int[np.ndarray, "r 2"]:
+def decoded_offsets(tokenizer: Tokenizer, ids: Sequence[int], length: int) -> Int[np.ndarray, "r 2"]:
     """Character offsets of tokens by decoding ever longer prefixes; the bytes of one character share its offsets."""
     ends = [0]
     for k in range(1, len(ids) + 1):

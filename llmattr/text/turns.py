@@ -103,7 +103,7 @@ def _span(turn: int, text: str, content: str, places: list[Place], found: list[i
     return (len(before) - len(opening) if opening and before.endswith(opening) else start), end
 
 
-def _render(chat: Sequence[Mapping[str, Any]], reader: Reader, row: int, **how: Any) -> Any:
+def _render(chat: Sequence[Mapping[str, Any]], reader: Reader, row: int, **how: bool) -> Any:
     try:
         return reader.tokenizer.apply_chat_template(chat, add_generation_prompt=False, **how)
     except Exception as error:  # templates raise what they like

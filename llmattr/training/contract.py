@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from llmattr.core.method import find_method
+from llmattr.core.method import Named, find_method
 from llmattr.errors import LlmattrError, check_choice, did_you_mean
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
@@ -31,11 +31,8 @@ Transform = Callable[[str, torch.Tensor], torch.Tensor]  # of a layer's name and
 
 
 @runtime_checkable
-class Method(Protocol):
+class Method(Named, Protocol):
     """What all four have. `describe` makes of the name and the fields their record in run.json."""
-
-    name: ClassVar[str]
-    """What the command line and records call it."""
 
     family: ClassVar[str]
     """What the field calls its kind: "predictive" asks the model's gradients, "corroborative" compares what is there,
@@ -148,12 +145,12 @@ def find_training_method(method: object, methods: dict[str, type]) -> TrainingMe
     if len(verbs) != 1:
         instead = " and ".join(verbs) or _misspelt(has)
         raise LlmattrError(f"a training method has one of the verbs {', '.join(VERBS)}; {type(found).__name__} has {instead}")
-    for contract in (Method, VERBS[verbs[0]]):
-        find_method(found, methods, contract)
-    check_choice("measure", found.measure, get_args(Measure))
-    if isinstance(found, IndexMethod):
-        check_choice("vectors", found.vectors, get_args(VectorKind))
-    return found
+    find_method(found, methods, Method)
+    chosen = find_method(found, methods, VERBS[verbs[0]])
+    check_choice("measure", chosen.measure, get_args(Measure))
+    if isinstance(chosen, IndexMethod):
+        check_choice("vectors", chosen.vectors, get_args(VectorKind))
+    return chosen
 
 
 def _misspelt(has: list[str]) -> str:

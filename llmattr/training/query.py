@@ -15,7 +15,7 @@ from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_number, note
 from llmattr.retrieval.baselines import MEANING
 from llmattr.text.rows import Examples, Queries, prompt_and_completion, read_queries, row_text
-from llmattr.text.tokens import decode, decoded_offsets
+from llmattr.text.tokens import Tokenizer, decode, decoded_offsets
 from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.contract import IndexMethod, StreamMethod, TrainingMethod, WholeMethod, find_training_method
 from llmattr.training.index.search import Top, combined, gathered
@@ -187,7 +187,7 @@ class Asked:
     """Queries as tokens, with the tokenizer that made them."""
 
     examples: Examples
-    tokenizer: Any
+    tokenizer: Tokenizer
 
     def said(self, queries: Rows) -> Said:
         """Each counted token as a target."""

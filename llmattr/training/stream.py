@@ -119,20 +119,20 @@ class Contract:
         with_u = inputs.to(side[0].dtype) @ side[0].permute(1, 0, 2).reshape(width, queries * rank)
         return (with_u, inputs) if self.lengths else (with_u,)
 
-    def gradient(self, name: str, kept: Any, outputs: torch.Tensor) -> None:
+    def gradient(self, name: str, kept: Kept, outputs: torch.Tensor) -> None:
         """Add a layer's part."""
-        side = self.sides[name]
-        if isinstance(side, tuple):
-            queries, width, rank = side[1].shape
-            with_v = outputs.to(side[1].dtype) @ side[1].permute(1, 0, 2).reshape(width, queries * rank)
-            self.scores += (kept[0] * with_v).sum(1).view(-1, queries, rank).sum(-1)
-            if self.lengths:
-                self.squares += ((kept[1] @ kept[1].mT) * (outputs @ outputs.mT)).sum((1, 2))
-            return
-        whole = self.scratch.gradients(kept, outputs).flatten(1).to(side.dtype)
-        self.scores += whole @ side.flatten(1).T
-        if self.lengths:
-            self.squares += whole.square().sum(1)
+        match self.sides[name], kept:
+            case (_, v), (with_u, *inputs):
+                queries, width, rank = v.shape
+                with_v = outputs.to(v.dtype) @ v.permute(1, 0, 2).reshape(width, queries * rank)
+                self.scores += (with_u * with_v).sum(1).view(-1, queries, rank).sum(-1)
+                for given in inputs:  # kept where lengths are wanted
+                    self.squares += ((given @ given.mT) * (outputs @ outputs.mT)).sum((1, 2))
+            case torch.Tensor() as x, torch.Tensor() as given:
+                whole = self.scratch.gradients(given, outputs).flatten(1).to(x.dtype)
+                self.scores += whole @ x.flatten(1).T
+                if self.lengths:
+                    self.squares += whole.square().sum(1)
 
     def take(self) -> tuple[Float[np.ndarray, "t b"], Float[np.ndarray, " b"]]:
         """The batch's scores and lengths; start anew."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import check_options, describe
@@ -14,9 +14,9 @@ from llmattr.core.processes import is_main
 from llmattr.errors import LlmattrError, check_choice, note
 from llmattr.model.batches import batch_tokens
 from llmattr.model.lm import LM
-from llmattr.text.rows import Examples, Queries, read_rows
+from llmattr.text.rows import Data, Examples, Queries, read_rows
 from llmattr.training.checkpoint import Checkpoint, load_vectors, plain_vectors
-from llmattr.training.checkpoints import checkpoints_of, learning_rates_of, models_of
+from llmattr.training.checkpoints import Given, checkpoints_of, learning_rates_of, models_of
 from llmattr.training.contract import (
     IndexMethod,
     Normalized,
@@ -41,8 +41,8 @@ from llmattr.training.vectors.projector import Projector, save_fitted
 
 
 def build_index(
-    model: Any,
-    data: Any,
+    model: object,
+    data: Data,
     out: str | Path,
     method: str | type | TrainingMethod = LoGra(),
     *,
@@ -119,7 +119,7 @@ class _Build:
     dtype: str | None
     device: str | None
 
-    def __call__(self, model: Any, rows: list[dict[str, Any]], out: Path, extra: dict[str, Any]) -> "Checkpoint":
+    def __call__(self, model: object, rows: list[dict[str, Any]], out: Path, extra: dict[str, Any]) -> "Checkpoint":
         from accelerate import PartialState
 
         processes = PartialState(cpu=self.device == "cpu") if self.device == "cpu" else PartialState()
@@ -199,7 +199,7 @@ class _Build:
                 return Nothing()
 
 
-def open_index(folder: str | Path, model: Any = None, device: str | None = None) -> "TraceIndex":
+def open_index(folder: str | Path, model: Given | None = None, device: str | None = None) -> "TraceIndex":
     """Open a finished index; `model` where it is not at the place that the index names: of an index of several checkpoints
     one for each, in their order, or the folder in which a Trainer left them.
 
@@ -218,14 +218,31 @@ def open_index(folder: str | Path, model: Any = None, device: str | None = None)
     return TraceIndex(parts)
 
 
+class IndexOptions(TypedDict, total=False):
+    """What `build_index` takes beside model, data, folder and method."""
+
+    projection: Projection
+    modules: str
+    row_type: str
+    strict: bool
+    append: bool
+    checkpoints: str | Path | Sequence[Any]
+    learning_rates: Sequence[float]
+    dtype: str | None
+    device: str | None
+
+
 def trace(
-    model: Any,
-    data: Any,
+    model: object,
+    data: Data,
     queries: Queries,
     method: str | type | TrainingMethod = LoGra(),
     top: int | None = None,
-    **options: Any,
+    **options: Unpack[IndexOptions],
 ) -> Attribution:
-    """Attribute queries to training data in one call: an index in a temporary folder, asked once. `top` None = every row."""
+    """Attribute queries to training data in one call: an index in a temporary folder, asked once; options as for `build_index`.
+
+    `top` None = every row.
+    """
     with tempfile.TemporaryDirectory() as folder:
         return build_index(model, data, Path(folder) / "index", method, **options).query(queries, top)

@@ -244,6 +244,18 @@ class TestAdapters:
         tiny_models.tokenizer(None).save_pretrained(folder)
         assert LM.load(str(folder)).tokenizer.chat_template is None  # its own goes before
 
+    def test_beside_its_base_model(self, adapter, tmp_path):
+        folder, expected = adapter()
+        for name in ("config.json", "model.safetensors", "tokenizer.json"):
+            shutil.copy(tmp_path / "base" / name, folder)
+        shutil.rmtree(tmp_path / "base")
+        lm, ids = LM.load(str(folder)), torch.tensor([[5, 6, 7, 8]])
+        assert lm.tokenizer("It is.")["input_ids"] == tiny_models.tokenizer()("It is.")["input_ids"]
+        with torch.no_grad():
+            torch.testing.assert_close(lm.model(input_ids=ids).logits, expected(input_ids=ids).logits, rtol=0, atol=0)
+        (folder / "tokenizer.json").unlink()
+        assert "it has no tokenizer (tokenizer.json)" in refused(folder)
+
     def test_a_base_model_that_is_gone(self, adapter, tmp_path):
         folder, _ = adapter()
         shutil.rmtree(tmp_path / "base")

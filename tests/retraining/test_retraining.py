@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import inspect
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ from llmattr.core.sources import Sources, Targets
 from llmattr.curation.counterfactual import brittleness, counterfactual, embeddings, top_removals, verified
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.retraining import METHODS, ON_MASKS, Recipe, from_function, retrain, retraining_ablation, scratch_model
-from llmattr.retraining.build import attributed
+from llmattr.retraining.build import RetrainingOptions, attributed
 from llmattr.retraining.methods.datamodels import Datamodel
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer
 from llmattr.retraining.store import Run, RunStore
@@ -568,6 +569,11 @@ def test_a_method_without_what_methods_have_is_refused_before_anything_is_traine
     mine = dataclasses.dataclass(frozen=True)(type("Mine", (), names))
     with pytest.raises(LlmattrError, match=f"the method Mine has no {lacking}.*did you mean '{lacking[:-1]}s'"):
         retrain("there is no such model", ROWS, ASKED, mine)
+
+
+def test_retrain_names_the_options_of_its_ablation():
+    taken = inspect.signature(retraining_ablation).parameters.keys() - {"model", "data", "queries", "seed"}
+    assert taken == RetrainingOptions.__annotations__.keys()
 
 
 def test_the_ceiling_is_taken_at_the_rate_of_the_method():

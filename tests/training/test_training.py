@@ -1,6 +1,7 @@
 """Training attribution: gradients, projections, the index on disk, and every method on it."""
 
 import errno
+import inspect
 import json
 import os
 import re
@@ -26,7 +27,7 @@ from llmattr.training.index.search import Top
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods.influence import Arnoldi, Cg, Lissa
 from llmattr.training.projection import Projection
-from llmattr.training.trace import build_index, open_index, trace
+from llmattr.training.trace import IndexOptions, build_index, open_index, trace
 from llmattr.training.vectors.fill import project
 from llmattr.training.vectors.projector import Projector
 from tests import tiny_models
@@ -523,6 +524,11 @@ def test_a_projection_of_no_known_kind():
         capture_output=True, text=True,
     )  # fmt: skip
     assert "kind must be one of principal, random, rademacher, identity, not 'principle'; did you mean" in result.stderr
+
+
+def test_trace_names_the_options_of_an_index():
+    taken = inspect.signature(build_index).parameters.keys() - {"model", "data", "out", "method"}
+    assert taken == IndexOptions.__annotations__.keys()
 
 
 def test_the_page_of_a_trace_ranks_both_sides_and_speaks_of_no_errors(tmp_path):

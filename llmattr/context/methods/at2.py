@@ -90,7 +90,7 @@ class HeadWeights:
 
 
 def fit(
-    model: Any,
+    model: object,
     rows: Iterable[Mapping[str, Any]],
     *,
     n_ablations: int = 32,

@@ -1,7 +1,7 @@
 """Attention: how much the positions that predict the target look at each source."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from llmattr.context.removal.ablation import ContextAblation
+    from llmattr.model.attention import Attended, AttentionOptions
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,19 @@ def attention_mass(ablation: "ContextAblation") -> Float[np.ndarray, "t n l h"]:
     rows = torch.arange(full.response.start, full.response.stop) - 1
     layers: list[Any] = []
 
-    def attend(module: "Module", query: "Tensor", *given: "Tensor", **options: Any) -> Any:
+    def attend(
+        module: "Module",
+        query: "Tensor",
+        key: "Tensor",
+        value: "Tensor",
+        mask: "Tensor",
+        **options: "Unpack[AttentionOptions]",
+    ) -> "Attended":
         columns = _columns(ablation, query.device)
-        chunks = attention_rows(rows, module, query, *given, **options)
+        chunks = attention_rows(rows, module, query=query, key=key, value=value, mask=mask, **options)
         mass = torch.cat([weights.to(torch.float64) @ columns for weights in chunks], dim=1).cpu().numpy()  # [h, r, n]
         layers.append(np.stack([mass[:, first:last].mean(axis=1).T for first, last in spans]))
-        return own_attention(module, query, *given, **options)
+        return own_attention(module, query, key, value, mask, **options)
 
     with torch.inference_mode(), attending(ablation.weights, attend):
         response_log_odds(ablation.weights, full)
@@ -78,12 +86,20 @@ def rollout(ablation: "ContextAblation") -> Float[np.ndarray, "t n"]:
     full = ablation.located()
     flow = _columns(ablation, ablation.weights.device)
 
-    def attend(module: "Module", query: "Tensor", *given: "Tensor", **options: Any) -> Any:
+    def attend(
+        module: "Module",
+        query: "Tensor",
+        key: "Tensor",
+        value: "Tensor",
+        mask: "Tensor",
+        **options: "Unpack[AttentionOptions]",
+    ) -> "Attended":
         nonlocal flow
         flow = flow.to(query.device)
-        chunks = attention_rows(torch.arange(len(full.ids)), module, query, *given, **options)
+        rows = torch.arange(len(full.ids))
+        chunks = attention_rows(rows, module, query=query, key=key, value=value, mask=mask, **options)
         flow = (torch.cat([weights.mean(dim=0).to(torch.float64) @ flow for weights in chunks]) + flow) / 2
-        return own_attention(module, query, *given, **options)
+        return own_attention(module, query, key, value, mask, **options)
 
     with torch.inference_mode(), attending(ablation.weights, attend):
         response_log_odds(ablation.weights, full)

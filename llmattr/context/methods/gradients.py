@@ -1,7 +1,7 @@
 """Gradients of the targets with respect to the input embeddings of the whole prompt."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def in_nats(
-    ablation: "ContextAblation", values: Float[np.ndarray, "t n"], method: Method, seed: int, **record: Any
+    ablation: "ContextAblation", values: Float[np.ndarray, "t n"], method: Method, seed: int, **record: int
 ) -> Attribution:
     """Values in the targets' own unit; `baseline` is what they leave of the whole prompt's f."""
     (full,) = ask(ablation, np.ones((1, len(ablation.sources)), dtype=bool))
@@ -120,7 +120,8 @@ def _blank(lm: "Weights", kind: str) -> "Tensor":
     import torch
 
     table = lm.model.get_input_embeddings()
+    weight = table.get_parameter("weight")
     if kind == "zero":
-        return torch.zeros(table.weight.shape[1], dtype=table.weight.dtype, device=table.weight.device)
+        return torch.zeros(weight.shape[1], dtype=weight.dtype, device=weight.device)
     with torch.no_grad():
-        return table(torch.tensor(lm.pad_id, device=table.weight.device)).clone()
+        return table(torch.tensor(lm.pad_id, device=weight.device)).clone()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from llmattr.context.removal.ablation import ContextAblation
+    from llmattr.model.attention import Attended, AttentionOptions
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,14 @@ def gated(ablation: "ContextAblation", gates: "Tensor") -> Iterator[None]:
     by_key = torch.cat([gates.log(), gates.new_zeros(1)])[owner]  # a token of no source takes the last: no gate
     bias = torch.where(owner[:, None] != owner, by_key, 0.0)
 
-    def attend(module: "Module", query: "Tensor", key: "Tensor", value: "Tensor", mask: "Tensor", **options: Any) -> Any:
+    def attend(
+        module: "Module",
+        query: "Tensor",
+        key: "Tensor",
+        value: "Tensor",
+        mask: "Tensor",
+        **options: "Unpack[AttentionOptions]",
+    ) -> "Attended":
         return own_attention(module, query, key, value, mask + bias.to(mask), **options)
 
     with attending(ablation.weights, attend):

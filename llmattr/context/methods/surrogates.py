@@ -15,16 +15,16 @@ from llmattr.surrogate.sampling import Count
 if TYPE_CHECKING:
     from llmattr.context.removal.ablation import ContextAblation
 
+Prior = Literal["none", "gates", "hidden"]
+
 # Options that several methods have, each under its own name.
 N_ABLATIONS = option(
     64, "random subsets of the sources to score; more is slower and steadier; auto: until scores are settled", least=2
 )
 KEEP = option(0.5, "chance that a subset keeps a source", below=1)
-PRIOR = option("none", "cheap scores to fit around, for few ablations")
+PRIOR: Prior = option("none", "cheap scores to fit around, for few ablations")
 BOOTSTRAPS = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
 LIMIT = option(256, "the most ablations that auto takes", least=16)
-
-Prior = Literal["none", "gates", "hidden"]
 
 
 @dataclass(frozen=True)

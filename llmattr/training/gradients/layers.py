@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.hooks import RemovableHandle
@@ -11,6 +11,9 @@ from torch.utils.hooks import RemovableHandle
 from llmattr.errors import LlmattrError
 from llmattr.model.forward import abilities, evaluating
 from llmattr.model.lm import LM
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Layers = dict[str, torch.nn.Module]  # the tracked linear layers by name
 
@@ -75,7 +78,7 @@ def watching(model: torch.nn.Module, handles: Iterable[RemovableHandle]) -> Iter
             handle.remove()
 
 
-def probe(model: Any) -> dict[str, Any]:
+def probe(model: "PreTrainedModel") -> dict[str, Any]:
     """The inputs of a forward pass of two rows of three tokens, to see how a model is built."""
     ids = torch.tensor([[0, 1, 0], [1, 0, 1]], device=model.device)
     both = {"decoder_input_ids": ids} if model.config.is_encoder_decoder else {}

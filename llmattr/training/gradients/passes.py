@@ -1,7 +1,7 @@
 """A batch forward and backward: what is differentiated, without all logits at once."""
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from llmattr.model.odds import log_odds_of_logits
 from llmattr.text.rows import Examples
 from llmattr.training.gradients.layers import probe, weight
 from llmattr.training.projection import Measure
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 HEAD_LOGITS = 2**24  # logits held at once in the chunked head: 64 MB in float32
 
@@ -33,9 +36,10 @@ def run_backward(
     batch = make_batch(lm, examples, rows)
     wanted = _uniform(batch, examples, rows, seed) if measure == "sampled" else batch.labels
     with torch.enable_grad():
-        if has_plain_head(lm.model):
+        head = lm.model.get_output_embeddings()
+        if head is not None and has_plain_head(lm.model):
             hidden = lm.model.base_model(**batch.inputs)[0][batch.at]
-            values = _chunked_head(lm.model.get_output_embeddings(), hidden, wanted, measure)
+            values = _chunked_head(head, hidden, wanted, measure)
         else:
             values = _measure(lm.model(**batch.inputs).logits[batch.at], wanted, measure)
             values.sum().backward()
@@ -50,10 +54,10 @@ def _uniform(batch: Batch, examples: Examples, rows: Sequence[int], seed: int) -
 
 
 @remembered
-def has_plain_head(model: Any) -> bool:
+def has_plain_head(model: "PreTrainedModel") -> bool:
     """Whether the model's logits are its head applied to its base model's output, with nothing after it (softcaps, scales)."""
-    head, base = model.get_output_embeddings(), getattr(model, "base_model", None)
-    if head is None or base is None or base is model:
+    head, base = model.get_output_embeddings(), model.base_model
+    if head is None or base is model:
         return False
     hidden, theirs = base(**probe(model))[0], model(**probe(model)).logits
     return hidden.shape[-1] == weight(head).shape[-1] and torch.equal(head(hidden), theirs)
