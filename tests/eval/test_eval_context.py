@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from transformers import BertConfig, BertForSequenceClassification
 
 from eval.context import bench as context_benchmark
-from eval.context import citations, entailment
+from eval.context import citations, contextcite, entailment
 from eval.context import data as context_data
 from eval.context.case import GOLD, Case, Model, Size, unseen_masks
 from eval.context.meter import metered
@@ -236,6 +236,15 @@ class TestContext:
     @pytest.mark.parametrize("command", [context_benchmark.command, citations.command])
     def test_refuses_what_it_does_not_know(self, command, words):
         assert CliRunner().invoke(command, words).exit_code == 2
+
+
+def test_contextcite_in_its_own_setting(tmp_path):
+    out = tmp_path / "cc.json"
+    done = CliRunner().invoke(contextcite.command, ["--tiny", "--methods", "leave-one-out,random", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    record = json.loads(out.read_text())
+    assert [row["method"] for row in record["table"]["figures"]] == ["alpha 0.01", "context-cite", "leave-one-out", "random"]
+    assert {(row["method"], row["budget"]) for row in record["curve"]["figures"]} >= {("alpha 0.01", 8), ("context-cite", 16)}
 
 
 class TestCitations:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from eval import PLACES
 from eval.harness.contract import Problem, Scored
 from eval.training import data as facts_data
-from eval.training import scoring
+from eval.training import ftrace, scoring
 from eval.training.world import AGAIN, CEILING, GOLD, Size, World, column
 from eval.training.worlds import public
 from llmattr import metrics, surrogate
@@ -266,3 +266,46 @@ def import_command(name):
     from importlib import import_module
 
     return import_module(PLACES[name]).command
+
+
+class TestFtrace:
+    RELATIONS = ("{0} was born in {1} | {0}'s birth place is {1}", "{0} is owned by {1} | {1} owned {0}")
+
+    def test_facts_are_those_of_the_generator(self):
+        facts = ftrace.synth(self.RELATIONS, entities=10, facts=5)
+        assert (len(facts.rows), len(facts.queries)) == (5 * 62, 5 * 2)
+        assert (facts.gold.sum(axis=1) == 62).all()
+        utterances = {(row["prompt"], row["completion"]) for row in [*facts.rows, *facts.queries]}
+        assert len(utterances) == 5 * 64  # no query is a row
+        assert ftrace.names(13) == ["entity-14", "14-entity", "entity-XIV", "XIV-entity"]
+        assert ftrace.names(2023)[2] == "entity-MMXXIV"
+        said = {row["prompt"] for row in facts.rows}
+        assert any(prompt.endswith(" _ =") and "_'s birth place is" in prompt for prompt in said)
+
+    def test_scores_count_for_candidates_alone(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(ftrace, "CANDIDATES", 3)
+        facts = ftrace.synth(self.RELATIONS, entities=10, facts=5)
+        made = ftrace.Candidates("ftrace", facts, Recipe(steps=2), tmp_path)
+        counts = made.candidates.sum(axis=1)
+        assert (counts >= 62).all()
+        assert (counts <= 62 + 3 * 3).all()
+        assert (made.candidates & facts.gold == facts.gold).all()
+        others = np.where(facts.gold | made.candidates, 0.0, 5.0)  # the highest scores are of rows that are no candidates
+        measures = made.support(Scored(facts.gold + others))
+        assert (measures["MRR"] == 1).all()
+        assert (measures["P@10"] == 1).all()
+
+    @pytest.mark.slow
+    def test_runs_on_its_relations(self, tmp_path, monkeypatch):
+        """With relations of our own in place of the published file, which is not shipped."""
+        monkeypatch.setattr(ftrace.data, "files", lambda name: tmp_path)
+        (tmp_path / "relations.txt").write_text("\n".join(self.RELATIONS))
+        out = tmp_path / "ftrace.json"
+        done = CliRunner().invoke(ftrace.command, ["--tiny", "--methods", "bm25,rep-sim,random", "--out", str(out)])
+        assert done.exit_code == 0, done.output
+        rows = {row["method"]: row for row in json.loads(out.read_text())["table"]["figures"]}
+        assert rows[GOLD]["MRR"] == 1
+        assert rows["bm25"]["P@10"] > rows["random"]["P@10"]
+        few = CliRunner().invoke(ftrace.command, ["--tiny", "--steps", "2", "--out", str(tmp_path / "few.json")])
+        assert few.exit_code == 2
+        assert "give more --steps" in few.output

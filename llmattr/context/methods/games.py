@@ -62,7 +62,7 @@ class LeaveOneOut:
     """
 
     name: ClassVar[str] = "leave-one-out"
-    family: ClassVar[str] = "game-theoretic"
+    family: ClassVar[str] = "predictive"
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """`f(all) - f(all but one)` in nats of log-odds, one row per target of the ablation."""

@@ -78,7 +78,7 @@ class LeaveOneOut:
     """
 
     name: ClassVar[str] = "leave-one-out"
-    family: ClassVar[str] = "game-theoretic"
+    family: ClassVar[str] = "predictive"
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
         """`f(all) - f(all but i)`, one row for each target, with the error of the draw of the seeds in a difference."""
