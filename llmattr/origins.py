@@ -72,10 +72,13 @@ class Origins:
         return page(self)
 
     def to_json(self) -> str:
+        """`to_dict` as JSON."""
+        return json_text(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
         """`{context, training}`, each an attribution as `Attribution.save` writes it."""
         to_dict = face("json").to_dict
-        saved = {"context": to_dict(self.context), "training": to_dict(self.training)}
-        return json_text(saved)
+        return {"context": to_dict(self.context), "training": to_dict(self.training)}
 
     def save(self, path: str | Path) -> Path:
         """Write it, whole or not at all, as HTML, JSON or text by the path's ending; return the path."""

@@ -29,6 +29,7 @@ EXACT = {
     "grad-dot": Stream("dot"),
     "grad-cos": Stream("cosine"),
 }  # methods whose scores can be computed again with whole gradients
+OF_THE_INDEX = ("method", "layers", "groups", "checksums", "commands")  # what its record has and a result's has not
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +160,7 @@ class TraceIndex:
             targets=Targets(said.texts, said.spans, measure=measure),
             unit=method.unit,
             method=describe(method),
-            run={key: value for key, value in run.items() if key not in ("method", "layers", "groups", "checksums")},
+            run={key: value for key, value in run.items() if key not in OF_THE_INDEX},
             response=said.response,
             traced=True,
             asked=said.queries or None,
