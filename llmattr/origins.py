@@ -156,8 +156,6 @@ def _as_in_a_chat(tokenizer: Any, prompt: str, answer: str, start: int) -> str:
 
 
 def _refuse_other_model(result: Attribution, index: "TraceIndex") -> None:
-    """By fingerprint where the result still has its model, by name where it was read from a file."""
-    ablation = getattr(result.session, "ablation", None)
-    answered = {"model": result.run.get("model")} if ablation is None else ablation.lm.fingerprint()
+    """By fingerprint; by name where the result was read from a file of before there were any in it."""
     message = f"the index {str(index.index.folder)!r} is of another model (or dtype) than this answer: build one of its model"
-    refuse_difference(index.index.run, answered, message)
+    refuse_difference(index.index.run, dict(result.model or {"model": None}), message)

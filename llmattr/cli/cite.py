@@ -144,7 +144,7 @@ def cite(
         note(f"{said} is not used: what {method.name} gives is {found.unit}")
     result, text = _shown(found, training, top, zoom)
     # An index names its model, and refuses another; of a server's nothing is known but its name.
-    models = [{**lm.record(), **lm.fingerprint()}] if training is None and not answerer.server else []
+    models = [{**lm.record(), **(found.model or {})}] if training is None and not answerer.server else []
     if is_main():  # of several processes the first speaks
         report(result, text, html=html, json=json, models=models)
 

@@ -16,7 +16,7 @@ LEFT_OUT = {*SPENT, "command", "commands", DIGEST, *PACKAGES}  # at any depth: p
 Place = tuple[str | int, ...]
 
 
-def differences(then: Any, now: Any) -> list[str]:
+def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """In what two results, as JSON has them, are not the same: a line for each field, with its largest difference."""
     before, after = dict(_leaves(then)), dict(_leaves(now))
     fields: dict[str, list[tuple[Any, Any]]] = {}
@@ -52,7 +52,7 @@ def _rows_apart(then: Path, now: Path) -> list[str]:
     return [f"rows: by at most {apart:.3g}, where the largest number is {largest:.3g}"] if apart else []
 
 
-def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+def _leaves(value: object, place: Place = ()) -> Iterator[tuple[Place, Any]]:
     """Everything that holds nothing else, with the keys and numbers that lead to it."""
     if isinstance(value, dict):
         parts = [(key, one) for key, one in value.items() if key not in LEFT_OUT]

@@ -13,6 +13,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, find_method
 from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_number, note
+from llmattr.model.contract import fingerprint_in
 from llmattr.retrieval.baselines import MEANING
 from llmattr.text.rows import Examples, Queries, prompt_and_completion, read_queries, row_text
 from llmattr.text.tokens import decode, decoded_offsets
@@ -165,6 +166,7 @@ class TraceIndex:
             traced=True,
             asked=said.queries or None,
             meaning=MEANING if method.family == "reference" else None,
+            model=fingerprint_in(self.index.run),
         )
 
 
