@@ -89,8 +89,9 @@ def report(
 
 
 def write_json(path: Path, result: Mapping[str, Any], models: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Write a result with the command that made it; return the line that says so."""
-    return f"JSON: {write(path, json_text({**result, 'command': command_record(*models)}))}"
+    """Write a result with the command that made it, where one did (recipes have none); return the line that says so."""
+    command = {"command": command_record(*models)} if click.get_current_context(silent=True) else {}
+    return f"JSON: {write(path, json_text({**result, **command}))}"
 
 
 def quiet() -> None:

@@ -213,11 +213,12 @@ def test_what_no_command_made_is_one_clear_line(run, tiny):
     run(CITE + "--json a.json leave-one-out")
     Attribution.load("a.json").save("python.json")
     build_index(tiny, ROWS, "python.idx", "bm25")
-    build_index(tiny, ROWS[:2], "half.idx", "bm25")
-    for file in ("python.json", "python.idx"):
+    run(INDEX + "bm25")
+    build_index("model", "more.jsonl", "rows.idx", "bm25", append=True)
+    for file, made in (("python.json", "was"), ("python.idx", "was"), ("rows.idx", "was partly")):
         code, out, err = run(f"rerun {file}")
         assert (code, out, err.count("\n")) == (2, "", 1)
-        assert f"'{file}' was made from Python, not from the command line" in err
+        assert f"'{file}' {made} made from Python, not from the command line" in err
     assert "is no JSON" in run("rerun canal.txt")[2]
     assert "'.' is no index" in run("rerun .")[2]
     assert "No such file" in run("rerun none.json")[2]
