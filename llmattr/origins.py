@@ -72,10 +72,13 @@ class Origins:
         return page(self)
 
     def to_json(self) -> str:
+        """`to_dict` as JSON."""
+        return json_text(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
         """`{context, training}`, each an attribution as `Attribution.save` writes it."""
         to_dict = face("json").to_dict
-        saved = {"context": to_dict(self.context), "training": to_dict(self.training)}
-        return json_text(saved)
+        return {"context": to_dict(self.context), "training": to_dict(self.training)}
 
     def save(self, path: str | Path) -> Path:
         """Write it, whole or not at all, as HTML, JSON or text by the path's ending; return the path."""
@@ -153,8 +156,6 @@ def _as_in_a_chat(tokenizer: Any, prompt: str, answer: str, start: int) -> str:
 
 
 def _refuse_other_model(result: Attribution, index: "TraceIndex") -> None:
-    """By fingerprint where the result still has its model, by name where it was read from a file."""
-    ablation = getattr(result.session, "ablation", None)
-    answered = {"model": result.run.get("model")} if ablation is None else ablation.lm.fingerprint()
+    """By fingerprint; by name where the result was read from a file of before there were any in it."""
     message = f"the index {str(index.index.folder)!r} is of another model (or dtype) than this answer: build one of its model"
-    refuse_difference(index.index.run, answered, message)
+    refuse_difference(index.index.run, dict(result.model or {"model": None}), message)

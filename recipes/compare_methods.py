@@ -76,7 +76,7 @@ def show(cases, about, path):
             found.setdefault(name, []).append({**each, "recall@3": metrics.recall_at_k(values, case.gold, 3)})
     found = {name: {m: np.concatenate([one[m] for one in of]) for m in of[0]} for name, of in found.items()}
     together = {name: {m: each for m, each in of.items() if np.isfinite(each).any()} for name, of in found.items()}
-    report(together, about, {"seconds": seconds}, None, 0, path, f"Seconds: {seconds}")
+    report(together, about, {"seconds": seconds}, f"Seconds: {seconds}", groups=None, seed=0, json=path)
     taus = {a: {b: np.mean([metrics.kendall(c.values[a], c.values[b]).mean() for c in cases]) for b in found} for a in found}
     print("\nAgreement of scores (Kendall's tau, mean over targets)", pd.DataFrame(taus).round(2).to_string(), "", sep="\n")
 

@@ -99,8 +99,26 @@ def test_eval_lines(tmp_path):
     assert json.loads((tmp_path / "citation.json").read_text())["files"]["ours.json"]["F1"]["per_target"] == [1, 1]
 
 
+def lines_again():
+    """The lines that make a result, and make it again."""
+    (block,) = (block.values[0] for block in blocks("sh") if "llmattr rerun" in block.values[0])
+    return [line.split("#")[0].strip() for line in block.splitlines()]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("line", [line for line in commands("llmattr") if not {"trace", "eval", "--index"} & set(line.split())])
+def test_rerun_lines(folder, smollm2):
+    for line in lines_again():
+        command = line.replace("llmattr ", f"{sys.executable} -m llmattr ", 1)
+        done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout == "the same as built.json\n"
+
+
+ELSEWHERE = {"trace", "eval", "--index", "rerun"}  # by the tests above
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in commands("llmattr") if not ELSEWHERE & set(line.split())])
 def test_llmattr_lines(line, folder, smollm2):
     command = line.replace("llmattr ", f"{sys.executable} -m llmattr ")
     done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)

@@ -8,19 +8,21 @@ import click
 
 from llmattr.cli.cache import cache
 from llmattr.cli.cite import cite
+from llmattr.cli.command import Remembering
 from llmattr.cli.evaluate import evaluate
 from llmattr.cli.heads import fit_heads
+from llmattr.cli.rerun import rerun
 from llmattr.cli.trace import trace
 from llmattr.errors import LlmattrError, LlmattrNote
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Remembering, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="llmattr")
 def cli() -> None:
     """Where did this come from? Attribute what a language model says, with evidence."""
 
 
-for command in (cache, cite, evaluate, fit_heads, trace):
+for command in (cache, cite, evaluate, fit_heads, rerun, trace):
     cli.add_command(command)
 
 
@@ -30,7 +32,7 @@ def _show_note(message: Warning | str, category: type[Warning], *_: object, **__
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0 done, 2 bad input, 130 stopped by Ctrl-C."""
+    """Run the command line and return its exit code: 0 done, 1 not the same (rerun), 2 bad input, 130 stopped by Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows a question mark

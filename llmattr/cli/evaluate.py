@@ -2,18 +2,23 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
-from llmattr.cli.given import refuse
+from llmattr.cli.given import Input, refuse
 from llmattr.errors import LlmattrError
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from llmattr.ablation import Ablation
+    from llmattr.cli.measured import Judging
     from llmattr.cli.scored import Scored, Seen
 
 Measures = dict[str, Any]  # name -> a number for each target
 FILE = click.Path(path_type=Path)
+INPUT = Input(FILE)
 
 
 FORMS = """SCORES are files, one for each method:
@@ -36,8 +41,8 @@ def evaluate() -> None:
 
 def _scores(command: Callable[..., None]) -> Callable[..., None]:
     options = [
-        click.argument("scores", nargs=-1, required=True, type=FILE),
-        click.option("--groups", type=FILE, help=".npy [t]: the same number for targets that depend on each other"),
+        click.argument("scores", nargs=-1, required=True, type=INPUT),
+        click.option("--groups", type=INPUT, help=".npy [t]: the same number for targets that depend on each other"),
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of the bootstrap"),
         click.option("--json", type=FILE, help="write the numbers of every target as JSON"),
     ]
@@ -48,9 +53,9 @@ def _scores(command: Callable[..., None]) -> Callable[..., None]:
 
 def _ablations(command: Callable[..., None]) -> Callable[..., None]:
     options = [
-        click.option("--masks", type=FILE, help=".npy [m, n]: 1 where a source is kept"),
-        click.option("--outputs", type=FILE, help=".npy [m, t]: what the targets are then; [m, r, t] of r runs of each mask"),
-        click.option("--runs", type=FILE, help="instead of both: the --out folder of llmattr trace datamodel, or of another"),
+        click.option("--masks", type=INPUT, help=".npy [m, n]: 1 where a source is kept"),
+        click.option("--outputs", type=INPUT, help=".npy [m, t]: what the targets are then; [m, r, t] of r runs of each mask"),
+        click.option("--runs", type=INPUT, help="instead of both: the --out folder of llmattr trace datamodel, or of another"),
     ]
     for option in reversed(options):
         command = option(command)
@@ -60,7 +65,9 @@ def _ablations(command: Callable[..., None]) -> Callable[..., None]:
 @evaluate.command(epilog=FORMS)
 @_scores
 @_ablations
-def lds(scores: tuple[Path, ...], masks: Path | None, outputs: Path | None, runs: Path | None, **how: Any) -> None:
+def lds(
+    scores: tuple[Path, ...], masks: Path | None, outputs: Path | None, runs: Path | None, **how: "Unpack[Judging]"
+) -> None:
     """Do the scores predict ablations that they have not seen?
 
     The linear datamodeling score: the rank correlation, over the masks, of the outputs with the sum of the scores that a mask
@@ -108,6 +115,7 @@ def _prediction(one: "Scored", seen: "Seen", n: int) -> Measures:
 @click.option("--write-masks", type=FILE, help="write the masks that are needed, [m, n], instead of judging")
 def drop(
     scores: tuple[Path, ...],
+    *,
     masks: Path | None,
     outputs: Path | None,
     runs: Path | None,
@@ -115,7 +123,7 @@ def drop(
     curves: bool,
     n_sources: int | None,
     write_masks: Path | None,
-    **how: Any,
+    **how: "Unpack[Judging]",
 ) -> None:
     """What does each target lose without its highest sources?
 
@@ -147,7 +155,7 @@ def drop(
     report(found, f"of {n} sources", {"sources": n}, **how)
 
 
-def _losses(one: "Scored", ablation: Any, n: int, top: tuple[int, ...], curves: bool) -> Measures:
+def _losses(one: "Scored", ablation: "Ablation", n: int, top: tuple[int, ...], curves: bool) -> Measures:
     from llmattr import metrics
 
     most = one.highest(n)
@@ -163,7 +171,7 @@ def _losses(one: "Scored", ablation: Any, n: int, top: tuple[int, ...], curves: 
     return found
 
 
-def _lookup(seen: "Seen") -> Any:
+def _lookup(seen: "Seen") -> "Ablation":
     """The ablation that answers from what was seen; equal masks are runs of one, and their mean counts."""
     import numpy as np
 
@@ -173,7 +181,7 @@ def _lookup(seen: "Seen") -> Any:
     for mask, outputs in zip(seen.masks, seen.outputs, strict=True):
         groups.setdefault(mask.tobytes(), []).append(outputs)
 
-    def outputs_of(masks: Any) -> Any:
+    def outputs_of(masks: "np.ndarray") -> "np.ndarray":
         missing = {mask.tobytes() for mask in masks} - set(groups)
         if missing:
             raise LlmattrError(f"{len(missing)} of the masks needed are not there: --write-masks writes all, add their outputs")
@@ -182,7 +190,7 @@ def _lookup(seen: "Seen") -> Any:
     return from_function(outputs_of, seen.masks.shape[1], seen.outputs.shape[1])
 
 
-def _needed(scored: list["Scored"], n: int, top: tuple[int, ...], curves: bool) -> Any:
+def _needed(scored: list["Scored"], n: int, top: tuple[int, ...], curves: bool) -> "np.ndarray":
     """Every mask that `drop` asks for, each once."""
     import numpy as np
 
@@ -190,7 +198,7 @@ def _needed(scored: list["Scored"], n: int, top: tuple[int, ...], curves: bool) 
 
     t, asked = len(scored[0].values), []
 
-    def remember(masks: Any) -> Any:
+    def remember(masks: "np.ndarray") -> "np.ndarray":
         asked.append(masks)
         return np.zeros((len(masks), t))
 
@@ -199,7 +207,7 @@ def _needed(scored: list["Scored"], n: int, top: tuple[int, ...], curves: bool) 
     return np.unique(np.concatenate(asked), axis=0)
 
 
-def _save(path: Path, array: Any) -> None:
+def _save(path: Path, array: "np.ndarray") -> None:
     import numpy as np
 
     from llmattr.core.files import whole
@@ -210,12 +218,14 @@ def _save(path: Path, array: Any) -> None:
 
 @evaluate.command(epilog=FORMS)
 @_scores
-@click.option("--gold", required=True, type=FILE, help="the right sources: .npy [t, n] 0/1; .json [[3, 17], [5]]; .jsonl")
+@click.option("--gold", required=True, type=INPUT, help="the right sources: .npy [t, n] 0/1; .json [[3, 17], [5]]; .jsonl")
 @click.option(
     "--k", type=click.IntRange(min=1), multiple=True, default=(10,), show_default=True, help="of recall and precision"
 )
 @click.option("--n-sources", type=click.IntRange(min=1), help="where the scores list only some of them")
-def retrieval(scores: tuple[Path, ...], gold: Path, k: tuple[int, ...], n_sources: int | None, **how: Any) -> None:
+def retrieval(
+    scores: tuple[Path, ...], gold: Path, k: tuple[int, ...], n_sources: int | None, **how: "Unpack[Judging]"
+) -> None:
     """Do the scores find the gold sources?
 
     MRR = 1 / the rank of the first gold source; recall = share of the gold that is among the k highest; precision = share of
@@ -243,10 +253,12 @@ def retrieval(scores: tuple[Path, ...], gold: Path, k: tuple[int, ...], n_source
 
 @evaluate.command(epilog=FORMS)
 @_scores
-@click.option("--gold", required=True, type=FILE, help="the right sources: .npy [t, n] 0/1; .json [[3, 17], [5]]; .jsonl")
+@click.option("--gold", required=True, type=INPUT, help="the right sources: .npy [t, n] 0/1; .json [[3, 17], [5]]; .jsonl")
 @click.option("--above", type=float, help="a source is cited when its score is above this")
 @click.option("--n-sources", type=click.IntRange(min=1), help="where the scores list only some of them")
-def citation(scores: tuple[Path, ...], gold: Path, above: float | None, n_sources: int | None, **how: Any) -> None:
+def citation(
+    scores: tuple[Path, ...], gold: Path, above: float | None, n_sources: int | None, **how: "Unpack[Judging]"
+) -> None:
     """Are the gold sources cited, and only those?
 
     precision = share of the cited that is gold, recall = share of the gold that is cited, F1 their harmonic mean; from 0 to 1,
@@ -267,7 +279,9 @@ def citation(scores: tuple[Path, ...], gold: Path, above: float | None, n_source
     report(found, f"among {right.shape[1]} sources", {"sources": right.shape[1]}, **how)
 
 
-def _against_gold(scores: tuple[Path, ...], gold: Path, given: int | None, json: Path | None) -> tuple[list["Scored"], Any]:
+def _against_gold(
+    scores: tuple[Path, ...], gold: Path, given: int | None, json: Path | None
+) -> "tuple[list[Scored], np.ndarray]":
     from llmattr.cli.scored import n_sources, read_gold
 
     scored = _read(scores, json)

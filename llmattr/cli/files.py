@@ -2,13 +2,21 @@
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from llmattr import context
+from llmattr.cli.command import command_record
+from llmattr.core.files import write
+from llmattr.core.plain_json import json_text
 from llmattr.errors import LlmattrError, did_you_mean
+
+if TYPE_CHECKING:
+    from llmattr.core.attribution import Attribution
+    from llmattr.origins import Origins
 
 
 def read(name: str) -> str:
@@ -57,18 +65,33 @@ def check_folder(path: Path) -> None:
         raise LlmattrError(f"cannot write into {str(path)!r}: {str(there)!r} {reason}")
 
 
-def report(result: Any, text: str, html: Path | None, json: Path | None) -> None:
-    """Write the files that were asked for and print the text, in this order: who reads it may stop reading (`| head`)."""
+def report(
+    result: "Attribution | Origins",
+    text: str,
+    *,
+    html: Path | None = None,
+    json: Path | None = None,
+    models: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Write the files that were asked for and print the text, in this order: who reads it may stop reading (`| head`).
+
+    `models`: the records of those that the command loaded by their names.
+    """
     from llmattr.core.attribution import Attribution
-    from llmattr.core.files import write
-    from llmattr.report.json import to_json
+    from llmattr.report.json import to_dict
 
     written = []
     if html:
         written.append(f"HTML page: {write(html, result.html())}")
     if json:
-        written.append(f"JSON: {write(json, to_json(result) if isinstance(result, Attribution) else result.to_json())}")
+        written.append(write_json(json, to_dict(result) if isinstance(result, Attribution) else result.to_dict(), models))
     click.echo("\n".join([text, *written]), color=False if os.environ.get("NO_COLOR") else None)
+
+
+def write_json(path: Path, result: Mapping[str, Any], models: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Write a result with the command that made it, where one did (recipes have none); return the line that says so."""
+    command = {"command": command_record(*models)} if click.get_current_context(silent=True) else {}
+    return f"JSON: {write(path, json_text({**result, **command}))}"
 
 
 def quiet() -> None:

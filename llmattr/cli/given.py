@@ -1,4 +1,7 @@
-"""Options that were typed: none of them is ignored in silence."""
+"""What was typed: options, none of which is ignored in silence, and names of what a command reads."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -18,3 +21,33 @@ def refuse(why: str, *names: str) -> None:
     """Raise `LlmattrError` where any of these was typed, since it would be of no use."""
     if said := typed(*names):
         raise LlmattrError(f"{said} would be of no use: {why}")
+
+
+def pieces(words: Sequence[str], params: Iterable[click.Parameter]) -> list[list[str]]:
+    """A command line in pieces: an option with the word that is its value, or one word."""
+    options = [param for param in params if isinstance(param, click.Option) and not param.is_flag]
+    with_value = {name for option in options for name in option.opts}
+    found, start = [], 0
+    while start < len(words):
+        end = start + (2 if words[start] in with_value else 1)
+        found.append(list(words[start:end]))
+        start = end
+    return found
+
+
+class Input(click.ParamType):
+    """The name of a file or folder that is read, or of what a hub has. `given_inputs` lists all that were given."""
+
+    def __init__(self, kind: click.ParamType = click.STRING) -> None:
+        self.kind, self.name = kind, kind.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """What its kind makes of it."""
+        if ctx and value:
+            ctx.meta.setdefault("inputs", []).append(str(value))
+        return self.kind.convert(value, param, ctx)
+
+
+def given_inputs() -> list[str]:
+    """What the running command was given to read, each once."""
+    return list(dict.fromkeys(click.get_current_context().meta.get("inputs", ())))

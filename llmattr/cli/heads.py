@@ -18,14 +18,14 @@ from llmattr.errors import LlmattrError
 @click.option("--n-ablations", type=click.IntRange(min=2), default=32, show_default=True, help="ablations for each row")
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="longest answer")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="seed of everything random")
-def fit_heads(data: str, out: Path, **how: Any) -> None:
+def fit_heads(data: str, *, out: Path, model: str, n_ablations: int, max_new_tokens: int, seed: int) -> None:
     """Learn which attention heads foretell ablations, from JSON lines of {"context", "query", "response" (optional)}."""
     check_outputs((data,), [out])
     rows = [_row(line, number) for number, line in enumerate(read(data).splitlines(), 1) if line.strip()]
     quiet()
     from llmattr.context.methods.at2 import fit
 
-    weights = fit(how.pop("model"), rows, **how)
+    weights = fit(model, rows, n_ablations=n_ablations, max_new_tokens=max_new_tokens, seed=seed)
     if is_main():
         click.echo(f"head weights from {len(rows)} prompts: {weights.save(out)}")
 

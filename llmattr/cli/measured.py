@@ -1,33 +1,39 @@
 """Prints measures as a table with intervals, a row for each file, and writes them as JSON."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import click
 import numpy as np
 
 from llmattr import metrics
+from llmattr.cli.files import write_json
 from llmattr.cli.scored import read_array
-from llmattr.core.files import write
-from llmattr.core.plain_json import json_text
 from llmattr.errors import LlmattrError, note
 
 Found = dict[str, dict[str, np.ndarray]]  # file -> measure -> a number for each target
+
+
+class Judging(TypedDict):
+    """What all comparisons take."""
+
+    groups: Path | None
+    seed: int
+    json: Path | None
 
 
 def report(
     found: Found,
     about: str,
     extra: dict[str, Any],
-    groups: Path | None,
-    seed: int,
-    json: Path | None,
     closing: str = "",
+    **judging: Unpack[Judging],
 ) -> None:
     """The table, the differences to the first file, and the JSON file where one is asked for."""
+    seed, json = judging["seed"], judging["json"]
     names = list(found)
     t = len(next(iter(found[names[0]].values())))
-    together = _groups(groups, t)
+    together = _groups(judging["groups"], t)
     _note_undefined(found)
     measures = list(dict.fromkeys(measure for of in found.values() for measure in of))
     means = {name: {m: metrics.bootstrap_interval(of[m], together, seed=seed) for m in of} for name, of in found.items()}
@@ -47,11 +53,11 @@ def report(
         files = {name: {m: means[name][m]._asdict() | {"per_target": of[m]} for m in of} for name, of in found.items()}
         versus = {name: {m: x._asdict() for m, x in of.items()} for name, of in differences.items()}
         whole = {"targets": t, **extra, "files": files, f"difference_to_{names[0]}": versus}
-        lines.append(f"JSON: {write(json, json_text(whole))}")
+        lines.append(write_json(json, whole))
     click.echo("\n".join(lines))
 
 
-def _groups(path: Path | None, t: int) -> Any:
+def _groups(path: Path | None, t: int) -> np.ndarray | None:
     if path is None:
         return None
     groups = read_array(path, "groups [t]", (1,))

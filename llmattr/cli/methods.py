@@ -1,18 +1,27 @@
 """Commands that take a method: its hyper-parameters become options."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import click
 
 from llmattr import context
+from llmattr.cli.given import Input, pieces
 from llmattr.core.method import accepted, types_of
+
+T = TypeVar("T")
+
+
+def taken(kind: type[T], options: dict[str, Any]) -> T:
+    """An object of this dataclass, whose fields are taken out of the options."""
+    return kind(**{field.name: options.pop(field.name) for field in dataclasses.fields(kind)})  # pyright: ignore[reportArgumentType]
 
 
 class MethodCommand(click.Command):
     """A command with a family's methods as sub-commands, each with its own options, anywhere among the arguments."""
 
-    methods: dict[str, Any] = context.METHODS
+    methods: Mapping[str, type] = context.METHODS
     default = "context-cite"
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -20,20 +29,14 @@ class MethodCommand(click.Command):
         name, args = self._take_method(args)
         ctx.meta["method"] = name
         rest = super().parse_args(ctx, args)
-        fields = [field.name for field in dataclasses.fields(self.methods[name])]
-        ctx.params["method"] = self.methods[name](**{field: ctx.params.pop(field) for field in fields})
+        ctx.params["method"] = taken(self.methods[name], ctx.params)
         return rest
 
     def _take_method(self, args: list[str]) -> tuple[str, list[str]]:
         """The first argument that is a method's name and not the value of an option, and the other arguments."""
-        options = {
-            name for param in self.params if isinstance(param, click.Option) and not param.is_flag for name in param.opts
-        }
-        for i, arg in enumerate(args):
-            is_value = i > 0 and args[i - 1] in options
-            if arg in self.methods and not is_value:
-                return arg, [*args[:i], *args[i + 1 :]]
-        return self.default, args
+        cut = pieces(args, self.params)
+        found = next((piece for piece in cut if piece[0] in self.methods), [self.default])
+        return found[0], [word for piece in cut if piece is not found for word in piece]
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The command's own options and those of the method that was named."""
@@ -52,7 +55,7 @@ class MethodCommand(click.Command):
             formatter.write_dl([(name, _first_line(method)) for name, method in self.methods.items()])
 
 
-def options_of(method: Any) -> list[click.Parameter]:
+def options_of(method: type) -> list[click.Parameter]:
     """A method's hyper-parameters as command-line options."""
     types = types_of(method)
     return [
@@ -67,8 +70,11 @@ def options_of(method: Any) -> list[click.Parameter]:
     ]
 
 
-def _option_type(kind: Any) -> Any:
+def _option_type(kind: object) -> Any:
+    """The click type of a field: a text of a method's is the name of a file or a model, which it reads."""
     other, words = accepted(kind)
+    if other is str:
+        return Input()
     return other if not words else click.Choice(words) if other is None else NumberOr(other, words)
 
 
@@ -93,5 +99,5 @@ class NumberOr(click.ParamType):
             self.fail(f"{error.message.rstrip('.')} and not {' or '.join(self.words)}", param, ctx)
 
 
-def _first_line(method: Any) -> str:
+def _first_line(method: type) -> str:
     return (method.__doc__ or "").splitlines()[0]

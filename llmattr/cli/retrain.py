@@ -2,22 +2,81 @@
 
 import dataclasses
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from llmattr import retraining
 from llmattr.cli.files import check_folder, check_outputs, quiet, report
-from llmattr.cli.given import typed
-from llmattr.cli.methods import options_of
+from llmattr.cli.given import Input, typed
+from llmattr.cli.methods import options_of, taken
 from llmattr.core.method import check_options
+from llmattr.core.sources import Measure
 from llmattr.errors import LlmattrError, note
 from llmattr.retraining import Recipe
+from llmattr.retraining.contract import Method
+from llmattr.retraining.scratch import NAME
+
+if TYPE_CHECKING:
+    from llmattr.core.attribution import Attribution
+    from llmattr.retraining.ablation import RetrainingAblation
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """Which model is trained again, on which rows, and what is measured then: the options of `RUN_OPTIONS`."""
+
+    model: str
+    data: str
+    queries: str | None
+    prompt: str
+    completion: str | None
+    out: Path
+    group_by: str | None
+    measure: Measure
+    mean: bool
+    replicates: int
+    jobs: int | None
+    seed: int
+
+    @property
+    def asked(self) -> "str | dict[str, str]":
+        """The file of queries, or the one query that was typed; raises `LlmattrError` where it is not one of both."""
+        return asked_for(self.queries, self.prompt, self.completion)
+
+    def ablation(self, recipe: Recipe) -> "RetrainingAblation":
+        """Trains so, by this recipe."""
+        from llmattr.retraining.build import retraining_ablation
+
+        return retraining_ablation(
+            self.model,
+            self.data,
+            self.asked,
+            out=self.out,
+            group_by=self.group_by,
+            recipe=recipe,
+            measure=self.measure,
+            mean=self.mean,
+            replicates=self.replicates,
+            jobs=self.jobs,
+            seed=self.seed,
+        )
+
+    def models(self, ablation: "RetrainingAblation") -> list[dict[str, Any]]:
+        """The record of the model that was loaded by its name; a scratch one is made of the data."""
+        return [] if self.model == NAME else [ablation.trainer.record()]
+
 
 RUN_OPTIONS = [
-    click.Option(["--data"], required=True, help="the training rows: JSON lines, CSV, parquet, a datasets folder, or a hub id"),
-    click.Option(["--queries"], help="a file of rows like the training data: what is traced"),
+    click.Option(
+        ["--data"],
+        required=True,
+        type=Input(),
+        help="the training rows: JSON lines, CSV, parquet, a datasets folder, or a hub id",
+    ),
+    click.Option(["--queries"], type=Input(), help="a file of rows like the training data: what is traced"),
     click.Option(["--prompt"], default="", help="instead of a file of queries: what the model is given"),
     click.Option(["--completion"], help="what it says then, to be traced"),
     click.Option(
@@ -74,16 +133,14 @@ def commands() -> list[click.Command]:
     return [_command(name, method) for name, method in retraining.METHODS.items()]
 
 
-def _command(name: str, method: Any) -> click.Command:
+def _command(name: str, method: type) -> click.Command:
     verify = [VERIFY] if method in retraining.ON_MASKS else []
     params: list[click.Parameter] = [*OPTIONS, *verify, *options_of(method), *options_of(Recipe)]
 
     def run(**given: Any) -> None:
         if said := typed(*NOT_USED.get(name, ())):
             note(f"{name} does not use {said}")
-        fields = {field.name: given.pop(field.name) for field in dataclasses.fields(method)}
-        recipe = Recipe(**{field.name: given.pop(field.name) for field in dataclasses.fields(Recipe)})
-        _trace(method(**fields), recipe, **given)
+        _trace(taken(method, given), taken(Recipe, given), taken(Retraining, given), **given)
 
     about = (method.__doc__ or "").splitlines()[0]
     usage = "--data D --queries Q --out RUNS [OPTIONS]"
@@ -92,48 +149,46 @@ def _command(name: str, method: Any) -> click.Command:
 
 
 def _trace(
-    method: Any,
+    method: Method,
     recipe: Recipe,
-    data: str,
-    queries: str | None,
-    prompt: str,
-    completion: str | None,
-    out: Path,
+    retraining: Retraining,
+    *,
     top: int,
     html: Path | None,
     json: Path | None,
     verify: int = 0,
-    **options: Any,
 ) -> None:
     check_options(method)
-    asked = asked_for(queries, prompt, completion)
+    _ = retraining.asked  # mistakes show before anything is loaded
     check_outputs((), [path for path in (html, json) if path])
-    check_folder(out)
+    check_folder(retraining.out)
     quiet()
     from llmattr.curation.counterfactual import verified
     from llmattr.report.text import ranking
-    from llmattr.retraining.build import attributed, retraining_ablation
+    from llmattr.retraining.build import attributed
 
-    model = options.pop("model")
-    ablation = retraining_ablation(model, data, asked, recipe=recipe, out=out, **options)
+    ablation = retraining.ablation(recipe)
     result = attributed(ablation, method)
     if verify:
         result = dataclasses.replace(result, verified=verified(result, ablation, verify))
-    report(result, "\n".join([ranking(result, top), *(_verified(result) if verify else [])]), html, json)
+    text = "\n".join([ranking(result, top), *(_verified(result) if verify else [])])
+    report(result, text, html=html, json=json, models=retraining.models(ablation))
 
 
-def asked_for(queries: str | None, prompt: str, completion: str | None) -> Any:
+def asked_for(queries: str | None, prompt: str, completion: str | None) -> str | dict[str, str]:
     """The file of queries, or the one query that was typed."""
-    if (completion is None) == (queries is None) or (queries is not None and prompt):
+    if queries is not None and completion is None and not prompt:
+        return queries
+    if queries is not None or completion is None:
         raise LlmattrError("give --completion (with its --prompt), or --queries with a file, and not both")
     if completion == "":
         raise LlmattrError("the completion is empty: there is nothing to trace")
-    return {"prompt": prompt, "completion": completion} if queries is None else queries
+    return {"prompt": prompt, "completion": completion}
 
 
-def _verified(result: Any) -> list[str]:
+def _verified(result: "Attribution") -> list[str]:
     """The predictions beside what was seen, a line for each target; what cannot be is marked."""
-    found, impossible = result.verified, result.targets.measure == "logprob"
+    found, impossible = result.verified or {}, result.targets.measure == "logprob"
 
     def cells(part: dict[str, list[float]], t: int) -> list[str]:
         predicted, seen = part["predicted"][t], part["seen"][t]

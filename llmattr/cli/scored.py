@@ -34,7 +34,7 @@ class Scored:
         k = self.values.shape[1]
         return k // 2 if self.ends and k < n else k
 
-    def dense(self, n: int, of: np.ndarray, rest: Any) -> np.ndarray:
+    def dense(self, n: int, of: np.ndarray, rest: bool | float | np.ndarray) -> np.ndarray:
         """Columns [t, k] as [t, n], with `rest` for the sources that are not listed."""
         if self.rows is None:
             return of
@@ -91,6 +91,8 @@ def _scores(path: Path, name: str) -> Scored:
         raise LlmattrError(f"scores are read from .npy and .json files, not from {str(path)!r}")
     saved = _json(path)
     try:
+        if not isinstance(saved, dict):
+            raise TypeError(f"{saved!r:.40} is no object")
         return _from_json(saved, name)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         raise LlmattrError(
@@ -99,7 +101,7 @@ def _scores(path: Path, name: str) -> Scored:
         ) from None
 
 
-def _from_json(saved: Any, name: str) -> Scored:
+def _from_json(saved: dict[str, Any], name: str) -> Scored:
     targets = saved["targets"]
     values = np.array([target["values"] for target in targets], dtype=float)
     if values.ndim != 2 or not values.size:

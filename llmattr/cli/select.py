@@ -1,18 +1,25 @@
 """`llmattr trace select`: choose training rows for the sake of some queries, train on them, and compare with other choices."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmattr.cli.files import check_folder, check_outputs, quiet
-from llmattr.cli.given import refuse
-from llmattr.cli.methods import options_of
-from llmattr.cli.retrain import RUN_OPTIONS, asked_for
+from llmattr.cli.files import check_folder, check_outputs, quiet, write_json
+from llmattr.cli.given import Input, refuse
+from llmattr.cli.methods import options_of, taken
+from llmattr.cli.retrain import RUN_OPTIONS, Retraining
 from llmattr.core.method import check_options
 from llmattr.errors import LlmattrError
 from llmattr.retraining import METHODS, Recipe
+from llmattr.retraining.contract import Method
+
+if TYPE_CHECKING:
+    from llmattr.core.attribution import Attribution
+    from llmattr.curation.selection import Outcome, Selected
+    from llmattr.retraining.ablation import RetrainingAblation
 
 DATAMODEL = METHODS["datamodel"]
 DRAWS = 3  # random selections that are compared
@@ -22,7 +29,7 @@ OPTIONS = [
     click.Option(["--k"], required=True, type=click.IntRange(min=1), help="rows to choose"),
     click.Option(
         ["--scores"],
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        type=Input(click.Path(path_type=Path, exists=True, dir_okay=False)),
         help="a trace of these rows and queries by any method (its --json), instead of a datamodel",
     ),
     click.Option(
@@ -41,39 +48,36 @@ def select_command() -> click.Command:
     params: list[click.Parameter] = [*OPTIONS, *options_of(DATAMODEL), *options_of(Recipe)]
     about = "Choose the rows that help the queries most, train on them alone, and compare with random, BM25 and DSIR."
     usage = "--data D --queries Q --out RUNS --k K [OPTIONS]"
-    return click.Command("select", callback=_select, params=params, help=about, options_metavar=usage)
+
+    def run(**given: Any) -> None:
+        _select(taken(DATAMODEL, given), taken(Recipe, given), taken(Retraining, given), **given)
+
+    return click.Command("select", callback=run, params=params, help=about, options_metavar=usage)
 
 
 def _select(
-    data: str,
-    queries: str | None,
-    prompt: str,
-    completion: str | None,
-    model: str,
-    out: Path,
+    method: Method,
+    recipe: Recipe,
+    retraining: Retraining,
+    *,
     k: int,
     scores: Path | None,
     runs: int,
     json: Path | None,
-    **options: Any,
 ) -> None:
-    asked = asked_for(queries, prompt, completion)
+    _ = retraining.asked  # mistakes show before anything is loaded
     if scores:
         refuse("with --scores no datamodel is fitted", *(field.name for field in fields(DATAMODEL)))
-    check_folder(out)
+    check_folder(retraining.out)
     check_outputs((str(scores),) if scores else (), [json] if json else [])
     quiet()
     from llmattr.core.attribution import Attribution
-    from llmattr.core.files import write
-    from llmattr.core.plain_json import json_text
     from llmattr.curation.selection import compare_selections
-    from llmattr.retraining.build import attributed, retraining_ablation
+    from llmattr.retraining.build import attributed
 
-    method = DATAMODEL(**{field.name: options.pop(field.name) for field in fields(DATAMODEL)})
     check_options(method)
-    recipe = Recipe(**{field.name: options.pop(field.name) for field in fields(Recipe)})
     given = Attribution.load(scores) if scores else None
-    ablation = retraining_ablation(model, data, asked, recipe=recipe, out=out, **options)
+    ablation = retraining.ablation(recipe)
     if k > len(ablation.sources):
         raise LlmattrError(f"--k {k} is more than the {len(ablation.sources)} {ablation.sources.kind} that there are")
     selections = _selections(given or attributed(ablation, method), ablation, k)
@@ -82,11 +86,11 @@ def _select(
     if json:
         made = {name: {**outcome._asdict(), "rows": outcome.rows.tolist()} for name, outcome in found.items()}
         record = {"k": k, "measure": ablation.targets.measure, "selections": made, "run": ablation.record()}
-        lines.append(f"JSON: {write(json, json_text(record))}")
+        lines.append(write_json(json, record, retraining.models(ablation)))
     click.echo("\n".join(lines))
 
 
-def _selections(scores: Any, ablation: Any, k: int) -> dict[str, Any]:
+def _selections(scores: "Attribution", ablation: "RetrainingAblation", k: int) -> dict[str, "Selected"]:
     """Each way to choose, and the source numbers that it chooses."""
     import numpy as np
 
@@ -94,7 +98,7 @@ def _selections(scores: Any, ablation: Any, k: int) -> dict[str, Any]:
     from llmattr.text.rows import row_text
 
     texts, n = ablation.sources.texts, len(ablation.sources)
-    asked = [row_text(row) for row in ablation.trainer.queries.rows]
+    asked = [row_text(row) for row in ablation.causal("select").queries.rows]
     return {
         scores.method["name"]: select(scores, k, ablation.sources),
         "bm25": bm25_selection(texts, asked, k),
@@ -104,13 +108,14 @@ def _selections(scores: Any, ablation: Any, k: int) -> dict[str, Any]:
     }
 
 
-def _table(found: Any, ablation: Any, k: int) -> list[str]:
+def _table(found: Mapping[str, "Outcome"], ablation: "RetrainingAblation", k: int) -> list[str]:
     import numpy as np
 
     lines = [f"Trained on {k} of {len(ablation.sources)} {ablation.sources.kind} by each choice, and on all:", ""]
     lines.append(f"{'chosen by':<16} {'mean ' + ablation.targets.measure:>14} {'stderr':>8}  first")
     for name, (rows, value, stderr) in found.items():
-        first = " ".join(ablation.sources.ids[i] for i in rows.reshape(-1, rows.shape[-1])[0, :8])
+        chosen: list[int] = rows.reshape(-1, rows.shape[-1])[0, :8].tolist()
+        first = " ".join(ablation.sources.ids[i] for i in chosen)
         error = "-" if np.isnan(stderr) else f"{stderr:.3f}"
         lines.append(f"{name:<16} {value:>14.3f} {error:>8}  {first}{' ...' * (rows.shape[-1] > 8)}")
     explained = "Higher is better: the mean over the queries, in nats; minus it is the loss."
@@ -118,7 +123,7 @@ def _table(found: Any, ablation: Any, k: int) -> list[str]:
     return [*lines, "", explained, errors, _against_chance(found)]
 
 
-def _against_chance(found: Any) -> str:
+def _against_chance(found: Mapping[str, "Outcome"]) -> str:
     """Whether the first choice is any better than a random one."""
     import numpy as np
 

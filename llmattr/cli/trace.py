@@ -1,15 +1,16 @@
 """`llmattr trace index | query | self`."""
 
-import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from llmattr import training
+from llmattr.cli.command import command_record
 from llmattr.cli.files import check_folder, check_outputs, quiet, report
-from llmattr.cli.given import refuse
-from llmattr.cli.methods import MethodCommand, options_of
+from llmattr.cli.given import Input, refuse
+from llmattr.cli.methods import MethodCommand, options_of, taken
 from llmattr.cli.retrain import asked_for, commands
 from llmattr.cli.select import select_command
 from llmattr.core.method import find_method
@@ -18,11 +19,15 @@ from llmattr.errors import LlmattrError
 from llmattr.training.index.store import DTYPES
 from llmattr.training.projection import Projection
 
+if TYPE_CHECKING:
+    from llmattr.training.contract import TrainingMethod
+    from llmattr.training.query import TraceIndex
+
 
 class IndexCommand(MethodCommand):
     """The same with the methods of training attribution."""
 
-    methods: dict[str, Any] = training.METHODS
+    methods: Mapping[str, type] = training.METHODS
     default = "logra"
 
 
@@ -58,7 +63,7 @@ for command in RETRAINING:
 
 
 @trace.command(cls=IndexCommand, options_metavar="--data D --out IDX [OPTIONS]")
-@click.option("--data", required=True, help="JSON lines, CSV, parquet, a folder saved by datasets, or a hub id")
+@click.option("--data", required=True, type=Input(), help="JSON lines, CSV, parquet, a folder saved by datasets, or a hub id")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="the folder of the index; the same command resumes it"
 )
@@ -79,7 +84,14 @@ for command in RETRAINING:
 @click.option("--device", help="cpu, cuda, cuda:1 ...; auto spreads a big model over all; the GPU where there is one")
 @click.argument("unknown", nargs=-1, metavar="[METHOD]")
 def index(
-    data: str, out: Path, model: str | None, method: Any, unknown: tuple[str, ...], learning_rates: str | None, **how: Any
+    unknown: tuple[str, ...],
+    *,
+    data: str,
+    out: Path,
+    model: str | None,
+    method: "TrainingMethod",
+    learning_rates: str | None,
+    **how: Any,
 ) -> None:
     """Write what a method needs of every training example, such as one row of projected gradient."""
     if unknown:
@@ -90,17 +102,30 @@ def index(
         refuse("they are of --checkpoints", "learning_rates")
         model = model or "smollm2"
     check_folder(out)
-    options = {field.name: how.pop(field.name) for field in dataclasses.fields(Projection)}
+    projection = taken(Projection, how)
     quiet()
     from llmattr.training.trace import build_index
 
-    made = build_index(model, data, out, method, projection=Projection(**options), learning_rates=rates, **how)
+    made = build_index(model, data, out, method, projection=projection, learning_rates=rates, **how)
     if not is_main():
         return  # one of several processes: the first speaks
+    _remember(made)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file()) / 2**20
     run = made.index.run
     numbers = f" of {run['dim']} numbers" if run["dim"] else ""
     click.echo(f"{len(made)} rows{numbers} in {out} ({size:.1f} MB); the loss counts {run['loss']}")
+
+
+def _remember(made: "TraceIndex") -> None:
+    """Add the command to the record of the (first) index, unless it only went on with what another had begun to add."""
+    from llmattr.training.index.files import read_run, save_run
+
+    folder = made.index.folder
+    run = read_run(folder)
+    commands = run.get("commands", [])
+    if len(commands) == len(run["parts"]) - 1:  # one for each part that was added, or rows came from Python
+        command = command_record(*(part.index.run for part in made.checkpoints))
+        save_run(folder, {**run, "commands": [*commands, command]})
 
 
 def _numbers(text: str | None) -> list[float]:
@@ -114,10 +139,10 @@ index.params += options_of(Projection)
 
 
 @trace.command()
-@click.argument("index", metavar="IDX")
+@click.argument("index", metavar="IDX", type=Input())
 @click.option("--prompt", default="", help="what the model was given")
 @click.option("--completion", help="what it said, to be traced")
-@click.option("--queries", help="instead of these, a file of rows like the training data")
+@click.option("--queries", type=Input(), help="instead of these, a file of rows like the training data")
 @click.option("--model", help="the model, where it is not at the place that the index names")
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="rows shown for and against")
 @click.option("--tokens", is_flag=True, help="trace each token of the completion by itself")
@@ -129,6 +154,7 @@ index.params += options_of(Projection)
 @click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
 def query(
     index: str,
+    *,
     prompt: str,
     completion: str | None,
     queries: str | None,
@@ -137,21 +163,22 @@ def query(
     tokens: bool,
     rerank: int,
     approximate: bool,
-    **outputs: Path | None,
+    html: Path | None,
+    json: Path | None,
 ) -> None:
     """Rank the training rows of the index IDX by how much they support or oppose a completion."""
     asked = asked_for(queries, prompt, completion)
-    check_outputs((), [out for out in outputs.values() if out])
+    check_outputs((), [out for out in (html, json) if out])
     quiet()
     from llmattr.report.text import ranking
     from llmattr.training.trace import open_index
 
     result = open_index(index, model).query(asked, top, tokens=tokens, rerank=rerank, approximate=approximate)
-    report(result, ranking(result, top), **outputs)
+    report(result, ranking(result, top), html=html, json=json)
 
 
 @trace.command("self")
-@click.argument("index", metavar="IDX")
+@click.argument("index", metavar="IDX", type=Input())
 @click.option("--model", help="the model, where it is not at the place that the index names")
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="rows shown")
 @click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
@@ -163,4 +190,4 @@ def self_influence(index: str, model: str | None, top: int, json: Path | None) -
     from llmattr.training.trace import open_index
 
     result = open_index(index, model).self_influence(top)
-    report(result, ranking(result, top), None, json)
+    report(result, ranking(result, top), json=json)

@@ -90,7 +90,7 @@ def cite(
     if rather_than is not None:
         check_compares(chosen)
         ablation = contrast(ablation, check_text(rather_than, "the other answer"))
-    session = ContextSession(chosen, ablation, seed)
+    session = ContextSession(chosen, ablation, seed, lm.fingerprint())
     result = session.attribute(ablation.targets)
     attributed = time.perf_counter()
     evidence = verified(result, ablation) if verify and rather_than is None else None
@@ -108,6 +108,7 @@ class ContextSession:
     method: Method
     ablation: ContextAblation
     seed: int = 0
+    model: Mapping[str, str] | None = None
 
     def attribute(self, targets: Targets) -> Attribution:
         """Attribute these targets; what was scored before is not run again."""
@@ -118,6 +119,7 @@ class ContextSession:
             run={**result.run, **_versions()},
             response=self.ablation.prompt.response,
             session=self,
+            model=self.model,
         )
 
     def span(self, part: str | tuple[int, int]) -> Attribution:
@@ -126,7 +128,7 @@ class ContextSession:
 
     def zoom(self, source: int, targets: Targets) -> Attribution:
         """What is lost without each word of one source while all others stay (leave-one-out)."""
-        return ContextSession(LeaveOneOut(), self.ablation.of_words(source), self.seed).attribute(targets)
+        return ContextSession(LeaveOneOut(), self.ablation.of_words(source), self.seed, self.model).attribute(targets)
 
 
 def part_of(response: str, part: str | tuple[int, int], measure: str = "logit") -> Targets:

@@ -47,7 +47,9 @@ class Attribution:
     completion of each target, or of the one response that all of them are parts of; None where nothing was asked. `cites`:
     False where scores have a unit and are no effects on what was said, so that nothing is cited by them. `ceiling` [t]: the
     highest LDS that the noise between seeds leaves. `meaning`: what a score says, where that is not the usual. `verified`: what
-    models trained without the best rows say (`curation.counterfactual.verified`). `run` is a record: which settings, how long.
+    models trained without the best rows say (`curation.counterfactual.verified`). `details`: what else a method says of each
+    target, t of each (a fit's penalty `alpha`, the `pairs` of sources). `model`: what tells the model that answered from others
+    (`Scorer.fingerprint`). `run` is a record: which settings, how long.
     Slicing by target (`result[0]`) gives an Attribution with that target alone. Raises `LlmattrError` for scores that are not
     finite.
     """
@@ -71,6 +73,8 @@ class Attribution:
     ceiling: Float[np.ndarray, " t"] | None = None
     meaning: str | None = None
     verified: Mapping[str, Any] | None = field(default=None, repr=False)
+    details: Mapping[str, Sequence[Any]] = field(default_factory=dict, repr=False)
+    model: Mapping[str, str] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -90,8 +94,9 @@ class Attribution:
         columns = {name: None if column is None else column[target] for name, column in columns.items()}
         asked = self.asked[target] if self.asked is not None and len(self.asked) == len(self) else self.asked
         evidence = None if self.evidence is None else self.evidence[target]
+        details = {name: column[target] for name, column in self.details.items()}
         chosen = {"values": self.values[target], "targets": self.targets[target], "asked": asked, "evidence": evidence}
-        return dataclasses.replace(self, **chosen, **columns)
+        return dataclasses.replace(self, **chosen, **columns, details=details)
 
     def __iter__(self) -> Iterator["Attribution"]:
         return (self[i] for i in range(len(self)))
@@ -246,4 +251,5 @@ def by_document(attribution: Attribution) -> Attribution:
     values = summed(attribution.values)
     stderr = None if attribution.stderr is None else summed(attribution.stderr)
     whole = Sources("documents", [d.id for d in documents], [d.text for d in documents])
-    return dataclasses.replace(attribution, values=values, stderr=stderr, sources=whole, evidence=None, session=None)
+    of_the_parts = {"evidence": None, "session": None, "details": {}}
+    return dataclasses.replace(attribution, values=values, stderr=stderr, sources=whole, **of_the_parts)

@@ -1,6 +1,6 @@
 """What a model has to be: `Scorer` says how likely responses are, `Weights` lets gradients and hidden states be seen."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -141,3 +141,9 @@ def sees_all(config: "PretrainedConfig", longest: int) -> bool:
     """Whether every layer's attention reaches over a text of so many tokens: no window slides inside it."""
     windows = (setting(config, name) for name in ("sliding_window", "attention_chunk_size"))
     return all(longest <= window for window in windows if window)
+
+
+def fingerprint_in(record: Mapping[str, Any]) -> dict[str, str] | None:
+    """The fingerprint of a model in a record of other things, too; None where none of the weights at hand made it."""
+    found = {key: record[key] for key in ("model_hash", "tokenizer_hash") if key in record}
+    return found or None

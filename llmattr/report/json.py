@@ -12,6 +12,8 @@ from llmattr.core.sources import Document, Sources, Targets
 from llmattr.errors import LlmattrError
 from llmattr.report.marks import citation_numbers
 
+DETAILS = ("alpha", "around_prior", "prior_agreement", "after")  # of each target, which files of before have in their run
+
 
 def to_json(attribution: Attribution) -> str:
     """The attribution as JSON (see `to_dict`)."""
@@ -34,6 +36,7 @@ def to_dict(attribution: Attribution) -> dict[str, Any]:
         "measure": a.targets.measure,
         "traced": a.traced,
         "cites": a.cites,
+        "model": a.model,
         **{name: value for name in ("asked", "meaning", "verified") if (value := vars(a)[name]) is not None},
         "method": a.method,
         "run": a.run,
@@ -67,6 +70,7 @@ def _target(a: Attribution, t: int) -> dict[str, Any]:
         **({} if a.ceiling is None else {"ceiling": float(a.ceiling[t])}),
         "cited": a.cited[t].tolist(),
         **({} if a.evidence is None else {"evidence": target_to_dict(a.evidence.targets[t])}),
+        **({"details": {name: column[t] for name, column in a.details.items()}} if a.details else {}),
         **{name: rows_[t].tolist() for name, rows_ in rows.items() if rows_ is not None},
     }
 
@@ -100,13 +104,19 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
         ceiling=_numbers(targets, "ceiling"),
         meaning=saved.get("meaning"),
         verified=saved.get("verified"),
+        details={name: [t["details"][name] for t in targets] for name in (targets or [{}])[0].get("details", ())},
+        model=saved["model"],
     )
 
 
 def _as_now(saved: dict[str, Any]) -> dict[str, Any]:
     """A file from before these were fields of an attribution: they stood in its run, or were told by its measure."""
-    if "cites" in saved:
-        return saved
+    saved = saved if "cites" in saved else _with_fields(saved)
+    return saved if "model" in saved else _with_details(saved)
+
+
+def _with_fields(saved: dict[str, Any]) -> dict[str, Any]:
+    """A file whose run has what was asked, the ceiling, what scores mean and what was verified."""
     run = dict(saved["run"])
     fields = {
         "traced": saved.get("traced", saved["kind"] == "training rows"),
@@ -120,6 +130,20 @@ def _as_now(saved: dict[str, Any]) -> dict[str, Any]:
     if ceiling is not None:
         targets = [{**target, "ceiling": one} for target, one in zip(targets, ceiling, strict=True)]
     return {**saved, **fields, "run": run, "targets": targets}
+
+
+def _with_details(saved: dict[str, Any]) -> dict[str, Any]:
+    """A file whose run has the model and a fit's details: of all targets, also where it was a slice (they stay there)."""
+    run, targets = dict(saved["run"]), saved["targets"]
+    lists = [name for name in DETAILS if isinstance(run.get(name), list) and len(run[name]) == len(targets)]
+    details = {name: run.pop(name) for name in lists}
+    if all(len(values) == len(targets) for _, _, values in run.get("pairs", ())) and "pairs" in run:
+        pairs = run.pop("pairs")
+        details["pairs"] = [[[i, j, values[t]] for i, j, values in pairs if values[t]] for t in range(len(targets))]
+    if details:
+        targets = [{**target, "details": {name: details[name][t] for name in details}} for t, target in enumerate(targets)]
+    model = {"model": run["model"]} if "model" in run else None  # its name was all that a result of `cite` said
+    return {**saved, "model": model, "run": run, "targets": targets}
 
 
 def _column(rows: list[dict[str, Any]], *names: str) -> Any:

@@ -14,6 +14,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.method import check_options, describe, find_method
 from llmattr.core.sources import Measure, Sources, Targets
 from llmattr.errors import LlmattrError, check_choice, check_number, note
+from llmattr.model.contract import fingerprint_in
 from llmattr.model.lm import LM
 from llmattr.retraining.ablation import NOISE, RetrainingAblation
 from llmattr.retraining.contract import Method, OnSubsets
@@ -73,7 +74,8 @@ def attributed(ablation: RetrainingAblation, method: Method) -> Attribution:
     ceiling = _ceiling(method, ablation) if isinstance(method, OnSubsets) else None
     run |= {"runs": max(run["runs"], len(ablation.memory))}
     asked = ablation.trainer.asked if found.targets.texts == ablation.targets.texts else []
-    return dataclasses.replace(found, method=describe(method), run=run, traced=True, asked=asked or None, ceiling=ceiling)
+    said = {"method": describe(method), "run": run, "asked": asked or None, "model": fingerprint_in(run)}
+    return dataclasses.replace(found, **said, traced=True, ceiling=ceiling)
 
 
 def _ceiling(method: OnSubsets, ablation: RetrainingAblation) -> Float[np.ndarray, " t"]:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from llmattr.ablation import Ablation, random_masks
 from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, check_number
-from llmattr.surrogate.fitting import Drawing, alphas_of, assessed, attribution_of
+from llmattr.surrogate.fitting import Drawing, assessed, attribution_of
 from llmattr.surrogate.linear import Alpha, Columns, lasso_model
 from llmattr.surrogate.sampling import ask_once, columns_of
 from llmattr.surrogate.semivalues import banzhaf_sizes, enumerated, judged_by, level
@@ -55,7 +55,7 @@ def ame(
         model = lasso_model(lambda rows: columns, masks, y, alpha)
         none = level(masks, column, model.weights, 1 / np.bincount(_number(rates))[_number(rates)])
         fits.append(assessed(model, columns, y, drawing, baseline=none))
-    record = {"seed": seed, "n_ablations": n_ablations, "estimator": "sample", "alpha": alphas_of(fits)}
+    record = {"seed": seed, "n_ablations": n_ablations, "estimator": "sample"}
     return attribution_of(ablation, method, record, fits)
 
 

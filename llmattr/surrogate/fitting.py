@@ -1,6 +1,6 @@
 """Surrogates: masks are drawn, once or in rounds, a linear fit is made of each target, and an `Attribution` of them all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -235,11 +235,11 @@ def _fitted(
         return assessed(fit(masks, outputs, t), masks, outputs, drawing)
 
     fits, record = draw(ablation, assess, drawing)
-    record["alpha"] = alphas_of(fits)
+    details = {}
     if prior is not None:
-        record["around_prior"] = [one.model.around_prior for one in fits]
-        record["prior_agreement"] = [agreement[t] for t in sorted(agreement)]  # rank correlation with the exact outputs
-    return attribution_of(ablation, method, {"seed": drawing.seed, **record}, fits)
+        details["around_prior"] = [one.model.around_prior for one in fits]
+        details["prior_agreement"] = [agreement[t] for t in sorted(agreement)]  # rank correlation with the exact outputs
+    return attribution_of(ablation, method, {"seed": drawing.seed, **record}, fits, details)
 
 
 def assessed(
@@ -262,20 +262,27 @@ def assessed(
     )
 
 
-def alphas_of(fits: list[Fitted]) -> list[float | None]:
-    """The penalties for the record; None is an infinite one, which leaves the prior alone or nothing."""
+def _alphas(fits: list[Fitted]) -> list[float | None]:
+    """The penalties; None is an infinite one, which leaves the prior alone or nothing."""
     return [fit.model.alpha if np.isfinite(fit.model.alpha) else None for fit in fits]
 
 
-def attribution_of(ablation: Ablation, method: dict[str, Any], record: dict[str, Any], fits: list[Fitted]) -> Attribution:
-    """The attribution of all targets; errors that nobody asked for are nan, as those that are not known."""
+def attribution_of(
+    ablation: Ablation,
+    method: dict[str, Any],
+    record: dict[str, Any],
+    fits: list[Fitted],
+    details: Mapping[str, Sequence[Any]] | None = None,
+) -> Attribution:
+    """The attribution of all targets, with their penalties; errors that nobody asked for are nan, as those not known."""
     values = np.array([fit.values for fit in fits])
     errors = [fit.stderr for fit in fits if fit.stderr is not None]
     stderr = np.array(errors) if errors else np.full_like(values, np.nan)
     if errors:
         note_unknown(stderr)
     baseline, lds = np.array([fit.baseline for fit in fits]), np.array([fit.lds for fit in fits])
-    return attribution(ablation, method, record, values=values, baseline=baseline, stderr=stderr, lds=lds)
+    details = {"alpha": _alphas(fits), **(details or {})}
+    return attribution(ablation, method, record, values=values, baseline=baseline, stderr=stderr, lds=lds, details=details)
 
 
 def fit_lasso(masks: Masks, outputs: Outputs, alpha: float = 0.01, scale: Float[np.ndarray, " t"] | None = None) -> Fit:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from llmattr.ablation import Ablation
 from llmattr.core.attribution import Attribution
 from llmattr.errors import check_number
-from llmattr.surrogate.fitting import Drawing, Fitted, alphas_of, assessed, attribution_of, draw
+from llmattr.surrogate.fitting import Drawing, Fitted, assessed, attribution_of, draw
 from llmattr.surrogate.linear import Alpha, Columns, lasso_model, ridge_model
 from llmattr.surrogate.sampling import Column, Count, Masks, Rows
 
@@ -31,9 +31,9 @@ def pairs(
 
     With p = `keep` it fits `b + sum_i a_i (x_i - p) + sum_ij c_ij (x_i - p)(x_j - p)`. A score is the source's Shapley value in
     that polynomial, `a_i + (1/2 - p) sum_j c_ij`: its effect alone and half of each of its pairs' effects `c_ij x_i x_j`.
-    `run["pairs"]` lists (i, j, [c_ij of each target]) where they are not zero: negative = either suffices, positive = they need
-    each other. `baseline` is the polynomial without any source, so baseline and scores add up to it with all of them. Options
-    as for `lasso`; the strongest sources are chosen again for every fold that is held out.
+    `details["pairs"]` lists for each target (i, j, c_ij) where that is not zero: negative = either suffices, positive = they
+    need each other. `baseline` is the polynomial without any source, so baseline and scores add up to it with all of them.
+    Options as for `lasso`; the strongest sources are chosen again for every fold that is held out.
     """
     drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
     drawing.check(alpha)
@@ -52,10 +52,9 @@ def pairs(
         return assessed(model, masks, outputs, drawing, values_of=lambda weights: shapley @ weights, baseline=none)
 
     fits, record = draw(ablation, assess, drawing)
-    record["alpha"] = alphas_of(fits)
-    record["pairs"] = _listed(n, [found[t] for t in range(len(fits))], fits)
+    details = {"pairs": [_listed(found[t], fit.model.weights[n:]) for t, fit in enumerate(fits)]}
     method = {"name": "pairs", "n_ablations": n_ablations, "keep": keep, "alpha": alpha, "strongest": strongest}
-    return attribution_of(ablation, method, {"seed": seed, **record}, fits)
+    return attribution_of(ablation, method, {"seed": seed, **record}, fits, details)
 
 
 def _couples(masks: Masks, outputs: Column, strongest: int) -> Couples:
@@ -82,10 +81,6 @@ def _shapley(n: int, couples: Couples, keep: float) -> Float[np.ndarray, "n p"]:
     return matrix
 
 
-def _listed(n: int, couples: list[Couples], fits: list[Fitted]) -> list[list[Any]]:
-    effects: dict[tuple[int, int], list[float]] = {}
-    for t, fit in enumerate(fits):
-        for couple, effect in zip(couples[t], fit.model.weights[n:], strict=True):
-            if effect:
-                effects.setdefault(couple, [0.0] * len(fits))[t] = float(effect)
-    return [[i, j, values] for (i, j), values in sorted(effects.items())]
+def _listed(couples: Couples, effects: Column) -> list[list[Any]]:
+    """The pairs of one target that have an effect, in order."""
+    return sorted([i, j, float(effect)] for (i, j), effect in zip(couples, effects, strict=True) if effect)

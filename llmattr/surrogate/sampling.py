@@ -1,5 +1,6 @@
 """What every surrogate shares: masks asked for once and in rounds, the errors of estimates, the attribution made of them."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -86,6 +87,7 @@ def attribution(
     baseline: Float[np.ndarray, " t"],
     stderr: Float[np.ndarray, "t n"] | None = None,
     lds: Float[np.ndarray, " t"] | None = None,
+    details: Mapping[str, Sequence[Any]] | None = None,
 ) -> Attribution:
     """An `Attribution` to the ablation's sources, in its unit, with its record."""
     return Attribution(
@@ -98,4 +100,5 @@ def attribution(
         stderr=stderr,
         baseline=baseline,
         lds=lds,
+        details=details or {},
     )

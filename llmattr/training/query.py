@@ -13,6 +13,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, find_method
 from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_number, note
+from llmattr.model.contract import fingerprint_in
 from llmattr.retrieval.baselines import MEANING
 from llmattr.text.rows import Examples, Queries, prompt_and_completion, read_queries, row_text
 from llmattr.text.tokens import Tokenizer, decode, decoded_offsets
@@ -29,6 +30,7 @@ EXACT = {
     "grad-dot": Stream("dot"),
     "grad-cos": Stream("cosine"),
 }  # methods whose scores can be computed again with whole gradients
+OF_THE_INDEX = ("method", "layers", "groups", "checksums", "commands")  # what its record has and a result's has not
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,11 +161,12 @@ class TraceIndex:
             targets=Targets(said.texts, said.spans, measure=measure),
             unit=method.unit,
             method=describe(method),
-            run={key: value for key, value in run.items() if key not in ("method", "layers", "groups", "checksums")},
+            run={key: value for key, value in run.items() if key not in OF_THE_INDEX},
             response=said.response,
             traced=True,
             asked=said.queries or None,
             meaning=MEANING if method.family == "reference" else None,
+            model=fingerprint_in(self.index.run),
         )
 
 

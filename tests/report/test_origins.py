@@ -113,6 +113,17 @@ def test_no_row_is_read_but_the_first_and_those_that_are_shown(tiny, cited, tmp_
     assert len(read) == 2
 
 
+def test_a_model_is_known_by_its_weights_and_not_by_its_name(tiny, cited, tmp_path):
+    rows, elsewhere = [chat(QUESTION, said) for said in SAID], LM(tiny.model, tiny.tokenizer, "elsewhere")
+    index = build_index(elsewhere, rows, tmp_path / "index", "bm25")
+    cited.save(tmp_path / "cited.json")
+    for result in (cited, Attribution.load(tmp_path / "cited.json")):
+        assert len(origins(result, index)) == len(SAID)
+    before = dataclasses.replace(cited, model={"model": "tiny"})  # a file of before has the name alone
+    with pytest.raises(LlmattrError, match="another model"):
+        origins(before, index)
+
+
 def test_what_cannot_be_joined_is_refused_in_one_line(tiny, cited, tmp_path):
     rows = [chat(QUESTION, said) for said in SAID]
     other = LM(tiny_models.llama(seed=1).double(), tiny_models.tokenizer(), "other")

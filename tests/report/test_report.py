@@ -1,11 +1,14 @@
 """The text and Markdown of an attribution: the numbers of its sources, and the lines of its answer."""
 
+import dataclasses
 import json
 import re
 
 import numpy as np
 import pytest
 
+from llmattr import surrogate
+from llmattr.ablation import from_function
 from llmattr.core.attribution import Attribution
 from llmattr.core.evidence import Evidence, TargetEvidence
 from llmattr.core.sources import Sources, Targets
@@ -90,6 +93,36 @@ def test_files_from_before_there_were_fields_say_the_same(tmp_path):
         np.testing.assert_array_equal(read.ceiling, now.ceiling)
         assert read[1].asked == now.asked[1:]
         assert read[1].ceiling.tolist() == [0.75]
+
+
+def test_what_is_said_of_each_target_is_cut_and_saved_with_it():
+    world = from_function(lambda masks: np.stack([masks[:, 0] & masks[:, 1], masks[:, 2]], axis=1).astype(float), 3, 2)
+    found = surrogate.pairs(world, "auto")
+    assert found.details.keys() == {"alpha", "pairs"}
+    assert len(found.details["alpha"]) == 2
+    (((i, j, effect),), none) = found.details["pairs"]
+    assert (i, j, none) == (0, 1, [])
+    assert 0.9 < effect < 1.0  # 1 without a penalty
+    assert found[1].details == {"alpha": found.details["alpha"][1:], "pairs": [[]]}
+    for part in (found, found[0]):
+        assert from_json(to_json(part)).details == part.details
+    assert "details" not in to_dict(surrogate.shapley(world))["targets"][0]
+    of_one = surrogate.ridge(world, prior=found.values)[0].details
+    assert {name: len(column) for name, column in of_one.items()} == {"alpha": 1, "around_prior": 1, "prior_agreement": 1}
+
+
+def test_files_whose_run_has_the_details_say_the_same():
+    world = from_function(lambda masks: np.stack([masks[:, 0] & masks[:, 1], masks[:, 2]], axis=1).astype(float), 3, 2)
+    now = dataclasses.replace(surrogate.pairs(world, "auto"), run={"model": "tiny", "seed": 0})
+    saved = to_dict(now)
+    (effect,) = now.details["pairs"][0]
+    old = {key: value for key, value in saved.items() if key != "model"}
+    old["run"] = {**now.run, "alpha": now.details["alpha"], "pairs": [[0, 1, [effect[2], 0.0]]]}
+    old["targets"] = [{key: value for key, value in target.items() if key != "details"} for target in saved["targets"]]
+    read = from_json(json.dumps(old))
+    assert (read.details, read.run, read.model) == (now.details, now.run, {"model": "tiny"})
+    cut = from_json(json.dumps({**old, "targets": old["targets"][:1]}))  # a slice, in whose run all stayed
+    assert (cut.details, cut.run["alpha"]) == ({}, now.details["alpha"])
 
 
 def test_what_has_a_unit_and_is_no_effect_cites_nothing():

@@ -237,7 +237,7 @@ class TestInRun:
         for one, other in zip(found.values, truth.values, strict=True):
             assert np.corrcoef(one, other)[0, 1] > 0.9
         assert [score.id for score in found.top(1)] == ["Colon", "Spain"]
-        np.testing.assert_allclose(found.run["after"], asked(np.ones((1, 4), dtype=bool))[0], atol=1e-12)
+        np.testing.assert_allclose(found.details["after"], asked(np.ones((1, 4), dtype=bool))[0], atol=1e-12)
 
     def test_replicates_give_errors(self):
         asked = ablation(recipe=dataclasses.replace(SHORT, steps=3), replicates=2)

@@ -249,7 +249,7 @@ class TestPrior:
         np.testing.assert_allclose(result.values[0], TRUE, atol=1e-9)
         np.testing.assert_allclose(result.lds, 1.0)
         assert spearman(result.values, ablation) > 1 - 1e-9
-        assert result.run["around_prior"] == [True]
+        assert result.details["around_prior"] == [True]
 
     def test_a_prior_of_noise_does_no_harm(self, fit):
         without, with_ = [], []
@@ -330,7 +330,7 @@ class TestPairs:
     def test_every_mask_gives_the_polynomial(self, world, effect):
         result = surrogate.pairs(world(5), "auto")
         np.testing.assert_allclose(result.values, [[0.5, 0.5, 0, 0, 0]], atol=1e-10)
-        ((i, j, (found,)),) = result.run["pairs"]
+        (((i, j, found),),) = result.details["pairs"]
         assert (i, j) == (0, 1)
         np.testing.assert_allclose(found, effect, atol=1e-10)
         np.testing.assert_allclose(result.baseline, 0.0, atol=1e-10)
@@ -343,6 +343,6 @@ class TestPairs:
         """Of 20 sources, 190 pairs: 64 masks find the one."""
         plain = world(20)
         ablation = from_function(lambda masks: 4 * plain(masks) + masks[:, 2:3], 20)
-        found = {(i, j): values[0] for i, j, values in surrogate.pairs(ablation, 96).run["pairs"]}
+        found = {(i, j): value for i, j, value in surrogate.pairs(ablation, 96).details["pairs"][0]}
         assert max(found, key=lambda pair: abs(found[pair])) == (0, 1)
         assert np.sign(found[0, 1]) == effect

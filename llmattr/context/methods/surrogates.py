@@ -127,7 +127,7 @@ class Interactions:
     """Lasso with pairs of the strongest sources: finds what is said twice and what works only together.
 
     Scores are Shapley values of the fitted polynomial: a pair's effect is shared between its two (`surrogate.pairs`).
-    `run["pairs"]` has the pairs.
+    `details["pairs"]` has the pairs.
 
     Cost: 64
     """

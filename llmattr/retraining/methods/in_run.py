@@ -26,7 +26,7 @@ class InRunShapley:
     cancel, v is next to nothing, and the large parts of single rows are noise that cancels too. What momentum carries over is
     counted at once, with the rates of the steps that it goes to, as if the query's gradient stayed as it is for these (some
     ten) steps. Weight decay belongs to no row. `baseline` is the output before training: baseline and values add up to about
-    the output after it (`run["after"]`). Means over the replicates.
+    the output after it (`details["after"]`). Means over the replicates.
 
     `product` "cosine": in each step rows and queries are brought to unit length, in the metric of AdamW's step sizes, and the
     step counts by its rate, so that surprising rows do not win by their long gradients. That is no Shapley value and has no
@@ -64,7 +64,8 @@ class InRunShapley:
             targets=ablation.targets if dot else dataclasses.replace(ablation.targets, measure="similarity"),
             unit=UNITS[ablation.targets.measure] if dot else "cosines of gradients times rates",
             method=describe(self),
-            run={**ablation.record(), "seed": seed, "after": after.mean(axis=0).tolist()},
+            run={**ablation.record(), "seed": seed},
             stderr=found.std(axis=0, ddof=1) / r**0.5 if r > 1 else None,
             baseline=before.mean(axis=0) if dot else None,
+            details={"after": after.mean(axis=0).tolist()},
         )

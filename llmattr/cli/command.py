@@ -1,0 +1,84 @@
+"""What it takes to make a result again: the command line, what it read, its models, and the versions of what ran."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from llmattr.cli.given import given_inputs, pieces
+from llmattr.core.files import digest
+from llmattr.errors import LlmattrError
+
+PACKAGES = ("llmattr", "numpy", "scikit-learn", "torch", "transformers")
+# Where results go and what is kept on the way: no part of what a command computes, and elsewhere when it runs again.
+OUTPUTS = ("--json", "--html", "--write-masks", "--out", "--cache", "--no-cache")
+
+MODEL = ("dtype", "model_hash", "tokenizer_hash")  # what tells a model from others of its name
+
+
+class Remembering(click.Group):
+    """The group of all commands: it remembers the line that it was called with."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the line into `meta`, which all commands see."""
+        ctx.meta["line"] = list(args)
+        return super().parse_args(ctx, args)
+
+
+def command_record(*models: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of the running command: `{arguments, inputs, models, versions}`.
+
+    `arguments`: the line without `OUTPUTS`. `inputs`: SHA-256 of every file or folder that it reads (`digest_of`). `models`:
+    of each that is loaded by its name, as its own record names it, the type and the hashes.
+    """
+    context = click.get_current_context()
+    return {
+        "arguments": without_outputs(context.meta["line"], context.command.get_params(context)),
+        "inputs": {name: digest_of(name) for name in given_inputs() if name == "-" or Path(name).exists()},
+        "models": {model["model"]: {key: model[key] for key in MODEL} for model in models},
+        "versions": versions(),
+    }
+
+
+def without_outputs(words: Sequence[str], params: Iterable[click.Parameter]) -> list[str]:
+    """The line of a command with these parameters, less what it writes."""
+    kept = [piece for piece in pieces(words, params) if piece[0].split("=")[0] not in OUTPUTS]
+    return [word for piece in kept for word in piece]
+
+
+def versions() -> dict[str, str]:
+    """The version of each package that numbers may depend on."""
+    return {package: version(package) for package in PACKAGES}
+
+
+def digest_of(name: str) -> str | None:
+    """SHA-256 of a file, or of a folder's names and files; None for a stream (standard input, a pipe), which is gone.
+
+    Of an index it is that of its records: these have the checksums of the others, to which a question may add.
+    """
+    place = Path(name)
+    if name == "-" or not (place.is_file() or place.is_dir()):
+        return None
+    if place.is_file():
+        return _sha256(place)
+    files = sorted(index_records(place) or (path for path in place.rglob("*") if path.is_file()))
+    return digest({path.relative_to(place).as_posix(): _sha256(path) for path in files})
+
+
+def index_records(folder: Path) -> list[Path]:
+    """The run.json of an index, and of its parts where it is of several checkpoints; none where the folder is no index."""
+    from llmattr.training.index.files import RUN, read_run
+
+    with suppress(LlmattrError):
+        parts = read_run(folder).get("folders", [])
+        return [folder / RUN, *(folder / part / RUN for part in parts)]
+    return []
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
