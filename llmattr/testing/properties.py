@@ -20,9 +20,8 @@ from llmattr.retraining.contract import Method as RetrainingMethod
 from llmattr.testing.worlds import Sums
 
 AskingMethod = ContextMethod | RetrainingMethod  # they ask an ablation
-ASKING = ("datamodel", "game-theoretic")  # families that ask ablations
 ALIKE = ("corroborative", "reference")  # families that never ask what would have happened
-FAMILIES = (*ASKING, "predictive", *ALIKE)
+FAMILIES = ("datamodel", "game-theoretic", "predictive", *ALIKE)
 
 
 @runtime_checkable
@@ -147,9 +146,9 @@ def check_sums(method: Method, found: Attribution, effects: Float[np.ndarray, "t
 
 
 def check_worlds_of_sums(method: AskingMethod, forwards: Sums, backwards: Sums) -> None:
-    """Scores are what sources add (of families that ask), and go with the source when the order is turned round."""
+    """Scores are what sources add, of what asks ablations, and go with the source when the order is turned round."""
     answers = [method.attribute(world.ablation, 0) for world in (forwards, backwards)]
-    if method.family in ASKING:
+    if method.family not in ALIKE:
         for world, found in zip((forwards, backwards), answers, strict=True):
             check_sums(method, found, world.effects)
     if method.family in ALIKE:
