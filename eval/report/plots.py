@@ -1,23 +1,26 @@
-"""Pictures of the results, as SVG: LDS against cost, recall against rank, agreement between methods."""
+"""Pictures of the results, as SVG: LDS against cost, recall against rank, agreement between methods, what was foretold."""
 
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 
 from eval.harness.record import Figure
 from eval.report.labels import label
-from eval.report.tables import FAMILIES, REFERENCE, Parts, ceiling, family, number, ordered
+from eval.report.tables import FAMILIES, REFERENCE, Parts, ceiling, curve, family, main_parts, number, ordered, short, title
 
 TITLES = {
     "lds_cost": "LDS against cost",
     "recall_rank": "Recall against rank",
     "agreement": "Agreement between methods",
 }
+SCATTER = "_scatter"  # after a benchmark's name, the picture of what its scores foretold
+MOST, ACROSS = 24, 4  # panels of such a picture, and of a row of them
 COSTS = {  # the first that a part has is its cost
     "tokens": "tokens forwarded for one answer",
     "passes": "forward passes for one answer",
@@ -50,28 +53,30 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of a benchmark as a picture shows it."""
+    """A part of a benchmark as a picture shows it. `curves`: (cost, LDS) of the methods that have several budgets."""
 
     title: str
     rows: Sequence[Figure]
     cost: str = ""
     ceiling: float | None = None
+    curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
 
 
 def panels(results: Mapping[str, Parts]) -> dict[str, list[Panel]]:
-    """What each picture would show."""
+    """What each picture would show; none is without panels."""
     found: dict[str, list[Panel]] = {name: [] for name in TITLES}
     for file, record in results.items():
+        names = [name for name in main_parts(file, record) if name != "families"]  # it repeated the others' rows
+        for name in names:
+            found["lds_cost"] += _cost_panel(title(file, name), record[name], curve(record, name)["figures"])
+            found["recall_rank"] += _recall_panel(title(file, name), record[name]["figures"])
+            most = MOST // len(names)
+            found[file + SCATTER] = found.get(file + SCATTER, []) + _scatter_panels(record[name]["figures"], most, name)
         for name, part in record.items():
-            title, rows = f"{file}: {name}" if name != file else file, part["figures"]
-            if name.startswith("agreement"):
-                new = len(rows) > 1 and not any(_same_methods(rows, panel.rows) for panel in found["agreement"])
-                found["agreement"] += [Panel(title, rows)] if new else []
-            elif file != "families" and "," not in name:  # families repeats the others' rows
-                found["lds_cost"] += _cost_panel(title, part)
-                drawn = [row for row in rows if row.get("recall") and (family(row) != REFERENCE or row["method"] == "random")]
-                found["recall_rank"] += [Panel(title, drawn)] if drawn else []
-    return found
+            matrix, rows = name.endswith("agreement"), part["figures"]
+            if matrix and len(rows) > 1 and not any(_same_methods(rows, panel.rows) for panel in found["agreement"]):
+                found["agreement"].append(Panel(f"{file}: {name}", rows))
+    return {name: shown for name, shown in found.items() if shown}
 
 
 def _same_methods(rows: Sequence[Figure], others: Sequence[Figure]) -> bool:
@@ -80,13 +85,38 @@ def _same_methods(rows: Sequence[Figure], others: Sequence[Figure]) -> bool:
     return len(shared) > len(rows) / 2
 
 
-def _cost_panel(title: str, part: Parts) -> list[Panel]:
+def _cost_panel(name: str, part: Parts, curves: Sequence[Figure]) -> list[Panel]:
     rows = [row for row in part["figures"] if number(row.get("LDS")) is not None and "method" in row]
-    costs = [name for name in COSTS if sum(number(row.get(name)) is not None for row in rows) > 1]
-    if not costs or any("n" in row for row in rows):  # rows of a curve: one method several times
+    cost = next((cost for cost in COSTS if sum(number(row.get(cost)) is not None for row in rows) > 1), None)
+    if cost is None:
         return []
-    kept = [row for row in rows if number(row.get(costs[0])) is not None and "ceiling" not in row["method"]]
-    return [Panel(title, ordered(kept), costs[0], ceiling(part))]
+    kept = [row for row in rows if number(row.get(cost)) is not None and "ceiling" not in row["method"]]
+    points: dict[str, list[tuple[float, float]]] = {row["method"]: [] for row in kept}
+    for row in curves:
+        if row["method"] in points and number(row.get(cost)) and number(row.get("LDS")) is not None:
+            points[row["method"]].append((row[cost], row["LDS"]))
+    joined = {method: sorted(found) for method, found in points.items() if len(found) > 1}
+    return [Panel(name, ordered(kept), cost, ceiling(part), joined)]
+
+
+def _recall_panel(name: str, rows: Sequence[Figure]) -> list[Panel]:
+    """Methods, and random scores for comparison."""
+    drawn = [row for row in rows if len(_recall(row)) > 1 and (family(row) != REFERENCE or row["method"] == "random")]
+    return [Panel(name, drawn)] if drawn else []
+
+
+def _recall(row: Figure) -> np.ndarray:
+    """Recall by rank, [k, 2]: as older runs kept it, or from the columns."""
+    ranks = [(int(name[2:]), row[name]) for name in row if re.fullmatch(r"R@\d+", name) and number(row[name]) is not None]
+    return np.array(row.get("recall") or sorted(ranks), dtype=float)
+
+
+def _scatter_panels(rows: Sequence[Figure], most: int, name: str) -> list[Panel]:
+    """A panel for each method whose LDS is known; where there are too many, those of the highest."""
+    drawn = [row for row in rows if row.get("scatter") and number(row.get("LDS")) is not None]
+    best = sorted(drawn, key=lambda row: -row["LDS"])[:most]
+    first = f"{name}: " * (name != "table")
+    return [Panel(f"{fill(first + row['method'], 26)}\nLDS {short(row['LDS'])}", [row]) for row in ordered(best)]
 
 
 def write(results: Mapping[str, Parts], folder: Path) -> list[Path]:
@@ -101,13 +131,12 @@ def write(results: Mapping[str, Parts], folder: Path) -> list[Path]:
 
     written = []
     for name, shown in panels(results).items():
-        if shown:
-            with plt.style.context(["default", STYLE]), warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Glyph .* missing")  # a script that the font has not
-                figure = _drawn(plt, name, shown)
-                figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
-                plt.close(figure)
-            written.append(folder / f"{name}.svg")
+        with plt.style.context(["default", STYLE]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing")  # a script that the font has not
+            figure = _scatter(plt, shown) if name.endswith(SCATTER) else _drawn(plt, name, shown)
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+            plt.close(figure)
+        written.append(folder / f"{name}.svg")
     return written
 
 
@@ -167,22 +196,26 @@ def _spots(panel: Panel) -> list[tuple[float, float]]:
 def _lds_cost(axes: Any, panel: Panel) -> None:
     """A point with its interval for each method. What costs nothing stands at the left, marked 0."""
     spots, (least, free) = _spots(panel), _free(panel)
+    reached = [*spots, *(point for points in panel.curves.values() for point in points)]
     trained = ", with the models that had to be trained for them" * any("models" in row for row in panel.rows)
     axes.set(xlabel=COSTS[panel.cost] + trained, ylabel="LDS (1 = foretells every ablation)", title=panel.title)
-    most = max(cost for cost, _ in spots)
+    most = max(cost for cost, _ in reached)
     ticks = 10.0 ** np.arange(np.log10(least), np.log10(most) + 0.01)
     if any(cost == free for cost, _ in spots):
         _logarithmic(axes, [free, *ticks], ["0", *[f"{tick:,.10g}" for tick in ticks]])
     else:
         _logarithmic(axes)
+    for row in panel.rows:
+        if row["method"] in panel.curves:
+            axes.plot(*zip(*panel.curves[row["method"]], strict=True), ".-", color=_colour(row), linewidth=1, alpha=0.5)
     for row, (cost, height) in zip(panel.rows, spots, strict=True):
         if len(bounds := re.findall(r"-?[\d.]+", str(row.get("LDS 95 %", "")))) == 2:
             axes.plot([cost, cost], [float(bound) for bound in bounds], color=_colour(row), linewidth=1.5, alpha=0.4)
         axes.plot(cost, height, SHAPES.get(family(row), "x"), color=_colour(row), markersize=6, alpha=0.9)
-    heights = [height for _, height in spots] + [panel.ceiling or 0.0]
+    heights = [height for _, height in reached] + [panel.ceiling or 0.0]
     room = 0.08 * (max(heights) - min(heights)) + 0.01
     axes.set_ylim(min(heights) - room, max(heights) + 2 * room)  # an interval may leave the picture, a point may not
-    first = min(cost for cost, _ in spots)
+    first = min(cost for cost, _ in reached)
     axes.set_xlim(first / 1.6, most * (most / first) ** 0.22)
     if panel.ceiling is not None:
         axes.axhline(panel.ceiling, color=INK, linewidth=0.8, linestyle="--")
@@ -194,7 +227,7 @@ def _recall_rank(axes: Any, panel: Panel) -> None:
     """The gold sources among the k highest. The names stand at the side where the lines are farther apart, in their order."""
     from sklearn.isotonic import isotonic_regression
 
-    curves = [np.array(row["recall"], dtype=float) for row in panel.rows]
+    curves = [_recall(row) for row in panel.rows]
     left = np.std([curve[0, 1] for curve in curves]) > np.std([curve[-1, 1] for curve in curves])
     end = 0 if left else -1
     order = sorted(range(len(curves)), key=lambda i: (curves[i][end, 1], panel.rows[i]["method"]))
@@ -221,6 +254,25 @@ def _recall_rank(axes: Any, panel: Panel) -> None:
         line = {"arrowstyle": "-", "color": _colour(panel.rows[i]), "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
         line["relpos"] = (float(left), 0.5)
         axes.annotate(panel.rows[i]["method"], spot, (-0.04 if left else 1.04, height), arrowprops=line, **style)
+
+
+def _scatter(plt: Any, shown: Sequence[Panel]) -> Any:
+    """Small multiples: each point is an ablation, across what the scores foretold of it, upwards what came."""
+    rows = -(-len(shown) // ACROSS)
+    size = {"figsize": (9, 2.2 * rows + 0.8), "gridspec_kw": {"hspace": 0.1}}
+    figure, places = plt.subplots(rows, ACROSS, squeeze=False, layout="constrained", **size)
+    for axes in places.flat[len(shown) :]:
+        axes.axis("off")
+    for axes, panel in zip(places.flat, shown, strict=False):
+        (row,) = panel.rows
+        axes.plot(*np.array(row["scatter"]).T, ".", color=_colour(row), markersize=4, alpha=0.6)
+        axes.set_title(panel.title, fontsize=8.5)
+        axes.tick_params(labelsize=7.5)
+        axes.locator_params(nbins=4)
+    figure.supxlabel("what the scores foretell of the first target", fontsize=9)
+    figure.supylabel("what came", fontsize=9)
+    _legend(figure, shown)
+    return figure
 
 
 def _agreement(axes: Any, panel: Panel) -> None:
