@@ -3,30 +3,19 @@
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 import numpy as np
 
 from eval.harness.record import Figure
 from eval.report.labels import label
-from eval.report.tables import FAMILIES, REFERENCE, Parts, ceiling, curve, family, main_parts, number, ordered, short, title
+from eval.report.panels import COSTS, SCATTER, Panel, panels, recall
+from eval.report.tables import family, number
+from eval.report.views import FAMILIES, REFERENCE, Parts
 
-TITLES = {
-    "lds_cost": "LDS against cost",
-    "recall_rank": "Recall against rank",
-    "agreement": "Agreement between methods",
-}
-SCATTER = "_scatter"  # after a benchmark's name, the picture of what its scores foretold
-MOST, ACROSS = 24, 4  # panels of such a picture, and of a row of them
-COSTS = {  # the first that a part has is its cost
-    "tokens": "tokens forwarded for one answer",
-    "passes": "forward passes for one answer",
-    "CPU s": "CPU seconds for all queries",
-    "seconds": "seconds",
-}
+ACROSS = 4  # small multiples in a row
+
 # Okabe and Ito's palette: told apart with any kind of colour vision.
 COLOURS: dict[str, str] = dict(zip(FAMILIES, ("#d08a00", "#0072b2", "#009e73", "#c0609a"), strict=True)) | {
     REFERENCE: "#7a7a7a"
@@ -49,74 +38,6 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
 }
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A part of a benchmark as a picture shows it. `curves`: (cost, LDS) of the methods that have several budgets."""
-
-    title: str
-    rows: Sequence[Figure]
-    cost: str = ""
-    ceiling: float | None = None
-    curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
-
-
-def panels(results: Mapping[str, Parts]) -> dict[str, list[Panel]]:
-    """What each picture would show; none is without panels."""
-    found: dict[str, list[Panel]] = {name: [] for name in TITLES}
-    for file, record in results.items():
-        names = [name for name in main_parts(file, record) if name != "families"]  # it repeated the others' rows
-        for name in names:
-            found["lds_cost"] += _cost_panel(title(file, name), record[name], curve(record, name)["figures"])
-            found["recall_rank"] += _recall_panel(title(file, name), record[name]["figures"])
-            most = MOST // len(names)
-            found[file + SCATTER] = found.get(file + SCATTER, []) + _scatter_panels(record[name]["figures"], most, name)
-        for name, part in record.items():
-            matrix, rows = name.endswith("agreement"), part["figures"]
-            if matrix and len(rows) > 1 and not any(_same_methods(rows, panel.rows) for panel in found["agreement"]):
-                found["agreement"].append(Panel(f"{file}: {name}", rows))
-    return {name: shown for name, shown in found.items() if shown}
-
-
-def _same_methods(rows: Sequence[Figure], others: Sequence[Figure]) -> bool:
-    """Whether most of the methods are those of the other matrix: one picture of them is enough."""
-    shared = {row["method"] for row in rows} & {row["method"] for row in others}
-    return len(shared) > len(rows) / 2
-
-
-def _cost_panel(name: str, part: Parts, curves: Sequence[Figure]) -> list[Panel]:
-    rows = [row for row in part["figures"] if number(row.get("LDS")) is not None and "method" in row]
-    cost = next((cost for cost in COSTS if sum(number(row.get(cost)) is not None for row in rows) > 1), None)
-    if cost is None:
-        return []
-    kept = [row for row in rows if number(row.get(cost)) is not None and "ceiling" not in row["method"]]
-    points: dict[str, list[tuple[float, float]]] = {row["method"]: [] for row in kept}
-    for row in curves:
-        if row["method"] in points and number(row.get(cost)) and number(row.get("LDS")) is not None:
-            points[row["method"]].append((row[cost], row["LDS"]))
-    joined = {method: sorted(found) for method, found in points.items() if len(found) > 1}
-    return [Panel(name, ordered(kept), cost, ceiling(part), joined)]
-
-
-def _recall_panel(name: str, rows: Sequence[Figure]) -> list[Panel]:
-    """Methods, and random scores for comparison."""
-    drawn = [row for row in rows if len(_recall(row)) > 1 and (family(row) != REFERENCE or row["method"] == "random")]
-    return [Panel(name, drawn)] if drawn else []
-
-
-def _recall(row: Figure) -> np.ndarray:
-    """Recall by rank, [k, 2]: as older runs kept it, or from the columns."""
-    ranks = [(int(name[2:]), row[name]) for name in row if re.fullmatch(r"R@\d+", name) and number(row[name]) is not None]
-    return np.array(row.get("recall") or sorted(ranks), dtype=float)
-
-
-def _scatter_panels(rows: Sequence[Figure], most: int, name: str) -> list[Panel]:
-    """A panel for each method whose LDS is known; where there are too many, those of the highest."""
-    drawn = [row for row in rows if row.get("scatter") and number(row.get("LDS")) is not None]
-    best = sorted(drawn, key=lambda row: -row["LDS"])[:most]
-    first = f"{name}: " * (name != "table")
-    return [Panel(f"{fill(first + row['method'], 26)}\nLDS {short(row['LDS'])}", [row]) for row in ordered(best)]
 
 
 def write(results: Mapping[str, Parts], folder: Path) -> list[Path]:
@@ -169,42 +90,27 @@ def _legend(figure: Any, shown: Sequence[Panel]) -> None:
     figure.legend(handles=marks, loc="outside upper right", ncols=5, frameon=False, handletextpad=0)
 
 
-def _logarithmic(axes: Any, ticks: Sequence[float] = (), labels: Sequence[str] = ()) -> None:
-    """A log axis of plain numbers; `text.parse_math` is off, so matplotlib's own powers would be shown as their source."""
-    axes.set_xscale("log")
-    if len(ticks):
-        axes.set_xticks(ticks, labels)
-    else:
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+def _plain_numbers(axes: Any) -> None:
+    """`text.parse_math` is off, so matplotlib's own powers of ten would be shown as their source."""
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.xaxis.set_minor_formatter(lambda *_: "")
-
-
-def _free(panel: Panel) -> tuple[float, float]:
-    """The least cost of a method, as a power of ten, and where on the log axis those stand that cost nothing."""
-    paid = [row[panel.cost] for row in panel.rows if row[panel.cost] > 0 and family(row) != REFERENCE]
-    least = 10.0 ** np.floor(np.log10(min(paid, default=1.0)))
-    return least, least / 3
 
 
 def _spots(panel: Panel) -> list[tuple[float, float]]:
     """Where each row's point stands. References cost nothing: they are no methods."""
-    _, free = _free(panel)
-    costs = [0 if family(row) == REFERENCE else row[panel.cost] for row in panel.rows]
-    return [(cost if cost > 0 else free, row["LDS"]) for cost, row in zip(costs, panel.rows, strict=True)]
+    return [(0 if family(row) == REFERENCE else row[panel.cost], row["LDS"]) for row in panel.rows]
 
 
 def _lds_cost(axes: Any, panel: Panel) -> None:
-    """A point with its interval for each method. What costs nothing stands at the left, marked 0."""
-    spots, (least, free) = _spots(panel), _free(panel)
+    """A point with its interval for each method, on a log axis that reaches 0; a line joins a method's budgets."""
+    spots = _spots(panel)
     reached = [*spots, *(point for points in panel.curves.values() for point in points)]
+    costs = [cost for cost, _ in reached]
+    least = 10.0 ** np.floor(np.log10(min((cost for cost in costs if cost > 0), default=1.0)))
     trained = ", with the models that had to be trained for them" * any("models" in row for row in panel.rows)
     axes.set(xlabel=COSTS[panel.cost] + trained, ylabel="LDS (1 = foretells every ablation)", title=panel.title)
-    most = max(cost for cost, _ in reached)
-    ticks = 10.0 ** np.arange(np.log10(least), np.log10(most) + 0.01)
-    if any(cost == free for cost, _ in spots):
-        _logarithmic(axes, [free, *ticks], ["0", *[f"{tick:,.10g}" for tick in ticks]])
-    else:
-        _logarithmic(axes)
+    axes.set_xscale("symlog", linthresh=least, linscale=0.4)
+    _plain_numbers(axes)
     for row in panel.rows:
         if row["method"] in panel.curves:
             axes.plot(*zip(*panel.curves[row["method"]], strict=True), ".-", color=_colour(row), linewidth=1, alpha=0.5)
@@ -215,8 +121,8 @@ def _lds_cost(axes: Any, panel: Panel) -> None:
     heights = [height for _, height in reached] + [panel.ceiling or 0.0]
     room = 0.08 * (max(heights) - min(heights)) + 0.01
     axes.set_ylim(min(heights) - room, max(heights) + 2 * room)  # an interval may leave the picture, a point may not
-    first = min(cost for cost, _ in reached)
-    axes.set_xlim(first / 1.6, most * (most / first) ** 0.22)
+    most = max(*costs, least)
+    axes.set_xlim(-least / 2 if min(costs) == 0 else least, most * 1.2 * (most / least) ** 0.2)  # room for names
     if panel.ceiling is not None:
         axes.axhline(panel.ceiling, color=INK, linewidth=0.8, linestyle="--")
         style = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom", "fontsize": 9}
@@ -227,7 +133,7 @@ def _recall_rank(axes: Any, panel: Panel) -> None:
     """The gold sources among the k highest. The names stand at the side where the lines are farther apart, in their order."""
     from sklearn.isotonic import isotonic_regression
 
-    curves = [_recall(row) for row in panel.rows]
+    curves = [recall(row) for row in panel.rows]
     left = np.std([curve[0, 1] for curve in curves]) > np.std([curve[-1, 1] for curve in curves])
     end = 0 if left else -1
     order = sorted(range(len(curves)), key=lambda i: (curves[i][end, 1], panel.rows[i]["method"]))
@@ -236,7 +142,8 @@ def _recall_rank(axes: Any, panel: Panel) -> None:
         nth = seen[family(row)] = seen.get(family(row), -1) + 1
         axes.plot(*curve.T, color=_colour(row), linestyle=DASHES[nth % len(DASHES)], linewidth=1.5, alpha=0.9)
     axes.set(xlabel="rank k", ylabel="gold sources among the k highest", title=panel.title, ylim=(-0.02, 1.02))
-    _logarithmic(axes)
+    axes.set_xscale("log")
+    _plain_numbers(axes)
     if left:
         axes.yaxis.set(label_position="right", ticks_position="right")
         axes.spines[["left", "right"]].set(visible=False)

@@ -19,7 +19,9 @@ from markupsafe import Markup
 
 from eval import RESULTS, ROOT
 from eval.report import plots
-from eval.report.tables import FAMILIES, REFERENCE, Parts, markdown, parts
+from eval.report.panels import SCATTER, TITLES, panels
+from eval.report.tables import markdown, parts
+from eval.report.views import FAMILIES, REFERENCE, Parts
 from llmattr.core.files import write
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -58,15 +60,13 @@ def _tables(name: str, record: Parts, shown: str) -> str:
     if not made:
         return ""
     titled = sum(len(part.tables) for part in made) > 1
-    drawn = f"; [foretold and true outputs]({shown}/{name}{plots.SCATTER}.svg)" * (
-        name + plots.SCATTER in plots.panels({name: record})
-    )
+    drawn = f"; [foretold and true outputs]({shown}/{name}{SCATTER}.svg)" * (name + SCATTER in panels({name: record}))
     return "".join(f"{markdown(part, titled)}\n\n" for part in made) + f"All of it: [{name}.md]({shown}/{name}.md){drawn}.\n"
 
 
 def _plots(results: dict[str, Parts], shown: str) -> str:
-    drawn = [name for name in plots.panels(results) if name in plots.TITLES]
-    return "\n".join(f"![{plots.TITLES[name]}]({shown}/{name}.svg)\n" for name in drawn)
+    drawn = [name for name in panels(results) if name in TITLES]
+    return "\n".join(f"![{TITLES[name]}]({shown}/{name}.svg)\n" for name in drawn)
 
 
 def page(results: dict[str, Parts], folder: Path) -> str:
@@ -74,7 +74,7 @@ def page(results: dict[str, Parts], folder: Path) -> str:
     loader = FileSystemLoader(TEMPLATES)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
-    drawn = [name for name in plots.panels(results) if (folder / f"{name}.svg").exists()]
+    drawn = [name for name in panels(results) if (folder / f"{name}.svg").exists()]
     svg = {name: (folder / f"{name}.svg").read_text(encoding="utf-8") for name in drawn}
     made = {name: parts(name, record, whole=True) for name, record in results.items()}
     every = [part for some in made.values() for part in some]
@@ -82,8 +82,8 @@ def page(results: dict[str, Parts], folder: Path) -> str:
     return environment.get_template("report.html.j2").render(
         benchmarks={name: some for name, some in made.items() if some},
         plots={name: Markup(plots.inline(text, name)) for name, text in svg.items()},
-        scatter=plots.SCATTER,
-        titles=plots.TITLES,
+        scatter=SCATTER,
+        titles=TITLES,
         families=FAMILIES,
         choices={
             "family": [*FAMILIES, REFERENCE],

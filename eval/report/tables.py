@@ -1,85 +1,18 @@
-"""From recorded figures to the tables that people read: which columns, in which order, and what stands in a cell."""
+"""From recorded figures to the tables that people read: which rows, in which order, and what stands in a cell."""
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from eval.harness.record import Figure
+from eval.report.views import CURVE, FAMILIES, REFERENCE, VIEWS, Parts, View, main_parts
 
-FAMILIES = ("corroborative", "predictive", "game-theoretic", "datamodel")
-REFERENCE = "reference"  # the family of rows that are no method: random scores, gold labels, ceilings
 WRONG = ("failed", "not measured")  # columns that say why a row has no numbers
 BEST_FIRST = ("LDS", "AP", "MRR", "F1")  # a family's rows are sorted by the first of these
 WIDEST = 9  # columns of a table at most where none are chosen
-MAIN = ("table", "context", "training")  # the parts of a run; where one is there, those of older runs are not shown
-Parts = Mapping[str, Any]  # the record of a benchmark: part -> about, command, date, machine, versions, figures, notes
-
-
-@dataclass(frozen=True)
-class View:
-    """A table of a part: its columns (all without any), its title, the rows to keep; whether they are sorted by family."""
-
-    columns: tuple[str, ...] = ()
-    title: str = ""
-    keep: Callable[[Figure], bool] = lambda _: True
-    sort: bool = True
-
-
-CITED = ("cited precision", "cited recall", "cited f1")
-COSTS = ("CPU s", "passes", "tokens", "models", "bytes")
-EACH = ("LDS", "LDS, 0.9 kept", "QLD", "drop 3", "AP", "MRR", "cited f1", "threshold F1")  # a column of a curve each
-CURVE = View(("family", "method", "budget", *EACH, *COSTS), "at every budget", sort=False)
-JUDGED = ("LDS", "LDS, chosen on")
-OLD = ("MRR", "recall@3", "F1", "LDS", "drop", "counterfactual error")
-VIEWS: dict[tuple[str, str], tuple[View, ...]] = {
-    ("families", "context"): (View(("MRR", "R@3", "cited f1", *JUDGED, "drop 3", "counterfactual error", "CPU s", "passes")),),
-    ("families", "training"): (
-        View(("MRR", "R@3", "cited f1", *JUDGED, "QLD", "counterfactual error", "CPU s", "models", "bytes")),
-    ),
-    ("context", "table"): (
-        View((*JUDGED, "LDS minus context-cite", "drop 3", "counterfactual error", *COSTS), "prediction"),
-        View(("AP", "AP, chosen on", "AP minus context-cite", "MRR", "P@1", "R@3", *CITED), "support"),
-    ),
-    ("citations", "table"): (
-        View(("AP", "AP, chosen on", "AP minus context-cite", "MRR", "R@3", *CITED, "cited f1, chosen on", "threshold F1")),
-    ),
-    ("facts", "table"): (
-        View((*JUDGED, "LDS minus bm25", "QLD", "forgotten", "tail-patch", *COSTS), "prediction"),
-        View(("MRR", "MRR minus bm25", "AP", "P@1", "R@3", "R@10", "cited f1"), "support"),
-    ),
-    ("lds", "table"): (View((*JUDGED, "LDS minus datamodel", "LDS, 0.9 kept", "QLD", "counterfactual error", *COSTS)),),
-    # What runs before those above left.
-    ("families", "families"): (
-        View((*OLD, "CPU s", "passes"), "context", keep=lambda row: row.get("of") == "context"),
-        View((*OLD, "CPU s", "models", "bytes"), "training", keep=lambda row: row.get("of") == "training"),
-    ),
-    ("context", "prediction"): (View(("LDS", "drop 3", "counterfactual error", "passes", "tokens", "seconds")),),
-    ("context", "support"): (View(("AP", "MRR", "P@1", "R@3", *CITED)),),
-    ("citations", "support"): (View(("AP", "MRR", "R@3", *CITED, "threshold F1")),),
-    ("facts", "facts"): (View(("MRR", "recall@10", "LDS", "removal drop", "tail-patch", "CPU s", "models")),),
-    ("bench_cite", "scoring"): (
-        View(("sentences", "engine", "s per ablation", "times as fast", "largest error, nats", "peak MB"), sort=False),
-    ),
-    ("bench_retrain", "models"): (
-        View(
-            ("layers x width", "parameters", "way", "CPU s a model", "models a minute", "times as fast"),
-            keep=lambda row: row.get("way") == "usual loop" or bool(row.get("chosen")),
-            sort=False,
-        ),
-    ),
-    ("bench_retrain", "lds"): (
-        View(("models", "LDS", "standard error", "ceiling", "LDS / ceiling", "own row first"), sort=False),
-    ),
-    ("bench_trace", "build"): (
-        View(("what", "model", "rows", "min s", "median s", "over floor (median of rounds)"), sort=False),
-    ),
-    ("bench_trace", "peers"): (
-        View(("what", "method", "all s", "peak MiB", "index bytes", "rho to exact", "top 10 shared", "versions"), sort=False),
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -102,12 +35,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table for people, and which of its differences are real."""
+    """A table for people: its columns as the record names them, and which of its differences are real."""
 
     title: str
     columns: list[str]
     rows: list[Row]
     real: list[str]
+
+    @property
+    def heads(self) -> list[str]:
+        """The columns' names where what is judged stands beside what choices were made on."""
+        return [f"{name}, judged on" if f"{name}, chosen on" in self.columns else name for name in self.columns]
 
 
 @dataclass(frozen=True)
@@ -125,18 +63,6 @@ class Part:
     tiny: bool
 
 
-def main_parts(file: str, record: Parts) -> list[str]:
-    """The parts that are a benchmark's tables: of its last run, or what older ones left."""
-    names = [name for name in MAIN if name in record] or [part for of, part in VIEWS if of == file and part in record]
-    names = names or [name for name in record if "," not in name and not name.startswith(("agreement", "curve"))]
-    return [name for name in names if record[name]["figures"]]
-
-
-def title(file: str, name: str) -> str:
-    """A part as it is called beside those of other benchmarks."""
-    return file if name in (file, "table") else f"{file}: {name}"
-
-
 def curve(record: Parts, name: str) -> Parts:
     """A part's methods at every budget; no rows where there was one budget."""
     return record.get(f"{name}, curve", record.get("curve", {"figures": []}))
@@ -146,30 +72,30 @@ def parts(file: str, record: Parts, whole: bool = False) -> list[Part]:
     """The tables of a benchmark; `whole`: its curves and its tables of single sets, too."""
     made = []
     for name in main_parts(file, record):
-        views, words = VIEWS.get((file, name), (View(),)), "" if name in (file, "table") else name
+        views, called = VIEWS.get((file, name), (View(),)), "" if name in (file, "table") else name
         budgets = [row for row in curve(record, name)["figures"] if "budget" in row]
         first = {row["method"]: row["budget"] for row in reversed(budgets)}  # the budget that the table has them at
-        made.append(_part(record[name], views, (words,), first))
+        made.append(_part(record[name], views, first, called))
         if whole and budgets:
-            made.append(_part(curve(record, name), (CURVE,), (words,), first))
+            made.append(_part(curve(record, name), (CURVE,), first, called))
         sets = [one for one in record if one.startswith(f"{name}, ") and not one.endswith((", curve", ", agreement"))]
         for one in sets if whole else ():
             of = one.removeprefix(f"{name}, ")
-            made.append(_part(record[one], views, (words, of), first, of))
+            made.append(_part(record[one], views, first, called, of))
     return made
 
 
-def _part(part: Parts, views: Sequence[View], words: Sequence[str], first: Mapping[str, int], of: str = "") -> Part:
-    made = [_table(part, view, words, first) for view in views]
+def _part(part: Parts, views: Sequence[View], first: Mapping[str, int], name: str, of: str = "") -> Part:
+    tables = [_table(part, view, first, ", ".join(filter(None, (name, view.title, of)))) for view in views]
     named = list(dict.fromkeys(key for row in part["figures"] for key, value in row.items() if not isinstance(value, list)))
-    shown = {column for _, columns in made for column in columns}
+    shown = {name for table in tables for name in table.columns}
     return Part(
         of=of,
         about=part.get("about", ""),
-        tables=[table for table, _ in made if table.rows],
+        tables=[table for table in tables if table.rows],
         left_out=[name for name in named if name not in (*shown, *WRONG, "family", "of") and not name.endswith(" 95 %")],
         wrong=[f"{row.get('method', '?')}: {word}: {row[word]}" for row in part["figures"] for word in WRONG if row.get(word)],
-        notes=[note for note in part.get("notes", []) if not any(note in table.real for table, _ in made)],
+        notes=[note for note in part.get("notes", []) if not any(note in table.real for table in tables)],
         command=part.get("command", ""),
         circumstances=circumstances(part),
         tiny=part.get("tiny", False),
@@ -185,20 +111,19 @@ def circumstances(part: Parts) -> str:
     return "; ".join([part.get("date", "")[:10], *took, where, versions])
 
 
-def _table(part: Parts, view: View, words: Sequence[str], first: Mapping[str, int]) -> tuple[Table, list[str]]:
-    """The table, and its columns as the record names them."""
+def _table(part: Parts, view: View, first: Mapping[str, int], name: str) -> Table:
     rows = [row for row in part["figures"] if view.keep(row)]
     if view.sort:
         rows = ordered([*rows, *_ceiling_row(part)])
     columns = _columns(rows, view)
-    heads = [f"{name}, judged on" if f"{name}, chosen on" in columns else name for name in columns]
+    said = {*columns, *WRONG} - {"family", "method"}
     made = [
-        Row([cell(row, name) for name in columns], family(row), row.get("budget", first.get(row.get("method", ""))))
+        Row([cell(row, column) for column in columns], family(row), row.get("budget", first.get(row.get("method", ""))))
         for row in rows
+        if any(row.get(column) is not None for column in said)
     ]
-    told = tuple(f"{name}{word}" for name in columns for word in (" against ", ": nothing to compare"))
-    real = [note for note in part.get("notes", []) if note.startswith(told)]
-    return Table(", ".join(word for word in (words[0], view.title, *words[1:]) if word), heads, made, real), columns
+    told = tuple(f"{column}{word}" for column in columns for word in (" against ", ": nothing to compare"))
+    return Table(name, columns, made, [note for note in part.get("notes", []) if note.startswith(told)])
 
 
 def family(row: Figure) -> str:
@@ -309,7 +234,7 @@ def markdown(part: Part, titled: bool = False) -> str:
 
 
 def _grid(table: Table) -> str:
-    cells = [table.columns, *[[cell.text for cell in row.cells] for row in table.rows]]
+    cells = [table.heads, *[[cell.text for cell in row.cells] for row in table.rows]]
     safe = [[plain(text).replace("|", "\\|") for text in row] for row in cells]
     widths = [max(len(row[i]) for row in safe) for i in range(len(table.columns))]
     lines = ["| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in safe]
