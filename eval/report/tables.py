@@ -64,8 +64,9 @@ class Part:
 
 
 def curve(record: Parts, name: str) -> Parts:
-    """A part's methods at every budget; no rows where there was one budget."""
-    return record.get(f"{name}, curve", record.get("curve", {"figures": []}))
+    """A part's methods at every budget, of the same run; no rows where there was one budget."""
+    found = record.get(f"{name}, curve", record.get("curve", {"figures": []}))
+    return found if found.get("date") == record[name].get("date") else {"figures": []}
 
 
 def parts(file: str, record: Parts, whole: bool = False) -> list[Part]:

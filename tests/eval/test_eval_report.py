@@ -174,6 +174,7 @@ def test_what_the_pictures_show():
     (cost,) = found["lds_cost"]
     assert cost.curves == {"context-cite": [(8, 0.4), (16, 0.8)]}
     assert [panel.title for panel in found["context_scatter"]] == ["alone\nLDS 0.70", "context-cite\nLDS 0.80"]
+    assert panels({"context": {**CONTEXT, "curve": {**CONTEXT["curve"], "date": "2026-11-01"}}})["lds_cost"][0].curves == {}
     many = {**CONTEXT["table"], "figures": [{**SCORED[0], "LDS": i / 30} for i in range(30)]}
     assert len(panels({"context": {"table": many}})["context_scatter"]) == 24
 
