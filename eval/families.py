@@ -6,6 +6,7 @@ and datamodels try parts of the sources. Contexts are cited for the answers that
 traced for facts that a small model learned from them alone.
 """
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -76,13 +77,21 @@ def command(**given: Any) -> None:
         asked = [side for side in SIDES if given["side"] in ("both", side) and _of(given["methods"], KNOWN[side])]
         if not asked:
             raise LlmattrError(f"none of these methods is of the side {given['side']}")
-        places = {side: out.with_name(f"{out.stem}-{side}.json") if given["side"] == "both" else out for side in asked}
+        both = out.with_suffix(".kept")
+        places = {side: both / f"{side}.json" if given["side"] == "both" else out for side in asked}
         if len(asked) == 2:
             _in_two_processes(given, places)
             given["again"] = False  # what is measured is there now
         for side, place in places.items():
             sections, how = measured(SIDES[side], given, place)
-            publish("families", {name.replace("table", side): one for name, one in sections.items()}, how, out)
+            if len(asked) == 2:  # this process has only judged
+                how["seconds"] = json.loads(place.read_text(encoding="utf-8"))[side]["seconds"]
+            publish("families", {_of_side(name, side): one for name, one in sections.items()}, how, out)
+
+
+def _of_side(name: str, side: str) -> str:
+    """A part of a side's run as it is called beside the other side's."""
+    return name.replace("table", side) if name.startswith("table") else f"{side}, {name}"
 
 
 KNOWN: Mapping[str, Mapping[str, Any]] = {"context": CONTEXT, "training": scoring.METHODS}

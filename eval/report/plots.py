@@ -1,9 +1,8 @@
-"""Pictures of the results, as SVG: LDS against cost, recall against rank, agreement between methods."""
+"""Pictures of the results, as SVG: LDS against cost, recall against rank, agreement between methods, what was foretold."""
 
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,12 @@ import numpy as np
 
 from eval.harness.record import Figure
 from eval.report.labels import label
-from eval.report.tables import FAMILIES, REFERENCE, Parts, ceiling, family, number, ordered
+from eval.report.panels import COSTS, SCATTER, Panel, panels, recall
+from eval.report.tables import family, number
+from eval.report.views import FAMILIES, REFERENCE, Parts
 
-TITLES = {
-    "lds_cost": "LDS against cost",
-    "recall_rank": "Recall against rank",
-    "agreement": "Agreement between methods",
-}
-COSTS = {  # the first that a part has is its cost
-    "tokens": "tokens forwarded for one answer",
-    "passes": "forward passes for one answer",
-    "CPU s": "CPU seconds for all queries",
-    "seconds": "seconds",
-}
+ACROSS = 4  # small multiples in a row
+
 # Okabe and Ito's palette: told apart with any kind of colour vision.
 COLOURS: dict[str, str] = dict(zip(FAMILIES, ("#d08a00", "#0072b2", "#009e73", "#c0609a"), strict=True)) | {
     REFERENCE: "#7a7a7a"
@@ -48,47 +40,6 @@ STYLE: dict[Any, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Panel:
-    """A part of a benchmark as a picture shows it."""
-
-    title: str
-    rows: Sequence[Figure]
-    cost: str = ""
-    ceiling: float | None = None
-
-
-def panels(results: Mapping[str, Parts]) -> dict[str, list[Panel]]:
-    """What each picture would show."""
-    found: dict[str, list[Panel]] = {name: [] for name in TITLES}
-    for file, record in results.items():
-        for name, part in record.items():
-            title, rows = f"{file}: {name}" if name != file else file, part["figures"]
-            if name.startswith("agreement"):
-                new = len(rows) > 1 and not any(_same_methods(rows, panel.rows) for panel in found["agreement"])
-                found["agreement"] += [Panel(title, rows)] if new else []
-            elif file != "families" and "," not in name:  # families repeats the others' rows
-                found["lds_cost"] += _cost_panel(title, part)
-                drawn = [row for row in rows if row.get("recall") and (family(row) != REFERENCE or row["method"] == "random")]
-                found["recall_rank"] += [Panel(title, drawn)] if drawn else []
-    return found
-
-
-def _same_methods(rows: Sequence[Figure], others: Sequence[Figure]) -> bool:
-    """Whether most of the methods are those of the other matrix: one picture of them is enough."""
-    shared = {row["method"] for row in rows} & {row["method"] for row in others}
-    return len(shared) > len(rows) / 2
-
-
-def _cost_panel(title: str, part: Parts) -> list[Panel]:
-    rows = [row for row in part["figures"] if number(row.get("LDS")) is not None and "method" in row]
-    costs = [name for name in COSTS if sum(number(row.get(name)) is not None for row in rows) > 1]
-    if not costs or any("n" in row for row in rows):  # rows of a curve: one method several times
-        return []
-    kept = [row for row in rows if number(row.get(costs[0])) is not None and "ceiling" not in row["method"]]
-    return [Panel(title, ordered(kept), costs[0], ceiling(part))]
-
-
 def write(results: Mapping[str, Parts], folder: Path) -> list[Path]:
     """Draw what there is into the folder; the files that were written."""
     try:
@@ -101,13 +52,12 @@ def write(results: Mapping[str, Parts], folder: Path) -> list[Path]:
 
     written = []
     for name, shown in panels(results).items():
-        if shown:
-            with plt.style.context(["default", STYLE]), warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Glyph .* missing")  # a script that the font has not
-                figure = _drawn(plt, name, shown)
-                figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
-                plt.close(figure)
-            written.append(folder / f"{name}.svg")
+        with plt.style.context(["default", STYLE]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing")  # a script that the font has not
+            figure = _scatter(plt, shown) if name.endswith(SCATTER) else _drawn(plt, name, shown)
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+            plt.close(figure)
+        written.append(folder / f"{name}.svg")
     return written
 
 
@@ -140,50 +90,39 @@ def _legend(figure: Any, shown: Sequence[Panel]) -> None:
     figure.legend(handles=marks, loc="outside upper right", ncols=5, frameon=False, handletextpad=0)
 
 
-def _logarithmic(axes: Any, ticks: Sequence[float] = (), labels: Sequence[str] = ()) -> None:
-    """A log axis of plain numbers; `text.parse_math` is off, so matplotlib's own powers would be shown as their source."""
-    axes.set_xscale("log")
-    if len(ticks):
-        axes.set_xticks(ticks, labels)
-    else:
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+def _plain_numbers(axes: Any) -> None:
+    """`text.parse_math` is off, so matplotlib's own powers of ten would be shown as their source."""
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.xaxis.set_minor_formatter(lambda *_: "")
-
-
-def _free(panel: Panel) -> tuple[float, float]:
-    """The least cost of a method, as a power of ten, and where on the log axis those stand that cost nothing."""
-    paid = [row[panel.cost] for row in panel.rows if row[panel.cost] > 0 and family(row) != REFERENCE]
-    least = 10.0 ** np.floor(np.log10(min(paid, default=1.0)))
-    return least, least / 3
 
 
 def _spots(panel: Panel) -> list[tuple[float, float]]:
     """Where each row's point stands. References cost nothing: they are no methods."""
-    _, free = _free(panel)
-    costs = [0 if family(row) == REFERENCE else row[panel.cost] for row in panel.rows]
-    return [(cost if cost > 0 else free, row["LDS"]) for cost, row in zip(costs, panel.rows, strict=True)]
+    return [(0 if family(row) == REFERENCE else row[panel.cost], row["LDS"]) for row in panel.rows]
 
 
 def _lds_cost(axes: Any, panel: Panel) -> None:
-    """A point with its interval for each method. What costs nothing stands at the left, marked 0."""
-    spots, (least, free) = _spots(panel), _free(panel)
+    """A point with its interval for each method, on a log axis that reaches 0; a line joins a method's budgets."""
+    spots = _spots(panel)
+    reached = [*spots, *(point for points in panel.curves.values() for point in points)]
+    costs = [cost for cost, _ in reached]
+    least = 10.0 ** np.floor(np.log10(min((cost for cost in costs if cost > 0), default=1.0)))
     trained = ", with the models that had to be trained for them" * any("models" in row for row in panel.rows)
     axes.set(xlabel=COSTS[panel.cost] + trained, ylabel="LDS (1 = foretells every ablation)", title=panel.title)
-    most = max(cost for cost, _ in spots)
-    ticks = 10.0 ** np.arange(np.log10(least), np.log10(most) + 0.01)
-    if any(cost == free for cost, _ in spots):
-        _logarithmic(axes, [free, *ticks], ["0", *[f"{tick:,.10g}" for tick in ticks]])
-    else:
-        _logarithmic(axes)
+    axes.set_xscale("symlog", linthresh=least, linscale=0.4)
+    _plain_numbers(axes)
+    for row in panel.rows:
+        if row["method"] in panel.curves:
+            axes.plot(*zip(*panel.curves[row["method"]], strict=True), ".-", color=_colour(row), linewidth=1, alpha=0.5)
     for row, (cost, height) in zip(panel.rows, spots, strict=True):
         if len(bounds := re.findall(r"-?[\d.]+", str(row.get("LDS 95 %", "")))) == 2:
             axes.plot([cost, cost], [float(bound) for bound in bounds], color=_colour(row), linewidth=1.5, alpha=0.4)
         axes.plot(cost, height, SHAPES.get(family(row), "x"), color=_colour(row), markersize=6, alpha=0.9)
-    heights = [height for _, height in spots] + [panel.ceiling or 0.0]
+    heights = [height for _, height in reached] + [panel.ceiling or 0.0]
     room = 0.08 * (max(heights) - min(heights)) + 0.01
     axes.set_ylim(min(heights) - room, max(heights) + 2 * room)  # an interval may leave the picture, a point may not
-    first = min(cost for cost, _ in spots)
-    axes.set_xlim(first / 1.6, most * (most / first) ** 0.22)
+    most = max(*costs, least)
+    axes.set_xlim(-least / 2 if min(costs) == 0 else least, most * 1.2 * (most / least) ** 0.2)  # room for names
     if panel.ceiling is not None:
         axes.axhline(panel.ceiling, color=INK, linewidth=0.8, linestyle="--")
         style = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom", "fontsize": 9}
@@ -194,7 +133,7 @@ def _recall_rank(axes: Any, panel: Panel) -> None:
     """The gold sources among the k highest. The names stand at the side where the lines are farther apart, in their order."""
     from sklearn.isotonic import isotonic_regression
 
-    curves = [np.array(row["recall"], dtype=float) for row in panel.rows]
+    curves = [recall(row) for row in panel.rows]
     left = np.std([curve[0, 1] for curve in curves]) > np.std([curve[-1, 1] for curve in curves])
     end = 0 if left else -1
     order = sorted(range(len(curves)), key=lambda i: (curves[i][end, 1], panel.rows[i]["method"]))
@@ -203,7 +142,8 @@ def _recall_rank(axes: Any, panel: Panel) -> None:
         nth = seen[family(row)] = seen.get(family(row), -1) + 1
         axes.plot(*curve.T, color=_colour(row), linestyle=DASHES[nth % len(DASHES)], linewidth=1.5, alpha=0.9)
     axes.set(xlabel="rank k", ylabel="gold sources among the k highest", title=panel.title, ylim=(-0.02, 1.02))
-    _logarithmic(axes)
+    axes.set_xscale("log")
+    _plain_numbers(axes)
     if left:
         axes.yaxis.set(label_position="right", ticks_position="right")
         axes.spines[["left", "right"]].set(visible=False)
@@ -221,6 +161,25 @@ def _recall_rank(axes: Any, panel: Panel) -> None:
         line = {"arrowstyle": "-", "color": _colour(panel.rows[i]), "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
         line["relpos"] = (float(left), 0.5)
         axes.annotate(panel.rows[i]["method"], spot, (-0.04 if left else 1.04, height), arrowprops=line, **style)
+
+
+def _scatter(plt: Any, shown: Sequence[Panel]) -> Any:
+    """Small multiples: each point is an ablation, across what the scores foretold of it, upwards what came."""
+    rows = -(-len(shown) // ACROSS)
+    size = {"figsize": (9, 2.2 * rows + 0.8), "gridspec_kw": {"hspace": 0.1}}
+    figure, places = plt.subplots(rows, ACROSS, squeeze=False, layout="constrained", **size)
+    for axes in places.flat[len(shown) :]:
+        axes.axis("off")
+    for axes, panel in zip(places.flat, shown, strict=False):
+        (row,) = panel.rows
+        axes.plot(*np.array(row["scatter"]).T, ".", color=_colour(row), markersize=4, alpha=0.6)
+        axes.set_title(panel.title, fontsize=8.5)
+        axes.tick_params(labelsize=7.5)
+        axes.locator_params(nbins=4)
+    figure.supxlabel("what the scores foretell of the first target", fontsize=9)
+    figure.supylabel("what came", fontsize=9)
+    _legend(figure, shown)
+    return figure
 
 
 def _agreement(axes: Any, panel: Panel) -> None:

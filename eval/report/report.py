@@ -19,7 +19,9 @@ from markupsafe import Markup
 
 from eval import RESULTS, ROOT
 from eval.report import plots
-from eval.report.tables import FAMILIES, Parts, markdown, tables
+from eval.report.panels import SCATTER, TITLES, panels
+from eval.report.tables import markdown, parts
+from eval.report.views import FAMILIES, REFERENCE, Parts
 from llmattr.core.files import write
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -54,28 +56,40 @@ def filled(text: str, results: dict[str, Parts], shown: str) -> str:
 
 
 def _tables(name: str, record: Parts, shown: str) -> str:
-    made = tables(name, record)
-    parts = [f"**{table.part}**\n\n" * (len(made) > 1) + markdown(table) for table in made]
-    return "".join(f"{part}\n\n" for part in parts) + f"All of it: [{name}.md]({shown}/{name}.md).\n" * bool(parts)
+    made = parts(name, record)
+    if not made:
+        return ""
+    titled = sum(len(part.tables) for part in made) > 1
+    drawn = f"; [foretold and true outputs]({shown}/{name}{SCATTER}.svg)" * (name + SCATTER in panels({name: record}))
+    return "".join(f"{markdown(part, titled)}\n\n" for part in made) + f"All of it: [{name}.md]({shown}/{name}.md){drawn}.\n"
 
 
 def _plots(results: dict[str, Parts], shown: str) -> str:
-    drawn = [name for name, panels in plots.panels(results).items() if panels]
-    return "\n".join(f"![{plots.TITLES[name]}]({shown}/{name}.svg)\n" for name in drawn)
+    drawn = [name for name in panels(results) if name in TITLES]
+    return "\n".join(f"![{TITLES[name]}]({shown}/{name}.svg)\n" for name in drawn)
 
 
 def page(results: dict[str, Parts], folder: Path) -> str:
     """The whole HTML page, from the records and the plots that lie beside them; every text escaped."""
     loader = FileSystemLoader(TEMPLATES)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    script = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
-    drawn = [name for name, panels in plots.panels(results).items() if panels and (folder / f"{name}.svg").exists()]
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    drawn = [name for name in panels(results) if (folder / f"{name}.svg").exists()]
     svg = {name: (folder / f"{name}.svg").read_text(encoding="utf-8") for name in drawn}
+    made = {name: parts(name, record, whole=True) for name, record in results.items()}
+    every = [part for some in made.values() for part in some]
+    rows = [row for part in every for table in part.tables for row in table.rows]
     return environment.get_template("report.html.j2").render(
-        benchmarks={name: tables(name, record) for name, record in results.items()},
+        benchmarks={name: some for name, some in made.items() if some},
         plots={name: Markup(plots.inline(text, name)) for name, text in svg.items()},
-        titles=plots.TITLES,
+        scatter=SCATTER,
+        titles=TITLES,
         families=FAMILIES,
+        choices={
+            "family": [*FAMILIES, REFERENCE],
+            "budget": sorted({row.budget for row in rows if row.budget is not None}),
+            "data set": sorted({part.of for part in every if part.of}),
+        },
         script=Markup(script),
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
@@ -85,7 +99,7 @@ def words(results: dict[str, Parts], texts: list[str]) -> list[str]:
     """What is missing: benchmarks without results, results without a place."""
     places = {match[2] for text in texts for match in MARKED.finditer(text)}
     missing = [f"{name}.json is not there: its table stays empty" for name in EXPECTED if name not in results]
-    without = [name for name, record in results.items() if tables(name, record) and name not in places]
+    without = [name for name, record in results.items() if parts(name, record) and name not in places]
     mark = "no README has a place for {0}: put <!-- results: {0} --> and <!-- end of results --> where its tables should be"
     return missing + [mark.format(name) for name in without]
 

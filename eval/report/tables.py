@@ -1,63 +1,18 @@
-"""From recorded figures to the tables that people read: which columns, in which order, and what stands in a cell."""
+"""From recorded figures to the tables that people read: which rows, in which order, and what stands in a cell."""
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from eval.harness.record import Figure
+from eval.report.views import CURVE, FAMILIES, REFERENCE, VIEWS, Parts, View, main_parts
 
-FAMILIES = ("corroborative", "predictive", "game-theoretic", "datamodel")
-REFERENCE = "reference"  # the family of rows that are no method: random scores, gold labels, ceilings
 WRONG = ("failed", "not measured")  # columns that say why a row has no numbers
 BEST_FIRST = ("LDS", "AP", "MRR", "F1")  # a family's rows are sorted by the first of these
-WIDEST = 9  # columns of a table at most
-LEAST = ("P@1", "R@3", "drop 1", "passes", "bytes")  # these go first where there are more
-Parts = Mapping[str, Any]  # the record of a benchmark: part -> about, command, date, machine, versions, figures, notes
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The columns of a part, all without any; the rows to keep; whether they are sorted by family."""
-
-    columns: tuple[str, ...] = ()
-    keep: Callable[[Figure], bool] = lambda _: True
-    sort: bool = True
-
-
-CHOICES: dict[str, dict[str, Choice]] = {
-    "context": {
-        "prediction": Choice(("LDS", "drop 3", "counterfactual error 3", "passes", "tokens", "seconds")),
-        "support": Choice(("AP", "MRR", "P@1", "R@3", "cited precision", "cited recall", "cited f1")),
-    },
-    "citations": {
-        "support": Choice(("AP", "MRR", "R@3", "cited precision", "cited recall", "cited f1", "threshold F1")),
-    },
-    "facts": {
-        "facts": Choice(("MRR", "recall@10", "LDS", "removal drop", "tail-patch", "CPU s", "models")),
-    },
-    "bench_cite": {
-        "scoring": Choice(
-            ("sentences", "engine", "s per ablation", "times as fast", "largest error, nats", "peak MB"), sort=False
-        ),
-    },
-    "bench_retrain": {
-        "models": Choice(
-            ("layers x width", "parameters", "way", "CPU s a model", "models a minute", "times as fast"),
-            keep=lambda row: row.get("way") == "usual loop" or bool(row.get("chosen")),
-            sort=False,
-        ),
-        "lds": Choice(("models", "LDS", "standard error", "ceiling", "LDS / ceiling", "own row first"), sort=False),
-    },
-    "bench_trace": {
-        "build": Choice(("what", "model", "rows", "min s", "median s", "over floor (median of rounds)"), sort=False),
-        "peers": Choice(
-            ("what", "method", "all s", "peak MiB", "index bytes", "rho to exact", "top 10 shared", "versions"), sort=False
-        ),
-    },
-}
+WIDEST = 9  # columns of a table at most where none are chosen
 
 
 @dataclass(frozen=True)
@@ -70,46 +25,106 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
-    """A part of a benchmark for people. `left_out`: columns that only the benchmark's own Markdown has."""
+class Row:
+    """Cells, and what rows are filtered by."""
 
-    file: str
-    part: str
-    about: str
+    cells: list[Cell]
+    family: str
+    budget: int | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for people: its columns as the record names them, and which of its differences are real."""
+
+    title: str
     columns: list[str]
-    rows: list[list[Cell]]
+    rows: list[Row]
+    real: list[str]
+
+    @property
+    def heads(self) -> list[str]:
+        """The columns' names where what is judged stands beside what choices were made on."""
+        return [f"{name}, judged on" if f"{name}, chosen on" in self.columns else name for name in self.columns]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a benchmark for people. `of`: the set that it is alone of; `left_out`: columns that none of its tables has."""
+
+    of: str
+    about: str
+    tables: list[Table]
     left_out: list[str]
     wrong: list[str]
     notes: list[str]
     command: str
     circumstances: str
+    tiny: bool
 
 
-def tables(file: str, record: Parts) -> list[Table]:
-    """The tables of a benchmark: those that `CHOICES` names, or every part but matrices and breakdowns ("part, subset")."""
-    chosen = CHOICES.get(file, {name: Choice() for name in record if "," not in name and not name.startswith("agreement")})
-    return [_table(file, part, record[part], chosen[part]) for part in chosen if record.get(part, {}).get("figures")]
+def curve(record: Parts, name: str) -> Parts:
+    """A part's methods at every budget, of the same run; no rows where there was one budget."""
+    found = record.get(f"{name}, curve", record.get("curve", {"figures": []}))
+    return found if found.get("date") == record[name].get("date") else {"figures": []}
 
 
-def _table(file: str, name: str, part: Parts, choice: Choice) -> Table:
-    rows = [row for row in part["figures"] if choice.keep(row)]
-    if choice.sort:
-        rows = ordered([*rows, *_ceiling_row(part)])
-    shown, left_out = _columns(rows, choice, WIDEST if file != "families" else None)
-    machine, versions = part.get("machine", {}), part.get("versions", {})
-    where = [f"{machine.get('cpu', 'unknown machine')}, {machine.get('cores', '?')} cores"]
-    return Table(
-        file=file,
-        part=name,
+def parts(file: str, record: Parts, whole: bool = False) -> list[Part]:
+    """The tables of a benchmark; `whole`: its curves and its tables of single sets, too."""
+    made = []
+    for name in main_parts(file, record):
+        views, called = VIEWS.get((file, name), (View(),)), "" if name in (file, "table") else name
+        budgets = [row for row in curve(record, name)["figures"] if "budget" in row]
+        first = {row["method"]: row["budget"] for row in reversed(budgets)}  # the budget that the table has them at
+        made.append(_part(record[name], views, first, called))
+        if whole and budgets:
+            made.append(_part(curve(record, name), (CURVE,), first, called))
+        sets = [one for one in record if one.startswith(f"{name}, ") and not one.endswith((", curve", ", agreement"))]
+        for one in sets if whole else ():
+            of = one.removeprefix(f"{name}, ")
+            made.append(_part(record[one], views, first, called, of))
+    return made
+
+
+def _part(part: Parts, views: Sequence[View], first: Mapping[str, int], name: str, of: str = "") -> Part:
+    tables = [_table(part, view, first, ", ".join(filter(None, (name, view.title, of)))) for view in views]
+    named = list(dict.fromkeys(key for row in part["figures"] for key, value in row.items() if not isinstance(value, list)))
+    shown = {name for table in tables for name in table.columns}
+    return Part(
+        of=of,
         about=part.get("about", ""),
-        columns=shown,
-        rows=[[cell(row, column) for column in shown] for row in rows],
-        left_out=left_out,
-        wrong=[f"{row.get('method', '?')}: {word}: {row[word]}" for row in rows for word in WRONG if row.get(word)],
-        notes=list(part.get("notes", [])),
+        tables=[table for table in tables if table.rows],
+        left_out=[name for name in named if name not in (*shown, *WRONG, "family", "of") and not name.endswith(" 95 %")],
+        wrong=[f"{row.get('method', '?')}: {word}: {row[word]}" for row in part["figures"] for word in WRONG if row.get(word)],
+        notes=[note for note in part.get("notes", []) if not any(note in table.real for table in tables)],
         command=part.get("command", ""),
-        circumstances="; ".join([part.get("date", "")[:10], *where, ", ".join(f"{k} {v}" for k, v in versions.items())]),
+        circumstances=circumstances(part),
+        tiny=part.get("tiny", False),
     )
+
+
+def circumstances(part: Parts) -> str:
+    """Which day, how long, on which machine, by which versions."""
+    machine, seconds = part.get("machine", {}), part.get("seconds")
+    took = [] if seconds is None else [f"{seconds} s" if seconds < 120 else f"{seconds / 60:,.0f} minutes"]
+    where = f"{machine.get('cpu', 'unknown machine')}, {machine.get('cores', '?')} cores"
+    versions = ", ".join(f"{name} {version}" for name, version in part.get("versions", {}).items())
+    return "; ".join([part.get("date", "")[:10], *took, where, versions])
+
+
+def _table(part: Parts, view: View, first: Mapping[str, int], name: str) -> Table:
+    rows = [row for row in part["figures"] if view.keep(row)]
+    if view.sort:
+        rows = ordered([*rows, *_ceiling_row(part)])
+    columns = _columns(rows, view)
+    said = {*columns, *WRONG} - {"family", "method"}
+    made = [
+        Row([cell(row, column) for column in columns], family(row), row.get("budget", first.get(row.get("method", ""))))
+        for row in rows
+        if any(row.get(column) is not None for column in said)
+    ]
+    told = tuple(f"{column}{word}" for column in columns for word in (" against ", ": nothing to compare"))
+    return Table(name, columns, made, [note for note in part.get("notes", []) if note.startswith(told)])
 
 
 def family(row: Figure) -> str:
@@ -154,22 +169,17 @@ def _ceiling_row(part: Parts) -> list[Figure]:
     return [] if known else [{"method": "ceiling", "LDS": value}]
 
 
-def _columns(rows: Sequence[Figure], choice: Choice, widest: int | None) -> tuple[list[str], list[str]]:
-    """What is shown, and what is left out for its width. Intervals stand in the cell of what they are of."""
+def _columns(rows: Sequence[Figure], view: View) -> list[str]:
+    """What is shown. Intervals stand in the cell of what they are of."""
     there = dict.fromkeys(key for row in rows for key, value in row.items() if not isinstance(value, list))
     found = [name for name in there if name not in WRONG and not name.endswith(" 95 %")]
-    names = ["family", "method"] if choice.sort and "method" in found else []
-    if all(family(row) == REFERENCE for row in rows if names):
+    if not view.sort:
+        return [name for name in view.columns or found if name in found]
+    names = [name for name in ("family", "method") if "method" in found]
+    if all(family(row) == REFERENCE for row in rows):
         names = names[1:]
-    found = [name for name in found if name not in ("family", "method") or not choice.sort]
-    wanted = [name for name in choice.columns if name in found] if choice.columns else found
-    room = widest - len(names) if widest else len(found)
-    kept = list(wanted)
-    for name in LEAST:
-        if len(kept) > room and name in kept:
-            kept.remove(name)
-    kept = kept[:room]
-    return names + kept, [name for name in found if name not in kept]
+    found = [name for name in found if name not in ("family", "method", "of")]
+    return names + ([name for name in view.columns if name in found] or found[: WIDEST - len(names)])
 
 
 def number(value: Any) -> float | None:
@@ -188,7 +198,8 @@ def cell(row: Figure, column: str) -> Cell:
         shown = as_bytes(amount) if "bytes" in column else short(value)
         return Cell(f"{shown} ({interval})" if interval else shown, amount)
     if value is not None and not isinstance(value, float):
-        return Cell(str(value))
+        leading = re.match(r"[+-]\d+\.\d+", str(value))  # a difference with its interval
+        return Cell(str(value), float(leading[0]) if leading else None)
     wrong = next((word for word in WRONG if row.get(word)), None)
     return Cell(wrong, why=str(row[wrong])) if wrong else Cell()
 
@@ -211,17 +222,25 @@ def as_bytes(value: float) -> str:
     return f"{short(value / 1000**power)} {('B', 'kB', 'MB', 'GB')[power]}"
 
 
-def markdown(table: Table) -> str:
-    """The table, what went wrong, what is left out, and how it was measured."""
-    cells = [table.columns, *[[one.text for one in row] for row in table.rows]]
+def markdown(part: Part, titled: bool = False) -> str:
+    """The part's tables, what went wrong, what is left out, and how it was measured."""
+    lines = ["**TINY: shows that everything runs, and nothing else.**", ""] * part.tiny
+    for table in part.tables:
+        lines += [f"**{table.title}**", ""] * bool(titled and table.title) + [_grid(table), ""]
+        lines += [word for line in table.real for word in (plain(line), "")]
+    lines += [f"- {plain(line)}" for line in part.wrong] + [""] * bool(part.wrong)
+    more = f" Not shown: {plain('; '.join(part.left_out))}." if part.left_out else ""
+    command = part.command.replace("`", "'")
+    return "\n".join([*lines, f"`{' '.join(command.split())}`, {plain(part.circumstances)}.{more}"])
+
+
+def _grid(table: Table) -> str:
+    cells = [table.heads, *[[cell.text for cell in row.cells] for row in table.rows]]
     safe = [[plain(text).replace("|", "\\|") for text in row] for row in cells]
     widths = [max(len(row[i]) for row in safe) for i in range(len(table.columns))]
     lines = ["| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in safe]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    lines += ["", *[f"- {plain(line)}" for line in table.wrong], *[""] * bool(table.wrong)]
-    more = f" Not shown: {plain(', '.join(table.left_out))}." if table.left_out else ""
-    command = table.command.replace("`", "'")
-    return "\n".join([*lines, f"`{' '.join(command.split())}`, {plain(table.circumstances)}.{more}"])
+    return "\n".join(lines)
 
 
 def plain(text: str) -> str:

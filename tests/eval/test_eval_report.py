@@ -8,8 +8,9 @@ import xml.etree.ElementTree as ET
 import pytest
 from click.testing import CliRunner
 
+from eval.report.panels import panels
 from eval.report.report import command
-from eval.report.tables import markdown, ordered, short, tables
+from eval.report.tables import markdown, ordered, parts, short
 
 HOW = {
     "about": "Made up.",
@@ -33,9 +34,38 @@ NAMES = ["trak", "ekfac", "bm25", ODD]
 AGREED = [{"method": one, **{other: 1.0 if one == other else 0.25 for other in NAMES}} for one in NAMES]
 FACTS = {"facts": {**HOW, "figures": ROWS}, "agreement": {**HOW, "figures": AGREED, "notes": []}}
 FAMILIES = {"training": {**HOW, "figures": ROWS}, "context": {**HOW, "figures": [{"method": "alone", "LDS": 0.5}], "notes": []}}
-RECORDS = {"facts": FACTS, "families": FAMILIES, "citations": {"support": {**HOW, "figures": RANKED}}}
+JUDGED = {"LDS": 0.7, "LDS, chosen on": 0.8, "LDS minus context-cite": "-0.10 (-0.20 to -0.01, p 0.04)", "AP": 0.6}
+SCORED = [
+    {
+        "method": "context-cite",
+        "family": "datamodel",
+        "LDS": 0.8,
+        "LDS, chosen on": 0.9,
+        "AP": 0.5,
+        "R@1": 0.2,
+        "R@3": 0.6,
+        "tokens": 90,
+    },
+    {"method": "alone", "family": "game-theoretic", **JUDGED, "R@1": 0.3, "R@3": 0.4, "R@10": 1.0, "tokens": 20, "P@1": 0.5},
+]
+SCORED = [{**row, "scatter": [[0.1 * i, 0.2 * i] for i in range(5)]} for row in SCORED]
+BUDGETS = [{"budget": n, **SCORED[0], "LDS": n / 20, "tokens": n} for n in (16, 8)]
+SAID = [
+    "LDS against context-cite, 4 of a kind: below it are alone.",
+    "AP against context-cite, 4 of a kind: none.",
+    "AP: a mean.",
+]
+CONTEXT = {
+    "prediction": {**HOW, "figures": ROWS},  # of an older run
+    "table": {**HOW, "figures": SCORED, "notes": SAID, "tiny": True, "seconds": 360},
+    "curve": {**HOW, "figures": BUDGETS, "notes": []},
+    "table, qed": {**HOW, "figures": SCORED[1:], "notes": []},
+}
+RECORDS = {"context": CONTEXT, "facts": FACTS, "families": FAMILIES, "citations": {"support": {**HOW, "figures": RANKED}}}
 README = "# Mine\n\nBefore.\n\n{}\n\nAfter <!-- a comment -->.\n"
-PLACES = "\n\n".join(f"<!-- results: {name} -->\n<!-- end of results -->" for name in ("facts", "families", "lds", "plots"))
+PLACES = "\n\n".join(
+    f"<!-- results: {name} -->\n<!-- end of results -->" for name in ("context", "facts", "families", "lds", "plots")
+)
 
 
 def fill(folder):
@@ -74,14 +104,15 @@ def test_rows_are_sorted_by_family_then_lds():
 
 def test_a_family_that_is_not_said_is_the_methods():
     names = ["random", "context-cite, alpha 0.01", "trak, 3 checkpoints", "bm25"]
-    (table,) = tables(
-        "context", {"prediction": {**HOW, "figures": [{"method": name, "LDS": 0.5} for name in names], "notes": []}}
-    )
-    assert [row[0].text for row in table.rows] == ["corroborative", "predictive", "datamodel", "reference"]
+    figures = [{"method": name, "LDS": 0.5} for name in names]
+    (part,) = parts("context", {"prediction": {**HOW, "figures": figures, "notes": []}})
+    found = ["corroborative", "predictive", "datamodel", "reference"]
+    assert [row.family for row in part.tables[0].rows] == found
+    assert [row.cells[0].text for row in part.tables[0].rows] == found
 
 
 def test_a_table_says_what_is_known_and_what_failed():
-    text = markdown(tables("facts", FACTS)[0])
+    text = markdown(parts("facts", FACTS)[0])
     lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
     assert {len(line) for line in lines} == {5}  # an odd name makes no cells
     rows = {line[1].strip(): [cell.strip() for cell in line] for line in lines}
@@ -98,10 +129,54 @@ def test_a_table_says_what_is_known_and_what_failed():
 
 def test_a_wide_table_is_cut_and_says_so():
     wide = {**HOW, "figures": [{"method": "a", "P@1": 1.0, **{f"m{i}": 1.0 for i in range(12)}}], "notes": []}
-    (table,) = tables("lds", {"lds": wide, "lds, other rows": wide})
-    assert len(table.columns) == 9
-    assert set(table.columns) | set(table.left_out) == set(wide["figures"][0])
-    assert "P@1" in table.left_out
+    (part,) = parts("lds", {"lds": wide, "lds, other rows": wide})
+    (table,) = part.tables
+    assert table.columns == ["method", "P@1", *[f"m{i}" for i in range(7)]]
+    assert part.left_out == [f"m{i}" for i in range(7, 12)]
+
+
+def test_a_part_gives_several_tables_and_says_which_differences_are_real():
+    (part,) = parts("context", CONTEXT)  # nothing of the older run
+    prediction, support = part.tables
+    assert (prediction.title, support.title) == ("prediction", "support")
+    assert prediction.heads[2:5] == ["LDS, judged on", "LDS, chosen on", "LDS minus context-cite"]
+    assert [cell.number for cell in prediction.rows[0].cells[2:5]] == [0.7, 0.8, -0.1]
+    assert support.columns[2:] == ["AP", "P@1", "R@3"]
+    assert [prediction.real, support.real, part.notes] == [[line] for line in SAID]
+    assert part.left_out == ["R@1", "R@10"]
+    text = markdown(part, titled=True)
+    assert text.startswith("**TINY")
+    assert text.index("**prediction**") < text.index(SAID[0]) < text.index("**support**") < text.index(SAID[1])
+    assert "2026-11-22; 6 minutes; AMD EPYC" in text
+
+
+def test_the_whole_has_curves_and_single_sets():
+    together, curve, of_set = parts("context", CONTEXT, whole=True)
+    assert [row.budget for row in together.tables[0].rows] == [None, 16]  # the first of the curve
+    assert [row.budget for row in curve.tables[0].rows] == [16, 8]
+    assert [part.of for part in (together, curve, of_set)] == ["", "", "qed"]
+    assert [table.title for table in of_set.tables] == ["prediction, qed", "support, qed"]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [FAMILIES, {"families": {**HOW, "figures": [{**row, "of": of} for of in ("context", "training") for row in ROWS]}}],
+)
+def test_contexts_and_training_are_never_in_one_table(record):
+    shown = [table for part in parts("families", record) for table in part.tables]
+    assert [table.title for table in shown] == ["context", "training"]
+    assert all("of" not in table.columns for table in shown)
+
+
+def test_what_the_pictures_show():
+    found = panels({"context": CONTEXT})
+    assert list(found) == ["lds_cost", "recall_rank", "context_scatter"]
+    (cost,) = found["lds_cost"]
+    assert cost.curves == {"context-cite": [(8, 0.4), (16, 0.8)]}
+    assert [panel.title for panel in found["context_scatter"]] == ["alone\nLDS 0.70", "context-cite\nLDS 0.80"]
+    assert panels({"context": {**CONTEXT, "curve": {**CONTEXT["curve"], "date": "2026-11-01"}}})["lds_cost"][0].curves == {}
+    many = {**CONTEXT["table"], "figures": [{**SCORED[0], "LDS": i / 30} for i in range(30)]}
+    assert len(panels({"context": {"table": many}})["context_scatter"]) == 24
 
 
 def test_numbers_have_two_digits():
@@ -142,7 +217,9 @@ def test_the_page_escapes_what_it_shows(made):
     assert page.count("<script") == 1
     assert "alert(" not in re.sub(r"&lt;script&gt;alert\(", "", page)
     assert page.index('id="families"') < page.index('id="plots"') < page.index('id="facts"')
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 4
+    assert page.count("TINY") == 1
+    assert page.index("<svg", page.index('id="context"')) < page.index('id="citations"')  # its scatter stands with it
     identifiers = re.findall(r'\bid="([^"]+)"', page)
     assert len(identifiers) == len(set(identifiers))
 
@@ -198,4 +275,33 @@ def test_a_click_sorts(made):
         assert column()[-2:] == [ODD, "ceiling"]  # what has no number stays at the end
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         assert said == []
+        browser.close()
+
+
+@pytest.mark.slow
+def test_controls_filter_and_without_scripts_everything_is_shown(made):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (group dev)")
+    chromium = shutil.which("chromium") or pytest.skip("there is no chromium: apt-get install chromium")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=chromium, args=["--headless", "--no-sandbox", "--disable-gpu"])
+        plain = browser.new_page(java_script_enabled=False)
+        plain.goto((made / "report.html").as_uri())
+        assert plain.locator("tbody tr:visible").count() == plain.locator("tbody tr").count()
+        assert not plain.locator("#controls").is_visible()
+        page = browser.new_page()
+        page.goto((made / "report.html").as_uri())
+
+        def methods():
+            return page.locator("#context tbody tr:visible td.method").all_inner_texts()
+
+        assert methods() == ["alone", "context-cite"] * 2 + ["context-cite"] * 2
+        page.select_option("[name=budget]", "8")
+        assert methods() == ["alone"] * 2 + ["context-cite"]
+        page.select_option("[name=budget]", "")
+        page.select_option("[name=family]", "datamodel")
+        assert methods() == ["context-cite"] * 4
+        page.select_option("[name=family]", "")
+        page.select_option("[name='data set']", "qed")
+        assert methods() == ["alone"] * 2
+        assert not page.locator("#facts").is_visible()
         browser.close()

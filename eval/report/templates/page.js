@@ -15,3 +15,18 @@ for (const button of document.querySelectorAll("th button")) {
     body.append(...[...body.rows].sort(compare));
   });
 }
+
+// The controls hide rows of other families and budgets, and tables of other sets. Without scripts everything is shown.
+const controls = document.querySelector("#controls");
+function filter() {
+  const chosen = Object.fromEntries(new FormData(controls));
+  const other = (value, wanted) => Boolean(wanted && value !== undefined && value !== wanted);
+  for (const row of document.querySelectorAll("tr[data-family]")) {
+    row.hidden = other(row.dataset.family, chosen.family) || other(row.dataset.budget, chosen.budget);
+  }
+  for (const part of document.querySelectorAll(".part")) part.hidden = other(part.dataset.set, chosen["data set"]);
+  for (const section of document.querySelectorAll("section:has(.part)")) section.hidden = !section.querySelector(".part:not([hidden])");
+}
+controls.addEventListener("change", filter);
+controls.hidden = false;
+filter();
