@@ -5,6 +5,7 @@ cache folder, or in the one that LLMATTR_EVAL_DATA names. Exit codes: 0 done, 1 
 2 bad input.
 """
 
+import sys
 from pathlib import Path
 
 import click
@@ -42,14 +43,17 @@ def command(names: tuple[str, ...], every: bool, folder: Path | None, example: s
     with refusing():
         wanted = list(sets().values()) if every else [find(name) for name in dict.fromkeys(names)]
     source = from_repository if folder is None else from_folder(folder)
+    failed = 0
     for one in wanted:
         try:
             fetch(one, source)
+            click.echo(f"{one.name}: {one.folder}")
         except LlmattrError as error:
-            raise click.ClickException(str(error)) from None
-        click.echo(f"{one.name}: {one.folder}")
+            click.echo(f"Error: {error}", err=True)
+            failed = 1
     if not wanted:
         click.echo(table([row(one) for one in sets().values()]))
+    sys.exit(failed)
 
 
 def row(one: PublicSet) -> Figure:

@@ -18,6 +18,7 @@ from eval.harness import data
 from llmattr.core.sources import Document
 from llmattr.text import split
 
+CANAL = ROOT / "recipes" / "documents" / "panama_canal.md"  # the project's own, which needs no data
 CANAL_QUESTIONS = (  # question, answer, and how its supporting sentence begins
     ("How long is the Panama Canal?", "82 kilometres", "It is about 82"),
     ("When did the first ship officially pass through the canal?", "15 August 1914", "The steamer Ancon"),
@@ -128,27 +129,19 @@ def _canal(path: Path) -> Iterator[Question]:
         yield question(f"canal-{number}", text, papers, gold, answer)
 
 
-@dataclass(frozen=True)
-class DataSet:
-    """Of which public set (`python -m eval data`) it is, in which file, and how that is read."""
-
-    data: str | None
-    file: str
-    read: Callable[[Path], Iterator[Question]]
-
-    def questions(self) -> Iterator[Question]:
-        """All of them; raises `LlmattrError` where the data is not here, with the command that brings it."""
-        return self.read(data.files(self.data) / self.file if self.data else ROOT / self.file)
-
-
-SETS = {
-    "hotpotqa": DataSet("multihop_migres", "hotpot_200.jsonl", _multihop),
-    "2wiki": DataSet("multihop_migres", "2wiki_200.jsonl", _multihop),
-    "qed": DataSet("qed_dev", "qed-dev.jsonlines", _qed),
-    "hotpotqa-train": DataSet("multihop_hipporag", "hotpotqa_train.json", _multihop),
-    "musique": DataSet("multihop_hipporag", "musique_train.json", _musique),
-    "canal": DataSet(None, "recipes/documents/panama_canal.md", _canal),
+SETS: dict[str, Callable[[Path], Iterator[Question]]] = {  # how the file of a set is read
+    "hotpotqa": _multihop,
+    "2wiki": _multihop,
+    "qed": _qed,
+    "hotpotqa-train": _multihop,
+    "musique": _musique,
+    "canal": _canal,
 }
+
+
+def questions(name: str) -> Iterator[Question]:
+    """All of a set; raises `LlmattrError` where its data is not here, with the command that brings it."""
+    return SETS[name](CANAL if name == "canal" else data.part(name))
 
 
 def fitting(questions: Iterable[Question], least: int, most: int, answered: bool = False) -> list[Question]:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from eval.context.case import Case, Model, Size
-from eval.context.data import SETS, Question, drawn, fitting
+from eval.context.data import SETS, Question, drawn, fitting, questions
 from eval.context.own import read_own
 from eval.harness import choices
 from eval.harness.command import plain_name
@@ -51,9 +51,7 @@ def problems(
         found, notes = _own(given["data"], given["examples"] or 20, size.most)
         return cases(Path(given["data"]).stem, found, judging=True), notes
     names, count = _sets(given), given["examples"] or (1 if given["tiny"] else 20 if given["full"] else 2)
-    pairs = [
-        drawn(fitting(SETS[name].questions(), size.least, size.most, gold_answer), count, choices.seed()) for name in names
-    ]
+    pairs = [drawn(fitting(questions(name), size.least, size.most, gold_answer), count, choices.seed()) for name in names]
     if not any(judging for _, judging in pairs):
         raise LlmattrError(f"no set has {count + 1} questions of {size.least} to {size.most} sentences: see --sentences")
     judging = [cases(name, judges, judging=True) for name, (_, judges) in zip(names, pairs, strict=True)]

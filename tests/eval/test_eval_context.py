@@ -133,7 +133,7 @@ class TestQuestions:
 
     @pytest.mark.parametrize("name", context_data.SETS)
     def test_of_the_sets_are_read(self, name, shared_data):
-        found = context_data.fitting(context_data.SETS[name].questions(), 3, 60)[:3]
+        found = context_data.fitting(context_data.questions(name), 3, 60)[:3]
         assert len(found) == 3
         for one in found:
             assert one.answer
