@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from llmattr.errors import LlmattrError, check_number
 from llmattr.metrics.shapes import PerTarget, Scores
 
 AT_ONCE = 2**20  # numbers of a resampling that are held in memory
 
+Judges = Float[np.ndarray, "d t"]  # a measure of every target, by d resamplings of what judges them
 Groups = Shaped[np.ndarray, " t"] | Sequence[object]  # what each target belongs to: numbers, names
 
 
@@ -176,7 +177,7 @@ def paired_comparison(
 
 
 def two_way_comparison(
-    per_target: PerTarget, judges: Scores, groups: Groups | None = None, *, level: float = 0.95, seed: int = 0
+    per_target: PerTarget, judges: Judges, groups: Groups | None = None, *, level: float = 0.95, seed: int = 0
 ) -> Comparison:
     """The mean over targets, its interval where targets AND what judges them were drawn by chance, and a two-sided p-value.
 

@@ -405,3 +405,53 @@ def test_metrics_import_nothing_heavy():
     code = f"import sys, llmattr; llmattr.metrics.lds; print({heavy})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
     assert llmattr.metrics.lds is metrics.lds
+
+
+class TestTwoWays:
+    """Targets and what judges them are both drawn: the mean has the variance of both, and intervals that know it."""
+
+    T, M = 30, 20
+
+    def drawn(self, rng, mean=0.0):
+        """Measures `mean + target + judge`, averaged over the judges, and the same by 400 resamplings of the judges."""
+        targets, judges = rng.normal(size=self.T), rng.normal(size=self.M)
+        rows = rng.integers(self.M, size=(400, self.M))
+        return mean + targets + judges.mean(), mean + targets + judges[rows].mean(axis=1)[:, None]
+
+    def test_intervals_hold_what_they_promise_where_those_of_targets_alone_do_not(self):
+        rng, inside, alone = np.random.default_rng(0), 0, 0
+        for _ in range(200):
+            measured, judges = self.drawn(rng)
+            both, one = metrics.two_way_comparison(measured, judges), metrics.bootstrap_interval(measured, draws=400)
+            inside += both.low <= 0 <= both.high
+            alone += one.low <= 0 <= one.high
+        # Shares of 200 have errors of .015 at .95. Of targets alone it is sqrt(1/30) of sqrt(1/30 + 1/20) wide: 78 %.
+        assert inside / 200 > 0.95 - 4 * 0.015
+        assert alone / 200 < 0.78 + 4 * 0.03
+
+    def test_what_is_far_from_nothing_is_told_from_it(self):
+        measured, judges = self.drawn(np.random.default_rng(1), mean=3.0)
+        it = metrics.two_way_comparison(measured, judges)
+        assert it.p_value == 2 / 400  # the least that so many draws can say
+        assert it.difference == pytest.approx(measured.mean())
+        assert metrics.two_way_comparison(-measured, -judges).p_value == it.p_value
+
+    def test_groups_are_drawn_together_and_undefined_targets_left_out(self):
+        measured, judges = self.drawn(np.random.default_rng(2))
+        alone = metrics.two_way_comparison(measured, judges)
+        same = metrics.two_way_comparison(np.repeat(measured, 3), np.repeat(judges, 3, axis=1), np.repeat(np.arange(self.T), 3))
+        np.testing.assert_allclose(same, alone)
+        more = np.append(measured, np.nan), np.append(judges, np.full((400, 1), np.nan), axis=1)
+        np.testing.assert_allclose(metrics.two_way_comparison(*more), alone)
+        assert np.isnan(metrics.two_way_comparison(np.full(2, np.nan), np.zeros((5, 2)))).all()
+
+
+def test_holm_leaves_the_chance_of_any_false_difference_at_the_level():
+    rng = np.random.default_rng(0)
+    false = np.mean([min(metrics.holm(rng.uniform(size=20).tolist())) < 0.05 for _ in range(2000)])
+    assert false < 0.05 + 4 * (0.05 * 0.95 / 2000) ** 0.5
+    assert metrics.holm([0.01]) == [0.01]
+    adjusted = metrics.holm([0.2, np.nan, 0.01])
+    assert adjusted[2] == 0.02
+    assert np.isnan(adjusted[1])
+    assert metrics.holm([]) == []
