@@ -10,13 +10,13 @@ from typing import Any, get_args
 
 import numpy as np
 
-from llmattr.context.contract import Method, check_compares
+from llmattr.context.contract import Method
 from llmattr.context.methods import METHODS
 from llmattr.context.methods.games import LeaveOneOut
 from llmattr.context.methods.surrogates import ContextCite
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.removal.cache import limit, shrink
-from llmattr.context.removal.contrast import contrast
+from llmattr.context.removal.contrast import ONE_ALONE, contrast
 from llmattr.context.removal.store import Store, store_path
 from llmattr.context.verify import verify as verified
 from llmattr.core.attribution import Attribution
@@ -88,7 +88,8 @@ def cite(
         chosen = LeaveOneOut()
     ablation = ContextAblation(lm, prompt, prompt.targets(measure), _store(cache, room, lm, prompt))
     if rather_than is not None:
-        check_compares(chosen)
+        if chosen.family in ("corroborative", "reference"):  # what looks inside the model is refused where it looks
+            raise LlmattrError(f"{chosen.name} {ONE_ALONE}")
         ablation = contrast(ablation, check_text(rather_than, "the other answer"))
     session = ContextSession(chosen, ablation, seed, lm.fingerprint())
     result = session.attribute(ablation.targets)

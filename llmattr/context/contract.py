@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import Named
-from llmattr.errors import LlmattrError
 
 if TYPE_CHECKING:
     from llmattr.context.removal.ablation import ContextAblation
@@ -26,9 +25,3 @@ class Method(Named, Protocol):
         An ablation is asked by masks Bool[m, n] and gives outputs Float[m, t] in nats; one seed gives the same scores.
         """
         ...
-
-
-def check_compares(method: Method) -> None:
-    """Raise `LlmattrError` for a method that cannot compare two answers, since it does not only ask ablations."""
-    if method.family not in ("datamodel", "game-theoretic"):
-        raise LlmattrError(f"{method.name} looks at one answer alone: compare two with context-cite, shapley or leave-one-out")

@@ -164,8 +164,9 @@ def test_this_answer_rather_than_that_one(tiny):
     np.testing.assert_allclose(back.values, -result.values, atol=1e-10)
     with pytest.raises(LlmattrError, match="compared with another one as a whole"):
         result.span("1914")
-    with pytest.raises(LlmattrError, match="looks at one answer alone"):
-        cite(tiny, CONTEXT, "When?", response=ANSWER, rather_than=other, method="bm25")
+    for alone in ("bm25", "random", "gradient-input", "source-gates", "attention"):
+        with pytest.raises(LlmattrError, match="looks at one answer alone"):
+            cite(tiny, CONTEXT, "When?", response=ANSWER, rather_than=other, method=alone)
 
 
 class TestHidden:

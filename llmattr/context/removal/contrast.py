@@ -12,6 +12,11 @@ from llmattr.context.removal.store import Store
 from llmattr.context.removal.zoom import words_of
 from llmattr.core.sources import Targets
 from llmattr.errors import LlmattrError
+from llmattr.model.contract import Weights
+from llmattr.text.prompt import Rendered
+
+ONE_ALONE = "looks at one answer alone: compare two with context-cite, shapley or leave-one-out"
+INSIDE = f"a method that looks inside the model {ONE_ALONE}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +46,15 @@ class ContrastAblation(ContextAblation):
     def with_all_targets(self) -> "ContrastAblation":
         """Itself: there is one target."""
         return self
+
+    @property
+    def weights(self) -> Weights:
+        """Refused: what is inside the model has one answer before it."""
+        raise LlmattrError(INSIDE)
+
+    def located(self) -> Rendered:
+        """Refused, likewise."""
+        raise LlmattrError(INSIDE)
 
     @property
     def sides(self) -> tuple[ContextAblation, ContextAblation]:
