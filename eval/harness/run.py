@@ -1,6 +1,7 @@
 """Runs a benchmark: every entry scores every problem, the scores are judged and compared, and the tables are published."""
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,7 +18,7 @@ from eval.harness.contract import Entry, Judged, PerUnit, Problem, Scored
 from eval.harness.kept import Kept
 from eval.harness.parts import quiet_thread
 from eval.harness.record import circumstances
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, LlmattrNote
 
 OPTIONS = (
     click.option("--tiny", is_flag=True, help="Small and random: does everything run? Needs --out."),
@@ -235,9 +236,11 @@ def measured(
     kept = Kept(folder / "scores")
     if given["again"]:
         kept.forget()
-    run = Run(plan(given, folder), kept, given["minutes"])
-    run.measure()
-    sections = run.sections()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LlmattrNote)  # a few of them for each method and question
+        run = Run(plan(given, folder), kept, given["minutes"])
+        run.measure()
+        sections = run.sections()
     first = next(iter(sections))
     sections[first] = sections[first]._replace(notes=[*sections[first].notes, *choices.notes()])
     return sections, how | {"tiny": given["tiny"], "seconds": round(time.monotonic() - started)}
