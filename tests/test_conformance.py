@@ -119,6 +119,25 @@ class TestContract:
         with pytest.raises(LlmattrError, match="Slip has 'retreive'; did you mean 'retrieve'"):
             check_method(Slip)
 
+    @pytest.mark.parametrize("kind", [None, "context", "retraining"])
+    def test_a_misspelt_attribute(self, unchecked, kind):
+        @dataclass(frozen=True)
+        class Slip:
+            """A slip."""
+
+            name: ClassVar[str] = "slip"
+            family: ClassVar[str] = "datamodel"
+
+            def atribute(self, ablation, seed=0):
+                return surrogate.leave_one_out(ablation, seed)
+
+        with pytest.raises(LlmattrError, match=r"the method Slip has no attribute; did you mean 'atribute'\?"):
+            check_method(Slip, kind)
+
+    def test_a_kind_that_is_none(self, unchecked):
+        with pytest.raises(LlmattrError, match="kind must be one of"):
+            check_method(context.METHODS["bm25"], "contxt")
+
 
 class TestBroken:
     """One property each that does not hold; the failure names it."""

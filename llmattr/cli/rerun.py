@@ -16,6 +16,7 @@ from llmattr.cli.files import check_outputs, quiet, shown
 from llmattr.core.files import read_record, write
 from llmattr.errors import LlmattrError, note
 
+AGAIN = ": bring it back, or run the command anew"
 MAKE_RESULTS = ("cite", "eval", "trace")
 
 
@@ -30,11 +31,11 @@ def rerun(context: click.Context, file: Path, out: Path | None) -> None:
     A changed file or model is an error, other versions of the packages are noted. Everything is computed anew, nothing is
     taken from a cache or from kept runs. Exit code 0: the same but for the seconds; 1: not the same.
     """
-    file = file.parent if file.name == "run.json" else file
+    file = file.parent if file.name == "run.json" and index_records(file.parent) else file
     is_index = file.is_dir()
     commands = _commands_of_index(file) if is_index else [_command_of(file)]
     if out:
-        _check_out(out, is_index)
+        _check_out(out, is_index, [name for command in commands for name in command["inputs"]])
     for command in commands:
         _check(command)
     with tempfile.TemporaryDirectory() as folder:
@@ -43,6 +44,8 @@ def rerun(context: click.Context, file: Path, out: Path | None) -> None:
             _run(context.find_root().command, command["arguments"], *made)
         if is_index:
             found = index_differences(file, made[0])
+        elif not made[1].exists():
+            raise LlmattrError(f"the command of {str(file)!r} ({' '.join(commands[0]['arguments'])}) makes no result")
         else:
             found = differences(*(json.loads(path.read_text("utf-8")) for path in (file, made[1])))
             if out:
@@ -57,15 +60,27 @@ def _command_of(file: Path) -> dict[str, Any]:
         saved = json.loads(file.read_bytes())
     except OSError as error:
         raise LlmattrError(f"cannot read {str(file)!r}: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise LlmattrError(f"{str(file)!r} is no JSON: give what --json wrote, or the folder of an index") from None
-    command = saved.get("command") if isinstance(saved, dict) else None
-    if not isinstance(command, dict) or not command.keys() >= {"arguments", "inputs", "models", "versions"}:
+    if isinstance(saved, dict) and "command" not in saved and saved.keys() >= {"method", "targets"}:
         raise LlmattrError(
             f"{str(file)!r} was made from Python, not from the command line (or by a llmattr that kept no command): only a "
             "command's result can be made again"
         )
-    return command
+    if not isinstance(saved, dict) or not _is_command(saved.get("command")):
+        raise LlmattrError(f"{str(file)!r} is no result of llmattr: give what --json wrote, or the folder of an index")
+    return saved["command"]
+
+
+def _is_command(command: object) -> bool:
+    """Whether it is what `command_record` makes."""
+    if not isinstance(command, dict) or not command.keys() >= {"arguments", "inputs", "models", "versions"}:
+        return False
+    texts, *dicts = (command[name] for name in ("arguments", "inputs", "models", "versions"))
+    is_line = isinstance(texts, list) and all(isinstance(word, str) for word in texts)
+    if not is_line or not all(isinstance(one, dict) for one in dicts):
+        return False
+    return all(isinstance(model, dict) and model.keys() >= set(MODEL) for model in command["models"].values())
 
 
 def _commands_of_index(folder: Path) -> list[dict[str, Any]]:
@@ -81,9 +96,9 @@ def _commands_of_index(folder: Path) -> list[dict[str, Any]]:
     return commands
 
 
-def _check_out(out: Path, is_index: bool) -> None:
+def _check_out(out: Path, is_index: bool, inputs: Sequence[str]) -> None:
     if not is_index:
-        check_outputs((), [out])
+        check_outputs(tuple(name for name in inputs if name != "-"), [out])
     elif out.exists():
         raise LlmattrError(f"cannot write {str(out)!r}: it is there already, and an index is made in a new folder")
 
@@ -96,7 +111,7 @@ def _check(command: Mapping[str, Any]) -> None:
         if not Path(name).exists():
             raise LlmattrError(f"{shown(name)!r} is not here: start rerun where the command was run, or bring it back")
         if digest_of(name) != digest:
-            raise LlmattrError(f"{shown(name)!r} was changed since the result was made")
+            raise LlmattrError(f"{shown(name)!r} was changed since the result was made{AGAIN}")
     now = versions()
     other = [f"{name} {was} then, {now.get(name)} now" for name, was in command["versions"].items() if now.get(name) != was]
     if other:
@@ -113,7 +128,7 @@ def _check_model(name: str, saved: Mapping[str, str]) -> None:
     # Where training began with new weights, the hash is of the configuration alone.
     now = [{"dtype": lm.record()["dtype"], **lm.fingerprint(weights)} for weights in (True, False)]
     if {key: saved[key] for key in MODEL} not in now:
-        raise LlmattrError(f"the model {name!r} is another one than when the result was made")
+        raise LlmattrError(f"the model {name!r} is another one than when the result was made{AGAIN}")
 
 
 def _run(root: click.Command, arguments: Sequence[str], out: Path, json: Path) -> None:

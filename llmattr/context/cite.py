@@ -18,9 +18,9 @@ from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.removal.cache import limit, shrink
 from llmattr.context.removal.contrast import ONE_ALONE, contrast
 from llmattr.context.removal.store import Store, store_path
-from llmattr.context.verify import verify as verified
+from llmattr.context.verify import verify as evidence_for
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import describe, find_method
+from llmattr.core.method import describe, find_method, returned
 from llmattr.core.processes import device, is_main, of_main
 from llmattr.core.sources import Measure, Targets
 from llmattr.errors import LlmattrError, check_choice, note
@@ -94,7 +94,7 @@ def cite(
     session = ContextSession(chosen, ablation, seed, lm.fingerprint())
     result = session.attribute(ablation.targets)
     attributed = time.perf_counter()
-    evidence = verified(result, ablation) if verify and rather_than is None else None
+    evidence = evidence_for(result, ablation) if verify and rather_than is None else None
     seconds = {"load_and_answer": answered - started, "attribute": attributed - answered}
     seconds |= {"verify": time.perf_counter() - attributed} if evidence else {}
     run = {"query": query, **result.run, **ablation.record(), "seconds": seconds}
@@ -113,7 +113,8 @@ class ContextSession:
 
     def attribute(self, targets: Targets) -> Attribution:
         """Attribute these targets; what was scored before is not run again."""
-        result = self.method.attribute(self.ablation.of(targets), self.seed)
+        found = self.method.attribute(self.ablation.of(targets), self.seed)
+        result = returned(self.method, "attribute", found, Attribution)
         return dataclasses.replace(
             result,
             method=describe(self.method),

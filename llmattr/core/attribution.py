@@ -220,6 +220,10 @@ class Attribution:
             return face("json").from_json(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise LlmattrError(f"cannot read {str(path)!r}: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise LlmattrError(f"cannot read {str(path)!r}: it is not text") from None
+        except LlmattrError as error:
+            raise LlmattrError(f"cannot read {str(path)!r}: {error}") from None
 
 
 def sentence_rows(attribution: Attribution) -> range:

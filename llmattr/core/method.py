@@ -63,6 +63,13 @@ def find_method(method: object, methods: dict[str, type], contract: type[T] = Na
     return method
 
 
+def returned(method: Named, verb: str, found: object, wanted: type[T]) -> T:
+    """What a method's verb gave; raises `LlmattrError` where it is none of what the verb is to give."""
+    if not isinstance(found, wanted):
+        raise LlmattrError(f"{method.name}: {verb} gave a {type(found).__name__} and no {wanted.__name__}")
+    return found
+
+
 def check_options(options: object) -> None:
     """Raise `LlmattrError` for a field of a dataclass that is out of its bounds or none of its choices."""
     if not dataclasses.is_dataclass(options):

@@ -3,16 +3,12 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, SupportsIndex
+from typing import Literal, SupportsIndex
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from llmattr.errors import check_index
-
-if TYPE_CHECKING:
-    pass
-
 
 Measure = Literal["logit", "logprob"]  # what can be taken of the probability of what was said
 

@@ -1,7 +1,7 @@
-"""How good is an attribution? Pure functions of arrays: scores `values [t, n]` against ablations or against gold sources.
+"""How good is an attribution? Scores `values [t, n]` against ablations or against gold sources; functions of arrays.
 
-Every measure is a number per target, nan where it is not defined; `bootstrap_interval` sums them up, `paired_comparison` two
-methods'. Higher is better in all but `counterfactual_error`.
+Curves and drops ask an ablation. Every measure is a number per target, nan where it is not defined; `bootstrap_interval` sums
+them up, `paired_comparison` two methods'. Higher is better in all but `counterfactual_error` and the gaps of `games`.
 """
 
 from llmattr.metrics import games

@@ -1,4 +1,4 @@
-"""A language model: load it, score responses, generate. The only file that runs a model without gradients."""
+"""A language model: load it, score responses, generate."""
 
 import hashlib
 import json
@@ -30,9 +30,10 @@ DTYPES = ("float32", "bfloat16", "float16", "float64", "auto", "fast")
 
 @dataclass(frozen=True, eq=False)
 class LM:
-    """A causal language model and its tokenizer. A batch holds at most `max_batch_tokens` tokens with their padding.
+    """A language model (`kind` says which) and its tokenizer.
 
-    `share_prefixes`: compute what prompts begin with together only once, where the model allows it (exact).
+    A batch holds at most `max_batch_tokens` tokens with their padding. `share_prefixes`: compute what prompts begin with
+    together only once, where the model allows it (exact).
     """
 
     model: "PreTrainedModel"
@@ -173,7 +174,7 @@ class LM:
         return {"model_hash": digest.hexdigest()[:16], "tokenizer_hash": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
     def tokenize(self, rows: Sequence[Mapping[str, Any]], strict: bool = False) -> Examples:
-        """Training rows or queries as the model reads them (`data.tokenize`)."""
+        """Training rows or queries as the model reads them (`text.rows.tokenize`)."""
         examples = tokenize(rows, self.tokenizer, self.window, strict, self.kind)
         self.check(examples.ids)
         return examples

@@ -10,7 +10,8 @@ CHUNK = 64  # response positions whose logits are turned to float32 at once
 SUREST = -1e-300  # log-probability: the log-odds of 0 itself would be infinite
 SUREST_FLOAT32 = -1e-30  # the same where float32 knows it from 0
 
-LogProbs = Float[np.ndarray, " r"]
+LogProbs = Float[np.ndarray, " r"]  # nats, of a response's tokens
+LogOdds = Float[np.ndarray, " r"]  # nats, of the same
 
 
 def log_odds_of_logits(logits: Float[torch.Tensor, "r v"], tokens: Int[torch.Tensor, " r"]) -> Float[torch.Tensor, " r"]:
@@ -25,7 +26,7 @@ def log_odds_of_logits(logits: Float[torch.Tensor, "r v"], tokens: Int[torch.Ten
     return chosen - others
 
 
-def log_odds(logits: Float[torch.Tensor, "r v"], tokens: Int[torch.Tensor, " r"]) -> LogProbs:
+def log_odds(logits: Float[torch.Tensor, "r v"], tokens: Int[torch.Tensor, " r"]) -> LogOdds:
     """`log_odds_of_logits` in numpy, a few positions at a time; raises `LlmattrError` for NaN."""
     chunks = zip(logits.split(CHUNK), tokens.split(CHUNK), strict=True)
     odds = torch.cat([log_odds_of_logits(*chunk) for chunk in chunks]).cpu().numpy().astype(np.float64)

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from llmattr.model.batches import by_length
 from llmattr.model.contract import Weights, vocabulary
 from llmattr.model.forward import abilities, evaluating, positions
-from llmattr.model.odds import LogProbs, log_odds
+from llmattr.model.odds import LogOdds, log_odds
 from llmattr.text.prompt import Rendered
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_LOGITS = 2**25  # response positions x vocabulary held at once: 134 MB in float32
 
 
-def in_batches(lm: Weights, requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProbs]]:
+def in_batches(lm: Weights, requests: Sequence[Rendered]) -> Iterator[tuple[int, LogOdds]]:
     """Each request's number and log-odds."""
     for batch in batches(lm, requests):
         yield from zip(batch, _padded(lm, [requests[i] for i in batch]), strict=True)
@@ -37,7 +37,7 @@ def batches(lm: Weights, requests: Sequence[Rendered]) -> list[list[int]]:
 
 
 @torch.inference_mode()
-def _padded(lm: Weights, batch: Sequence[Rendered]) -> list[LogProbs]:
+def _padded(lm: Weights, batch: Sequence[Rendered]) -> list[LogOdds]:
     longest, left = max(len(request.ids) for request in batch), _pads_left(lm)
     ids = torch.full((len(batch), longest), lm.pad_id)
     seen = torch.zeros_like(ids)

@@ -18,7 +18,7 @@ from torch import Tensor
 from llmattr.model.attention import Attend, Attended, AttentionOptions, attending, own_attention
 from llmattr.model.contract import Weights
 from llmattr.model.forward import abilities, evaluating
-from llmattr.model.odds import LogProbs, log_odds, logprobs_of_log_odds
+from llmattr.model.odds import LogOdds, LogProbs, log_odds, logprobs_of_log_odds
 from llmattr.model.padded import MAX_LOGITS, vocabulary
 from llmattr.text.prompt import Rendered
 
@@ -62,7 +62,7 @@ def _common(one: Sequence[int], other: Sequence[int]) -> int:
     return next((k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def through_tree(lm: Weights, requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProbs]]:
+def through_tree(lm: Weights, requests: Sequence[Rendered]) -> Iterator[tuple[int, LogOdds]]:
     """Each request's number and log-odds."""
     from transformers import DynamicCache
 
@@ -126,7 +126,7 @@ class Plan(NamedTuple):
 
 
 @torch.inference_mode()
-def _packed(lm: Weights, cache: "DynamicCache", plan: Plan, requests: Sequence[Rendered]) -> list[LogProbs]:
+def _packed(lm: Weights, cache: "DynamicCache", plan: Plan, requests: Sequence[Rendered]) -> list[LogOdds]:
     """The log-odds of each leaf's response, from one pass."""
     cached = plan.depths[0]  # the tokens before the first new one
     keep = [path[r.response.start - 1 : r.response.stop - 1] - cached for path, r in zip(plan.paths, requests, strict=True)]

@@ -24,7 +24,9 @@ def from_json(text: str) -> Attribution:
     """The inverse of `to_json`; raises `LlmattrError` for any other text."""
     try:
         return _from_dict(json.loads(text))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except KeyError as error:
+        raise LlmattrError(f"this is not a saved attribution: it has no {error}") from None
+    except (TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise LlmattrError(f"this is not a saved attribution ({type(error).__name__}: {error})") from None
 
 
@@ -79,7 +81,7 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
     saved = _as_now(saved)
     sources, targets = saved["sources"], saved["targets"]
     return Attribution(
-        values=np.array([t["values"] for t in targets], dtype=float).reshape(len(targets), -1),
+        values=np.array([t["values"] for t in targets], dtype=float).reshape(len(targets), -1 if targets else len(sources)),
         sources=Sources(
             kind=saved["kind"],
             ids=[s["id"] for s in sources],

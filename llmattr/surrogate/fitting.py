@@ -89,7 +89,8 @@ def lasso(
         model = lasso_of(masks, outputs, alpha * float(unit[0]), own)
         if own is not None:
             return model
-        weights, intercepts = fit_lasso(masks, outputs[:, None], alpha, unit)  # to the reference's tolerance
+        # The weights are the reference's, to its tolerance; errors and LDS are those of the same fit by paths.
+        weights, intercepts = fit_lasso(masks, outputs[:, None], alpha, unit)
         return model._replace(weights=weights[0], intercept=float(intercepts[0]))
 
     method = {"name": "lasso", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}

@@ -5,18 +5,18 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 from unittest.mock import patch
 
 import numpy as np
 from jaxtyping import Float
 
-from llmattr import retraining, training
+from llmattr import context, retraining, training
 from llmattr.context.cite import cite
 from llmattr.context.contract import Method
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import find_method
-from llmattr.errors import LlmattrNote
+from llmattr.errors import LlmattrError, LlmattrNote, check_choice, did_you_mean
 from llmattr.model import batches
 from llmattr.model.lm import LM
 from llmattr.retraining.build import retrain
@@ -64,6 +64,8 @@ def check_method(method: object, kind: Kind | None = None) -> None:
 
     Raises `AssertionError` with the property, what was got and why it matters, and `LlmattrError` for what is no method at all.
     """
+    if kind is not None:
+        check_choice("kind", kind, get_args(Kind))
     method = by_default(method) if isinstance(method, type) else method
     check_contract(method)
     checks: dict[Kind, Callable[[Any], None]] = {
@@ -79,6 +81,8 @@ def check_method(method: object, kind: Kind | None = None) -> None:
 def kind_of(method: object) -> Kind:
     """Which kind a method is of, by its verb, and by the ablation that its `attribute` takes."""
     if not isinstance(method, Method):
+        if near := did_you_mean("attribute", [name for name in dir(method) if not name.startswith("_")]):
+            raise LlmattrError(f"the method {type(method).__name__} has no attribute{near}")
         find_training_method(method, training.METHODS)  # which says what is missing
         return "training"
     ablation = next(iter(inspect.signature(method.attribute).parameters.values()))
@@ -87,6 +91,7 @@ def kind_of(method: object) -> Kind:
 
 def check_context(method: Method) -> None:
     """On a small model, and where sentences only add up."""
+    find_method(method, context.METHODS, Method)
     order = list(range(len(worlds.SENTENCES)))
     forwards, backwards = (worlds.context_of_sums(some) for some in (order, order[::-1]))
     _check_answer(method, forwards)

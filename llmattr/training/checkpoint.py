@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from llmattr.core.method import returned
 from llmattr.errors import LlmattrError
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, row_text
@@ -14,7 +15,7 @@ from llmattr.training.contract import IndexMethod, StreamMethod, TextMethod, Tra
 from llmattr.training.gradients.moments import SCALES
 from llmattr.training.gradients.project import Bases
 from llmattr.training.index.approximate import candidates
-from llmattr.training.index.search import Block, chosen_products, products
+from llmattr.training.index.search import Block, Weighed, chosen_products, products
 from llmattr.training.index.store import GradientIndex, refuse_difference
 from llmattr.training.projection import Projection
 from llmattr.training.stream import Layered, self_products, streamed
@@ -99,7 +100,7 @@ class Checkpoint:
     def _products(self, method: IndexMethod, lm: LM, asked: Examples, nearest: int) -> Scores:
         index = self.index
         queries = project(load_vectors(method, lm, index.folder, index.run), asked, method.measure)
-        weighed = method.weigh(index, queries)
+        weighed = returned(method, "weigh", method.weigh(index, queries), Weighed)
         if nearest:
             proposed = candidates(index, weighed, method.weigh(index, queries[:1]), nearest)
             return chosen_products(index, weighed, proposed), weighed.outer

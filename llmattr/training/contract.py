@@ -155,5 +155,5 @@ def find_training_method(method: object, methods: dict[str, type]) -> TrainingMe
 
 def _misspelt(has: list[str]) -> str:
     """The name that was meant for a verb, and the verb; "none" where there is no such name."""
-    near = [f"{name!r}{meant}" for name in has if (meant := did_you_mean(name, VERBS))]
+    near = [f"{name!r}{meant}" for name in has if name != "retrieves_itself" and (meant := did_you_mean(name, VERBS))]
     return near[0] if near else "none"

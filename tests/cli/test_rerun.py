@@ -47,6 +47,7 @@ def timeless(path):
     return text, count
 
 
+AGAIN = ": bring it back, or run the command anew\n"
 CITE = "cite canal.txt --query When? --response Ships. --model model "
 INDEX = "trace index --data rows.jsonl --out rows.idx --model model "
 QUERY = "trace query rows.idx --queries rows.jsonl "
@@ -179,21 +180,21 @@ def test_what_was_changed_is_named_before_anything_runs(run):
     assert run(CITE + "--json a.json leave-one-out")[0] == 0
     text = Path("canal.txt").read_text()
     Path("canal.txt").write_text(text + " It is old.")
-    assert run("rerun a.json") == (2, "", "llmattr: error: 'canal.txt' was changed since the result was made\n")
+    assert run("rerun a.json") == (2, "", f"llmattr: error: 'canal.txt' was changed since the result was made{AGAIN}")
     Path("canal.txt").rename("moved.txt")
     assert run("rerun a.json")[2].startswith("llmattr: error: 'canal.txt' is not here: start rerun where")
     Path("canal.txt").write_text(text)
     assert run("rerun a.json")[0] == 0
     Path("model").unlink()
     other_model("model")
-    assert run("rerun a.json")[2] == "llmattr: error: the model 'model' is another one than when the result was made\n"
+    assert run("rerun a.json")[2] == f"llmattr: error: the model 'model' is another one than when the result was made{AGAIN}"
 
 
 def test_an_index_that_was_built_anew_of_other_rows_is_named(run):
     run(INDEX + "bm25")
     run(QUERY + "--json a.json")
     run("trace index --data more.jsonl --out rows.idx --append --model model bm25")
-    assert run("rerun a.json")[2] == "llmattr: error: 'rows.idx' was changed since the result was made\n"
+    assert run("rerun a.json")[2] == f"llmattr: error: 'rows.idx' was changed since the result was made{AGAIN}"
 
 
 def test_other_versions_are_noted(run):
@@ -222,6 +223,51 @@ def test_what_no_command_made_is_one_clear_line(run, tiny):
     assert "is no JSON" in run("rerun canal.txt")[2]
     assert "'.' is no index" in run("rerun .")[2]
     assert "No such file" in run("rerun none.json")[2]
+
+
+def test_a_result_may_be_called_as_an_index_calls_its_own(run):
+    run(CITE + "--json run.json leave-one-out")
+    assert run("rerun run.json")[:2] == (0, "the same as run.json\n")
+    assert "'none/run.json'" in run("rerun none/run.json")[2]
+
+
+def test_what_was_read_is_not_overwritten(run):
+    run(CITE + "--json a.json leave-one-out")
+    before = Path("canal.txt").read_bytes()
+    assert run("rerun a.json --out canal.txt")[::2] == (
+        2,
+        "llmattr: error: cannot write 'canal.txt': it is an input or another output\n",
+    )
+    assert Path("canal.txt").read_bytes() == before
+
+
+OTHERS = {
+    "of another program": {"a": 1},
+    "a list": [1],
+    "a command that is a text": {"command": "python foo.py"},
+    "a line that is a text": {"command": {"arguments": "cite", "inputs": {}, "models": {}, "versions": {}}},
+    "inputs that are a list": {"command": {"arguments": ["cite"], "inputs": [], "models": {}, "versions": {}}},
+    "a model without hashes": {"command": {"arguments": ["cite"], "inputs": {}, "models": {"m": {}}, "versions": {}}},
+}
+
+
+@pytest.mark.parametrize("saved", OTHERS.values(), ids=OTHERS)
+def test_what_is_no_result_is_one_clear_line(run, saved):
+    Path("a.json").write_text(json.dumps(saved))
+    assert run("rerun a.json")[::2] == (
+        2,
+        "llmattr: error: 'a.json' is no result of llmattr: give what --json wrote, or the folder of an index\n",
+    )
+
+
+def test_a_command_that_only_helps_makes_none(run):
+    other_numbers(
+        CITE + "--json a.json leave-one-out", run, lambda saved: saved["command"].update(arguments=["cite", "--help"])
+    )
+    code, _, err = run("rerun a.json")
+    assert (code, "(cite --help) makes no result" in err) == (2, True)
+    Path("a.json").write_text("[" * 200_000 + "]" * 200_000)
+    assert "is no JSON" in run("rerun a.json")[2]
 
 
 def test_a_stream_is_gone(run, monkeypatch):

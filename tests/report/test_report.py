@@ -12,6 +12,7 @@ from llmattr.ablation import from_function
 from llmattr.core.attribution import Attribution
 from llmattr.core.evidence import Evidence, TargetEvidence
 from llmattr.core.sources import Sources, Targets
+from llmattr.errors import LlmattrError
 from llmattr.report.json import from_json, to_dict, to_json
 from llmattr.report.marks import citation_numbers
 from llmattr.report.text import terminal
@@ -131,3 +132,24 @@ def test_what_has_a_unit_and_is_no_effect_cites_nothing():
     assert not found.can_cite
     assert not found.cited.any()
     assert not from_json(to_json(found)).can_cite
+
+
+def test_an_empty_slice_comes_back(tmp_path):
+    result = surrogate.leave_one_out(from_function(lambda masks: masks @ [[2.0], [1.0]], 2))
+    assert Attribution.load(result[:0].save(tmp_path / "none.json")).values.shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("data", "wrong"),
+    [
+        (b"\xff\x00", "it is not text"),
+        (b'{"unit": "nats"}', "it has no 'run'"),
+        (b"[1]", "no saved"),
+        (b"[" * 100_000, "saved"),
+    ],
+)
+def test_what_is_no_result_is_refused_with_its_name(tmp_path, data, wrong):
+    (tmp_path / "other.json").write_bytes(data)
+    with pytest.raises(LlmattrError, match=r"cannot read.*other\.json") as refused:
+        Attribution.load(tmp_path / "other.json")
+    assert wrong.replace("no saved", "not a saved attribution") in str(refused.value)

@@ -31,9 +31,9 @@ LIMIT = option(256, "the most ablations that auto takes", least=16)
 class ContextCite:
     """Lasso on random ablations (Cohen-Wang et al. 2024, arXiv 2409.00729): sparse, the usual choice.
 
-    `outputs = log(p / (1 - p))` of each target's probability p, divided by its number of tokens T for the fit, so that a given
-    alpha is a penalty per response token (the paper's is 0.01); the weights come back times T, in nats of the whole target.
-    The penalty is chosen on held-out removals where none is given.
+    `outputs = log(p / (1 - p))` of each target's probability p, divided by its number of tokens T for the fit with a given
+    alpha, so that this is a penalty per response token (the paper's is 0.01); the weights come back times T, in nats of the
+    whole target. The penalty is chosen on held-out removals where none is given.
 
     Cost: 64
     """
