@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
+from packaging.version import Version
 from safetensors.torch import load_file, save_file
 
 from llmattr import build_index, cite, retrain, trace
@@ -244,6 +246,10 @@ class TestAdapters:
         tiny_models.tokenizer(None).save_pretrained(folder)
         assert LM.load(str(folder)).tokenizer.chat_template is None  # its own goes before
 
+    @pytest.mark.skipif(
+        Version(transformers.__version__) < Version("5.1"),
+        reason="this transformers takes the base model from where adapter_config.json says, whatever lies beside",
+    )
     def test_beside_its_base_model(self, adapter, tmp_path):
         folder, expected = adapter()
         for name in ("config.json", "model.safetensors", "tokenizer.json"):
