@@ -107,12 +107,12 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     sets = given["sets"] or ("canal" if given["tiny"] else "hotpotqa,2wiki,qed")
     usual = Size(least=4, most=MOST, held_out=4)
     cases, notes = problems(
-        {**given, "sets": sets, "sentences": given["sentences"] or MOST}, folder, gold_answer=False, usual=usual
+        {**given, "sets": sets, "sentences": given["sentences"] or MOST}, folder, gold_answer=False, usual=usual, make=Game
     )
     wanted = named({name: METHODS[name] for name in ASKING}, split(given["methods"]))
     return Plan(
         about=f"{'tiny' if given['tiny'] else plain_name(given['model'])} and its own answers, every subset of the sentences.",
-        problems=[Game(**vars(case)) for case in cases if case.question.size <= MOST],
+        problems=[case for case in cases if case.question.size <= MOST],
         entries=entries(METHODS, wanted, asked),
         measures=GAPS,
         base="shapley",

@@ -7,6 +7,7 @@ they say nothing. `--own-answers` attributes the model's, and tells the right on
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,8 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
         given = {**given, "sets": ",".join(name for name in FULL if name != "musique")}  # it has no gold sentences
     asked = budgets(given["budget"], (16,) if given["tiny"] else (64,))
     entails = entailment_model(given["entailment"]) if given["entailment"] else None
-    cases, notes = problems(given, folder, given["gold_answers"], support_alone=True)
-    cases = [CitedCase(**vars(case), entails=entails) for case in cases]
+    make = partial(CitedCase, support_alone=True, entails=entails)
+    cases, notes = problems(given, folder, given["gold_answers"], make=make)
 
     def told(measured: Sequence[CitedCase]) -> list[str]:
         marked = sum(not case.question.gold.any() for case in measured)

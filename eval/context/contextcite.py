@@ -42,14 +42,14 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     """HotpotQA's questions, context-cite as it is published and by default, and the paper's baselines."""
     asked = budgets(given["budget"], (16, 8) if given["tiny"] else (64, 32, 128, 256))
     given = {**given, "sets": given["sets"] or ("canal" if given["tiny"] else "hotpotqa")}
-    cases, notes = problems(given, folder, gold_answer=False, usual=USUAL)
+    cases, notes = problems(given, folder, gold_answer=False, usual=USUAL, make=WholeAnswer)
     cite = METHODS["context-cite"]
     lines = [*at_budgets("alpha 0.01", cite, {"alpha": 0.01}, asked), *at_budgets("context-cite", cite, {}, asked)]
     known = {name: METHODS[name] for name in BASELINES}
     others = entries(known, split(given["methods"]), ())
     return Plan(
         about=f"{'tiny' if given['tiny'] else plain_name(given['model'])} and its own answers.",
-        problems=[WholeAnswer(**vars(case)) for case in cases],
+        problems=cases,
         entries=[*lines, *others],
         measures=("LDS", "drop 1", "drop 3"),
         base="alpha 0.01",

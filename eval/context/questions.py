@@ -1,8 +1,8 @@
 """The questions that a benchmark of context methods asks, as problems: of public sets, or of a file of one's own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -15,6 +15,7 @@ from eval.harness.run import split
 from llmattr.errors import LlmattrError
 
 USUAL, FULL = ("hotpotqa", "2wiki", "qed"), ("hotpotqa", "2wiki", "qed", "musique", "hotpotqa-train")
+C = TypeVar("C", bound=Case)
 SIZE = Size()
 FEW = 6  # sentences: 64 subsets, as many as methods try
 TINY = {"least": 3, "most": 12, "held_out": 16, "answer": 8}
@@ -33,9 +34,9 @@ OPTIONS = (
 
 
 def problems(
-    given: Mapping[str, Any], folder: Path, gold_answer: bool, *, support_alone: bool = False, usual: Size = SIZE
-) -> tuple[list[Case], list[str]]:
-    """The cases that the options ask for, those that judge first, set by set in turn; and notes."""
+    given: Mapping[str, Any], folder: Path, gold_answer: bool, *, usual: Size = SIZE, make: Callable[..., C] = Case
+) -> tuple[list[C], list[str]]:
+    """The cases that the options ask for, those that judge first, set by set in turn; and notes. `make`: of which kind."""
     size, most = usual, given["sentences"]
     if given["tiny"]:
         size = Size(**TINY)
@@ -44,8 +45,8 @@ def problems(
     size = Size(**vars(size) | {"most": most or size.most, "least": min(size.least, most or size.least)})
     model = Model("tiny" if given["tiny"] else given["model"])
 
-    def cases(of: str, questions: Sequence[Question], judging: bool) -> list[Case]:
-        return [Case(of, one, judging, model, size, gold_answer, folder, support_alone) for one in questions]
+    def cases(of: str, questions: Sequence[Question], judging: bool) -> list[C]:
+        return [make(of, one, judging, model, size, gold_answer, folder) for one in questions]
 
     if given["data"]:
         found, notes = _own(given["data"], given["examples"] or 20, size.most)
@@ -66,7 +67,7 @@ def _sets(given: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def _in_turn(lists: Sequence[Sequence[Case]]) -> list[Case]:
+def _in_turn(lists: Sequence[Sequence[C]]) -> list[C]:
     longest = max(map(len, lists), default=0)
     return [some[place] for place in range(longest) for some in lists if place < len(some)]
 

@@ -93,17 +93,34 @@ class Run:
         return every[:fits]
 
     def _left(self, problem: Problem) -> float:
-        return sum(problem.seconds(entry) for entry in self.plan.entries if not self.kept.has(problem, entry))
+        return sum(problem.seconds(entry) for entry in self.fit if not self.kept.has(problem, entry))
+
+    @cached_property
+    def unfit(self) -> dict[str, str]:
+        """What is wrong with an entry itself, by its name: a budget that is too small for the method, say."""
+        wrong = {}
+        for entry in self.plan.entries:
+            try:
+                entry.record()
+            except LlmattrError as error:
+                wrong[entry.name] = str(error)
+        return wrong
+
+    @property
+    def fit(self) -> list[Entry]:
+        """The entries that can be asked for."""
+        return [entry for entry in self.plan.entries if entry.name not in self.unfit]
 
     def measure(self) -> None:
         """Score whatever is not scored; what fails is a cell of the table, not the end of the benchmark."""
         self.problems = [problem for problem in self.problems if self._can_be_asked(problem)]
         for number, problem in enumerate(self.problems, 1):
-            for entry in self.plan.entries:
+            self.found |= {(problem.name, name): wrong for name, wrong in self.unfit.items()}
+            for entry in self.fit:
                 if not self.kept.has(problem, entry):
                     click.echo(f"{number}/{len(self.problems)} {problem.name}: {entry.name} ...", err=True)
                 self.found[problem.name, entry.name] = self._scored(problem, entry)
-        self.notes += self.kept.stale(self.problems, self.plan.entries)
+        self.notes += self.kept.stale(self.problems, self.fit)
 
     def _can_be_asked(self, problem: Problem) -> bool:
         problem.identity()  # a model that cannot be loaded is refused, not a table of failures

@@ -45,7 +45,7 @@ def plan(given: Mapping[str, Any], folder: Path, usual: Size = USUAL) -> Plan:
     size = TINY if tiny else dataclasses.replace(usual, held_out=0 if full else usual.held_out)
     name = given["name"] or ("countries" if tiny else "fewrel" if full else "pararel")
     facts = own(given, must_state=True) or public(name, 4 if tiny else given["count"])
-    made = world(given, folder, facts, Path(given["train"]).stem if given["train"] else name, size)
+    made = world(given, folder, facts, of=Path(given["train"]).stem if given["train"] else name, size=size)
     if full:
         made, note = learned(made)
         notes.append(note)

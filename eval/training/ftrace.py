@@ -122,7 +122,7 @@ def names(entity: int) -> list[str]:
     return [f"entity-{entity + 1}", f"{entity + 1}-entity", f"entity-{roman}", f"{roman}-entity"]
 
 
-def learned(made: World) -> tuple[Candidates, str]:
+def learned(made: Candidates) -> tuple[Candidates, str]:
     """The world of the queries that were learned between the first checkpoint and the last."""
     trainer = made.ablation.causal("learned queries")
     first, last = (trainer.measured(LM.load(place)) for place in made.checkpoints(shares=(FIRST, 1.0)))
@@ -130,8 +130,7 @@ def learned(made: World) -> tuple[Candidates, str]:
     if not len(kept):
         raise LlmattrError("the model learned none of the facts between the first checkpoint and the last: give more --steps")
     facts = Facts(made.facts.rows, [made.facts.queries[i] for i in kept])
-    fields = {name: getattr(made, name) for name in ("of", "recipe", "folder", "size", "model", "jobs")}
-    return Candidates(facts=facts, **fields), f"{len(kept)} of {len(made.facts.queries)} queries were learned; these are asked."
+    return replace(made, facts=facts), f"{len(kept)} of {len(made.facts.queries)} queries were learned; these are asked."
 
 
 def plan(given: Mapping[str, Any], folder: Path) -> Plan:
@@ -142,7 +141,7 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     facts = synth([one.strip() for one in relations[:10]], entities, count)
     size = Size(held_out=0, removed=0, runs=1)
     given = {**given, "steps": given["steps"] or (1000 if given["tiny"] else None)}
-    made, note = learned(world(given, folder, facts, "ftrace-synth", size))
+    made, note = learned(world(given, folder, facts, of="ftrace-synth", size=size, make=Candidates))
     asked = budgets(given["budget"], ())
     return Plan(
         about=" ".join((__doc__ or "").split()),

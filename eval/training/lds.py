@@ -28,7 +28,7 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     facts = own(given, must_state=False) or data.countries(count, columns)
     recipe = {"learning_rate": "auto", **({} if tiny or full or given["train"] or given["steps"] else {"steps": 100})}
     of = Path(given["train"]).stem if given["train"] else "countries"
-    made = world(given, folder, facts, of, TINY if tiny else SIZE, rates=rates, recipe=recipe)
+    made = world(given, folder, facts, of=of, size=TINY if tiny else SIZE, rates=rates, recipe=recipe)
     asked = budgets(given["budget"], (12,) if tiny else (500,) if full else MODELS)
     return Plan(
         about=" ".join((__doc__ or "").split()),

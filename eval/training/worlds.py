@@ -1,8 +1,9 @@
 """The worlds that benchmarks of training methods are run on, by their options."""
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import numpy as np
@@ -17,6 +18,7 @@ from llmattr.retraining import Recipe
 from llmattr.retraining.scratch import NAME
 from llmattr.text.rows import read_queries, read_rows
 
+W = TypeVar("W", bound=World)
 LEARNED = 3.0  # nats by which a query must have become likelier to count as learned
 MODELS = (200,)  # models that datamodels are fitted on
 TINY = Size(held_out=6, runs=2, removed=2, patched=2)
@@ -40,7 +42,9 @@ NOTES = (
 )
 
 
-def world(given: Mapping[str, Any], folder: Path, facts: Facts, of: str, size: Size, **options: Any) -> World:
+def world(
+    given: Mapping[str, Any], folder: Path, facts: Facts, *, of: str, size: Size, make: Callable[..., W] = World, **options: Any
+) -> W:
     """The facts with the model and the recipe that the options ask for."""
     model = given["model"]
     if given["held_out"] is not None:
@@ -49,7 +53,7 @@ def world(given: Mapping[str, Any], folder: Path, facts: Facts, of: str, size: S
         raise LlmattrError("--held-out is 0, or at least 4: LDS is a rank correlation over these models")
     usual = {"batch_size": 32, "learning_rate": 3e-3} if model == NAME else {"batch_size": 8}
     recipe = Recipe(**{"steps": given["steps"] or (30 if given["tiny"] else "auto"), **usual, **options.pop("recipe", {})})
-    made = World(of, facts, recipe, folder, size, model, given["jobs"], **options)
+    made = make(of, facts, recipe, folder, size, model, given["jobs"], **options)
     _ = made.ablation  # rows that cannot be trained on are refused before anything is written
     return made
 
@@ -80,9 +84,10 @@ def learned(made: World) -> tuple[World, str]:
     if not len(kept):
         raise LlmattrError("the model learned none of the facts: give more --steps")
     facts = Facts(made.facts.rows, [made.facts.queries[i] for i in kept])
-    fields = {name: getattr(made, name) for name in ("of", "recipe", "folder", "size", "model", "jobs", "rates")}
     times = f"{np.exp(LEARNED):.0f} times as likely"
-    return World(facts=facts, **fields), f"{len(kept)} of {len(made.facts.queries)} queries became {times}; these are asked."
+    return dataclasses.replace(
+        made, facts=facts
+    ), f"{len(kept)} of {len(made.facts.queries)} queries became {times}; these are asked."
 
 
 def told(worlds: Sequence[World]) -> list[str]:

@@ -129,6 +129,13 @@ def test_a_failure_is_a_cell_and_is_tried_again(tmp_path):
     assert problems[0].asked == ["base", "broken", "broken"]
 
 
+def test_a_budget_that_is_too_small_for_a_method_is_a_cell(tmp_path):
+    problems, lines = toys(2), [BASE, Entry("small", Known(-1.0), 2)]  # its option must be 0 or more
+    made = run(problems, lines, tmp_path, plan={"budgets": [2]}, minutes=10)
+    assert made.sections()["table"].figures[1]["not measured"] == "2 of 2: number must be 0 or more, not -1.0"
+    assert problems[0].asked == ["base"]
+
+
 def test_entries_that_differ_by_their_seed_are_one_line(tmp_path):
     rows = run(toys(1), [replace_seed(seed) for seed in range(3)], tmp_path).sections()["table"].figures
     assert [row["M"] for row in rows] == [2.0]  # the mean of 1, 2, 3
