@@ -261,9 +261,9 @@ class TestCitations:
     def test_the_threshold_is_chosen_on_other_questions(self, case, own):
         marked = [np.array([True, False, False])] * 2
         good = [np.array([0.9, 0.2, 0.1]), np.array([1.0, 0.4, 0.1])]
-        assert citations.best_threshold(good, marked) == pytest.approx(0.65)  # the lowest that separates
-        assert citations.best_threshold([np.zeros(3)] * 2, marked) == -np.inf  # equal scores: everything
-        assert citations.best_threshold([], []) is None
+        assert metrics.best_threshold(good, marked) == pytest.approx(0.65)  # the lowest that separates
+        assert metrics.best_threshold([np.zeros(3)] * 2, marked) == -np.inf  # equal scores: everything
+        assert metrics.best_threshold([], []) is None
         cases = [citations.CitedCase(**{**vars(case), "judging": judging}) for judging in (False, True)]
         values = [np.array([[0.0, 1.0, 0.0, 0.8]]), np.array([[0.0, 5.0, 4.1, 4.2]])]  # gold: 1 and 3; the threshold is .4
         found = citations.threshold_f1(cases, [Scored(one) for one in values])
