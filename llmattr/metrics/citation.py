@@ -33,7 +33,7 @@ def citation(cited: Bool[np.ndarray, "t n"], gold: Gold) -> Citation:
     return Citation(hits / np.maximum(n_cited, 1) + 0 * n_gold, hits / n_gold, 2 * hits / (n_cited + n_gold))
 
 
-def best_threshold(scores: Sequence[Float[np.ndarray, " n"]], gold: Sequence[Bool[np.ndarray, " n"]]) -> float | None:
+def best_threshold(scores: Sequence[Float[np.ndarray, " _"]], gold: Sequence[Bool[np.ndarray, " _"]]) -> float | None:
     """Above which score to cite: the threshold with the best mean F1 over the questions, each with its own n; None without any.
 
     Thresholds lie midway between two scores that occur, or below all; of equally good ones the lowest is taken. To be chosen on

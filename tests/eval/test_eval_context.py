@@ -123,13 +123,13 @@ class TestQuestions:
 
     def test_those_that_judge_are_drawn_from_the_others(self):
         asked = [context_data.question(str(i), "?", [("a", ["1.", "2."])]) for i in range(10)]
-        chosen, judging = context_data.drawn(asked, 2, seed=5)
+        chosen, judging = context_data.drawn(asked, 3, seed=5)
         assert chosen == asked[:2]
-        assert len(judging) == 2
+        assert len(judging) == 3
         assert not {one.id for one in judging} & {"0", "1"}
-        assert context_data.drawn(asked, 2, seed=5)[1] == judging
+        assert context_data.drawn(asked, 2, seed=5)[1] == judging[:2]
         assert len({tuple(one.id for one in context_data.drawn(asked, 2, seed)[1]) for seed in range(20)}) > 5
-        assert len(context_data.drawn(asked, 8, seed=5)[1]) == 2  # no more are there
+        assert len(context_data.drawn(asked, 9, seed=5)[1]) == 8  # no more are there
 
     @pytest.mark.parametrize("name", context_data.SETS)
     def test_of_the_sets_are_read(self, name, shared_data):
