@@ -155,7 +155,7 @@ def fitting(questions: Iterable[Question], least: int, most: int, answered: bool
 
 
 def drawn(found: Sequence[Question], count: int, seed: int) -> tuple[list[Question], list[Question]]:
-    """The questions on which choices were made, which are the first, and `count` that judge, drawn from the others by the seed."""
+    """The first questions, on which choices were made, and `count` that judge, drawn from the others by the seed."""
     chosen, others = list(found[:CHOSEN_ON]), list(found[CHOSEN_ON:])
     order = np.random.default_rng(seed).permutation(len(others))[:count]
     return chosen, [others[i] for i in order.tolist()]

@@ -23,7 +23,7 @@ TINY = {"least": 3, "most": 12, "held_out": 16, "answer": 8}
 
 OPTIONS = (
     click.option("--sets", default="", help=f"Some sets of questions, with commas between: {', '.join(SETS)}."),
-    click.option("--examples", type=click.IntRange(min=1), help="Questions of each set that judge, beside two to choose on (4)."),
+    click.option("--examples", type=click.IntRange(min=1), help="Questions of each set that judge, beside two chosen on (4)."),
     click.option("--sentences", type=click.IntRange(min=2), help="Sentences of a question at most; other papers are left out."),
     click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, or smollm2."),
     click.option(
@@ -53,7 +53,8 @@ def problems(
     names, count = _sets(given), given["examples"] or (1 if given["tiny"] else 20 if given["full"] else EXAMPLES)
     pairs = [drawn(fitting(questions(name), size.least, size.most, gold_answer), count, choices.seed()) for name in names]
     if not any(judging for _, judging in pairs):
-        raise LlmattrError(f"no set has more than {CHOSEN_ON} questions of {size.least} to {size.most} sentences: see --sentences")
+        fit = f"{size.least} to {size.most} sentences"
+        raise LlmattrError(f"no set has more than {CHOSEN_ON} questions of {fit}: see --sentences")
     judging = [cases(name, judges, judging=True) for name, (_, judges) in zip(names, pairs, strict=True)]
     chosen = [cases(name, first, judging=False) for name, (first, _) in zip(names, pairs, strict=True)]
     return [*_in_turn(judging), *_in_turn(chosen)], []
