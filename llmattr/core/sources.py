@@ -25,10 +25,10 @@ class Document:
     text: str
     id: str
     title: str | None = None
-    format: str | None = None
-    language: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    places: tuple[tuple[int, Mapping[str, Any]], ...] = field(default=(), hash=False)
+    format: str | None = field(default=None, repr=False)
+    language: str | None = field(default=None, repr=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    places: tuple[tuple[int, Mapping[str, Any]], ...] = field(default=(), hash=False, repr=False)
 
     def at(self, character: int) -> dict[str, Any]:
         """What is known of this place: the document's metadata, and what holds from there on."""
