@@ -80,9 +80,9 @@ class Sources:
     def metadata(self, source: int) -> dict[str, Any]:
         """What is known of where a source stands: its document's metadata and, say, its page."""
         document = self.document(source)
-        if document is None or self.spans is None:
+        if document is None:
             return {}
-        return document.at(int(self.spans[source, 0]))
+        return dict(document.metadata) if self.spans is None else document.at(int(self.spans[source, 0]))
 
 
 @dataclass(frozen=True, eq=False)

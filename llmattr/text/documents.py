@@ -108,8 +108,12 @@ def _check(document: Document, number: int) -> None:
 def _refuse(given: object, number: int) -> NoReturn:
     raise LlmattrError(
         f"document {number} must be a text, or a dict with 'text' (and 'title', 'id', 'metadata'), or what a retriever returns; "
-        f"it is {given!r:.80}"
+        f"it is {_shown(given):.80}"
     )
+
+
+def _shown(given: object) -> str:
+    return " ".join(repr(given).split())
 
 
 def _numbered(context: object) -> Iterator[tuple[int, object]]:
@@ -130,7 +134,7 @@ def _several(context: object) -> Iterable[object]:
     if isinstance(context, Mapping):
         return _columns(context) if isinstance(context.get("documents"), (list, tuple)) else [context]
     if not isinstance(context, Iterable) or isinstance(context, UNREAD):
-        raise LlmattrError(f"the context must be a text or a list of documents, not {context!r:.60}")
+        raise LlmattrError(f"the context must be a text or a list of documents, not {_shown(context):.60}")
     return context
 
 
@@ -154,7 +158,7 @@ def _document(given: object, number: int) -> Document | None:
     given, score = _without_score(given)
     if isinstance(given, Document):
         return given if score is None else dataclasses.replace(given, metadata={"score": score, **given.metadata})
-    fields = {"score": score, **_fields(given)}
+    fields = _fields(given) if score is None else {**_fields(given), "score": score}
     text = next((key for key in TEXTS if isinstance(fields.get(key), str)), None)
     if text is None:
         return None
