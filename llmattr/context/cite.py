@@ -53,8 +53,8 @@ def cite(
     """Attribute a model's response, whole and sentence by sentence, to the sources of its context.
 
     `model`: a hub id, a local folder, "smollm2" (the embedded model), (model, tokenizer), or an `LM`, which also says dtype,
-    device and batch size. `context`: a text, or documents: texts,
-    dicts with `text`, `title`, `id`, `metadata`, or what a retriever returns (see `read_documents`). `messages`: a chat with the documents in it (see `conversation`); if
+    device and batch size. `context`: a text, or documents: texts, dicts with `text`, `title`, `id`, `metadata`, or what a
+    retriever returns (see `read_documents`). `messages`: a chat with the documents in it (see `conversation`); if
     its last turn is the assistant's, that is the response. `response`: generated (greedy) when it is not given. `rather_than`:
     another answer; the scores then say what made the model give this one and not that. `sources`:
     documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays). `method`: a name or a

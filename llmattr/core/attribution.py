@@ -189,11 +189,12 @@ class Attribution:
         """
         import pandas as pd
 
-        frame = pd.DataFrame(self.top(None), columns=Score._fields)
+        scores = self.top(None)
+        frame = pd.DataFrame(scores, columns=Score._fields)
         frame.insert(1, "target_text", [self.targets.texts[t] for t in frame["target"]])
-        known = {source: self.sources.metadata(source) for source in frame["source"].unique()}
-        names = dict.fromkeys(name for metadata in known.values() for name in metadata)
-        return frame.assign(**{f"metadata.{name}": [known[i].get(name) for i in frame["source"]] for name in names})
+        known = [self.sources.metadata(score.source) for score in scores]
+        names = dict.fromkeys(name for metadata in known for name in metadata)
+        return frame.assign(**{f"metadata.{name}": [metadata.get(name) for metadata in known] for name in names})
 
     def markdown(self) -> str:
         """The response with numbered footnotes, in Markdown."""

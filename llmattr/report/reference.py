@@ -41,12 +41,24 @@ def references(sources: Sources) -> dict[int, Reference]:
 
 
 def place(sources: Sources, source: int) -> str:
-    """Where a source stands: its document, line and characters, or title and page, and what else is known."""
+    """Where a source stands: its document, page or line and characters, and what else is known."""
     found = reference_to(sources, source)
     if found is None:
-        return _in_its_document(sources, source)
-    where = [found.name, f"p. {found.page}"] if found.page else [found.name, *_characters(sources, source)]
+        return ", ".join(_lines(sources, source, None))
+    where = [found.name, f"p. {found.page}"] if found.page else _lines(sources, source, found.name)
     return ", ".join([*where, *found.about, *([found.url] if found.url and found.url != found.name else [])])
+
+
+def _lines(sources: Sources, source: int, name: str | None) -> list[str]:
+    """The name of its document (None: its id), told from others with this id, and the line and characters in it."""
+    document = sources.document(source)
+    if document is None or sources.spans is None or sources.groups is None:
+        return [name or sources.ids[source]]
+    start, end = sources.spans[source]
+    line = document.text.count("\n", 0, start) + 1
+    alike = sum(other.id == document.id for other in sources.documents) > 1
+    name = name or document.id
+    return [f"{name} (document {sources.groups[source] + 1})" if alike else name, f"line {line}", f"characters {start}-{end}"]
 
 
 def _reference(document: Document, known: Mapping[str, Any]) -> Reference | None:
@@ -61,23 +73,6 @@ def _reference(document: Document, known: Mapping[str, Any]) -> Reference | None
     )
 
 
-def _in_its_document(sources: Sources, source: int) -> str:
-    document = sources.document(source)
-    if document is None or sources.spans is None or sources.groups is None:
-        return sources.ids[source]
-    alike = sum(other.id == document.id for other in sources.documents) > 1
-    name = f"{document.id} (document {sources.groups[source] + 1})" if alike else document.id
-    return ", ".join([name, *_characters(sources, source)])
-
-
-def _characters(sources: Sources, source: int) -> list[str]:
-    document = sources.document(source)
-    if document is None or sources.spans is None:
-        return []
-    start, end = sources.spans[source]
-    return [f"line {document.text.count(chr(10), 0, start) + 1}", f"characters {start}-{end}"]
-
-
 def _first(texts: Mapping[str, str], keys: Iterable[str]) -> str | None:
     return next((texts[key] for key in keys if key in texts), None)
 
@@ -88,6 +83,6 @@ def _short(value: object) -> str:
         return ", ".join(text for one in value if (text := _short(one)))
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # a table with an empty cell has whole numbers as such
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value != value:
         return ""
     return " ".join(str(value).split())

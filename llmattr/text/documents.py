@@ -107,8 +107,8 @@ def _check(document: Document, number: int) -> None:
 
 def _refuse(given: object, number: int) -> NoReturn:
     raise LlmattrError(
-        f"document {number} must be a text, or a dict with 'text' (and 'title', 'id', 'metadata'), or what a retriever returns; "
-        f"it is {_shown(given):.80}"
+        f"document {number} must be a text, or a dict with 'text' (and 'title', 'id', 'metadata'), or what a retriever "
+        f"returns; it is {_shown(given):.80}"
     )
 
 
@@ -149,8 +149,9 @@ def _columns(result: Mapping[str, Any]) -> list[object]:
 
 
 def _column(given: Sequence[Any] | None) -> list[Any]:
-    lists = bool(given) and all(isinstance(one, (list, tuple)) for one in given)
-    return [cell for one in given for cell in one] if lists else list(given or ())
+    given = given or ()
+    lists = all(isinstance(one, (list, tuple)) for one in given)
+    return [cell for one in given for cell in one] if lists else list(given)
 
 
 def _document(given: object, number: int) -> Document | None:
