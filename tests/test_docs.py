@@ -140,6 +140,7 @@ def test_python_blocks(folder, monkeypatch, smollm2):
     for block in blocks("python"):
         exec(block.values[0], names)
     assert names["result"].response == "It is 330 metres tall."
+    assert names["cited"].sources.metadata(names["best"].source) == names["retrieved"][0]["metadata"]
     assert "1889" in names["answer"].top(1)[0].text
     assert names["both"][0].citations[0].text.strip() == "It is 330 metres tall."
     assert (folder / "result.html").stat().st_size > 0

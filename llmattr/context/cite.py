@@ -23,11 +23,12 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, find_method, returned
 from llmattr.core.processes import device, is_main, of_main
 from llmattr.core.sources import Measure, Targets
-from llmattr.errors import LlmattrError, check_choice, note
+from llmattr.errors import LlmattrError, check_choice, check_text, note
 from llmattr.model.contract import Scorer
 from llmattr.model.lm import LM
 from llmattr.model.server import ServerLM
-from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, check_text, conversation, take_answer
+from llmattr.text.documents import Context, read_documents
+from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, Message, conversation, take_answer
 from llmattr.text.prompt import Prompt, cut
 from llmattr.text.split import Splitter
 
@@ -52,8 +53,8 @@ def cite(
     """Attribute a model's response, whole and sentence by sentence, to the sources of its context.
 
     `model`: a hub id, a local folder, "smollm2" (the embedded model), (model, tokenizer), or an `LM`, which also says dtype,
-    device and batch size. `context`: a text, or a list of
-    documents (texts, or dicts with `text`, `title`, `id`). `messages`: a chat with the documents in it (see `conversation`); if
+    device and batch size. `context`: a text, or documents: texts, dicts with `text`, `title`, `id`, `metadata`, or what a
+    retriever returns (see `read_documents`). `messages`: a chat with the documents in it (see `conversation`); if
     its last turn is the assistant's, that is the response. `response`: generated (greedy) when it is not given. `rather_than`:
     another answer; the scores then say what made the model give this one and not that. `sources`:
     documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays). `method`: a name or a
@@ -68,6 +69,7 @@ def cite(
     check_choice("measure", measure, get_args(Measure))
     if messages is not None and response is None:
         messages, response = take_answer(messages)
+    context = None if context is None else read_documents(context)  # once: a generator gives them only once
     # Cut before a model is loaded, so that mistakes show at once; a model without a chat template is only known afterwards.
     cut(conversation(context, query, messages, template or TEMPLATE), sources)
     room = limit() if cache is not None else 0.0

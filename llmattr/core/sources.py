@@ -25,10 +25,10 @@ class Document:
     text: str
     id: str
     title: str | None = None
-    format: str | None = None
-    language: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    places: tuple[tuple[int, Mapping[str, Any]], ...] = field(default=(), hash=False)
+    format: str | None = field(default=None, repr=False)
+    language: str | None = field(default=None, repr=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    places: tuple[tuple[int, Mapping[str, Any]], ...] = field(default=(), hash=False, repr=False)
 
     def at(self, character: int) -> dict[str, Any]:
         """What is known of this place: the document's metadata, and what holds from there on."""
@@ -80,9 +80,9 @@ class Sources:
     def metadata(self, source: int) -> dict[str, Any]:
         """What is known of where a source stands: its document's metadata and, say, its page."""
         document = self.document(source)
-        if document is None or self.spans is None:
+        if document is None:
             return {}
-        return document.at(int(self.spans[source, 0]))
+        return dict(document.metadata) if self.spans is None else document.at(int(self.spans[source, 0]))
 
 
 @dataclass(frozen=True, eq=False)
