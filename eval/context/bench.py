@@ -33,7 +33,8 @@ NOTES = (
     "sentences; 95 %: bootstrap over questions. Linear ceiling: a ridge regression of 128 other ablations; the rest is "
     "interaction.",
     "AP, MRR, P@1, AUROC, R@k: the scores of the whole answer against the sentences that people marked as supporting the true "
-    "answer, whether or not the model gave that one. Cited: by the method's own rule; similarities cite nothing.",
+    "answer, where the model's answer contains that one (of a wrong answer they say nothing). Cited: by the method's own rule; "
+    "similarities cite nothing.",
     "Passes and tokens: what is forwarded if the method runs alone and shares no prefixes; a backward pass counts as one more. "
     "CPU s: if it runs alone on a question, in the median; ablations that are scored together share prefixes, and each has the "
     "part of their seconds that its tokens have of their tokens.",

@@ -147,6 +147,13 @@ class TestMeasuring:
         assert case.groups() == ["own own-1"]
         assert case.right
 
+    def test_a_wrong_answer_says_nothing_of_what_supports_the_right_one(self, own, case):
+        said = Case("own", own, True, case.model, case.size, False, case.folder)
+        assert said.right is False
+        judged = {one: one.judge({"gold": one.score(Entry(GOLD))})["gold"].measures for one in (case, said)}
+        assert judged[case].keys() - judged[said].keys() >= {"AP", "MRR", "cited f1"}
+        assert "LDS" in judged[said]
+
     def test_scores_depend_on_the_model_the_question_and_the_answer(self, case, own, tiny):
         model = Model("tiny")
         model.__dict__["lm"] = type(tiny)(tiny.model.__class__(tiny.model.config), tiny.tokenizer)  # other weights
@@ -212,7 +219,8 @@ class TestMeasuring:
 class TestContext:
     def test_runs_with_every_method(self, tmp_path):
         out = tmp_path / "context.json"
-        done = CliRunner().invoke(context_benchmark.command, ["--tiny", "--budget", "16,4", "--out", str(out)])
+        options = ["--tiny", "--gold-answers", "--budget", "16,4", "--out", str(out)]
+        done = CliRunner().invoke(context_benchmark.command, options)
         assert done.exit_code == 0, done.output
         record = json.loads(out.read_text())
         assert list(record) == ["table", "curve", "agreement"]
