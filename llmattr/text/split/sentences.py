@@ -1,0 +1,132 @@
+"""Where sentences end inside one paragraph: sentencex (Wikimedia) by the language, and rules of our own on top."""
+
+import itertools
+from collections.abc import Iterator
+
+import regex
+
+from llmattr.text.split.abbreviations import BEFORE_A_NUMBER, ends_with_abbreviation
+
+Span = tuple[int, int]
+_AHEAD = 60  # characters that are looked at behind a stop, and
+_BEHIND = 300  # before it
+
+# What stands for itself and holds stops that end nothing: code, addresses, targets of links, tags.
+_OPAQUE = regex.compile(
+    r"`+[^`\n]+`+|\]\([^()\s]*(?:\s[^()\n]*)?\)|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|<(?:/?[a-zA-Z]|!--)[^<>]*>|&#?\w+;"
+)
+_CLOSERS = regex.compile(
+    r"(?:[\"'”’»›)\]}*_~」』）】》〉〟]|</[a-zA-Z][^<>]*>|\[\^?\w{1,4}(?:[,–-]\s?\w{1,4})*\]|<sup\b[^<>]*>.{0,80}?</sup>|[¹²³⁰-⁹†‡]+)+(?!\w)"
+)
+_CJK = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
+_WIDE_STOP = regex.compile(r"[。！？｡．]+[」』”’）】》〉)\"]*|(?<=" + _CJK + r")[!?…]+[」』”’）】》〉)\"]*")
+_OWN_STOP = regex.compile(r"[។៕။።۔]+(?!\s*ល\s*។)[»”’\"')\]]*\s*|(?<=[\p{Khmer}\p{Myanmar}\p{Lao}\p{Thai}][!?]+)[»”’\"')\]]*\s+")
+_CLOSED = regex.compile(
+    r"[.!?…](?:[\"'”’»)\]*_]|\[\^?\w{1,4}\]|</[a-zA-Z][^<>]*>|[¹²³⁰-⁹†‡])+\s+(?=[\"'“‘«(\[*_¿¡]*[\p{Lu}\p{Lt}\p{Nd}])"
+)
+_NUMBERED = regex.compile(r"(?<=[:.;!?]\s)\(?\d{1,2}[.)]\s+(?=\p{L})")
+
+_BULLET = r"(?:[-*+•‣◦▪·–—>#|]+\s*)*(?:\[[ xX]\]\s*)?"
+_NUMBER = r"\(?(?:\d{1,3}(?:\.\d{1,3})*|[ivxlcIVXLC]{1,6}|[A-Za-z])[.):]+"
+_NAMED = r"\p{L}[\p{L}\p{M}]{2,11}\s(?:\d{1,3}(?:\.\d{1,3})*|[IVX]{1,4})[.):]"
+_MARKS = regex.compile(rf"\s*{_BULLET}[*_(\[\"'“«]*(?:{_NUMBER}|{_NAMED})?[*_)\]]*\s*$")
+_MONTH = regex.compile(
+    r"(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jan|Feb|Apr|Aug|Sep|Okt|Nov|Dez|Jahrhundert|Jahrtausend|Jh|"
+    r"\p{L}+kuu\p{Ll}*)"
+)
+_ORDINAL = regex.compile(r"(?<![\p{L}\d.,])\d{1,3}\.\s*$")
+_ORDINALS = {"de", "fi", "da", "no", "et", "cs", "sk", "hu", "hr", "sl", "tr", "lv", "lt", "is", "pl", "sr"}
+_BEFORE_ORDINAL = regex.compile(
+    r"\b(?:am|vom|zum|beim|im|dem|den|der|des|die|das|ein|eine|einen|einem|einer|eines|jeder|jedem|jeden|seit|bis|ab|und|oder|Am|Vom|Im|Der|Die|Das|Zum|Beim|Den|Dem)\s+"
+    r"(?:\d{1,2}\.\s*(?:/|–|-|und|bis)\s*)?\d{1,3}\.\s*$"
+)
+_LOWER = regex.compile(r"[\"'“”‘’«»(\[*_¿¡—–-]*\s*(?:</?[a-z][^<>]*>)*\p{Ll}")
+_AFTER_QUOTE = regex.compile(r"(?:と|って|という|といった|なんて|など|は|が|を|に|の|も|で|や|、|，|,)")
+_SAID = regex.compile(r"[^。！？，“「]{0,8}[说說道问問喊叫答想写寫嚷]")
+
+
+def sentence_spans(text: str, language: str) -> list[Span]:
+    """Where the sentences of a paragraph lie, without the white space between them; together they are all of it."""
+    plain = _OPAQUE.sub(_veiled, text)
+    plain = regex.sub(r"\s", " ", plain)
+    places = sorted({_behind_closers(text, end) for end in _candidates(plain, language)})
+    has_case = text != text.lower()
+    cuts, start = [0], 0
+    for place in places:
+        if place <= start or place >= len(text):
+            continue
+        if _goes_on(text[start:place], plain[place : place + _AHEAD].lstrip(), language, has_case):
+            continue
+        cuts.append(place)
+        start = place
+    return [span for a, b in itertools.pairwise([*cuts, len(text)]) if (span := _trimmed(text, a, b))]
+
+
+def _veiled(match: regex.Match[str]) -> str:
+    """As long as what it stands for: tags are white space to the sentence, all else is a word."""
+    return (" " if match[0][0] == "<" or match[0] == "&nbsp;" else "x") * len(match[0])
+
+
+def _trimmed(text: str, start: int, end: int) -> Span | None:
+    part = text[start:end]
+    start += len(part) - len(part.lstrip())
+    return (start, start + len(part.strip())) if part.strip() else None
+
+
+def _candidates(plain: str, language: str) -> Iterator[int]:
+    """Places where a sentence may end, by sentencex and by rules for what it has not."""
+    from sentencex import segment  # pyright: ignore[reportAttributeAccessIssue]  # compiled
+
+    # sentencex 1.0.32 fails on a full stop before a no-break space, so it sees plain spaces alone.
+    yield from itertools.accumulate(len(part) for part in segment(language, plain))
+    for pattern in (_OWN_STOP, _CLOSED, _WIDE_STOP):
+        yield from (stop.end() for stop in pattern.finditer(plain))
+    numbers = list(_NUMBERED.finditer(plain))
+    if len(numbers) > 1:  # "The steps are: 1. Open the box. 2. Take the key."
+        yield from (number.start() for number in numbers)
+
+
+def _behind_closers(text: str, place: int) -> int:
+    """The place moved behind what closes the sentence before it (quotation marks, tags, references)."""
+    stop = len(text[:place].rstrip())
+    closers = _CLOSERS.match(text, stop)
+    return closers.end() if closers else stop
+
+
+def _goes_on(left: str, right: str, language: str, has_case: bool) -> bool:
+    """Whether a sentence so far, `left`, goes on in what comes behind its stop."""
+    if len(left) < _BEHIND and _MARKS.match(left):  # "1.", "Step 1.", "Q.": it stands for itself in no list
+        return True
+    left = left[-_BEHIND:].rstrip()
+    if has_case and _LOWER.match(right) and not _MARKS.match(right.split(" ", 1)[0]):
+        return True
+    if ends_with_abbreviation(language).search(left):
+        return True
+    if right[:1].isdigit() and (BEFORE_A_NUMBER.search(left) or (language in _ORDINALS and _ORDINAL.search(left))):
+        return True
+    if language in _ORDINALS and _ORDINAL.search(left) and (_MONTH.match(right) or _BEFORE_ORDINAL.search(left)):
+        return True
+    return _quotation_goes_on(left, right) or _parenthesis_goes_on(left)
+
+
+def _quotation_goes_on(left: str, right: str) -> bool:
+    """Whether a stop stands inside a Chinese or Japanese quotation, or the sentence goes on behind it."""
+    if _inside(left):
+        return True
+    if left[-1:] in "」』" and _AFTER_QUOTE.match(right):
+        return True
+    return left[-1:] in "”」』" and left.lstrip()[:1] in "“「『" and bool(_SAID.match(right))
+
+
+def _inside(left: str) -> bool:
+    """Whether a bracket of East Asia is open."""
+    if not _WIDE_STOP.search(left[-4:]):
+        return False
+    return any(left.count(opening) > left.count(closing) for opening, closing in ("「」", "『』", "“”", "（）", "《》"))
+
+
+def _parenthesis_goes_on(left: str) -> bool:
+    """Whether it is a parenthesis inside a sentence that ends with a stop: one around a sentence opens with it."""
+    return (
+        left.endswith(")") and "(" in left and not left.lstrip(" *_\"'“").startswith("(") and left.rfind("(") > left.rfind(". ")
+    )
