@@ -164,7 +164,7 @@ def test_a_script_without_spaces_between_sentences(right):
         ),
         (
             "> On Monday the tower was closed for the repairs that had\n> been planned.\n",
-            ["> On Monday the tower was closed for the repairs that had > been planned."],
+            ["On Monday the tower was closed for the repairs that had > been planned."],
         ),
         (
             "The observa-\ntory was con-\nstructed in 1889 by a com-\npany from Lyon. It has two\ndomes and a li-\nbrary.\n",

@@ -115,8 +115,9 @@ def _head(lines: Sequence[Line], rows: Sequence[int]) -> int:
 
 def _of_members(lines: Sequence[Line], first: int, last: int) -> list[Rows]:
     """A class by what blank lines part at its members' indent; its closing bracket is none of them."""
-    while last > first and (not lines[last - 1].text.strip() or _ONLY_CLOSES.match(lines[last - 1].text)):
+    while not lines[last - 1].text.strip():
         last -= 1
+    last -= bool(_ONLY_CLOSES.match(lines[last - 1].text))
     inner = min((line.indent for line in lines[first + 1 : last] if line.text.strip() and line.indent > lines[first].indent), default=0)
     begins = [first] + [
         k for k in range(first + 1, last)

@@ -14,6 +14,8 @@ MARKER = regex.compile(
     r"\s*(?:[-*+•‣◦▪·–—]|\(?(?:\d{1,3}(?:\.\d{1,3})*[.)]|\d{1,3}(?:\.\d{1,3})+|[a-zA-Z][.)]|[ivxlcIVXLC]{1,6}[.)])\)?)\s+(?=\S)"
 )
 SENTENCE_END = regex.compile(r"[.!?:;。！？…।॥؟۔។៕။][\"'”’»)\]*_」』）]*\s*$")
+_LETTER = regex.compile(r"\p{L}\.\s")
+_GREETING = regex.compile(r"(?:dear|hi|hello|hallo|lieber?|guten \w+|sehr geehrte[rs]?|bonjour|chère?|hola|estimad[oa]s?)\b.{0,40},$", regex.I)
 _QUOTE = regex.compile(r"\s*(?:>\s?)+")
 _HYPHEN = regex.compile(r"\p{L}[-\u00ad\u2010]$")
 _UNDERLINE = regex.compile(r"\s*(=+|-+|~+|\*+|\^+)\s*$")
@@ -86,7 +88,8 @@ def _runs(lines: list[Line], furniture: Set[int], heads: Set[int]) -> Iterator[l
 def _parts(run: list[Line], line: Line, text: str, blank: bool, furniture: Set[int]) -> bool:
     """Whether a line begins something else than the run before it."""
     apart = blank or line.start in furniture or run[-1].start in furniture or not says_something(text)
-    return apart or bool(MARKER.match(text)) or _depth(line) != _depth(run[-1])
+    named = _LETTER.match(text) and not MARKER.match(said(run[0])) and not SENTENCE_END.search(run[-1].text)  # "by\nA. Okoro"
+    return apart or bool(MARKER.match(text) and not named) or _depth(line) != _depth(run[-1])
 
 
 def _is_open(line: Line, after: str) -> bool:
@@ -149,6 +152,8 @@ class _Shape:
 
     def wraps(self, line: str, after: str) -> bool:
         """Whether the sentence may go on in the line after: it is set in lower case, or its first word had no room here."""
+        if _GREETING.match(line):
+            return False
         if self.flows and (after[:1].islower() or _HYPHEN.search(line)):
             return True
         if self.lists:

@@ -16,19 +16,27 @@ _OPAQUE = regex.compile(
     r"`+[^`\n]+`+|\]\([^()\s]*(?:\s[^()\n]*)?\)|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|<(?:/?[a-zA-Z]|!--)[^<>]*>|&#?\w+;"
 )
 _CLOSERS = regex.compile(
-    r"(?:[\"'”’»›)\]}*_~」』）】》〉〟]|</[a-zA-Z][^<>]*>|\[\^?\w{1,4}(?:[,–-]\s?\w{1,4})*\]|<sup\b[^<>]*>.{0,80}?</sup>|[¹²³⁰-⁹†‡]+)+(?!\w)"
+    r"(?:[」』”’）】》〉〟»›)\]}]|[\"'*_~]+(?!\w)|</[a-zA-Z][^<>]*>|\[\^?\w{1,4}(?:[,–-]\s?\w{1,4})*\]|<sup\b[^<>]*>.{0,80}?</sup>"
+    r"|[¹²³⁰-⁹†‡]+|\s?(?:\p{Emoji_Presentation}+|[:;]-?[)(DP])(?!\w))+"
 )
-_CJK = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
-_WIDE_STOP = regex.compile(r"[。！？｡．]+[」』”’）】》〉)\"]*|(?<=" + _CJK + r")[!?…]+[」』”’）】》〉)\"]*")
-_OWN_STOP = regex.compile(r"[។៕။።۔]+(?!\s*ល\s*។)[»”’\"')\]]*\s*|(?<=[\p{Khmer}\p{Myanmar}\p{Lao}\p{Thai}][!?]+)[»”’\"')\]]*\s+")
+_OPENERS = regex.compile(r"(?<=\S)\s+[\"'“”„«»‘(\[¿¡*_]+$")
+_CJK = r"[\p{Han}\p{Hiragana}\p{Katakana}」』”’）】》]"
+_WIDE_STOP = regex.compile(rf"(?:[。！？｡．]|(?<={_CJK})[!?…])[。！？｡．!?…]*[」』”’）】》〉)\"]*")
+_OWN_STOP = regex.compile(
+    r"(?<!ល\s?)[៕။۔។]+(?!\s*ល\s*។)[»”’\"')\]]*\s*|(?<=[\p{Khmer}\p{Myanmar}\p{Lao}\p{Thai}][!?…]+)[»”’\"')\]]*\s+"
+)
 _CLOSED = regex.compile(
-    r"[.!?…](?:[\"'”’»)\]*_]|\[\^?\w{1,4}\]|</[a-zA-Z][^<>]*>|[¹²³⁰-⁹†‡])+\s+(?=[\"'“‘«(\[*_¿¡]*[\p{Lu}\p{Lt}\p{Nd}])"
+    r"(?:[.!?…।؟។](?:[\"'”’»)\]*_]|\[\^?\w{1,4}\]|[¹²³⁰-⁹†‡])+|…|\.\.\.)\s+(?=[\"'“‘«(\[*_¿¡„—–-]*\s?[\p{Lu}\p{Lt}\p{Lo}\p{Nd}])"
 )
+_MAY_END = regex.compile(  # abbreviations that end a sentence before a capital letter
+    r"(?:\b(?:etc|usw|u\.\s?s\.\s?w|ff|т\.\s?д|т\.\s?п)|\d\s?(?:гг?|м|км|см|кг|руб|коп|m|km|cm|mm|kg|h|pts|€|%))\.\s+(?=[«“„\"(]*\p{Lu})|\bpts\.\s+(?=[¿¡]?\p{Lu})"
+)
+_QUOTED = regex.compile(r"[“«„”\"]([^“”«»„\"]{3,}?[.!?…؟।។]\s[^“”«»„\"]{2,}?)[”»“\"]")
 _NUMBERED = regex.compile(r"(?<=[:.;!?]\s)\(?\d{1,2}[.)]\s+(?=\p{L})")
 
 _BULLET = r"(?:[-*+•‣◦▪·–—>#|]+\s*)*(?:\[[ xX]\]\s*)?"
 _NUMBER = r"\(?(?:\d{1,3}(?:\.\d{1,3})*|[ivxlcIVXLC]{1,6}|[A-Za-z])[.):]+"
-_NAMED = r"\p{L}[\p{L}\p{M}]{2,11}\s(?:\d{1,3}(?:\.\d{1,3})*|[IVX]{1,4})[.):]"
+_NAMED = r"\p{L}[\p{L}\p{M}]{1,11}\.?\s(?:\d{1,3}(?:\.\d{1,3})*|[IVX]{1,4})[.):]"
 _MARKS = regex.compile(rf"\s*{_BULLET}[*_(\[\"'“«]*(?:{_NUMBER}|{_NAMED})?[*_)\]]*\s*$")
 _MONTH = regex.compile(
     r"(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jan|Feb|Apr|Aug|Sep|Okt|Nov|Dez|Jahrhundert|Jahrtausend|Jh|"
@@ -40,6 +48,8 @@ _BEFORE_ORDINAL = regex.compile(
     r"\b(?:am|vom|zum|beim|im|dem|den|der|des|die|das|ein|eine|einen|einem|einer|eines|jeder|jedem|jeden|seit|bis|ab|und|oder|Am|Vom|Im|Der|Die|Das|Zum|Beim|Den|Dem)\s+"
     r"(?:\d{1,2}\.\s*(?:/|–|-|und|bis)\s*)?\d{1,3}\.\s*$"
 )
+_LETTERED = regex.compile(r"\(?\p{Ll}[.)]\s")  # an item of a list inside a line
+_INITIALS = regex.compile(r"(?<![\p{L}\p{M}\d])\p{Lu}\.(?:[\s-]*\p{Lu}\.)*$")
 _LOWER = regex.compile(r"[\"'“”‘’«»(\[*_¿¡—–-]*\s*(?:</?[a-z][^<>]*>)*\p{Ll}")
 _AFTER_QUOTE = regex.compile(r"(?:と|って|という|といった|なんて|など|は|が|を|に|の|も|で|や|、|，|,)")
 _SAID = regex.compile(r"[^。！？，“「]{0,8}[说說道问問喊叫答想写寫嚷]")
@@ -49,13 +59,13 @@ def sentence_spans(text: str, language: str) -> list[Span]:
     """Where the sentences of a paragraph lie, without the white space between them; together they are all of it."""
     plain = _OPAQUE.sub(_veiled, text)
     plain = regex.sub(r"\s", " ", plain)
-    places = sorted({_behind_closers(text, end) for end in _candidates(plain, language)})
+    places = sorted({_between(text, plain, end) for end in _candidates(plain, language)})
     has_case = text != text.lower()
     cuts, start = [0], 0
     for place in places:
         if place <= start or place >= len(text):
             continue
-        if _goes_on(text[start:place], plain[place : place + _AHEAD].lstrip(), language, has_case):
+        if _goes_on(text[start:place], plain[place : place + _AHEAD], language, has_case):
             continue
         cuts.append(place)
         start = place
@@ -79,16 +89,23 @@ def _candidates(plain: str, language: str) -> Iterator[int]:
 
     # sentencex 1.0.32 fails on a full stop before a no-break space, so it sees plain spaces alone.
     yield from itertools.accumulate(len(part) for part in segment(language, plain))
-    for pattern in (_OWN_STOP, _CLOSED, _WIDE_STOP):
+    for pattern in (_OWN_STOP, _CLOSED, _MAY_END, _WIDE_STOP):
         yield from (stop.end() for stop in pattern.finditer(plain))
+    for quoted in _QUOTED.finditer(plain):  # sentencex keeps a quotation whole
+        parts = segment(language, quoted[1])[:-1]
+        yield from (quoted.start(1) + end for end in itertools.accumulate(map(len, parts)))
     numbers = list(_NUMBERED.finditer(plain))
     if len(numbers) > 1:  # "The steps are: 1. Open the box. 2. Take the key."
         yield from (number.start() for number in numbers)
 
 
-def _behind_closers(text: str, place: int) -> int:
-    """The place moved behind what closes the sentence before it (quotation marks, tags, references)."""
-    stop = len(text[:place].rstrip())
+def _between(text: str, plain: str, place: int) -> int:
+    """The place moved behind what closes the sentence before it (quotation marks, tags, references), before what opens the next."""
+    tail = max(place - 20, 0)
+    opening = _OPENERS.search(plain[tail:place])
+    if opening and opening.end() == place - tail:
+        place = tail + opening.start()
+    stop = tail + len(plain[tail:place].rstrip()) if plain[tail:place].strip() else len(plain[:place].rstrip())
     closers = _CLOSERS.match(text, stop)
     return closers.end() if closers else stop
 
@@ -98,31 +115,48 @@ def _goes_on(left: str, right: str, language: str, has_case: bool) -> bool:
     if len(left) < _BEHIND and _MARKS.match(left):  # "1.", "Step 1.", "Q.": it stands for itself in no list
         return True
     left = left[-_BEHIND:].rstrip()
-    if has_case and _LOWER.match(right) and not _MARKS.match(right.split(" ", 1)[0]):
+    if left[-1:] == "." and regex.match(r"[\p{L}\p{N}º]", right):  # "A.E.", "n.º"
+        return not regex.match(r"[\p{Han}\p{Hiragana}\p{Katakana}]", right)
+    right = right.lstrip()
+    if regex.match(r"[,;:，、；：)\]]", right):
         return True
+    if has_case and _LOWER.match(right) and not _LETTERED.match(right):
+        return True
+    return _is_abbreviated(left, right, language) or _quotation_goes_on(left, right, has_case) or _parenthesis_goes_on(left)
+
+
+def _is_abbreviated(left: str, right: str, language: str) -> bool:
+    """Whether the stop is that of an abbreviation, an initial or an ordinal."""
     if ends_with_abbreviation(language).search(left):
         return True
-    if right[:1].isdigit() and (BEFORE_A_NUMBER.search(left) or (language in _ORDINALS and _ORDINAL.search(left))):
+    if right[:1].isdigit() or regex.match(r"[IVXLC]+\b", right):
+        if BEFORE_A_NUMBER.search(left):
+            return True
+    initials = _INITIALS.search(left)
+    if initials and (language != "en" or initials[0].count(".") > 1) and right[:1].isupper():
         return True
-    if language in _ORDINALS and _ORDINAL.search(left) and (_MONTH.match(right) or _BEFORE_ORDINAL.search(left)):
-        return True
-    return _quotation_goes_on(left, right) or _parenthesis_goes_on(left)
+    if language not in _ORDINALS or not _ORDINAL.search(left):
+        return False
+    return bool(right[:1].isdigit() or _MONTH.match(right) or _BEFORE_ORDINAL.search(left))
 
 
-def _quotation_goes_on(left: str, right: str) -> bool:
-    """Whether a stop stands inside a Chinese or Japanese quotation, or the sentence goes on behind it."""
-    if _inside(left):
-        return True
+def _quotation_goes_on(left: str, right: str, has_case: bool) -> bool:
+    """Whether a sentence goes on behind a quotation that ends with a stop."""
     if left[-1:] in "」』" and _AFTER_QUOTE.match(right):
         return True
-    return left[-1:] in "”」』" and left.lstrip()[:1] in "“「『" and bool(_SAID.match(right))
+    whole = left.lstrip()[:1] in "“「『«\""
+    if whole and left[-1:] in "”」』" and _SAID.match(right):
+        return True
+    if whole and not has_case and regex.search(r"[?!؟][”»\"]$", left) and regex.match(r"\p{L}", right):
+        return not regex.match(r"[\p{Han}\p{Hiragana}\p{Katakana}]", right)
+    return _inside(left)
 
 
 def _inside(left: str) -> bool:
     """Whether a bracket of East Asia is open."""
     if not _WIDE_STOP.search(left[-4:]):
         return False
-    return any(left.count(opening) > left.count(closing) for opening, closing in ("「」", "『』", "“”", "（）", "《》"))
+    return any(left.count(opening) > left.count(closing) for opening, closing in ("（）", "《》"))
 
 
 def _parenthesis_goes_on(left: str) -> bool:
