@@ -23,20 +23,24 @@ _OPENERS = regex.compile(r"(?<=\S)\s+[\"'“”„«»‘(\[¿¡*_]+$")
 _CJK = r"[\p{Han}\p{Hiragana}\p{Katakana}」』”’）】》]"
 _WIDE_STOP = regex.compile(rf"(?:[。！？｡．]|(?<={_CJK})[!?…])[。！？｡．!?…]*[」』”’）】》〉)\"]*")
 _OWN_STOP = regex.compile(
-    r"(?<!ល\s?)[៕။۔។]+(?!\s*ល\s*។)[»”’\"')\]]*\s*|(?<=[\p{Khmer}\p{Myanmar}\p{Lao}\p{Thai}][!?…]+)[»”’\"')\]]*\s+"
+    r"(?<!។\s?ល\s?)[៕။۔។]+(?!\s*ល\s*។)[»”’\"')\]]*\s*|(?<=[\p{Khmer}\p{Myanmar}\p{Lao}\p{Thai}][!?…]+)[»”’\"')\]]*\s+"
 )
 _CLOSED = regex.compile(
-    r"(?:[.!?…।؟។](?:[\"'”’»)\]*_]|\[\^?\w{1,4}\]|[¹²³⁰-⁹†‡])+|…|\.\.\.)\s+(?=[\"'“‘«(\[*_¿¡„—–-]*\s?[\p{Lu}\p{Lt}\p{Lo}\p{Nd}])"
+    r"(?:[.!?…।؟។](?:[\"'”’»)\]*_]|\[\^?\w{1,4}\]|[¹²³⁰-⁹†‡])+|…|\.\.\.)\s+(?=[\"'“‘«(\[*_¿¡„—–-]*\s?[\p{Lu}\p{Lt}\p{Lo}\p{Nd}])(?<!\s…\s+(?=\p{Lo}))"
 )
-_MAY_END = regex.compile(  # abbreviations that end a sentence before a capital letter
-    r"(?:\b(?:etc|usw|u\.\s?s\.\s?w|ff|т\.\s?д|т\.\s?п)|\d\s?(?:гг?|м|км|см|кг|руб|коп|m|km|cm|mm|kg|h|pts|€|%))\.\s+(?=[«“„\"(]*\p{Lu})|\bpts\.\s+(?=[¿¡]?\p{Lu})"
+# Abbreviations that may end a sentence: before a capital letter, and after an acronym before a word that opens sentences.
+_ENDS = (
+    r"(?:\b(?:etc|usw|u\.\s?s\.\s?w|ff|pts|т\.\s?д|т\.\s?п)|\d\s?(?:гг?|м|км|см|кг|руб|коп|m|km|cm|mm|kg|h|pts|€|%))\.\s+(?=[«“„\"(¿¡]*\p{Lu})"
 )
-_QUOTED = regex.compile(r"[“«„”\"]([^“”«»„\"]{3,}?[.!?…؟।។]\s[^“”«»„\"]{2,}?)[”»“\"]")
+_OPENS = "The|They|Their|There|Then|It|Its|He|She|We|You|This|That|These|In|On|At|But|And|An|Who|What|Why|How|When|Where|If|No|Its|His|Her|Our"
+_MAY_END = regex.compile(rf"{_ENDS}|\b(?:\p{{Lu}}\.){{2,}}\s+(?=(?:{_OPENS})\b)")
+_QUOTED = regex.compile(r"(?<![^\s(\[—–-])[“«„”\"]([^“”«»„\"]{3,}?[.!?…؟।។]\s[^“”«»„\"]{2,}?)[”»“\"]")
 _NUMBERED = regex.compile(r"(?<=[:.;!?]\s)\(?\d{1,2}[.)]\s+(?=\p{L})")
 
 _BULLET = r"(?:[-*+•‣◦▪·–—>#|]+\s*)*(?:\[[ xX]\]\s*)?"
 _NUMBER = r"\(?(?:\d{1,3}(?:\.\d{1,3})*|[ivxlcIVXLC]{1,6}|[A-Za-z])[.):]+"
 _NAMED = r"\p{L}[\p{L}\p{M}]{1,11}\.?\s(?:\d{1,3}(?:\.\d{1,3})*|[IVX]{1,4})[.):]"
+_MARK = regex.compile(rf"\s*{_BULLET}(?:{_NUMBER}\)?\s|{_NAMED}\s)?")
 _MARKS = regex.compile(rf"\s*{_BULLET}[*_(\[\"'“«]*(?:{_NUMBER}|{_NAMED})?[*_)\]]*\s*$")
 _MONTH = regex.compile(
     r"(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jan|Feb|Apr|Aug|Sep|Okt|Nov|Dez|Jahrhundert|Jahrtausend|Jh|"
@@ -50,7 +54,7 @@ _BEFORE_ORDINAL = regex.compile(
 )
 _LETTERED = regex.compile(r"\(?\p{Ll}[.)]\s")  # an item of a list inside a line
 _INITIALS = regex.compile(r"(?<![\p{L}\p{M}\d])\p{Lu}\.(?:[\s-]*\p{Lu}\.)*$")
-_LOWER = regex.compile(r"[\"'“”‘’«»(\[*_¿¡—–-]*\s*(?:</?[a-z][^<>]*>)*\p{Ll}")
+_LOWER = regex.compile(r"[\"'“”‘’«»(\[*_¿¡—–-]*\s*(?:</?[a-z][^<>]*>)*\p{Ll}(?!\p{Lu})")
 _AFTER_QUOTE = regex.compile(r"(?:と|って|という|といった|なんて|など|は|が|を|に|の|も|で|や|、|，|,)")
 _SAID = regex.compile(r"[^。！？，“「]{0,8}[说說道问問喊叫答想写寫嚷]")
 
@@ -59,6 +63,9 @@ def sentence_spans(text: str, language: str) -> list[Span]:
     """Where the sentences of a paragraph lie, without the white space between them; together they are all of it."""
     plain = _OPAQUE.sub(_veiled, text)
     plain = regex.sub(r"\s", " ", plain)
+    mark = _MARK.match(plain)
+    if mark:  # sentencex keeps what a list mark opens whole
+        plain = regex.sub(r"\S", "x", mark[0]) + plain[mark.end() :]
     places = sorted({_between(text, plain, end) for end in _candidates(plain, language)})
     has_case = text != text.lower()
     cuts, start = [0], 0
@@ -127,6 +134,8 @@ def _goes_on(left: str, right: str, language: str, has_case: bool) -> bool:
 
 def _is_abbreviated(left: str, right: str, language: str) -> bool:
     """Whether the stop is that of an abbreviation, an initial or an ordinal."""
+    if _MAY_END.search(f"{left} {right}", max(len(left) - 12, 0), len(left) + 20):
+        return False
     if ends_with_abbreviation(language).search(left):
         return True
     if right[:1].isdigit() or regex.match(r"[IVXLC]+\b", right):
