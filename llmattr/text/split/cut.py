@@ -14,6 +14,8 @@ from llmattr.text.split.languages import language_of, script_of
 from llmattr.text.split.parts import Splitter, documents, paragraphs, spans, words
 from llmattr.text.split.sentences import sentence_spans
 
+_BEGINNING = 80  # characters of a block that tell its script
+
 
 class Cut(NamedTuple):
     """The sources of a text: their characters [n, 2], in order and apart; what each is; whether a reader would point at it."""
@@ -52,7 +54,7 @@ def _sentences(text: str, blocks: list[Block], language: str | None) -> list[Blo
             found.append(block)
             continue
         part = text[block.start : block.end]
-        own = of_all if language or script_of(part) in (script, None) else language_of(part)
+        own = of_all if language or script_of(part[:_BEGINNING]) in (script, None) else language_of(part)
         found += _inside(block, sentence_spans(part, own))
     return found
 

@@ -13,7 +13,7 @@ _BEHIND = 300  # before it
 
 # What stands for itself and holds stops that end nothing: code, addresses, targets of links, tags.
 _OPAQUE = regex.compile(
-    r"`+[^`\n]+`+|\]\([^()\s]*(?:\s[^()\n]*)?\)|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|<(?:/?[a-zA-Z]|!--)[^<>]*>|&#?\w+;"
+    r"`+[^`\n]+`+|<code\b[^<>]*>[^<>]*</code>|\]\([^()\s]*(?:\s[^()\n]*)?\)|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|<(?:/?[a-zA-Z]|!--)[^<>]*>|&#?\w+;"
 )
 _CLOSERS = regex.compile(
     r"(?:[」』”’）】》〉〟»›)\]}]|[\"'*_~]+(?!\w)|</[a-zA-Z][^<>]*>|\[\^?\w{1,4}(?:[,–-]\s?\w{1,4})*\]|<sup\b[^<>]*>.{0,80}?</sup>"
@@ -52,6 +52,12 @@ _BEFORE_ORDINAL = regex.compile(
     r"\b(?:am|vom|zum|beim|im|dem|den|der|des|die|das|ein|eine|einen|einem|einer|eines|jeder|jedem|jeden|seit|bis|ab|und|oder|Am|Vom|Im|Der|Die|Das|Zum|Beim|Den|Dem)\s+"
     r"(?:\d{1,2}\.\s*(?:/|–|-|und|bis)\s*)?\d{1,3}\.\s*$"
 )
+_LETTER = regex.compile(r"[\p{L}\p{N}º]")
+_WIDE_LETTER = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
+_NO_BEGINNING = frozenset(",;:，、；：)]")
+_ROMAN = regex.compile(r"[IVXLC]+\b")
+_ASKED = regex.compile(r"[?!؟][”»\"]$")
+_WHITE = regex.compile(r"\s")
 _LETTERED = regex.compile(r"\(?\p{Ll}[.)]\s")  # an item of a list inside a line
 _INITIALS = regex.compile(r"(?<![\p{L}\p{M}\d])\p{Lu}\.(?:[\s-]*\p{Lu}\.)*$")
 _LOWER = regex.compile(r"[\"'“”‘’«»(\[*_¿¡—–-]*\s*(?:</?[a-z][^<>]*>)*\p{Ll}(?!\p{Lu})")
@@ -62,7 +68,7 @@ _SAID = regex.compile(r"[^。！？，“「]{0,8}[说說道问問喊叫答想�
 def sentence_spans(text: str, language: str) -> list[Span]:
     """Where the sentences of a paragraph lie, without the white space between them; together they are all of it."""
     plain = _OPAQUE.sub(_veiled, text)
-    plain = regex.sub(r"\s", " ", plain)
+    plain = _WHITE.sub(" ", plain)
     mark = _MARK.match(plain)
     if mark:  # sentencex keeps what a list mark opens whole
         plain = regex.sub(r"\S", "x", mark[0]) + plain[mark.end() :]
@@ -80,7 +86,9 @@ def sentence_spans(text: str, language: str) -> list[Span]:
 
 
 def _veiled(match: regex.Match[str]) -> str:
-    """As long as what it stands for: tags are white space to the sentence, all else is a word."""
+    """As long as what it stands for: tags are white space to the sentence, code may open one, all else is a word inside."""
+    if match[0][0] == "`" or match[0].startswith("<code"):
+        return "X" + "x" * (len(match[0]) - 1)
     return (" " if match[0][0] == "<" or match[0] == "&nbsp;" else "x") * len(match[0])
 
 
@@ -122,10 +130,10 @@ def _goes_on(left: str, right: str, language: str, has_case: bool) -> bool:
     if len(left) < _BEHIND and _MARKS.match(left):  # "1.", "Step 1.", "Q.": it stands for itself in no list
         return True
     left = left[-_BEHIND:].rstrip()
-    if left[-1:] == "." and regex.match(r"[\p{L}\p{N}º]", right):  # "A.E.", "n.º"
-        return not regex.match(r"[\p{Han}\p{Hiragana}\p{Katakana}]", right)
+    if left[-1:] == "." and _LETTER.match(right):  # "A.E.", "n.º"
+        return not _WIDE_LETTER.match(right)
     right = right.lstrip()
-    if regex.match(r"[,;:，、；：)\]]", right):
+    if right[:1] in _NO_BEGINNING:
         return True
     if has_case and _LOWER.match(right) and not _LETTERED.match(right):
         return True
@@ -138,7 +146,7 @@ def _is_abbreviated(left: str, right: str, language: str) -> bool:
         return False
     if ends_with_abbreviation(language).search(left):
         return True
-    if right[:1].isdigit() or regex.match(r"[IVXLC]+\b", right):
+    if right[:1].isdigit() or _ROMAN.match(right):
         if BEFORE_A_NUMBER.search(left):
             return True
     initials = _INITIALS.search(left)
@@ -156,8 +164,8 @@ def _quotation_goes_on(left: str, right: str, has_case: bool) -> bool:
     whole = left.lstrip()[:1] in "“「『«\""
     if whole and left[-1:] in "”」』" and _SAID.match(right):
         return True
-    if whole and not has_case and regex.search(r"[?!؟][”»\"]$", left) and regex.match(r"\p{L}", right):
-        return not regex.match(r"[\p{Han}\p{Hiragana}\p{Katakana}]", right)
+    if whole and not has_case and _ASKED.search(left) and _LETTER.match(right):
+        return not _WIDE_LETTER.match(right)
     return _inside(left)
 
 
