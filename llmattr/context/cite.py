@@ -57,8 +57,8 @@ def cite(
     documents (texts, or dicts with `text`, `title`, `id`). `messages`: a chat with the documents in it (see `conversation`); if
     its last turn is the assistant's, that is the response. `response`: generated (greedy) when it is not given. `rather_than`:
     another answer; the scores then say what made the model give this one and not that. `sources`:
-    documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays). `language`: the documents' own,
-    by its ISO 639-1 code, for where sentences end; None: as each reads. `method`: a name or a
+    documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays). `language`: the documents'
+    (ISO 639-1), for where sentences end; None: as each reads. `method`: a name or a
     dataclass of `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`: ask the model about
     what is cited (`Attribution.evidence`). `cache`: a folder in which scored ablations are kept, so that a run goes on where
     it was; of files that it holds beyond LLMATTR_CACHE_LIMIT gigabytes (1) those go that were not used for longest.
@@ -169,9 +169,7 @@ def _store(cache: str | Path | None, room: float, lm: Scorer, prompt: Prompt) ->
     return store
 
 
-def _answered(
-    lm: Scorer, sources: Sources, chat: tuple[Message, ...], response: str | None, max_new_tokens: int
-) -> Prompt:
+def _answered(lm: Scorer, sources: Sources, chat: tuple[Message, ...], response: str | None, max_new_tokens: int) -> Prompt:
     prompt = Prompt(lm.tokenizer, chat, sources)
     if response is not None:
         return prompt.with_response(check_text(response, "the response"))

@@ -57,6 +57,13 @@ def shifted(blocks: list[Block], by: int) -> list[Block]:
     return [block._replace(start=block.start + by, end=block.end + by) for block in blocks]
 
 
+def trimmed(block: Block, text: str) -> Block:
+    """The block without the white space around it."""
+    said = text[block.start : block.end]
+    start = block.start + len(said) - len(said.lstrip())
+    return block._replace(start=start, end=start + len(said.strip()))
+
+
 def says_something(text: str) -> bool:
     """Whether there is a letter or a digit in it: rules, fences and list marks are never sources."""
     return any(character.isalnum() for character in text)

@@ -118,9 +118,12 @@ def _of_members(lines: Sequence[Line], first: int, last: int) -> list[Rows]:
     while not lines[last - 1].text.strip():
         last -= 1
     last -= bool(_ONLY_CLOSES.match(lines[last - 1].text))
-    inner = min((line.indent for line in lines[first + 1 : last] if line.text.strip() and line.indent > lines[first].indent), default=0)
+    inner = min(
+        (line.indent for line in lines[first:last] if line.text.strip() and line.indent > lines[first].indent), default=0
+    )
     begins = [first] + [
         k for k in range(first + 1, last)
-        if lines[k].text.strip() and not lines[k - 1].text.strip() and lines[k].indent <= inner and not _CLOSES.match(lines[k].text)
+        if lines[k].text.strip() and not lines[k - 1].text.strip()
+        and lines[k].indent <= inner and not _CLOSES.match(lines[k].text)
     ]  # fmt: skip
     return list(zip(begins, [*begins[1:], last], strict=True))

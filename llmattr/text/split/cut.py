@@ -5,15 +5,17 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
+import regex
 from jaxtyping import Bool, Int
 
 from llmattr.errors import LlmattrError, did_you_mean
-from llmattr.text.split.blocks import PROSE, Block, Kind, says_something
+from llmattr.text.split.blocks import PROSE, Block, Kind, says_something, trimmed
 from llmattr.text.split.formats import FORMATS, find_format
 from llmattr.text.split.languages import language_of, script_of
 from llmattr.text.split.parts import Splitter, documents, paragraphs, spans, words
 from llmattr.text.split.sentences import sentence_spans
 
+_HALF = regex.compile(r"[\ud800-\udfff]")
 _BEGINNING = 80  # characters of a block that tell its script
 
 
@@ -32,6 +34,7 @@ def cut(text: str, kind: str = "sentences", format: str | None = None, language:
     code; None: as it reads. What lies between the sources is white space, rules, fences, tags: with it they are the text.
     """
     find_splitter(kind)
+    text = _HALF.sub("\ufffd", text)  # half a surrogate is no character to any reader, and as long as one
     name = find_format(text, format)
     blocks = FORMATS[name](text) if text.strip() else []
     if kind == "sentences":
@@ -40,7 +43,7 @@ def cut(text: str, kind: str = "sentences", format: str | None = None, language:
         blocks = [block for whole in blocks for block in _inside(whole, spans(text[whole.start : whole.end], words))]
     elif kind == "documents" or name == "plain":
         blocks = _around(spans(text, SPLITTERS[kind]), blocks)
-    found = [block for block in blocks if says_something(text[block.start : block.end])]
+    found = [trimmed(block, text) for block in blocks if says_something(text[block.start : block.end])]
     where = np.array([block[:2] for block in found], dtype=int).reshape(-1, 2)
     return Cut(where, tuple(block.kind for block in found), np.array([block.quotable for block in found], dtype=bool))
 

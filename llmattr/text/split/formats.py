@@ -23,7 +23,8 @@ _ENDINGS = {
     "plain": "txt text log pdf docx odt rtf tex rst",
     "markdown": "md mdx mkd markdown",
     "html": "htm xhtml html",
-    "code": "py pyi js mjs ts tsx jsx java c h cc cpp hpp cs go rs rb php swift kt scala sh bash sql r jl lua pl json yaml yml toml ini css",
+    "code": "py pyi js mjs ts tsx jsx java c h cc cpp hpp cs go rs rb php swift kt scala sh bash sql r jl lua pl json yaml yml "
+    "toml ini css",
     "table": "csv tsv",
     "records": "jsonl ndjson",
     "mail": "eml email mbox",
@@ -32,7 +33,10 @@ _ENDINGS = {
 _ALIASES = {ending: name for name, endings in _ENDINGS.items() for ending in endings.split()}
 
 _LOOKED_AT = 20_000  # characters
-_HTML = regex.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body|article|main|section|div|p|table|ul|ol|h[1-6])\b", regex.I | regex.S)
+_HTML = regex.compile(
+    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body|article|main|section|div|p|table|ul|ol|h[1-6])\b",
+    regex.I | regex.S,
+)
 _HTML_END = regex.compile(r"</(?:html|body|p|div|table|ul|ol|li|h[1-6]|section|article)\s*>", regex.I)
 _MARKDOWN = regex.compile(
     r"^(?:\#{1,6}\s+\S|[`~]{3,}|\s*\|?\s*:?-{3,}:?\s*\|[\s:|-]*$|\s*[-*+]\s\[[ xX]\]\s|\[[^\]\n]+\]:\s|---\n[\w-]+:\s)"

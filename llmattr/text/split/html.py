@@ -13,13 +13,18 @@ from llmattr.text.split.blocks import Block, Kind, shifted
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-_SILENT = set("script style nav header footer template svg noscript select".split())
-_HEADINGS = set("h1 h2 h3 h4 h5 h6 title caption".split())
-_INLINE = set(
-    "a abbr acronym b bdi bdo big button cite code data del dfn em font i img input ins kbd label mark meter output q ruby rp rt s samp small "
-    "span strike strong sub sup time tt u var wbr".split()
+
+def _names(tags: str) -> frozenset[str]:
+    return frozenset(tags.split())
+
+
+_SILENT = _names("script style nav header footer template svg noscript select")
+_HEADINGS = _names("h1 h2 h3 h4 h5 h6 title caption")
+_INLINE = _names(
+    "a abbr acronym b bdi bdo big button cite code data del dfn em font i img input ins kbd label mark meter "
+    "output q ruby rp rt s samp small span strike strong sub sup time tt u var wbr"
 )
-_VOID = set("area base br col embed hr img input link meta param source track wbr".split())
+_VOID = _names("area base br col embed hr img input link meta param source track wbr")
 _SILENT_NODES = {"script_element", "style_element", "comment", "doctype", "raw_text"}
 
 
@@ -48,7 +53,7 @@ Event = tuple[str, str, int, int]  # what happens, the tag's name, first byte an
 
 
 def _events(root: "Node") -> Iterator[Event]:
-    """What a page says, in order: "open" and "close" with the tag's bytes, "text", and "row" and "pre" with all that is in them."""
+    """What a page says, in order: "open", "close" and "text" with their bytes, and "row" and "pre" with all that is in them."""
     waiting: list[Node | Event] = [root]
     while waiting:
         node = waiting.pop()
@@ -144,7 +149,7 @@ class _Run:
 
     def _take_inline(self, event: str, name: str, a: int, b: int) -> None:
         if self.end is not None:
-            self.end = b if event == "close" and a == b or self.text[a:b].startswith("</") else self.end
+            self.end = b if (event == "close" and a == b) or self.text[a:b].startswith("</") else self.end
         elif event == "open" and name not in _VOID:
             self.opened.append(a)
         elif self.opened:
@@ -153,7 +158,7 @@ class _Run:
     def close(self) -> None:
         """The text so far is a block."""
         if self.end is not None:
-            heading = any(name in _HEADINGS for name in self.inside)
+            heading = _kind(self.inside) == "heading"
             self.found.append(Block(self.opened[0], self.end, _kind(self.inside), not heading))
         self.opened, self.end = [], None
 

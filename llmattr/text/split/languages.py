@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 _SAMPLE = 2000  # characters that are looked at
 _SURE = 0.6  # a language that is less probable than this is not taken
 _SCRIPTS = {  # a script, and its languages with the commonest first: more than one are told apart by their words
-    "Latin": ("en", "de", "fr", "es", "pt", "it", "nl", "sv", "da", "no", "fi", "et", "pl", "cs", "sk", "sl", "hr", "hu", "ro", "tr",
-              "lv", "lt", "ca", "eu", "gl", "id", "vi", "is", "ga", "sq"),
+    "Latin": ("en", "de", "fr", "es", "pt", "it", "nl", "sv", "da", "no", "fi", "et", "pl", "cs", "sk", "sl", "hr", "hu", "ro",
+              "tr", "lv", "lt", "ca", "eu", "gl", "id", "vi", "is", "ga", "sq"),
     "Greek": ("el",),
     "Cyrillic": ("ru", "uk", "bg", "sr", "mk", "kk"),
     "Arabic": ("ar", "fa", "ur"),

@@ -5,12 +5,16 @@ import regex
 from llmattr.text.split import plain
 from llmattr.text.split.blocks import Block, Line, lines_of
 
-_HEADER = regex.compile(r"(?:From|To|Cc|Bcc|Date|Sent|Subject|Reply-To|Message-ID|In-Reply-To|Received|Return-Path|MIME-Version|Content-[\w-]+|X-[\w-]+|Von|An|Betreff|Datum|De|À|Objet|Asunto|Para):\s")
+_HEADER = regex.compile(
+    r"(?:From|To|Cc|Bcc|Date|Sent|Subject|Reply-To|Message-ID|In-Reply-To|Received|Return-Path|MIME-Version|Content-[\w-]+|X-[\w-]+"
+    r"|Von|An|Betreff|Datum|De|À|Objet|Asunto|Para):\s"
+)
 _WROTE = regex.compile(r".*(?:wrote|schrieb|a écrit|escribió|ha scritto|kirjoitti|пишет|написал).{0,80}:\s*$")
 _FORWARD = regex.compile(r"\s*-{3,}\s*\p{L}[^-]*-{3,}\s*$")
 _CLOSING = regex.compile(
-    r"(?:best|cheers|thanks|many thanks|thank you|regards|kind regards|best regards|best wishes|sincerely|yours|yours sincerely|yours truly|yours faithfully"
-    r"|viele grüße|mit freundlichen grüßen|liebe grüße|gruß|grüße|cordialement|bien à vous|amitiés|saludos|un saludo|atentamente|terveisin|с уважением),?\s*$",
+    r"(?:(?:many )?thanks|thank you|cheers|sincerely|(?:kind |best )?regards|best(?: wishes)?|yours(?: sincerely| truly)?"
+    r"|(?:viele |liebe )?grüße|gruß|mit freundlichen grüßen|cordialement|bien à vous|amitiés|(?:un )?saludos?|atentamente"
+    r"|terveisin|с уважением),?\s*$",
     regex.I,
 )
 _SENT_FROM = regex.compile(r"(?:Sent from my|Von meinem|Envoyé de mon|Enviado desde)\s")
@@ -25,10 +29,12 @@ def blocks(text: str) -> list[Block]:
 
 def is_mail(text: str) -> bool:
     """Whether a text begins with headers, or says who wrote what, or ends with a signature."""
-    said = [plain.said(line) for line in lines_of(text[:20_000])]
+    lines = lines_of(text)
+    said = [plain.said(line) for line in lines]
     headers = [line for line in said[:4] if _HEADER.match(line)]
     wrote = any(_WROTE.match(line) and regex.search(r"\d", line) for line in said)
-    return len(headers) > 1 or bool(said and _FORWARD.match(said[0])) or (wrote and any(">" in line.text[:2] for line in lines_of(text)))
+    quotes = any(line.text.startswith(">") for line in lines)
+    return len(headers) > 1 or bool(said and _FORWARD.match(said[0])) or (wrote and quotes)
 
 
 def _furniture(lines: list[Line]) -> set[int]:

@@ -15,7 +15,9 @@ MARKER = regex.compile(
 )
 SENTENCE_END = regex.compile(r"[.!?:;。！？…।॥؟۔។៕။][\"'”’»)\]*_」』）]*\s*$")
 _LETTER = regex.compile(r"\p{L}\.\s")
-_GREETING = regex.compile(r"(?:dear|hi|hello|hallo|lieber?|guten \w+|sehr geehrte[rs]?|bonjour|chère?|hola|estimad[oa]s?)\b.{0,40},$", regex.I)
+_GREETING = regex.compile(
+    r"(?:dear|hi|hello|hallo|lieber?|guten \w+|sehr geehrte[rs]?|bonjour|chère?|hola|estimad[oa]s?)\b.{0,40},$", regex.I
+)
 _QUOTE = regex.compile(r"\s*(?:>\s?)+")
 _HYPHEN = regex.compile(r"\p{L}[-\u00ad\u2010]$")
 _UNDERLINE = regex.compile(r"\s*(=+|-+|~+|\*+|\^+)\s*$")
@@ -24,7 +26,7 @@ _PAGE_NUMBER = regex.compile(
     r"\s*(?:[-–—|\[]\s*)?(?:(?:page|seite|página|sivu|стр\.?|p\.)\s*)?\d{1,4}(?:\s*(?:/|of|von|de|sur|из)\s*\d{1,4})?(?:\s*[-–—|\]])?\s*$",
     regex.I,
 )
-_EDGE_NUMBER = regex.compile(r"\s*(?:\S.{0,70}?\S\s{3,}[-–—|]?\s*\d{1,4}|\d{1,4}\s{3,}\S.{0,70})\s*$")
+_EDGE_NUMBER = regex.compile(r"\s*(?:\S.{0,70}?\S\s{3,}+[-–—|]?\s*\d{1,4}|\d{1,4}\s{3,}+\S.{0,70})\s*$")
 _TITLE = regex.compile(r"(?!\p{Ll})[^\n\r]{2,80}(?<![.!?:;,。！？…।؟។៖៕៖၊။»”\"')])$")
 _NARROW, _WIDE = 20, 40  # columns: a line shorter than the first is no wrapped one, one as long as the second may always be
 _FULL = 0.85  # of the widest line: one that is longer is full, whatever comes behind
@@ -174,7 +176,9 @@ def _running_heads(lines: list[Line]) -> set[int]:
     alone = [line for line, (before, after) in zip(lines, _neighbours(lines), strict=True) if not before and not after]
     shapes = {line.start: regex.sub(r"\d+", "0", line.text.strip()) for line in alone if says_something(line.text)}
     counts = Counter(shapes.values())
-    numbered = {line.start for line in alone if len(lines) > 5 and (_PAGE_NUMBER.match(line.text) or _EDGE_NUMBER.match(line.text))}
+    numbered = {
+        line.start for line in alone if len(lines) > 5 and (_PAGE_NUMBER.match(line.text) or _EDGE_NUMBER.match(line.text))
+    }
     repeated = {start for start, shape in shapes.items() if counts[shape] >= _REPEATED and len(shape) < 100}
     return (numbered & set(shapes)) | (repeated - {line.start for line in alone if MARKER.match(line.text)})
 

@@ -26,18 +26,20 @@ _OWN_STOP = regex.compile(
     r"(?<!។\s?ល\s?)[៕။۔។]+(?!\s*ល\s*។)[»”’\"')\]]*\s*|(?<=[\p{Khmer}\p{Myanmar}\p{Lao}\p{Thai}][!?…]+)[»”’\"')\]]*\s+"
 )
 _CLOSED = regex.compile(
-    r"(?:[.!?…।؟។](?:[\"'”’»)\]*_]|\[\^?\w{1,4}\]|[¹²³⁰-⁹†‡])+|…|\.\.\.)\s+(?=[\"'“‘«(\[*_¿¡„—–-]*\s?[\p{Lu}\p{Lt}\p{Lo}\p{Nd}])(?<!\s…\s+(?=\p{Lo}))"
+    r"(?:[.!?…।؟។](?:[\"'”’»)\]*_]|\[\^?\w{1,4}\]|[¹²³⁰-⁹†‡])+|…|\.\.\.)\s+(?=[\"'“‘«(\[*_¿¡„—–-]*\s?[\p{Lu}\p{Lt}\p{Lo}\p{Nd}])"
+    r"(?<!\s…\s+(?=\p{Lo}))"
 )
 # Abbreviations that may end a sentence: before a capital letter, and after an acronym before a word that opens sentences.
 _ENDS = (
-    r"(?:\b(?:etc|usw|u\.\s?s\.\s?w|ff|pts|т\.\s?д|т\.\s?п)|\d\s?(?:гг?|м|км|см|кг|руб|коп|m|km|cm|mm|kg|h|pts|€|%))\.\s+(?=[«“„\"(¿¡]*\p{Lu})"
+    r"(?:\b(?:etc|usw|u\.\s?s\.\s?w|ff|pts|т\.\s?д|т\.\s?п)"
+    r"|\d\s?(?:гг?|м|км|см|кг|руб|коп|m|km|cm|mm|kg|h|pts|€|%))\.\s+(?=[«“„\"(¿¡]*\p{Lu})"
 )
-_OPENS = "The|They|Their|There|Then|It|Its|He|She|We|You|This|That|These|In|On|At|But|And|An|Who|What|Why|How|When|Where|If|No|Its|His|Her|Our"
+_OPENS = "The|They|Their|There|Then|It|Its|He|She|We|You|This|That|These|In|On|At|But|And|An|Who|What|Why|How|When|Where|If|No"
 _MAY_END = regex.compile(rf"{_ENDS}|\b(?:\p{{Lu}}\.){{2,}}\s+(?=(?:{_OPENS})\b)")
-_QUOTED = regex.compile(r"(?<![^\s(\[—–-])[“«„”\"]([^“”«»„\"]{3,}?[.!?…؟।។]\s[^“”«»„\"]{2,}?)[”»“\"]")
+_QUOTED = regex.compile(r"(?<![^\s(\[—–-])[“«„”\"]([^“”«»„\"]{3,600}?[.!?…؟।។]\s[^“”«»„\"]{2,600}?)[”»“\"]")
 _NUMBERED = regex.compile(r"(?<=[:.;!?]\s)\(?\d{1,2}[.)]\s+(?=\p{L})")
 
-_BULLET = r"(?:[-*+•‣◦▪·–—>#|]+\s*)*(?:\[[ xX]\]\s*)?"
+_BULLET = r"[-*+•‣◦▪·–—>#|\s]*+(?:\[[ xX]\]\s*)?"
 _NUMBER = r"\(?(?:\d{1,3}(?:\.\d{1,3})*|[ivxlcIVXLC]{1,6}|[A-Za-z])[.):]+"
 _NAMED = r"\p{L}[\p{L}\p{M}]{1,11}\.?\s(?:\d{1,3}(?:\.\d{1,3})*|[IVX]{1,4})[.):]"
 _MARK = regex.compile(rf"\s*{_BULLET}(?:{_NUMBER}\)?\s|{_NAMED}\s)?")
@@ -78,7 +80,7 @@ def sentence_spans(text: str, language: str) -> list[Span]:
     for place in places:
         if place <= start or place >= len(text):
             continue
-        if _goes_on(text[start:place], plain[place : place + _AHEAD], language, has_case):
+        if _goes_on(text[max(start, place - _BEHIND) : place], plain[place : place + _AHEAD], language, has_case):
             continue
         cuts.append(place)
         start = place
@@ -115,7 +117,7 @@ def _candidates(plain: str, language: str) -> Iterator[int]:
 
 
 def _between(text: str, plain: str, place: int) -> int:
-    """The place moved behind what closes the sentence before it (quotation marks, tags, references), before what opens the next."""
+    """The place between what closes a sentence (quotation marks, tags, references) and what opens the next."""
     tail = max(place - 20, 0)
     opening = _OPENERS.search(plain[tail:place])
     if opening and opening.end() == place - tail:
@@ -129,7 +131,7 @@ def _goes_on(left: str, right: str, language: str, has_case: bool) -> bool:
     """Whether a sentence so far, `left`, goes on in what comes behind its stop."""
     if len(left) < _BEHIND and _MARKS.match(left):  # "1.", "Step 1.", "Q.": it stands for itself in no list
         return True
-    left = left[-_BEHIND:].rstrip()
+    left = left.rstrip()
     if left[-1:] == "." and _LETTER.match(right):  # "A.E.", "n.º"
         return not _WIDE_LETTER.match(right)
     right = right.lstrip()
@@ -146,9 +148,8 @@ def _is_abbreviated(left: str, right: str, language: str) -> bool:
         return False
     if ends_with_abbreviation(language).search(left):
         return True
-    if right[:1].isdigit() or _ROMAN.match(right):
-        if BEFORE_A_NUMBER.search(left):
-            return True
+    if (right[:1].isdigit() or _ROMAN.match(right)) and BEFORE_A_NUMBER.search(left):
+        return True
     initials = _INITIALS.search(left)
     if initials and (language != "en" or initials[0].count(".") > 1) and right[:1].isupper():
         return True
@@ -161,7 +162,7 @@ def _quotation_goes_on(left: str, right: str, has_case: bool) -> bool:
     """Whether a sentence goes on behind a quotation that ends with a stop."""
     if left[-1:] in "」』" and _AFTER_QUOTE.match(right):
         return True
-    whole = left.lstrip()[:1] in "“「『«\""
+    whole = left.lstrip()[:1] in '“「『«"'
     if whole and left[-1:] in "”」』" and _SAID.match(right):
         return True
     if whole and not has_case and _ASKED.search(left) and _LETTER.match(right):

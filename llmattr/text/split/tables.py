@@ -18,8 +18,8 @@ def blocks(text: str) -> list[Block]:
     for number, (first, last) in enumerate(_records(lines, delimiter)):
         start, end = lines[first].start, lines[last - 1].end
         said = text[start:end]
-        start += len(said) - len(said.lstrip(" "))
-        found.append(Block(start, start + len(said.strip(" ")), "row", number > 0))
+        start += len(said) - len(said.lstrip())
+        found.append(Block(start, start + len(said.strip()), "row", number > 0))
     return [block for block in found if text[block.start : block.end].strip()]
 
 
