@@ -22,7 +22,7 @@ from llmattr.context.verify import verify as evidence_for
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, find_method, returned
 from llmattr.core.processes import device, is_main, of_main
-from llmattr.core.sources import Measure, Targets
+from llmattr.core.sources import Measure, Sources, Targets
 from llmattr.errors import LlmattrError, check_choice, check_text, note
 from llmattr.model.contract import Scorer
 from llmattr.model.lm import LM
@@ -42,6 +42,7 @@ def cite(
     response: str | None = None,
     rather_than: str | None = None,
     sources: str | Splitter = "sentences",
+    language: str | None = None,
     template: str | None = None,
     method: object = ContextCite(),
     measure: Measure = "logit",
@@ -57,7 +58,8 @@ def cite(
     retriever returns (see `read_documents`). `messages`: a chat with the documents in it (see `conversation`); if
     its last turn is the assistant's, that is the response. `response`: generated (greedy) when it is not given. `rather_than`:
     another answer; the scores then say what made the model give this one and not that. `sources`:
-    documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays). `method`: a name or a
+    documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays). `language`: the documents'
+    (ISO 639-1), for where sentences end; None: as each reads. `method`: a name or a
     dataclass of `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`: ask the model about
     what is cited (`Attribution.evidence`). `cache`: a folder in which scored ablations are kept, so that a run goes on where
     it was; of files that it holds beyond LLMATTR_CACHE_LIMIT gigabytes (1) those go that were not used for longest.
@@ -71,7 +73,7 @@ def cite(
         messages, response = take_answer(messages)
     context = None if context is None else read_documents(context)  # once: a generator gives them only once
     # Cut before a model is loaded, so that mistakes show at once; a model without a chat template is only known afterwards.
-    cut(conversation(context, query, messages, template or TEMPLATE), sources)
+    cut(conversation(context, query, messages, template or TEMPLATE), sources, language)
     room = limit() if cache is not None else 0.0
     started = time.perf_counter()
     lm = _model(model)
@@ -81,7 +83,7 @@ def cite(
     if not has_chat:
         note(f"{lm.name or 'the model'} has no chat template: the prompt is plain text")
     chat = conversation(context, query, messages, template or (TEMPLATE if has_chat else PLAIN_TEMPLATE))
-    prompt = _answered(lm, chat, sources, response, max_new_tokens)
+    prompt = _answered(lm, cut(chat, sources, language), chat, response, max_new_tokens)
     for oddity in prompt.oddities():
         note(oddity)
     answered = time.perf_counter()
@@ -169,10 +171,8 @@ def _store(cache: str | Path | None, room: float, lm: Scorer, prompt: Prompt) ->
     return store
 
 
-def _answered(
-    lm: Scorer, chat: tuple[Message, ...], sources: str | Splitter, response: str | None, max_new_tokens: int
-) -> Prompt:
-    prompt = Prompt(lm.tokenizer, chat, cut(chat, sources))
+def _answered(lm: Scorer, sources: Sources, chat: tuple[Message, ...], response: str | None, max_new_tokens: int) -> Prompt:
+    prompt = Prompt(lm.tokenizer, chat, sources)
     if response is not None:
         return prompt.with_response(check_text(response, "the response"))
     ids = lm.generate(prompt.full().ids, max_new_tokens) if is_main() else []

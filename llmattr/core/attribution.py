@@ -109,7 +109,10 @@ class Attribution:
 
     @property
     def cited(self) -> Bool[np.ndarray, "t k"]:
-        """Which scores are citations, by the rule of `is_cited`; none where they are products of gradients, without a unit."""
+        """Which scores are citations, by the rule of `is_cited`; none where they are products of gradients, without a unit.
+
+        A source that is not quotable (a heading, say) keeps its score and is never cited.
+        """
         return self.clear & (self.values > 0)
 
     @property
@@ -118,7 +121,8 @@ class Attribution:
         if not self.can_cite:
             return np.zeros(self.values.shape, dtype=bool)
         least = least_score(self.targets.measure, self.values, self.baseline)
-        return is_cited(np.abs(self.values), self.stderr, least)
+        quotable = True if self.sources.quotable is None else self.sources.quotable[... if self.index is None else self.index]
+        return is_cited(np.abs(self.values), self.stderr, least) & quotable
 
     @property
     def can_cite(self) -> bool:

@@ -30,11 +30,16 @@ class Rendered(NamedTuple):
     sources: Int[np.ndarray, "n 2"]
 
 
-def cut(messages: Sequence[Message], kind: str | split.Splitter) -> Sources:
-    """The sources of the messages' documents, in order, each with its characters in its document."""
+def cut(messages: Sequence[Message], kind: str | split.Splitter, language: str | None = None) -> Sources:
+    """The sources of the messages' documents, in order, each with its characters in its document.
+
+    `language` is that of documents which do not say their own; None: as each reads.
+    """
     name, splitter = split.find_splitter(kind)
-    documents = tuple(document for message in messages for document in message.documents)
-    spans = [split.spans(document.text, splitter) for document in documents]
+    given = [document for message in messages for document in message.documents]
+    documents = tuple(dataclasses.replace(d, language=d.language or language) for d in given)
+    cuts = [] if callable(kind) else [split.cut(d.text, kind, d.format, d.language) for d in documents]
+    spans = [c.spans for c in cuts] or [split.spans(document.text, splitter) for document in documents]
     if not any(len(s) for s in spans):
         raise LlmattrError(f"the splitter {name!r} finds no part in the context: there is nothing to remove")
     groups = np.repeat(np.arange(len(documents)), [len(s) for s in spans])
@@ -45,6 +50,8 @@ def cut(messages: Sequence[Message], kind: str | split.Splitter) -> Sources:
         spans=np.concatenate(spans),
         groups=groups,
         documents=documents,
+        blocks=[block for c in cuts for block in c.blocks] if cuts else None,
+        quotable=np.concatenate([c.quotable for c in cuts]) if cuts else None,
     )
 
 
@@ -141,8 +148,11 @@ class Prompt:
         return found
 
     def targets(self, measure: str = "logit") -> Targets:
-        """The whole response and each of its sentences that has a token of its own."""
-        spans = np.concatenate([split.spans(self.response, s) for s in (split.documents, split.sentences)])
+        """The whole response and each of its sentences that has a token of its own: no heading, table's header or reasoning."""
+        language = next((document.language for document in self.sources.documents), None)
+        inner = split.cut(self.response, "sentences", "answer", language)
+        said = inner.spans[inner.quotable] if inner.quotable.any() else inner.spans
+        spans = np.concatenate([split.spans(self.response, split.documents), said])
         spans = spans[np.diff(self._tokens(spans))[:, 0] > 0]
         return Targets([self.response[a:b] for a, b in spans], spans, measure)
 
