@@ -1,0 +1,35 @@
+"""E-mail: what a message says, with its subject, sender and date."""
+
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+from llmattr.core.sources import Document
+from llmattr.errors import note
+from llmattr.text.readers.encodings import decode
+from llmattr.text.readers.html import from_html
+
+
+def read_mail(data: bytes, name: str) -> Document:
+    """A message's text, or its HTML where it has nothing else; what is attached is left out, with a note."""
+    message = message_from_bytes(data, policy=policy.default)
+    attached = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
+    if attached:
+        note(f"{name!r}: what is attached is left out: {', '.join(attached)}")
+    known = {"title": message["subject"], "author": message["from"], "date": _day(message)}
+    metadata = {key: str(value) for key, value in known.items() if value}
+    body = message.get_body(("plain", "html"))
+    text = "" if body is None else _text(body, name)
+    if body is not None and body.get_content_type() == "text/html":
+        return Document(from_html(text, name).text, name, metadata.get("title"), "markdown", metadata=metadata)
+    return Document(text, name, metadata.get("title"), "email", metadata=metadata)
+
+
+def _text(body: EmailMessage, name: str) -> str:
+    data: Any = body.get_payload(decode=True)
+    return decode(data, name, body.get_content_charset()).replace("\r\n", "\n")
+
+
+def _day(message: EmailMessage) -> str:
+    date = message["date"]
+    return date.datetime.isoformat() if date is not None and date.datetime is not None else ""
