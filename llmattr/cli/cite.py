@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmattr.cli.files import check_folder, check_outputs, quiet, read, report, shown
+from llmattr.cli.files import check_folder, check_outputs, quiet, read, report
 from llmattr.cli.given import Input, refuse, typed
 from llmattr.cli.methods import MethodCommand, taken
 from llmattr.context.contract import Method
@@ -124,7 +124,11 @@ def cite(
     no_cache: bool,
     **options: Any,
 ) -> None:
-    """Answer a question about FILEs (- = standard input) and say which sentences made the model say so."""
+    """Answer a question about FILEs and say which sentences made the model say so.
+
+    A FILE is text, Markdown, PDF, HTML, DOCX, ODT, RTF, e-mail, CSV, JSON lines, subtitles or code; a folder; a pattern such as
+    "docs/**/*.md"; or - for standard input. What is no text needs llmattr[files].
+    """
     answerer, how = taken(Answerer, options), options
     check_outputs(files, [out for out in (html, json) if out])
     _check_together(answerer, how)
@@ -132,7 +136,7 @@ def cite(
         check_folder(cache)
     from llmattr.context.removal.cache import place
 
-    documents = [{"text": read(name), "id": shown(name)} for name in files]
+    documents = read(files)
     conversation(documents, query, template=how["template"] or TEMPLATE)  # mistakes show before torch is imported
     quiet()
     from llmattr.context.cite import cite

@@ -27,7 +27,16 @@ from llmattr.errors import LlmattrError, check_choice, note
 from llmattr.model.contract import Scorer
 from llmattr.model.lm import LM
 from llmattr.model.server import ServerLM
-from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, check_text, conversation, take_answer
+from llmattr.text.messages import (
+    PLAIN_TEMPLATE,
+    TEMPLATE,
+    Context,
+    Message,
+    check_text,
+    conversation,
+    read_documents,
+    take_answer,
+)
 from llmattr.text.prompt import Prompt, cut
 from llmattr.text.split import Splitter
 
@@ -68,6 +77,7 @@ def cite(
     check_choice("measure", measure, get_args(Measure))
     if messages is not None and response is None:
         messages, response = take_answer(messages)
+    context = None if context is None else read_documents(context)  # once: files may take long to read
     # Cut before a model is loaded, so that mistakes show at once; a model without a chat template is only known afterwards.
     cut(conversation(context, query, messages, template or TEMPLATE), sources)
     room = limit() if cache is not None else 0.0

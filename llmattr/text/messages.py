@@ -3,15 +3,17 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, note
+from llmattr.text.readers import with_files_read
 
 TEMPLATE = "Context: {context}\n\nQuery: {query}"  # ContextCite's
 PLAIN_TEMPLATE = TEMPLATE + "\n\nAnswer:\n"  # for models without a chat template
 
-Context = str | Document | Mapping[str, Any] | Sequence[str | Document | Mapping[str, Any]]
+Context = str | Path | Document | Mapping[str, Any] | Sequence[str | Path | Document | Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -75,15 +77,19 @@ def check_text(text: object, what: str) -> str:
 
 
 def read_documents(context: Context) -> tuple[Document, ...]:
-    """The documents of a context: one text, or several texts and dicts with `text` and, if wanted, `title` and `id`."""
-    if isinstance(context, str):
-        documents = [Document(context, "context")]
-    elif isinstance(context, (Mapping, Document)):
-        documents = [_read_document(context, 1)]
-    elif isinstance(context, Sequence) and not isinstance(context, bytes):
-        documents = [_read_document(one, number) for number, one in enumerate(context, 1)]
+    """The documents of a context: one text, or several texts and dicts with `text` and, if wanted, `title` and `id`.
+
+    A `Path` stands for the documents of its file, or of all files of its folder (`read_files`).
+    """
+    given = with_files_read(context)
+    if isinstance(given, str):
+        documents = [Document(given, "context")]
+    elif isinstance(given, (Mapping, Document)):
+        documents = [_read_document(given, 1)]
+    elif isinstance(given, Sequence) and not isinstance(given, bytes):
+        documents = [_read_document(one, number) for number, one in enumerate(given, 1)]
     else:
-        raise LlmattrError(f"the context must be a text or a list of documents, not {context!r:.60}")
+        raise LlmattrError(f"the context must be a text or a list of documents, not {given!r:.60}")
     for number, document in enumerate(documents, 1):
         check_text(document.text, f"document {number}")
         check_text(document.title or "", f"the title of document {number}")

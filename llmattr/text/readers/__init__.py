@@ -44,6 +44,8 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         **{ending: reader_of("code") for ending in CODE.split()},
     }
 )
+ROWS = ("csv", "tsv", "jsonl", "ndjson")
+SAVED = ("dataset_info.json", "dataset_dict.json")  # what `datasets` writes into a folder
 MOST = 2**27  # bytes of a file: 128 MB
 
 
@@ -62,22 +64,24 @@ def read_file(path: str | os.PathLike[str]) -> Document:
         raise LlmattrError(f"cannot read {name!r}: {error.strerror or error}") from None
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise LlmattrError(f"{name!r} changed while it was read: try again")
-    document = read_bytes(data, name, Path(path).suffix)
+    document = read_bytes(data, name, _ending(path))
     return dataclasses.replace(document, metadata={"path": name, **document.metadata})
+
+
+def _ending(path: str | os.PathLike[str]) -> str:
+    return Path(path).suffix.lower().lstrip(".")
 
 
 def read_bytes(data: bytes, name: str, ending: str = "") -> Document:
     """The same of what a file has in it, such as standard input; `name` is its document's id."""
     if len(data) > MOST:
         raise LlmattrError(f"{name!r} has more than {MOST / 2**20:.0f} MB: give the part of it that matters")
-    ending = ending.lower().lstrip(".")
     kind = kind_of(data, name, MOST)
     if kind == "html" and ending not in ("", *READERS):
         kind = None  # a template, say, of which the ending tells more
     if kind is not None and kind not in READERS:
-        raise LlmattrError(
-            f"{name!r} is {kind}" if ":" in kind else f"{name!r} is {kind}: give text, or a file of a kind that is read"
-        )
+        advice = "" if ":" in kind else ": give text, or a file of a kind that is read"
+        raise LlmattrError(f"{name!r} is {kind}{advice}")
     reader = READERS.get(ending, read_plain) if kind is None or (kind == "html" and ending) else READERS[kind]
     document = reader(data, name)
     if not document.text.strip():
@@ -118,6 +122,14 @@ def with_files_read(context: object) -> object:
     return context
 
 
-def read_files_as_rows(name: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """A training row for each document of a file, folder or pattern: its `text`, and its path as `id`."""
+def read_files_as_rows(name: str | os.PathLike[str]) -> list[dict[str, Any]] | None:
+    """A training row for each document of a file, folder or pattern: its `text`, and its path as `id`.
+
+    None for what others read: tables and lines of JSON, which hold rows themselves, and a folder that datasets saved.
+    """
+    name = os.fspath(name)
+    if not (is_pattern(name) or Path(name).exists()) or any(Path(name, one).exists() for one in SAVED):
+        return None
+    if not any(_ending(path) in READERS and _ending(path) not in ROWS for path in find_files(name)):
+        return None
     return [{"text": document.text, "id": document.id} for document in read_files(name)]

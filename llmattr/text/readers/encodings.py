@@ -32,7 +32,7 @@ def decode(data: bytes, name: str, declared: str | None = None) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         text = _declared(data, declared) or _old(data, name, error.start)
-    if len(_CONTROL.findall(text)) > len(text) / 50:
+    if len(_CONTROL.findall(text)) > len(text) / 10:
         raise LlmattrError(f"{name!r} is binary: give text, or a file of a kind that is read")
     return text
 

@@ -19,10 +19,17 @@ def is_pattern(name: str) -> bool:
     return glob.has_magic(name) and not Path(name).exists()
 
 
+def matches(name: str) -> list[Path]:
+    """What stands under this name, else the files that it matches as a pattern, in order."""
+    if Path(name).exists():
+        return [Path(name)]
+    return sorted(path for match in glob.glob(name, recursive=True) if (path := Path(match)).is_file())  # noqa: PTH207
+
+
 def find_files(name: str) -> list[Path]:
     """The files, in order; hidden ones of folders and patterns are left out. Raises `LlmattrError` where there is none."""
     if is_pattern(name):
-        found = sorted(path for match in glob.glob(name, recursive=True) if (path := Path(match)).is_file())  # noqa: PTH207
+        found = matches(name)
     elif Path(name).is_dir():
         found = _inside(Path(name))
     elif Path(name).exists():

@@ -10,46 +10,16 @@ from llmattr.text.readers.encodings import decode
 from llmattr.text.readers.needs import needs
 
 FURNITURE = {"nav", "aside", "form", "dialog", "menu"}
-NO_TEXT = set(
-    [
-        "audio",
-        "button",
-        "canvas",
-        "head",
-        "iframe",
-        "noscript",
-        "object",
-        "script",
-        "select",
-        "style",
-        "svg",
-        "template",
-        "video",
-    ]
-)
+NO_TEXT = {
+    *("audio", "button", "canvas", "head", "iframe", "noscript", "object"),
+    *("script", "select", "style", "svg", "template", "video"),
+}
 ROLES = {"navigation", "banner", "contentinfo", "search", "complementary", "dialog"}
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
 BLOCKS = {
-    *[
-        "address",
-        "article",
-        "body",
-        "blockquote",
-        "caption",
-        "center",
-        "dd",
-        "details",
-        "dir",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "footer",
-        "header",
-    ],
-    *["hr", "li", "main", "ol", "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul"],
+    *("address", "article", "body", "blockquote", "caption", "center", "dd", "details", "dir", "div", "dl", "dt", "fieldset"),
+    *("figcaption", "figure", "footer", "header", "hr", "li", "main", "ol", "p", "pre", "section", "summary"),
+    *("table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul"),
     *HEADINGS,
     *FURNITURE,
 }

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 Places = tuple[tuple[int, dict[str, Any]], ...]
 
 FULL = 0.65  # a line of this share of its column's width is taken to go on in the next
+WIDE = 0.6  # a line of this share of the page's width goes over all of it: there are no columns
 PROSE = 20  # characters of a line, on average, in a column of text; cells of tables are shorter
 ROWS = 5  # rows that show where a column begins
-_MARKER = re.compile(r"\s*(?:[-*•‣◦▪–—·]\s|\(?\d{1,3}[.)]\s|\(?[a-z][.)]\s|\[\d{1,3}\]\s)")
+_MARKER = re.compile(r"\s*(?:[-*•‣◦▪–—·]\s|\(?\d{1,3}[.)]\s|\(?[a-z][.)]\s|\[\d{1,3}\]\s|\d+(?:\.\d+)+\.?\s)")
+_LOOSE = re.compile(r"\s*(?:[-*•‣◦▪–—·]|\(?\d{1,3}[.)]|(?:\.\s*){3,}\w*)\s*")  # a marker, or what leads to a page's number
 _END = re.compile(r"[.!?:;。！？…][\"'”’»)\]]*\s*$")
 _HYPHEN = re.compile(r"(\w+)[-\u2010\u00ad]\s*$")
 _WORD = re.compile(r"\w+(?:[-\u2010]\w+)*")
@@ -37,11 +39,15 @@ class Line(NamedTuple):
 
 
 def in_columns(pieces: Sequence[Line]) -> list[Line]:
-    """The pieces of a page column by column, where it was written row by row across its columns; else as they are."""
-    rows = [list(row) for row in _rows(pieces)]
+    """The pieces of a page in the order of reading.
+
+    What was written row by row across two columns is parted at the second one's edge. Where lines go over the whole page,
+    the order is from above and from the left; else it is that in which the pieces were written.
+    """
+    rows = _rows(pieces)
     edge = _second_column(rows)
     if edge is None:
-        return list(pieces)
+        return _from_above(pieces) if _has_one_column(pieces) else list(pieces)
     left_width = statistics.median(_length(_left(row, edge)) for row in rows if _right(row, edge))
     ordered: list[Line] = []
     band: list[list[Line]] = []
@@ -54,6 +60,32 @@ def in_columns(pieces: Sequence[Line]) -> list[Line]:
             band = []
         else:
             band.append(row)
+    return ordered
+
+
+def _has_one_column(pieces: Sequence[Line]) -> bool:
+    """Whether half of the text or more is in lines about as wide as the page's; a letter is taken for half as wide as high."""
+    widths = [(_length(row), sum(len(piece.text) * piece.size / 2 for piece in row)) for row in _rows(pieces)]
+    ends = [piece.x + len(piece.text) * piece.size / 2 for piece in pieces]
+    page = max(ends, default=0) - min((piece.x for piece in pieces), default=0)
+    return sum(length for length, width in widths if width > WIDE * page) >= _length(pieces) / 2
+
+
+def _from_above(pieces: Sequence[Line]) -> list[Line]:
+    """Rows from above, each from the left; a space between pieces that were not written one after the other."""
+    numbered = sorted(enumerate(pieces), key=lambda one: -one[1].y)
+    rows: list[list[tuple[int, Line]]] = []
+    for number, piece in numbered:
+        if rows and piece.beside(rows[-1][0][1]):
+            rows[-1].append((number, piece))
+        else:
+            rows.append([(number, piece)])
+    ordered: list[Line] = []
+    last = -1
+    for number, piece in (one for row in rows for one in sorted(row, key=lambda one: (one[1].x, one[0]))):
+        follows = number == last + 1 or piece.text[0] in ",.;:)"
+        ordered.append(piece if follows else piece._replace(text=f" {piece.text}"))
+        last = number
     return ordered
 
 
@@ -86,7 +118,7 @@ def _second_column(rows: list[list[Line]]) -> float | None:
     if not starts:
         return None
     edge, _ = max(starts.items(), key=lambda item: (item[1], -item[0]))
-    both = [row for row in rows if _left(row, edge) and _right(row, edge)]
+    both = [row for row in rows if _left(row, edge) and any(abs(piece.x - edge) < 2 for piece in row)]
     if len(both) < ROWS:
         return None
     shortest = min(statistics.mean(_length(side(row, edge)) for row in both) for side in (_left, _right))
@@ -95,15 +127,27 @@ def _second_column(rows: list[list[Line]]) -> float | None:
 
 def joined(pieces: Sequence[Line]) -> list[Line]:
     """Whole lines: pieces that follow to the right on the same line are one."""
-    lines: list[Line] = []
-    last: Line | None = None
+    lines: list[list[Line]] = []
     for piece in pieces:
-        if last is not None and piece.beside(last) and piece.x >= last.x:
-            lines[-1] = lines[-1]._replace(text=lines[-1].text + piece.text, size=max(lines[-1].size, piece.size))
+        if lines and piece.beside(lines[-1][-1]) and piece.x >= lines[-1][-1].x:
+            lines[-1].append(piece)
+        elif row := _row_of(piece, lines):
+            row.append(piece._replace(text=f" {piece.text} "))
         else:
-            lines.append(piece)
-        last = piece
-    return [line._replace(text=re.sub(r"\s+", " ", line.text).strip()) for line in lines]
+            lines.append([piece])
+    return [_whole(sorted(line, key=lambda piece: piece.x)) for line in lines]
+
+
+def _row_of(piece: Line, lines: Sequence[list[Line]]) -> list[Line] | None:
+    """The line that this belongs to, where it or that one is loose: a list's markers and their texts may be drawn apart."""
+    loose = bool(_LOOSE.fullmatch(piece.text))
+    rows = (row for row in reversed(lines) if row[0].beside(piece) and (loose or _LOOSE.fullmatch(row[0].text)))
+    return next((row for row in rows if len(row) == 1 or loose), None)
+
+
+def _whole(pieces: Sequence[Line]) -> Line:
+    text = re.sub(r"\s+", " ", "".join(piece.text for piece in pieces)).strip()
+    return pieces[0]._replace(text=text, size=max(piece.size for piece in pieces))
 
 
 def without_running_heads(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
@@ -171,20 +215,21 @@ def _joint(last: Line, line: Line, step: float | None, full: bool, known: Counte
     down = last.y - line.y
     elsewhere = step is None or down <= 0  # on the next page, or at the top of the next column
     near = elsewhere or (step is not None and down <= 1.3 * step)
-    begins = _MARKER.match(line.text) or (line.x - last.x > 0.8 * line.size and not elsewhere and not _MARKER.match(last.text))
-    ended = bool(_END.search(last.text))
-    if near and full and last.alike(line) and not begins and not (elsewhere and ended and not line.text[:1].islower()):
+    ended, lower = bool(_END.search(last.text)), line.text[:1].islower()
+    marked = bool(_MARKER.match(line.text))
+    indented = line.x - last.x > 0.8 * line.size and not elsewhere and not _MARKER.match(last.text)
+    goes_on = full or (lower and bool(_HYPHEN.search(last.text)))
+    if goes_on and near and last.alike(line) and not (marked or indented) and (lower or not (elsewhere and ended)):
         return _unhyphenated(last.text, line.text, known)
-    paragraph = not near or not last.alike(line) or elsewhere or (bool(begins) and ended and not _MARKER.match(line.text))
-    return last.text, "\n\n" if paragraph else "\n"
+    one_block = near and last.alike(line) and not elsewhere and not (indented and ended)
+    return last.text, "\n" if one_block else "\n\n"
 
 
 def _unhyphenated(last: str, line: str, known: Counter[str]) -> tuple[str, str]:
     """A word that was parted at the line's end whole again; one that has its hyphen elsewhere, too, keeps it."""
-    parted = _HYPHEN.search(last)
-    rest = re.match(r"\w+", line)
-    if parted is None or rest is None or not rest[0][0].islower():
-        return last, " " if not (parted and rest) else ""
-    whole, compound = parted[1] + rest[0], f"{parted[1]}-{rest[0]}"
-    kept = known[compound] > 0 and known[whole] == 0
-    return last.rstrip() if kept else last[: parted.end(1)], ""
+    parted, rest = _HYPHEN.search(last), re.match(r"\w+", line)
+    if parted is None or rest is None:
+        return last, " "
+    whole, compound = known[parted[1] + rest[0]], known[f"{parted[1]}-{rest[0]}"]
+    one_word = whole > 0 or (compound == 0 and rest[0][0].islower())
+    return last[: parted.end(1)] if one_word else last, ""

@@ -1,7 +1,7 @@
 """E-mail: what a message says, with its subject, sender and date."""
 
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.message import MIMEPart
 from typing import Any
 
 from llmattr.core.sources import Document
@@ -25,11 +25,11 @@ def read_mail(data: bytes, name: str) -> Document:
     return Document(text, name, metadata.get("title"), "email", metadata=metadata)
 
 
-def _text(body: EmailMessage, name: str) -> str:
+def _text(body: MIMEPart, name: str) -> str:
     data: Any = body.get_payload(decode=True)
     return decode(data, name, body.get_content_charset()).replace("\r\n", "\n")
 
 
-def _day(message: EmailMessage) -> str:
+def _day(message: MIMEPart) -> str:
     date = message["date"]
     return date.datetime.isoformat() if date is not None and date.datetime is not None else ""

@@ -18,7 +18,7 @@ def read_odt(data: bytes, name: str) -> Document:
     with needs("ODT"):
         from odf.opendocument import load
     try:
-        opened = load(io.BytesIO(data))
+        opened: Any = load(io.BytesIO(data))
         text, _ = composed(_blocks(opened.text))
         tags = {_tag(node): "".join(str(part) for part in node.childNodes) for node in opened.meta.childNodes}
     except Exception as error:  # what its many parsers raise

@@ -22,15 +22,16 @@ _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "
 def read_pdf(data: bytes, name: str) -> Document:
     """The text of all pages; raises `LlmattrError` for one with a password, of pictures alone, or that is damaged."""
     with needs("PDF"):
-        import pypdf
+        from pypdf import PdfReader
+        from pypdf.errors import DependencyError
     try:
         with _silent("pypdf"):
-            opened = pypdf.PdfReader(io.BytesIO(data))
+            opened = PdfReader(io.BytesIO(data))
             if opened.is_encrypted and not opened.decrypt(""):
                 raise LlmattrError(f"{name!r} is a PDF with a password: save it without one")
             pages = [_lines(page) for page in progress(opened.pages, f"reading {name}", "pages")]
             known = _known(opened)
-    except pypdf.errors.DependencyError:
+    except DependencyError:
         raise LlmattrError(f"{name!r} is an encrypted PDF: save it without encryption") from None
     except LlmattrError:
         raise
