@@ -77,12 +77,12 @@ def read_bytes(data: bytes, name: str, ending: str = "") -> Document:
     if len(data) > MOST:
         raise LlmattrError(f"{name!r} has more than {MOST / 2**20:.0f} MB: give the part of it that matters")
     kind = kind_of(data, name, MOST)
-    if kind == "html" and ending not in ("", *READERS):
-        kind = None  # a template, say, of which the ending tells more
+    if kind == "html" and ending:
+        kind = None  # of a template, say, the ending tells more
     if kind is not None and kind not in READERS:
         advice = "" if ":" in kind else ": give text, or a file of a kind that is read"
         raise LlmattrError(f"{name!r} is {kind}{advice}")
-    reader = READERS.get(ending, read_plain) if kind is None or (kind == "html" and ending) else READERS[kind]
+    reader = READERS.get(kind or ending, read_plain)
     document = reader(data, name)
     if not document.text.strip():
         raise LlmattrError(f"{name!r} is empty: there is nothing to attribute the answer to")

@@ -117,8 +117,8 @@ def _second_column(rows: list[list[Line]]) -> float | None:
     starts = Counter(round(piece.x) for row in rows for piece in row[1:] if len(piece.text) >= PROSE)
     if not starts:
         return None
-    edge, _ = max(starts.items(), key=lambda item: (item[1], -item[0]))
-    both = [row for row in rows if _left(row, edge) and any(abs(piece.x - edge) < 2 for piece in row)]
+    edge = float(max(starts, key=lambda start: (starts[start], -start)))
+    both = [row for row in rows if _left(row, edge) and any(abs(piece.x - edge) < 2 for piece in row[1:])]
     if len(both) < ROWS:
         return None
     shortest = min(statistics.mean(_length(side(row, edge)) for row in both) for side in (_left, _right))

@@ -29,7 +29,7 @@ def read_pdf(data: bytes, name: str) -> Document:
             opened = PdfReader(io.BytesIO(data))
             if opened.is_encrypted and not opened.decrypt(""):
                 raise LlmattrError(f"{name!r} is a PDF with a password: save it without one")
-            pages = [_lines(page) for page in progress(opened.pages, f"reading {name}", "pages")]
+            pieces = [_pieces_of(page) for page in progress(opened.pages, f"reading {name}", "pages")]
             known = _known(opened)
     except DependencyError:
         raise LlmattrError(f"{name!r} is an encrypted PDF: save it without encryption") from None
@@ -37,6 +37,7 @@ def read_pdf(data: bytes, name: str) -> Document:
         raise
     except Exception as error:  # what a damaged file raises in its many parsers
         raise LlmattrError(f"{name!r} is a PDF that cannot be read ({type(error).__name__}: {error!s:.80})") from error
+    pages = [joined(in_columns(one)) for one in pieces]
     empty = [number for number, lines in enumerate(pages, 1) if not lines]
     if len(empty) == len(pages):
         raise LlmattrError(f"{name!r} is a PDF without text ({len(pages)} pages, scanned?): recognise it first (OCR)")
@@ -76,9 +77,9 @@ def _known(opened: Any) -> dict[str, str]:
     return {key: value for key, value in known.items() if value}
 
 
-def _lines(page: Any) -> list[Line]:
-    """The lines of a page in the order of reading; what stands upright beside them (a stamp on the margin) is left out."""
-    return joined(in_columns(_pieces(page, (0,)) or _pieces(page, (0, 90, 180, 270))))
+def _pieces_of(page: Any) -> list[Line]:
+    """The pieces of a page as they were written; what stands upright beside them (a stamp on the margin) is left out."""
+    return _pieces(page, (0,)) or _pieces(page, (0, 90, 180, 270))
 
 
 def _pieces(page: Any, orientations: tuple[int, ...]) -> list[Line]:
