@@ -102,9 +102,11 @@ def test_what_the_file_says_of_itself():
 
 
 def test_pages_without_text_are_noted_and_nothing_but_such_is_refused():
-    with pytest.warns(LlmattrNote, match=r"1 of 2 pages have no text \(scanned\?\), the first is page 2"):
+    with pytest.warns(LlmattrNote, match=r"1 of 2 pages have no text \(scanned, damaged\?\), the first is page 2"):
         read([column(BODY, 72, 90), []])
-    with pytest.raises(LlmattrError, match=r"'x.pdf' is a PDF without text \(2 pages, scanned\?\): recognise it first"):
+    with pytest.raises(
+        LlmattrError, match=r"'x.pdf' is a PDF without text \(2 pages, scanned or damaged\): recognise it first"
+    ):
         read([[], []])
 
 

@@ -3,12 +3,20 @@
 import io
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError
 from llmattr.text.readers.blocks import Block, composed, heading, table_blocks
 from llmattr.text.readers.needs import needs
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from docx.document import Document as Opened
+    from docx.oxml.xmlchemy import BaseOxmlElement
+    from docx.table import _Row
+    from docx.text.paragraph import Paragraph
 
 _LEVEL = re.compile(r"(?:heading|title) ?(\d?)", re.IGNORECASE)
 
@@ -29,17 +37,19 @@ def read_docx(data: bytes, name: str) -> Document:
     )
 
 
-def _day(date: Any) -> str:
+def _day(date: "datetime | None") -> str:
     return date.date().isoformat() if date else ""
 
 
-def _blocks(opened: Any) -> Iterator[Block]:
+def _blocks(opened: "Opened") -> Iterator[Block]:
+    from docx.table import Table
+
     page, paged, listed = 1, "lastRenderedPageBreak" in opened.element.xml, False
     for item in opened.iter_inner_content():
         breaks = item._element.xpath(".//w:lastRenderedPageBreak")
         page += sum(_leads(one) for one in breaks)
         place = {"page": page} if paged else {}
-        if hasattr(item, "rows"):
+        if isinstance(item, Table):
             rows = [_cells(row) for row in item.rows]
             yield from table_blocks(rows, True, [place] * len(rows))
             listed = False
@@ -50,20 +60,20 @@ def _blocks(opened: Any) -> Iterator[Block]:
         page += sum(not _leads(one) for one in breaks)
 
 
-def _leads(page_break: Any) -> bool:
+def _leads(page_break: "BaseOxmlElement") -> bool:
     """Whether nothing of its paragraph or table stands before a page's break."""
     return not page_break.xpath("ancestor::w:tbl | ../preceding-sibling::w:r/w:t | preceding-sibling::w:t")
 
 
-def _cells(row: Any) -> list[str]:
+def _cells(row: "_Row") -> list[str]:
     """The text of each cell; one that spans several columns once."""
     cells = {id(cell._tc): cell.text for cell in row.cells}
     return list(cells.values())
 
 
-def _paragraph(paragraph: Any) -> tuple[str, bool]:
+def _paragraph(paragraph: "Paragraph") -> tuple[str, bool]:
     """A paragraph as Markdown, and whether it is an item of a list."""
-    style = paragraph.style.name if paragraph.style is not None else ""
+    style = (paragraph.style and paragraph.style.name) or ""
     text = paragraph.text.strip()
     if not text:
         return "", False

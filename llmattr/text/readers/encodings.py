@@ -1,6 +1,7 @@
 """From bytes to text: Unicode with and without marks, the old encodings of Windows with a note, and nothing that is no text."""
 
 import codecs
+import string
 
 import regex
 
@@ -48,7 +49,7 @@ def _marked(data: bytes, encoding: str, name: str) -> str:
 def _without_mark(data: bytes, name: str) -> str:
     """UTF-16 and UTF-32 have NUL bytes for every character of ASCII, of which any text has some."""
     found = {encoding: text for encoding in WIDE if (text := _attempt(data, encoding)) is not None}
-    found = {encoding: text for encoding, text in found.items() if sum(map(str.isascii, text)) > len(text) / 10}
+    found = {encoding: text for encoding, text in found.items() if len(text.encode("ascii", "ignore")) > len(text) / 10}
     if not found:
         raise LlmattrError(f"{name!r} is binary: give text, or a file of a kind that is read")
     encoding = min(found, key=lambda encoding: len(found[encoding].encode()))  # with its bytes swapped ASCII is Chinese
@@ -79,25 +80,27 @@ def _old(data: bytes, name: str, byte: int) -> str:
         raise LlmattrError(f"{name!r} is not UTF-8 text: at byte {byte} it has half a surrogate pair")
     text = data.decode("utf-8", "replace")
     damaged = text.count("\ufffd")
-    if len(regex.findall(r"[^\x00-\x7f]", text)) > 2 * damaged:  # most of what is not ASCII is UTF-8
+    mostly_utf8 = len(regex.findall(r"[^\x00-\x7f]", text)) > 2 * damaged  # of what is not ASCII
+    encoding = None if mostly_utf8 else "cp1252" if _looks_western(data) and _attempt(data, "cp1252") else _guessed(data)
+    found = _attempt(data, encoding) if encoding else None
+    if found is not None:
+        called = "Latin-1 (Windows-1252)" if encoding == "cp1252" else encoding
+        note(f"{name!r} is not UTF-8 (byte {byte}) and does not say its encoding: it was read as {called}")
+        return found
+    if mostly_utf8 or damaged <= len(data) / 100:
         note(f"{name!r} is not UTF-8 at {damaged} places, the first is byte {byte}: they are read as \ufffd")
         return text
-    encoding = "cp1252" if _looks_western(data) and _attempt(data, "cp1252") else _guessed(data)
-    text = _attempt(data, encoding) if encoding else None
-    if text is None:
-        raise LlmattrError(
-            f"{name!r} is not text in UTF-8, UTF-16 or Latin-1 (byte {byte}): convert it, for example with iconv, "
-            "or give a file of a kind that is read"
-        )
-    called = "Latin-1 (Windows-1252)" if encoding == "cp1252" else encoding
-    note(f"{name!r} is not UTF-8 (byte {byte}) and does not say its encoding: it was read as {called}")
-    return text
+    raise LlmattrError(
+        f"{name!r} is not text in UTF-8, UTF-16 or Latin-1 (byte {byte}): convert it, for example with iconv, "
+        "or give a file of a kind that is read"
+    )
 
 
 def _looks_western(data: bytes) -> bool:
     """Whether few of the letters are not ASCII, as in texts in Latin letters."""
-    ascii_letters = sum(data.count(letter) for letter in b"etaoinsrhldcumfpgwybvkxjqzETAOINSRHLDCUMFPGWYBVKXJQZ")
-    return sum(byte > 127 for byte in data) <= 0.4 * ascii_letters
+    others = len(data.translate(None, delete=bytes(range(128))))
+    letters = len(data) - len(data.translate(None, delete=string.ascii_letters.encode()))
+    return others <= 0.4 * letters
 
 
 def _guessed(data: bytes) -> str | None:

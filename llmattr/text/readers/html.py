@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmattr.core.sources import Document
+from llmattr.errors import LlmattrError
 from llmattr.text.readers.blocks import Block, composed, heading, indented, one_line, table_blocks
 from llmattr.text.readers.encodings import decode
 from llmattr.text.readers.needs import needs
+
+if TYPE_CHECKING:
+    from lxml.html import HtmlElement
 
 FURNITURE = {"nav", "aside", "form", "dialog", "menu"}
 NO_TEXT = {
@@ -45,10 +49,13 @@ def from_html(page: str, name: str) -> Document:
     text = _DECLARATION.sub("", page.replace("\0", ""))
     if not text.strip():
         return Document("", name, format="markdown")
-    parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
+    parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
     root = html.document_fromstring(text.encode("utf-8", "replace"), parser=parser)
     body = _main(root)
-    made, places = composed(_blocks(body, inside=body.tag != "body"))
+    try:
+        made, places = composed(_blocks(body, inside=body.tag != "body"))
+    except RecursionError:
+        raise LlmattrError(f"{name!r} is damaged: its tags are nested without end") from None
     title = one_line(" ".join(root.xpath("//head/title//text()|//title[1]//text()")[:1]))
     known = {"title": title, **_known(root)}
     return Document(
@@ -62,13 +69,13 @@ def from_html(page: str, name: str) -> Document:
     )
 
 
-def _language(root: Any) -> str | None:
+def _language(root: "HtmlElement") -> str | None:
     said = root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or ""
     found = re.match(r"[a-z]{2}(?=$|[-_])", said.lower())
     return found[0] if found else None
 
 
-def _known(root: Any) -> dict[str, str]:
+def _known(root: "HtmlElement") -> dict[str, str]:
     said = {
         (tag.get("name") or tag.get("property") or "").lower(): one_line(tag.get("content") or "")
         for tag in root.xpath("//meta")
@@ -81,7 +88,7 @@ def _known(root: Any) -> dict[str, str]:
     }
 
 
-def _main(root: Any) -> Any:
+def _main(root: "HtmlElement") -> "HtmlElement":
     """The element that the page itself calls its main part, where that has most of the text; else its body."""
     body = next(iter(root.xpath("//body")), root)
     marked = root.xpath("//main | //*[@role='main']") or root.xpath("//article")
@@ -89,7 +96,7 @@ def _main(root: Any) -> Any:
     return marked[0] if len(marked) == 1 and len(marked[0].text_content()) > size / 4 else body
 
 
-def _left_out(element: Any, inside: bool) -> bool:
+def _left_out(element: "HtmlElement", inside: bool) -> bool:
     """Whether it is no part of what the page says; `inside`: of its main part, where a header has its heading."""
     if not isinstance(element.tag, str) or element.tag in NO_TEXT | FURNITURE or element.get("role") in ROLES:
         return True
@@ -98,7 +105,7 @@ def _left_out(element: Any, inside: bool) -> bool:
     return hidden or unseen or (element.tag in ("header", "footer") and not inside)
 
 
-def _blocks(element: Any, inside: bool) -> Iterator[Block]:
+def _blocks(element: "HtmlElement", inside: bool) -> Iterator[Block]:
     """What an element has, block by block; text between blocks is a paragraph of its own."""
     inline = [element.text or ""]
     line = element.sourceline
@@ -114,7 +121,7 @@ def _blocks(element: Any, inside: bool) -> Iterator[Block]:
     yield _paragraph(inline, line)
 
 
-def _is_block(element: Any) -> bool:
+def _is_block(element: "HtmlElement") -> bool:
     return any(inner.tag in BLOCKS for inner in element.iter())
 
 
@@ -128,7 +135,7 @@ def _place(line: int | None) -> dict[str, Any]:
     return {} if line is None else {"file_line": line}
 
 
-def _inline(element: Any) -> str:
+def _inline(element: "HtmlElement") -> str:
     if element.tag == "br":
         return _BREAK
     parts = [element.text or ""]
@@ -137,7 +144,7 @@ def _inline(element: Any) -> str:
     return "".join(parts)
 
 
-def _block(element: Any, inside: bool) -> Iterator[Block]:
+def _block(element: "HtmlElement", inside: bool) -> Iterator[Block]:
     """The blocks of an element that is one."""
     tag, place = element.tag, _place(element.sourceline)
     if tag in HEADINGS:
@@ -159,7 +166,7 @@ def _code(text: str) -> str:
     return f"{fence}\n{text}\n{fence}" if text.strip() else ""
 
 
-def _list(element: Any, inside: bool) -> Iterator[Block]:
+def _list(element: "HtmlElement", inside: bool) -> Iterator[Block]:
     """Its items, each with what stands in it set in below; lists in lists follow without an empty line."""
     number, tight = int(element.get("start") or 1) if (element.get("start") or "1").isdigit() else 1, False
     for item in element:
@@ -172,7 +179,7 @@ def _list(element: Any, inside: bool) -> Iterator[Block]:
         tight, number = True, number + 1
 
 
-def _table(element: Any) -> Iterator[Block]:
+def _table(element: "HtmlElement") -> Iterator[Block]:
     """Its caption as a paragraph, then its rows."""
     for caption in element.xpath("./caption"):
         yield _paragraph([_inline(caption)], caption.sourceline)

@@ -80,10 +80,10 @@ def _zipped(data: bytes, name: str, most: int) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             size = sum(file.file_size for file in archive.infolist())
-            if size > most:
-                raise LlmattrError(f"{name!r} unpacks to {size / 2**20:,.0f} MB: at most {most / 2**20:,.0f} MB are read")
             names = set(archive.namelist())
             says = archive.read("mimetype").decode("ascii", "replace").strip() if "mimetype" in names else ""
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError):
+    except Exception:  # a damaged one raises what its parts raise
         return "a damaged or locked ZIP archive"
+    if size > most:
+        raise LlmattrError(f"{name!r} unpacks to {size / 2**20:,.0f} MB: at most {most / 2**20:,.0f} MB are read")
     return next((kind for inside, kind in ZIPPED.items() if inside in names or inside == says), "a ZIP archive: unpack it")

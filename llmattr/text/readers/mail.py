@@ -5,22 +5,27 @@ from email.message import MIMEPart
 from typing import Any
 
 from llmattr.core.sources import Document
-from llmattr.errors import note
+from llmattr.errors import LlmattrError, note
 from llmattr.text.readers.encodings import decode
 from llmattr.text.readers.html import from_html
 
 
 def read_mail(data: bytes, name: str) -> Document:
     """A message's text, or its HTML where it has nothing else; what is attached is left out, with a note."""
-    message = message_from_bytes(data, policy=policy.default)
-    attached = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
+    try:
+        message = message_from_bytes(data, policy=policy.default)
+        attached = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
+        known = {"title": message["subject"], "author": message["from"], "date": _day(message)}
+        metadata = {key: str(value) for key, value in known.items() if value}
+        body = message.get_body(("plain", "html"))
+        kind, text = ("text/plain", "") if body is None else (body.get_content_type(), _text(body, name))
+    except LlmattrError:
+        raise
+    except Exception as error:  # what a damaged header raises
+        raise LlmattrError(f"{name!r} is a message that cannot be read ({type(error).__name__}: {error!s:.80})") from error
     if attached:
         note(f"{name!r}: what is attached is left out: {', '.join(attached)}")
-    known = {"title": message["subject"], "author": message["from"], "date": _day(message)}
-    metadata = {key: str(value) for key, value in known.items() if value}
-    body = message.get_body(("plain", "html"))
-    text = "" if body is None else _text(body, name)
-    if body is not None and body.get_content_type() == "text/html":
+    if kind == "text/html":
         return Document(from_html(text, name).text, name, metadata.get("title"), "markdown", metadata=metadata)
     return Document(text, name, metadata.get("title"), "email", metadata=metadata)
 

@@ -2,12 +2,15 @@
 
 import io
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError
 from llmattr.text.readers.blocks import Block, composed, heading, indented, table_blocks
 from llmattr.text.readers.needs import needs
+
+if TYPE_CHECKING:
+    from odf.element import Element
 
 KNOWN = {"title": "title", "author": "creator", "date": "date"}  # by their names in Dublin Core
 CONTAINERS = ("text", "section", "list-item", "list-header", "index-body")
@@ -27,11 +30,11 @@ def read_odt(data: bytes, name: str) -> Document:
     return Document(text, name, format="markdown", metadata=known)
 
 
-def _tag(node: Any) -> str:
+def _tag(node: "Element") -> str:
     return node.qname[1] if node.nodeType == node.ELEMENT_NODE else ""
 
 
-def _blocks(parent: Any) -> Iterator[Block]:
+def _blocks(parent: "Element") -> Iterator[Block]:
     from odf.teletype import extractText
 
     for node in parent.childNodes:
@@ -49,14 +52,14 @@ def _blocks(parent: Any) -> Iterator[Block]:
             yield from _blocks(node)
 
 
-def _items(node: Any) -> Iterator[Block]:
+def _items(node: "Element") -> Iterator[Block]:
     for number, item in enumerate(node.childNodes):
         content = [block for block in _blocks(item) if block.text]
         for i, block in enumerate(indented(content, "- ", "  ")):
             yield block._replace(tight=number > 0 or i > 0)
 
 
-def _rows(node: Any) -> list[list[str]]:
+def _rows(node: "Element") -> list[list[str]]:
     from odf.table import TableCell, TableRow
     from odf.teletype import extractText
 
