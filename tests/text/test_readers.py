@@ -63,6 +63,11 @@ def test_a_damaged_place_in_utf8_does_not_make_all_of_it_latin_1():
     assert text.endswith("\ufffd end")
 
 
+def test_a_stray_byte_does_not_make_a_text_unreadable():
+    with pytest.warns(LlmattrNote, match="not UTF-8 at 1 places, the first is byte 400"):
+        assert read_bytes(b"It is. " * 57 + b"a\x81b \x01", "x").text.endswith("a\ufffdb \x01")
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -242,6 +247,12 @@ def test_html_that_only_scripts_fill_is_empty():
         read_bytes(b"<html><body><script>fill()</script></body></html>", "x", "html")
 
 
+def test_html_is_read_as_deep_as_it_is_nested_or_refused():
+    assert read_bytes(b"<div>" * 200 + b"x", "x", "html").text == "x"
+    with pytest.raises(LlmattrError, match=r"^'x' is damaged: its tags are nested without end$"):
+        read_bytes(b"<div>" * 10_000 + b"x", "x", "html")
+
+
 def test_docx(tmp_path):
     made = docx.Document()
     made.core_properties.author = "Bea"
@@ -324,6 +335,11 @@ def test_mail_says_what_it_says_and_what_is_attached_is_noted():
         document = read_bytes(message.as_bytes(), "x", "eml")
     assert (document.text, document.title, document.format) == ("We meet at the café.\n> When?\n", "Café plans", "email")
     assert document.metadata == {"title": "Café plans", "author": "Ada <ada@example.org>", "date": "2024-01-01T10:00:00+01:00"}
+
+
+def test_mail_with_a_damaged_header_is_refused():
+    with pytest.raises(LlmattrError, match=r"^'x' is a message that cannot be read"):
+        read_bytes(b"From: Ada <\n\nText.", "x", "eml")
 
 
 @pytest.fixture

@@ -110,6 +110,13 @@ def test_pages_without_text_are_noted_and_nothing_but_such_is_refused():
         read([[], []])
 
 
+def test_a_damaged_page_is_noted_and_the_others_are_read():
+    whole = pdf_of([column(BODY, 72, 90), [(72, 700, 10, "A page of its own.")]])
+    damaged = whole.replace(b"/Contents 7 0 R", b"/Contents 99999")
+    with pytest.warns(LlmattrNote, match="1 of 2 pages have no text"):
+        assert read_bytes(damaged, "x.pdf", "pdf").text == BODY.strip()
+
+
 def locked(user_password):
     writer = PdfWriter(io.BytesIO(pdf_of([column(BODY, 72, 90)])))
     writer.encrypt(user_password=user_password, owner_password="owner", algorithm="RC4-128")
