@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from llmattr.origins import Origins
 
 
-def read(names: Sequence[str]) -> list[Document]:
-    """The documents of files, folders, patterns and standard input (-), in this order."""
-    return [document for name in names for document in _documents(name)]
+def read(name: str) -> str:
+    """The text of a file or of standard input."""
+    return "\n".join(document.text for document in documents(name))
 
 
-def _documents(name: str) -> list[Document]:
+def documents(name: str) -> list[Document]:
+    """The documents of a file, a folder, a pattern or standard input (-)."""
     if name == "-":
         return [read_bytes(sys.stdin.buffer.read(MOST + 1) if sys.stdin else b"", shown(name))]
     if not (Path(name).exists() or is_pattern(name)):

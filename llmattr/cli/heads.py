@@ -21,8 +21,7 @@ from llmattr.errors import LlmattrError
 def fit_heads(data: str, *, out: Path, model: str, n_ablations: int, max_new_tokens: int, seed: int) -> None:
     """Learn which attention heads foretell ablations, from JSON lines of {"context", "query", "response" (optional)}."""
     check_outputs((data,), [out])
-    lines = "\n".join(document.text for document in read([data])).splitlines()
-    rows = [_row(line, number) for number, line in enumerate(lines, 1) if line.strip()]
+    rows = [_row(line, number) for number, line in enumerate(read(data).splitlines(), 1) if line.strip()]
     quiet()
     from llmattr.context.methods.at2 import fit
 

@@ -138,6 +138,14 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
         read_file(path)
 
 
+def test_a_pipe_is_read_to_its_end():
+    source, sink = os.pipe()
+    os.write(sink, TEXT.encode())
+    os.close(sink)
+    assert read_file(f"/dev/fd/{source}").text == TEXT
+    os.close(source)
+
+
 def test_what_is_missing_is_one_line_that_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pypdf", None)
     with pytest.raises(LlmattrError, match=r"^PDF files need pip install 'llmattr\[files\]'"):

@@ -5,6 +5,7 @@ A format is one function `(bytes, name) -> Document` and a line in `READERS`.
 
 import dataclasses
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -62,7 +63,8 @@ def read_file(path: str | os.PathLike[str]) -> Document:
             after = os.fstat(file.fileno())
     except OSError as error:
         raise LlmattrError(f"cannot read {name!r}: {error.strerror or error}") from None
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+    if changed and stat.S_ISREG(before.st_mode):  # a pipe does
         raise LlmattrError(f"{name!r} changed while it was read: try again")
     document = read_bytes(data, name, _ending(path))
     return dataclasses.replace(document, metadata={"path": name, **document.metadata})

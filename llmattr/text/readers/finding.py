@@ -2,6 +2,7 @@
 
 import glob
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from llmattr.errors import LlmattrError
@@ -23,7 +24,14 @@ def matches(name: str) -> list[Path]:
     """What stands under this name, else the files that it matches as a pattern, in order."""
     if Path(name).exists():
         return [Path(name)]
-    return sorted(path for match in glob.glob(name, recursive=True) if (path := Path(match)).is_file())  # noqa: PTH207
+    return sorted(path for match in glob.glob(name, recursive=True) if _is_file(path := Path(match)))  # noqa: PTH207
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is one that may be looked at; pipes and links to nowhere are none."""
+    with suppress(OSError):
+        return path.is_file()
+    return False
 
 
 def find_files(name: str) -> list[Path]:
@@ -48,7 +56,7 @@ def _inside(folder: Path) -> list[Path]:
     found: list[Path] = []
     for at, folders, names in os.walk(folder):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
-        found += [path for one in names if not one.startswith(".") and (path := Path(at, one)).is_file()]
+        found += [path for one in names if not one.startswith(".") and _is_file(path := Path(at, one))]
         if len(found) > MOST_FILES:
             break
     return sorted(found)
