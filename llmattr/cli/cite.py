@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmattr.cli.files import check_folder, check_outputs, quiet, read, report, shown
+from llmattr.cli.files import check_folder, check_outputs, documents, quiet, report
 from llmattr.cli.given import Input, refuse, typed
 from llmattr.cli.methods import MethodCommand, taken
 from llmattr.context.contract import Method
@@ -125,7 +125,11 @@ def cite(
     no_cache: bool,
     **options: Any,
 ) -> None:
-    """Answer a question about FILEs (- = standard input) and say which sentences made the model say so."""
+    """Answer a question about FILEs and say which sentences made the model say so.
+
+    A FILE is text, Markdown, PDF, HTML, DOCX, ODT, RTF, e-mail, CSV, JSON lines, subtitles or code; a folder; a pattern such as
+    "docs/**/*.md"; or - for standard input. What is no text needs llmattr[files].
+    """
     answerer, how = taken(Answerer, options), options
     check_outputs(files, [out for out in (html, json) if out])
     _check_together(answerer, how)
@@ -133,14 +137,14 @@ def cite(
         check_folder(cache)
     from llmattr.context.removal.cache import place
 
-    documents = [{"text": read(name), "id": shown(name)} for name in files]
-    conversation(documents, query, template=how["template"] or TEMPLATE)  # mistakes show before torch is imported
+    given = [document for name in files for document in documents(name)]
+    conversation(given, query, template=how["template"] or TEMPLATE)  # mistakes show before torch is imported
     quiet()
     from llmattr.context.cite import cite
 
     training = answerer.open(answerer.index) if answerer.index else None
     lm = answerer.load() if training is None else training.checkpoints[0].load()
-    found = cite(lm, documents, query, method=method, cache=None if no_cache else cache or place(), **how)
+    found = cite(lm, given, query, method=method, cache=None if no_cache else cache or place(), **how)
     if found.targets.measure != how["measure"] and (said := typed("measure")):
         note(f"{said} is not used: what {method.name} gives is {found.unit}")
     result, text = _shown(found, training, top, zoom)

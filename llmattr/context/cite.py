@@ -71,7 +71,7 @@ def cite(
     check_choice("measure", measure, get_args(Measure))
     if messages is not None and response is None:
         messages, response = take_answer(messages)
-    context = None if context is None else read_documents(context)  # once: a generator gives them only once
+    context = None if context is None else read_documents(context)  # once: a generator gives them only once, files take long
     # Cut before a model is loaded, so that mistakes show at once; a model without a chat template is only known afterwards.
     cut(conversation(context, query, messages, template or TEMPLATE), sources, language)
     room = limit() if cache is not None else 0.0

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Protocol, runtime_checkable
 from llmattr.core.plain_json import plain
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, check_text
+from llmattr.text.readers import with_files_read
 
 Context = object  # what `read_documents` reads
 
@@ -67,12 +68,14 @@ def read_documents(context: Context) -> tuple[Document, ...]:
     A document is a text; a dict, a row of pandas or datasets, or an object with a text (`text`, `page_content`, `content`,
     `document`, `snippet` or `get_content()`) and, if wanted, `title`, `id` or `node_id`, and `metadata` or `meta`, or further
     keys of a dict; a pair (document, score); or a `NodeWithScore`. So LangChain's, LlamaIndex's and Haystack's are read as they
-    are. Several are any iterable of them, a data frame, Chroma's `{"documents": ..., "metadatas": ..., "ids": ...}` or a
-    LlamaIndex `Response`; what has no length, such as a generator, is read once and gives at most `MOST`.
+    are. A `Path` stands for the documents of its file, or of all files of its folder (`read_files`). Several are any iterable
+    of them, a data frame, Chroma's `{"documents": ..., "metadatas": ..., "ids": ...}` or a LlamaIndex `Response`; what has no
+    length, such as a generator, is read once and gives at most `MOST`.
 
     The title (that of the metadata, where the document has none) is shown to the model. All metadata comes back with every
     citation, in forms that JSON has: a date or a path as text. Raises `LlmattrError` for anything else.
     """
+    context = with_files_read(context)
     if isinstance(context, str):
         documents = (Document(context, "context"),)
     elif (one := _document(context, 1)) is not None:

@@ -13,6 +13,7 @@ from llmattr.core.progress import progress
 from llmattr.core.seeded import generator
 from llmattr.errors import LlmattrError, note
 from llmattr.text.messages import check_text
+from llmattr.text.readers import read_files_as_rows
 from llmattr.text.tokens import Reader, Tokenizer
 from llmattr.text.turns import said_by_assistant
 
@@ -120,6 +121,8 @@ def prompt_and_completion(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _load(data: str | Path) -> Iterable[Any]:
+    if (texts := read_files_as_rows(data)) is not None:
+        return texts
     import datasets
 
     path = Path(data)

@@ -114,10 +114,11 @@ def test_a_method_name_may_be_the_value_of_an_option(run):
         ((), {"query": None}, "Missing option '--query'"),
         ((), {"files": ()}, "Missing argument 'FILE"),
         ((), {"files": ("no.txt",)}, "'no.txt' does not exist"),
-        ((), {"files": (".",)}, "'.' is a folder, not a file"),
+        ((), {"files": ("folder",)}, "there is no file in the folder 'folder'"),
+        ((), {"files": ("*.md",)}, "no file matches the pattern '*.md'"),
         ((), {"files": ("empty.txt",)}, "'empty.txt' is empty"),
         ((), {"files": ("binary.bin",)}, "'binary.bin' is binary"),
-        ((), {"files": ("latin.txt",)}, "'latin.txt' is not UTF-8 text (byte 3)"),
+        ((), {"files": ("half.txt",)}, "'half.txt' is not UTF-8 text: at byte 3 it has half a surrogate pair"),
         ((), {"response": " "}, "the response is empty"),
         (("contxt-cite",), {}, "'contxt-cite' does not exist; did you mean 'context-cite'?"),
         (("--n-ablations", "1"), {}, "n_ablations must be 2 or more"),
@@ -142,7 +143,8 @@ def test_a_method_name_may_be_the_value_of_an_option(run):
 def test_bad_input_is_one_clear_line_and_exit_code_2(run, tmp_path, arguments, given, message):
     (tmp_path / "empty.txt").write_text(" \n")
     (tmp_path / "binary.bin").write_bytes(b"a\0b")
-    (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
+    (tmp_path / "half.txt").write_bytes("caf\ud83d".encode("utf-8", "surrogatepass"))
+    (tmp_path / "folder").mkdir()
     code, out, err = run(*arguments, **given)
     assert (code, out) == (2, "")
     assert err.startswith("llmattr: error: ")
