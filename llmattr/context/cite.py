@@ -27,6 +27,7 @@ from llmattr.errors import LlmattrError, check_choice, note
 from llmattr.model.contract import Scorer
 from llmattr.model.lm import LM
 from llmattr.model.server import ServerLM
+from llmattr.text.forms import plain_tools
 from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, check_text, conversation, take_answer
 from llmattr.text.prompt import Prompt, cut
 from llmattr.text.split import Splitter
@@ -38,6 +39,7 @@ def cite(
     query: str | None = None,
     *,
     messages: Sequence[Mapping[str, Any]] | None = None,
+    tools: Sequence[Mapping[str, Any]] = (),
     response: str | None = None,
     rather_than: str | None = None,
     sources: str | Splitter = "sentences",
@@ -54,7 +56,8 @@ def cite(
     `model`: a hub id, a local folder, "smollm2" (the embedded model), (model, tokenizer), or an `LM`, which also says dtype,
     device and batch size. `context`: a text, or a list of
     documents (texts, or dicts with `text`, `title`, `id`). `messages`: a chat with the documents in it (see `conversation`); if
-    its last turn is the assistant's, that is the response. `response`: generated (greedy) when it is not given. `rather_than`:
+    its last turn is the assistant's, that is the response. `tools`: those that the model may call, for the chat template.
+    `response`: generated (greedy) when it is not given. `rather_than`:
     another answer; the scores then say what made the model give this one and not that. `sources`:
     documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays). `method`: a name or a
     dataclass of `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`: ask the model about
@@ -79,7 +82,7 @@ def cite(
     if not has_chat:
         note(f"{lm.name or 'the model'} has no chat template: the prompt is plain text")
     chat = conversation(context, query, messages, template or (TEMPLATE if has_chat else PLAIN_TEMPLATE))
-    prompt = _answered(lm, chat, sources, response, max_new_tokens)
+    prompt = _answered(lm, chat, sources, response, max_new_tokens, tools=tuple(plain_tools(list(tools))))
     for oddity in prompt.oddities():
         note(oddity)
     answered = time.perf_counter()
@@ -168,9 +171,15 @@ def _store(cache: str | Path | None, room: float, lm: Scorer, prompt: Prompt) ->
 
 
 def _answered(
-    lm: Scorer, chat: tuple[Message, ...], sources: str | Splitter, response: str | None, max_new_tokens: int
+    lm: Scorer,
+    chat: tuple[Message, ...],
+    sources: str | Splitter,
+    response: str | None,
+    max_new_tokens: int,
+    *,
+    tools: tuple[Mapping[str, Any], ...],
 ) -> Prompt:
-    prompt = Prompt(lm.tokenizer, chat, cut(chat, sources))
+    prompt = Prompt(lm.tokenizer, chat, cut(chat, sources), tools=tools)
     if response is not None:
         return prompt.with_response(check_text(response, "the response"))
     ids = lm.generate(prompt.full().ids, max_new_tokens) if is_main() else []

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.text.rows import read_rows, tokenize
+from llmattr.text.reading import read_rows
+from llmattr.text.rows import tokenize
 from tests import tiny_models
 
 CHATML = tiny_models.CHATML
