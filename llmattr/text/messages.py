@@ -40,7 +40,8 @@ def conversation(
     Without `messages`: one user turn made from the template. With them, the documents are, in this order: parts
     `{"type": "document", "text": ...}` of a message; the context at `{context}` in a message, or where its own text stands in
     one, or, with a query, in a last turn made from the template; without a context everything said before the last message,
-    except by the system (or that message, when it is alone), and what tools returned after it. The query stands at `{query}` or becomes the last user turn.
+    except by the system (or that message, when it is alone), and what tools returned after it. The query
+    stands at `{query}` or becomes the last user turn.
     """
     if query is not None and not check_text(query, "the query").strip():
         raise LlmattrError("the query is empty: what should the model answer?")

@@ -164,12 +164,12 @@ def _whole_span(chat: Chat, turn: int) -> tuple[int, int]:
     anchor, at = min(known, key=lambda pair: pair[1])
     closed, (closed_at,) = chat.located([anchor], until=turn + 1)
     start, opened = (found[0] or 0, asked[asked_at[0] or 0 :]) if before else (0, asked)
-    start += len(os.path.commonprefix([text[start:at], opened]))  # noqa: RUF071  # of characters, not of paths
+    start += _common(text[start:at], opened)
     if thought := _NO_THOUGHT.match(text, start, at):
         start = thought.end()
     if closed_at is None:
         raise _lost(chat, turn)
-    return start, at + len(os.path.commonprefix([text[at:], closed[closed_at:]]))  # noqa: RUF071
+    return start, at + _common(text[at:], closed[closed_at:])
 
 
 def _sayings(message: Mapping[str, Any]) -> list[Path]:
@@ -210,8 +210,18 @@ def _lost(chat: Chat, turn: int) -> LlmattrError:
 def _same(text: str, other: str) -> int:
     """How many characters the texts begin with together; white space before them, the end of what was said, may differ."""
     blank = len(text) - len(text.lstrip()) if other.strip() else 0
-    same = len(os.path.commonprefix([text[blank:], other.lstrip() or other]))  # noqa: RUF071  # of characters, not of paths
+    same = _common(text[blank:], other.lstrip() or other)
     return blank + same if same else 0
+
+
+def _common(text: str, expected: str) -> int:
+    """How many characters the texts begin with together, without a part of a mark: `<|` of `<|user|>` and of `<|end|>`.
+
+    >>> _common("<|end|><|user|>", "<|end|><|stop|>"), _common("<|end|><|user|>", "<|end|>")
+    (7, 7)
+    """
+    same = os.path.commonprefix([text, expected])  # noqa: RUF071  # of characters, not of paths
+    return len(same) if len(same) == len(expected) else max(map(same.rfind, ">]\n ")) + 1
 
 
 def _places(content: str) -> list[int]:
