@@ -203,9 +203,8 @@ class Prompt:
         return text + self.closing, at, sorted(place for place in found[len(starts) :] if place is not None)
 
     def _chat(self, contents: list[str]) -> str:
-        chat = [
-            {**m.other, "role": m.role, "content": c if m.parts else None} for m, c in zip(self.messages, contents, strict=True)
-        ]
+        texts = [text if message.parts else None for message, text in zip(self.messages, contents, strict=True)]
+        chat = [{**m.other, "role": m.role, "content": text} for m, text in zip(self.messages, texts, strict=True)]
         try:
             return render_chat(self.tokenizer, chat, self.tools, tokenize=False, add_generation_prompt=True)
         except Exception as error:  # templates raise what they like

@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, BinaryIO, overload
+from typing import Any, overload
 
 from llmattr.errors import LlmattrError
 
 BLOCK = 1024  # rows that are read together
 LINE = 2**28  # bytes of the longest line that is taken for a part of a row
 
-Records = Callable[[BinaryIO], Iterator[tuple[int, dict[str, Any]]]]  # from a file to its rows, each with where it begins
+Records = Callable[
+    [io.BufferedIOBase], Iterator[tuple[int, dict[str, Any]]]
+]  # from a file to its rows, each with where it begins
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,7 +78,7 @@ def csv_file(path: Path) -> Sequence[dict[str, Any]]:
     if len(set(header)) < len(header):
         raise ValueError(f"two columns have the same name: {', '.join(header)}")
 
-    def records(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
+    def records(file: io.BufferedIOBase) -> Iterator[tuple[int, dict[str, Any]]]:
         begins = file.tell() == 0
         for number, start, cells in islice(_csv_cells(file, delimiter), int(begins), None):
             if len(cells) != len(header):
@@ -86,7 +88,7 @@ def csv_file(path: Path) -> Sequence[dict[str, Any]]:
     return _of_records(path, opened, records)
 
 
-def _of_records(path: Path, opened: Callable[[], BinaryIO], records: Records) -> Rows:
+def _of_records(path: Path, opened: Callable[[], io.BufferedIOBase], records: Records) -> Rows:
     """The rows of a file, which is read through once to find mistakes and where each row begins."""
     stamp = _stamp(path)
     with opened() as file:
@@ -108,7 +110,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return (found.st_size, found.st_mtime_ns) if found else (0, 0)
 
 
-def _opener(path: Path) -> Callable[[], BinaryIO]:
+def _opener(path: Path) -> Callable[[], io.BufferedIOBase]:
     """What opens the file; one in UTF-16, as Windows writes it, is read at once and given in UTF-8."""
     with path.open("rb") as file:
         windows = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -116,7 +118,7 @@ def _opener(path: Path) -> Callable[[], BinaryIO]:
     return lambda: path.open("rb") if text is None else io.BytesIO(text)
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, int, str]]:
+def _lines(file: io.BufferedIOBase) -> Iterator[tuple[int, int, str]]:
     """The number, the first byte and the text of each line; raises `ValueError` for one that is no text."""
     start = file.tell()
     for number in count(1):
@@ -133,7 +135,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, int, str]]:
         start += len(line)
 
 
-def _json_records(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_records(file: io.BufferedIOBase) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, start, line in _lines(file):
         if line.strip():
             yield start, _json_object(line, number)
@@ -162,7 +164,7 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _csv_cells(file: BinaryIO, delimiter: str) -> Iterator[tuple[int, int, list[str]]]:
+def _csv_cells(file: io.BufferedIOBase, delimiter: str) -> Iterator[tuple[int, int, list[str]]]:
     """The last line, the first byte and the cells of each record, which may go over several lines."""
     start = file.tell()
     reader = csv.reader((text for _, _, text in _lines(file)), delimiter=delimiter, strict=True)

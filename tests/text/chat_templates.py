@@ -57,7 +57,8 @@ TEMPLATES = {
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
     # arguments of calls must be JSON text, and what asks for an answer opens a reasoning
     "deepseek": "{{ '<bos>' }}{% for m in messages %}{% if m.role == 'user' %}{{ '<User>' + m.content }}"
-    "{% elif m.role == 'assistant' and m.tool_calls is defined and m.tool_calls is not none %}{% set f = m.tool_calls[0].function %}"
+    "{% elif m.role == 'assistant' and m.tool_calls is defined and m.tool_calls is not none %}"
+    "{% set f = m.tool_calls[0].function %}"
     "{{ '<Assistant><calls><call>' + f.name + '\n```json\n' + f.arguments + '\n```</call></calls><eos>' }}"
     "{% elif m.role == 'assistant' %}{{ '<Assistant>' + m.content.split('</think>')[-1] + '<eos>' }}"
     "{% elif m.role == 'tool' %}{{ '<outputs>' + m.content + '</outputs>' }}{% else %}{{ m.content }}{% endif %}{% endfor %}"
