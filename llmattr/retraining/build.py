@@ -39,6 +39,8 @@ class RetrainingOptions(TypedDict, total=False):
     mean: bool
     replicates: int
     jobs: int | None
+    split: str | None
+    columns: Columns | None
 
 
 def retrain(

@@ -52,7 +52,7 @@ def plain_chat(chat: Iterable[Mapping[str, Any]]) -> list[Message]:
     return [message for given in chat for message in _plain_message(given)]
 
 
-def plain_tools(tools: Any) -> Any:
+def plain_tools(tools: object) -> Any:
     """OpenAI's tools, of Anthropic's (`input_schema`) or of either as JSON text; what is neither stays as it is."""
     tools = _parsed(tools)
     return [_plain_tool(tool) if isinstance(tool, Mapping) else tool for tool in tools] if isinstance(tools, list) else tools
@@ -111,7 +111,7 @@ def _plain_message(given: Mapping[str, Any]) -> list[Message]:
     return [*results, *([message] if rest or len(results) < len(blocks) else [])]
 
 
-def _plain_part(block: Any) -> Any:
+def _plain_part(block: object) -> Any:
     source = block.get("source") if isinstance(block, Mapping) and block.get("type") == "document" else None
     if isinstance(source, Mapping) and isinstance(source.get("data"), str) and source.get("type") == "text":
         return {**{key: block[key] for key in block if key != "source"}, "text": source["data"]}
@@ -153,7 +153,7 @@ def _joined(message: Mapping[str, Any]) -> Message:
     return {**message, "content": "".join(part if isinstance(part, str) else part["text"] for part in content)}
 
 
-def _parsed(value: Any) -> Any:
+def _parsed(value: object) -> Any:
     """What JSON text says; what is none stays as it is."""
     if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
         return value
@@ -163,5 +163,5 @@ def _parsed(value: Any) -> Any:
         return value
 
 
-def _as_text(arguments: Any) -> str:
+def _as_text(arguments: object) -> str:
     return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False, default=str)

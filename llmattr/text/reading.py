@@ -117,7 +117,7 @@ def _of_dataset(found: Any) -> Rows:
     return Rows(len(found), read)
 
 
-def _written(value: Any) -> Any:
+def _written(value: object) -> Any:
     """Without the keys that a part of a row has only because a part of another row has them: a table's are all alike."""
     if isinstance(value, dict):
         return {key: _written(part) for key, part in value.items() if part is not None or key == "content"}

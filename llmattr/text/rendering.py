@@ -41,14 +41,14 @@ def _calling(message: Mapping[str, Any], form: Callable[[Any], Any]) -> Mapping[
     return {**message, "tool_calls": calls}
 
 
-def _as_dict(arguments: Any) -> Any:
+def _as_dict(arguments: object) -> Any:
     try:
         return json.loads(arguments) if isinstance(arguments, str) else arguments
     except ValueError:
         return arguments
 
 
-def _as_json(arguments: Any) -> str:
+def _as_json(arguments: object) -> str:
     return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 

@@ -16,9 +16,7 @@ from llmattr.errors import LlmattrError
 BLOCK = 1024  # rows that are read together
 LINE = 2**28  # bytes of the longest line that is taken for a part of a row
 
-Records = Callable[
-    [io.BufferedIOBase], Iterator[tuple[int, dict[str, Any]]]
-]  # from a file to its rows, each with where it begins
+Records = Callable[[io.BufferedIOBase], Iterator[tuple[int, dict[str, Any]]]]  # rows, each with its first byte
 
 
 @dataclass(frozen=True, eq=False, repr=False)

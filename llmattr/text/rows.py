@@ -76,7 +76,7 @@ class Examples:
 
 def row_text(row: Mapping[str, Any]) -> str:
     """A row's text: its `text`, its prompt and completion, or its messages turn by turn."""
-    kind = _kind(row)
+    kind = _kind(row, "a row has no text: ")
     if row[kind] is None or (kind == "prompt" and row["completion"] is None):
         raise LlmattrError(f"a row has no text: {dict(row)!r:.80}")
     if kind == "prompt":
@@ -92,8 +92,8 @@ def prompt_and_completion(row: Mapping[str, Any]) -> dict[str, str]:
     return {"prompt": "", "completion": row_text(row)}
 
 
-def _column_text(value: Any) -> str:
-    return chat_text(value) if is_chat(value) else value
+def _column_text(value: object) -> str:
+    return chat_text(value) if is_chat(value) else str(value)
 
 
 def tokenize(
@@ -113,7 +113,7 @@ def tokenize(
     numbers: dict[int, int] = {}  # equal tokens are one object: 8 bytes for each of a row's, not 36
     made, kinds = [], set()
     for number, row in enumerate(progress(rows, "tokenising", "rows")):
-        kind = _kind(row)
+        kind = _kind(row, f"row {number}: " if number else "")
         if kind not in _TOKENIZE[model]:
             needed = " or ".join(" + ".join(columns) for columns in COLUMNS if columns[0] in _TOKENIZE[model])
             raise LlmattrError(f"for a {model} model row {number} needs {needed}; it has the columns {', '.join(row)}")
@@ -156,14 +156,14 @@ def _cut(ids: list[int], counted: np.ndarray, window: int, special: int, model: 
     return [ids[place] for place in places], kept
 
 
-def _kind(row: Mapping[str, Any]) -> str:
+def _kind(row: Mapping[str, Any], name: str = "") -> str:
     """By the columns that say something: one reader gives all rows of a file the same columns, some of them empty."""
     there = [columns for columns in COLUMNS if all(column in row for column in columns)]
     given = [columns for columns in there if all(row[column] is not None for column in columns)]
     said = [columns for columns in given if row[columns[-1]] not in ("", [])]
     if not there:
         wanted = " or ".join(" + ".join(columns) for columns in COLUMNS)
-        raise LlmattrError(f"the data has the columns {', '.join(row)}; it needs {wanted}")
+        raise LlmattrError(f"{name}the data has the columns {', '.join(row)}; it needs {wanted}")
     return (said or given or there)[0][0]
 
 

@@ -123,20 +123,21 @@ class TestSplits:
                 read_rows(given, "test")
 
 
-class TestColumns:
-    ALPACA = {"instruction": "Add.", "input": "1 and 2", "output": "3", "text": "the whole"}
+ALPACA = {"instruction": "Add.", "input": "1 and 2", "output": "3", "text": "the whole"}
 
+
+class TestColumns:
     def test_names_and_texts(self):
         columns = {"prompt": "### {instruction}\n{input}\n", "completion": "output"}
-        assert read_rows([self.ALPACA], columns=columns) == [
+        assert read_rows([ALPACA], columns=columns) == [
             {"prompt": "### Add.\n1 and 2\n", "completion": "3", "instruction": "Add.", "input": "1 and 2"}
         ]
 
     def test_a_column_that_is_not_there(self):
         with pytest.raises(LlmattrError, match=r"there is no column 'answer' \(--columns\), but instruction, input"):
-            read_rows([self.ALPACA], columns={"completion": "answer"})
+            read_rows([ALPACA], columns={"completion": "answer"})
         with pytest.raises(LlmattrError, match="not for 'prompts'"):
-            read_rows([self.ALPACA], columns={"prompts": "input"})
+            read_rows([ALPACA], columns={"prompts": "input"})
 
     def test_queries_need_not_have_them(self):
         query = {"prompt": "a ", "completion": "b"}
