@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 MOVED = {
-    "llmattr.data": ("llmattr.text.rows",),
+    "llmattr.data": ("llmattr.text.rows", "llmattr.text.reading"),
     "llmattr.embedded": ("llmattr.model.embedded",),
     "llmattr.encoder": ("llmattr.retrieval.encoder",),
     "llmattr.evidence": ("llmattr.core.evidence",),

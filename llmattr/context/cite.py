@@ -22,13 +22,14 @@ from llmattr.context.verify import verify as evidence_for
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, find_method, returned
 from llmattr.core.processes import device, is_main, of_main
-from llmattr.core.sources import Measure, Sources, Targets
+from llmattr.core.sources import Measure, Targets
 from llmattr.errors import LlmattrError, check_choice, check_text, note
 from llmattr.model.contract import Scorer
 from llmattr.model.lm import LM
 from llmattr.model.server import ServerLM
 from llmattr.text.documents import Context, read_documents
-from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, Message, conversation, take_answer
+from llmattr.text.forms import plain_tools
+from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, conversation, take_answer
 from llmattr.text.prompt import Prompt, cut
 from llmattr.text.split import Splitter
 
@@ -39,6 +40,7 @@ def cite(
     query: str | None = None,
     *,
     messages: Sequence[Mapping[str, Any]] | None = None,
+    tools: Sequence[Mapping[str, Any]] = (),
     response: str | None = None,
     rather_than: str | None = None,
     sources: str | Splitter = "sentences",
@@ -56,7 +58,8 @@ def cite(
     `model`: a hub id, a local folder, "smollm2" (the embedded model), (model, tokenizer), or an `LM`, which also says dtype,
     device and batch size. `context`: a text, or documents: texts, dicts with `text`, `title`, `id`, `metadata`, or what a
     retriever returns (see `read_documents`). `messages`: a chat with the documents in it (see `conversation`); if
-    its last turn is the assistant's, that is the response. `response`: generated (greedy) when it is not given. `rather_than`:
+    its last turn is the assistant's, that is the response. `tools`: those that the model may call, for the chat template.
+    `response`: generated (greedy) when it is not given. `rather_than`:
     another answer; the scores then say what made the model give this one and not that. `sources`:
     documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays). `language`: the documents'
     (ISO 639-1), for where sentences end; None: as each reads. `method`: a name or a
@@ -83,7 +86,8 @@ def cite(
     if not has_chat:
         note(f"{lm.name or 'the model'} has no chat template: the prompt is plain text")
     chat = conversation(context, query, messages, template or (TEMPLATE if has_chat else PLAIN_TEMPLATE))
-    prompt = _answered(lm, cut(chat, sources, language), chat, response, max_new_tokens)
+    prompt = Prompt(lm.tokenizer, chat, cut(chat, sources, language), tools=tuple(plain_tools(list(tools))))
+    prompt = _answered(lm, prompt, response, max_new_tokens)
     for oddity in prompt.oddities():
         note(oddity)
     answered = time.perf_counter()
@@ -171,8 +175,7 @@ def _store(cache: str | Path | None, room: float, lm: Scorer, prompt: Prompt) ->
     return store
 
 
-def _answered(lm: Scorer, sources: Sources, chat: tuple[Message, ...], response: str | None, max_new_tokens: int) -> Prompt:
-    prompt = Prompt(lm.tokenizer, chat, sources)
+def _answered(lm: Scorer, prompt: Prompt, response: str | None, max_new_tokens: int) -> Prompt:
     if response is not None:
         return prompt.with_response(check_text(response, "the response"))
     ids = lm.generate(prompt.full().ids, max_new_tokens) if is_main() else []

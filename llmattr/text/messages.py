@@ -8,6 +8,7 @@ from typing import Any
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, check_text, note
 from llmattr.text.documents import Context, read_document, read_documents, refuse_empty
+from llmattr.text.forms import is_chat, plain_chat
 
 TEMPLATE = "Context: {context}\n\nQuery: {query}"  # ContextCite's
 PLAIN_TEMPLATE = TEMPLATE + "\n\nAnswer:\n"  # for models without a chat template
@@ -38,7 +39,8 @@ def conversation(
     Without `messages`: one user turn made from the template. With them, the documents are, in this order: parts
     `{"type": "document", "text": ...}` of a message; the context at `{context}` in a message, or where its own text stands in
     one, or, with a query, in a last turn made from the template; without a context everything said before the last message,
-    except by the system (or that message, when it is alone). The query stands at `{query}` or becomes the last user turn.
+    except by the system (or that message, when it is alone), and what tools returned after it. The query
+    stands at `{query}` or becomes the last user turn.
     """
     if query is not None and not check_text(query, "the query").strip():
         raise LlmattrError("the query is empty: what should the model answer?")
@@ -65,14 +67,17 @@ def take_answer(messages: Sequence[Mapping[str, Any]]) -> tuple[Sequence[Mapping
 def _read_chat(messages: object) -> tuple[Message, ...]:
     if not isinstance(messages, (list, tuple)) or not messages:
         raise LlmattrError(f"messages must be a list with at least the user's turn, not {messages!r:.60}")
+    messages = plain_chat(messages) if is_chat(messages) else messages
     return tuple(_read_message(message, number) for number, message in enumerate(messages, 1))
 
 
 def _read_message(given: object, number: int) -> Message:
-    if not isinstance(given, Mapping) or "role" not in given or not isinstance(given.get("content"), (str, list, tuple)):
+    calling = isinstance(given, Mapping) and given.get("tool_calls") and given.get("content") is None
+    said = calling or (isinstance(given, Mapping) and isinstance(given.get("content"), (str, list, tuple)))
+    if not isinstance(given, Mapping) or "role" not in given or not said:
         raise LlmattrError(f"message {number} must be a dict with 'role' and 'content'; it is {given!r:.80}")
     check_text(given["role"], f"the role of message {number}")
-    content = [given["content"]] if isinstance(given["content"], str) else given["content"]
+    content = [given["content"]] if isinstance(given.get("content"), str) else given.get("content") or ()
     parts = tuple(_read_part(part, number) for part in content)
     return Message(given["role"], parts, {key: given[key] for key in given if key not in ("role", "content")})
 
@@ -156,11 +161,19 @@ def _place_where_they_stand(chat: tuple[Message, ...], documents: tuple[Document
 
 
 def _said_before(chat: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Every message but the last and the system's becomes a document; the last one, where there is no other."""
-    earlier = [i for i, message in enumerate(chat[:-1]) if message.role != "system"] or [len(chat) - 1]
+    """Every message but the last and the system's becomes a document; the last one, where there is no other.
+
+    The last message is what was asked last: calls of tools and what they returned come after it, and the latter are documents.
+    """
+    after = {i for i, message in enumerate(chat) if message.role == "tool" or "tool_calls" in message.other}
+    last = max((i for i in range(len(chat)) if i not in after), default=len(chat) - 1)
+    texts = ["".join(part for part in message.parts if isinstance(part, str)) for message in chat]
+    earlier = [i for i in range(last) if chat[i].role != "system" and not (i in after and not texts[i].strip())]
+    earlier += [i for i in range(last + 1, len(chat)) if chat[i].role == "tool"]
+    earlier = earlier or [last]
 
     def as_document(i: int, message: Message) -> Message:
-        text = "".join(part for part in message.parts if isinstance(part, str))
+        text = texts[i]
         return dataclasses.replace(message, parts=((Document(text, f"{message.role} {i + 1}"),),))
 
     return tuple(as_document(i, message) if i in earlier else message for i, message in enumerate(chat))

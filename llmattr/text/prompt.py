@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -14,7 +14,7 @@ from llmattr.core.sources import Document, Sources, Targets
 from llmattr.errors import LlmattrError
 from llmattr.text import split
 from llmattr.text.messages import Message
-from llmattr.text.rendering import Place, located
+from llmattr.text.rendering import Place, located, render_chat
 from llmattr.text.tokens import Cutter, Reader, Tokenizer, decode, decoded_offsets, special_ids, trim
 
 
@@ -78,6 +78,7 @@ class Prompt:
     response: str = ""
     response_ids: tuple[int, ...] = ()
     response_offsets: Int[np.ndarray, "r 2"] | None = None  # the characters of each response token
+    tools: tuple[Any, ...] = ()  # that the model may call, as the chat template is told
     closing: str = ""  # ends the reasoning that the template opens, before a response that was given
 
     @property
@@ -212,9 +213,10 @@ class Prompt:
         return text + self.closing, at, sorted(place for place in found[len(starts) :] if place is not None)
 
     def _chat(self, contents: list[str]) -> str:
-        chat = [{**m.other, "role": m.role, "content": c} for m, c in zip(self.messages, contents, strict=True)]
+        texts = [text if message.parts else None for message, text in zip(self.messages, contents, strict=True)]
+        chat = [{**m.other, "role": m.role, "content": text} for m, text in zip(self.messages, texts, strict=True)]
         try:
-            return self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+            return render_chat(self.tokenizer, chat, self.tools, tokenize=False, add_generation_prompt=True)
         except Exception as error:  # templates raise what they like
             roles = ", ".join(message.role for message in self.messages)
             raise LlmattrError(f"the model's chat template refuses messages from {roles}: {error}") from error

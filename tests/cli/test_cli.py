@@ -243,6 +243,30 @@ def test_trace_tokens_self_append_and_checkpoints(facts, tiny_folder, capsys):
     assert "numbers with commas between are wanted" in capsys.readouterr().err
 
 
+def test_rows_by_other_names_and_of_a_split(facts, tiny_folder, capsys):
+    """`--split` and `--columns` at each command that reads rows; the index says how its rows were read."""
+    import datasets
+
+    table = datasets.Dataset.from_list(
+        [{"q": "The capital of Peru is ", "a": "Lima."}, {"q": "Of Mali it is ", "a": "Bamako."}]
+    )
+    datasets.DatasetDict(train=table, test=table.select([0])).save_to_disk(str(facts / "saved"))
+    table.select([0]).to_csv(facts / "asked.csv")
+    model, columns = ["--model", str(tiny_folder)], ["--columns", "prompt={q},completion=a"]
+    assert main(["trace", "index", *model, "--data", "saved", *columns, "--out", "idx", "bm25"]) == 2
+    assert "has the splits train, test: say which (--split)" in capsys.readouterr().err
+    assert main(["trace", "index", *model, "--data", "saved", *columns, "--split", "train", "--out", "idx", "bm25"]) == 0
+    (part,) = json.loads((facts / "idx" / "run.json").read_text())["parts"]
+    assert (part["split"], part["columns"]) == ("train", {"prompt": "{q}", "completion": "a"})
+    assert main(["trace", "query", "idx", "--queries", "asked.csv", *columns]) == 0
+    assert main(["trace", "query", "idx", "--completion", "Lima.", *columns]) == 2
+    assert "--columns would be of no use: they are of a file (--queries)" in capsys.readouterr().err
+    runs = ["--data", "saved", "--split", "train", *columns, "--queries", "asked.csv", "--out", "runs", "--steps", "2"]
+    assert main(["trace", "leave-one-out", *runs]) == 0
+    assert main(["trace", "index", *model, "--data", "asked.csv", "--columns", "question", "--out", "j", "bm25"]) == 2
+    assert "columns are like prompt=question,completion=answer" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("method", ["ekfac", "bm25", "rep-sim", "stream"])
 def test_trace_methods_without_rows_of_gradients(facts, tiny_folder, capsys, method):
     common = ["--model", str(tiny_folder), "--data", "facts.jsonl", "--out", "idx"]

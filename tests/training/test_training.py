@@ -15,7 +15,8 @@ import torch
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model import batches
 from llmattr.model.lm import LM
-from llmattr.text.rows import read_rows, tokenize
+from llmattr.text.reading import read_rows
+from llmattr.text.rows import tokenize
 from llmattr.training import METHODS
 from llmattr.training.gradients import passes
 from llmattr.training.gradients.capture import exact_gradients, hooks
