@@ -111,8 +111,10 @@ def _plain_message(given: Mapping[str, Any]) -> list[Message]:
     return [*results, *([message] if rest or len(results) < len(blocks) else [])]
 
 
-def _plain_part(block: object) -> Any:
-    source = block.get("source") if isinstance(block, Mapping) and block.get("type") == "document" else None
+def _plain_part(block: object) -> object:
+    if not isinstance(block, Mapping) or block.get("type") != "document":
+        return block
+    source = block.get("source")
     if isinstance(source, Mapping) and isinstance(source.get("data"), str) and source.get("type") == "text":
         return {**{key: block[key] for key in block if key != "source"}, "text": source["data"]}
     return block
