@@ -23,10 +23,11 @@ PUNKT = {
 
 
 def ours(text: str, language: str) -> list[Span]:
-    """This library's, which is not told the language."""
-    from llmattr.text.split import sentences
+    """This library's: what may be cited. It is told neither the language nor how the text is built."""
+    from llmattr.text.split.cut import cut
 
-    return located(text, sentences(text))
+    found = cut(text)
+    return [(start, end) for start, end in found.spans[found.quotable].tolist()]
 
 
 def pysbd(text: str, language: str) -> list[Span]:
