@@ -81,7 +81,8 @@ def test_a_methods_options_stand_anywhere(run, arguments, tmp_path):
     saved = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert saved["method"]["alpha"] == 0.05
     assert saved["sources"][0] == {
-        "id": "canal.txt#0", "text": "The canal is long.", "start": 0, "end": 18, "document": "canal.txt", "group": 0
+        "id": "canal.txt#0", "text": "The canal is long.", "start": 0, "end": 18, "document": "canal.txt", "group": 0,
+        "block": "paragraph", "quotable": True, "metadata": {"path": "canal.txt"},
     }  # fmt: skip
 
 

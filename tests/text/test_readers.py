@@ -20,7 +20,7 @@ from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.text import readers
 from llmattr.text.messages import read_documents
 from llmattr.text.readers import read_bytes, read_file, read_files, read_files_as_rows
-from llmattr.text.rows import read_rows
+from llmattr.text.reading import read_rows
 
 TEXT = "The tower is tall. Été à Zürich.\n"
 
