@@ -193,7 +193,8 @@ def test_rows_records_and_cues():
 
 
 def test_mail():
-    text = "From: a@b.example\nSubject: Tea. Again.\n\nDear Ms. Okoro,\n\nno tea. Sorry!\n\nOn 3 May, Okoro wrote:\n> Is there\n> tea?\n\n-- \nA. B.\n"
+    text = "From: a@b.example\nSubject: Tea. Again.\n\nDear Ms. Okoro,\n\nno tea. Sorry!\n\nOn 3 May, Okoro wrote:\n"
+    text += "> Is there\n> tea?\n\n-- \nA. B.\n"
     assert looks_like(text) == "mail"
     assert units(text) == [
         ("From: a@b.example", "furniture#"),
@@ -231,7 +232,8 @@ def prompt(context, response, **how):
 
 
 def test_an_answer_is_cut_by_the_same_code():
-    answer = "<think>\nSo. Hm.\n</think>\n\nThe facts:\n\n1. It is **old.**\n2. It is tall.\n\n| year | m |\n|---|---|\n| 1889 | 330 |\n\n```py\nx = 1\n\nprint(x)\n```"
+    answer = "<think>\nSo. Hm.\n</think>\n\nThe facts:\n\n1. It is **old.**\n2. It is tall.\n\n"
+    answer += "| year | m |\n|---|---|\n| 1889 | 330 |\n\n```py\nx = 1\n\nprint(x)\n```"
     targets = prompt("It is old.", answer).targets()
     right = ["The facts:", "1. It is **old.**", "2. It is tall.", "| 1889 | 330 |", "x = 1\n\nprint(x)"]
     assert list(targets.texts) == [answer, *right]

@@ -60,6 +60,7 @@ _WIDE_LETTER = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
 _NO_BEGINNING = frozenset(",;:，、；：)]")
 _ROMAN = regex.compile(r"[IVXLC]+\b")
 _ASKED = regex.compile(r"[?!؟][”»\"]$")
+_QUOTES = regex.compile(r"\s*[\r\n]\s*(?:>\s?)+")  # of a quotation, at the beginning of its next line
 _WHITE = regex.compile(r"\s")
 _LETTERED = regex.compile(r"\(?\p{Ll}[.)]\s")  # an item of a list inside a line
 _INITIALS = regex.compile(r"(?<![\p{L}\p{M}\d])\p{Lu}\.(?:[\s-]*\p{Lu}\.)*$")
@@ -70,7 +71,7 @@ _SAID = regex.compile(r"[^。！？，“「]{0,8}[说說道问問喊叫答想�
 
 def sentence_spans(text: str, language: str) -> list[Span]:
     """Where the sentences of a paragraph lie, without the white space between them; together they are all of it."""
-    plain = _OPAQUE.sub(_veiled, text)
+    plain = _OPAQUE.sub(_veiled, _QUOTES.sub(lambda marks: " " * len(marks[0]), text))
     plain = _WHITE.sub(" ", plain)
     mark = _MARK.match(plain)
     if mark:  # sentencex keeps what a list mark opens whole
@@ -97,6 +98,8 @@ def _veiled(match: regex.Match[str]) -> str:
 
 def _trimmed(text: str, start: int, end: int) -> Span | None:
     part = text[start:end]
+    marks = _QUOTES.match(text, start, end)
+    start, part = (marks.end(), text[marks.end() : end]) if marks else (start, part)
     start += len(part) - len(part.lstrip())
     return (start, start + len(part.strip())) if part.strip() else None
 
