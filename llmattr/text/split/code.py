@@ -13,6 +13,7 @@ _CLOSES = regex.compile(r"\s*(?:[)\]}]|(?:end|else|elif|except|finally|catch)\b)
 _ONLY_CLOSES = regex.compile(r"\s*(?:[)\]}]+[;,]?|end)\s*$")
 _CLASS = regex.compile(r"^\s*(?:\w+\s+)*(?:class|interface|struct|impl|trait|enum|object|module|namespace)\b", regex.M)
 
+_DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Rows = tuple[int, int]  # the first line and the one behind the last
 
 
@@ -50,7 +51,7 @@ def _of_body(body: Sequence[ast.stmt], lines: Sequence[Line], begin: int, end: i
     found: list[Rows] = []
     joins = False  # whether what comes next may stand with the rows before
     for first, last, node in _statements(body, lines, begin, end):
-        defines = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        defines = isinstance(node, _DEFINITION)
         touches = joins and found[-1][1] == first
         if touches and not (defines and not _is_comment(lines[first - 1])):
             first = found.pop()[0]
@@ -69,7 +70,8 @@ def _statements(
     found: list[tuple[int, int, ast.stmt | None]] = []
     row = begin
     for node in body:
-        first = min(node.lineno, *(d.lineno for d in getattr(node, "decorator_list", [])), node.lineno) - 1
+        decorators = node.decorator_list if isinstance(node, _DEFINITION) else []
+        first = min([node.lineno, *(d.lineno for d in decorators)]) - 1
         found += [(r, r + 1, None) for r in range(row, first) if lines[r].text.strip()]
         if first >= row:  # not on the line of the statement before
             row = node.end_lineno or node.lineno
@@ -80,7 +82,7 @@ def _statements(
 def _of_class(node: ast.ClassDef, lines: Sequence[Line], first: int, last: int) -> list[Rows]:
     """A class by its methods, each with its comment; what stands before the first goes with the `class` line."""
     inner = _of_body(node.body, lines, node.body[0].lineno - 1, last)
-    methods = {item.lineno - 1 for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    methods = {item.lineno - 1 for item in node.body if isinstance(item, _DEFINITION)}
     begins = [k for k, (a, b) in enumerate(inner) if any(a <= row < b for row in methods)]
     if not begins or not inner[begins[0]][0] > first:
         return [(first, last)]

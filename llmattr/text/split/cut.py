@@ -79,19 +79,20 @@ def _around(stretches: Int[np.ndarray, "n 2"], blocks: list[Block]) -> list[Bloc
 
 
 def sentences(text: str) -> list[str]:
-    """Sentences and whatever else `cut` finds, with the white space behind them; rules and marks between them are parts too."""
-    inner = cut(text).spans
-    ends = sorted({0, len(text), *(int(end) for end in inner.ravel())})
+    """Sentences and whatever else `cut` finds, with the white space behind them; rules and tags between them are parts too.
+
+    What stands on the line right before a sentence (`> `) is part of it.
+    """
+    ends = sorted({0, len(text), *(int(place) for place in cut(text).spans.ravel())})
     parts: list[str] = []
+    before = ""  # marks of a quotation
     for start, end in itertools.pairwise(ends):
-        part = text[start:end]
-        if parts and not part.strip():
-            parts[-1] += part
-        else:
-            white = len(part) - len(part.lstrip()) if parts else 0
-            if white:
-                parts[-1] += part[:white]
-            parts.append(part[white:])
+        part = before + text[start:end]
+        said = part.lstrip() if parts else part
+        if parts:
+            parts[-1] += part[: len(part) - len(said)]
+        before = said if said.strip() == ">" * len(said.strip()) and end < len(text) and said == said.rstrip("\r\n") else ""
+        parts += [said] if said and not before else []
     return parts
 
 

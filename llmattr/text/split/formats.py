@@ -39,12 +39,12 @@ _HTML = regex.compile(
 )
 _HTML_END = regex.compile(r"</(?:html|body|p|div|table|ul|ol|li|h[1-6]|section|article)\s*>", regex.I)
 _MARKDOWN = regex.compile(
-    r"^(?:\#{1,6}\s+\S|[`~]{3,}|\s*\|?\s*:?-{3,}:?\s*\|[\s:|-]*$|\s*[-*+]\s\[[ xX]\]\s|\[[^\]\n]+\]:\s|---\n[\w-]+:\s)"
-    r"|^[^\s].*\n(?:={3,}|-{3,})\s*$|\[[^\]\n]+\]\([^)\s]+\)|\*\*\S[^*\n]*\*\*|(?<![\w`])`[^`\n]+`|\A\s*<think>",
+    r"^(?:\#{1,6} +\S|[`~]{3,}|[ \t]*\|?[ \t]*:?-{3,}:?[ \t]*\|[ \t:|-]*$|[ \t]*[-*+] \[[ xX]\] |\[[^\]\n]+\]: |---\n[\w-]+: )"
+    r"|^\S.*\n(?:={3,}|-{3,})[ \t]*$|\[[^\]\n]{1,200}\]\([^)\s]+\)|\*\*\S[^*\n]*\*\*|(?<![\w`])`[^`\n]+`|\A\s*<think>",
     regex.M,
 )
 _PYTHON = regex.compile(r"^(?:async def|def|class|import|from|@\w|if __name__)\b?", regex.M)
-_CODE_LINE = regex.compile(r".*[;{}]\s*$|\s*(?://|/\*|\*/|\* |[)\]}]+[;,]?\s*$)")
+_CODE_LINE = regex.compile(r".*[;{}]$|\s*(?://|/\*|\*/|\* |[)\]}]+[;,]?\s*$)")
 
 
 def looks_like(text: str) -> str:
@@ -70,7 +70,7 @@ def _is_code(head: str) -> bool:
     if _PYTHON.search(head) and code.is_python(head):
         return True
     lines = [line for line in head.splitlines() if line.strip()]
-    return sum(bool(_CODE_LINE.match(line)) for line in lines) > max(2, len(lines) // 2)
+    return sum(bool(_CODE_LINE.match(line.rstrip())) for line in lines) > max(2, len(lines) // 2)
 
 
 def find_format(text: str, format: str | None = None) -> str:

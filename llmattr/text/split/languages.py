@@ -61,14 +61,13 @@ def script_of(text: str) -> str | None:
 
 
 def _told_apart(text: str, known: tuple[str, ...]) -> str:
-    found, probability = _identifier(known).classify(regex.sub(r"https?://\S+|[\d\W_]+", " ", text))
-    return found if probability >= _SURE else known[0]
+    chances = dict(_identifier().rank(regex.sub(r"https?://\S+|[\d\W_]+", " ", text)))
+    best = max(known, key=lambda language: chances[language])
+    return best if chances[best] >= _SURE * sum(chances[language] for language in known) else known[0]
 
 
 @cache
-def _identifier(known: tuple[str, ...]) -> "LanguageIdentifier":
+def _identifier() -> "LanguageIdentifier":
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    identifier.set_languages(known)
-    return identifier
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

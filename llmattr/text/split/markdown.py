@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _REASONING = regex.compile(r"<(think|thinking|reasoning)>(.*?)(?:</\1>|\Z)|\[THINK\](.*?)(?:\[/THINK\]|\Z)", regex.S)
 _QUOTES = regex.compile(r"\s*(?:>\s?)*\s*")
-_IMAGE = regex.compile(r"!\[[^\]\n]*\](?:\([^)\n]*\)|\[[^\]\n]*\])")
-_EMPTY_LINK = regex.compile(r"\[\s*\](?:\([^)\n]*\)|\[[^\]\n]*\])")
+_IMAGE = regex.compile(r"!\[[^\]\n]{0,300}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]{0,300}\])")
+_EMPTY_LINK = regex.compile(r"\[ {0,9}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]*\])")
 
 
 def blocks(text: str) -> list[Block]:
@@ -97,5 +97,6 @@ def _of_leaf(token: "Token", kind: Kind, part: str, lines: list[Line]) -> list[B
     end = start + len(part[start:end].rstrip())
     if token.type == "paragraph_open":
         said = _EMPTY_LINK.sub("", _IMAGE.sub("", part[start:end]))
-        return shifted(plain.prose(part[start:end], kind), start) if says_something(said) else []
+        begin = lines[first].start  # with the quotation marks before its first word, as its other lines have them
+        return shifted(plain.prose(part[begin:end], kind), begin) if says_something(said) else []
     return [Block(start, end, "row" if kind == "markup" else kind, kind == "row")]

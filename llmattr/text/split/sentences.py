@@ -10,6 +10,7 @@ from llmattr.text.split.abbreviations import BEFORE_A_NUMBER, ends_with_abbrevia
 Span = tuple[int, int]
 _AHEAD = 60  # characters that are looked at behind a stop, and
 _BEHIND = 300  # before it
+_PAGE = 5000  # characters
 
 # What stands for itself and holds stops that end nothing: code, addresses, targets of links, tags.
 _OPAQUE = regex.compile(
@@ -35,7 +36,7 @@ _ENDS = (
     r"|\d\s?(?:гг?|м|км|см|кг|руб|коп|m|km|cm|mm|kg|h|pts|€|%))\.\s+(?=[«“„\"(¿¡]*\p{Lu})"
 )
 _OPENS = "The|They|Their|There|Then|It|Its|He|She|We|You|This|That|These|In|On|At|But|And|An|Who|What|Why|How|When|Where|If|No"
-_MAY_END = regex.compile(rf"{_ENDS}|\b(?:\p{{Lu}}\.){{2,}}\s+(?=(?:{_OPENS})\b)")
+_MAY_END = regex.compile(rf"{_ENDS}|\b(?:\p{{Lu}}\.){{2,6}}\s+(?=(?:{_OPENS})\b)")
 _QUOTED = regex.compile(r"(?<![^\s(\[—–-])[“«„”\"]([^“”«»„\"]{3,600}?[.!?…؟।។]\s[^“”«»„\"]{2,600}?)[”»“\"]")
 _NUMBERED = regex.compile(r"(?<=[:.;!?]\s)\(?\d{1,2}[.)]\s+(?=\p{L})")
 
@@ -59,6 +60,7 @@ _WIDE_LETTER = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
 _NO_BEGINNING = frozenset(",;:，、；：)]")
 _ROMAN = regex.compile(r"[IVXLC]+\b")
 _ASKED = regex.compile(r"[?!؟][”»\"]$")
+_QUOTES = regex.compile(r"\s*[\r\n]\s*(?:>\s?)+")  # of a quotation, at the beginning of its next line
 _WHITE = regex.compile(r"\s")
 _LETTERED = regex.compile(r"\(?\p{Ll}[.)]\s")  # an item of a list inside a line
 _INITIALS = regex.compile(r"(?<![\p{L}\p{M}\d])\p{Lu}\.(?:[\s-]*\p{Lu}\.)*$")
@@ -69,7 +71,7 @@ _SAID = regex.compile(r"[^。！？，“「]{0,8}[说說道问問喊叫答想�
 
 def sentence_spans(text: str, language: str) -> list[Span]:
     """Where the sentences of a paragraph lie, without the white space between them; together they are all of it."""
-    plain = _OPAQUE.sub(_veiled, text)
+    plain = _OPAQUE.sub(_veiled, _QUOTES.sub(lambda marks: " " * len(marks[0]), text))
     plain = _WHITE.sub(" ", plain)
     mark = _MARK.match(plain)
     if mark:  # sentencex keeps what a list mark opens whole
@@ -96,24 +98,37 @@ def _veiled(match: regex.Match[str]) -> str:
 
 def _trimmed(text: str, start: int, end: int) -> Span | None:
     part = text[start:end]
+    marks = _QUOTES.match(text, start, end)
+    start, part = (marks.end(), text[marks.end() : end]) if marks else (start, part)
     start += len(part) - len(part.lstrip())
     return (start, start + len(part.strip())) if part.strip() else None
 
 
 def _candidates(plain: str, language: str) -> Iterator[int]:
     """Places where a sentence may end, by sentencex and by rules for what it has not."""
-    from sentencex import segment  # pyright: ignore[reportAttributeAccessIssue]  # compiled
-
-    # sentencex 1.0.32 fails on a full stop before a no-break space, so it sees plain spaces alone.
-    yield from itertools.accumulate(len(part) for part in segment(language, plain))
+    yield from _segmented(plain, language)
     for pattern in (_OWN_STOP, _CLOSED, _MAY_END, _WIDE_STOP):
         yield from (stop.end() for stop in pattern.finditer(plain))
     for quoted in _QUOTED.finditer(plain):  # sentencex keeps a quotation whole
-        parts = segment(language, quoted[1])[:-1]
-        yield from (quoted.start(1) + end for end in itertools.accumulate(map(len, parts)))
+        yield from (quoted.start(1) + end for end in _segmented(quoted[1], language))
     numbers = list(_NUMBERED.finditer(plain))
     if len(numbers) > 1:  # "The steps are: 1. Open the box. 2. Take the key."
         yield from (number.start() for number in numbers)
+
+
+def _segmented(plain: str, language: str) -> Iterator[int]:
+    """Where sentencex ends sentences inside a text; it is asked for a page at once, since its time grows with the square."""
+    from sentencex import segment  # pyright: ignore[reportAttributeAccessIssue]  # compiled
+
+    start = 0
+    while start < len(plain):
+        edge = start + _PAGE
+        edge = (plain.rfind(". ", start, edge) + 2 if edge < len(plain) else 0) or edge
+        edge = edge if edge > start + 1 else start + _PAGE
+        # sentencex 1.0.32 fails on a full stop before a no-break space, so it sees plain spaces alone.
+        ends = list(itertools.accumulate(map(len, segment(language, plain[start:edge]))))
+        yield from (start + end for end in ends[: None if plain[:edge].endswith(". ") else -1])
+        start = edge
 
 
 def _between(text: str, plain: str, place: int) -> int:
