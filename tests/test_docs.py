@@ -144,7 +144,7 @@ def test_python_blocks(folder, monkeypatch, smollm2):
     for block in blocks("python"):
         exec(block.values[0], names)
     assert names["paper"].at(names["paper"].text.index("opened")) == {"path": "paper.pdf", "page": 2}
-    assert names["cited"].sources.metadata(int(names["cited"].values[0].argmax())) == {"path": "paper.pdf", "page": 2}
+    assert names["opened"].sources.metadata(int(names["opened"].values[0].argmax())) == {"path": "paper.pdf", "page": 2}
     assert names["result"].response == "It is 330 metres tall."
     assert names["cited"].sources.metadata(names["best"].source) == names["retrieved"][0]["metadata"]
     assert "1889" in names["answer"].top(1)[0].text
