@@ -1,4 +1,4 @@
-"""The one writer of JSON: what it writes, jq, browsers and Go read too."""
+"""The one writer of JSON: what it writes, jq, browsers and Go read too; and whether a text is JSON."""
 
 import json
 from collections.abc import Mapping
@@ -28,3 +28,12 @@ def plain(value: object) -> Any:
     if isinstance(value, float):
         return value if np.isfinite(value) else None
     return value if value is None or isinstance(value, (str, bool, int)) else str(value)
+
+
+def is_json(text: str) -> bool:
+    """Whether the text is JSON that can be read."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

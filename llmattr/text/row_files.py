@@ -11,6 +11,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any, overload
 
+from llmattr.core.plain_json import is_json
 from llmattr.errors import LlmattrError
 
 BLOCK = 1024  # rows that are read together
@@ -54,7 +55,7 @@ def json_file(path: Path) -> Sequence[dict[str, Any]]:
     opened = _opener(path)
     with opened() as file:
         first = next((text for _, _, text in _lines(file) if text.strip()), "{}")
-        if not first.lstrip().startswith("[") and _is_json(first):
+        if not first.lstrip().startswith("[") and is_json(first):
             return _of_records(path, opened, _json_records)
         file.seek(0)
         found = json.loads(file.read().decode("utf-8-sig"))
@@ -152,14 +153,6 @@ def _json_object(line: str, number: int) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise ValueError(f"line {number} is not a JSON object: {line.strip()!r:.60}")
     return row
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _csv_cells(file: io.BufferedIOBase, delimiter: str) -> Iterator[tuple[int, int, list[str]]]:

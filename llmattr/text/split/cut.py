@@ -8,6 +8,7 @@ import numpy as np
 import regex
 from jaxtyping import Bool, Int
 
+from llmattr.ablation import name_of
 from llmattr.errors import LlmattrError, did_you_mean
 from llmattr.text.split.blocks import PROSE, Block, Kind, says_something, trimmed
 from llmattr.text.split.formats import FORMATS, find_format
@@ -107,7 +108,7 @@ SPLITTERS: dict[str, Splitter] = {
 def find_splitter(sources: str | Splitter) -> tuple[str, Splitter]:
     """The name and the function of a kind of source; a function of the user's own is called by its name."""
     if callable(sources):
-        return getattr(sources, "__name__", "parts"), sources
+        return name_of(sources), sources
     if not isinstance(sources, str) or sources not in SPLITTERS:
         known = ", ".join(SPLITTERS)
         raise LlmattrError(f"unknown sources {sources!r}{did_you_mean(str(sources), SPLITTERS)} (there are: {known})")
