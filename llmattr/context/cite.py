@@ -14,10 +14,9 @@ from llmattr.context.contract import Method
 from llmattr.context.methods import METHODS
 from llmattr.context.methods.games import LeaveOneOut
 from llmattr.context.methods.surrogates import ContextCite
-from llmattr.context.removal.ablation import ContextAblation
+from llmattr.context.removal.ablation import ContextAblation, Store, store_path
 from llmattr.context.removal.cache import limit, shrink
 from llmattr.context.removal.contrast import ONE_ALONE, contrast
-from llmattr.context.removal.store import Store, store_path
 from llmattr.context.verify import verify as evidence_for
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, find_method, returned
@@ -86,7 +85,8 @@ def cite(
     if len(prompt.sources) == 1:
         note("there is only one source: its score is what is lost without it (leave-one-out)")
         chosen = LeaveOneOut()
-    ablation = ContextAblation(lm, prompt, prompt.targets(measure), _store(cache, room, lm, prompt))
+    store = Store() if cache is None else _store(cache, room, lm, prompt)
+    ablation = ContextAblation(lm, prompt, prompt.targets(measure), store)
     if rather_than is not None:
         if chosen.family in ("corroborative", "reference"):  # what looks inside the model is refused where it looks
             raise LlmattrError(f"{chosen.name} {ONE_ALONE}")
@@ -148,16 +148,14 @@ def part_of(response: str, part: str | tuple[int, int], measure: str = "logit") 
 
 def _model(model: object) -> Scorer:
     """The model by its name, folder or address, or as it was given."""
-    if isinstance(model, ServerLM):
+    if isinstance(model, (LM, ServerLM)):
         return model
     if isinstance(model, str) and model.startswith(("http://", "https://")):
         return ServerLM(model)
     return LM.load(model, "fast", device())
 
 
-def _store(cache: str | Path | None, room: float, lm: Scorer, prompt: Prompt) -> Store:
-    if cache is None:
-        return Store()
+def _store(cache: str | Path, room: float, lm: Scorer, prompt: Prompt) -> Store:
     assert prompt.sources.spans is not None  # sources cut from documents have them
     places = prompt.sources.spans.tolist(), prompt.full().ids
     store = Store(store_path(cache, lm.record(), lm.fingerprint(), *places, repr(prompt.messages)))

@@ -2,7 +2,8 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -14,8 +15,10 @@ from llmattr.core.sources import Document, Sources, Targets
 from llmattr.errors import LlmattrError
 from llmattr.text import split
 from llmattr.text.messages import Message
-from llmattr.text.rendering import Place, located
 from llmattr.text.tokens import Cutter, Reader, Tokenizer, decode, decoded_offsets, special_ids, trim
+
+Place = tuple[int, int]  # the number of a text, and a character in it
+_PRIVATE = range(0x100000, 0x10FFFE)  # characters that no script uses
 
 
 class Rendered(NamedTuple):
@@ -73,16 +76,13 @@ class Prompt:
     response_offsets: Int[np.ndarray, "r 2"] | None = None  # the characters of each response token
     closing: str = ""  # ends the reasoning that the template opens, before a response that was given
 
-    @property
-    def is_chat(self) -> bool:
-        """Whether the model's own chat template is used, rather than the messages' text alone."""
-        return bool(self.tokenizer.chat_template)
-
     def render(self, mask: Bool[np.ndarray, " n"]) -> Rendered:
         """The tokens of prompt and response when only the sources in the mask are left."""
         text, starts, breaks = self._text(mask)
         tokens = self._reader.encode(text, breaks)
-        ids = self._begun(tokens.ids) or [self._first_id]
+        # A chat template writes its own special tokens; plain text gets the tokenizer's beginning of text.
+        ids = tokens.ids if self.tokenizer.chat_template else self._reader.begun(tokens.ids)
+        ids = ids or [self._first_id]
         spans = np.zeros((len(self.sources), 2), dtype=int)
         if tokens.offsets is not None:
             begin = np.zeros((len(ids) - len(tokens.ids), 2), dtype=int)
@@ -101,10 +101,9 @@ class Prompt:
         """The prompt with a response given as text, tokenised as it would stand behind the whole prompt."""
         if not response.strip():
             raise LlmattrError("the response is empty: there is nothing to attribute")
-        everything = np.ones(len(self.sources), dtype=bool)
-        opened = dataclasses.replace(self, closing="")._text(everything)[0]
+        opened = dataclasses.replace(self, closing="")._whole[0]
         prompt = dataclasses.replace(self, response=response, closing=_closing(opened, response))
-        text, _, breaks = prompt._text(everything)
+        text, _, breaks = prompt._whole
         if isinstance(self.tokenizer, Cutter):
             ids, offsets = self.tokenizer.cut(text, response)
         else:
@@ -125,12 +124,11 @@ class Prompt:
 
     def lost(self) -> list[int]:
         """The sources that are not found in the whole prompt's text, since the template leaves them out or rewrites them."""
-        _, starts, _ = self._text(np.ones(len(self.sources), dtype=bool))
-        return [i for i in range(len(self.sources)) if i not in starts]
+        return [i for i in range(len(self.sources)) if i not in self._whole[1]]
 
     def oddities(self) -> list[str]:
         """What a reader of the prompt should know of it: what the template leaves out, and what stands in it otherwise."""
-        text, _, breaks = self._text(np.ones(len(self.sources), dtype=bool))
+        text, _, breaks = self._whole
         lost = [source for source in (self.sources.texts[i] for i in self.lost()) if source not in text]
         found = [f"the chat template leaves {len(lost)} sources out, the first is {lost[0]!r:.60}"] if lost else []
         if breaks:
@@ -174,9 +172,9 @@ class Prompt:
     def _reader(self) -> Reader:
         return Reader(self.tokenizer)
 
-    def _begun(self, ids: list[int]) -> list[int]:
-        """A chat template writes its own special tokens; plain text gets the tokenizer's beginning of text."""
-        return ids if self.is_chat else self._reader.begun(ids)
+    @cached_property
+    def _whole(self) -> tuple[str, dict[int, int], list[int]]:
+        return self._text(np.ones(len(self.sources), dtype=bool))
 
     def _text(self, mask: Bool[np.ndarray, " n"]) -> tuple[str, dict[int, int], list[int]]:
         """The prompt's text, where each kept source starts in it, and where a mark that a document spells is broken."""
@@ -195,7 +193,7 @@ class Prompt:
                 content += part
             group += len(message.documents)
             contents.append(content)
-        render = self._chat if self.is_chat else "\n\n".join
+        render = self._chat if self.tokenizer.chat_template else "\n\n".join
         text, found = located(render, contents, [*starts.values(), *breaks])
         at = {i: place for i, place in zip(starts, found, strict=False) if place is not None}
         at = {i: place for i, place in at.items() if text.startswith(self.sources.texts[i], place)}  # not rewritten inside
@@ -227,7 +225,7 @@ class Prompt:
         assert spans is not None  # sources cut from documents have them
         # Outer white space belongs to no source and goes, whichever of the document's parts are sources.
         text, starts, end_before = "", {}, len(whole) - len(whole.lstrip())
-        for i in self._rows[group]:
+        for i in np.flatnonzero(self.sources.groups == group).tolist():
             start, end = spans[i]
             between = whole[end_before:start]
             if between.strip() or (mask[i] and text):  # text that is no source stays; white space goes with the part behind it
@@ -237,10 +235,6 @@ class Prompt:
                 text += whole[start:end]
             end_before = end
         return text + whole[end_before:].rstrip(), starts
-
-    @cached_property
-    def _rows(self) -> list[list[int]]:
-        return [np.flatnonzero(self.sources.groups == g).tolist() for g in range(len(self.sources.documents))]
 
 
 _REASONING = {  # how templates open a reasoning, and how it ends
@@ -259,3 +253,46 @@ def _closing(prompt: str, response: str) -> str:
             lines = len(prompt) - len(prompt.rstrip("\n"))
             return "\n" * max(2 - lines, 0) + closing + "\n\n"
     return ""
+
+
+def located(render: Callable[[list[str]], str], texts: Sequence[str], places: Sequence[Place]) -> tuple[str, list[int | None]]:
+    """The texts rendered, and where characters of theirs stand in it: None for what the template left out or rewrote.
+
+    Rendered a second time with a numbered mark before each of these characters, which says exactly where it went. A template
+    that makes something else of marked texts leaves those to be found that stand there as often as in the texts.
+    """
+    text = render(list(texts))
+    if not places:
+        return text, []
+    mark = next(c for c in map(chr, _PRIVATE) if c not in text and not any(c in one for one in texts))
+    try:
+        pieces = re.split(f"{mark}(\\d+){mark}", render(_marked(texts, places, mark)))
+    except LlmattrError:
+        pieces = []
+    if "".join(pieces[::2]) != text:
+        starts = [_start(text, texts, number) for number in range(len(texts))]
+        return text, [None if (start := starts[number]) is None else start + at for number, at in places]
+    ends = itertools.accumulate(len(piece) for piece in pieces[:-1:2])
+    found = dict(reversed([*zip(map(int, pieces[1::2]), ends, strict=True)]))  # where it stands for the first time
+    return text, [found.get(k) for k in range(len(places))]
+
+
+def _marked(texts: Sequence[str], places: Sequence[Place], mark: str) -> list[str]:
+    """The texts with the number of each place before its character."""
+    pieces: list[list[str]] = [[] for _ in texts]
+    ends = [0] * len(texts)
+    for (number, at), k in sorted(zip(places, range(len(places)), strict=True)):
+        pieces[number] += [texts[number][ends[number] : at], f"{mark}{k}{mark}"]
+        ends[number] = at
+    return ["".join([*some, text[end:]]) for some, text, end in zip(pieces, texts, ends, strict=True)]
+
+
+def _start(text: str, texts: Sequence[str], number: int) -> int | None:
+    """Where a text begins: the one that stands at its turn among equal ones, where all of them do."""
+    said = texts[number].strip()
+    if not said or text.count(said) != sum(one.count(said) for one in texts):
+        return None
+    start = -1
+    for _ in range(sum(one.count(said) for one in texts[:number]) + 1):
+        start = text.find(said, start + 1)
+    return start - texts[number].index(said)
