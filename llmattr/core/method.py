@@ -55,12 +55,17 @@ def find_method(method: object, methods: dict[str, type], contract: type[T] = Na
     if not isinstance(method, Named):
         raise LlmattrError(f"a method is a name or a dataclass of METHODS, not {method!r} (there are: {known})")
     if not isinstance(method, contract):
-        has = [name for name in dir(method) if not name.startswith("_")]
-        wanted = [name for name in (*contract.__annotations__, *vars(contract)) if not name.startswith("_")]
-        lacking = next(name for name in wanted if name not in has)
-        raise LlmattrError(f"the method {type(method).__name__} has no {lacking}{did_you_mean(lacking, has)}")
+        raise LlmattrError(f"the method {type(method).__name__} has no {_lacking(method, contract)}")
     check_options(method)
     return method
+
+
+def _lacking(method: object, contract: type) -> str:
+    """The first name of the contract that a method has not, and what it may have meant by another."""
+    has = [name for name in dir(method) if not name.startswith("_")]
+    wanted = [name for name in (*contract.__annotations__, *vars(contract)) if not name.startswith("_")]
+    lacking = next(name for name in wanted if name not in has)
+    return f"{lacking}{did_you_mean(lacking, has)}"
 
 
 def returned(method: Named, verb: str, found: object, wanted: type[T]) -> T:

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypedDict, Unpack, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from llmattr.errors import LlmattrError
 from llmattr.model.contract import Weights, setting
 from llmattr.model.forward import abilities, evaluating
 
-Attended = tuple[torch.Tensor, Any]  # output, and weights [1, h, q, s] or None
+Attended = tuple[Tensor, Any]  # output, and weights [1, h, q, s] or None
 
 
 class AttentionOptions(TypedDict, total=False):
@@ -26,7 +27,7 @@ class AttentionOptions(TypedDict, total=False):
     is_causal: bool | None
     sliding_window: int | None
     softcap: float | None
-    s_aux: torch.Tensor | None
+    s_aux: Tensor | None
 
 
 @runtime_checkable
@@ -36,10 +37,10 @@ class Attend(Protocol):
     def __call__(
         self,
         module: torch.nn.Module,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        mask: torch.Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor,
         /,
         **options: Unpack[AttentionOptions],
     ) -> Attended:
@@ -69,17 +70,10 @@ def _attending(lm: Weights, attend: Attend) -> Iterator[None]:
 
     reached, ours = False, f"{OURS}-{threading.get_ident()}"  # the registry is the process's
 
-    def reach(
-        module: torch.nn.Module,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        mask: torch.Tensor,
-        **options: Unpack[AttentionOptions],
-    ) -> Attended:
+    def reach(module: torch.nn.Module, *tensors: Tensor, **options: Unpack[AttentionOptions]) -> Attended:
         nonlocal reached
         reached = True
-        return attend(module, query, key, value, mask, **options)
+        return attend(module, *tensors, **options)
 
     ALL_ATTENTION_FUNCTIONS[ours] = reach
     ALL_MASK_ATTENTION_FUNCTIONS.register(ours, eager_mask)
@@ -112,12 +106,7 @@ def _unreachable(lm: Weights) -> LlmattrError:
 
 
 def own_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor,
-    **options: Unpack[AttentionOptions],
+    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, **options: Unpack[AttentionOptions]
 ) -> Attended:
     """The layer's attention as the model would do it: PyTorch's fused one where it applies."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -128,12 +117,7 @@ def own_attention(
 
 
 def weighted_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor,
-    **options: Unpack[AttentionOptions],
+    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, **options: Unpack[AttentionOptions]
 ) -> Attended:
     """The layer's attention with its weights [1, h, q, s], by the eager function of the model's own file."""
     eager = vars(sys.modules[type(module).__module__]).get("eager_attention_forward")

@@ -156,12 +156,7 @@ def _leaf_by_leaf(lm: Weights, plan: Plan) -> Attend:
     ]
 
     def attend(
-        module: torch.nn.Module,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        _mask: Tensor,
-        **options: Unpack[AttentionOptions],
+        module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, _mask: Tensor, **options: Unpack[AttentionOptions]
     ) -> Attended:
         parts = [
             own_attention(module, query[:, :, rows], key[:, :, seen], value[:, :, seen], mask[None, None], **options)[0]

@@ -19,6 +19,7 @@ from llmattr.surrogate.sampling import (
     Count,
     Masks,
     attribution,
+    columns_of,
     heldout_stderr,
     note_unknown,
     rank_correlation,
@@ -84,14 +85,8 @@ def lasso(
     def fit(masks: Masks, outputs: Column, t: int) -> Model:
         own = None if prior is None else prior[t]
         if alpha == "auto":
-            return lasso_of(masks, outputs, alpha, own)
-        unit = np.ones(1) if scale is None else scale[t : t + 1]
-        model = lasso_of(masks, outputs, alpha * float(unit[0]), own)
-        if own is not None:
-            return model
-        # The weights are the reference's, to its tolerance; errors and LDS are those of the same fit by paths.
-        weights, intercepts = fit_lasso(masks, outputs[:, None], alpha, unit)
-        return model._replace(weights=weights[0], intercept=float(intercepts[0]))
+            return lasso_model(masks, outputs, "auto", own)
+        return _given_lasso(masks, outputs, alpha, 1.0 if scale is None else float(scale[t]), own)
 
     method = {"name": "lasso", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
     return _fitted(ablation, fit, prior, method, drawing)
@@ -141,16 +136,19 @@ def blend(
 
     def fit(masks: Masks, outputs: Column, t: int) -> Model:
         own = None if prior is None else prior[t]
-        return mean_model(lasso_of(masks, outputs, "auto", own), ridge_model(masks, outputs, "auto", own))
+        return mean_model(lasso_model(masks, outputs, "auto", own), ridge_model(masks, outputs, "auto", own))
 
     method = {"name": "blend", "n_ablations": n_ablations, "keep": keep}
     return _fitted(ablation, fit, prior, method, drawing)
 
 
-def lasso_of(masks: Masks, outputs: Column, alpha: Alpha, prior: Scores | None) -> Model:
-    """`lasso_model` on the masks themselves."""
-    columns = masks.astype(float)
-    return lasso_model(lambda rows: columns, masks, outputs, alpha, prior)
+def _given_lasso(masks: Masks, outputs: Column, alpha: float, scale: float, prior: Scores | None) -> Model:
+    """The lasso with a given penalty: weights to the tolerance of the reference, errors and LDS of the same fit by paths."""
+    model = lasso_model(masks, outputs, alpha * scale, prior)
+    if prior is not None:
+        return model
+    weights, intercepts = fit_lasso(masks, outputs[:, None], alpha, np.array([scale]))
+    return model._replace(weights=weights[0], intercept=float(intercepts[0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,9 +165,20 @@ class Fitted:
 def draw(
     ablation: Ablation, assess: Callable[[Masks, Column, int], Fitted], drawing: Drawing
 ) -> tuple[list[Fitted], dict[str, Any]]:
-    """Ask for ablations, fit every target, and say in a record how many ablations there were and why they ended.
+    """Ask for ablations, fit every target, and say in a record how many ablations there were: a number, or "auto"."""
+    if drawing.n_ablations == "auto":
+        return _until_settled(ablation, assess, drawing)
+    masks = random_masks(drawing.n_ablations, len(ablation.sources), drawing.keep, drawing.seed)
+    outputs = columns_of(ask(ablation, masks))
+    return [assess(masks, column, t) for t, column in enumerate(outputs)], {"n_ablations": len(masks)}
 
-    "auto" draws 16, then as many again up to `limit`, until each target is settled: every score that is cited, and the highest
+
+def _until_settled(
+    ablation: Ablation, assess: Callable[[Masks, Column, int], Fitted], drawing: Drawing
+) -> tuple[list[Fitted], dict[str, Any]]:
+    """The same in rounds; the record also says why they ended.
+
+    16 are drawn, then as many again up to `limit`, until each target is settled: every score that is cited, and the highest
     that is not, has `stderr <= max(0.1 max(values), least / 2)`: a tenth of the largest score, or half the least that is worth
     a mention (`least_score`: 0.1 nats; of outputs in another unit a share of the largest). A settled target keeps the masks
     that it has, so that its scores do not depend on the other targets. Where the number reaches 2^n at keep 0.5, every mask is
@@ -178,9 +187,9 @@ def draw(
     n, open_targets = len(ablation.sources), list(range(len(ablation.targets)))
     masks, outputs = np.empty((0, n), dtype=bool), np.empty((0, len(open_targets)))
     fits: dict[int, Fitted] = {}
-    auto, stopped = drawing.n_ablations == "auto", "limit"
-    for m in rounds(FIRST_ROUND, drawing.limit) if drawing.n_ablations == "auto" else [drawing.n_ablations]:
-        complete = auto and drawing.keep == 0.5 and n < 31 and 2**n <= m
+    stopped = "limit"
+    for m in rounds(FIRST_ROUND, drawing.limit):
+        complete = drawing.keep == 0.5 and n < 31 and 2**n <= m
         new = random_masks(m, n, drawing.keep, drawing.seed)[len(masks) :]
         if complete:
             rows = np.sort(distinct(masks)[0]) if len(masks) else np.empty(0, dtype=int)
@@ -194,8 +203,7 @@ def draw(
         if complete or not open_targets:
             stopped = "every mask was drawn" if open_targets else "settled"
             break
-    record = {"n_ablations": len(masks), **({"stopped": stopped} if auto else {})}
-    return [fits[t] for t in sorted(fits)], record
+    return [fits[t] for t in sorted(fits)], {"n_ablations": len(masks), "stopped": stopped}
 
 
 def _others(masks: Masks, n: int) -> Bool[np.ndarray, "k n"]:
@@ -206,7 +214,7 @@ def _others(masks: Masks, n: int) -> Bool[np.ndarray, "k n"]:
 
 
 def settled(fit: Fitted, measure: str) -> bool:
-    """Whether more ablations would change little of what is read: see `draw`."""
+    """Whether more ablations would change little of what is read: see `_until_settled`."""
     if fit.stderr is None or np.isnan(fit.stderr).any():
         return False
     least = least_score(measure, fit.values, fit.baseline)
@@ -263,11 +271,6 @@ def assessed(
     )
 
 
-def _alphas(fits: list[Fitted]) -> list[float | None]:
-    """The penalties; None is an infinite one, which leaves the prior alone or nothing."""
-    return [fit.model.alpha if np.isfinite(fit.model.alpha) else None for fit in fits]
-
-
 def attribution_of(
     ablation: Ablation,
     method: dict[str, Any],
@@ -282,7 +285,9 @@ def attribution_of(
     if errors:
         note_unknown(stderr)
     baseline, lds = np.array([fit.baseline for fit in fits]), np.array([fit.lds for fit in fits])
-    details = {"alpha": _alphas(fits), **(details or {})}
+    # The penalties; None is an infinite one, which leaves the prior alone or nothing.
+    alphas = [fit.model.alpha if np.isfinite(fit.model.alpha) else None for fit in fits]
+    details = {"alpha": alphas, **(details or {})}
     return attribution(ablation, method, record, values=values, baseline=baseline, stderr=stderr, lds=lds, details=details)
 
 

@@ -2,13 +2,12 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from llmattr.errors import check_number
 from llmattr.surrogate.sampling import Column, Masks, Rows
 
 Columns = Float[np.ndarray, "m p"]
@@ -39,27 +38,31 @@ class Problem:
 
     @staticmethod
     def of(columns: Columns, outputs: Column, prior: Weights | None, counts: Column | None = None) -> "Problem":
-        """The problem of these rows; a prior that says the same of all of them is none."""
+        """The problem of these rows."""
         counts = np.ones(len(outputs)) if counts is None else counts
         share, root = counts / counts.sum(), np.sqrt(counts)
         x = columns - share @ columns
         std = np.sqrt(share @ x**2)
         std = np.where(std > 1e-12, std, 1.0)
-        x, y, direction = x / std * root[:, None], (outputs - share @ outputs) * root, None
-        if prior is not None:
-            z = x @ (prior * std)
-            length = np.linalg.norm(z)
-            if length > 1e-9 * np.abs(prior).max() * np.sqrt(counts.sum()):
-                direction = z / length
-                x, y = x - np.outer(direction, direction @ x), y - direction * (direction @ y)
-        return Problem(x, y, columns, outputs, prior, counts, std, direction)
+        x, y = x / std * root[:, None], (outputs - share @ outputs) * root
+        plain = Problem(x, y, columns, outputs, None, counts, std, None)
+        return plain if prior is None else plain.around(prior)
+
+    def around(self, prior: Weights) -> "Problem":
+        """The same without what the prior predicts; a prior that says the same of all rows is none."""
+        z = self.x @ (prior * self.std)
+        length = np.linalg.norm(z)
+        if not length > 1e-9 * np.abs(prior).max() * np.sqrt(self.counts.sum()):
+            return replace(self, prior=prior)
+        direction = z / length
+        x, y = self.x - np.outer(direction, direction @ self.x), self.y - direction * (direction @ self.y)
+        return replace(self, x=x, y=y, prior=prior, direction=direction)
 
     def solution(self, d: Float[np.ndarray, "*a p"]) -> tuple[Float[np.ndarray, "*a p"], Any]:
         """Weights `s prior + d / std` for raw columns, and intercepts."""
         weights, share = d / self.std, self.counts / self.counts.sum()
         mean, level = share @ self.columns, share @ self.outputs
-        if self.direction is not None:
-            assert self.prior is not None
+        if self.prior is not None and self.direction is not None:
             z = (self.columns - mean) @ self.prior
             rest = self.outputs - level - weights @ (self.columns - mean).T
             weights = weights + np.multiply.outer(rest @ (self.counts * z) / (self.counts @ z**2), self.prior)
@@ -78,8 +81,8 @@ def _problems(
 ) -> list[Problem]:
     """What to fit: around the prior, unless it opposes; without it where there is none, and beside it for a chosen penalty."""
     plain = Problem.of(columns, outputs, None, counts)
-    around = plain if prior is None else Problem.of(columns, outputs, prior, counts)
-    if around.opposes:
+    around = None if prior is None else plain.around(prior)
+    if around is None or around.opposes:
         return [plain]
     return [around, plain] if alpha == "auto" else [around]
 
@@ -165,15 +168,19 @@ def mask_folds(masks: Masks) -> Int[np.ndarray, " m"]:
 
 
 def lasso_model(
-    columns_of: Callable[[Rows], Columns], masks: Masks, outputs: Column, alpha: Alpha, prior: Weights | None = None
+    masks: Masks,
+    outputs: Column,
+    alpha: Alpha,
+    prior: Weights | None = None,
+    columns_of: Callable[[Rows], Columns] | None = None,
 ) -> Model:
     """The lasso of one target, by cross-validation over folds of distinct masks.
 
-    `columns_of` may choose the columns [m, p] of all ablations by looking at the training rows alone. alpha "auto": no weight
-    at all, penalties from the least that leaves none down to 1/300 of it, and, where four fifths of the distinct ablations are
-    more than the weights, no penalty.
+    `columns_of` may choose the columns [m, p] of all ablations by looking at the training rows alone; they are the masks where
+    it is not given. alpha "auto": no weight at all, penalties from the least that leaves none down to 1/300 of it, and, where
+    four fifths of the distinct ablations are more than the weights, no penalty.
     """
-    check_number("alpha", alpha, 0, words=["auto"])
+    columns_of = columns_of or (lambda rows: masks.astype(float))
     columns, folds = columns_of(np.arange(len(masks))), mask_folds(masks)
     kinds = []
     for problem in _problems(columns, outputs, prior, alpha):
@@ -230,7 +237,6 @@ def ridge_model(masks: Masks, outputs: Column, alpha: Alpha, prior: Weights | No
 
     alpha "auto": no weight at all, 10^3 to 10^-6 times the number of ablations, four to a power of ten, or no penalty.
     """
-    check_number("alpha", alpha, 0, words=["auto"])
     rows, inverse, counts = distinct(masks)
     m, columns = len(masks), masks.astype(float)
     means = np.bincount(inverse, outputs) / counts

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from llmattr.ablation import Ablation, ask
 from llmattr.core.attribution import Attribution
 from llmattr.errors import note
-from llmattr.metrics.lds import foretold
+from llmattr.metrics.stats import foretold
 
 Masks = Bool[np.ndarray, "m n"]
 Column = Float[np.ndarray, " m"]  # one target's outputs
@@ -74,7 +74,7 @@ def note_unknown(stderr: Float[np.ndarray, "t n"]) -> None:
 
 
 def rank_correlation(predicted: Float[np.ndarray, " m"], seen: Float[np.ndarray, " m"]) -> float:
-    """`metrics.lds.foretold` of what a fit predicts and what was seen: 0 where that is constant, nan where this is."""
+    """`metrics.stats.foretold` of what a fit predicts and what was seen: 0 where that is constant, nan where this is."""
     return float(foretold(predicted[None], seen[None])[0])
 
 
