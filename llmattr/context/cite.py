@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,6 +31,8 @@ from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, ch
 from llmattr.text.prompt import Prompt, cut
 from llmattr.text.split import Splitter
 
+RECORDED = ("llmattr", "transformers", "torch", "scikit-learn")  # packages whose versions a run records
+
 
 def cite(
     model: object,
@@ -51,14 +54,13 @@ def cite(
     """Attribute a model's response, whole and sentence by sentence, to the sources of its context.
 
     `model`: a hub id, a local folder, "smollm2" (the embedded model), (model, tokenizer), or an `LM`, which also says dtype,
-    device and batch size. `context`: a text, or a list of
-    documents (texts, or dicts with `text`, `title`, `id`). `messages`: a chat with the documents in it (see `conversation`); if
-    its last turn is the assistant's, that is the response. `response`: generated (greedy) when it is not given. `rather_than`:
-    another answer; the scores then say what made the model give this one and not that. `sources`:
-    documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays). `method`: a name or a
-    dataclass of `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`: ask the model about
-    what is cited (`Attribution.evidence`). `cache`: a folder in which scored ablations are kept, so that a run goes on where
-    it was; of files that it holds beyond LLMATTR_CACHE_LIMIT gigabytes (1) those go that were not used for longest.
+    device and batch size. `context`: a text, or a list of documents (texts, or dicts with `text`, `title`, `id`). `messages`: a
+    chat with the documents in it (see `conversation`); if its last turn is the assistant's, that is the response. `response`:
+    generated (greedy) when it is not given. `rather_than`: another answer; the scores then say what made the model give this
+    one and not that. `sources`: documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays).
+    `method`: a name or a dataclass of `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`:
+    ask the model about what is cited (`Attribution.evidence`). `cache`: a folder in which scored ablations are kept, so that a
+    run goes on where it was; beyond LLMATTR_CACHE_LIMIT gigabytes (1) the files go that were not used for longest.
 
     Returns scores [t, n], t = the whole response and each of its sentences, in nats of log-odds: positive = the source made
     it likelier. Raises `LlmattrError` for input that the user can mend.
@@ -88,9 +90,7 @@ def cite(
     store = Store() if cache is None else _store(cache, room, lm, prompt)
     ablation = ContextAblation(lm, prompt, prompt.targets(measure), store)
     if rather_than is not None:
-        if chosen.family in ("corroborative", "reference"):  # what looks inside the model is refused where it looks
-            raise LlmattrError(f"{chosen.name} {ONE_ALONE}")
-        ablation = contrast(ablation, check_text(rather_than, "the other answer"))
+        ablation = _contrasted(ablation, rather_than, chosen)
     session = ContextSession(chosen, ablation, seed, lm.fingerprint())
     result = session.attribute(ablation.targets)
     attributed = time.perf_counter()
@@ -118,7 +118,7 @@ class ContextSession:
         return dataclasses.replace(
             result,
             method=describe(self.method),
-            run={**result.run, **_versions()},
+            run={**result.run, **{package: version(package) for package in RECORDED}},
             response=self.ablation.prompt.response,
             session=self,
             model=self.model,
@@ -175,7 +175,7 @@ def _answered(
     return prompt.with_generated(of_main(ids))
 
 
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {package: version(package) for package in ("llmattr", "transformers", "torch", "scikit-learn")}
+def _contrasted(ablation: ContextAblation, other: str, method: Method) -> ContextAblation:
+    if method.family in ("corroborative", "reference"):  # what looks inside the model is refused where it looks
+        raise LlmattrError(f"{method.name} {ONE_ALONE}")
+    return contrast(ablation, check_text(other, "the other answer"))

@@ -43,8 +43,7 @@ def describe(method: Named) -> dict[str, Any]:
 def find_method(method: object, methods: dict[str, type], contract: type[T] = Named) -> T:
     """Return the method itself, or the default one of that name or class.
 
-    Raises `LlmattrError` for an unknown one, for one without what the family's Protocol (`contract`) names, and for a field
-    that is out of its bounds.
+    Raises `LlmattrError` for an unknown one, one that lacks what its family's `contract` names, or a field out of its bounds.
     """
     known = ", ".join(methods)
     if isinstance(method, str):

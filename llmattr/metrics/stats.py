@@ -53,8 +53,7 @@ def spearman(one: Scores, other: Scores) -> PerTarget:
 def foretold(predicted: Float[np.ndarray, "t m"], seen: Float[np.ndarray, "t m"]) -> Float[np.ndarray, " t"]:
     """`spearman` of each row, 0 where all predictions are equal and nan where all that was seen is.
 
-    The only rank correlation of predictions with ablations (`llmattr.metrics.lds` says why): of an LDS, of a fit's
-    cross-validation, of the benchmarks.
+    The only rank correlation of predictions with ablations, of an LDS and of a fit (`llmattr.metrics.lds` says why).
 
     >>> seen = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [4.0, 4.0, 4.0]])
     >>> foretold(np.array([[3.0, 2.0, 1.0], [5.0, 5.0, 5.0], [1.0, 2.0, 3.0]]), seen).round(12).tolist()

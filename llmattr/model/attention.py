@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from llmattr.errors import LlmattrError
-from llmattr.model.contract import Weights, setting
-from llmattr.model.forward import abilities, evaluating
+from llmattr.model.contract import Weights
+from llmattr.model.forward import abilities, evaluating, setting
 
 Attended = tuple[Tensor, Any]  # output, and weights [1, h, q, s] or None
 
@@ -59,12 +59,6 @@ def attending(lm: Weights, attend: Attend) -> Iterator[None]:
     The mask is additive and never None. What the model used before is restored. Raises `LlmattrError` for a model whose
     attention cannot be reached, or which has none.
     """
-    abilities(lm.model)
-    with evaluating(lm.model):
-        yield from _attending(lm, attend)
-
-
-def _attending(lm: Weights, attend: Attend) -> Iterator[None]:
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -75,21 +69,23 @@ def _attending(lm: Weights, attend: Attend) -> Iterator[None]:
         reached = True
         return attend(module, *tensors, **options)
 
-    ALL_ATTENTION_FUNCTIONS[ours] = reach
-    ALL_MASK_ATTENTION_FUNCTIONS.register(ours, eager_mask)
-    before = _implementations(lm)
-    try:
-        if hasattr(lm.model, "set_attn_implementation"):
-            lm.model.set_attn_implementation(ours)
-        if setting(lm.model.config, "_attn_implementation") != ours:
-            raise _unreachable(lm)
-        yield
-        if not reached:
-            raise _unreachable(lm)
-    finally:
-        if setting(lm.model.config, "_attn_implementation") == ours:
-            lm.model.set_attn_implementation(before)
-        del ALL_ATTENTION_FUNCTIONS[ours]
+    abilities(lm.model)
+    with evaluating(lm.model):
+        ALL_ATTENTION_FUNCTIONS[ours] = reach
+        ALL_MASK_ATTENTION_FUNCTIONS.register(ours, eager_mask)
+        before = _implementations(lm)
+        try:
+            if hasattr(lm.model, "set_attn_implementation"):
+                lm.model.set_attn_implementation(ours)
+            if setting(lm.model.config, "_attn_implementation") != ours:
+                raise _unreachable(lm)
+            yield
+            if not reached:
+                raise _unreachable(lm)
+        finally:
+            if setting(lm.model.config, "_attn_implementation") == ours:
+                lm.model.set_attn_implementation(before)
+            del ALL_ATTENTION_FUNCTIONS[ours]
 
 
 def _implementations(lm: Weights) -> dict[str, str]:

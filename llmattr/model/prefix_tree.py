@@ -17,9 +17,9 @@ from torch import Tensor
 
 from llmattr.model.attention import Attend, Attended, AttentionOptions, attending, own_attention
 from llmattr.model.contract import Weights
-from llmattr.model.forward import abilities, evaluating
+from llmattr.model.forward import abilities, evaluating, vocabulary
 from llmattr.model.odds import LogOdds, LogProbs, log_odds, logprobs_of_log_odds
-from llmattr.model.padded import MAX_LOGITS, vocabulary
+from llmattr.model.padded import MAX_LOGITS
 from llmattr.text.prompt import Rendered
 
 if TYPE_CHECKING:

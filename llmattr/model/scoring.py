@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from llmattr.errors import note
-from llmattr.model.contract import Weights, sees_all, setting, vocabulary
-from llmattr.model.forward import abilities, alike, attempt, uncompiled
+from llmattr.model.contract import Weights
+from llmattr.model.forward import abilities, alike, attempt, sees_all, setting, uncompiled, vocabulary
 from llmattr.model.odds import LogProbs, logprobs_of_log_odds
 from llmattr.model.padded import in_batches
 from llmattr.model.prefix_tree import through_tree

@@ -29,6 +29,7 @@ from llmattr.surrogate.sampling import (
 Prior = Float[np.ndarray, "t n"]
 Scores = Float[np.ndarray, " n"]
 Outputs = Float[np.ndarray, "m t"]
+ModelOf = Callable[[Masks, Column, Scores | None, int], Model]  # of masks, outputs and prior of the target of this number
 Fit = tuple[Float[np.ndarray, "t n"], Float[np.ndarray, " t"]]  # weights and intercepts
 
 FIRST_ROUND = 16  # ablations
@@ -82,8 +83,7 @@ def lasso(
     """
     drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
 
-    def fit(masks: Masks, outputs: Column, t: int) -> Model:
-        own = None if prior is None else prior[t]
+    def fit(masks: Masks, outputs: Column, own: Scores | None, t: int) -> Model:
         if alpha == "auto":
             return lasso_model(masks, outputs, "auto", own)
         return _given_lasso(masks, outputs, alpha, 1.0 if scale is None else float(scale[t]), own)
@@ -114,8 +114,8 @@ def ridge(
     """
     drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
 
-    def fit(masks: Masks, outputs: Column, t: int) -> Model:
-        return ridge_model(masks, outputs, alpha, None if prior is None else prior[t])
+    def fit(masks: Masks, outputs: Column, own: Scores | None, t: int) -> Model:
+        return ridge_model(masks, outputs, alpha, own)
 
     method = {"name": "ridge", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
     return _fitted(ablation, fit, prior, method, drawing)
@@ -134,8 +134,7 @@ def blend(
     """The mean of `lasso` and `ridge` with their chosen penalties: steadier than either where a few effects are large."""
     drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
 
-    def fit(masks: Masks, outputs: Column, t: int) -> Model:
-        own = None if prior is None else prior[t]
+    def fit(masks: Masks, outputs: Column, own: Scores | None, t: int) -> Model:
         return mean_model(lasso_model(masks, outputs, "auto", own), ridge_model(masks, outputs, "auto", own))
 
     method = {"name": "blend", "n_ablations": n_ablations, "keep": keep}
@@ -160,11 +159,13 @@ class Fitted:
     baseline: float
     stderr: Scores | None
     lds: float
+    prior_agreement: float | None = None  # rank correlation of what the prior predicts with the outputs
 
 
-def draw(
-    ablation: Ablation, assess: Callable[[Masks, Column, int], Fitted], drawing: Drawing
-) -> tuple[list[Fitted], dict[str, Any]]:
+Assess = Callable[[Masks, Column, int], Fitted]  # of masks and outputs of the target of this number
+
+
+def draw(ablation: Ablation, assess: Assess, drawing: Drawing) -> tuple[list[Fitted], dict[str, Any]]:
     """Ask for ablations, fit every target, and say in a record how many ablations there were: a number, or "auto"."""
     if drawing.n_ablations == "auto":
         return _until_settled(ablation, assess, drawing)
@@ -173,9 +174,7 @@ def draw(
     return [assess(masks, column, t) for t, column in enumerate(outputs)], {"n_ablations": len(masks)}
 
 
-def _until_settled(
-    ablation: Ablation, assess: Callable[[Masks, Column, int], Fitted], drawing: Drawing
-) -> tuple[list[Fitted], dict[str, Any]]:
+def _until_settled(ablation: Ablation, assess: Assess, drawing: Drawing) -> tuple[list[Fitted], dict[str, Any]]:
     """The same in rounds; the record also says why they ended.
 
     16 are drawn, then as many again up to `limit`, until each target is settled: every score that is cited, and the highest
@@ -225,30 +224,26 @@ def settled(fit: Fitted, measure: str) -> bool:
     return bool(max(errors) <= max(PRECISION * fit.values.max(), least[0] / 2))
 
 
-def _fitted(
-    ablation: Ablation,
-    fit: Callable[[Masks, Column, int], Model],
-    prior: Prior | None,
-    method: dict[str, Any],
-    drawing: Drawing,
-) -> Attribution:
+def _fitted(ablation: Ablation, fit: ModelOf, prior: Prior | None, method: dict[str, Any], drawing: Drawing) -> Attribution:
     drawing.check(method.get("alpha", "auto"))
     shape = (len(ablation.targets), len(ablation.sources))
     if prior is not None and (prior.shape != shape or not np.isfinite(prior).all()):
         raise LlmattrError(f"the prior must be finite numbers for targets and sources {shape}, not {prior.shape}")
-    agreement: dict[int, float] = {}
 
     def assess(masks: Masks, outputs: Column, t: int) -> Fitted:
-        if prior is not None:
-            agreement[t] = rank_correlation(masks @ prior[t], outputs)
-        return assessed(fit(masks, outputs, t), masks, outputs, drawing)
+        own = None if prior is None else prior[t]
+        return assessed(fit(masks, outputs, own, t), masks, outputs, drawing, prior=own)
 
     fits, record = draw(ablation, assess, drawing)
-    details = {}
-    if prior is not None:
-        details["around_prior"] = [one.model.around_prior for one in fits]
-        details["prior_agreement"] = [agreement[t] for t in sorted(agreement)]  # rank correlation with the exact outputs
+    details = {} if prior is None else _beside_prior(fits)
     return attribution_of(ablation, method, {"seed": drawing.seed, **record}, fits, details)
+
+
+def _beside_prior(fits: list[Fitted]) -> dict[str, Sequence[Any]]:
+    return {
+        "around_prior": [one.model.around_prior for one in fits],
+        "prior_agreement": [one.prior_agreement for one in fits],
+    }
 
 
 def assessed(
@@ -259,6 +254,7 @@ def assessed(
     *,
     values_of: Callable[[Scores], Scores] = lambda weights: weights,
     baseline: float | None = None,
+    prior: Scores | None = None,
 ) -> Fitted:
     """A model with its standard errors and its LDS; `values_of` turns its weights into scores, where they are not the same."""
     stderr = bootstrap_stderr(lambda rows: values_of(model.refit(rows))[None], len(columns), drawing.bootstraps, drawing.seed)
@@ -268,6 +264,7 @@ def assessed(
         baseline=model.intercept if baseline is None else baseline,
         stderr=None if stderr is None else np.maximum(stderr[0], heldout_stderr(columns, model.errors)),
         lds=rank_correlation(model.predicted, outputs),
+        prior_agreement=None if prior is None else rank_correlation(columns @ prior, outputs),
     )
 
 

@@ -50,9 +50,7 @@ def rounds(first: int, most: int) -> list[int]:
     return [*doubled, most]
 
 
-def heldout_stderr(
-    masks: Bool[np.ndarray, "m n"] | Float[np.ndarray, "m n"], errors: Float[np.ndarray, " m"]
-) -> Float[np.ndarray, " n"]:
+def heldout_stderr(masks: Masks | Float[np.ndarray, "m n"], errors: Column) -> Float[np.ndarray, " n"]:
     """The error of a least-squares weight on random masks: `sqrt(mean(errors^2) / m) / std_i`, errors = of held-out ablations.
 
     It is the textbook's `sigma / (std_i sqrt(f))` with `sigma^2 = |residual|^2 / f`, f = m less the weights that were fitted:

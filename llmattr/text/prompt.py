@@ -17,6 +17,7 @@ from llmattr.text import split
 from llmattr.text.messages import Message
 from llmattr.text.tokens import Cutter, Reader, Tokenizer, decode, decoded_offsets, special_ids, trim
 
+Kept = tuple[str, dict[int, int]]  # a text, and where the sources that are left start in it
 Place = tuple[int, int]  # the number of a text, and a character in it
 _PRIVATE = range(0x100000, 0x10FFFE)  # characters that no script uses
 
@@ -207,9 +208,7 @@ class Prompt:
             roles = ", ".join(message.role for message in self.messages)
             raise LlmattrError(f"the model's chat template refuses messages from {roles}: {error}") from error
 
-    def _documents_text(
-        self, documents: tuple[Document, ...], group: int, mask: Bool[np.ndarray, " n"]
-    ) -> tuple[str, dict[int, int]]:
+    def _documents_text(self, documents: tuple[Document, ...], group: int, mask: Bool[np.ndarray, " n"]) -> Kept:
         """The kept text of the documents in one place, the first of them numbered `group`, and its sources' starts."""
         text, starts = "", {}
         for number, document in enumerate(documents, group):
@@ -220,7 +219,7 @@ class Prompt:
                 text += body
         return text, starts
 
-    def _kept(self, group: int, mask: Bool[np.ndarray, " n"]) -> tuple[str, dict[int, int]]:
+    def _kept(self, group: int, mask: Bool[np.ndarray, " n"]) -> Kept:
         spans, whole = self.sources.spans, self.sources.documents[group].text
         assert spans is not None  # sources cut from documents have them
         # Outer white space belongs to no source and goes, whichever of the document's parts are sources.

@@ -177,8 +177,7 @@ class ContextAblation:
     @property
     def token_counts(self) -> Float[np.ndarray, " t"]:
         """The number of tokens of each target."""
-        first, last = self.target_tokens.T
-        return (last - first).astype(float)
+        return np.diff(self.target_tokens)[:, 0].astype(float)
 
     @property
     def target_tokens(self) -> Int[np.ndarray, "t 2"]:
@@ -189,12 +188,8 @@ class ContextAblation:
     def record(self) -> dict[str, Any]:
         """The model, how many forward passes there were so far, and how many of them an earlier run made."""
         resumed = {"resumed": self.store.resumed} if self.store.resumed else {}
-        return {
-            **self.lm.record(),
-            "forward_passes": len(self.store),
-            **resumed,
-            "response_tokens": len(self.prompt.response_ids),
-        }
+        passes = {"forward_passes": len(self.store), **resumed}
+        return {**self.lm.record(), **passes, "response_tokens": len(self.prompt.response_ids)}
 
 
 def values(
