@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -182,17 +182,16 @@ class Prompt:
         contents: list[str] = []
         starts: dict[int, Place] = {}
         breaks: list[Place] = []
-        group = 0
+        groups = itertools.count()  # documents are numbered through all messages
         for number, message in enumerate(self.messages):
             content = ""
             for part in message.parts:
                 if not isinstance(part, str):
-                    part, inside = self._documents_text(part, group, mask)
+                    part, inside = self._documents_text(part, groups, mask)
                     starts |= {i: (number, len(content) + start) for i, start in inside.items()}
                     marks = self._reader.marks.finditer(part) if self._reader.marks else ()
                     breaks += [(number, len(content) + mark.start() + 1) for mark in marks]
                 content += part
-            group += len(message.documents)
             contents.append(content)
         render = self._chat if self.tokenizer.chat_template else "\n\n".join
         text, found = located(render, contents, [*starts.values(), *breaks])
@@ -208,11 +207,11 @@ class Prompt:
             roles = ", ".join(message.role for message in self.messages)
             raise LlmattrError(f"the model's chat template refuses messages from {roles}: {error}") from error
 
-    def _documents_text(self, documents: tuple[Document, ...], group: int, mask: Bool[np.ndarray, " n"]) -> Kept:
-        """The kept text of the documents in one place, the first of them numbered `group`, and its sources' starts."""
+    def _documents_text(self, documents: tuple[Document, ...], groups: Iterator[int], mask: Bool[np.ndarray, " n"]) -> Kept:
+        """The kept text of the documents in one place, with the next of these numbers, and its sources' starts."""
         text, starts = "", {}
-        for number, document in enumerate(documents, group):
-            body, inside = self._kept(number, mask)
+        for document in documents:
+            body, inside = self._kept(next(groups), mask)
             if body.strip():
                 text += ("\n\n" if text else "") + (f"{document.title}\n" if document.title else "")
                 starts |= {i: len(text) + start for i, start in inside.items()}
