@@ -13,7 +13,7 @@ from llmattr.core.faces import face
 from llmattr.core.files import write
 from llmattr.core.plain_json import json_text
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.text.prompt import located
+from llmattr.text.rendering import located
 from llmattr.training.index.store import refuse_difference
 
 if TYPE_CHECKING:

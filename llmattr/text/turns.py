@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 from llmattr.errors import LlmattrError
 from llmattr.text.messages import check_text
-from llmattr.text.prompt import Place, located
+from llmattr.text.rendering import Place, located
 from llmattr.text.tokens import Reader
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")

@@ -1,0 +1,53 @@
+"""What a chat template makes of messages, and where their characters stand in the whole of it."""
+
+import itertools
+import re
+from collections.abc import Callable, Sequence
+
+from llmattr.errors import LlmattrError
+
+Place = tuple[int, int]  # the number of a text, and a character in it
+_PRIVATE = range(0x100000, 0x10FFFE)  # characters that no script uses
+
+
+def located(render: Callable[[list[str]], str], texts: Sequence[str], places: Sequence[Place]) -> tuple[str, list[int | None]]:
+    """The texts rendered, and where characters of theirs stand in it: None for what the template left out or rewrote.
+
+    Rendered a second time with a numbered mark before each of these characters, which says exactly where it went. A template
+    that makes something else of marked texts leaves those to be found that stand there as often as in the texts.
+    """
+    text = render(list(texts))
+    if not places:
+        return text, []
+    mark = next(c for c in map(chr, _PRIVATE) if c not in text and not any(c in one for one in texts))
+    try:
+        pieces = re.split(f"{mark}(\\d+){mark}", render(_marked(texts, places, mark)))
+    except LlmattrError:
+        pieces = []
+    if "".join(pieces[::2]) != text:
+        starts = [_start(text, texts, number) for number in range(len(texts))]
+        return text, [None if (start := starts[number]) is None else start + at for number, at in places]
+    ends = itertools.accumulate(len(piece) for piece in pieces[:-1:2])
+    found = dict(reversed([*zip(map(int, pieces[1::2]), ends, strict=True)]))  # where it stands for the first time
+    return text, [found.get(k) for k in range(len(places))]
+
+
+def _marked(texts: Sequence[str], places: Sequence[Place], mark: str) -> list[str]:
+    """The texts with the number of each place before its character."""
+    pieces: list[list[str]] = [[] for _ in texts]
+    ends = [0] * len(texts)
+    for (number, at), k in sorted(zip(places, range(len(places)), strict=True)):
+        pieces[number] += [texts[number][ends[number] : at], f"{mark}{k}{mark}"]
+        ends[number] = at
+    return ["".join([*some, text[end:]]) for some, text, end in zip(pieces, texts, ends, strict=True)]
+
+
+def _start(text: str, texts: Sequence[str], number: int) -> int | None:
+    """Where a text begins: the one that stands at its turn among equal ones, where all of them do."""
+    said = texts[number].strip()
+    if not said or text.count(said) != sum(one.count(said) for one in texts):
+        return None
+    start = -1
+    for _ in range(sum(one.count(said) for one in texts[:number]) + 1):
+        start = text.find(said, start + 1)
+    return start - texts[number].index(said)
