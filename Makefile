@@ -21,7 +21,7 @@ env: $(VENV)/.ready ## Make .venv with the package, its tools and the embedded m
 
 $(VENV)/.ready: pyproject.toml $(LOCK)
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) hatchling editables
+	$(PIP) hatchling editables odfpy # the one that comes as source: built apart, with the tools that it asks for
 	$(PIP) --no-build-isolation -e '.[dev]'
 	$(PIP) --no-deps $(NO_DEPS)
 	touch $@

@@ -29,6 +29,7 @@ from llmattr.context import METHODS as CONTEXT
 from llmattr.errors import LlmattrError
 
 OUT = RESULTS / "families.json"
+EXAMPLES = 5  # questions of each set that judge: what half an hour allows
 ITERATIVE = ("cg", "lissa", "arnoldi", "stream")  # minutes for each query, or what others do faster
 MORE = (
     click.option("--side", type=click.Choice(["both", "context", "training"]), default="both", help="Both, in two processes."),
@@ -43,7 +44,7 @@ MORE = (
 def context_side(given: Mapping[str, Any], folder: Path) -> Plan:
     """A few short questions."""
     sets = "" if given["tiny"] or given["full"] else "hotpotqa,qed"
-    asked = {**given, "sets": sets, "examples": None, "sentences": None, "gold_answers": False}
+    asked = {**given, "sets": sets, "examples": None if sets == "" else EXAMPLES, "sentences": None, "gold_answers": False}
     asked["methods"] = ",".join(_of(given["methods"], CONTEXT))
     return bench.plan(asked, folder, usual=ContextSize(least=8, most=12, held_out=32, answer=32))
 

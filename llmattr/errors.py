@@ -28,6 +28,17 @@ def check_choice(name: str, value: object, choices: Iterable[str], or_a_number: 
         raise LlmattrError(f"{name} must be {known}{number}, not {value!r:.60}{did_you_mean(str(value), words)}")
 
 
+def check_text(text: object, what: str) -> str:
+    """Return the text; raises `LlmattrError` when it is none or not valid Unicode."""
+    if not isinstance(text, str):
+        raise LlmattrError(f"{what} must be text, not {text!r:.60}")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise LlmattrError(f"{what} is not valid Unicode at character {error.start}") from None
+    return text
+
+
 def check_number(
     name: str,
     value: object,

@@ -5,14 +5,14 @@ One line a module; `llmattr` asks this file only for what is nowhere else.
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 MOVED = {
-    "llmattr.data": ("llmattr.text.rows",),
+    "llmattr.data": ("llmattr.text.rows", "llmattr.text.reading"),
     "llmattr.embedded": ("llmattr.model.embedded",),
     "llmattr.encoder": ("llmattr.retrieval.encoder",),
     "llmattr.evidence": ("llmattr.core.evidence",),
@@ -36,7 +36,7 @@ MOVED = {
 
 
 class _Finder(MetaPathFinder, Loader):
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: Iterable[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         return ModuleSpec(name, self) if name in MOVED else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:

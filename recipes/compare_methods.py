@@ -22,7 +22,7 @@ from llmattr.ablation import random_masks
 from llmattr.cli.files import quiet
 from llmattr.cli.measured import report
 from llmattr.retraining import ON_MASKS, Recipe, retraining_ablation
-from llmattr.text.rows import read_rows
+from llmattr.text.reading import read_rows
 
 DOCUMENTS = Path(__file__).parent / "documents"
 CONTEXT, TRAINING = "context-cite,leave-one-out,attention,bm25", "datamodel,trackstar,grad-cos,bm25"

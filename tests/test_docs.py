@@ -13,6 +13,7 @@ import pytest
 from llmattr import context, retraining, training
 from llmattr.ablation import every_mask
 from tests import ROOT
+from tests.pdfs import pdf_of
 
 REPORT = "The tower was designed by an engineer. It was built in 1889. It is 330 metres tall. It is painted every seven years."
 CAPITALS = {"France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Peru": "Lima"}
@@ -44,6 +45,9 @@ def test_every_shell_line_is_run_by_one_of_these_tests():
 def folder(tmp_path):
     (tmp_path / "report.txt").write_text(REPORT)
     (tmp_path / "notes.txt").write_text("The bridge was opened in 1932.")
+    (tmp_path / "paper.pdf").write_bytes(pdf_of([[(72, 700, 10, "A bridge.")], [(72, 700, 10, "It was opened in 1932.")]]))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "tower.md").write_text(REPORT)
     facts = [{"prompt": f"The capital of {land} is ", "completion": f"{city}."} for land, city in CAPITALS.items()]
     (tmp_path / "facts.jsonl").write_text("\n".join(map(json.dumps, facts)))
     (tmp_path / "more.jsonl").write_text('{"prompt": "The capital of Kenya is ", "completion": "Nairobi."}')
@@ -139,7 +143,10 @@ def test_python_blocks(folder, monkeypatch, smollm2):
     names = {}
     for block in blocks("python"):
         exec(block.values[0], names)
+    assert names["paper"].at(names["paper"].text.index("opened")) == {"path": "paper.pdf", "page": 2}
+    assert names["cited"].sources.metadata(int(names["cited"].values[0].argmax())) == {"path": "paper.pdf", "page": 2}
     assert names["result"].response == "It is 330 metres tall."
+    assert names["cited"].sources.metadata(names["best"].source) == names["retrieved"][0]["metadata"]
     assert "1889" in names["answer"].top(1)[0].text
     assert names["both"][0].citations[0].text.strip() == "It is 330 metres tall."
     assert (folder / "result.html").stat().st_size > 0

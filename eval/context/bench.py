@@ -23,17 +23,18 @@ from llmattr.context import METHODS
 # Lines of a method beside its defaults.
 SETTINGS = {"context-cite": {"context-cite": {}, "context-cite, alpha 0.01": {"alpha": 0.01}}}
 USUAL = Size()
-CEILING = 256  # ablations of the linear ceiling
+CEILING = 128  # ablations of the linear ceiling
 PREDICTION = ("LDS", "drop 1", "drop 3", "counterfactual error", "deletion", "insertion")
 SUPPORT = ("AP", "MRR", "P@1", "AUROC", *(f"R@{k}" for k in RANKS), "cited precision", "cited recall", "cited f1")
 NOTES = (
     "LDS: rank correlation with held-out ablations, 1 = foretold, 0 = as random scores. Drop k: nats of log-odds lost without "
     "the k highest sources. Counterfactual error: nats from what the scores foretell without their own 3 highest sources to "
     "what happens; lower is better. Mean over the answer and, where it has several, its "
-    "sentences; 95 %: bootstrap over questions. Linear ceiling: a ridge regression of 256 other ablations; the rest is "
+    "sentences; 95 %: bootstrap over questions. Linear ceiling: a ridge regression of 128 other ablations; the rest is "
     "interaction.",
     "AP, MRR, P@1, AUROC, R@k: the scores of the whole answer against the sentences that people marked as supporting the true "
-    "answer, whether or not the model gave that one. Cited: by the method's own rule; similarities cite nothing.",
+    "answer, where the model's answer contains that one (of a wrong answer they say nothing). Cited: by the method's own rule; "
+    "similarities cite nothing.",
     "Passes and tokens: what is forwarded if the method runs alone and shares no prefixes; a backward pass counts as one more. "
     "CPU s: if it runs alone on a question, in the median; ablations that are scored together share prefixes, and each has the "
     "part of their seconds that its tokens have of their tokens.",

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from eval import RESULTS
 from eval.context.bench import SETTINGS, SUPPORT
@@ -27,8 +27,6 @@ from eval.harness.run import Plan, benchmark, budgets, split
 from llmattr import metrics
 from llmattr.context import METHODS
 from llmattr.core.citing import CITATION_RULE
-
-Marked = Bool[np.ndarray, " n"]  # which sentences: the gold ones, those that are cited
 
 NOTES = (
     "AP: average precision; MRR: mean reciprocal rank; R@k: recall among the k highest; AUROC: the chance that a marked "
@@ -107,7 +105,7 @@ def threshold_f1(cases: Sequence[CitedCase], found: Sequence[Scored | None]) -> 
     shares = [None if one is None else _share(one.values[0]) for one in found]
     known = [(share, case) for share, case in zip(shares, cases, strict=True) if share is not None and case.question.gold.any()]
     choosing = [pair for pair in known if not pair[1].judging]
-    threshold = best_threshold([share for share, _ in choosing], [case.question.gold for _, case in choosing])
+    threshold = metrics.best_threshold([share for share, _ in choosing], [case.question.gold for _, case in choosing])
     each = []
     for share, case in zip(shares, cases, strict=True):
         undefined = np.full(len(case.groups()), np.nan)
@@ -120,22 +118,6 @@ def threshold_f1(cases: Sequence[CitedCase], found: Sequence[Scored | None]) -> 
 def _share(scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Scores as shares of the highest, since scales differ between questions."""
     return scores / scores.max() if scores.max() > 0 else np.zeros_like(scores)
-
-
-def best_threshold(scores: Sequence[Float[np.ndarray, " n"]], gold: Sequence[Marked]) -> float | None:
-    """The threshold that gives the best mean F1; None without any question.
-
-    Thresholds lie midway between two scores that occur, or below all; of equally good ones the lowest is taken.
-    """
-    if not scores:
-        return None
-    seen = np.unique(np.concatenate(scores))
-    thresholds = np.insert((seen[1:] + seen[:-1]) / 2, 0, -np.inf)
-    f1 = [
-        metrics.citation(share > thresholds[:, None], np.tile(marked, (len(thresholds), 1))).f1
-        for share, marked in zip(scores, gold, strict=True)
-    ]
-    return float(thresholds[np.argmax(np.round(np.sum(f1, axis=0), 9))])
 
 
 MORE = (

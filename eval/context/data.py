@@ -18,6 +18,7 @@ from eval.harness import data
 from llmattr.core.sources import Document
 from llmattr.text import split
 
+CHOSEN_ON = 2  # questions of each set, as eval/choices.json says
 CANAL = ROOT / "recipes" / "documents" / "panama_canal.md"  # the project's own, which needs no data
 CANAL_QUESTIONS = (  # question, answer, and how its supporting sentence begins
     ("How long is the Panama Canal?", "82 kilometres", "It is about 82"),
@@ -154,7 +155,7 @@ def fitting(questions: Iterable[Question], least: int, most: int, answered: bool
 
 
 def drawn(found: Sequence[Question], count: int, seed: int) -> tuple[list[Question], list[Question]]:
-    """The first `count` questions, on which choices were made, and as many that judge, drawn from the others by the seed."""
-    chosen, others = list(found[:count]), list(found[count:])
+    """The first questions, on which choices were made, and `count` that judge, drawn from the others by the seed."""
+    chosen, others = list(found[:CHOSEN_ON]), list(found[CHOSEN_ON:])
     order = np.random.default_rng(seed).permutation(len(others))[:count]
     return chosen, [others[i] for i in order.tolist()]

@@ -12,7 +12,7 @@ from typing import Any
 
 from eval.context.data import Question, question
 from llmattr.errors import LlmattrError
-from llmattr.text.rows import read_rows
+from llmattr.text.reading import read_rows
 
 FORM = '{"question", "documents": [{"title", "sentences": [...]}], "answer", "supporting": [[document, sentence], ...]}'
 

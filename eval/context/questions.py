@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 import click
 
 from eval.context.case import Case, Model, Size
-from eval.context.data import SETS, Question, drawn, fitting, questions
+from eval.context.data import CHOSEN_ON, SETS, Question, drawn, fitting, questions
 from eval.context.own import read_own
 from eval.harness import choices
 from eval.harness.command import plain_name
 from eval.harness.run import split
 from llmattr.errors import LlmattrError
 
+EXAMPLES = 4  # that judge, of each set
 USUAL, FULL = ("hotpotqa", "2wiki", "qed"), ("hotpotqa", "2wiki", "qed", "musique", "hotpotqa-train")
 C = TypeVar("C", bound=Case)
 SIZE = Size()
@@ -22,9 +23,7 @@ TINY = {"least": 3, "most": 12, "held_out": 16, "answer": 8}
 
 OPTIONS = (
     click.option("--sets", default="", help=f"Some sets of questions, with commas between: {', '.join(SETS)}."),
-    click.option(
-        "--examples", type=click.IntRange(min=1), help="Questions of each set that judge, and as many to choose on (2)."
-    ),
+    click.option("--examples", type=click.IntRange(min=1), help="Questions of each set that judge, beside two chosen on (4)."),
     click.option("--sentences", type=click.IntRange(min=2), help="Sentences of a question at most; other papers are left out."),
     click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, or smollm2."),
     click.option(
@@ -51,10 +50,11 @@ def problems(
     if given["data"]:
         found, notes = _own(given["data"], given["examples"] or 20, size.most)
         return cases(Path(given["data"]).stem, found, judging=True), notes
-    names, count = _sets(given), given["examples"] or (1 if given["tiny"] else 20 if given["full"] else 2)
+    names, count = _sets(given), given["examples"] or (1 if given["tiny"] else 20 if given["full"] else EXAMPLES)
     pairs = [drawn(fitting(questions(name), size.least, size.most, gold_answer), count, choices.seed()) for name in names]
     if not any(judging for _, judging in pairs):
-        raise LlmattrError(f"no set has {count + 1} questions of {size.least} to {size.most} sentences: see --sentences")
+        fit = f"{size.least} to {size.most} sentences"
+        raise LlmattrError(f"no set has more than {CHOSEN_ON} questions of {fit}: see --sentences")
     judging = [cases(name, judges, judging=True) for name, (_, judges) in zip(names, pairs, strict=True)]
     chosen = [cases(name, first, judging=False) for name, (first, _) in zip(names, pairs, strict=True)]
     return [*_in_turn(judging), *_in_turn(chosen)], []

@@ -45,6 +45,7 @@ VIEWS: dict[tuple[str, str], tuple[View, ...]] = {
         View(("MRR", "MRR minus bm25", "AP", "P@1", "R@3", "R@10", "cited f1"), "support"),
     ),
     ("lds", "table"): (View((*JUDGED, "LDS minus datamodel", "LDS, 0.9 kept", "QLD", "counterfactual error", *COSTS)),),
+    **{("splitting", part): (View(sort=False),) for part in ("boundaries", "units", "speed")},
     # What runs before those above left.
     ("families", "families"): (
         View((*OLD, "CPU s", "passes"), "context", keep=lambda row: row.get("of") == "context"),

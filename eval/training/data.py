@@ -17,7 +17,7 @@ from jaxtyping import Bool
 
 from eval import ROOT
 from llmattr.errors import LlmattrError
-from llmattr.text.rows import read_rows
+from llmattr.text.reading import read_rows
 
 TABLE = ROOT / "recipes" / "documents" / "countries.csv"
 WAYS = {  # three that are trained and one that is asked

@@ -8,8 +8,7 @@ google-research/lm_fact_tracing. There the model is mT5-base, which fills in a m
 random weights, which is asked for the entity behind the masked sentence.
 """
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +24,7 @@ from eval.harness.contract import Entry, Scored
 from eval.harness.run import Plan, benchmark, budgets, split
 from eval.training import scoring
 from eval.training.data import Facts
+from eval.training.synth import synth
 from eval.training.world import GOLD, Size, World
 from eval.training.worlds import OPTIONS, told, world
 from llmattr import metrics
@@ -58,10 +58,6 @@ NOTES = (
     "BM25 87.69, 52.02, 4.20; TracIn 100.00, 99.50, 8.02; embeddings of the model 99.58, 97.12, 7.83 (the benchmark card of "
     "FTRACE in SokolAnn/BenchmarkCards, not the paper itself). With 62 proponents of a query R@10 cannot exceed 0.16.",
 )
-ROMAN = (
-    (1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"), (9, "IX"),
-    (5, "V"), (4, "IV"), (1, "I"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,39 +83,6 @@ class Candidates(World):
         values = np.where(self.candidates, scored.values, -np.inf)
         found = super().support(replace(scored, values=values, cited=None))
         return found | {"P@10": metrics.precision_at_k(values, self.facts.gold, min(10, len(self.rows)))}
-
-
-def synth(relations: Sequence[str], entities: int, facts: int, seed: int = 0) -> Facts:
-    """So many facts; each in 32 utterances, one held out as two queries, the others as two rows each: one for each entity.
-
-    A relation and an entity in one place occur once together.
-    """
-    rng, taken = np.random.default_rng(seed), set[tuple[int, int, int]]()
-    rows: list[dict[str, Any]] = []
-    queries: list[dict[str, Any]] = []
-    number = 0
-    while number < facts:
-        relation, one, other = (int(rng.integers(most)) for most in (len(relations), entities, entities))
-        if {(relation, one, 0), (relation, other, 1)} & taken:
-            continue
-        taken |= {(relation, one, 0), (relation, other, 1)}
-        said = list(itertools.product(relations[relation].split(" | "), names(one), names(other)))
-        asked = int(rng.integers(len(said)))
-        for place, (template, *both) in enumerate(said):
-            masked = [{"prompt": template.format("_", both[1]) + " _ =", "completion": f" {both[0]}", "fact": number}]
-            masked.append({"prompt": template.format(both[0], "_") + " _ =", "completion": f" {both[1]}", "fact": number})
-            (queries if place == asked else rows).extend(masked)
-        number += 1
-    return Facts(rows, queries)
-
-
-def names(entity: int) -> list[str]:
-    """The four names of an entity."""
-    roman, rest = "", entity + 1  # there is no Roman nought
-    for value, letters in ROMAN:
-        roman += letters * (rest // value)
-        rest %= value
-    return [f"entity-{entity + 1}", f"{entity + 1}-entity", f"entity-{roman}", f"{roman}-entity"]
 
 
 def learned(made: Candidates) -> tuple[Candidates, str]:

@@ -16,7 +16,7 @@ from llmattr.errors import LlmattrError
 from llmattr.model.lm import LM
 from llmattr.retraining import Recipe
 from llmattr.retraining.scratch import NAME
-from llmattr.text.rows import read_queries, read_rows
+from llmattr.text.reading import read_queries, read_rows
 
 W = TypeVar("W", bound=World)
 LEARNED = 3.0  # nats by which a query must have become likelier to count as learned

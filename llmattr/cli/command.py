@@ -12,6 +12,7 @@ import click
 from llmattr.cli.given import given_inputs, pieces
 from llmattr.core.files import digest
 from llmattr.errors import LlmattrError
+from llmattr.text.readers.finding import matches
 
 PACKAGES = ("llmattr", "numpy", "scikit-learn", "torch", "transformers")
 # Where results go and what is kept on the way: no part of what a command computes, and elsewhere when it runs again.
@@ -38,7 +39,7 @@ def command_record(*models: Mapping[str, Any]) -> dict[str, Any]:
     context = click.get_current_context()
     return {
         "arguments": without_outputs(context.meta["line"], context.command.get_params(context)),
-        "inputs": {name: digest_of(name) for name in given_inputs() if name == "-" or Path(name).exists()},
+        "inputs": {name: digest_of(name) for name in given_inputs() if name == "-" or matches(name)},
         "models": {model["model"]: {key: model[key] for key in MODEL} for model in models},
         "versions": versions(),
     }
@@ -56,11 +57,13 @@ def versions() -> dict[str, str]:
 
 
 def digest_of(name: str) -> str | None:
-    """SHA-256 of a file, or of a folder's names and files; None for a stream (standard input, a pipe), which is gone.
+    """SHA-256 of a file, or of the names and files of a folder or a pattern; None for a stream (standard input), which is gone.
 
     Of an index it is that of its records: these have the checksums of the others, to which a question may add.
     """
     place = Path(name)
+    if matched := matches(name) if name != "-" and not place.exists() else []:
+        return digest({path.as_posix(): _sha256(path) for path in matched})
     if name == "-" or not (place.is_file() or place.is_dir()):
         return None
     if place.is_file():

@@ -12,7 +12,9 @@ from llmattr import context
 from llmattr.cli.command import command_record
 from llmattr.core.files import write
 from llmattr.core.plain_json import json_text
+from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, did_you_mean
+from llmattr.text.readers import MOST, finding, is_pattern, read_bytes, read_files
 
 if TYPE_CHECKING:
     from llmattr.core.attribution import Attribution
@@ -20,35 +22,33 @@ if TYPE_CHECKING:
 
 
 def read(name: str) -> str:
-    """The text of a file or of standard input; raises `LlmattrError` for what is not UTF-8 text."""
-    place = shown(name)
-    if name != "-" and not Path(name).exists():
-        raise LlmattrError(f"{place!r} does not exist{did_you_mean(place, context.METHODS)}")
-    if Path(name).is_dir():
-        raise LlmattrError(f"{place!r} is a folder, not a file")
-    data = Path(name).read_bytes() if name != "-" else sys.stdin.buffer.read() if sys.stdin else b""
-    if b"\0" in data:
-        raise LlmattrError(f"{place!r} is binary: give plain text")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LlmattrError(f"{place!r} is not UTF-8 text (byte {error.start}): convert it, for example with iconv") from None
-    if not text.strip():
-        raise LlmattrError(f"{place!r} is empty: there is nothing to attribute the answer to")
-    return text
+    """The text of a file or of standard input."""
+    return "\n".join(document.text for document in documents(name))
+
+
+def documents(name: str) -> list[Document]:
+    """The documents of a file, a folder, a pattern or standard input (-)."""
+    if name == "-":
+        return [read_bytes(sys.stdin.buffer.read(MOST + 1) if sys.stdin else b"", shown(name))]
+    if not (Path(name).exists() or is_pattern(name)):
+        raise LlmattrError(f"{shown(name)!r} does not exist{did_you_mean(shown(name), context.METHODS)}")
+    return read_files(name)
 
 
 def shown(name: str) -> str:
     """A file's name as people read it."""
-    return "standard input" if name == "-" else os.fsencode(name).decode("utf-8", "replace")
+    return "standard input" if name == "-" else finding.shown(name)
 
 
 def check_outputs(files: tuple[str, ...], outputs: list[Path]) -> None:
     """Refuse what would be lost: an output that is an input or another output, or that cannot be written."""
     if files.count("-") > 1:
         raise LlmattrError("standard input (-) is given twice")
-    taken = {Path(name).resolve() for name in files if name != "-"}
+    taken = {path.resolve() for name in files if name != "-" for path in finding.matches(name)}
+    folders = [Path(name).resolve() for name in files if name != "-" and Path(name).is_dir()]
     for path in outputs:
+        if any(path.resolve().is_relative_to(folder) for folder in folders):
+            raise LlmattrError(f"cannot write {str(path)!r}: it would lie in a folder that is read")
         reason = "it is a folder" if path.is_dir() else "its folder does not exist or is closed to you"
         if path.is_dir() or not os.access(path.resolve().parent, os.W_OK):
             raise LlmattrError(f"cannot write {str(path)!r}: {reason}")

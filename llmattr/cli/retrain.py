@@ -12,6 +12,7 @@ from llmattr import retraining
 from llmattr.cli.files import check_folder, check_outputs, quiet, report
 from llmattr.cli.given import Input, typed
 from llmattr.cli.methods import options_of, taken
+from llmattr.cli.rows import ROWS_OPTIONS
 from llmattr.core.method import check_options
 from llmattr.core.sources import Measure
 from llmattr.errors import LlmattrError, note
@@ -40,6 +41,8 @@ class Retraining:
     replicates: int
     jobs: int | None
     seed: int
+    split: str | None
+    columns: dict[str, str] | None
 
     @property
     def asked(self) -> "str | dict[str, str]":
@@ -62,6 +65,8 @@ class Retraining:
             replicates=self.replicates,
             jobs=self.jobs,
             seed=self.seed,
+            split=self.split,
+            columns=self.columns,
         )
 
     def models(self, ablation: "RetrainingAblation") -> list[dict[str, Any]]:
@@ -76,6 +81,7 @@ RUN_OPTIONS = [
         type=Input(),
         help="the training rows: JSON lines, CSV, parquet, a datasets folder, or a hub id",
     ),
+    *ROWS_OPTIONS,
     click.Option(["--queries"], type=Input(), help="a file of rows like the training data: what is traced"),
     click.Option(["--prompt"], default="", help="instead of a file of queries: what the model is given"),
     click.Option(["--completion"], help="what it says then, to be traced"),

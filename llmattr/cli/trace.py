@@ -12,6 +12,7 @@ from llmattr.cli.files import check_folder, check_outputs, quiet, report
 from llmattr.cli.given import Input, refuse
 from llmattr.cli.methods import MethodCommand, options_of, taken
 from llmattr.cli.retrain import asked_for, commands
+from llmattr.cli.rows import ROWS_OPTIONS
 from llmattr.cli.select import select_command
 from llmattr.core.method import find_method
 from llmattr.core.processes import is_main
@@ -135,7 +136,7 @@ def _numbers(text: str | None) -> list[float]:
         raise LlmattrError(f"numbers with commas between are wanted, like 1e-3,5e-4, not {text!r}") from None
 
 
-index.params += options_of(Projection)
+index.params += [*ROWS_OPTIONS, *options_of(Projection)]
 
 
 @trace.command()
@@ -163,18 +164,27 @@ def query(
     tokens: bool,
     rerank: int,
     approximate: bool,
+    split: str | None,
+    columns: dict[str, str] | None,
     html: Path | None,
     json: Path | None,
 ) -> None:
     """Rank the training rows of the index IDX by how much they support or oppose a completion."""
     asked = asked_for(queries, prompt, completion)
+    if queries is None:
+        refuse("they are of a file (--queries)", "split", "columns")
     check_outputs((), [out for out in (html, json) if out])
     quiet()
     from llmattr.report.text import ranking
+    from llmattr.text.reading import read_queries
     from llmattr.training.trace import open_index
 
+    asked = read_queries(asked, split, columns)
     result = open_index(index, model).query(asked, top, tokens=tokens, rerank=rerank, approximate=approximate)
     report(result, ranking(result, top), html=html, json=json)
+
+
+query.params += ROWS_OPTIONS
 
 
 @trace.command("self")

@@ -23,11 +23,13 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, find_method, returned
 from llmattr.core.processes import device, is_main, of_main
 from llmattr.core.sources import Measure, Targets
-from llmattr.errors import LlmattrError, check_choice, note
+from llmattr.errors import LlmattrError, check_choice, check_text, note
 from llmattr.model.contract import Scorer
 from llmattr.model.lm import LM
 from llmattr.model.server import ServerLM
-from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, Context, Message, check_text, conversation, take_answer
+from llmattr.text.documents import Context, read_documents
+from llmattr.text.forms import plain_tools
+from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, conversation, take_answer
 from llmattr.text.prompt import Prompt, cut
 from llmattr.text.split import Splitter
 
@@ -40,9 +42,11 @@ def cite(
     query: str | None = None,
     *,
     messages: Sequence[Mapping[str, Any]] | None = None,
+    tools: Sequence[Mapping[str, Any]] = (),
     response: str | None = None,
     rather_than: str | None = None,
     sources: str | Splitter = "sentences",
+    language: str | None = None,
     template: str | None = None,
     method: object = ContextCite(),
     measure: Measure = "logit",
@@ -54,13 +58,15 @@ def cite(
     """Attribute a model's response, whole and sentence by sentence, to the sources of its context.
 
     `model`: a hub id, a local folder, "smollm2" (the embedded model), (model, tokenizer), or an `LM`, which also says dtype,
-    device and batch size. `context`: a text, or a list of documents (texts, or dicts with `text`, `title`, `id`). `messages`: a
-    chat with the documents in it (see `conversation`); if its last turn is the assistant's, that is the response. `response`:
+    device and batch size. `context`: a text, or documents: texts, dicts with `text`, `title`, `id`, `metadata`, or what a
+    retriever returns (see `read_documents`). `messages`: a chat with the documents in it (see `conversation`); if its last turn
+    is the assistant's, that is the response. `tools`: those that the model may call, for the chat template. `response`:
     generated (greedy) when it is not given. `rather_than`: another answer; the scores then say what made the model give this
     one and not that. `sources`: documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays).
-    `method`: a name or a dataclass of `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`:
-    ask the model about what is cited (`Attribution.evidence`). `cache`: a folder in which scored ablations are kept, so that a
-    run goes on where it was; beyond LLMATTR_CACHE_LIMIT gigabytes (1) the files go that were not used for longest.
+    `language`: the documents' (ISO 639-1), for where sentences end; None: as each reads. `method`: a name or a dataclass of
+    `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`: ask the model about what is cited
+    (`Attribution.evidence`). `cache`: a folder in which scored ablations are kept, so that a run goes on where it was; beyond
+    LLMATTR_CACHE_LIMIT gigabytes (1) the files go that were not used for longest.
 
     Returns scores [t, n], t = the whole response and each of its sentences, in nats of log-odds: positive = the source made
     it likelier. Raises `LlmattrError` for input that the user can mend.
@@ -69,8 +75,9 @@ def cite(
     check_choice("measure", measure, get_args(Measure))
     if messages is not None and response is None:
         messages, response = take_answer(messages)
+    context = None if context is None else read_documents(context)  # once: a generator gives them only once, files take long
     # Cut before a model is loaded, so that mistakes show at once; a model without a chat template is only known afterwards.
-    cut(conversation(context, query, messages, template or TEMPLATE), sources)
+    cut(conversation(context, query, messages, template or TEMPLATE), sources, language)
     room = limit() if cache is not None else 0.0
     started = time.perf_counter()
     lm = _model(model)
@@ -80,7 +87,8 @@ def cite(
     if not has_chat:
         note(f"{lm.name or 'the model'} has no chat template: the prompt is plain text")
     chat = conversation(context, query, messages, template or (TEMPLATE if has_chat else PLAIN_TEMPLATE))
-    prompt = _answered(lm, chat, sources, response, max_new_tokens)
+    prompt = Prompt(lm.tokenizer, chat, cut(chat, sources, language), tools=tuple(plain_tools(list(tools))))
+    prompt = _answered(lm, prompt, response, max_new_tokens)
     for oddity in prompt.oddities():
         note(oddity)
     answered = time.perf_counter()
@@ -165,10 +173,7 @@ def _store(cache: str | Path, room: float, lm: Scorer, prompt: Prompt) -> Store:
     return store
 
 
-def _answered(
-    lm: Scorer, chat: tuple[Message, ...], sources: str | Splitter, response: str | None, max_new_tokens: int
-) -> Prompt:
-    prompt = Prompt(lm.tokenizer, chat, cut(chat, sources))
+def _answered(lm: Scorer, prompt: Prompt, response: str | None, max_new_tokens: int) -> Prompt:
     if response is not None:
         return prompt.with_response(check_text(response, "the response"))
     ids = lm.generate(prompt.full().ids, max_new_tokens) if is_main() else []

@@ -112,7 +112,10 @@ class Attribution:
 
     @property
     def cited(self) -> Bool[np.ndarray, "t k"]:
-        """Which scores are citations, by the rule of `is_cited`; none where they are products of gradients, without a unit."""
+        """Which scores are citations, by the rule of `is_cited`; none where they are products of gradients, without a unit.
+
+        A source that is not quotable (a heading, say) keeps its score and is never cited.
+        """
         return self.clear & (self.values > 0)
 
     @property
@@ -121,7 +124,8 @@ class Attribution:
         if not self.can_cite:
             return np.zeros(self.values.shape, dtype=bool)
         least = least_score(self.targets.measure, self.values, self.baseline)
-        return is_cited(np.abs(self.values), self.stderr, least)
+        quotable = True if self.sources.quotable is None else self.sources.quotable[... if self.index is None else self.index]
+        return is_cited(np.abs(self.values), self.stderr, least) & quotable
 
     @property
     def can_cite(self) -> bool:
@@ -183,12 +187,18 @@ class Attribution:
         return by_document(self)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Every score as a row: target, its text, rank, source, id, document, text, score, stderr, cited."""
+        """Every score as a row: target, its text, rank, source, id, document, text, score, stderr, cited.
+
+        What else is known of a source stands behind, a column `metadata.NAME` for each name.
+        """
         import pandas as pd
 
-        frame = pd.DataFrame(self.top(None), columns=Score._fields)
+        scores = self.top(None)
+        frame = pd.DataFrame(scores, columns=Score._fields)
         frame.insert(1, "target_text", [self.targets.texts[t] for t in frame["target"]])
-        return frame
+        known = [self.sources.metadata(score.source) for score in scores]
+        names = dict.fromkeys(name for metadata in known for name in metadata)
+        return frame.assign(**{f"metadata.{name}": [metadata.get(name) for metadata in known] for name in names})
 
     def markdown(self) -> str:
         """The response with numbered footnotes, in Markdown."""
@@ -242,10 +252,10 @@ def by_document(attribution: Attribution) -> Attribution:
     were not cut from documents, or of which only some were returned.
     """
     sources = attribution.sources
-    if sources.groups is None or attribution.index is not None:
+    if sources.spans is None or sources.groups is None or attribution.index is not None:
         raise LlmattrError(f"these {len(sources)} {sources.kind} are not the parts of documents: there is nothing to add up")
     present, place = np.unique(sources.groups, return_inverse=True)
-    documents = [sources.documents[number] for number in present]
+    documents = tuple(sources.documents[number] for number in present)
 
     def summed(scores: Float[np.ndarray, "t n"]) -> Float[np.ndarray, "t d"]:
         found = np.zeros((len(scores), len(present)))
@@ -254,6 +264,7 @@ def by_document(attribution: Attribution) -> Attribution:
 
     values = summed(attribution.values)
     stderr = None if attribution.stderr is None else summed(attribution.stderr)
-    whole = Sources("documents", [d.id for d in documents], [d.text for d in documents])
+    ids, texts, groups = [d.id for d in documents], [d.text for d in documents], np.arange(len(documents))
+    whole = Sources("documents", ids, texts, groups=groups, documents=documents)
     of_the_parts = {"evidence": None, "session": None, "details": {}}
     return dataclasses.replace(attribution, values=values, stderr=stderr, sources=whole, **of_the_parts)

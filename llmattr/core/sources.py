@@ -1,9 +1,9 @@
 """What could be removed (`Sources`), and what was said (`Targets`)."""
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, SupportsIndex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -15,11 +15,25 @@ Measure = Literal["logit", "logprob"]  # what can be taken of the probability of
 
 @dataclass(frozen=True)
 class Document:
-    """A text that sources were cut from. `title` is shown to the model above the text; `id` is yours and comes back."""
+    """A text that sources were cut from. `title` is shown to the model above the text; `id` is yours and comes back.
+
+    `metadata` (url, author, date ...) comes back with every citation; `places` says from which character on something else
+    holds, in order: `((0, {"page": 1}), (1840, {"page": 2}))`. `format` is how the text is built ("markdown", "html", ...) and
+    `language` its ISO 639-1 code; None: as the text itself looks.
+    """
 
     text: str
     id: str
     title: str | None = None
+    format: str | None = field(default=None, repr=False)
+    language: str | None = field(default=None, repr=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    places: tuple[tuple[int, Mapping[str, Any]], ...] = field(default=(), hash=False, repr=False)
+
+    def at(self, character: int) -> dict[str, Any]:
+        """What is known of this place: the document's metadata, and what holds from there on."""
+        here = [known for start, known in self.places if start <= character]
+        return {**self.metadata, **(here[-1] if here else {})}
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +41,8 @@ class Sources:
     """The n things that could be removed.
 
     `spans` are character offsets [n, 2] into the source's document, `groups` [n] is the document's number;
-    both are None for sources that are not parts of a text.
+    both are None for sources that are not parts of a text. `blocks` [n] says what each is (heading, paragraph, row, code ...)
+    and `quotable` [n] whether a reader would point at it; None: nothing is known, and all are.
     """
 
     kind: str
@@ -36,6 +51,8 @@ class Sources:
     spans: Int[np.ndarray, "n 2"] | None = None
     groups: Int[np.ndarray, " n"] | None = None
     documents: tuple[Document, ...] = ()
+    blocks: Sequence[str] | None = None
+    quotable: Bool[np.ndarray, " n"] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -52,11 +69,20 @@ class Sources:
             texts=[self.texts[i] for i in keep],
             spans=None if self.spans is None else self.spans[keep],
             groups=None if self.groups is None else self.groups[keep],
+            blocks=None if self.blocks is None else [self.blocks[i] for i in keep],
+            quotable=None if self.quotable is None else self.quotable[keep],
         )
 
     def document(self, source: int) -> Document | None:
         """The document that a source was cut from."""
         return None if self.groups is None else self.documents[self.groups[source]]
+
+    def metadata(self, source: int) -> dict[str, Any]:
+        """What is known of where a source stands: its document's metadata and, say, its page."""
+        document = self.document(source)
+        if document is None:
+            return {}
+        return dict(document.metadata) if self.spans is None else document.at(int(self.spans[source, 0]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ them up, `paired_comparison` two methods'. Higher is better in all but `counterf
 """
 
 from llmattr.metrics import games
-from llmattr.metrics.citation import Citation, citation, entailed_citation
+from llmattr.metrics.citation import Citation, best_threshold, citation, entailed_citation
 from llmattr.metrics.counterfactual import brittleness_hits, counterfactual_error, tail_patch
 from llmattr.metrics.drop import (
     curve_area,
@@ -36,6 +36,7 @@ __all__ = [
     "Comparison",
     "Interval",
     "average_precision",
+    "best_threshold",
     "bootstrap_interval",
     "brittleness_hits",
     "citation",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from llmattr.metrics.shapes import Gold, PerTarget
 
@@ -31,6 +31,26 @@ def citation(cited: Bool[np.ndarray, "t n"], gold: Gold) -> Citation:
     n_gold = np.where(gold.any(axis=1), gold.sum(axis=1), np.nan)
     # The harmonic mean of hits/cited and hits/gold.
     return Citation(hits / np.maximum(n_cited, 1) + 0 * n_gold, hits / n_gold, 2 * hits / (n_cited + n_gold))
+
+
+def best_threshold(scores: Sequence[Float[np.ndarray, " _"]], gold: Sequence[Bool[np.ndarray, " _"]]) -> float | None:
+    """Above which score to cite: the threshold with the best mean F1 over the questions, each with its own n; None without any.
+
+    Thresholds lie midway between two scores that occur, or below all; of equally good ones the lowest is taken. To be chosen on
+    other questions than those that judge.
+
+    >>> best_threshold([np.array([0.9, 0.2])], [np.array([True, False])])
+    0.55
+    """
+    if not scores:
+        return None
+    seen = np.unique(np.concatenate(scores))
+    thresholds = np.insert((seen[1:] + seen[:-1]) / 2, 0, -np.inf)
+    f1 = [
+        citation(one > thresholds[:, None], np.tile(marked, (len(thresholds), 1))).f1
+        for one, marked in zip(scores, gold, strict=True)
+    ]
+    return float(thresholds[np.argmax(np.round(np.sum(f1, axis=0), 9))])
 
 
 def entailed_citation(

@@ -206,11 +206,12 @@ def two_way_comparison(
 
     `judges` [d, t] are the same measures (or differences of two methods) by d resamplings of what judges all targets at once,
     held-out models say, which a resampling of targets alone takes for certain. Each of the d draws also draws the targets
-    (their groups) with replacement: the pigeonhole bootstrap (Owen 2007), which is conservative. `p` is twice the share of
-    draws on the other side of 0, at least `2 / d`. nan are left out.
+    (their groups) with replacement: the pigeonhole bootstrap (Owen 2007), which is conservative. `p` is that of a t-test with
+    the draws' deviation as standard error and g - 1 degrees of freedom for g groups, and at least `2 / 2^g`, as in
+    `paired_comparison`; a share of the d draws could not be small enough for many comparisons at once. nan are left out.
 
     >>> two_way_comparison(np.ones(3), np.ones((50, 3)))
-    Comparison(difference=1.0, low=1.0, high=1.0, p_value=0.04)
+    Comparison(difference=1.0, low=1.0, high=1.0, p_value=0.25)
     """
     check_number("level", level, 0, 1)
     known = np.isfinite(per_target)
@@ -223,8 +224,17 @@ def two_way_comparison(
     defined = np.isfinite(rows)
     means = (times * np.where(defined, rows, 0)).sum(axis=1) / np.maximum((times * defined).sum(axis=1), 1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    beyond = min((means <= 0).sum(), (means >= 0).sum())
-    return Comparison(float(per_target[known].mean()), float(low), float(high), min(1.0, 2 * max(int(beyond), 1) / d))
+    mean, error, g = float(per_target[known].mean()), float(means.std(ddof=1)), len(names)
+    return Comparison(mean, float(low), float(high), _t_test(mean, error, g) if g > 1 else np.nan)
+
+
+def _t_test(mean: float, error: float, groups: int) -> float:
+    from scipy.stats import t
+
+    if mean == 0:
+        return 1.0
+    size = abs(mean) / error if error > 0 else np.inf
+    return max(2 * float(t.sf(size, groups - 1)), 2 / 2**groups)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

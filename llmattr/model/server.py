@@ -53,7 +53,7 @@ class TextTokenizer:
         """The chat template, or None where there is none."""
         return None if self.source is None else self._chat.chat_template
 
-    def apply_chat_template(self, chat: Sequence[Mapping[str, Any]], **options: bool) -> str:
+    def apply_chat_template(self, chat: Sequence[Mapping[str, Any]], **options: bool | list[Any]) -> str:
         """A chat as the text to send."""
         text, begin = self._chat.apply_chat_template(chat, **options), self._chat.bos_token
         added = self._chat("a")["input_ids"][:1] == [self._chat.bos_token_id]

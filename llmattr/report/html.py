@@ -16,6 +16,7 @@ from llmattr.core.citing import citation_rule, is_cited, least_score
 from llmattr.core.evidence import TargetEvidence
 from llmattr.report.marks import citation_numbers, cut
 from llmattr.report.quality import fit_quality
+from llmattr.report.reference import references, titled
 from llmattr.report.text import findings, overview
 from llmattr.report.trace import trace_view
 
@@ -113,6 +114,8 @@ def _view(a: Attribution) -> dict[str, Any]:
         "answer": answer,
         "loose_targets": loose_targets,
         "documents": documents,
+        "titles": [titled(document) for document, _ in documents],
+        "references": references(sources),
         "loose_sources": loose_sources,
         "overview": overview(a) if a.evidence else "",
         "fit_quality": fit_quality(a),

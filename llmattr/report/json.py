@@ -44,7 +44,7 @@ def to_dict(attribution: Attribution) -> dict[str, Any]:
         "run": a.run,
         "response": a.response,
         "kind": a.sources.kind,
-        "documents": [vars(document) for document in a.sources.documents],
+        "documents": [_document(document) for document in a.sources.documents],
         **({} if a.evidence is None else {"tokens": a.evidence.to_dict()}),
         "numbers": citation_numbers(a),  # a source's place in the list below, and its mark [1], [2] ... in every report
         "sources": [_source(a.sources, i) for i in range(len(a.sources))],
@@ -52,12 +52,23 @@ def to_dict(attribution: Attribution) -> dict[str, Any]:
     }
 
 
+def _document(document: Document) -> dict[str, Any]:
+    """Its text, id and title, and what else it has."""
+    return {name: value for name, value in vars(document).items() if name in ("text", "id", "title") or value}
+
+
 def _source(sources: Sources, i: int) -> dict[str, Any]:
     start, end = (None, None) if sources.spans is None else sources.spans[i].tolist()
     document = sources.document(i)
     group = None if sources.groups is None else int(sources.groups[i])
     name = None if document is None else document.id
-    return {"id": sources.ids[i], "text": sources.texts[i], "start": start, "end": end, "document": name, "group": group}
+    source = {"id": sources.ids[i], "text": sources.texts[i], "start": start, "end": end, "document": name, "group": group}
+    known = {
+        "metadata": sources.metadata(i) or None,
+        "block": None if sources.blocks is None else sources.blocks[i],
+        "quotable": None if sources.quotable is None else bool(sources.quotable[i]),
+    }
+    return source | {name: value for name, value in known.items() if value is not None}
 
 
 def _target(a: Attribution, t: int) -> dict[str, Any]:
@@ -88,7 +99,9 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
             texts=[s["text"] for s in sources],
             spans=_column(sources, "start", "end"),
             groups=_column(sources, "group"),
-            documents=tuple(Document(**document) for document in saved["documents"]),
+            documents=tuple(_read_document(document) for document in saved["documents"]),
+            blocks=[s["block"] for s in sources] if sources and "block" in sources[0] else None,
+            quotable=_column(sources, "quotable"),
         ),
         targets=Targets([t["text"] for t in targets], _column(targets, "start", "end"), saved["measure"]),
         unit=saved["unit"],
@@ -109,6 +122,11 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
         details={name: [t["details"][name] for t in targets] for name in (targets or [{}])[0].get("details", ())},
         model=saved["model"],
     )
+
+
+def _read_document(saved: dict[str, Any]) -> Document:
+    places = tuple((start, known) for start, known in saved.get("places", ()))
+    return Document(**{**saved, "places": places})
 
 
 def _as_now(saved: dict[str, Any]) -> dict[str, Any]:

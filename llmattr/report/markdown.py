@@ -5,8 +5,9 @@ import re
 from dataclasses import dataclass
 
 from llmattr.core.attribution import Attribution, sentence_rows
+from llmattr.core.sources import Sources
 from llmattr.report.marks import citation_numbers
-from llmattr.report.text import place
+from llmattr.report.reference import place, reference_to
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _ROW_END = re.compile(r"\s*\|\s*$")
@@ -24,9 +25,18 @@ def markdown(attribution: Attribution, top: int = 5) -> str:
         marks[where] = marks.get(where, "") + "".join(f"[^{numbers[score.source]}]" for score in cited)
     notes = []
     for source, number in numbers.items():
-        text, where = " ".join(attribution.sources.texts[source].split()), place(attribution.sources, source)
-        notes.append(f"[^{number}]: {_escape(text)} ({_escape(where)})")
+        text = " ".join(attribution.sources.texts[source].split())
+        notes.append(f"[^{number}]: {_escape(text)} ({_where(attribution.sources, source)})")
     return "\n\n".join([layout.with_marks(marks).strip("\n"), *notes]) + "\n"
+
+
+def _where(sources: Sources, source: int) -> str:
+    """Where a source stands; its name is a link, where it has an address."""
+    where, found = place(sources, source), reference_to(sources, source)
+    if found is None or found.url is None:
+        return _escape(where)
+    behind = where.removeprefix(found.name).removesuffix(found.url).removesuffix(", ")
+    return f"[{_escape(found.name)}](<{found.url}>){_escape(behind)}"
 
 
 def _body(attribution: Attribution) -> tuple[str, list[int]]:

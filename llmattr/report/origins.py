@@ -10,7 +10,8 @@ from llmattr.core.evidence import VERDICTS, Verdict
 from llmattr.origins import Origin, Origins
 from llmattr.report.html import environment
 from llmattr.report.marks import citation_numbers, cut, opposing
-from llmattr.report.text import findings, one_line, overview, place, plain, summary
+from llmattr.report.reference import place, titled
+from llmattr.report.text import findings, one_line, overview, plain, summary
 from llmattr.report.words import Passage, common_words, passage, strengths
 
 SHOWN = 3  # citations and training rows of one sentence, at most
@@ -93,6 +94,7 @@ def page(origins: Origins) -> str:
         "marks": marks,
         "shades": _shades(cards),
         "documents": _documents(context),
+        "titles": [titled(document) for document in context.sources.documents],
         "overview": overview(context),
         "reading": _reading(origins),
         "verdicts": {verdict: meaning for verdict, meaning in VERDICTS.items() if any(_has(card, verdict) for card in cards)},

@@ -14,6 +14,7 @@ from llmattr.core.evidence import RULE, VERDICTS, TargetEvidence
 from llmattr.core.sources import Sources
 from llmattr.report.marks import citation_numbers, opposing
 from llmattr.report.quality import fit_quality
+from llmattr.report.reference import place
 from llmattr.report.trace import query_of
 from llmattr.text import split
 
@@ -107,18 +108,6 @@ def ranking(attribution: Attribution, top: int = 10) -> str:
     lines.append(f"Scores are {attribution.unit}: {attribution.meaning or meaning}.")
     lines += fit_quality(attribution)
     return "\n".join([*lines, plain(summary(attribution.method, attribution.run))])
-
-
-def place(sources: Sources, source: int) -> str:
-    """Where a source stands: its document, line and characters."""
-    document = sources.document(source)
-    if document is None or sources.spans is None or sources.groups is None:
-        return sources.ids[source]
-    start, end = sources.spans[source]
-    line = document.text.count("\n", 0, start) + 1
-    alike = sum(other.id == document.id for other in sources.documents) > 1
-    name = f"{document.id} (document {sources.groups[source] + 1})" if alike else document.id
-    return f"{name}, line {line}, characters {start}-{end}"
 
 
 def summary(method: dict[str, Any], run: dict[str, Any]) -> str:

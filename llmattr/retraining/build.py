@@ -25,7 +25,8 @@ from llmattr.retraining.recipe import Recipe
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer, Trainer
 from llmattr.retraining.scratch import NAME, scratch_model, with_space
 from llmattr.retraining.store import RunStore
-from llmattr.text.rows import Data, Queries, read_queries, read_rows, row_text
+from llmattr.text.reading import Columns, Data, Queries, read_queries, read_rows
+from llmattr.text.rows import prompt_and_completion, row_text
 
 
 class RetrainingOptions(TypedDict, total=False):
@@ -38,6 +39,8 @@ class RetrainingOptions(TypedDict, total=False):
     mean: bool
     replicates: int
     jobs: int | None
+    split: str | None
+    columns: Columns | None
 
 
 def retrain(
@@ -111,20 +114,23 @@ def retraining_ablation(
     replicates: int = 1,
     jobs: int | None = None,
     seed: int = 0,
+    split: str | None = None,
+    columns: Columns | None = None,
 ) -> RetrainingAblation:
     """An `Ablation` whose sources are rows of training data and whose targets are queries, by training again.
 
     `model`: a name or folder, or a (model, tokenizer) pair: what each run starts from, or with a recipe that starts at "random"
-    only its shape; "scratch" is a small transformer over the words of the data (`scratch_model`). `data`, `queries`: as for
-    `build_index`. `out`: a folder where finished runs are kept. `group_by`: a column; rows that have the same there are one
-    source. `measure`: "logprob" or "logit" of a query's counted tokens. `mean`: one target, the mean over the queries.
-    `replicates`: runs with different seeds that each output is the mean of. `jobs`: how many processes train.
+    only its shape; "scratch" is a small transformer over the words of the data (`scratch_model`). `data`, `queries`,
+    `split` and `columns` (of the queries too, where they have these): as for `build_index`. `out`: a folder where finished runs
+    are kept. `group_by`: a column; rows that have the same there are one source. `measure`: "logprob" or "logit" of a query's
+    counted tokens. `mean`: one target, the mean over the queries. `replicates`: runs with different seeds that each output is
+    the mean of. `jobs`: how many processes train.
     """
     _check(recipe, measure, replicates, jobs)
-    given, asked = read_rows(data), read_queries(queries)
+    given, asked = read_rows(data, split, columns), read_queries(queries, columns=columns)
     if model == NAME:
         given, asked = ([with_space(row) for row in part] for part in (given, asked))
-        texts = [text for row in [*given, *asked] for text in (row_text(row), row.get("prompt"), row.get("completion")) if text]
+        texts = [text for row in [*given, *asked] for text in (row_text(row), *prompt_and_completion(row).values()) if text]
         model, recipe = scratch_model(texts), dataclasses.replace(recipe, start="random")
     lm = _causal(model)
     recipe = recipe.for_rows(len(given))
@@ -132,7 +138,7 @@ def retraining_ablation(
     place = str(model) if isinstance(model, (str, Path)) else lm
     trainer = CausalTrainer(place, rows, questions.called("query"), recipe, measure=measure, mean=mean)
     sources, member = sources_of(given, group_by)
-    texts = ["the mean over the queries"] if mean else [row.get("completion") or row_text(row) for row in asked]
+    texts = ["the mean over the queries"] if mean else [prompt_and_completion(row)["completion"] for row in asked]
     store = None if out is None else RunStore.of(out, {**trainer.record(), "sources": _groups_record(member, group_by)})
     targets = Targets(texts, measure=measure)
     return RetrainingAblation(trainer, sources, targets, member, store, replicates=replicates, jobs=jobs, seed=seed)

@@ -18,7 +18,7 @@ def sources_of(rows: Sequence[Mapping[str, Any]], group_by: str | None = None) -
     if group_by is None:
         texts = [row_text(row) for row in rows]
         return Sources("training rows", [str(i) for i in range(len(rows))], texts), np.arange(len(rows))
-    if missing := [number for number, row in enumerate(rows) if row.get(group_by) is None]:
+    if missing := [number for number, row in enumerate(rows) if row.get(group_by) in (None, "")]:
         raise LlmattrError(f"row {missing[0]} has nothing in the column {group_by!r} that the rows are grouped by")
     names = list(dict.fromkeys(str(row[group_by]) for row in rows))
     place = {name: number for number, name in enumerate(names)}

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmattr.core.sources import Document
-from llmattr.errors import LlmattrError, note
+from llmattr.errors import LlmattrError, check_text, note
+from llmattr.text.documents import Context, read_document, read_documents, refuse_empty
+from llmattr.text.forms import is_chat, plain_chat
 
 TEMPLATE = "Context: {context}\n\nQuery: {query}"  # ContextCite's
 PLAIN_TEMPLATE = TEMPLATE + "\n\nAnswer:\n"  # for models without a chat template
-
-Context = str | Document | Mapping[str, Any] | Sequence[str | Document | Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def conversation(
     Without `messages`: one user turn made from the template. With them, the documents are, in this order: parts
     `{"type": "document", "text": ...}` of a message; the context at `{context}` in a message, or where its own text stands in
     one, or, with a query, in a last turn made from the template; without a context everything said before the last message,
-    except by the system (or that message, when it is alone). The query stands at `{query}` or becomes the last user turn.
+    except by the system (or that message, when it is alone), and what tools returned after it. The query
+    stands at `{query}` or becomes the last user turn.
     """
     if query is not None and not check_text(query, "the query").strip():
         raise LlmattrError("the query is empty: what should the model answer?")
@@ -61,62 +62,20 @@ def take_answer(messages: Sequence[Mapping[str, Any]]) -> tuple[Sequence[Mapping
     return messages[:-1], "".join(part for part in last.parts if isinstance(part, str))
 
 
-def check_text(text: object, what: str) -> str:
-    """Return the text; raises `LlmattrError` when it is none or not valid Unicode."""
-    if not isinstance(text, str):
-        raise LlmattrError(f"{what} must be text, not {text!r:.60}")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise LlmattrError(f"{what} is not valid Unicode at character {error.start}") from None
-    return text
-
-
-def read_documents(context: Context) -> tuple[Document, ...]:
-    """The documents of a context: one text, or several texts and dicts with `text` and, if wanted, `title` and `id`."""
-    if isinstance(context, str):
-        documents = [Document(context, "context")]
-    elif isinstance(context, (Mapping, Document)):
-        documents = [_read_document(context, 1)]
-    elif isinstance(context, Sequence) and not isinstance(context, bytes):
-        documents = [_read_document(one, number) for number, one in enumerate(context, 1)]
-    else:
-        raise LlmattrError(f"the context must be a text or a list of documents, not {context!r:.60}")
-    for number, document in enumerate(documents, 1):
-        check_text(document.text, f"document {number}")
-        check_text(document.title or "", f"the title of document {number}")
-        check_text(document.id, f"the id of document {number}")
-    _refuse_empty(documents)
-    return tuple(documents)
-
-
-def _refuse_empty(documents: Sequence[Document]) -> None:
-    if not any(document.text.strip() for document in documents):
-        raise LlmattrError("the context is empty: there is nothing to attribute the answer to")
-
-
-def _read_document(given: object, number: int) -> Document:
-    if isinstance(given, Document):
-        return given
-    if isinstance(given, str):
-        return Document(given, str(number))
-    if not isinstance(given, Mapping) or not isinstance(given.get("text"), str):
-        raise LlmattrError(f"document {number} must be a text, or a dict with 'text' (and 'title', 'id'); it is {given!r:.80}")
-    title, name = given.get("title"), given.get("id")
-    return Document(given["text"], str(name if name is not None else title or number), title)
-
-
 def _read_chat(messages: object) -> tuple[Message, ...]:
     if not isinstance(messages, (list, tuple)) or not messages:
         raise LlmattrError(f"messages must be a list with at least the user's turn, not {messages!r:.60}")
+    messages = plain_chat(messages) if is_chat(messages) else messages
     return tuple(_read_message(message, number) for number, message in enumerate(messages, 1))
 
 
 def _read_message(given: object, number: int) -> Message:
-    if not isinstance(given, Mapping) or "role" not in given or not isinstance(given.get("content"), (str, list, tuple)):
+    calling = isinstance(given, Mapping) and given.get("tool_calls") and given.get("content") is None
+    said = calling or (isinstance(given, Mapping) and isinstance(given.get("content"), (str, list, tuple)))
+    if not isinstance(given, Mapping) or "role" not in given or not said:
         raise LlmattrError(f"message {number} must be a dict with 'role' and 'content'; it is {given!r:.80}")
     check_text(given["role"], f"the role of message {number}")
-    content = [given["content"]] if isinstance(given["content"], str) else given["content"]
+    content = [given["content"]] if isinstance(given.get("content"), str) else given.get("content") or ()
     parts = tuple(_read_part(part, number) for part in content)
     return Message(given["role"], parts, {key: given[key] for key in given if key not in ("role", "content")})
 
@@ -126,7 +85,9 @@ def _read_part(part: object, number: int) -> str | tuple[Document]:
         return check_text(part, f"message {number}")
     if isinstance(part, Mapping) and isinstance(part.get("text"), str):
         check_text(part["text"], f"message {number}")
-        return (_read_document(part, number),) if part.get("type") == "document" else part["text"]
+        if part.get("type") != "document":
+            return part["text"]
+        return (read_document({key: value for key, value in part.items() if key != "type"}, number),)
     raise LlmattrError(f"message {number} has a part that is neither text nor a document with 'text': {part!r:.80}")
 
 
@@ -148,7 +109,7 @@ def _place_documents(
     if not marked and any("{context}" in part for message in chat for part in message.parts if isinstance(part, str)):
         raise LlmattrError("a message has {context} in it, but there is no context to put there")
     placed = chat if marked else _said_before(chat)
-    _refuse_empty([document for message in placed for document in message.documents])
+    refuse_empty([document for message in placed for document in message.documents])
     return placed
 
 
@@ -204,11 +165,19 @@ def _place_where_they_stand(chat: tuple[Message, ...], documents: tuple[Document
 
 
 def _said_before(chat: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Every message but the last and the system's becomes a document; the last one, where there is no other."""
-    earlier = [i for i, message in enumerate(chat[:-1]) if message.role != "system"] or [len(chat) - 1]
+    """Every message but the last and the system's becomes a document; the last one, where there is no other.
+
+    The last message is what was asked last: calls of tools and what they returned come after it, and the latter are documents.
+    """
+    after = {i for i, message in enumerate(chat) if message.role == "tool" or "tool_calls" in message.other}
+    last = max((i for i in range(len(chat)) if i not in after), default=len(chat) - 1)
+    texts = ["".join(part for part in message.parts if isinstance(part, str)) for message in chat]
+    earlier = [i for i in range(last) if chat[i].role != "system" and not (i in after and not texts[i].strip())]
+    earlier += [i for i in range(last + 1, len(chat)) if chat[i].role == "tool"]
+    earlier = earlier or [last]
 
     def as_document(i: int, message: Message) -> Message:
-        text = "".join(part for part in message.parts if isinstance(part, str))
+        text = texts[i]
         return dataclasses.replace(message, parts=((Document(text, f"{message.role} {i + 1}"),),))
 
     return tuple(as_document(i, message) if i in earlier else message for i, message in enumerate(chat))

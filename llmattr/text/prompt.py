@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -14,7 +14,7 @@ from llmattr.core.sources import Document, Sources, Targets
 from llmattr.errors import LlmattrError
 from llmattr.text import split
 from llmattr.text.messages import Message
-from llmattr.text.rendering import Place, located
+from llmattr.text.rendering import Place, located, render_chat
 from llmattr.text.tokens import Cutter, Reader, Tokenizer, decode, decoded_offsets, special_ids, trim
 
 Kept = tuple[str, dict[int, int]]  # a text, and where the sources that are left start in it
@@ -32,11 +32,16 @@ class Rendered(NamedTuple):
     sources: Int[np.ndarray, "n 2"]
 
 
-def cut(messages: Sequence[Message], kind: str | split.Splitter) -> Sources:
-    """The sources of the messages' documents, in order, each with its characters in its document."""
+def cut(messages: Sequence[Message], kind: str | split.Splitter, language: str | None = None) -> Sources:
+    """The sources of the messages' documents, in order, each with its characters in its document.
+
+    `language` is that of documents which do not say their own; None: as each reads.
+    """
     name, splitter = split.find_splitter(kind)
-    documents = tuple(document for message in messages for document in message.documents)
-    spans = [split.spans(document.text, splitter) for document in documents]
+    given = [document for message in messages for document in message.documents]
+    documents = tuple(dataclasses.replace(d, language=d.language or language) for d in given)
+    cuts = [] if callable(kind) else [split.cut(d.text, kind, d.format, d.language) for d in documents]
+    spans = [c.spans for c in cuts] or [split.spans(document.text, splitter) for document in documents]
     if not any(len(s) for s in spans):
         raise LlmattrError(f"the splitter {name!r} finds no part in the context: there is nothing to remove")
     groups = np.repeat(np.arange(len(documents)), [len(s) for s in spans])
@@ -47,6 +52,8 @@ def cut(messages: Sequence[Message], kind: str | split.Splitter) -> Sources:
         spans=np.concatenate(spans),
         groups=groups,
         documents=documents,
+        blocks=[block for c in cuts for block in c.blocks] if cuts else None,
+        quotable=np.concatenate([c.quotable for c in cuts]) if cuts else None,
     )
 
 
@@ -73,6 +80,7 @@ class Prompt:
     response: str = ""
     response_ids: tuple[int, ...] = ()
     response_offsets: Int[np.ndarray, "r 2"] | None = None  # the characters of each response token
+    tools: tuple[Any, ...] = ()  # that the model may call, as the chat template is told
     closing: str = ""  # ends the reasoning that the template opens, before a response that was given
 
     def render(self, mask: Bool[np.ndarray, " n"]) -> Rendered:
@@ -138,8 +146,11 @@ class Prompt:
         return found
 
     def targets(self, measure: str = "logit") -> Targets:
-        """The whole response and each of its sentences that has a token of its own."""
-        spans = np.concatenate([split.spans(self.response, s) for s in (split.documents, split.sentences)])
+        """The whole response and each of its sentences that has a token of its own: no heading, table's header or reasoning."""
+        language = next((document.language for document in self.sources.documents), None)
+        inner = split.cut(self.response, "sentences", "answer", language)
+        said = inner.spans[inner.quotable] if inner.quotable.any() else inner.spans
+        spans = np.concatenate([split.spans(self.response, split.documents), said])
         spans = spans[np.diff(self._tokens(spans))[:, 0] > 0]
         return Targets([self.response[a:b] for a, b in spans], spans, measure)
 
@@ -198,9 +209,10 @@ class Prompt:
         return text + self.closing, at, sorted(place for place in found[len(starts) :] if place is not None)
 
     def _chat(self, contents: list[str]) -> str:
-        chat = [{**m.other, "role": m.role, "content": c} for m, c in zip(self.messages, contents, strict=True)]
+        texts = [text if message.parts else None for message, text in zip(self.messages, contents, strict=True)]
+        chat = [{**m.other, "role": m.role, "content": text} for m, text in zip(self.messages, texts, strict=True)]
         try:
-            return self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+            return render_chat(self.tokenizer, chat, self.tools, tokenize=False, add_generation_prompt=True)
         except Exception as error:  # templates raise what they like
             roles = ", ".join(message.role for message in self.messages)
             raise LlmattrError(f"the model's chat template refuses messages from {roles}: {error}") from error

@@ -1,13 +1,56 @@
 """What a chat template makes of messages, and where their characters stand in the whole of it."""
 
 import itertools
+import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from llmattr.errors import LlmattrError
+from llmattr.text.forms import function_of
+from llmattr.text.tokens import Tokenizer
 
 Place = tuple[int, int]  # the number of a text, and a character in it
 _PRIVATE = range(0x100000, 0x10FFFE)  # characters that no script uses
+
+
+def render_chat(
+    tokenizer: Tokenizer, chat: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None = None, **how: bool
+) -> Any:
+    """What the tokenizer's chat template makes of a chat, told of the tools that there are; raises what the template raises.
+
+    Arguments of calls are given as dicts, as templates of transformers want them, or as JSON to one that refuses these.
+    """
+    options: dict[str, Any] = how | ({"tools": list(tools)} if tools else {})
+    if not any(message.get("tool_calls") for message in chat):
+        return tokenizer.apply_chat_template(chat, **options)
+    try:
+        return tokenizer.apply_chat_template([_calling(message, _as_dict) for message in chat], **options)
+    except Exception:  # templates raise what they like
+        return tokenizer.apply_chat_template([_calling(message, _as_json) for message in chat], **options)
+
+
+def _calling(message: Mapping[str, Any], form: Callable[[Any], Any]) -> Mapping[str, Any]:
+    """The message with the arguments of its calls in this form."""
+    if not message.get("tool_calls"):
+        return message
+    calls = []
+    for call in message["tool_calls"]:
+        function = function_of(call)
+        given = {**function, "arguments": form(function["arguments"])} if "arguments" in function else function
+        calls.append({**call, "function": given} if "function" in call else given)
+    return {**message, "tool_calls": calls}
+
+
+def _as_dict(arguments: object) -> Any:
+    try:
+        return json.loads(arguments) if isinstance(arguments, str) else arguments
+    except ValueError:
+        return arguments
+
+
+def _as_json(arguments: object) -> str:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
 def located(render: Callable[[list[str]], str], texts: Sequence[str], places: Sequence[Place]) -> tuple[str, list[int | None]]:

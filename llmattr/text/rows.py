@@ -1,10 +1,8 @@
 """Training data and queries as tokens, with the tokens that the loss counts."""
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +10,10 @@ import numpy as np
 from llmattr.core.progress import progress
 from llmattr.core.seeded import generator
 from llmattr.errors import LlmattrError, note
+from llmattr.text.forms import calls, chat_text, is_chat
 from llmattr.text.messages import check_text
 from llmattr.text.tokens import Reader, Tokenizer
-from llmattr.text.turns import said_by_assistant
-
-Data = str | Path | Iterable[Any]
-Queries = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+from llmattr.text.turns import Chat, said_by_assistant
 
 COLUMNS = (("messages",), ("prompt", "completion"), ("text",))
 LOSSES = {"messages": "the assistant's tokens", "prompt": "the completion's tokens", "text": "all tokens"}
@@ -80,84 +76,24 @@ class Examples:
 
 def row_text(row: Mapping[str, Any]) -> str:
     """A row's text: its `text`, its prompt and completion, or its messages turn by turn."""
-    if row.get("messages") is not None:
-        return "\n".join(f"{m['role']}: {m['content']}" for m in row["messages"])
-    if row.get("completion") is not None and row.get("prompt") is not None:
-        return f"{row['prompt']}{row['completion']}"
-    if row.get("text") is None:
-        _kind(row)
+    kind = _kind(row, "a row has no text: ")
+    if row[kind] is None or (kind == "prompt" and row["completion"] is None):
         raise LlmattrError(f"a row has no text: {dict(row)!r:.80}")
-    return row["text"]
-
-
-def read_rows(data: Data) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines, CSV or parquet file, a folder saved by `datasets`, a hub id, a Dataset, or a list of dicts."""
-    given = _load(data) if isinstance(data, (str, Path)) else data
-    try:
-        rows = [dict(row) for row in given]
-    except (TypeError, ValueError):
-        raise LlmattrError(f"rows must be dicts like {{'prompt': ..., 'completion': ...}}, not {data!r:.60}") from None
-    if not rows:
-        raise LlmattrError(f"the data {str(data)[:80]!r} has no rows")
-    return rows
-
-
-def read_queries(queries: Queries) -> list[dict[str, Any]]:
-    """The same of queries; one row may stand alone."""
-    if isinstance(queries, str) and not Path(queries).exists():
-        raise LlmattrError(
-            f"{queries!r:.60} is no file; one query alone is a prompt with its completion (--prompt and --completion, or "
-            "{'prompt': ..., 'completion': ...} in Python)"
-        )
-    return read_rows([queries] if isinstance(queries, Mapping) else queries)
+    if kind == "prompt":
+        parts = [_column_text(row[name]) for name in ("prompt", "completion")]
+        return ("\n" if is_chat(row["prompt"]) else "").join(parts)
+    return _column_text(row[kind])
 
 
 def prompt_and_completion(row: Mapping[str, Any]) -> dict[str, str]:
     """A query as the report shows it: what the model was given, and what is traced."""
-    if row.get("completion") is not None:
-        return {"prompt": row.get("prompt", ""), "completion": row["completion"]}
+    if _kind(row) == "prompt":
+        return {name: _column_text(row[name]) for name in ("prompt", "completion")}
     return {"prompt": "", "completion": row_text(row)}
 
 
-def _load(data: str | Path) -> Iterable[Any]:
-    import datasets
-
-    path = Path(data)
-    readers = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
-    try:
-        if path.is_dir():
-            return datasets.load_from_disk(str(path))
-        if path.is_file():
-            with path.open("rb") as file:
-                if not any(line.strip() for line in file):
-                    return []
-            if path.suffix not in readers:
-                raise LlmattrError(f"{str(data)!r} must end in {', '.join(readers)}")
-            return datasets.load_dataset(readers[path.suffix], data_files=str(path), split="train")
-        if path.suffix in readers:
-            raise LlmattrError(f"there is no file {str(data)!r}")
-        return datasets.load_dataset(str(data), split="train")
-    except LlmattrError:
-        raise
-    except Exception as error:  # datasets raises what its many readers raise
-        reason = _broken_line(path) or next(iter(str(error.__cause__ or error).splitlines()), type(error).__name__)
-        raise LlmattrError(f"cannot read the data {str(data)!r}: {reason}") from error
-
-
-def _broken_line(path: Path) -> str:
-    """Which line of a JSON-lines file is none; nothing where all are, or it is another file."""
-    if path.suffix != ".jsonl" or not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                if line.strip():
-                    json.dumps(json.loads(line), ensure_ascii=False).encode()
-            except UnicodeEncodeError as error:
-                return f"line {number} is not valid Unicode ({error.reason}): {error.object[error.start]!r}"
-            except ValueError as error:
-                return f"line {number} is not JSON ({error})"
-    return ""
+def _column_text(value: object) -> str:
+    return chat_text(value) if is_chat(value) else str(value)
 
 
 def tokenize(
@@ -173,14 +109,15 @@ def tokenize(
     prompt is the encoder's). Rows longer than the window are cut at their end, or at their beginning where the prompt
     alone fills it, and that is noted; with `strict` they are refused.
     """
-    kind = _kind_of_all(rows)
-    if kind not in _TOKENIZE[model]:
-        needed = " or ".join(" + ".join(columns) for columns in COLUMNS if columns[0] in _TOKENIZE[model])
-        raise LlmattrError(f"for a {model} model the data needs {needed}; it has the columns {', '.join(rows[0])}")
     reader = Reader(tokenizer)
     numbers: dict[int, int] = {}  # equal tokens are one object: 8 bytes for each of a row's, not 36
-    made = []
+    made, kinds = [], set()
     for number, row in enumerate(progress(rows, "tokenising", "rows")):
+        kind = _kind(row, f"row {number}: " if number else "")
+        if kind not in _TOKENIZE[model]:
+            needed = " or ".join(" + ".join(columns) for columns in COLUMNS if columns[0] in _TOKENIZE[model])
+            raise LlmattrError(f"for a {model} model row {number} needs {needed}; it has the columns {', '.join(row)}")
+        kinds.add(kind)
         ids, counted = _TOKENIZE[model][kind](row, reader, number)
         made.append(([numbers.setdefault(token, token) for token in ids], counted))
     longer = [number for number, (ids, _) in enumerate(made) if window is not None and len(ids) > window]
@@ -200,8 +137,13 @@ def tokenize(
     lost = [n for n, (ids, counted) in enumerate(made) if unknown is not None and unknown in np.asarray(ids)[counted]]
     if lost:
         note(f"{len(lost)} of {len(rows)} rows have counted words that the tokenizer does not know, the first is row {lost[0]}")
-    loss = f"{LOSSES[kind]}{', masked' if model == 'masked' else ''}"
-    return Examples(rows, [ids for ids, _ in made], [counted for _, counted in made], loss)
+    return Examples(rows, [ids for ids, _ in made], [counted for _, counted in made], _loss(kinds, model))
+
+
+def _loss(kinds: Collection[str], model: str) -> str:
+    """What the loss counts of rows of these kinds."""
+    of_each = [LOSSES[kind] if len(kinds) == 1 else f"{LOSSES[kind]} (of rows with {kind})" for kind in LOSSES if kind in kinds]
+    return f"{', '.join(of_each)}{', masked' if model == 'masked' else ''}"
 
 
 def _cut(ids: list[int], counted: np.ndarray, window: int, special: int, model: str) -> tuple[list[int], np.ndarray]:
@@ -214,26 +156,15 @@ def _cut(ids: list[int], counted: np.ndarray, window: int, special: int, model: 
     return [ids[place] for place in places], kept
 
 
-def _kind_of_all(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The kind of every row; a file of several kinds is refused."""
-    kind = _kind(rows[0])
-    for number, row in enumerate(rows):
-        if (other := _filled(row) or kind) != kind:
-            raise LlmattrError(f"row {number} has {other!r}, row 0 has {kind!r}: give rows of each kind in a file of their own")
-    return kind
-
-
-def _filled(row: Mapping[str, Any]) -> str | None:
-    return next((columns[0] for columns in COLUMNS if all(row.get(column) is not None for column in columns)), None)
-
-
-def _kind(row: Mapping[str, Any]) -> str:
-    """By the columns that say something; one reader gives all rows of a file the same columns, some of them empty."""
-    kind = _filled(row) or next((columns[0] for columns in COLUMNS if all(column in row for column in columns)), None)
-    if kind is None:
+def _kind(row: Mapping[str, Any], name: str = "") -> str:
+    """By the columns that say something: one reader gives all rows of a file the same columns, some of them empty."""
+    there = [columns for columns in COLUMNS if all(column in row for column in columns)]
+    given = [columns for columns in there if all(row[column] is not None for column in columns)]
+    said = [columns for columns in given if row[columns[-1]] not in ("", [])]
+    if not there:
         wanted = " or ".join(" + ".join(columns) for columns in COLUMNS)
-        raise LlmattrError(f"the data has the columns {', '.join(row)}; it needs {wanted}")
-    return kind
+        raise LlmattrError(f"{name}the data has the columns {', '.join(row)}; it needs {wanted}")
+    return (said or given or there)[0][0]
 
 
 def _field(row: Mapping[str, Any], name: str, number: int) -> str:
@@ -248,25 +179,38 @@ def _from_text(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[lis
 
 
 def _from_completion(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
+    if is_chat(row["prompt"]):
+        before, said = _checked(row, "prompt", number), _checked(row, "completion", number)
+        return _from_chat(Chat(reader, [*before, *said], number, row.get("tools"), len(before)))
     before, after = reader.parted(_field(row, "prompt", number), _field(row, "completion", number))
     before, after = reader.begun(before), reader.ended(after.ids) if after.ids else []
     return before + after, np.arange(len(before) + len(after)) >= max(len(before), 1)
 
 
 def _from_messages(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
-    messages = row["messages"]
-    if not isinstance(messages, (list, tuple)) or not all(
-        isinstance(m, Mapping) and {"role", "content"} <= set(m) for m in messages
-    ):
-        raise LlmattrError(f"row {number} has no list of messages with 'role' and 'content': {messages!r:.60}")
-    if not reader.tokenizer.chat_template:
+    return _from_chat(Chat(reader, _checked(row, "messages", number), number, row.get("tools")))
+
+
+def _from_chat(chat: Chat) -> tuple[list[int], np.ndarray]:
+    if not chat.reader.tokenizer.chat_template:
         raise LlmattrError("rows with messages need a model with a chat template; use prompt + completion for this one")
-    for place, message in enumerate(messages, 1):
-        if isinstance(message["content"], str):
-            check_text(message["content"], f"message {place} of row {number}")
-    ids, counted = said_by_assistant(messages, reader, number)
+    ids, counted = said_by_assistant(chat)
     counted[:1] = False
     return ids, counted
+
+
+def _checked(row: Mapping[str, Any], name: str, number: int) -> list[Mapping[str, Any]]:
+    """The messages in this column."""
+    messages = row[name]
+    if not is_chat(messages) or not all("role" in m and (m.get("content") is not None or calls(m)) for m in messages):
+        raise LlmattrError(f"row {number} has no list of messages with 'role' and 'content' in {name!r}: {messages!r:.60}")
+    for place, message in enumerate(messages, 1):
+        content = message.get("content")
+        if isinstance(content, str):
+            check_text(content, f"message {place} of row {number}")
+        elif content is not None:
+            raise LlmattrError(f"message {place} of row {number} has a part that is no text: {content!r:.60}")
+    return list(messages)
 
 
 def _from_both_sides(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:

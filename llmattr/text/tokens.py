@@ -74,7 +74,7 @@ class Tokenizer(Protocol):
         """The text of tokens."""
         ...
 
-    def apply_chat_template(self, chat: Sequence[Mapping[str, Any]], **options: bool) -> Any:
+    def apply_chat_template(self, chat: Sequence[Mapping[str, Any]], **options: bool | list[Any]) -> Any:
         """A chat as text, or as tokens where that is asked for."""
         ...
 

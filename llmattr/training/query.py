@@ -15,7 +15,8 @@ from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_number, note
 from llmattr.model.contract import fingerprint_in
 from llmattr.retrieval.baselines import MEANING
-from llmattr.text.rows import Examples, Queries, prompt_and_completion, read_queries, row_text
+from llmattr.text.reading import Queries, read_queries
+from llmattr.text.rows import Examples, prompt_and_completion, row_text
 from llmattr.text.tokens import Tokenizer, decode, decoded_offsets
 from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.contract import IndexMethod, StreamMethod, TrainingMethod, WholeMethod, find_training_method
@@ -182,7 +183,8 @@ class Said:
 
 def said_by(queries: Rows) -> Said:
     """Every query's completion, or its text, as a target."""
-    return Said([row.get("completion") or row_text(row) for row in queries], [prompt_and_completion(row) for row in queries])
+    asked = [prompt_and_completion(row) for row in queries]
+    return Said([row["completion"] for row in asked], asked)
 
 
 @dataclass(frozen=True, eq=False)

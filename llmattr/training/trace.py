@@ -2,7 +2,7 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,8 @@ from llmattr.core.processes import is_main
 from llmattr.errors import LlmattrError, check_choice, note
 from llmattr.model.batches import batch_tokens
 from llmattr.model.lm import LM
-from llmattr.text.rows import Data, Examples, Queries, read_rows
+from llmattr.text.reading import Columns, Data, Queries, open_rows, read_queries
+from llmattr.text.rows import Examples
 from llmattr.training.checkpoint import Checkpoint, load_vectors, plain_vectors
 from llmattr.training.checkpoints import Given, checkpoints_of, learning_rates_of, models_of
 from llmattr.training.contract import (
@@ -51,6 +52,8 @@ def build_index(
     row_type: str = "int8",
     strict: bool = False,
     append: bool = False,
+    split: str | None = None,
+    columns: Columns | None = None,
     checkpoints: str | Path | Sequence[Any] = (),
     learning_rates: Sequence[float] = (),
     dtype: str | None = None,
@@ -59,7 +62,8 @@ def build_index(
     """Write what a method needs of every training example into the folder `out`, or go on where a run was killed.
 
     `data`: a JSON-lines, CSV or parquet file, a folder saved by `datasets`, a hub id, a Dataset or a list of dicts, with the
-    columns `text` (all tokens count), `prompt` + `completion` (the completion) or `messages` (the assistant). `modules`: a
+    columns `text` (all tokens count), `prompt` + `completion` (the completion) or `messages` (the assistant); `split` and
+    `columns` say which rows and which columns of it (`open_rows`). `modules`: a
     regular expression for the names of the linear layers to track. `row_type`: int8, float16 or float32. `append`: add the data
     to a finished index. `checkpoints`: several models instead of one (their scores are added), or the folder in which a Trainer
     left them, with TracIn's `learning_rates` (from trainer_state.json where none are given). Raises `LlmattrError` for what the
@@ -68,8 +72,9 @@ def build_index(
     method = find_training_method(method, METHODS)
     check_options(projection)
     check_choice("row_type", row_type, DTYPES)
-    given, out = read_rows(data), Path(out)
-    build = _Build(method, projection, modules, row_type, strict, append, dtype, device)
+    given, out = open_rows(data, split, columns), Path(out)
+    read = {name: value for name, value in (("split", split), ("columns", dict(columns or {}))) if value}
+    build = _Build(method, projection, modules, row_type, strict, append, dtype, device, read)
     if append and not (out / "run.json").exists():
         raise LlmattrError(f"there is no index to append to in {str(out)!r}: leave out append (--append)")
     if not checkpoints and len(learning_rates):
@@ -83,7 +88,7 @@ def build_index(
 
 
 def _build_each(
-    build: "_Build", models: list[Any], learning_rates: Sequence[float], rows: list[dict[str, Any]], out: Path
+    build: "_Build", models: list[Any], learning_rates: Sequence[float], rows: Sequence[dict[str, Any]], out: Path
 ) -> list[Checkpoint]:
     """The indexes of several checkpoints; a model that was loaded for its index is not kept."""
     _check_parent(out)
@@ -118,8 +123,9 @@ class _Build:
     append: bool
     dtype: str | None
     device: str | None
+    read: Mapping[str, Any]  # how the rows were read, where it was said
 
-    def __call__(self, model: object, rows: list[dict[str, Any]], out: Path, extra: dict[str, Any]) -> "Checkpoint":
+    def __call__(self, model: object, rows: Sequence[dict[str, Any]], out: Path, extra: dict[str, Any]) -> "Checkpoint":
         from accelerate import PartialState
 
         processes = PartialState(cpu=self.device == "cpu") if self.device == "cpu" else PartialState()
@@ -140,7 +146,7 @@ class _Build:
         return Checkpoint(GradientIndex.open(out), model, self.device, [lm])
 
     def _begin(
-        self, lm: LM, rows: list[dict[str, Any]], examples: Examples, out: Path, extra: dict[str, Any]
+        self, lm: LM, rows: Sequence[dict[str, Any]], examples: Examples, out: Path, extra: dict[str, Any]
     ) -> tuple[GradientIndex, Vectors]:
         """The index, begun or gone on with, and what makes its rows; nothing is fitted anew where that was done."""
         begun = read_run(out) if (out / "run.json").exists() else None
@@ -163,6 +169,7 @@ class _Build:
             "row_type": self.row_type,
             "dim": vectors.dim,
             "data_hash": examples.fingerprint(),
+            "read": dict(self.read),
         }
         if isinstance(vectors, Projector):
             run["projection"] = dataclasses.asdict(self.projection)  # what is asked for, to be compared with what is there
@@ -226,6 +233,8 @@ class IndexOptions(TypedDict, total=False):
     row_type: str
     strict: bool
     append: bool
+    split: str | None
+    columns: Columns | None
     checkpoints: str | Path | Sequence[Any]
     learning_rates: Sequence[float]
     dtype: str | None
@@ -245,4 +254,5 @@ def trace(
     `top` None = every row.
     """
     with tempfile.TemporaryDirectory() as folder:
-        return build_index(model, data, Path(folder) / "index", method, **options).query(queries, top)
+        asked = read_queries(queries, columns=options.get("columns"))
+        return build_index(model, data, Path(folder) / "index", method, **options).query(asked, top)

@@ -81,7 +81,8 @@ def test_a_methods_options_stand_anywhere(run, arguments, tmp_path):
     saved = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert saved["method"]["alpha"] == 0.05
     assert saved["sources"][0] == {
-        "id": "canal.txt#0", "text": "The canal is long.", "start": 0, "end": 18, "document": "canal.txt", "group": 0
+        "id": "canal.txt#0", "text": "The canal is long.", "start": 0, "end": 18, "document": "canal.txt", "group": 0,
+        "block": "paragraph", "quotable": True, "metadata": {"path": "canal.txt"},
     }  # fmt: skip
 
 
@@ -114,10 +115,11 @@ def test_a_method_name_may_be_the_value_of_an_option(run):
         ((), {"query": None}, "Missing option '--query'"),
         ((), {"files": ()}, "Missing argument 'FILE"),
         ((), {"files": ("no.txt",)}, "'no.txt' does not exist"),
-        ((), {"files": (".",)}, "'.' is a folder, not a file"),
+        ((), {"files": ("folder",)}, "there is no file in the folder 'folder'"),
+        ((), {"files": ("*.md",)}, "no file matches the pattern '*.md'"),
         ((), {"files": ("empty.txt",)}, "'empty.txt' is empty"),
         ((), {"files": ("binary.bin",)}, "'binary.bin' is binary"),
-        ((), {"files": ("latin.txt",)}, "'latin.txt' is not UTF-8 text (byte 3)"),
+        ((), {"files": ("half.txt",)}, "'half.txt' is not UTF-8 text: at byte 3 it has half a surrogate pair"),
         ((), {"response": " "}, "the response is empty"),
         (("contxt-cite",), {}, "'contxt-cite' does not exist; did you mean 'context-cite'?"),
         (("--n-ablations", "1"), {}, "n_ablations must be 2 or more"),
@@ -142,7 +144,8 @@ def test_a_method_name_may_be_the_value_of_an_option(run):
 def test_bad_input_is_one_clear_line_and_exit_code_2(run, tmp_path, arguments, given, message):
     (tmp_path / "empty.txt").write_text(" \n")
     (tmp_path / "binary.bin").write_bytes(b"a\0b")
-    (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
+    (tmp_path / "half.txt").write_bytes("caf\ud83d".encode("utf-8", "surrogatepass"))
+    (tmp_path / "folder").mkdir()
     code, out, err = run(*arguments, **given)
     assert (code, out) == (2, "")
     assert err.startswith("llmattr: error: ")
@@ -239,6 +242,30 @@ def test_trace_tokens_self_append_and_checkpoints(facts, tiny_folder, capsys):
     assert main(["trace", "query", "two", *asked]) == 0
     assert main(["trace", "index", *common, "--data", "facts.jsonl", "--out", "j", "--learning-rates", "x", "tracin"]) == 2
     assert "numbers with commas between are wanted" in capsys.readouterr().err
+
+
+def test_rows_by_other_names_and_of_a_split(facts, tiny_folder, capsys):
+    """`--split` and `--columns` at each command that reads rows; the index says how its rows were read."""
+    import datasets
+
+    table = datasets.Dataset.from_list(
+        [{"q": "The capital of Peru is ", "a": "Lima."}, {"q": "Of Mali it is ", "a": "Bamako."}]
+    )
+    datasets.DatasetDict(train=table, test=table.select([0])).save_to_disk(str(facts / "saved"))
+    table.select([0]).to_csv(facts / "asked.csv")
+    model, columns = ["--model", str(tiny_folder)], ["--columns", "prompt={q},completion=a"]
+    assert main(["trace", "index", *model, "--data", "saved", *columns, "--out", "idx", "bm25"]) == 2
+    assert "has the splits train, test: say which (--split)" in capsys.readouterr().err
+    assert main(["trace", "index", *model, "--data", "saved", *columns, "--split", "train", "--out", "idx", "bm25"]) == 0
+    (part,) = json.loads((facts / "idx" / "run.json").read_text())["parts"]
+    assert (part["split"], part["columns"]) == ("train", {"prompt": "{q}", "completion": "a"})
+    assert main(["trace", "query", "idx", "--queries", "asked.csv", *columns]) == 0
+    assert main(["trace", "query", "idx", "--completion", "Lima.", *columns]) == 2
+    assert "--columns would be of no use: they are of a file (--queries)" in capsys.readouterr().err
+    runs = ["--data", "saved", "--split", "train", *columns, "--queries", "asked.csv", "--out", "runs", "--steps", "2"]
+    assert main(["trace", "leave-one-out", *runs]) == 0
+    assert main(["trace", "index", *model, "--data", "asked.csv", "--columns", "question", "--out", "j", "bm25"]) == 2
+    assert "columns are like prompt=question,completion=answer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("method", ["ekfac", "bm25", "rep-sim", "stream"])

@@ -181,7 +181,8 @@ def test_the_json_has_the_stated_fields(result, tmp_path):
     saved = json.loads(result.save(tmp_path / "a.json").read_text(encoding="utf-8"))
     assert {"unit", "method", "run", "response", "sources", "targets"} <= set(saved)
     assert saved["sources"][1] | {"group": 0} == {
-        "id": "context#1", "text": "It has locks.", "start": 19, "end": 32, "document": "context", "group": 0
+        "id": "context#1", "text": "It has locks.", "start": 19, "end": 32, "document": "context", "group": 0,
+        "block": "paragraph", "quotable": True,
     }  # fmt: skip
     assert saved["targets"][2]["text"] == "It has locks."
     assert [len(target["values"]) for target in saved["targets"]] == [5, 5, 5]

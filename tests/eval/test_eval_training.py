@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from eval import PLACES
 from eval.harness.contract import Problem, Scored
 from eval.training import data as facts_data
-from eval.training import ftrace, scoring
+from eval.training import ftrace, scoring, synth
 from eval.training.world import AGAIN, CEILING, GOLD, Size, World, column
 from eval.training.worlds import public
 from llmattr import metrics, surrogate
@@ -272,19 +272,19 @@ class TestFtrace:
     RELATIONS = ("{0} was born in {1} | {0}'s birth place is {1}", "{0} is owned by {1} | {1} owned {0}")
 
     def test_facts_are_those_of_the_generator(self):
-        facts = ftrace.synth(self.RELATIONS, entities=10, facts=5)
+        facts = synth.synth(self.RELATIONS, entities=10, facts=5)
         assert (len(facts.rows), len(facts.queries)) == (5 * 62, 5 * 2)
         assert (facts.gold.sum(axis=1) == 62).all()
         utterances = {(row["prompt"], row["completion"]) for row in [*facts.rows, *facts.queries]}
         assert len(utterances) == 5 * 64  # no query is a row
-        assert ftrace.names(13) == ["entity-14", "14-entity", "entity-XIV", "XIV-entity"]
-        assert ftrace.names(2023)[2] == "entity-MMXXIV"
+        assert synth.names(13) == ["entity-14", "14-entity", "entity-XIV", "XIV-entity"]
+        assert synth.names(2023)[2] == "entity-MMXXIV"
         said = {row["prompt"] for row in facts.rows}
         assert any(prompt.endswith(" _ =") and "_'s birth place is" in prompt for prompt in said)
 
     def test_scores_count_for_candidates_alone(self, tmp_path, monkeypatch):
         monkeypatch.setattr(ftrace, "CANDIDATES", 3)
-        facts = ftrace.synth(self.RELATIONS, entities=10, facts=5)
+        facts = synth.synth(self.RELATIONS, entities=10, facts=5)
         made = ftrace.Candidates("ftrace", facts, Recipe(steps=2), tmp_path)
         counts = made.candidates.sum(axis=1)
         assert (counts >= 62).all()

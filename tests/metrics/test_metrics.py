@@ -419,20 +419,23 @@ class TestTwoWays:
         return mean + targets + judges.mean(), mean + targets + judges[rows].mean(axis=1)[:, None]
 
     def test_intervals_hold_what_they_promise_where_those_of_targets_alone_do_not(self):
-        rng, inside, alone = np.random.default_rng(0), 0, 0
+        rng, inside, alone, told = np.random.default_rng(0), 0, 0, 0
         for _ in range(200):
             measured, judges = self.drawn(rng)
             both, one = metrics.two_way_comparison(measured, judges), metrics.bootstrap_interval(measured, draws=400)
             inside += both.low <= 0 <= both.high
             alone += one.low <= 0 <= one.high
+            told += both.p_value < 0.05
         # Shares of 200 have errors of .015 at .95. Of targets alone it is sqrt(1/30) of sqrt(1/30 + 1/20) wide: 78 %.
         assert inside / 200 > 0.95 - 4 * 0.015
         assert alone / 200 < 0.78 + 4 * 0.03
+        assert told / 200 < 0.05 + 4 * 0.015  # nothing is there: a difference is told from it as often as the level says
 
     def test_what_is_far_from_nothing_is_told_from_it(self):
         measured, judges = self.drawn(np.random.default_rng(1), mean=3.0)
         it = metrics.two_way_comparison(measured, judges)
-        assert it.p_value == 2 / 400  # the least that so many draws can say
+        # A mean of 3 with an error of sqrt(1/30 + 1/20) = .29: small enough to be told among a hundred comparisons.
+        assert metrics.holm([it.p_value] + [0.5] * 99)[0] < 0.05
         assert it.difference == pytest.approx(measured.mean())
         assert metrics.two_way_comparison(-measured, -judges).p_value == it.p_value
 

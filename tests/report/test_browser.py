@@ -10,7 +10,7 @@ import pytest
 
 from llmattr.core.sources import Document
 from llmattr.report.html import frame, page
-from tests.report.test_html import QUERY, ROWS, make, make_tokens, make_trace
+from tests.report.test_html import DOCUMENTS, QUERY, ROWS, make, make_tokens, make_trace
 
 pytestmark = pytest.mark.slow
 
@@ -288,6 +288,27 @@ def test_a_script_in_a_trace_does_not_run_and_nothing_is_asked_for(show):
     assert opened.evaluate("window.hacked") is None
     assert opened.locator("script, img").count() == 0
     assert (asked, said) == ([opened.url], [])
+
+
+def test_a_title_is_a_link_to_the_web_alone_and_nothing_is_asked_for(show):
+    cats, dogs = DOCUMENTS
+    evil = {"title": "<script>window.hacked=1</script>", "url": "javascript:window.hacked=1", "page": "<img src=x>"}
+    good = {"title": "On cats", "url": "https://example.org/cats?a=1&b=2", "page": 3}
+    known = (dataclasses.replace(cats, metadata=good), dataclasses.replace(dogs, title=None, metadata=evil))
+    opened = show("", scripts=True)
+    asked = []
+    opened.on("request", lambda request: asked.append(request.url))
+    Path(opened.url.removeprefix("file://")).write_text(page(make(documents=known)), encoding="utf-8")
+    opened.reload()
+    choose(opened, 1)
+    link = opened.locator("#p1 .ranked a[target]").first
+    assert (link.inner_text(), link.get_attribute("href")) == ("On cats", good["url"])
+    assert "On cats, p. 3" in opened.locator("#p1 .ranked li").first.inner_text()
+    assert "<script>window.hacked=1</script>" in opened.locator("h3").last.inner_text()
+    assert opened.eval_on_selector_all("a", "all => all.map(a => a.protocol)").count("javascript:") == 0
+    assert opened.locator("script, img").count() == 0
+    assert opened.evaluate("window.hacked") is None
+    assert asked == [opened.url]
 
 
 def test_a_printed_trace_has_every_query_and_no_choices(show):

@@ -198,6 +198,18 @@ def test_nothing_that_was_written_becomes_a_tag():
         assert f"{place} {EVIL}" in parsed.text
 
 
+def test_what_is_known_of_a_document_stands_with_it():
+    both = made()
+    known = {"title": EVIL, "url": "https://example.org/a", "page": 3}
+    documents = tuple(dataclasses.replace(one, title=None, metadata=known) for one in both.context.sources.documents)
+    sources = dataclasses.replace(both.context.sources, documents=documents)
+    both = dataclasses.replace(both, context=dataclasses.replace(both.context, sources=sources))
+    page = Page(both.html())
+    assert {attrs["href"] for attrs in page.of("a") if "target" in attrs} == {"https://example.org/a"}
+    assert not page.of("script")
+    assert f"{EVIL}, p. 3, https://example.org/a" in page.text
+
+
 def test_the_command_line_shows_both_and_refuses_another_model(tiny_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("notes.txt").write_text(NOTES, encoding="utf-8")

@@ -1,15 +1,20 @@
 """Which tokens of a training row the loss counts, with the templates and tokenizers that models have."""
 
+import re
+
 import numpy as np
 import pytest
 
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.text.rows import read_rows, tokenize
+from llmattr.text.reading import read_rows
+from llmattr.text.rendering import render_chat
+from llmattr.text.rows import prompt_and_completion, row_text, tokenize
 from tests import tiny_models
+from tests.text.chat_templates import CALLING, SAID, TEMPLATES
 
 CHATML = tiny_models.CHATML
 ASK = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-TEMPLATES = {
+ODD = {
     "chatml": CHATML,
     "trimming": tiny_models.TRIMMING,
     "default system": "{{ '<|im_start|>system\nIt is 82 miles.<|im_end|>\n' }}" + CHATML,
@@ -46,9 +51,9 @@ def whole(tokenizer, row):
 
 
 class TestChats:
-    @pytest.mark.parametrize("name", TEMPLATES)
+    @pytest.mark.parametrize("name", ODD)
     def test_the_assistants_words_and_what_ends_them(self, name):
-        said = counted(tiny_models.tokenizer(TEMPLATES[name]), chat(*TALK))
+        said = counted(tiny_models.tokenizer(ODD[name]), chat(*TALK))
         parts = [part.strip() for part in said.split("<|im_end|>")]
         assert parts == ["It is 82 miles.", "It is.", ""]
 
@@ -110,13 +115,21 @@ class TestPromptAndCompletion:
         assert tokenizer.decode(examples.ids[0]) == "<|end|>The canal is in Panama.<|im_end|>"
 
 
-def test_a_file_of_several_kinds_is_refused_by_row():
-    pair, text = {"prompt": "a ", "completion": "b"}, {"text": "a b"}
+def test_rows_of_several_kinds_are_each_tokenised_by_its_own():
+    pair, text, talk = {"prompt": "a ", "completion": "b"}, {"text": "a b"}, chat(*TALK)
     empty = {"prompt": None, "completion": None, "text": "a b"}  # as one reader gives all rows the same columns
-    assert len(tokenize([empty, text], tiny_models.tokenizer())) == 2
-    for other in (text, empty):
-        with pytest.raises(LlmattrError, match="row 1 has 'text', row 0 has 'prompt': give rows of each kind in a file"):
-            tokenize([pair, other], tiny_models.tokenizer())
+    cells = {"prompt": "", "completion": "", "text": "a b"}  # and as a CSV has them
+    tokenizer = tiny_models.tokenizer()
+    mixed = tokenize([pair, text, empty, cells, talk], tokenizer)
+    for row, ids, counted_ in zip([pair, text, text, text, talk], mixed.ids, mixed.counted, strict=True):
+        alone = tokenize([row], tokenizer)
+        assert ids == alone.ids[0]
+        np.testing.assert_array_equal(counted_, alone.counted[0])
+    each = "the assistant's tokens (of rows with messages), the completion's tokens (of rows with prompt)"
+    assert mixed.loss == f"{each}, all tokens (of rows with text)"
+    assert tokenize([empty, text], tokenizer).loss == "all tokens"
+    with pytest.raises(LlmattrError, match="for a masked model row 1 needs"):
+        tokenize([text, talk], tokenizer, model="masked")
 
 
 @pytest.mark.parametrize("model", ["causal", "masked"])
@@ -136,13 +149,65 @@ def test_a_line_with_half_a_character_is_named(tmp_path):
         read_rows(tmp_path / "rows.jsonl")
 
 
-def test_calls_of_tools_that_the_template_writes_are_not_left_out_in_silence():
-    calling = CHATML.replace("m['content']", "m['content'] + (m.tool_calls | tojson if m.tool_calls else '')")
-    row = chat(*TALK)
-    row["messages"][1]["tool_calls"] = [{"name": "measure"}]
-    with pytest.raises(LlmattrError, match="row 0: the chat template also writes tool_calls of the assistant"):
-        tokenize([row], tiny_models.tokenizer(calling))
-    tokenize([row], tiny_models.tokenizer())  # a template that does not write them
+CALL = {"type": "function", "function": {"name": "search", "arguments": '{"of": "lake Gatun"}'}}
+TOOLS = [{"type": "function", "function": {"name": "search", "parameters": {}}}]
+QUESTIONS = [{"role": "user", "content": "Quoin?"}, {"role": "assistant", "content": "Alpha one. Omega one."}]
+QUESTIONS += [{"role": "user", "content": "And brig?"}]
+LAST = {"role": "assistant", "content": "Alpha two. Omega two."}
+
+
+class TestTemplates:
+    """The counted tokens against a reference that renders the whole and finds each turn between its marks."""
+
+    def reference(self, name, messages, tools=None):
+        form = [{**m, "content": m.get("content")} for m in messages]
+        text = render_chat(tiny_models.tokenizer(TEMPLATES[name]), form, tools, tokenize=False)
+        return re.findall(SAID[name], text, re.DOTALL)
+
+    @pytest.mark.parametrize("name", TEMPLATES)
+    @pytest.mark.parametrize("system", [[], [{"role": "system", "content": "Be brief."}]])
+    def test_several_turns(self, name, system):
+        messages = [*system, *QUESTIONS, LAST]
+        said = counted(tiny_models.tokenizer(TEMPLATES[name]), {"messages": messages})
+        turns = self.reference(name, messages)
+        assert [turn[:5] for turn in turns] == ["Alpha"] * 2
+        assert said.removesuffix("<|endoftext|>") == "".join(turns)
+
+    @pytest.mark.parametrize("name", CALLING)
+    @pytest.mark.parametrize("before", [[], QUESTIONS])
+    def test_calls_and_what_they_return(self, name, before):
+        call = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+        result = {"role": "tool", "content": "It is search wide."}
+        messages = [*(before or QUESTIONS[:1]), call, result, LAST]
+        said = counted(tiny_models.tokenizer(TEMPLATES[name]), {"messages": messages, "tools": TOOLS})
+        turns = self.reference(name, messages, TOOLS)
+        assert len(turns) == (3 if before else 2)
+        assert "lake Gatun" in turns[-2]
+        assert said == "".join(turns)
+
+    def test_a_reasoning_apart_counts_where_the_template_writes_it(self):
+        messages = [*QUESTIONS, {**LAST, "reasoning_content": "Let me think."}]
+        messages[1] = {**messages[1], "reasoning_content": "Dropped."}
+        said = counted(tiny_models.tokenizer(TEMPLATES["qwen 3"]), {"messages": messages})
+        assert said == "Alpha one. Omega one.<|im_end|>\n<think>\nLet me think.\n</think>\n\nAlpha two. Omega two.<|im_end|>\n"
+
+    def test_a_chat_as_prompt_and_one_as_completion(self):
+        row = {"prompt": QUESTIONS, "completion": [LAST]}
+        for name in TEMPLATES:
+            said = counted(tiny_models.tokenizer(TEMPLATES[name]), row)
+            assert said.startswith("Alpha two. Omega two.")
+        marked = ODD["says what is generated"]
+        assert counted(tiny_models.tokenizer(marked), row) == "Alpha two. Omega two.<|im_end|>"
+        assert row_text(row).endswith("user: And brig?\nassistant: Alpha two. Omega two.")
+        assert prompt_and_completion(row)["completion"] == "assistant: Alpha two. Omega two."
+
+    def test_calls_beside_a_content(self):
+        calling = CHATML.replace("m['content']", "m['content'] + (m.tool_calls | tojson if m.tool_calls else '')")
+        row = chat(*TALK)
+        row["messages"][1]["tool_calls"] = [{"name": "measure"}]
+        first = 'It is 82 miles.[{"name": "measure"}]<|im_end|>\n'
+        assert counted(tiny_models.tokenizer(calling), row) == f"{first} It is.\n<|im_end|>\n"
+        assert counted(tiny_models.tokenizer(), row) == counted(tiny_models.tokenizer(), chat(*TALK))  # it does not write them
 
 
 def test_rows_with_lone_surrogates():

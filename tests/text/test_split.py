@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmattr.errors import LlmattrError
-from llmattr.text.split import SPLITTERS, find_splitter, paragraphs, sentences, spans, words
+from llmattr.text.split import SPLITTERS, cut, find_splitter, paragraphs, sentences, spans, words
+from llmattr.text.split.languages import language_of
 
 TEXT = st.text() | st.text(alphabet=st.sampled_from("ab. !?\n\r\t\v\x85\u2028\u00a0A1)-#|\"'’。e\u0301😀"), max_size=80)
 
@@ -89,3 +90,96 @@ def test_a_function_of_the_users_own():
 def test_an_unknown_kind_of_source_is_named_with_the_nearest_known_one():
     with pytest.raises(LlmattrError, match="unknown sources 'sentence'; did you mean 'sentences'"):
         find_splitter("sentence")
+
+
+def cut_texts(text, **how):
+    return [" ".join(text[a:b].split()) for a, b in cut(text, **how).spans]
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("1. The tower was built in 1889.\n2. It is tall.\n", ["1. The tower was built in 1889.", "2. It is tall."]),
+        ("1.1. The tower was built in 1889.\n1.2. It is tall.\n", ["1.1. The tower was built in 1889.", "1.2. It is tall."]),
+        ("II. The tower was built in 1889.\nIV. It is tall.\n", ["II. The tower was built in 1889.", "IV. It is tall."]),
+        ("Step 1. Open the box.\nStep 2. Take the key.\n", ["Step 1. Open the box.", "Step 2. Take the key."]),
+        ("Q. How tall is it?\nA. It is 330 m tall.\n", ["Q. How tall is it?", "A. It is 330 m tall."]),
+        ("The steps are: 1. Open the box. 2. Take the key.", ["The steps are:", "1. Open the box.", "2. Take the key."]),
+    ],
+)
+def test_a_list_number_is_no_sentence(text, right):
+    assert cut_texts(text) == right
+    assert [" ".join(part.split()) for part in sentences(text)] == right
+
+
+@pytest.mark.parametrize(
+    ("language", "right"),
+    [
+        ("de", ["Die Brücke wurde am 29. Juli 1932 eröffnet.", "Sie ist 500 m lang."]),
+        ("de", ["Der Turm wurde im 19. Jahrhundert von Dr. Müller gebaut.", "Er ist ca. 330 m hoch, d. h. sehr hoch."]),
+        ("fi", ["Silta avattiin 29. heinäkuuta 1932.", "Se on pitkä."]),
+        ("fr", ["Voir p. ex. le chap. 3.", "Fin."]),
+        ("el", ["Πότε χτίστηκε ο πύργος;", "Κανείς δεν ξέρει."]),
+        (
+            "en",
+            [
+                "The valve was replaced by Ms. Okoro.",
+                "It is 4.5 m, see Fig. 3.",
+                'He said "yes."',
+                "(It is so.)",
+                "So it was.[2]",
+                "Then.",
+            ],
+        ),
+        ("ar", ["بني البرج في عام 1889.", "يبلغ ارتفاعه 330 مترا."]),
+        ("hi", ["यह टावर 1889 में बना था।", "यह ऊँचा है।"]),
+    ],
+)
+def test_a_sentence_ends_as_its_language_has_it(language, right):
+    assert language_of(" ".join(right)) == language
+    assert cut_texts(" ".join(right)) == right
+    assert cut_texts(" ".join(right), language=language) == right
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        ["「本当ですか？」と彼は聞いた。", "誰も答えなかった。"],
+        ["“你好！”他说。", "然后他走了。", "他问：“你好吗？”", "我没有回答。"],
+        ["长城是中国古代的防御工程。", "明朝修建了大部分现存的城墙。", "1987年，长城被列为世界遗产。"],
+        ["ប៉មនេះត្រូវបានសាងសង់នៅឆ្នាំ១៨៨៩។", " វាមានកម្ពស់៣៣០ម៉ែត្រ។"],
+        ["ဒီစာအုပ်ကောင်းတယ်။", " ငါကြိုက်တယ်။"],
+    ],
+)
+def test_a_script_without_spaces_between_sentences(right):
+    assert cut_texts("".join(right)) == [part.strip() for part in right]
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        (
+            "- The tower was built for the fair of 1889 by a company\n  of engineers from the north.\n- It is tall.\n",
+            ["- The tower was built for the fair of 1889 by a company of engineers from the north.", "- It is tall."],
+        ),
+        (
+            "> On Monday the tower was closed for the repairs that had\n> been planned.\n",
+            ["On Monday the tower was closed for the repairs that had > been planned."],
+        ),
+        (
+            "The observa-\ntory was con-\nstructed in 1889 by a com-\npany from Lyon. It has two\ndomes and a li-\nbrary.\n",
+            ["The observa- tory was con- structed in 1889 by a com- pany from Lyon.", "It has two domes and a li- brary."],
+        ),
+        (
+            "The tower was built for the fair of\n1889 by a company of engineers from\nthe north. It stood empty for\nyears.\n",
+            [
+                "The tower was built for the fair of 1889 by a company of engineers from the north.",
+                "It stood empty for years.",
+            ],
+        ),
+        ("The valve was replaced\r\nby Ms. Okoro.\r\n", ["The valve was replaced by Ms. Okoro."]),
+        ("Ada Lovelace\nAlan Turing\nGrace Hopper\n", ["Ada Lovelace", "Alan Turing", "Grace Hopper"]),
+    ],
+)
+def test_a_sentence_is_not_cut_where_its_line_is_wrapped(text, right):
+    assert cut_texts(text) == right

@@ -57,7 +57,7 @@ class TestKindsOfModels:
         found = exact_gradients(lm, examples, layers, batch=3)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())  # T5's norms: float32
         assert trace(lm, ROWS, ROWS[3], "grad-cos").top(1)[0].id == "3"
-        with pytest.raises(LlmattrError, match=r"for a seq2seq model the data needs prompt \+ completion; it has"):
+        with pytest.raises(LlmattrError, match=r"for a seq2seq model row 0 needs prompt \+ completion; it has"):
             trace(lm, [{"text": "a b"}], ASKED)
 
     def test_a_masked_model_is_asked_for_the_masked_completion(self):

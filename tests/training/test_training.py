@@ -15,7 +15,8 @@ import torch
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model import batches
 from llmattr.model.lm import LM
-from llmattr.text.rows import read_rows, tokenize
+from llmattr.text.reading import read_rows
+from llmattr.text.rows import tokenize
 from llmattr.training import METHODS
 from llmattr.training.gradients import passes
 from llmattr.training.gradients.capture import exact_gradients, hooks
@@ -490,9 +491,9 @@ class TestData:
             tokenize(rows, tiny_models.tokenizer(), 4, strict=True)
 
     def test_files_that_cannot_be_read(self, tmp_path):
-        (tmp_path / "a.txt").write_text("x")
+        (tmp_path / "a.xyz").write_text("x")
         with pytest.raises(LlmattrError, match=r"must end in \.jsonl"):
-            read_rows(tmp_path / "a.txt")
+            read_rows(tmp_path / "a.xyz")
         with pytest.raises(LlmattrError, match="cannot read the data"):
             read_rows("no/such/data")
         (tmp_path / "b.jsonl").write_text('{"text": "a"}\n\n{"text": "b\n')

@@ -24,5 +24,7 @@ def words_of(prompt: Prompt, source: int) -> Prompt:
         texts=[sources.texts[source][a:b] for a, b in words],
         spans=words + sources.spans[source, 0],
         groups=np.repeat(sources.groups[source], len(words)),
+        blocks=None,
+        quotable=None,
     )
     return dataclasses.replace(prompt, sources=inside)

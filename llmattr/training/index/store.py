@@ -58,10 +58,10 @@ class GradientIndex:
     def create(folder: Path, run: dict[str, Any], rows: Sequence[dict[str, Any]], append: bool = False) -> "GradientIndex":
         """Begin an index of these rows, go on with the one that the same call began, or `append` them to a finished one.
 
-        `run` has "dim", "row_type" and "data_hash" of the rows. Raises `LlmattrError` when the folder holds an index of
-        something else: the message names the first field that differs.
+        `run` has "dim", "row_type", and of the rows "data_hash" and, where that was said, how they were "read". Raises
+        `LlmattrError` when the folder holds an index of something else: the message names the first field that differs.
         """
-        part = {"rows": len(rows), "data_hash": run.pop("data_hash")}
+        part = {"rows": len(rows), "data_hash": run.pop("data_hash"), **run.pop("read", {})}
         run = {"version": VERSION, **run}
         if (folder / "run.json").exists():
             run = _go_on(folder, run, part, append)

@@ -1,0 +1,57 @@
+"""Rows whose columns have other names, or are made of several."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from llmattr.errors import LlmattrError
+
+Columns = Mapping[str, str]
+
+KINDS = {"messages": "messages", "prompt": "prompt", "completion": "prompt", "text": "text"}  # the kind of row that each is of
+NAMES = (*KINDS, "tools")
+_NAME = re.compile(r"\{([^{}]+)\}")
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    r"""What `--columns` says; `\n` is a line break.
+
+    >>> parse_columns(r"prompt={question}, please\n,completion=answer")
+    {'prompt': '{question}, please\n', 'completion': 'answer'}
+    """
+    pairs = [part.partition("=") for part in re.split(rf",(?=(?:{'|'.join(NAMES)})=)", text)]
+    if any(name not in NAMES or not value for name, _, value in pairs):
+        raise LlmattrError(f"columns are like prompt=question,completion=answer (of {', '.join(NAMES)}), not {text!r}")
+    return {name: value.replace("\\n", "\n") for name, _, value in pairs}
+
+
+def named(columns: Columns) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """From a row to one with these columns, each made of a column, or of a text with columns in braces.
+
+    Those that are named alone go, and so do those of rows of other kinds; the others stay. Raises `LlmattrError` for a
+    column that is not there.
+
+    >>> named({"prompt": "Q: {question} ", "completion": "answer"})({"question": "Is it?", "answer": "No.", "text": "?"})
+    {'prompt': 'Q: Is it? ', 'completion': 'No.', 'question': 'Is it?'}
+    """
+    if strange := [name for name in columns if name not in NAMES]:
+        raise LlmattrError(f"columns are made for {', '.join(NAMES)}, not for {strange[0]!r}")
+    kinds = {KINDS[name] for name in columns if name in KINDS}
+    gone = {name for name, kind in KINDS.items() if kinds and kind not in kinds} | set(columns.values())
+
+    def made(row: Mapping[str, Any]) -> dict[str, Any]:
+        if missing := [name for name in made_of(columns) if name not in row]:
+            raise LlmattrError(f"there is no column {missing[0]!r} (--columns), but {', '.join(row)}")
+        new = {name: _filled(value, row) if "{" in value else row[value] for name, value in columns.items()}
+        return new | {name: row[name] for name in row if name not in gone | new.keys()}
+
+    return made
+
+
+def made_of(columns: Columns) -> list[str]:
+    """The columns that these are made of."""
+    return [name for value in columns.values() for name in (_NAME.findall(value) if "{" in value else [value])]
+
+
+def _filled(text: str, row: Mapping[str, Any]) -> str:
+    return _NAME.sub(lambda name: "" if row[name[1]] is None else str(row[name[1]]), text)

@@ -1,0 +1,137 @@
+"""Files as people have them, each read to a document: its text, its title, and what is known of its places.
+
+A format is one function `(bytes, name) -> Document` and a line in `READERS`.
+"""
+
+import dataclasses
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from llmattr.core.sources import Document
+from llmattr.errors import LlmattrError, note
+from llmattr.text.readers.docx import read_docx
+from llmattr.text.readers.finding import find_files, is_pattern, shown
+from llmattr.text.readers.html import read_html
+from llmattr.text.readers.kinds import kind_of
+from llmattr.text.readers.mail import read_mail
+from llmattr.text.readers.odt import read_odt
+from llmattr.text.readers.pdf import read_pdf
+from llmattr.text.readers.plain import Reader, read_plain, read_rtf, reader_of
+
+CODE = "c cc cpp cs css go h hpp java jl js jsx kt lua m php pl py r rb rs scala sh sql swift ts tsx"
+READERS: Mapping[str, Reader] = MappingProxyType(
+    {
+        "txt": read_plain,
+        "md": reader_of("markdown"),
+        "markdown": reader_of("markdown"),
+        "pdf": read_pdf,
+        "html": read_html,
+        "htm": read_html,
+        "xhtml": read_html,
+        "docx": read_docx,
+        "odt": read_odt,
+        "rtf": read_rtf,
+        "eml": read_mail,
+        "csv": reader_of("csv"),
+        "tsv": reader_of("csv"),
+        "jsonl": reader_of("jsonl"),
+        "ndjson": reader_of("jsonl"),
+        "srt": reader_of("subtitles"),
+        "vtt": reader_of("subtitles"),
+        **{ending: reader_of("code") for ending in CODE.split()},
+    }
+)
+ROWS = ("csv", "tsv", "jsonl", "ndjson")
+SAVED = ("dataset_info.json", "dataset_dict.json")  # what `datasets` writes into a folder
+MOST = 2**27  # bytes of a file: 128 MB
+
+
+def read_file(path: str | os.PathLike[str]) -> Document:
+    """A file by what it is, else by its ending (`READERS`), else as plain text; its id is its path.
+
+    Raises `LlmattrError` for one that is empty, too large, no text, damaged, or that changes while it is read.
+    """
+    name = shown(path)
+    try:
+        with Path(path).open("rb") as file:
+            before = os.fstat(file.fileno())
+            data = file.read(MOST + 1)
+            after = os.fstat(file.fileno())
+    except OSError as error:
+        raise LlmattrError(f"cannot read {name!r}: {error.strerror or error}") from None
+    changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+    if changed and stat.S_ISREG(before.st_mode):  # a pipe does
+        raise LlmattrError(f"{name!r} changed while it was read: try again")
+    document = read_bytes(data, name, _ending(path))
+    return dataclasses.replace(document, metadata={"path": name, **document.metadata})
+
+
+def _ending(path: str | os.PathLike[str]) -> str:
+    return Path(path).suffix.lower().lstrip(".")
+
+
+def read_bytes(data: bytes, name: str, ending: str = "") -> Document:
+    """The same of what a file has in it, such as standard input; `name` is its document's id."""
+    if len(data) > MOST:
+        raise LlmattrError(f"{name!r} has more than {MOST / 2**20:.0f} MB: give the part of it that matters")
+    kind = kind_of(data, name, MOST)
+    if kind == "html" and ending:
+        kind = None  # of a template, say, the ending tells more
+    if kind is not None and kind not in READERS:
+        advice = "" if ":" in kind else ": give text, or a file of a kind that is read"
+        raise LlmattrError(f"{name!r} is {kind}{advice}")
+    reader = READERS.get(kind or ending, read_plain)
+    document = reader(data, name)
+    if not document.text.strip():
+        raise LlmattrError(f"{name!r} is empty: there is nothing to attribute the answer to")
+    return document
+
+
+def read_files(name: str | os.PathLike[str]) -> list[Document]:
+    """The documents of a file, a folder with all below it, or a pattern such as `docs/**/*.md`, in order of their paths.
+
+    What cannot be read in a folder is left out with one note; alone, or where nothing else is there, it is refused.
+    """
+    name = os.fspath(name)
+    files = find_files(name)
+    if not (is_pattern(name) or Path(name).is_dir()):
+        return [read_file(files[0])]
+    documents: list[Document] = []
+    refused: list[str] = []
+    for path in files:
+        try:
+            documents.append(read_file(path))
+        except LlmattrError as error:
+            refused.append(str(error))
+    if not documents:
+        raise LlmattrError(f"none of the {len(files)} files of {shown(name)!r} can be read: {refused[0]}")
+    if refused:
+        more = f"; and {len(refused) - 3} more" if len(refused) > 3 else ""
+        note(f"{len(refused)} of {len(files)} files of {shown(name)!r} are left out: {'; '.join(refused[:3])}{more}")
+    return documents
+
+
+def with_files_read(context: object) -> object:
+    """A context with the documents of each `Path` in its place; texts stay texts."""
+    if isinstance(context, os.PathLike):
+        return read_files(context)
+    if isinstance(context, (list, tuple)) and any(isinstance(one, os.PathLike) for one in context):
+        return [one for given in context for one in (read_files(given) if isinstance(given, os.PathLike) else [given])]
+    return context
+
+
+def read_files_as_rows(name: str | os.PathLike[str]) -> list[dict[str, Any]] | None:
+    """A training row for each document of a file, folder or pattern: its `text`, and its path as `id`.
+
+    None for what others read: tables and lines of JSON, which hold rows themselves, and a folder that datasets saved.
+    """
+    name = os.fspath(name)
+    if not (is_pattern(name) or Path(name).exists()) or any(Path(name, one).exists() for one in SAVED):
+        return None
+    if not any(_ending(path) in READERS and _ending(path) not in ROWS for path in find_files(name)):
+        return None
+    return [{"text": document.text, "id": document.id} for document in read_files(name)]

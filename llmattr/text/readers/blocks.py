@@ -1,0 +1,73 @@
+"""What is read from HTML, DOCX and ODT, written as Markdown: a text of its own that keeps headings, lists and tables."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+
+class Block(NamedTuple):
+    """A piece of Markdown, where it stands in its file, and whether it follows the one before without an empty line."""
+
+    text: str
+    place: Mapping[str, Any]
+    tight: bool = False
+
+
+Places = tuple[tuple[int, Mapping[str, Any]], ...]
+
+
+def composed(blocks: Iterable[Block]) -> tuple[str, Places]:
+    """The text, and from which character on which place holds."""
+    text: list[str] = []
+    places: list[tuple[int, Mapping[str, Any]]] = []
+    length = 0
+    for block in blocks:
+        if not block.text.strip():
+            continue
+        between = "" if not text else "\n" if block.tight else "\n\n"
+        text += [between, block.text]
+        length += len(between)
+        if block.place and (not places or places[-1][1] != block.place):
+            places.append((length, block.place))
+        length += len(block.text)
+    return "".join(text), tuple(places)
+
+
+def one_line(text: str) -> str:
+    """The text with single spaces."""
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def heading(text: str, level: int) -> str:
+    """A heading, from level 1."""
+    return f"{'#' * min(max(level, 1), 6)} {one_line(text)}" if text.strip() else ""
+
+
+def indented(blocks: Iterable[Block], first: str, rest: str) -> list[Block]:
+    """Blocks inside a list item or a quotation: `first` before their first line, `rest` before all others."""
+    made = []
+    for block in blocks:
+        lines = block.text.split("\n")
+        starts = [rest if made else first, *[rest] * (len(lines) - 1)]
+        text = "\n".join((start + line).rstrip() for start, line in zip(starts, lines, strict=True))
+        made.append(block._replace(text=text))
+    return made
+
+
+def table(rows: Sequence[Sequence[str]], header: bool) -> list[str]:
+    """The lines of a table: its header (an empty one, where it has none), the rule, its rows."""
+    wide = max((len(row) for row in rows), default=0)
+    full = [[one_line(cell).replace("|", "\\|") for cell in [*row, *[""] * (wide - len(row))]] for row in rows]
+    if not wide or not any(cell for row in full for cell in row):
+        return []
+    full = full if header else [[""] * wide, *full]
+    lines = [f"| {' | '.join(row)} |" for row in full]
+    return [lines[0], f"|{' --- |' * wide}", *lines[1:]]
+
+
+def table_blocks(rows: Sequence[Sequence[str]], header: bool, places: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """The same as blocks; `places` are those of the rows."""
+    lines = table(rows, header)
+    before = len(lines) - len(rows)  # lines that are no row of its own
+    where = [places[0] if i <= before else places[i - before] for i in range(len(lines))] if lines else []
+    return [Block(line, place, tight=i > 0) for i, (line, place) in enumerate(zip(lines, where, strict=True))]

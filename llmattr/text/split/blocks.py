@@ -1,0 +1,82 @@
+"""What a text is made of: blocks, each a stretch of characters that is of one kind."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import regex
+
+BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+Kind = Literal["heading", "paragraph", "item", "row", "code", "quote", "markup", "furniture"]
+PROSE: tuple[Kind, ...] = ("paragraph", "item", "quote")  # sentences are cut in these alone
+
+_LINE = regex.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+
+
+class Block(NamedTuple):
+    """Characters `start` to `end` of a text, what they are, and whether a reader would point at them."""
+
+    start: int
+    end: int
+    kind: Kind
+    quotable: bool = True
+
+
+class Line(NamedTuple):
+    """A line of a text without its break: where it starts and what it says."""
+
+    start: int
+    text: str
+
+    @property
+    def end(self) -> int:
+        """Where it ends, before its break."""
+        return self.start + len(self.text)
+
+    @property
+    def indent(self) -> int:
+        """How far it is set in, in columns; a tab goes to the next fourth."""
+        white = self.text[: len(self.text) - len(self.text.lstrip(" \t"))]
+        return len(white.expandtabs(4))
+
+
+def lines_of(text: str) -> list[Line]:
+    """The lines, parted at every break that Unicode has."""
+    lines = text.splitlines(keepends=True)
+    starts = itertools.accumulate(map(len, lines), initial=0)
+    return [Line(start, line.rstrip(BREAKS)) for start, line in zip(starts, lines, strict=False)]
+
+
+def newlines_of(text: str) -> list[Line]:
+    r"""The lines, parted at `\n`, `\r` and `\r\n` alone, as the readers of Markdown and Python do."""
+    return [Line(line.start(), line[0].rstrip("\r\n")) for line in _LINE.finditer(text)]
+
+
+def shifted(blocks: list[Block], by: int) -> list[Block]:
+    """Blocks of a part of a text as blocks of the whole, in which the part starts at character `by`."""
+    return [block._replace(start=block.start + by, end=block.end + by) for block in blocks]
+
+
+def trimmed(block: Block, text: str) -> Block:
+    """The block without the white space around it."""
+    said = text[block.start : block.end]
+    start = block.start + len(said) - len(said.lstrip())
+    return block._replace(start=start, end=start + len(said.strip()))
+
+
+def says_something(text: str) -> bool:
+    """Whether there is a letter or a digit in it: rules, fences and list marks are never sources."""
+    return any(character.isalnum() for character in text)
+
+
+def runs(lines: list[Line]) -> Iterator[list[Line]]:
+    """Lines between blank lines."""
+    run: list[Line] = []
+    for line in lines:
+        if line.text.strip():
+            run.append(line)
+        elif run:
+            yield run
+            run = []
+    if run:
+        yield run

@@ -1,0 +1,131 @@
+"""Code: a function, a class, a long class by its methods, else the lines that stand together."""
+
+import ast
+import warnings
+from collections.abc import Sequence
+
+import regex
+
+from llmattr.text.split.blocks import Block, Line, newlines_of
+
+_LONG = 30  # lines: a class of as many is cut by its methods
+_CLOSES = regex.compile(r"\s*(?:[)\]}]|(?:end|else|elif|except|finally|catch)\b)")
+_ONLY_CLOSES = regex.compile(r"\s*(?:[)\]}]+[;,]?|end)\s*$")
+_CLASS = regex.compile(r"^\s*(?:\w+\s+)*(?:class|interface|struct|impl|trait|enum|object|module|namespace)\b", regex.M)
+
+_DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+Rows = tuple[int, int]  # the first line and the one behind the last
+
+
+def blocks(text: str) -> list[Block]:
+    """The blocks of code in any language: as Python where it is Python, else by blank lines and indents."""
+    lines = newlines_of(text)
+    tree = _parsed(text)
+    rows = _of_indents(lines) if tree is None else _of_body(tree.body, lines, 0, len(lines))
+    return [_block(lines[first:last]) for first, last in rows if any(line.text.strip() for line in lines[first:last])]
+
+
+def is_python(text: str) -> bool:
+    """Whether a text, but for its last lines, is Python that does something."""
+    whole = _parsed(text) or _parsed(text[: text.rfind("\ndef ") + 1])
+    return whole is not None and any(not isinstance(node, ast.Expr) for node in whole.body)
+
+
+def _parsed(text: str) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a reader of the code would be warned of
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _block(lines: Sequence[Line]) -> Block:
+    said = [line for line in lines if line.text.strip()]
+    start = said[0].end - len(said[0].text.lstrip())
+    return Block(start, said[-1].start + len(said[-1].text.rstrip()), "code")
+
+
+def _of_body(body: Sequence[ast.stmt], lines: Sequence[Line], begin: int, end: int) -> list[Rows]:
+    """Definitions, each with the comment right above it, and other statements together that no blank line parts."""
+    found: list[Rows] = []
+    joins = False  # whether what comes next may stand with the rows before
+    for first, last, node in _statements(body, lines, begin, end):
+        defines = isinstance(node, _DEFINITION)
+        touches = joins and found[-1][1] == first
+        if touches and not (defines and not _is_comment(lines[first - 1])):
+            first = found.pop()[0]
+        if isinstance(node, ast.ClassDef) and last - first >= _LONG:
+            found += _of_class(node, lines, first, last)
+        else:
+            found.append((first, last))
+        joins = not defines
+    return found
+
+
+def _statements(
+    body: Sequence[ast.stmt], lines: Sequence[Line], begin: int, end: int
+) -> list[tuple[int, int, ast.stmt | None]]:
+    """The rows of each statement, and of each line of comment between them (None)."""
+    found: list[tuple[int, int, ast.stmt | None]] = []
+    row = begin
+    for node in body:
+        decorators = node.decorator_list if isinstance(node, _DEFINITION) else []
+        first = min([node.lineno, *(d.lineno for d in decorators)]) - 1
+        found += [(r, r + 1, None) for r in range(row, first) if lines[r].text.strip()]
+        if first >= row:  # not on the line of the statement before
+            row = node.end_lineno or node.lineno
+            found.append((first, row, node))
+    return found + [(r, r + 1, None) for r in range(row, end) if lines[r].text.strip()]
+
+
+def _of_class(node: ast.ClassDef, lines: Sequence[Line], first: int, last: int) -> list[Rows]:
+    """A class by its methods, each with its comment; what stands before the first goes with the `class` line."""
+    inner = _of_body(node.body, lines, node.body[0].lineno - 1, last)
+    methods = {item.lineno - 1 for item in node.body if isinstance(item, _DEFINITION)}
+    begins = [k for k, (a, b) in enumerate(inner) if any(a <= row < b for row in methods)]
+    if not begins or not inner[begins[0]][0] > first:
+        return [(first, last)]
+    return [(first, inner[begins[0]][0]), *inner[begins[0] :]]
+
+
+def _is_comment(line: Line) -> bool:
+    return line.text.lstrip().startswith(("#", "//", "/*", "*"))
+
+
+def _of_indents(lines: Sequence[Line]) -> list[Rows]:
+    """Lines together up to a blank one behind which a line stands that is set in no further, and closes nothing."""
+    said = [k for k, line in enumerate(lines) if line.text.strip()]
+    if not said:
+        return []
+    base = min(lines[k].indent for k in said)
+    begins = [
+        k for before, k in zip([None, *said], said, strict=False)
+        if before is None or (k > before + 1 and lines[k].indent <= base and not _CLOSES.match(lines[k].text))
+    ]  # fmt: skip
+    found: list[Rows] = []
+    for first, last in zip(begins, [*begins[1:], len(lines)], strict=True):
+        rows = [k for k in said if first <= k < last] if last - first >= _LONG else []
+        found += _of_members(lines, first, last) if rows and _CLASS.match(lines[_head(lines, rows)].text) else [(first, last)]
+    return found
+
+
+def _head(lines: Sequence[Line], rows: Sequence[int]) -> int:
+    """The first line that is no comment."""
+    return next((k for k in rows if not _is_comment(lines[k])), rows[0])
+
+
+def _of_members(lines: Sequence[Line], first: int, last: int) -> list[Rows]:
+    """A class by what blank lines part at its members' indent; its closing bracket is none of them."""
+    while not lines[last - 1].text.strip():
+        last -= 1
+    last -= bool(_ONLY_CLOSES.match(lines[last - 1].text))
+    inner = min(
+        (line.indent for line in lines[first:last] if line.text.strip() and line.indent > lines[first].indent), default=0
+    )
+    begins = [first] + [
+        k for k in range(first + 1, last)
+        if lines[k].text.strip() and not lines[k - 1].text.strip()
+        and lines[k].indent <= inner and not _CLOSES.match(lines[k].text)
+    ]  # fmt: skip
+    return list(zip(begins, [*begins[1:], last], strict=True))

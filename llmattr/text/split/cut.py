@@ -1,0 +1,114 @@
+"""Cut a text into sources: structure first, sentences second."""
+
+import bisect
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+import regex
+from jaxtyping import Bool, Int
+
+from llmattr.errors import LlmattrError, did_you_mean
+from llmattr.text.split.blocks import PROSE, Block, Kind, says_something, trimmed
+from llmattr.text.split.formats import FORMATS, find_format
+from llmattr.text.split.languages import language_of, script_of
+from llmattr.text.split.parts import Splitter, documents, paragraphs, spans, words
+from llmattr.text.split.sentences import sentence_spans
+
+_HALF = regex.compile(r"[\ud800-\udfff]")
+_BEGINNING = 80  # characters of a block that tell its script
+
+
+class Cut(NamedTuple):
+    """The sources of a text: their characters [n, 2], in order and apart; what each is; whether a reader would point at it."""
+
+    spans: Int[np.ndarray, "n 2"]
+    blocks: tuple[Kind, ...]
+    quotable: Bool[np.ndarray, " n"]
+
+
+def cut(text: str, kind: str = "sentences", format: str | None = None, language: str | None = None) -> Cut:
+    """The sources of a kind (documents, paragraphs, sentences, words) in a text, each with a letter or a digit in it.
+
+    `format`: how the text is built, a name of `FORMATS` or the ending of a file; None: as it looks. `language`: its ISO 639-1
+    code; None: as it reads. What lies between the sources is white space, rules, fences, tags: with it they are the text.
+    """
+    find_splitter(kind)
+    text = _HALF.sub("\ufffd", text)  # half a surrogate is no character to any reader, and as long as one
+    name = find_format(text, format)
+    blocks = FORMATS[name](text) if text.strip() else []
+    if kind == "sentences":
+        blocks = _sentences(text, blocks, language)
+    elif kind == "words":
+        blocks = [block for whole in blocks for block in _inside(whole, spans(text[whole.start : whole.end], words))]
+    elif kind == "documents" or name == "plain":
+        blocks = _around(spans(text, SPLITTERS[kind]), blocks)
+    found = [trimmed(block, text) for block in blocks if says_something(text[block.start : block.end])]
+    where = np.array([block[:2] for block in found], dtype=int).reshape(-1, 2)
+    return Cut(where, tuple(block.kind for block in found), np.array([block.quotable for block in found], dtype=bool))
+
+
+def _sentences(text: str, blocks: list[Block], language: str | None) -> list[Block]:
+    """Each sentence of paragraphs, items and quotations; every other block as one."""
+    of_all, script = language or language_of(text), script_of(text)
+    found: list[Block] = []
+    for block in blocks:
+        if block.kind not in PROSE:
+            found.append(block)
+            continue
+        part = text[block.start : block.end]
+        own = of_all if language or script_of(part[:_BEGINNING]) in (script, None) else language_of(part)
+        found += _inside(block, sentence_spans(part, own))
+    return found
+
+
+def _inside(block: Block, parts: "list[tuple[int, int]] | Int[np.ndarray, 'n 2']") -> list[Block]:
+    """The parts of a block as blocks of its kind."""
+    return [block._replace(start=block.start + int(a), end=block.start + int(b)) for a, b in parts]
+
+
+def _around(stretches: Int[np.ndarray, "n 2"], blocks: list[Block]) -> list[Block]:
+    """Stretches of several blocks as one each: one can be quoted where a block of it can."""
+    starts = [block.start for block in blocks]
+    found: list[Block] = []
+    for start, end in stretches.tolist():
+        inner = blocks[bisect.bisect_left(starts, start) : bisect.bisect_left(starts, end)]
+        kinds = {block.kind for block in inner}
+        found.append(Block(start, end, inner[0].kind if len(kinds) == 1 else "paragraph", any(b.quotable for b in inner)))
+    return found
+
+
+def sentences(text: str) -> list[str]:
+    """Sentences and whatever else `cut` finds, with the white space behind them; rules and tags between them are parts too.
+
+    What stands on the line right before a sentence (`> `) is part of it.
+    """
+    ends = sorted({0, len(text), *(int(place) for place in cut(text).spans.ravel())})
+    parts: list[str] = []
+    before = ""  # marks of a quotation
+    for start, end in itertools.pairwise(ends):
+        part = before + text[start:end]
+        said = part.lstrip() if parts else part
+        if parts:
+            parts[-1] += part[: len(part) - len(said)]
+        before = said if said.strip() == ">" * len(said.strip()) and end < len(text) and said == said.rstrip("\r\n") else ""
+        parts += [said] if said and not before else []
+    return parts
+
+
+SPLITTERS: dict[str, Splitter] = {
+    "documents": documents,
+    "paragraphs": paragraphs,
+    "sentences": sentences,
+    "words": words,
+}
+
+
+def find_splitter(sources: str | Splitter) -> tuple[str, Splitter]:
+    """The name and the function of a kind of source; a function of the user's own is called by its name."""
+    if callable(sources):
+        return getattr(sources, "__name__", "parts"), sources
+    if not isinstance(sources, str) or sources not in SPLITTERS:
+        known = ", ".join(SPLITTERS)
+        raise LlmattrError(f"unknown sources {sources!r}{did_you_mean(str(sources), SPLITTERS)} (there are: {known})")
+    return sources, SPLITTERS[sources]

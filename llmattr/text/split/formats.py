@@ -1,0 +1,84 @@
+"""How a text is built: by its name, else as it looks; what does not clearly look like anything is plain."""
+
+from collections.abc import Callable
+
+import regex
+
+from llmattr.errors import LlmattrError, did_you_mean
+from llmattr.text.split import code, html, mail, markdown, plain, records, subtitles, tables
+from llmattr.text.split.blocks import Block
+
+FORMATS: dict[str, Callable[[str], list[Block]]] = {
+    "plain": plain.blocks,
+    "markdown": markdown.blocks,
+    "answer": markdown.answer,
+    "html": html.blocks,
+    "code": code.blocks,
+    "table": tables.blocks,
+    "records": records.blocks,
+    "mail": mail.blocks,
+    "subtitles": subtitles.blocks,
+}
+_ENDINGS = {
+    "plain": "txt text log pdf docx odt rtf tex rst",
+    "markdown": "md mdx mkd markdown",
+    "html": "htm xhtml html",
+    "code": "py pyi js mjs ts tsx jsx java c h cc cpp hpp cs go rs rb php swift kt scala sh bash sql r jl lua pl json yaml yml "
+    "toml ini css",
+    "table": "csv tsv",
+    "records": "jsonl ndjson",
+    "mail": "eml email mbox",
+    "subtitles": "srt vtt",
+}
+_ALIASES = {ending: name for name, endings in _ENDINGS.items() for ending in endings.split()}
+
+_LOOKED_AT = 20_000  # characters
+_HTML = regex.compile(
+    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body|article|main|section|div|p|table|ul|ol|h[1-6])\b",
+    regex.I | regex.S,
+)
+_HTML_END = regex.compile(r"</(?:html|body|p|div|table|ul|ol|li|h[1-6]|section|article)\s*>", regex.I)
+_MARKDOWN = regex.compile(
+    r"^(?:\#{1,6} +\S|[`~]{3,}|[ \t]*\|?[ \t]*:?-{3,}:?[ \t]*\|[ \t:|-]*$|[ \t]*[-*+] \[[ xX]\] |\[[^\]\n]+\]: |---\n[\w-]+: )"
+    r"|^\S.*\n(?:={3,}|-{3,})[ \t]*$|\[[^\]\n]{1,200}\]\([^)\s]+\)|\*\*\S[^*\n]*\*\*|(?<![\w`])`[^`\n]+`|\A\s*<think>",
+    regex.M,
+)
+_PYTHON = regex.compile(r"^(?:async def|def|class|import|from|@\w|if __name__)\b?", regex.M)
+_CODE_LINE = regex.compile(r".*[;{}]$|\s*(?://|/\*|\*/|\* |[)\]}]+[;,]?\s*$)")
+
+
+def looks_like(text: str) -> str:
+    """The format that a text looks like."""
+    head = text[:_LOOKED_AT]
+    if subtitles.are_subtitles(head):
+        return "subtitles"
+    if _HTML.match(head) and _HTML_END.search(text):
+        return "html"
+    if records.are_records(head):
+        return "records"
+    if mail.is_mail(head):
+        return "mail"
+    if tables.delimiter_of(text):
+        return "table"
+    if _is_code(head):
+        return "code"
+    return "markdown" if _MARKDOWN.search(head) else "plain"
+
+
+def _is_code(head: str) -> bool:
+    """Whether it says so in Python, or half of its lines end as statements do."""
+    if _PYTHON.search(head) and code.is_python(head):
+        return True
+    lines = [line for line in head.splitlines() if line.strip()]
+    return sum(bool(_CODE_LINE.match(line.rstrip())) for line in lines) > max(2, len(lines) // 2)
+
+
+def find_format(text: str, format: str | None = None) -> str:
+    """The name in `FORMATS` of a text's format, which may be given as the ending of a file; None: as the text looks."""
+    if format is None:
+        return looks_like(text)
+    name = format.lower().lstrip(".")
+    name = _ALIASES.get(name, name)
+    if name not in FORMATS:
+        raise LlmattrError(f"unknown format {format!r}{did_you_mean(format, FORMATS)} (there are: {', '.join(FORMATS)})")
+    return name

@@ -1,0 +1,412 @@
+"""Files of every kind to documents, and bytes of every encoding to text; what is no text is refused in words."""
+
+import gzip
+import io
+import itertools
+import os
+import random
+import zipfile
+from email.message import EmailMessage
+from pathlib import Path
+
+import docx
+import pytest
+from odf import dc
+from odf.opendocument import OpenDocumentText
+from odf.table import Table, TableCell, TableRow
+from odf.text import H, List, ListItem, P
+
+from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.text import readers
+from llmattr.text.messages import read_documents
+from llmattr.text.readers import read_bytes, read_file, read_files, read_files_as_rows
+from llmattr.text.reading import read_rows
+
+TEXT = "The tower is tall. Été à Zürich.\n"
+
+
+def put(folder, name, data):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_text_with_a_mark_or_in_utf8_needs_no_note(encoding):
+    assert read_bytes(TEXT.encode(encoding), "x").text == TEXT
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("text", [TEXT, "Башня высокая. Она стоит.\n", "塔は高い。 1889年に建てられた。\n"])
+def test_wide_characters_without_a_mark_are_read_with_a_note(encoding, text):
+    with pytest.warns(LlmattrNote, match=f"it was read as {encoding.upper()}"):
+        assert read_bytes(text.encode(encoding), "x").text == text
+
+
+def test_latin_1_is_read_with_a_note_that_says_so():
+    with pytest.warns(LlmattrNote, match=r"'x' is not UTF-8 \(byte 19\).*read as Latin-1 \(Windows-1252\)"):
+        assert read_bytes(TEXT.encode("cp1252"), "x").text == TEXT
+
+
+def test_cyrillic_is_not_taken_for_latin_1():
+    text = "Башня была построена в 1889 году. Она очень высокая, и её красят каждые семь лет. " * 4
+    with pytest.warns(LlmattrNote, match="read as cp1251"):
+        assert read_bytes(text.encode("cp1251"), "x").text == text
+
+
+def test_a_damaged_place_in_utf8_does_not_make_all_of_it_latin_1():
+    data = ("Größe, Höhe, Länge, Breite. " * 3).encode() + b"\xff end"
+    with pytest.warns(LlmattrNote, match="not UTF-8 at 1 places, the first is byte 96"):
+        text = read_bytes(data, "x").text
+    assert text.startswith("Größe")
+    assert text.endswith("\ufffd end")
+
+
+def test_a_stray_byte_does_not_make_a_text_unreadable():
+    with pytest.warns(LlmattrNote, match="not UTF-8 at 1 places, the first is byte 400"):
+        assert read_bytes(b"It is. " * 57 + b"a\x81b \x01", "x").text.endswith("a\ufffdb \x01")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"a\0b", "is binary"),
+        (bytes(range(256)) * 9, "is binary"),
+        (random.Random(0).randbytes(4096), "is binary"),
+        (b"\x01\x02\x03\x04\x05", "is binary"),
+        ("\ud83d".encode("utf-8", "surrogatepass"), "half a surrogate pair"),
+        (b"\xff\xfe" + "a\ud83d".encode("utf-16-le", "surrogatepass"), "is damaged: it is UTF-16 text, but not at byte 2"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is a picture"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "is a picture"),
+        (b"\0\0\0\x18ftypmp42\0", "is a picture or video"),
+        (gzip.compress(b"text", mtime=0), "is a gzip archive: unpack it"),
+        (b"\x7fELF\x02\x01\x01\0", "is a program"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an old Office file"),
+        (b"PK\x03\x04 cut off", "is a damaged or locked ZIP archive"),
+        (b" \n\t", "is empty"),
+        (b"", "is empty"),
+        (b"\n" * 1_000_000, "is empty"),
+    ],
+)
+def test_what_is_no_text_is_refused_in_words(data, message):
+    with pytest.raises(LlmattrError, match=r"^'x\.txt' ") as error:
+        read_bytes(data, "x.txt", "txt")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_words_that_files_of_other_kinds_begin_with_begin_texts_too():
+    for text in ("MZ is a mark.", "RIFF means a short tune.", "GIF8 is a name.", "ID3 tags.", "BZh"):
+        assert read_bytes(text.encode(), "x").text == text
+
+
+@pytest.mark.parametrize(
+    ("inside", "message"),
+    [
+        ({"xl/workbook.xml": ""}, "is an Excel file: save it as CSV"),
+        ({"ppt/presentation.xml": ""}, "is a PowerPoint file: save it as PDF"),
+        ({"mimetype": "application/epub+zip"}, "is an EPUB book"),
+        ({"a.txt": "text"}, "is a ZIP archive: unpack it"),
+        ({"word/document.xml": "0" * 2**28}, "unpacks to 256 MB: at most 128 MB are read"),
+        ({"word/document.xml": "no markup"}, "is a DOCX file that cannot be read"),
+        ({"mimetype": "application/vnd.oasis.opendocument.text"}, "is an ODT file that cannot be read"),
+    ],
+)
+def test_what_stands_in_a_zip_says_what_it_is(inside, message):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in inside.items():
+            archive.writestr(name, text)
+    with pytest.raises(LlmattrError, match=message):
+        read_bytes(file.getvalue(), "x", "docx")
+
+
+def test_a_file_larger_than_the_limit_is_refused_and_not_read_whole(tmp_path):
+    path = put(tmp_path, "line.txt", b"")
+    with path.open("r+b") as file:
+        file.truncate(2**30)  # one line of a gigabyte
+    with pytest.raises(LlmattrError, match="has more than 128 MB"):
+        read_file(path)
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    path = put(tmp_path, "log.txt", "one\n")
+    true, sizes = os.fstat, itertools.count()
+    monkeypatch.setattr(readers.os, "fstat", lambda number: os.stat_result([*true(number)[:6], next(sizes), 0, 0, 0]))
+    with pytest.raises(LlmattrError, match=r"log.txt' changed while it was read: try again"):
+        read_file(path)
+
+
+def test_a_pipe_is_read_to_its_end():
+    source, sink = os.pipe()
+    os.write(sink, TEXT.encode())
+    os.close(sink)
+    assert read_file(f"/dev/fd/{source}").text == TEXT
+    os.close(source)
+
+
+def test_what_is_missing_is_one_line_that_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pypdf", None)
+    with pytest.raises(LlmattrError, match=r"^PDF files need pip install 'llmattr\[files\]'"):
+        read_bytes(b"%PDF-1.4\n", "x.pdf", "pdf")
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("a.md", "markdown"),
+        ("a.csv", "csv"),
+        ("a.tsv", "csv"),
+        ("a.jsonl", "jsonl"),
+        ("a.py", "code"),
+        ("a.SRT", "subtitles"),
+        ("a.txt", None),
+        ("README", None),
+        ("a.unknown", None),
+    ],
+)
+def test_text_stays_as_it_stands_and_its_ending_says_its_format(tmp_path, name, format):
+    text = "a,00123\n\n  b\r\n"
+    document = read_file(put(tmp_path, name, text))
+    assert (document.text, document.format) == (text, format)
+    assert document.id == document.metadata["path"] == str(tmp_path / name)
+
+
+PAGE = """<!doctype html><html lang="en-GB"><head><title>The  tower</title><meta name=author content="Ada Okoro">
+<meta property="article:published_time" content="2024-05-01"><link rel=canonical href="https://example.org/tower">
+<style>p { color: red }</style></head>
+<body><header><a href=/>Home</a></header><nav><ul><li>Menu</ul></nav><main><h1>The <em>tower</em></h1><p>Built in
+ <b>1889</b>.<br>By an engineer.<script>x()</script><!-- c --></p><p hidden>unseen</p>
+<ul><li>one<ul><li>inner a<li>inner b</ul><li><p>two</p><p>more of two</p></ul><ol start=3><li>three<li>four</ol>
+<table><caption>Heights</caption><tr><th>Year<th>Metres</tr><tr><td>1889<td>300 | 312</tr></table>
+<blockquote><p>Said.</p></blockquote><pre><code>def f():
+    return 1
+</code></pre><dl><dt>-v</dt><dd>be <i>verbose</i></dd></dl><div>loose <span>text</span><p>then</p>tail</div></main>
+<footer>© nobody</footer></body></html>"""
+MARKDOWN = """# The tower
+
+Built in 1889.
+By an engineer.
+
+- one
+  - inner a
+  - inner b
+- two
+
+  more of two
+
+3. three
+4. four
+
+Heights
+
+| Year | Metres |
+| --- | --- |
+| 1889 | 300 \\| 312 |
+
+> Said.
+
+```
+def f():
+    return 1
+```
+
+-v
+
+be verbose
+
+loose text
+
+then
+
+tail"""
+
+
+def test_html_is_its_main_text_with_its_blocks_and_what_is_known_of_it():
+    document = read_bytes(PAGE.encode(), "p.html", "html")
+    assert document.text == MARKDOWN
+    assert (document.title, document.format, document.language) == ("The tower", "markdown", "en")
+    known = {"title": "The tower", "author": "Ada Okoro", "date": "2024-05-01", "url": "https://example.org/tower"}
+    assert document.at(0) == {**known, "file_line": 4}
+    assert document.at(document.text.index("| 1889"))["file_line"] == 7
+
+
+def test_html_is_found_without_an_ending_and_in_its_own_encoding():
+    page = '<!DOCTYPE html><meta charset="iso-8859-2"><p>Zażółć gęślą jaźń.</p>'
+    assert read_bytes(page.encode("iso-8859-2"), "standard input").text == "Zażółć gęślą jaźń."
+    assert read_bytes(page.encode(), "p.html", "html").text == "Zażółć gęślą jaźń."  # what is UTF-8 is read as such
+
+
+@pytest.mark.parametrize(
+    "page", ["<p>one<p>two", "<div>one<div>two", "one<hr>two", "<table><tr><td><p>one</p><p>two</p></table>"]
+)
+def test_html_with_open_tags_and_tables_for_layout(page):
+    assert read_bytes(page.encode(), "x", "html").text == "one\n\ntwo"
+
+
+def test_a_table_without_a_header_loses_no_row():
+    page = "<table><tr><td>a<td>b<tr><td>c</table>"
+    assert read_bytes(page.encode(), "x", "html").text.split("\n") == ["|  |  |", "| --- | --- |", "| a | b |", "| c |  |"]
+
+
+def test_html_that_only_scripts_fill_is_empty():
+    with pytest.raises(LlmattrError, match="is empty"):
+        read_bytes(b"<html><body><script>fill()</script></body></html>", "x", "html")
+
+
+def test_html_is_read_as_deep_as_it_is_nested_or_refused():
+    assert read_bytes(b"<div>" * 200 + b"x", "x", "html").text == "x"
+    with pytest.raises(LlmattrError, match=r"^'x' is damaged: its tags are nested without end$"):
+        read_bytes(b"<div>" * 10_000 + b"x", "x", "html")
+
+
+def test_docx(tmp_path):
+    made = docx.Document()
+    made.core_properties.author = "Bea"
+    made.core_properties.title = "Report"
+    made.add_heading("The tower", 1)
+    made.add_paragraph("It was built in 1889. It is 330 metres tall.")
+    made.add_paragraph("first", style="List Bullet")
+    made.add_paragraph("second", style="List Bullet")
+    table = made.add_table(2, 2)
+    for i, row in enumerate([["Year", "Height"], ["1889", "300"]]):
+        for j, cell in enumerate(row):
+            table.cell(i, j).text = cell
+    made.save(str(tmp_path / "r.docx"))
+    document = read_file(tmp_path / "r.docx")
+    assert document.text == (
+        "# The tower\n\nIt was built in 1889. It is 330 metres tall.\n\n- first\n- second\n\n"
+        "| Year | Height |\n| --- | --- |\n| 1889 | 300 |"
+    )
+    assert {"title": "Report", "author": "Bea"}.items() <= document.metadata.items()
+
+
+def test_docx_knows_the_pages_that_word_saw(tmp_path):
+    made = docx.Document()
+    made.add_paragraph("On page one.")
+    paragraph = made.add_paragraph()
+    run = paragraph.add_run()
+    run._element.append(run._element.makeelement(docx.oxml.ns.qn("w:lastRenderedPageBreak")))
+    paragraph.add_run("On page two.")
+    made.add_paragraph("Also there.")
+    made.save(str(tmp_path / "r.docx"))
+    document = read_file(tmp_path / "r.docx")
+    pages = [document.at(document.text.index(text))["page"] for text in ("On page one", "On page two", "Also")]
+    assert pages == [1, 2, 2]
+
+
+def test_odt(tmp_path):
+    made = OpenDocumentText()
+    made.meta.addElement(dc.Title(text="The report"))
+    made.text.addElement(H(outlinelevel=2, text="The tower"))
+    made.text.addElement(P(text="It was built in 1889."))
+    items = List()
+    for text in ("one", "two"):
+        item = ListItem()
+        item.addElement(P(text=text))
+        items.addElement(item)
+    made.text.addElement(items)
+    table = Table()
+    for cells in (("Year", "Height"), ("1889", "300")):
+        row = TableRow()
+        for text in cells:
+            cell = TableCell()
+            cell.addElement(P(text=text))
+            row.addElement(cell)
+        table.addElement(row)
+    made.text.addElement(table)
+    made.save(str(tmp_path / "r.odt"))
+    document = read_file(tmp_path / "r.odt")
+    assert document.text == (
+        "## The tower\n\nIt was built in 1889.\n\n- one\n- two\n\n| Year | Height |\n| --- | --- |\n| 1889 | 300 |"
+    )
+    assert document.metadata["title"] == "The report"
+
+
+def test_rtf():
+    data = rb"{\rtf1\ansi{\fonttbl\f0 Arial;}\f0 It is \b tall\b0 . Caf\'e9.\par Second.\par}"
+    assert read_bytes(data, "x", "txt").text == "It is tall. Café.\nSecond."
+
+
+def test_mail_says_what_it_says_and_what_is_attached_is_noted():
+    message = EmailMessage()
+    message["From"], message["Subject"], message["Date"] = (
+        "Ada <ada@example.org>",
+        "Café plans",
+        "Mon, 01 Jan 2024 10:00:00 +0100",
+    )
+    message.set_content("We meet at the café.\n> When?\n")
+    message.add_alternative("<p>We meet at the <b>café</b>.</p>", subtype="html")
+    message.add_attachment(b"\x89PNG", maintype="image", subtype="png", filename="plan.png")
+    with pytest.warns(LlmattrNote, match="what is attached is left out: plan.png"):
+        document = read_bytes(message.as_bytes(), "x", "eml")
+    assert (document.text, document.title, document.format) == ("We meet at the café.\n> When?\n", "Café plans", "email")
+    assert document.metadata == {"title": "Café plans", "author": "Ada <ada@example.org>", "date": "2024-01-01T10:00:00+01:00"}
+
+
+def test_mail_with_a_damaged_header_is_refused():
+    with pytest.raises(LlmattrError, match=r"^'x' is a message that cannot be read"):
+        read_bytes(b"From: Ada <\n\nText.", "x", "eml")
+
+
+@pytest.fixture
+def docs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "docs/b.md", "# B\n\nText of b.")
+    put(tmp_path, "docs/a.txt", "Text of a.")
+    put(tmp_path, "docs/deep/c.md", "Text of c.")
+    put(tmp_path, "docs/picture.png", b"\x89PNG\r\n\x1a\n\0")
+    put(tmp_path, "docs/empty.md", "")
+    put(tmp_path, "docs/.hidden.md", "hidden")
+    put(tmp_path, "docs/.git/config.md", "hidden")
+    return Path("docs")
+
+
+def test_a_folder_is_all_its_files_but_hidden_ones_with_one_note_of_what_is_left_out(docs):
+    with pytest.warns(LlmattrNote) as notes:
+        documents = read_files("docs")
+    assert [document.id for document in documents] == ["docs/a.txt", "docs/b.md", "docs/deep/c.md"]
+    assert [str(one.message) for one in notes] == [
+        "2 of 5 files of 'docs' are left out: 'docs/empty.md' is empty: there is nothing to attribute the answer to; "
+        "'docs/picture.png' is a picture: give text, or a file of a kind that is read"
+    ]
+
+
+def test_a_pattern_is_the_files_that_it_matches(docs):
+    with pytest.warns(LlmattrNote, match="1 of 3 files"):
+        assert [document.id for document in read_files("docs/**/*.md")] == ["docs/b.md", "docs/deep/c.md"]
+    with pytest.raises(LlmattrError, match=r"no file matches the pattern 'docs/\*\.rst'"):
+        read_files("docs/*.rst")
+
+
+def test_a_folder_without_a_file_that_can_be_read_is_refused(docs):
+    put(docs, "only/x.png", b"\x89PNG\r\n\x1a\n\0")
+    with pytest.raises(LlmattrError, match=r"none of the 1 files of 'docs/only' can be read: .*is a picture"):
+        read_files("docs/only")
+    (docs / "none").mkdir()
+    with pytest.raises(LlmattrError, match="there is no file in the folder 'docs/none'"):
+        read_files("docs/none")
+
+
+def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(docs):
+    put(docs, "[1].txt", "One.")
+    assert [document.text for document in read_files("docs/[1].txt")] == ["One."]
+
+
+@pytest.mark.filterwarnings("ignore::llmattr.errors.LlmattrNote")
+def test_a_context_takes_paths_beside_texts(docs):
+    assert [document.text for document in read_documents(docs / "a.txt")] == ["Text of a."]
+    documents = read_documents(["docs/a.txt", docs / "deep", docs])
+    assert [document.text for document in documents[:2]] == ["docs/a.txt", "Text of c."]  # a text stays one
+    assert len(documents) == 5
+
+
+@pytest.mark.filterwarnings("ignore::llmattr.errors.LlmattrNote")
+def test_rows_for_training_are_the_documents_of_a_folder(docs):
+    rows = [{"text": "Text of a.", "id": "docs/a.txt"}, {"text": "# B\n\nText of b.", "id": "docs/b.md"}]
+    assert read_rows(docs)[:2] == rows
+    assert read_rows("docs/b.md") == rows[1:]
+    put(docs, "only/rows.jsonl", '{"text": "a"}')
+    assert read_files_as_rows("docs/only") is None  # which hold rows themselves
+    assert read_files_as_rows("someone/dataset") is None

@@ -1,0 +1,255 @@
+"""Structure first: what the blocks of each format are, which of them can be quoted, and that nothing is lost."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmattr.core.attribution import Attribution
+from llmattr.core.sources import Sources, Targets
+from llmattr.errors import LlmattrError
+from llmattr.text.messages import conversation
+from llmattr.text.prompt import Prompt
+from llmattr.text.prompt import cut as sources_of
+from llmattr.text.split import FORMATS, SPLITTERS, cut
+from llmattr.text.split.formats import looks_like
+from tests import tiny_models
+
+MARKS = [
+    *(
+        "a",
+        "B",
+        " ",
+        "\n",
+        "\r\n",
+        "\t",
+        ".",
+        "?",
+        "。",
+        "」",
+        "「",
+        "“",
+        "”",
+        '"',
+        "(",
+        ")",
+        "[1]",
+        "**",
+        "`",
+        "\n```py\n",
+        "# ",
+        "- ",
+        "1. ",
+    ),
+    *(
+        "> ",
+        "|",
+        "\n|---|---|\n",
+        "<p>",
+        "</p>",
+        "<b>",
+        "</b>",
+        "<br>",
+        "<tr><td>",
+        "</td></tr>",
+        "<pre>",
+        "&amp;",
+        "<!--",
+        "<think>",
+    ),
+    *(
+        "</think>",
+        "def f():\n    return 1\n",
+        "class A:\n",
+        '{"a": 1}\n',
+        ",",
+        "From: a\n",
+        "\n-- \n",
+        "00:00:01,000 --> 00:00:02,000\n",
+    ),
+    *("\u00a0", "\u2028", "\f", "\x00", "e\u0301", "។", "।", "؟", "😀", "Dr. ", "…", "---\n", "\n\n", "    ", "²", "\x1c"),
+]
+TEXT = st.text() | st.lists(st.sampled_from(MARKS), max_size=25).map("".join)
+
+
+@pytest.mark.parametrize("format", [None, *FORMATS])
+@settings(max_examples=100, deadline=None)
+@given(text=TEXT, kind=st.sampled_from(list(SPLITTERS)))
+def test_spans_are_apart_in_order_and_each_says_something(format, text, kind):
+    found = cut(text, kind, format)
+    assert len(found.spans) == len(found.blocks) == len(found.quotable)
+    assert (found.spans[1:, 0] >= found.spans[:-1, 1]).all()
+    for start, end in found.spans:
+        part = text[start:end]
+        assert part == part.strip()
+        assert any(character.isalnum() for character in part)
+
+
+def units(text, format=None):
+    """What is cut, what it is, and a # behind what cannot be quoted."""
+    found = cut(text, format=format)
+    columns = zip(found.spans, found.blocks, found.quotable, strict=True)
+    return [(text[a:b], kind if quotable else kind + "#") for (a, b), kind, quotable in columns]
+
+
+MARKDOWN = """# Prices
+
+See **the [list](http://a.example/x. y).** It is
+short.[^1]
+
+- Never use water.
+- Keep the cover
+  for later. Always!
+
+> A quote. Of two
+> sentences.
+
+| item | price |
+|---|---|
+| tea | 3 EUR |
+| *Total* | **3 EUR.** |
+
+***
+
+```python
+def area(r):
+    return 3 * r ** 2
+
+
+print(area(1))
+```
+
+[^1]: A note.
+
+[list]: http://a.example
+"""
+
+
+def test_markdown():
+    assert looks_like(MARKDOWN) == "markdown"
+    assert units(MARKDOWN) == [
+        ("# Prices", "heading#"),
+        ("See **the [list](http://a.example/x. y).**", "paragraph"),
+        ("It is\nshort.[^1]", "paragraph"),
+        ("- Never use water.", "item"),
+        ("- Keep the cover\n  for later.", "item"),
+        ("Always!", "item"),
+        ("A quote.", "quote"),
+        ("Of two\n> sentences.", "quote"),
+        ("| item | price |", "row#"),
+        ("| tea | 3 EUR |", "row"),
+        ("| *Total* | **3 EUR.** |", "row"),
+        ("def area(r):\n    return 3 * r ** 2", "code"),
+        ("print(area(1))", "code"),
+        ("[^1]: A note.", "paragraph"),
+    ]
+
+
+HTML = """<!DOCTYPE html><html><head><title>Prices</title><script>var x = 1; // a. B.</script></head>
+<body><nav><a href="/">Home</a></nav>
+<p>See <em>the list.</em> <b>It</b> is &lt; short<sup><a href="#1">[1]</a></sup>.</p><p>An open one<p>Another. <br>A line
+<ul><li>Never use water.</li><li>Keep it.</ul>
+<table><tr><th>item</th><th>price</th></tr><tr><td>tea</td><td>3 EUR. Each.</td></tr></table>
+<footer>Page 1</footer></body></html>"""
+
+
+def test_html():
+    assert looks_like(HTML) == "html"
+    assert units(HTML) == [
+        ("Prices", "heading#"),
+        ("See <em>the list.</em>", "paragraph"),
+        ('<b>It</b> is &lt; short<sup><a href="#1">[1]</a></sup>.', "paragraph"),
+        ("An open one", "paragraph"),
+        ("Another.", "paragraph"),
+        ("A line", "paragraph"),
+        ("Never use water.", "item"),
+        ("Keep it.", "item"),
+        ("<th>item</th><th>price</th>", "row#"),
+        ("<td>tea</td><td>3 EUR. Each.</td>", "row"),
+    ]
+
+
+def test_code_by_its_own_syntax_and_a_long_class_by_its_methods():
+    text = 'import os\n\nX = 1\nY = 2\n\n# The area.\n@cache\ndef area(r):\n    """Of a circle. Or so."""\n\n    return r\n'
+    assert looks_like(text) == "code"
+    assert [part for part, _ in units(text)] == ["import os", "X = 1\nY = 2", text[text.index("# The") :].rstrip()]
+    method = "    def m(self):\n" + "        x = 1\n" * 15
+    long = f"class A:\n    y = 1\n\n{method}\n    # Once more.\n{method}"
+    assert [part.splitlines()[0].strip() for part, _ in units(long, "py")] == ["class A:", "def m(self):", "# Once more."]
+    braces = "function a() {\n  x = 1;\n\n  return x;\n}\n\nconst b = 2;\nconst c = 3;\n"
+    assert [part for part, _ in units(braces, "js")] == [braces[: braces.index("\n\nconst")], "const b = 2;\nconst c = 3;"]
+
+
+def test_rows_records_and_cues():
+    table = 'name,city\nAda,"London,\nEngland"\nAlan,Maida Vale\n'
+    assert looks_like(table) == "table"
+    assert units(table) == [("name,city", "row#"), ('Ada,"London,\nEngland"', "row"), ("Alan,Maida Vale", "row")]
+    records = '{"a": "One. Two."}\n\n{"a": 2}\n'
+    assert looks_like(records) == "records"
+    assert [part for part, _ in units(records)] == ['{"a": "One. Two."}', '{"a": 2}']
+    cues = "1\n00:00:01,000 --> 00:00:03,200\nIt was high.\nEvery night.\n\n2\n00:00:03,400 --> 00:00:06,900\n3\n"
+    assert looks_like(cues) == "subtitles"
+    assert [part for part, _ in units(cues)] == ["It was high.\nEvery night.", "3"]
+
+
+def test_mail():
+    text = "From: a@b.example\nSubject: Tea. Again.\n\nDear Ms. Okoro,\n\nno tea. Sorry!\n\nOn 3 May, Okoro wrote:\n"
+    text += "> Is there\n> tea?\n\n-- \nA. B.\n"
+    assert looks_like(text) == "mail"
+    assert units(text) == [
+        ("From: a@b.example", "furniture#"),
+        ("Subject: Tea. Again.", "furniture#"),
+        ("Dear Ms. Okoro,", "paragraph"),
+        ("no tea.", "paragraph"),
+        ("Sorry!", "paragraph"),
+        ("On 3 May, Okoro wrote:", "furniture#"),
+        ("Is there\n> tea?", "quote"),
+        ("A. B.", "furniture#"),
+    ]
+
+
+def test_a_running_head_is_no_source_and_a_sentence_goes_on_over_it():
+    page = "The Report        {}\n\nThe dam is old and the wall\nis {}, so that it\n\n"
+    text = page.format(1, "wet") + "The Report        2\n\nleaks. It is red.\n\nThe Report        3\n"
+    assert [part for part, _ in units(text)] == [text[21 : text.index(" It is red")], "It is red."]
+
+
+@pytest.mark.parametrize(
+    "text", ["It costs 3 * 4 EUR. # is a sign.", "Tea, cake and more\nAda, Alan", "a < b. c > d.", "import is hard. So?"]
+)
+def test_plain_text_stays_plain(text):
+    assert looks_like(text) == "plain"
+
+
+def test_an_unknown_format_is_named_with_the_nearest_known_one():
+    with pytest.raises(LlmattrError, match="unknown format 'markdwn'; did you mean 'markdown'"):
+        cut("a", format="markdwn")
+
+
+def prompt(context, response, **how):
+    chat = conversation(context, "What?")
+    return Prompt(tiny_models.tokenizer(), chat, sources_of(chat, "sentences", **how)).with_response(response)
+
+
+def test_an_answer_is_cut_by_the_same_code():
+    answer = "<think>\nSo. Hm.\n</think>\n\nThe facts:\n\n1. It is **old.**\n2. It is tall.\n\n"
+    answer += "| year | m |\n|---|---|\n| 1889 | 330 |\n\n```py\nx = 1\n\nprint(x)\n```"
+    targets = prompt("It is old.", answer).targets()
+    right = ["The facts:", "1. It is **old.**", "2. It is tall.", "| 1889 | 330 |", "x = 1\n\nprint(x)"]
+    assert list(targets.texts) == [answer, *right]
+
+
+def test_documents_say_their_format_and_the_language_is_handed_on():
+    documents = [{"text": "# A title\n\nIt is old."}, {"text": "Am 3. Mai."}]
+    sources = prompt(documents, "Yes.", language="de").sources
+    assert list(sources.texts) == ["# A title", "It is old.", "Am 3. Mai."]
+    assert list(sources.blocks) == ["heading", "paragraph", "paragraph"]
+    assert sources.quotable.tolist() == [False, True, True]
+    assert [document.language for document in sources.documents] == ["de", "de"]
+
+
+def test_what_is_not_quotable_is_never_cited_and_keeps_its_score():
+    sources = Sources("sentences", ["a", "b"], ["# A", "B."], quotable=np.array([False, True]))
+    found = Attribution(np.array([[3.0, 2.0]]), sources, Targets(["T."]), "nats of log-odds", {"name": "leave-one-out"}, {})
+    assert found.cited.tolist() == [[False, True]]
+    assert [(score.id, score.score, score.cited) for score in found.top(2)] == [("a", 3.0, False), ("b", 2.0, True)]
