@@ -66,12 +66,17 @@ def ask(ablation: Ablation, masks: Bool[np.ndarray, "m n"], before: int = 0) -> 
 
 def check_outputs(outputs: Float[np.ndarray, "m t"], masks: Bool[np.ndarray, "m n"], targets: Targets, before: int = 0) -> None:
     """Raise `LlmattrError` for outputs that are not finite."""
-    if np.isfinite(outputs).all():
-        return
+    if not np.isfinite(outputs).all():
+        raise _not_finite(outputs, masks, targets, before)
+
+
+def _not_finite(
+    outputs: Float[np.ndarray, "m t"], masks: Bool[np.ndarray, "m n"], targets: Targets, before: int
+) -> LlmattrError:
     row, target = np.argwhere(~np.isfinite(outputs))[0].tolist()
     kept = np.flatnonzero(masks[row]).tolist()
     some = ", ".join(map(str, kept[:10])) + (f" and {len(kept) - 10} more" if len(kept) > 10 else "") or "none"
-    raise LlmattrError(
+    return LlmattrError(
         f"ablation {before + row} gave {outputs[row, target]} for target {target} ({targets.texts[target]!r:.60}): outputs "
         f"must be finite numbers (of {masks.shape[1]} sources it kept: {some})"
     )

@@ -30,7 +30,7 @@ from llmattr import cite
 from llmattr.cli import main
 from llmattr.context.methods.games import Shapley
 from llmattr.context.methods.surrogates import ContextCite
-from llmattr.context.removal import store
+from llmattr.context.removal import ablation
 from llmattr.core.attribution import Attribution
 from llmattr.model.lm import LM
 from tests import tiny_models
@@ -205,7 +205,7 @@ def test_a_benchmark(name, tmp_path):
 @pytest.mark.slow
 def test_two_at_once_on_one_cache(tmp_path, monkeypatch):
     """In float64, in which the company that a prompt is scored in leaves no trace in the first nine digits."""
-    monkeypatch.setattr(store, "EVERY", 0.02)
+    monkeypatch.setattr(ablation, "EVERY", 0.02)
     lm = LM(tiny_models.llama().double(), tiny_models.tokenizer(), "tiny")
 
     def work(name: str, method: Any, folder: Path) -> None:

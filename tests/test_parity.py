@@ -8,7 +8,7 @@ import pytest
 from llmattr.ablation import random_masks
 from llmattr.context.cite import cite
 from llmattr.context.methods.surrogates import ContextCite
-from llmattr.context.removal.ablation import ContextAblation, span_logits
+from llmattr.context.removal.ablation import ContextAblation, values
 from llmattr.surrogate import fit_lasso
 from llmattr.text.messages import conversation
 from llmattr.text.prompt import Prompt, cut
@@ -35,7 +35,7 @@ def test_surrogate_from_stored_outputs(reference):
         tokens = np.array([span["tokens"]])
         for expected in span["results"]:
             m = expected["num_ablations"]
-            outputs = span_logits(logprobs[:m], tokens)
+            outputs = values(logprobs[:m], tokens)
             scale = np.diff(tokens).astype(float)[0]
             weights, intercept = fit_lasso(masks[:m], outputs, reference["lasso_alpha"], scale)
             largest = np.abs(expected["weights"]).max()

@@ -18,7 +18,7 @@ from eval.harness.contract import Entry, Judged, Scored
 from llmattr import metrics
 from llmattr.ablation import random_masks
 from llmattr.context import METHODS
-from llmattr.context.removal.store import Store, store_path
+from llmattr.context.removal.ablation import Store, store_path
 from llmattr.core.files import digest, write
 from llmattr.core.method import find_method
 from llmattr.core.plain_json import json_text

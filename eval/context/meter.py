@@ -35,7 +35,7 @@ class Timed(ContextAblation):
         for mask in masks:
             if short(mask) not in self.tokens:
                 self.tokens[short(mask)] = len(self.prompt.render(mask).ids)
-        new = {short(mask) for mask in masks if mask not in self.store}
+        new = {short(mask) for mask in masks if mask.tobytes() not in self.store.rows}
         started = time.process_time()
         found = super().token_logprobs(masks)
         if new:

@@ -13,7 +13,7 @@ import torch
 from eval.harness.jobs import RefusedError, run_job
 from eval.harness.record import Figure
 from llmattr.ablation import random_masks
-from llmattr.metrics.lds import foretold
+from llmattr.metrics.stats import foretold
 
 QUERY = "What do the texts say, and which of them agree?"
 RESPONSE = (

@@ -21,7 +21,7 @@ from llmattr import metrics
 from llmattr.ablation import random_masks
 from llmattr.core.files import write
 from llmattr.core.plain_json import json_text
-from llmattr.metrics.lds import foretold
+from llmattr.metrics.stats import foretold
 from llmattr.retraining import Recipe, retraining_ablation
 from llmattr.retraining.ablation import RetrainingAblation
 from llmattr.retraining.scratch import NAME, with_space

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,10 +15,9 @@ from llmattr.context.contract import Method
 from llmattr.context.methods import METHODS
 from llmattr.context.methods.games import LeaveOneOut
 from llmattr.context.methods.surrogates import ContextCite
-from llmattr.context.removal.ablation import ContextAblation
+from llmattr.context.removal.ablation import ContextAblation, Store, store_path
 from llmattr.context.removal.cache import limit, shrink
 from llmattr.context.removal.contrast import ONE_ALONE, contrast
-from llmattr.context.removal.store import Store, store_path
 from llmattr.context.verify import verify as evidence_for
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, find_method, returned
@@ -32,6 +32,8 @@ from llmattr.text.forms import plain_tools
 from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, conversation, take_answer
 from llmattr.text.prompt import Prompt, cut
 from llmattr.text.split import Splitter
+
+RECORDED = ("llmattr", "transformers", "torch", "scikit-learn")  # packages whose versions a run records
 
 
 def cite(
@@ -57,15 +59,14 @@ def cite(
 
     `model`: a hub id, a local folder, "smollm2" (the embedded model), (model, tokenizer), or an `LM`, which also says dtype,
     device and batch size. `context`: a text, or documents: texts, dicts with `text`, `title`, `id`, `metadata`, or what a
-    retriever returns (see `read_documents`). `messages`: a chat with the documents in it (see `conversation`); if
-    its last turn is the assistant's, that is the response. `tools`: those that the model may call, for the chat template.
-    `response`: generated (greedy) when it is not given. `rather_than`:
-    another answer; the scores then say what made the model give this one and not that. `sources`:
-    documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays). `language`: the documents'
-    (ISO 639-1), for where sentences end; None: as each reads. `method`: a name or a
-    dataclass of `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`: ask the model about
-    what is cited (`Attribution.evidence`). `cache`: a folder in which scored ablations are kept, so that a run goes on where
-    it was; of files that it holds beyond LLMATTR_CACHE_LIMIT gigabytes (1) those go that were not used for longest.
+    retriever returns (see `read_documents`). `messages`: a chat with the documents in it (see `conversation`); if its last turn
+    is the assistant's, that is the response. `tools`: those that the model may call, for the chat template. `response`:
+    generated (greedy) when it is not given. `rather_than`: another answer; the scores then say what made the model give this
+    one and not that. `sources`: documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays).
+    `language`: the documents' (ISO 639-1), for where sentences end; None: as each reads. `method`: a name or a dataclass of
+    `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`: ask the model about what is cited
+    (`Attribution.evidence`). `cache`: a folder in which scored ablations are kept, so that a run goes on where it was; beyond
+    LLMATTR_CACHE_LIMIT gigabytes (1) the files go that were not used for longest.
 
     Returns scores [t, n], t = the whole response and each of its sentences, in nats of log-odds: positive = the source made
     it likelier. Raises `LlmattrError` for input that the user can mend.
@@ -94,11 +95,10 @@ def cite(
     if len(prompt.sources) == 1:
         note("there is only one source: its score is what is lost without it (leave-one-out)")
         chosen = LeaveOneOut()
-    ablation = ContextAblation(lm, prompt, prompt.targets(measure), _store(cache, room, lm, prompt))
+    store = Store() if cache is None else _store(cache, room, lm, prompt)
+    ablation = ContextAblation(lm, prompt, prompt.targets(measure), store)
     if rather_than is not None:
-        if chosen.family in ("corroborative", "reference"):  # what looks inside the model is refused where it looks
-            raise LlmattrError(f"{chosen.name} {ONE_ALONE}")
-        ablation = contrast(ablation, check_text(rather_than, "the other answer"))
+        ablation = _contrasted(ablation, rather_than, chosen)
     session = ContextSession(chosen, ablation, seed, lm.fingerprint())
     result = session.attribute(ablation.targets)
     attributed = time.perf_counter()
@@ -126,7 +126,7 @@ class ContextSession:
         return dataclasses.replace(
             result,
             method=describe(self.method),
-            run={**result.run, **_versions()},
+            run={**result.run, **{package: version(package) for package in RECORDED}},
             response=self.ablation.prompt.response,
             session=self,
             model=self.model,
@@ -156,16 +156,14 @@ def part_of(response: str, part: str | tuple[int, int], measure: str = "logit") 
 
 def _model(model: object) -> Scorer:
     """The model by its name, folder or address, or as it was given."""
-    if isinstance(model, ServerLM):
+    if isinstance(model, (LM, ServerLM)):
         return model
     if isinstance(model, str) and model.startswith(("http://", "https://")):
         return ServerLM(model)
     return LM.load(model, "fast", device())
 
 
-def _store(cache: str | Path | None, room: float, lm: Scorer, prompt: Prompt) -> Store:
-    if cache is None:
-        return Store()
+def _store(cache: str | Path, room: float, lm: Scorer, prompt: Prompt) -> Store:
     assert prompt.sources.spans is not None  # sources cut from documents have them
     places = prompt.sources.spans.tolist(), prompt.full().ids
     store = Store(store_path(cache, lm.record(), lm.fingerprint(), *places, repr(prompt.messages)))
@@ -182,7 +180,7 @@ def _answered(lm: Scorer, prompt: Prompt, response: str | None, max_new_tokens: 
     return prompt.with_generated(of_main(ids))
 
 
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {package: version(package) for package in ("llmattr", "transformers", "torch", "scikit-learn")}
+def _contrasted(ablation: ContextAblation, other: str, method: Method) -> ContextAblation:
+    if method.family in ("corroborative", "reference"):  # what looks inside the model is refused where it looks
+        raise LlmattrError(f"{method.name} {ONE_ALONE}")
+    return contrast(ablation, check_text(other, "the other answer"))

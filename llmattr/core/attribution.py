@@ -81,12 +81,15 @@ class Attribution:
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.values).all():  # or a report would say that there is no effect
-            t, column = np.argwhere(~np.isfinite(self.values))[0].tolist()
-            source = column if self.index is None else int(self.index[t, column])
-            raise LlmattrError(
-                f"{self.method['name']} gave {self.values[t, column]} for target {t} ({self.targets.texts[t]!r:.60}) and "
-                f"{self.sources.ids[source]!r:.60} of the {self.sources.kind}: scores must be finite numbers"
-            )
+            raise self._not_finite()
+
+    def _not_finite(self) -> LlmattrError:
+        t, column = np.argwhere(~np.isfinite(self.values))[0].tolist()
+        source = column if self.index is None else int(self.index[t, column])
+        return LlmattrError(
+            f"{self.method['name']} gave {self.values[t, column]} for target {t} ({self.targets.texts[t]!r:.60}) and "
+            f"{self.sources.ids[source]!r:.60} of the {self.sources.kind}: scores must be finite numbers"
+        )
 
     def __getitem__(self, target: SupportsIndex | slice) -> "Attribution":
         target = check_index(target, len(self), "targets")
@@ -144,12 +147,9 @@ class Attribution:
         """
         if k is not None:
             check_number("k", k, 0, whole=True)
-        cited = self.cited
-        scores = []
-        for t in range(len(self)):
-            order = np.argsort(-self.values[t], kind="stable")[:k]
-            scores += [self._score(t, rank, int(column), bool(cited[t, column])) for rank, column in enumerate(order, 1)]
-        return scores
+        cited, order = self.cited, np.argsort(-self.values, axis=1, kind="stable")[:, :k].tolist()
+        ranked = [(t, rank, column) for t, columns in enumerate(order) for rank, column in enumerate(columns, 1)]
+        return [self._score(t, rank, column, bool(cited[t, column])) for t, rank, column in ranked]
 
     def _score(self, t: int, rank: int, column: int, cited: bool) -> Score:
         source = column if self.index is None else int(self.index[t, column])

@@ -47,8 +47,7 @@ def least_score(
 ) -> Float[np.ndarray, "*t 1"]:
     """The size from which a score is worth a mention: 0.1 in nats, else a hundredth of the target's largest.
 
-    So outputs of any unit are judged alike, whatever they are multiplied by; what is rounding beside the baseline is not worth
-    one.
+    So outputs of any unit are judged alike, whatever they are multiplied by; rounding beside the baseline is worth none.
     """
     largest = np.abs(values).max(axis=-1, keepdims=True, initial=0.0)
     if measure in IN_NATS:

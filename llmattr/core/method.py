@@ -43,8 +43,7 @@ def describe(method: Named) -> dict[str, Any]:
 def find_method(method: object, methods: dict[str, type], contract: type[T] = Named) -> T:
     """Return the method itself, or the default one of that name or class.
 
-    Raises `LlmattrError` for an unknown one, for one without what the family's Protocol (`contract`) names, and for a field
-    that is out of its bounds.
+    Raises `LlmattrError` for an unknown one, one that lacks what its family's `contract` names, or a field out of its bounds.
     """
     known = ", ".join(methods)
     if isinstance(method, str):
@@ -55,12 +54,17 @@ def find_method(method: object, methods: dict[str, type], contract: type[T] = Na
     if not isinstance(method, Named):
         raise LlmattrError(f"a method is a name or a dataclass of METHODS, not {method!r} (there are: {known})")
     if not isinstance(method, contract):
-        has = [name for name in dir(method) if not name.startswith("_")]
-        wanted = [name for name in (*contract.__annotations__, *vars(contract)) if not name.startswith("_")]
-        lacking = next(name for name in wanted if name not in has)
-        raise LlmattrError(f"the method {type(method).__name__} has no {lacking}{did_you_mean(lacking, has)}")
+        raise LlmattrError(f"the method {type(method).__name__} has no {_lacking(method, contract)}")
     check_options(method)
     return method
+
+
+def _lacking(method: object, contract: type) -> str:
+    """The first name of the contract that a method has not, and what it may have meant by another."""
+    has = [name for name in dir(method) if not name.startswith("_")]
+    wanted = [name for name in (*contract.__annotations__, *vars(contract)) if not name.startswith("_")]
+    lacking = next(name for name in wanted if name not in has)
+    return f"{lacking}{did_you_mean(lacking, has)}"
 
 
 def returned(method: Named, verb: str, found: object, wanted: type[T]) -> T:

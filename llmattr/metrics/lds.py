@@ -8,9 +8,7 @@ and their target is undefined: nan, left out of a mean.
 import numpy as np
 from jaxtyping import Bool, Float
 
-from llmattr.metrics.stats import spearman
-
-ROUNDING = 1e-9  # of the range: numbers nearer than that are ties, since rounding ranks nothing
+from llmattr.metrics.stats import foretold
 
 
 def lds(
@@ -29,28 +27,6 @@ def lds(
     ([1.0], [-1.0])
     """
     return foretold(values @ masks.T.astype(float), outputs.T)
-
-
-def foretold(predicted: Float[np.ndarray, "t m"], seen: Float[np.ndarray, "t m"]) -> Float[np.ndarray, " t"]:
-    """`spearman` of each row, 0 where all predictions are equal and nan where all that was seen is: the convention above.
-
-    The only rank correlation of predictions with ablations: of an LDS, of a fit's cross-validation, of the benchmarks.
-
-    >>> seen = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [4.0, 4.0, 4.0]])
-    >>> foretold(np.array([[3.0, 2.0, 1.0], [5.0, 5.0, 5.0], [1.0, 2.0, 3.0]]), seen).round(12).tolist()
-    [-1.0, 0.0, nan]
-    """
-    predicted, seen = _tied(predicted), _tied(seen)
-    unpredicted = (np.ptp(predicted, axis=1) == 0) & (np.ptp(seen, axis=1) > 0)
-    return np.where(unpredicted, 0.0, spearman(predicted, seen))
-
-
-def _tied(rows: Float[np.ndarray, "t m"]) -> Float[np.ndarray, "t m"]:
-    """Each row from 0 to 1, where what rounding tells apart is the same; all 0 where it holds one number only."""
-    spread = np.ptp(rows, axis=1, keepdims=True)
-    varies = spread > ROUNDING * np.abs(rows).max(axis=1, keepdims=True)
-    share = (rows - rows.min(axis=1, keepdims=True)) / np.where(varies, spread, 1.0)
-    return np.where(varies, np.round(share, 9), 0.0)
 
 
 def reliability(replicates: Float[np.ndarray, "m r t"], of: int | float = 1) -> Float[np.ndarray, " t"]:

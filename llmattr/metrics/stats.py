@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, Shaped
 from llmattr.errors import LlmattrError, check_number
 from llmattr.metrics.shapes import PerTarget, Scores
 
+ROUNDING = 1e-9  # of the range: numbers nearer than that are ties, since rounding ranks nothing
 AT_ONCE = 2**20  # numbers of a resampling that are held in memory
 
 Judges = Float[np.ndarray, "d t"]  # a measure of every target, by d resamplings of what judges them
@@ -36,7 +37,7 @@ def spearman(one: Scores, other: Scores) -> PerTarget:
     """Rank correlation of each row of one with the same row of the other, from -1 to 1 (Spearman 1904).
 
     Equal scores share their average rank. nan for a row in which either has only equal scores (an `lds` counts it 0 where the
-    predictions are equal: `llmattr.metrics.lds.foretold`).
+    predictions are equal: `foretold`).
 
     >>> spearman(np.array([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]]), np.array([[1.0, 8.0, 9.0], [1.0, 2.0, 3.0]])).round(12).tolist()
     [1.0, nan]
@@ -47,6 +48,28 @@ def spearman(one: Scores, other: Scores) -> PerTarget:
     first, second = [rank - rank.mean(axis=1, keepdims=True) for rank in ranks]
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return (first * second).sum(axis=1) / np.where(lengths > 0, lengths, np.nan)
+
+
+def foretold(predicted: Float[np.ndarray, "t m"], seen: Float[np.ndarray, "t m"]) -> Float[np.ndarray, " t"]:
+    """`spearman` of each row, 0 where all predictions are equal and nan where all that was seen is.
+
+    The only rank correlation of predictions with ablations, of an LDS and of a fit (`llmattr.metrics.lds` says why).
+
+    >>> seen = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [4.0, 4.0, 4.0]])
+    >>> foretold(np.array([[3.0, 2.0, 1.0], [5.0, 5.0, 5.0], [1.0, 2.0, 3.0]]), seen).round(12).tolist()
+    [-1.0, 0.0, nan]
+    """
+    predicted, seen = _tied(predicted), _tied(seen)
+    unpredicted = (np.ptp(predicted, axis=1) == 0) & (np.ptp(seen, axis=1) > 0)
+    return np.where(unpredicted, 0.0, spearman(predicted, seen))
+
+
+def _tied(rows: Float[np.ndarray, "t m"]) -> Float[np.ndarray, "t m"]:
+    """Each row from 0 to 1, where what rounding tells apart is the same; all 0 where it holds one number only."""
+    spread = np.ptp(rows, axis=1, keepdims=True)
+    varies = spread > ROUNDING * np.abs(rows).max(axis=1, keepdims=True)
+    share = (rows - rows.min(axis=1, keepdims=True)) / np.where(varies, spread, 1.0)
+    return np.where(varies, np.round(share, 9), 0.0)
 
 
 def kendall(one: Scores, other: Scores) -> PerTarget:

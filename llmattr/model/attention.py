@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypedDict, Unpack, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from llmattr.errors import LlmattrError
-from llmattr.model.contract import Weights, setting
-from llmattr.model.forward import abilities, evaluating
+from llmattr.model.contract import Weights
+from llmattr.model.forward import abilities, evaluating, setting
 
-Attended = tuple[torch.Tensor, Any]  # output, and weights [1, h, q, s] or None
+Attended = tuple[Tensor, Any]  # output, and weights [1, h, q, s] or None
 
 
 class AttentionOptions(TypedDict, total=False):
@@ -26,7 +27,7 @@ class AttentionOptions(TypedDict, total=False):
     is_causal: bool | None
     sliding_window: int | None
     softcap: float | None
-    s_aux: torch.Tensor | None
+    s_aux: Tensor | None
 
 
 @runtime_checkable
@@ -36,10 +37,10 @@ class Attend(Protocol):
     def __call__(
         self,
         module: torch.nn.Module,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        mask: torch.Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor,
         /,
         **options: Unpack[AttentionOptions],
     ) -> Attended:
@@ -58,44 +59,33 @@ def attending(lm: Weights, attend: Attend) -> Iterator[None]:
     The mask is additive and never None. What the model used before is restored. Raises `LlmattrError` for a model whose
     attention cannot be reached, or which has none.
     """
-    abilities(lm.model)
-    with evaluating(lm.model):
-        yield from _attending(lm, attend)
-
-
-def _attending(lm: Weights, attend: Attend) -> Iterator[None]:
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     reached, ours = False, f"{OURS}-{threading.get_ident()}"  # the registry is the process's
 
-    def reach(
-        module: torch.nn.Module,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        mask: torch.Tensor,
-        **options: Unpack[AttentionOptions],
-    ) -> Attended:
+    def reach(module: torch.nn.Module, *tensors: Tensor, **options: Unpack[AttentionOptions]) -> Attended:
         nonlocal reached
         reached = True
-        return attend(module, query, key, value, mask, **options)
+        return attend(module, *tensors, **options)
 
-    ALL_ATTENTION_FUNCTIONS[ours] = reach
-    ALL_MASK_ATTENTION_FUNCTIONS.register(ours, eager_mask)
-    before = _implementations(lm)
-    try:
-        if hasattr(lm.model, "set_attn_implementation"):
-            lm.model.set_attn_implementation(ours)
-        if setting(lm.model.config, "_attn_implementation") != ours:
-            raise _unreachable(lm)
-        yield
-        if not reached:
-            raise _unreachable(lm)
-    finally:
-        if setting(lm.model.config, "_attn_implementation") == ours:
-            lm.model.set_attn_implementation(before)
-        del ALL_ATTENTION_FUNCTIONS[ours]
+    abilities(lm.model)
+    with evaluating(lm.model):
+        ALL_ATTENTION_FUNCTIONS[ours] = reach
+        ALL_MASK_ATTENTION_FUNCTIONS.register(ours, eager_mask)
+        before = _implementations(lm)
+        try:
+            if hasattr(lm.model, "set_attn_implementation"):
+                lm.model.set_attn_implementation(ours)
+            if setting(lm.model.config, "_attn_implementation") != ours:
+                raise _unreachable(lm)
+            yield
+            if not reached:
+                raise _unreachable(lm)
+        finally:
+            if setting(lm.model.config, "_attn_implementation") == ours:
+                lm.model.set_attn_implementation(before)
+            del ALL_ATTENTION_FUNCTIONS[ours]
 
 
 def _implementations(lm: Weights) -> dict[str, str]:
@@ -112,12 +102,7 @@ def _unreachable(lm: Weights) -> LlmattrError:
 
 
 def own_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor,
-    **options: Unpack[AttentionOptions],
+    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, **options: Unpack[AttentionOptions]
 ) -> Attended:
     """The layer's attention as the model would do it: PyTorch's fused one where it applies."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -128,12 +113,7 @@ def own_attention(
 
 
 def weighted_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor,
-    **options: Unpack[AttentionOptions],
+    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, **options: Unpack[AttentionOptions]
 ) -> Attended:
     """The layer's attention with its weights [1, h, q, s], by the eager function of the model's own file."""
     eager = vars(sys.modules[type(module).__module__]).get("eager_attention_forward")

@@ -1,18 +1,17 @@
 """What a model has to be: `Scorer` says how likely responses are, `Weights` lets gradients and hidden states be seen."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from llmattr.errors import LlmattrError
 from llmattr.text.prompt import Rendered
 from llmattr.text.tokens import Tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
 
 @runtime_checkable
@@ -115,32 +114,6 @@ class Weights(Protocol):
     def check(self, texts: Sequence[Sequence[int]], room: int = 0) -> None:
         """Raise `LlmattrError` for ids that the model cannot read."""
         ...
-
-
-def vocabulary(lm: Weights) -> int:
-    """The number of logits at a position."""
-    return lm.model.config.get_text_config().vocab_size
-
-
-def check_vocabulary(texts: Iterable[Sequence[int]], tokenizer: "PreTrainedTokenizerBase", size: int) -> None:
-    """Raise `LlmattrError` for a token that a model of so many embeddings has none for."""
-    highest = max((max(ids) for ids in texts if len(ids)), default=0)
-    if highest >= size:
-        raise LlmattrError(
-            f"the tokenizer has {len(tokenizer)} tokens, the model {size}: {tokenizer.decode([highest])!r} is number {highest} "
-            "from 0; take the tokenizer that the model was trained with, or resize the model's embeddings and train them"
-        )
-
-
-def setting(config: "PretrainedConfig", name: str, default: object = None) -> Any:
-    """What a model's configuration says of this, or the default where its kind of model has no such thing."""
-    return getattr(config, name, default)
-
-
-def sees_all(config: "PretrainedConfig", longest: int) -> bool:
-    """Whether every layer's attention reaches over a text of so many tokens: no window slides inside it."""
-    windows = (setting(config, name) for name in ("sliding_window", "attention_chunk_size"))
-    return all(longest <= window for window in windows if window)
 
 
 def fingerprint_in(record: Mapping[str, Any]) -> dict[str, str] | None:

@@ -1,12 +1,12 @@
-"""How a model's forward pass is called: in evaluation mode, and with what it can do, found by trying it on a few tokens.
+"""How a model's forward pass is called: in evaluation mode, within what its configuration says, and with what it can do.
 
-The names of arguments say nothing: transformers renames them, wrapped models hide them, and some models take them and do not
-heed them. What is found is remembered for as long as the model lives.
+What it can do is found by trying it on a few tokens, and remembered for as long as the model lives. The names of arguments say
+nothing: transformers renames them, wrapped models hide them, and some models take them and do not heed them.
 """
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -15,8 +15,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
+from llmattr.errors import LlmattrError
+from llmattr.model.contract import Weights
+
 if TYPE_CHECKING:
-    from transformers import DynamicCache, PreTrainedModel
+    from transformers import DynamicCache, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 T = TypeVar("T")
 M = TypeVar("M", bound=torch.nn.Module)
@@ -124,6 +127,32 @@ def _tried(model: "PreTrainedModel") -> Abilities:
         cache=next((name for name in ("cache", "past_key_values") if _fills(model, name)), None),
         padding_before=next((tuple(given) for given in _paddings(model) if _agrees(model, plain, given)), None),
     )
+
+
+def vocabulary(lm: Weights) -> int:
+    """The number of logits at a position."""
+    return lm.model.config.get_text_config().vocab_size
+
+
+def check_vocabulary(texts: Iterable[Sequence[int]], tokenizer: "PreTrainedTokenizerBase", size: int) -> None:
+    """Raise `LlmattrError` for a token that a model of so many embeddings has none for."""
+    highest = max((max(ids) for ids in texts if len(ids)), default=0)
+    if highest >= size:
+        raise LlmattrError(
+            f"the tokenizer has {len(tokenizer)} tokens, the model {size}: {tokenizer.decode([highest])!r} is number {highest} "
+            "from 0; take the tokenizer that the model was trained with, or resize the model's embeddings and train them"
+        )
+
+
+def setting(config: "PretrainedConfig", name: str, default: object = None) -> Any:
+    """What a model's configuration says of this, or the default where its kind of model has no such thing."""
+    return getattr(config, name, default)
+
+
+def sees_all(config: "PretrainedConfig", longest: int) -> bool:
+    """Whether every layer's attention reaches over a text of so many tokens: no window slides inside it."""
+    windows = (setting(config, name) for name in ("sliding_window", "attention_chunk_size"))
+    return all(longest <= window for window in windows if window)
 
 
 def positions(seen: torch.Tensor) -> torch.Tensor:

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 
 from llmattr.errors import LlmattrError
 from llmattr.model.attention import AttentionOptions, weighted_attention
-from llmattr.model.contract import Weights, setting
-from llmattr.model.forward import abilities, evaluating
+from llmattr.model.contract import Weights
+from llmattr.model.forward import abilities, evaluating, setting
 from llmattr.model.odds import doubt, log_odds_of_logits, logprobs_of_log_odds, nan_advice
 from llmattr.model.padded import logits_at
 from llmattr.text.prompt import Rendered

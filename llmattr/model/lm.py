@@ -15,8 +15,8 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from llmattr.core.progress import Progress
 from llmattr.errors import LlmattrError, check_choice, check_number, note
-from llmattr.model.contract import Scorer, check_vocabulary, setting, vocabulary
-from llmattr.model.forward import evaluating
+from llmattr.model.contract import Scorer
+from llmattr.model.forward import check_vocabulary, evaluating, setting, vocabulary
 from llmattr.model.loading import load
 from llmattr.model.scoring import score
 from llmattr.text.prompt import Rendered, special_ids

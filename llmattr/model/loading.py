@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from llmattr.errors import LlmattrError, did_you_mean, note
-from llmattr.model.contract import setting
 from llmattr.model.diagnosis import Part, has_vocabulary, why
 from llmattr.model.embedded import PACKAGES, embedded_folder
+from llmattr.model.forward import setting
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 
 from llmattr.model.batches import by_length
-from llmattr.model.contract import Weights, vocabulary
-from llmattr.model.forward import abilities, evaluating, positions
+from llmattr.model.contract import Weights
+from llmattr.model.forward import abilities, evaluating, positions, vocabulary
 from llmattr.model.odds import LogOdds, log_odds
 from llmattr.text.prompt import Rendered
 

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from llmattr.model.attention import Attend, Attended, AttentionOptions, attending, own_attention
 from llmattr.model.contract import Weights
-from llmattr.model.forward import abilities, evaluating
+from llmattr.model.forward import abilities, evaluating, vocabulary
 from llmattr.model.odds import LogOdds, LogProbs, log_odds, logprobs_of_log_odds
-from llmattr.model.padded import MAX_LOGITS, vocabulary
+from llmattr.model.padded import MAX_LOGITS
 from llmattr.text.prompt import Rendered
 
 if TYPE_CHECKING:
@@ -156,12 +156,7 @@ def _leaf_by_leaf(lm: Weights, plan: Plan) -> Attend:
     ]
 
     def attend(
-        module: torch.nn.Module,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        _mask: Tensor,
-        **options: Unpack[AttentionOptions],
+        module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, _mask: Tensor, **options: Unpack[AttentionOptions]
     ) -> Attended:
         parts = [
             own_attention(module, query[:, :, rows], key[:, :, seen], value[:, :, seen], mask[None, None], **options)[0]

@@ -1,23 +1,23 @@
 """Log-probabilities of responses under many prompts: through the prefix tree where the model allows it, else in batches."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
 from llmattr.errors import note
-from llmattr.model.contract import Weights, sees_all, setting, vocabulary
-from llmattr.model.forward import abilities, alike, attempt, uncompiled
+from llmattr.model.contract import Weights
+from llmattr.model.forward import abilities, alike, attempt, sees_all, setting, uncompiled, vocabulary
 from llmattr.model.odds import LogProbs, logprobs_of_log_odds
 from llmattr.model.padded import in_batches
 from llmattr.model.prefix_tree import through_tree
 from llmattr.text.prompt import Rendered
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 
 def score(lm: Weights, requests: Sequence[Rendered]) -> Iterator[tuple[int, LogProbs]]:
@@ -42,12 +42,17 @@ def read_alike(model: "PreTrainedModel", lengths: Sequence[int]) -> list[list[in
     config = model.config.get_text_config()
     rope = config.to_dict().get("rope_parameters") or config.to_dict().get("rope_scaling") or {}
     kind = str(rope.get("rope_type"))
-    changes = kind == "longrope" or "dynamic" in kind
+    if kind == "longrope" or "dynamic" in kind:
+        return _by_angles(config, rope, lengths)
+    return [list(range(len(lengths)))]
+
+
+def _by_angles(config: "PretrainedConfig", rope: Mapping[str, Any], lengths: Sequence[int]) -> list[list[int]]:
     first = rope.get("original_max_position_embeddings") or setting(config, "original_max_position_embeddings")
     first = first or setting(config, "max_position_embeddings", 0)
     groups: dict[int, list[int]] = {}
     for number, length in enumerate(lengths):
-        side = 0 if not changes or length <= first else 1 if kind == "longrope" else length
+        side = 0 if length <= first else 1 if rope["rope_type"] == "longrope" else length
         groups.setdefault(side, []).append(number)
     return list(groups.values())
 

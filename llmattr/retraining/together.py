@@ -17,8 +17,7 @@ from transformers import PreTrainedModel
 from llmattr.core.progress import progress
 from llmattr.errors import note
 from llmattr.model.attention import BESIDES
-from llmattr.model.contract import sees_all, setting
-from llmattr.model.forward import attempt, remembered
+from llmattr.model.forward import attempt, remembered, sees_all, setting
 from llmattr.model.odds import log_odds
 from llmattr.model.padded import batches
 from llmattr.retraining.recipe import Recipe, check_weights

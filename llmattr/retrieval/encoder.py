@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from llmattr.model.contract import check_vocabulary
 from llmattr.model.embedded import ENCODERS, encoder_folder
+from llmattr.model.forward import check_vocabulary
 from llmattr.model.loading import complete, load_tokenizer, told
 
 

@@ -52,7 +52,7 @@ def ame(
     fits = []
     for column in columns_of(outputs):
         y = _within(column[:, None], rates, weights)[:, 0]
-        model = lasso_model(lambda rows: columns, masks, y, alpha)
+        model = lasso_model(masks, y, alpha, columns_of=lambda rows: columns)
         none = level(masks, column, model.weights, 1 / np.bincount(_number(rates))[_number(rates)])
         fits.append(assessed(model, columns, y, drawing, baseline=none))
     record = {"seed": seed, "n_ablations": n_ablations, "estimator": "sample"}

@@ -19,6 +19,7 @@ from llmattr.surrogate.sampling import (
     Count,
     Masks,
     attribution,
+    columns_of,
     heldout_stderr,
     note_unknown,
     rank_correlation,
@@ -28,6 +29,7 @@ from llmattr.surrogate.sampling import (
 Prior = Float[np.ndarray, "t n"]
 Scores = Float[np.ndarray, " n"]
 Outputs = Float[np.ndarray, "m t"]
+ModelOf = Callable[[Masks, Column, Scores | None, int], Model]  # of masks, outputs and prior of the target of this number
 Fit = tuple[Float[np.ndarray, "t n"], Float[np.ndarray, " t"]]  # weights and intercepts
 
 FIRST_ROUND = 16  # ablations
@@ -81,17 +83,10 @@ def lasso(
     """
     drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
 
-    def fit(masks: Masks, outputs: Column, t: int) -> Model:
-        own = None if prior is None else prior[t]
+    def fit(masks: Masks, outputs: Column, own: Scores | None, t: int) -> Model:
         if alpha == "auto":
-            return lasso_of(masks, outputs, alpha, own)
-        unit = np.ones(1) if scale is None else scale[t : t + 1]
-        model = lasso_of(masks, outputs, alpha * float(unit[0]), own)
-        if own is not None:
-            return model
-        # The weights are the reference's, to its tolerance; errors and LDS are those of the same fit by paths.
-        weights, intercepts = fit_lasso(masks, outputs[:, None], alpha, unit)
-        return model._replace(weights=weights[0], intercept=float(intercepts[0]))
+            return lasso_model(masks, outputs, "auto", own)
+        return _given_lasso(masks, outputs, alpha, 1.0 if scale is None else float(scale[t]), own)
 
     method = {"name": "lasso", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
     return _fitted(ablation, fit, prior, method, drawing)
@@ -119,8 +114,8 @@ def ridge(
     """
     drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
 
-    def fit(masks: Masks, outputs: Column, t: int) -> Model:
-        return ridge_model(masks, outputs, alpha, None if prior is None else prior[t])
+    def fit(masks: Masks, outputs: Column, own: Scores | None, t: int) -> Model:
+        return ridge_model(masks, outputs, alpha, own)
 
     method = {"name": "ridge", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
     return _fitted(ablation, fit, prior, method, drawing)
@@ -139,18 +134,20 @@ def blend(
     """The mean of `lasso` and `ridge` with their chosen penalties: steadier than either where a few effects are large."""
     drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
 
-    def fit(masks: Masks, outputs: Column, t: int) -> Model:
-        own = None if prior is None else prior[t]
-        return mean_model(lasso_of(masks, outputs, "auto", own), ridge_model(masks, outputs, "auto", own))
+    def fit(masks: Masks, outputs: Column, own: Scores | None, t: int) -> Model:
+        return mean_model(lasso_model(masks, outputs, "auto", own), ridge_model(masks, outputs, "auto", own))
 
     method = {"name": "blend", "n_ablations": n_ablations, "keep": keep}
     return _fitted(ablation, fit, prior, method, drawing)
 
 
-def lasso_of(masks: Masks, outputs: Column, alpha: Alpha, prior: Scores | None) -> Model:
-    """`lasso_model` on the masks themselves."""
-    columns = masks.astype(float)
-    return lasso_model(lambda rows: columns, masks, outputs, alpha, prior)
+def _given_lasso(masks: Masks, outputs: Column, alpha: float, scale: float, prior: Scores | None) -> Model:
+    """The lasso with a given penalty: weights to the tolerance of the reference, errors and LDS of the same fit by paths."""
+    model = lasso_model(masks, outputs, alpha * scale, prior)
+    if prior is not None:
+        return model
+    weights, intercepts = fit_lasso(masks, outputs[:, None], alpha, np.array([scale]))
+    return model._replace(weights=weights[0], intercept=float(intercepts[0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,14 +159,25 @@ class Fitted:
     baseline: float
     stderr: Scores | None
     lds: float
+    prior_agreement: float | None = None  # rank correlation of what the prior predicts with the outputs
 
 
-def draw(
-    ablation: Ablation, assess: Callable[[Masks, Column, int], Fitted], drawing: Drawing
-) -> tuple[list[Fitted], dict[str, Any]]:
-    """Ask for ablations, fit every target, and say in a record how many ablations there were and why they ended.
+Assess = Callable[[Masks, Column, int], Fitted]  # of masks and outputs of the target of this number
 
-    "auto" draws 16, then as many again up to `limit`, until each target is settled: every score that is cited, and the highest
+
+def draw(ablation: Ablation, assess: Assess, drawing: Drawing) -> tuple[list[Fitted], dict[str, Any]]:
+    """Ask for ablations, fit every target, and say in a record how many ablations there were: a number, or "auto"."""
+    if drawing.n_ablations == "auto":
+        return _until_settled(ablation, assess, drawing)
+    masks = random_masks(drawing.n_ablations, len(ablation.sources), drawing.keep, drawing.seed)
+    outputs = columns_of(ask(ablation, masks))
+    return [assess(masks, column, t) for t, column in enumerate(outputs)], {"n_ablations": len(masks)}
+
+
+def _until_settled(ablation: Ablation, assess: Assess, drawing: Drawing) -> tuple[list[Fitted], dict[str, Any]]:
+    """The same in rounds; the record also says why they ended.
+
+    16 are drawn, then as many again up to `limit`, until each target is settled: every score that is cited, and the highest
     that is not, has `stderr <= max(0.1 max(values), least / 2)`: a tenth of the largest score, or half the least that is worth
     a mention (`least_score`: 0.1 nats; of outputs in another unit a share of the largest). A settled target keeps the masks
     that it has, so that its scores do not depend on the other targets. Where the number reaches 2^n at keep 0.5, every mask is
@@ -178,9 +186,9 @@ def draw(
     n, open_targets = len(ablation.sources), list(range(len(ablation.targets)))
     masks, outputs = np.empty((0, n), dtype=bool), np.empty((0, len(open_targets)))
     fits: dict[int, Fitted] = {}
-    auto, stopped = drawing.n_ablations == "auto", "limit"
-    for m in rounds(FIRST_ROUND, drawing.limit) if drawing.n_ablations == "auto" else [drawing.n_ablations]:
-        complete = auto and drawing.keep == 0.5 and n < 31 and 2**n <= m
+    stopped = "limit"
+    for m in rounds(FIRST_ROUND, drawing.limit):
+        complete = drawing.keep == 0.5 and n < 31 and 2**n <= m
         new = random_masks(m, n, drawing.keep, drawing.seed)[len(masks) :]
         if complete:
             rows = np.sort(distinct(masks)[0]) if len(masks) else np.empty(0, dtype=int)
@@ -194,8 +202,7 @@ def draw(
         if complete or not open_targets:
             stopped = "every mask was drawn" if open_targets else "settled"
             break
-    record = {"n_ablations": len(masks), **({"stopped": stopped} if auto else {})}
-    return [fits[t] for t in sorted(fits)], record
+    return [fits[t] for t in sorted(fits)], {"n_ablations": len(masks), "stopped": stopped}
 
 
 def _others(masks: Masks, n: int) -> Bool[np.ndarray, "k n"]:
@@ -206,7 +213,7 @@ def _others(masks: Masks, n: int) -> Bool[np.ndarray, "k n"]:
 
 
 def settled(fit: Fitted, measure: str) -> bool:
-    """Whether more ablations would change little of what is read: see `draw`."""
+    """Whether more ablations would change little of what is read: see `_until_settled`."""
     if fit.stderr is None or np.isnan(fit.stderr).any():
         return False
     least = least_score(measure, fit.values, fit.baseline)
@@ -217,30 +224,26 @@ def settled(fit: Fitted, measure: str) -> bool:
     return bool(max(errors) <= max(PRECISION * fit.values.max(), least[0] / 2))
 
 
-def _fitted(
-    ablation: Ablation,
-    fit: Callable[[Masks, Column, int], Model],
-    prior: Prior | None,
-    method: dict[str, Any],
-    drawing: Drawing,
-) -> Attribution:
+def _fitted(ablation: Ablation, fit: ModelOf, prior: Prior | None, method: dict[str, Any], drawing: Drawing) -> Attribution:
     drawing.check(method.get("alpha", "auto"))
     shape = (len(ablation.targets), len(ablation.sources))
     if prior is not None and (prior.shape != shape or not np.isfinite(prior).all()):
         raise LlmattrError(f"the prior must be finite numbers for targets and sources {shape}, not {prior.shape}")
-    agreement: dict[int, float] = {}
 
     def assess(masks: Masks, outputs: Column, t: int) -> Fitted:
-        if prior is not None:
-            agreement[t] = rank_correlation(masks @ prior[t], outputs)
-        return assessed(fit(masks, outputs, t), masks, outputs, drawing)
+        own = None if prior is None else prior[t]
+        return assessed(fit(masks, outputs, own, t), masks, outputs, drawing, prior=own)
 
     fits, record = draw(ablation, assess, drawing)
-    details = {}
-    if prior is not None:
-        details["around_prior"] = [one.model.around_prior for one in fits]
-        details["prior_agreement"] = [agreement[t] for t in sorted(agreement)]  # rank correlation with the exact outputs
+    details = {} if prior is None else _beside_prior(fits)
     return attribution_of(ablation, method, {"seed": drawing.seed, **record}, fits, details)
+
+
+def _beside_prior(fits: list[Fitted]) -> dict[str, Sequence[Any]]:
+    return {
+        "around_prior": [one.model.around_prior for one in fits],
+        "prior_agreement": [one.prior_agreement for one in fits],
+    }
 
 
 def assessed(
@@ -251,6 +254,7 @@ def assessed(
     *,
     values_of: Callable[[Scores], Scores] = lambda weights: weights,
     baseline: float | None = None,
+    prior: Scores | None = None,
 ) -> Fitted:
     """A model with its standard errors and its LDS; `values_of` turns its weights into scores, where they are not the same."""
     stderr = bootstrap_stderr(lambda rows: values_of(model.refit(rows))[None], len(columns), drawing.bootstraps, drawing.seed)
@@ -260,12 +264,8 @@ def assessed(
         baseline=model.intercept if baseline is None else baseline,
         stderr=None if stderr is None else np.maximum(stderr[0], heldout_stderr(columns, model.errors)),
         lds=rank_correlation(model.predicted, outputs),
+        prior_agreement=None if prior is None else rank_correlation(columns @ prior, outputs),
     )
-
-
-def _alphas(fits: list[Fitted]) -> list[float | None]:
-    """The penalties; None is an infinite one, which leaves the prior alone or nothing."""
-    return [fit.model.alpha if np.isfinite(fit.model.alpha) else None for fit in fits]
 
 
 def attribution_of(
@@ -282,7 +282,9 @@ def attribution_of(
     if errors:
         note_unknown(stderr)
     baseline, lds = np.array([fit.baseline for fit in fits]), np.array([fit.lds for fit in fits])
-    details = {"alpha": _alphas(fits), **(details or {})}
+    # The penalties; None is an infinite one, which leaves the prior alone or nothing.
+    alphas = [fit.model.alpha if np.isfinite(fit.model.alpha) else None for fit in fits]
+    details = {"alpha": alphas, **(details or {})}
     return attribution(ablation, method, record, values=values, baseline=baseline, stderr=stderr, lds=lds, details=details)
 
 

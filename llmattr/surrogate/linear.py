@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from llmattr.surrogate.sampling import Column, Masks, Rows
 Columns = Float[np.ndarray, "m p"]
 Weights = Float[np.ndarray, " p"]
 Alpha = float | Literal["auto"]
+ColumnsOf = Callable[[Rows], Columns]  # the columns of all ablations, by what the training rows alone say
 
 FOLDS = 5
 AS_GOOD = 1e-6  # errors this near to the best, as a share of it, are as good: rounding chooses nothing
@@ -39,31 +40,41 @@ class Problem:
 
     @staticmethod
     def of(columns: Columns, outputs: Column, prior: Weights | None, counts: Column | None = None) -> "Problem":
-        """The problem of these rows; a prior that says the same of all of them is none."""
+        """The problem of these rows."""
         counts = np.ones(len(outputs)) if counts is None else counts
         share, root = counts / counts.sum(), np.sqrt(counts)
         x = columns - share @ columns
         std = np.sqrt(share @ x**2)
         std = np.where(std > 1e-12, std, 1.0)
-        x, y, direction = x / std * root[:, None], (outputs - share @ outputs) * root, None
-        if prior is not None:
-            z = x @ (prior * std)
-            length = np.linalg.norm(z)
-            if length > 1e-9 * np.abs(prior).max() * np.sqrt(counts.sum()):
-                direction = z / length
-                x, y = x - np.outer(direction, direction @ x), y - direction * (direction @ y)
-        return Problem(x, y, columns, outputs, prior, counts, std, direction)
+        x, y = x / std * root[:, None], (outputs - share @ outputs) * root
+        plain = Problem(x, y, columns, outputs, None, counts, std, None)
+        return plain if prior is None else plain.around(prior)
+
+    def around(self, prior: Weights) -> "Problem":
+        """The same without what the prior predicts; a prior that says the same of all rows is none."""
+        z = self.x @ (prior * self.std)
+        length = np.linalg.norm(z)
+        if not length > 1e-9 * np.abs(prior).max() * np.sqrt(self.counts.sum()):
+            return replace(self, prior=prior)
+        direction = z / length
+        x, y = self.x - np.outer(direction, direction @ self.x), self.y - direction * (direction @ self.y)
+        return replace(self, x=x, y=y, prior=prior, direction=direction)
 
     def solution(self, d: Float[np.ndarray, "*a p"]) -> tuple[Float[np.ndarray, "*a p"], Any]:
         """Weights `s prior + d / std` for raw columns, and intercepts."""
         weights, share = d / self.std, self.counts / self.counts.sum()
         mean, level = share @ self.columns, share @ self.outputs
-        if self.direction is not None:
-            assert self.prior is not None
-            z = (self.columns - mean) @ self.prior
-            rest = self.outputs - level - weights @ (self.columns - mean).T
-            weights = weights + np.multiply.outer(rest @ (self.counts * z) / (self.counts @ z**2), self.prior)
+        if self.prior is not None and self.direction is not None:
+            weights = weights + np.multiply.outer(self._scale(self.prior, weights, mean, level), self.prior)
         return weights + 0.0, level - weights @ mean
+
+    def _scale(
+        self, prior: Weights, weights: Float[np.ndarray, "*a p"], mean: Weights, level: float
+    ) -> float | Float[np.ndarray, "*a"]:
+        """How much of the prior there is in what these weights leave."""
+        z = (self.columns - mean) @ prior
+        rest = self.outputs - level - weights @ (self.columns - mean).T
+        return rest @ (self.counts * z) / (self.counts @ z**2)
 
     @property
     def opposes(self) -> bool:
@@ -78,8 +89,8 @@ def _problems(
 ) -> list[Problem]:
     """What to fit: around the prior, unless it opposes; without it where there is none, and beside it for a chosen penalty."""
     plain = Problem.of(columns, outputs, None, counts)
-    around = plain if prior is None else Problem.of(columns, outputs, prior, counts)
-    if around.opposes:
+    around = None if prior is None else plain.around(prior)
+    if around is None or around.opposes:
         return [plain]
     return [around, plain] if alpha == "auto" else [around]
 
@@ -115,18 +126,15 @@ class Model(NamedTuple):
 def choose(columns: Columns, outputs: Column, kinds: Sequence[Candidates], solve: Callable[[Problem, float], Weights]) -> Model:
     """The candidate with the least held-out error; of equally good ones the first, which is the one nearest to the prior.
 
-    The prior alone gives way only where squared errors are less by more than half a standard error of the difference. `solve`
-    minimises a problem at a penalty, to fit other rows again.
+    The prior alone gives way only to what is clearly better. `solve` minimises a problem at a penalty, to fit other rows again.
     """
     squares = [np.nan_to_num((outputs - kind.predictions) ** 2, nan=np.inf) for kind in kinds]
     errors = [square.mean(axis=1) for square in squares]
     good = min(error.min() for error in errors) * (1 + AS_GOOD) + ROUNDING * outputs.var()
     which = next(k for k, error in enumerate(errors) if error.min() <= good)
     best = int(np.argmax(errors[which] <= good))
-    if kinds[0].problem.prior is not None and np.isfinite(errors[0][0]):
-        gain = squares[0][0] - squares[which][best]
-        if gain.mean() <= 0.5 * gain.std() / max(len(gain) - 1, 1) ** 0.5:
-            which, best = 0, 0
+    if kinds[0].problem.prior is not None and _about_as_good(squares[0][0], squares[which][best]):
+        which, best = 0, 0
     kind = kinds[which]
     alpha, prior = float(kind.alphas[best]), kind.problem.prior
     known = np.isfinite(kind.predictions[best])  # with too few ablations none can be left out
@@ -147,6 +155,14 @@ def choose(columns: Columns, outputs: Column, kinds: Sequence[Candidates], solve
     )
 
 
+def _about_as_good(alone: Column, best: Column) -> bool:
+    """Whether squared errors are known and larger by no more than half a standard error of the difference."""
+    if not np.isfinite(alone).all():
+        return False
+    gain = alone - best
+    return bool(gain.mean() <= 0.5 * gain.std() / max(len(gain) - 1, 1) ** 0.5)
+
+
 def distinct(masks: Masks) -> tuple[Int[np.ndarray, " g"], Int[np.ndarray, " m"], Float[np.ndarray, " g"]]:
     """The first row of each distinct mask, which of these each row equals, and how often each occurs."""
     _, rows, inverse, counts = np.unique(masks, axis=0, return_index=True, return_inverse=True, return_counts=True)
@@ -165,15 +181,15 @@ def mask_folds(masks: Masks) -> Int[np.ndarray, " m"]:
 
 
 def lasso_model(
-    columns_of: Callable[[Rows], Columns], masks: Masks, outputs: Column, alpha: Alpha, prior: Weights | None = None
+    masks: Masks, outputs: Column, alpha: Alpha, prior: Weights | None = None, columns_of: ColumnsOf | None = None
 ) -> Model:
     """The lasso of one target, by cross-validation over folds of distinct masks.
 
-    `columns_of` may choose the columns [m, p] of all ablations by looking at the training rows alone. alpha "auto": no weight
-    at all, penalties from the least that leaves none down to 1/300 of it, and, where four fifths of the distinct ablations are
-    more than the weights, no penalty.
+    The columns are the masks where no `columns_of` is given. alpha "auto": no weight at all, penalties from the least that
+    leaves none down to 1/300 of it, and, where four fifths of the distinct ablations are more than the weights, no penalty.
     """
     check_number("alpha", alpha, 0, words=["auto"])
+    columns_of = columns_of or (lambda rows: masks.astype(float))
     columns, folds = columns_of(np.arange(len(masks))), mask_folds(masks)
     kinds = []
     for problem in _problems(columns, outputs, prior, alpha):
@@ -193,7 +209,7 @@ def _lasso_alphas(problem: Problem, masks: Masks) -> Float[np.ndarray, " a"]:
 
 
 def _left_out(
-    problem: Problem, columns_of: Callable[[Rows], Columns], folds: Int[np.ndarray, " m"], alphas: Float[np.ndarray, " a"]
+    problem: Problem, columns_of: ColumnsOf, folds: Int[np.ndarray, " m"], alphas: Float[np.ndarray, " a"]
 ) -> Float[np.ndarray, "2 a m"]:
     """What lassos that did not see an ablation's fold expect of it, and of the mean of all ablations; nan of one mask alone."""
     predictions, levels = found = np.full((2, len(alphas), len(folds)), np.nan)

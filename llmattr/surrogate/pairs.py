@@ -46,7 +46,7 @@ def pairs(
             return _columns(masks - keep, _couples(masks[rows], outputs[rows], strongest))
 
         found[t] = _couples(masks, outputs, strongest)
-        model = lasso_model(columns_of, masks, outputs, alpha)
+        model = lasso_model(masks, outputs, alpha, columns_of=columns_of)
         shapley = _shapley(n, found[t], keep)
         none = model.intercept + float(_columns(np.full((1, n), -keep), found[t])[0] @ model.weights)
         return assessed(model, masks, outputs, drawing, values_of=lambda weights: shapley @ weights, baseline=none)

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from llmattr.ablation import Ablation, ask
 from llmattr.core.attribution import Attribution
 from llmattr.errors import note
-from llmattr.metrics.lds import foretold
+from llmattr.metrics.stats import foretold
 
 Masks = Bool[np.ndarray, "m n"]
 Column = Float[np.ndarray, " m"]  # one target's outputs
@@ -50,9 +50,7 @@ def rounds(first: int, most: int) -> list[int]:
     return [*doubled, most]
 
 
-def heldout_stderr(
-    masks: Bool[np.ndarray, "m n"] | Float[np.ndarray, "m n"], errors: Float[np.ndarray, " m"]
-) -> Float[np.ndarray, " n"]:
+def heldout_stderr(masks: Masks | Float[np.ndarray, "m n"], errors: Column) -> Float[np.ndarray, " n"]:
     """The error of a least-squares weight on random masks: `sqrt(mean(errors^2) / m) / std_i`, errors = of held-out ablations.
 
     It is the textbook's `sigma / (std_i sqrt(f))` with `sigma^2 = |residual|^2 / f`, f = m less the weights that were fitted:
@@ -74,7 +72,7 @@ def note_unknown(stderr: Float[np.ndarray, "t n"]) -> None:
 
 
 def rank_correlation(predicted: Float[np.ndarray, " m"], seen: Float[np.ndarray, " m"]) -> float:
-    """`metrics.lds.foretold` of what a fit predicts and what was seen: 0 where that is constant, nan where this is."""
+    """`metrics.stats.foretold` of what a fit predicts and what was seen: 0 where that is constant, nan where this is."""
     return float(foretold(predicted[None], seen[None])[0])
 
 

@@ -44,16 +44,14 @@ def conversation(
     """
     if query is not None and not check_text(query, "the query").strip():
         raise LlmattrError("the query is empty: what should the model answer?")
-    if messages is None:
-        if context is None or (query is None and "{query}" in template):
-            raise LlmattrError(f"{'context' if context is None else 'query'} is missing: give context and query, or messages")
-        check_text(template, "the template")
-        if query is not None and "{query}" not in template:
-            raise LlmattrError(f"the template {template!r} has no {{query}}")
-        chat = ()
-    else:
-        chat = _read_chat(messages)
-    return _place_query(_place_documents(chat, context, query, template), query)
+    if messages is not None:
+        return _place_query(_place_documents(_read_chat(messages), context, query, template), query)
+    if context is None or (query is None and "{query}" in template):
+        raise LlmattrError(f"{'context' if context is None else 'query'} is missing: give context and query, or messages")
+    check_text(template, "the template")
+    if query is not None and "{query}" not in template:
+        raise LlmattrError(f"the template {template!r} has no {{query}}")
+    return _place_query(_in_template((), read_documents(context), template), query)
 
 
 def take_answer(messages: Sequence[Mapping[str, Any]]) -> tuple[Sequence[Mapping[str, Any]], str | None]:
@@ -96,24 +94,30 @@ def _read_part(part: object, number: int) -> str | tuple[Document]:
 def _place_documents(
     chat: tuple[Message, ...], context: Context | None, query: str | None, template: str
 ) -> tuple[Message, ...]:
+    """The documents in a chat that was given; `conversation` says where."""
     marked = [document for message in chat for document in message.documents]
     if marked and context is not None:
         raise LlmattrError("the documents are marked in the messages already: give no context beside them")
     if context is not None:
         documents = read_documents(context)
         placed = _place_once(chat, "{context}", documents) or _place_where_they_stand(chat, documents)
-        if placed is None and chat and query is None:
+        if placed is None and query is None:
             raise LlmattrError(
                 "the documents do not stand in the messages: put {context} there, or give a query to ask about them"
             )
-        placed = placed or _place_once((*chat, Message("user", (template,))), "{context}", documents)
-        if placed is None:
-            raise LlmattrError(f"the template {template!r} has no {{context}} where the documents should stand")
-        return placed
+        return placed or _in_template(chat, documents, template)
     if not marked and any("{context}" in part for message in chat for part in message.parts if isinstance(part, str)):
         raise LlmattrError("a message has {context} in it, but there is no context to put there")
     placed = chat if marked else _said_before(chat)
     refuse_empty([document for message in placed for document in message.documents])
+    return placed
+
+
+def _in_template(chat: tuple[Message, ...], documents: tuple[Document, ...], template: str) -> tuple[Message, ...]:
+    """The documents in a last turn made from the template."""
+    placed = _place_once((*chat, Message("user", (template,))), "{context}", documents)
+    if placed is None:
+        raise LlmattrError(f"the template {template!r} has no {{context}} where the documents should stand")
     return placed
 
 

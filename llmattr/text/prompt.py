@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -16,6 +16,8 @@ from llmattr.text import split
 from llmattr.text.messages import Message
 from llmattr.text.rendering import Place, located, render_chat
 from llmattr.text.tokens import Cutter, Reader, Tokenizer, decode, decoded_offsets, special_ids, trim
+
+Kept = tuple[str, dict[int, int]]  # a text, and where the sources that are left start in it
 
 
 class Rendered(NamedTuple):
@@ -81,16 +83,13 @@ class Prompt:
     tools: tuple[Any, ...] = ()  # that the model may call, as the chat template is told
     closing: str = ""  # ends the reasoning that the template opens, before a response that was given
 
-    @property
-    def is_chat(self) -> bool:
-        """Whether the model's own chat template is used, rather than the messages' text alone."""
-        return bool(self.tokenizer.chat_template)
-
     def render(self, mask: Bool[np.ndarray, " n"]) -> Rendered:
         """The tokens of prompt and response when only the sources in the mask are left."""
         text, starts, breaks = self._text(mask)
         tokens = self._reader.encode(text, breaks)
-        ids = self._begun(tokens.ids) or [self._first_id]
+        # A chat template writes its own special tokens; plain text gets the tokenizer's beginning of text.
+        ids = tokens.ids if self.tokenizer.chat_template else self._reader.begun(tokens.ids)
+        ids = ids or [self._first_id]
         spans = np.zeros((len(self.sources), 2), dtype=int)
         if tokens.offsets is not None:
             begin = np.zeros((len(ids) - len(tokens.ids), 2), dtype=int)
@@ -109,10 +108,9 @@ class Prompt:
         """The prompt with a response given as text, tokenised as it would stand behind the whole prompt."""
         if not response.strip():
             raise LlmattrError("the response is empty: there is nothing to attribute")
-        everything = np.ones(len(self.sources), dtype=bool)
-        opened = dataclasses.replace(self, closing="")._text(everything)[0]
+        opened = dataclasses.replace(self, closing="")._whole[0]
         prompt = dataclasses.replace(self, response=response, closing=_closing(opened, response))
-        text, _, breaks = prompt._text(everything)
+        text, _, breaks = prompt._whole
         if isinstance(self.tokenizer, Cutter):
             ids, offsets = self.tokenizer.cut(text, response)
         else:
@@ -133,12 +131,11 @@ class Prompt:
 
     def lost(self) -> list[int]:
         """The sources that are not found in the whole prompt's text, since the template leaves them out or rewrites them."""
-        _, starts, _ = self._text(np.ones(len(self.sources), dtype=bool))
-        return [i for i in range(len(self.sources)) if i not in starts]
+        return [i for i in range(len(self.sources)) if i not in self._whole[1]]
 
     def oddities(self) -> list[str]:
         """What a reader of the prompt should know of it: what the template leaves out, and what stands in it otherwise."""
-        text, _, breaks = self._text(np.ones(len(self.sources), dtype=bool))
+        text, _, breaks = self._whole
         lost = [source for source in (self.sources.texts[i] for i in self.lost()) if source not in text]
         found = [f"the chat template leaves {len(lost)} sources out, the first is {lost[0]!r:.60}"] if lost else []
         if breaks:
@@ -185,28 +182,27 @@ class Prompt:
     def _reader(self) -> Reader:
         return Reader(self.tokenizer)
 
-    def _begun(self, ids: list[int]) -> list[int]:
-        """A chat template writes its own special tokens; plain text gets the tokenizer's beginning of text."""
-        return ids if self.is_chat else self._reader.begun(ids)
+    @cached_property
+    def _whole(self) -> tuple[str, dict[int, int], list[int]]:
+        return self._text(np.ones(len(self.sources), dtype=bool))
 
     def _text(self, mask: Bool[np.ndarray, " n"]) -> tuple[str, dict[int, int], list[int]]:
         """The prompt's text, where each kept source starts in it, and where a mark that a document spells is broken."""
         contents: list[str] = []
         starts: dict[int, Place] = {}
         breaks: list[Place] = []
-        group = 0
+        groups = itertools.count()  # documents are numbered through all messages
         for number, message in enumerate(self.messages):
             content = ""
             for part in message.parts:
                 if not isinstance(part, str):
-                    part, inside = self._documents_text(part, group, mask)
+                    part, inside = self._documents_text(part, groups, mask)
                     starts |= {i: (number, len(content) + start) for i, start in inside.items()}
                     marks = self._reader.marks.finditer(part) if self._reader.marks else ()
                     breaks += [(number, len(content) + mark.start() + 1) for mark in marks]
                 content += part
-            group += len(message.documents)
             contents.append(content)
-        render = self._chat if self.is_chat else "\n\n".join
+        render = self._chat if self.tokenizer.chat_template else "\n\n".join
         text, found = located(render, contents, [*starts.values(), *breaks])
         at = {i: place for i, place in zip(starts, found, strict=False) if place is not None}
         at = {i: place for i, place in at.items() if text.startswith(self.sources.texts[i], place)}  # not rewritten inside
@@ -221,25 +217,23 @@ class Prompt:
             roles = ", ".join(message.role for message in self.messages)
             raise LlmattrError(f"the model's chat template refuses messages from {roles}: {error}") from error
 
-    def _documents_text(
-        self, documents: tuple[Document, ...], group: int, mask: Bool[np.ndarray, " n"]
-    ) -> tuple[str, dict[int, int]]:
-        """The kept text of the documents in one place, the first of them numbered `group`, and its sources' starts."""
+    def _documents_text(self, documents: tuple[Document, ...], groups: Iterator[int], mask: Bool[np.ndarray, " n"]) -> Kept:
+        """The kept text of the documents in one place, with the next of these numbers, and its sources' starts."""
         text, starts = "", {}
-        for number, document in enumerate(documents, group):
-            body, inside = self._kept(number, mask)
+        for document in documents:
+            body, inside = self._kept(next(groups), mask)
             if body.strip():
                 text += ("\n\n" if text else "") + (f"{document.title}\n" if document.title else "")
                 starts |= {i: len(text) + start for i, start in inside.items()}
                 text += body
         return text, starts
 
-    def _kept(self, group: int, mask: Bool[np.ndarray, " n"]) -> tuple[str, dict[int, int]]:
+    def _kept(self, group: int, mask: Bool[np.ndarray, " n"]) -> Kept:
         spans, whole = self.sources.spans, self.sources.documents[group].text
         assert spans is not None  # sources cut from documents have them
         # Outer white space belongs to no source and goes, whichever of the document's parts are sources.
         text, starts, end_before = "", {}, len(whole) - len(whole.lstrip())
-        for i in self._rows[group]:
+        for i in np.flatnonzero(self.sources.groups == group).tolist():
             start, end = spans[i]
             between = whole[end_before:start]
             if between.strip() or (mask[i] and text):  # text that is no source stays; white space goes with the part behind it
@@ -249,10 +243,6 @@ class Prompt:
                 text += whole[start:end]
             end_before = end
         return text + whole[end_before:].rstrip(), starts
-
-    @cached_property
-    def _rows(self) -> list[list[int]]:
-        return [np.flatnonzero(self.sources.groups == g).tolist() for g in range(len(self.sources.documents))]
 
 
 _REASONING = {  # how templates open a reasoning, and how it ends

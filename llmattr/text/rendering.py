@@ -1,5 +1,6 @@
 """What a chat template makes of messages, and where their characters stand in the whole of it."""
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -62,31 +63,26 @@ def located(render: Callable[[list[str]], str], texts: Sequence[str], places: Se
     if not places:
         return text, []
     mark = next(c for c in map(chr, _PRIVATE) if c not in text and not any(c in one for one in texts))
-    inside: dict[int, list[tuple[int, int]]] = {number: [] for number in range(len(texts))}
-    for k, (number, at) in enumerate(places):
-        inside[number].append((at, k))
-    marked = [_marked(one, inside[number], mark) for number, one in enumerate(texts)]
     try:
-        pieces = re.split(f"{mark}(\\d+){mark}", render(marked))
+        pieces = re.split(f"{mark}(\\d+){mark}", render(_marked(texts, places, mark)))
     except LlmattrError:
         pieces = []
     if "".join(pieces[::2]) != text:
-        starts = {number: _start(text, texts, number) for number, here in inside.items() if here}
+        starts = [_start(text, texts, number) for number in range(len(texts))]
         return text, [None if (start := starts[number]) is None else start + at for number, at in places]
-    found: dict[int, int] = {}
-    end = 0
-    for piece, number in zip(pieces[:-1:2], pieces[1::2], strict=True):
-        end += len(piece)
-        found.setdefault(int(number), end)
+    ends = itertools.accumulate(len(piece) for piece in pieces[:-1:2])
+    found = dict(reversed([*zip(map(int, pieces[1::2]), ends, strict=True)]))  # where it stands for the first time
     return text, [found.get(k) for k in range(len(places))]
 
 
-def _marked(text: str, places: list[tuple[int, int]], mark: str) -> str:
-    pieces, end = [], 0
-    for at, number in sorted(places):
-        pieces += [text[end:at], f"{mark}{number}{mark}"]
-        end = at
-    return "".join([*pieces, text[end:]])
+def _marked(texts: Sequence[str], places: Sequence[Place], mark: str) -> list[str]:
+    """The texts with the number of each place before its character."""
+    pieces: list[list[str]] = [[] for _ in texts]
+    ends = [0] * len(texts)
+    for (number, at), k in sorted(zip(places, range(len(places)), strict=True)):
+        pieces[number] += [texts[number][ends[number] : at], f"{mark}{k}{mark}"]
+        ends[number] = at
+    return ["".join([*some, text[end:]]) for some, text, end in zip(pieces, texts, ends, strict=True)]
 
 
 def _start(text: str, texts: Sequence[str], number: int) -> int | None:

@@ -16,8 +16,7 @@ from llmattr.ablation import one_out_masks, random_masks
 from llmattr.context import METHODS
 from llmattr.context.contract import Method
 from llmattr.context.methods.surrogates import ContextCite
-from llmattr.context.removal.ablation import ContextAblation, span_logits
-from llmattr.context.removal.store import Store
+from llmattr.context.removal.ablation import ContextAblation, Store, values
 from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model.lm import LM, fast_dtype
@@ -105,7 +104,7 @@ def test_masks_in_any_order_give_equal_rows(ablation):
 
 def test_span_logits_are_finite_and_right():
     logprobs = np.array([[np.log(0.5), np.log(0.5)], [-1e-20, -1e-30], [0.0, 0.0], [-800.0, -100.0]])
-    found = span_logits(logprobs, np.array([[0, 2], [1, 2]]))
+    found = values(logprobs, np.array([[0, 2], [1, 2]]))
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found[0], [np.log(0.25 / 0.75), 0.0], atol=1e-12)
     np.testing.assert_allclose(found[1], [20 * np.log(10), 30 * np.log(10)])  # odds of p = 1 - e are 1/e

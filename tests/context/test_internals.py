@@ -16,7 +16,7 @@ from llmattr.context.methods.at2 import At2, HeadWeights, fit, fit_at2, fit_head
 from llmattr.context.methods.attention import Attention, attention_mass, rollout
 from llmattr.context.methods.gradients import GradientInput, IntegratedGradients
 from llmattr.context.methods.source_gates import SourceGates, gate_gradients, gated
-from llmattr.context.removal.ablation import ContextAblation, span_logits
+from llmattr.context.removal.ablation import ContextAblation, values
 from llmattr.core.sources import Targets
 from llmattr.errors import LlmattrError
 from llmattr.model import inside
@@ -62,7 +62,7 @@ def f(ablation, gates):
     """The targets' log-odds with these gates."""
     with torch.no_grad(), gated(ablation, torch.tensor(gates)):
         log_odds = inside.response_log_odds(ablation.lm, ablation.prompt.full()).numpy()
-    return span_logits(-np.logaddexp(0, -log_odds)[None], ablation.prompt.response_tokens(ablation.targets.spans))[0]
+    return values(-np.logaddexp(0, -log_odds)[None], ablation.prompt.response_tokens(ablation.targets.spans))[0]
 
 
 def everything(ablation):
@@ -96,7 +96,7 @@ class TestGates:
             logits = gpt2.lm.model(input_ids=torch.tensor([full.ids]), attention_mask=mask).logits[0].log_softmax(-1)
         said = range(full.response.start, full.response.stop)
         logprobs = np.array([[logits[k - 1, full.ids[k]] for k in said]])
-        hidden = span_logits(logprobs, gpt2.prompt.response_tokens(gpt2.targets.spans))[0]
+        hidden = values(logprobs, gpt2.prompt.response_tokens(gpt2.targets.spans))[0]
         gates = np.ones(5)
         gates[1] = 1e-300
         np.testing.assert_allclose(f(gpt2, gates), hidden, atol=1e-9)
@@ -162,7 +162,7 @@ class TestInputGradients:
         of_sources = torch.tensor(owner >= 0)[:, None]
         with torch.no_grad(), inside.embedded(gpt2.lm, lambda x: torch.where(of_sources, 0.0, x)):
             log_odds = inside.response_log_odds(gpt2.lm, full).numpy()
-        blank = span_logits(-np.logaddexp(0, -log_odds)[None], gpt2.prompt.response_tokens(gpt2.targets.spans))[0]
+        blank = values(-np.logaddexp(0, -log_odds)[None], gpt2.prompt.response_tokens(gpt2.targets.spans))[0]
         change = gpt2(everything(gpt2))[0] - blank
         errors = [np.abs(IntegratedGradients(k).attribute(gpt2).values.sum(axis=1) - change).max() for k in (2, 8, 32)]
         # A small random model jumps near 0, where layer norm makes a direction of any length alike; then it converges.
@@ -177,7 +177,7 @@ class TestInputGradients:
             factor = torch.tensor(np.where(owner == source, scale, 1.0))[:, None]
             with torch.no_grad(), inside.embedded(gpt2.lm, lambda x: x * factor):
                 log_odds = inside.response_log_odds(gpt2.lm, full).numpy()
-            return span_logits(-np.logaddexp(0, -log_odds)[None], gpt2.prompt.response_tokens(gpt2.targets.spans))[0]
+            return values(-np.logaddexp(0, -log_odds)[None], gpt2.prompt.response_tokens(gpt2.targets.spans))[0]
 
         differences = [(scaled(i, 1 + step) - scaled(i, 1 - step)) / (2 * step) for i in range(5)]
         np.testing.assert_allclose(GradientInput().attribute(gpt2).values, np.transpose(differences), atol=1e-6)

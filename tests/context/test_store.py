@@ -11,8 +11,8 @@ import pytest
 from llmattr import cite
 from llmattr.cli import main
 from llmattr.context.methods.surrogates import ContextCite
+from llmattr.context.removal.ablation import Store, store_path
 from llmattr.context.removal.cache import shrink
-from llmattr.context.removal.store import Store, store_path
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model.lm import LM
 from tests import ROOT

@@ -172,6 +172,18 @@ class TestMessages:
         assert self.spoken(prompt) == [("user", "Read: <docs>Now answer.")]
         assert list(prompt.sources.texts) == ["Suez is older.", "It has no locks."]
 
+    @pytest.mark.parametrize("marked", [True, False])
+    def test_two_documents_in_one_message_are_two(self, marked):
+        """Each is read where it stands, whether it is marked there or found by its own text."""
+        texts = [document["text"].replace("\n", " ") for document in DOCUMENTS]
+        parts = [{"type": "document", "text": texts[0]}, " Or: ", {"type": "document", "text": texts[1]}]
+        content = parts if marked else " Or: ".join(texts)
+        prompt = make(context=None if marked else texts, query=None, messages=[{"role": "user", "content": content}])
+        assert " Or: ".join(texts) in text_of(prompt, np.ones(len(prompt.sources)))
+        only = np.arange(len(prompt.sources)) == len(prompt.sources) - 1
+        assert " Or: It has no locks." in text_of(prompt, only)
+        assert prompt.lost() == []
+
     def test_a_history_and_a_new_question(self):
         prompt = make(messages=[{"role": "system", "content": "Be brief."}])
         assert self.spoken(prompt) == [("system", "Be brief."), ("user", "Context: <docs>\n\nQuery: How long?")]

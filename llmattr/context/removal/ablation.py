@@ -1,20 +1,92 @@
-"""The context's ablation: the log-odds of a response when only some of the sources are left in the prompt."""
+"""The context's ablation: the log-odds of a response when only some of the sources are left in the prompt.
+
+What was scored is kept by mask: in memory, and in a file so that a run that was killed, or asks for more, goes on.
+"""
 
 import dataclasses
+import os
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from llmattr.context.removal.store import Store
 from llmattr.context.removal.zoom import words_of
-from llmattr.core.processes import gathered, share
+from llmattr.core.files import alone, digest, read_arrays, write_arrays
+from llmattr.core.processes import gathered, is_main, of_main, share
 from llmattr.core.sources import Measure, Sources, Targets
-from llmattr.errors import LlmattrError, check_choice
+from llmattr.errors import LlmattrError, check_choice, note
 from llmattr.model.contract import Scorer, Weights
 from llmattr.model.odds import log_odds_of_logprobs
 from llmattr.text.prompt import Prompt, Rendered
+
+EVERY = 2.0  # seconds between two writes of the file, at least
+
+
+class Store:
+    """Token log-probabilities of a response [r] for each mask [n] that was scored.
+
+    `path`: a file (.npz) to go on from and to add to, whole or not at all, by any number of processes at once; None keeps them
+    in memory only.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.rows: dict[bytes, Float[np.ndarray, " r"]] = {} if path is None else of_main(_read(path))
+        self.resumed = len(self.rows)  # that many were there before
+        self._written, self._at = len(self.rows), time.monotonic()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def add(self, mask: bytes, logprobs: Float[np.ndarray, " r"]) -> None:
+        """Keep one more; now and then the file is written."""
+        self.rows[mask] = logprobs
+        if time.monotonic() - self._at > EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Add to the file, if there is one and something to add."""
+        self._at = time.monotonic()
+        if self.path is not None and is_main() and self._written < len(self.rows):
+            self._write(self.path)
+            self._written = len(self.rows)
+
+    def _write(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with alone(path.parent):  # else of two that add to what is there one would be lost
+                rows = {**self.rows, **_read(path)}
+                masks = np.stack([np.frombuffer(mask, dtype=bool) for mask in rows])
+                write_arrays(path, masks=masks, logprobs=np.stack(list(rows.values())))
+        except (OSError, LlmattrError) as error:
+            note(f"cannot keep what was scored ({error}): a run that is stopped starts again")
+            self.path = None
+
+
+def _read(path: Path) -> dict[bytes, Float[np.ndarray, " r"]]:
+    try:
+        saved = read_arrays(path)
+    except FileNotFoundError:
+        return {}
+    except LlmattrError as error:
+        note(f"{error}: what was scored before is scored again")
+        return {}
+    with suppress(OSError):
+        os.utime(path)  # what was used last is removed last
+    return {mask.tobytes(): row for mask, row in zip(saved["masks"], saved["logprobs"], strict=True)}
+
+
+def store_path(folder: str | Path, *identity: object) -> Path:
+    """The file in the folder for what is identified by these: model, prompt and response."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise LlmattrError(f"the cache {str(folder)!r} is a file, not a folder")
+    return folder / f"{digest([version('llmattr'), identity])[:32]}.npz"  # another version may read a prompt in another way
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,27 +112,27 @@ class ContextAblation:
 
         Several processes run a share each.
         """
-        new = {mask.tobytes(): mask for mask in masks if mask not in self.store}
+        new = {mask.tobytes(): mask for mask in masks if mask.tobytes() not in self.store.rows}
         mine = share(list(new))
         try:
             for i, logprobs in self.lm.score([self.prompt.render(new[key]) for key in mine]):
-                self._refuse_no_numbers(new[mine[i]], logprobs)
+                if not np.isfinite(logprobs).all():
+                    raise self._not_finite(new[mine[i]], logprobs)
                 self.store.add(mine[i], logprobs)
             for key, logprobs in gathered([(key, self.store.rows[key]) for key in mine]) if new else ():
                 self.store.add(key, logprobs)
         finally:
             self.store.save()  # also when it was stopped by Ctrl-C
-        return np.stack([self.store[mask] for mask in masks])
+        return np.stack([self.store.rows[mask.tobytes()] for mask in masks])
 
-    def _refuse_no_numbers(self, mask: Bool[np.ndarray, " n"], logprobs: Float[np.ndarray, " r"]) -> None:
-        bad = np.flatnonzero(~np.isfinite(logprobs))
-        if len(bad):
-            without = [repr(self.sources.ids[i]) for i in np.flatnonzero(~mask).tolist()]
-            named = ", ".join([*without[:3], *(["..."] if len(without) > 3 else [])]) or "none"
-            raise LlmattrError(
-                f"the model gives {logprobs[bad[0]]} as log-probability of token {bad[0] + 1} of the response where "
-                f"{len(without)} of {len(mask)} sources are left out ({named}): try float32"
-            )
+    def _not_finite(self, mask: Bool[np.ndarray, " n"], logprobs: Float[np.ndarray, " r"]) -> LlmattrError:
+        token = int(np.isfinite(logprobs).argmin())
+        without = [repr(self.sources.ids[i]) for i in np.flatnonzero(~mask).tolist()]
+        named = ", ".join([*without[:3], *(["..."] if len(without) > 3 else [])]) or "none"
+        return LlmattrError(
+            f"the model gives {logprobs[token]} as log-probability of token {token + 1} of the response where "
+            f"{len(without)} of {len(mask)} sources are left out ({named}): try float32"
+        )
 
     @property
     def weights(self) -> Weights:
@@ -105,8 +177,7 @@ class ContextAblation:
     @property
     def token_counts(self) -> Float[np.ndarray, " t"]:
         """The number of tokens of each target."""
-        first, last = self.target_tokens.T
-        return (last - first).astype(float)
+        return np.diff(self.target_tokens)[:, 0].astype(float)
 
     @property
     def target_tokens(self) -> Int[np.ndarray, "t 2"]:
@@ -117,27 +188,18 @@ class ContextAblation:
     def record(self) -> dict[str, Any]:
         """The model, how many forward passes there were so far, and how many of them an earlier run made."""
         resumed = {"resumed": self.store.resumed} if self.store.resumed else {}
-        return {
-            **self.lm.record(),
-            "forward_passes": len(self.store),
-            **resumed,
-            "response_tokens": len(self.prompt.response_ids),
-        }
+        passes = {"forward_passes": len(self.store), **resumed}
+        return {**self.lm.record(), **passes, "response_tokens": len(self.prompt.response_ids)}
 
 
-def values(logprobs: Float[np.ndarray, "m r"], tokens: Int[np.ndarray, "t 2"], measure: str) -> Float[np.ndarray, "m t"]:
-    """What a measure says of each token span: "logit" is `span_logits`, "logprob" the sum of its log-probabilities."""
-    check_choice("measure", measure, get_args(Measure))
-    if measure == "logit":
-        return span_logits(logprobs, tokens)
-    return np.stack([logprobs[:, first:last].sum(axis=1) for first, last in tokens], axis=1)
+def values(
+    logprobs: Float[np.ndarray, "m r"], tokens: Int[np.ndarray, "t 2"], measure: str = "logit"
+) -> Float[np.ndarray, "m t"]:
+    """What a measure says of each token span in nats: "logprob" is lp, the sum of its log-probabilities, "logit" its log-odds.
 
-
-def span_logits(logprobs: Float[np.ndarray, "m r"], tokens: Int[np.ndarray, "t 2"]) -> Float[np.ndarray, "m t"]:
-    """Log-odds `lp - log(1 - exp(lp))` of the probability of each token span, `lp` = the sum of its log-probabilities.
-
-    In nats; finite for any span (the reference's `log1p(-exp(lp))` is infinite where exp(lp) rounds to 1).
-    ContextCite, arXiv 2409.00729, equation 2.
+    Log-odds are `lp - log(1 - exp(lp))`, finite for any span (the reference's `log1p(-exp(lp))` is infinite where exp(lp)
+    rounds to 1). ContextCite, arXiv 2409.00729, equation 2.
     """
+    check_choice("measure", measure, get_args(Measure))
     sums = np.stack([logprobs[:, first:last].sum(axis=1) for first, last in tokens], axis=1)
-    return log_odds_of_logprobs(sums)
+    return log_odds_of_logprobs(sums) if measure == "logit" else sums

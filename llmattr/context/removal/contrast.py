@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from llmattr.context.removal.ablation import ContextAblation
-from llmattr.context.removal.store import Store
+from llmattr.context.removal.ablation import ContextAblation, Store
 from llmattr.context.removal.zoom import words_of
 from llmattr.core.sources import Targets
 from llmattr.errors import LlmattrError
