@@ -10,7 +10,9 @@ from llmattr.ablation import ask
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.core.attribution import Attribution
 from llmattr.core.citing import Score
-from llmattr.core.evidence import SHARE, Citation, Evidence, TargetEvidence, verdict_of
+from llmattr.core.evidence import SHARE, Citation, Evidence, Signs, TargetEvidence, verdict_of
+from llmattr.text.names import missing
+from llmattr.text.refusals import refuses
 
 TRIED = 5  # sources of one target that are tried, at most
 
@@ -31,12 +33,10 @@ def verify(result: Attribution, ablation: ContextAblation) -> Evidence:
     known.ask([NONE, known.everything, *singles, *prefixes])
     pairs = [_alike(known, t, sources) for t, sources in enumerate(tried)]
     known.ask(known.everything - {*pair} for found in pairs for pair in found)
-    counts = ablation.token_counts
-    targets = [_judge(result, known, t, tried[t], pairs[t], tokens=counts[t]) for t in range(len(result))]
-    everything = np.ones(len(known.everything), dtype=bool)
-    full, empty = ablation.token_logprobs(np.stack([everything, ~everything]))
+    read = _Read(ablation)
+    targets = [_judge(result, known, t, tried[t], pairs[t], read=read) for t in range(len(result))]
     assert ablation.prompt.response_offsets is not None  # a prompt with a response has them
-    return Evidence(tuple(targets), ablation.prompt.response_offsets, full, empty)
+    return Evidence(tuple(targets), ablation.prompt.response_offsets, read.full, read.empty)
 
 
 class _Known:
@@ -67,6 +67,35 @@ class _Known:
         return self.sufficiency(t, *self.everything)
 
 
+class _Read:
+    """What the text of a target and its tokens say, before any source is tried."""
+
+    def __init__(self, ablation: ContextAblation) -> None:
+        self.targets, self.tokens = ablation.targets, ablation.target_tokens
+        everything = np.ones((1, len(ablation.sources)), dtype=bool)
+        self.full, self.empty = ablation.token_logprobs(np.concatenate([everything, ~everything]))
+        self.given = [text for message in ablation.prompt.messages for text in message.said]
+
+    def missing(self, t: int) -> tuple[tuple[int, int], ...]:
+        """The target's names and numbers that stand nowhere in what the model was given, as characters of the response."""
+        assert self.targets.spans is not None
+        start = int(self.targets.spans[t, 0])
+        return tuple((start + one.start, start + one.end) for one in missing(self.targets.texts[t], self.given))
+
+    def signs(self, t: int, support: float, opposing: float) -> Signs:
+        """All that the verdict goes by."""
+        a, b = self.tokens[t]
+        return Signs(
+            support=support,
+            full=float(self.full[a:b].sum()),
+            empty=float(self.empty[a:b].sum()),
+            tokens=float(b - a),
+            opposing=opposing,
+            is_missing=bool(self.missing(t)),
+            is_refusal=refuses(self.targets.texts[t]),
+        )
+
+
 def _to_try(best: Sequence[Score], can_cite: bool) -> list[int]:
     if can_cite:
         return [score.source for score in best if score.cited]
@@ -82,19 +111,22 @@ def _alike(known: _Known, t: int, sources: list[int]) -> list[tuple[int, int]]:
 
 
 def _judge(
-    result: Attribution, known: _Known, t: int, sources: list[int], pairs: list[tuple[int, int]], *, tokens: float
+    result: Attribution, known: _Known, t: int, sources: list[int], pairs: list[tuple[int, int]], *, read: _Read
 ) -> TargetEvidence:
     opposing, opposed_by = _opposing(result, t)
     kept, share = _sufficient(known, t, sources)
+    signs = read.signs(t, known.support(t), opposing)
     return TargetEvidence(
         full=float(known.values[known.everything][t]),
         empty=float(known.values[NONE][t]),
-        verdict=verdict_of(known.support(t), tokens, opposing),
+        verdict=verdict_of(signs),
         opposed_by=opposed_by,
         citations=tuple(Citation(i, known.necessity(t, i), known.sufficiency(t, i)) for i in sources),
         sufficient=kept,
         share=share,
         alternatives=tuple(pair for pair in pairs if _redundant(known, t, *pair)),
+        explained=signs.explained,
+        missing=read.missing(t),
     )
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, runtime_checkabl
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from llmattr.core.citing import UNITLESS, Score, is_cited, least_score
-from llmattr.core.evidence import Evidence
+from llmattr.core.citing import SHARE, UNITLESS, Score, is_cited, is_clear, least_score
+from llmattr.core.evidence import CITING, Evidence
 from llmattr.core.faces import face
 from llmattr.core.files import write
 from llmattr.core.sources import Sources, Targets
@@ -45,7 +45,8 @@ class Attribution:
     (scores have no error), and nan where an error is not known (too few ablations): nothing is cited then. `traced`: the
     sources are training data, so that its page ranks rows for each query instead of showing a context. `asked`: the prompt and
     completion of each target, or of the one response that all of them are parts of; None where nothing was asked. `cites`:
-    False where scores have a unit and are no effects on what was said, so that nothing is cited by them. `ceiling` [t]: the
+    False where scores have a unit and are no effects on what was said, so that nothing is cited by them. `share`: of a target's
+    highest score what a citation has at least. `ceiling` [t]: the
     highest LDS that the noise between seeds leaves. `meaning`: what a score says, where that is not the usual. `verified`: what
     models trained without the best rows say (`curation.counterfactual.verified`). `details`: what else a method says of each
     target, t of each (a fit's penalty `alpha`, the `pairs` of sources). `model`: what tells the model that answered from others
@@ -70,6 +71,7 @@ class Attribution:
     traced: bool = False
     asked: Sequence[Mapping[str, str]] | None = None
     cites: bool = True
+    share: float = SHARE
     ceiling: Float[np.ndarray, " t"] | None = None
     meaning: str | None = None
     verified: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -112,20 +114,32 @@ class Attribution:
 
     @property
     def cited(self) -> Bool[np.ndarray, "t k"]:
-        """Which scores are citations, by the rule of `is_cited`; none where they are products of gradients, without a unit.
+        """Which scores are citations, by the rule of `is_cited`, of targets that are from the context.
 
-        A source that is not quotable (a heading, say) keeps its score and is never cited.
+        None where they are products of gradients, without a unit, and none for what `evidence` calls anything else.
         """
-        return self.clear & (self.values > 0)
+        if not self.can_cite:
+            return np.zeros(self.values.shape, dtype=bool)
+        cited = is_cited(self.values, self.stderr, self._least, share=self.share, quotable=self._quotable)
+        if self.evidence is None:
+            return cited
+        return cited & np.array([one.verdict in CITING for one in self.evidence.targets], dtype=bool)[:, None]
 
     @property
     def clear(self) -> Bool[np.ndarray, "t k"]:
-        """Which scores, for the target or against it, stand clear of their errors and are worth a mention, as for `cited`."""
+        """Which scores, for the target or against it, stand clear of their errors, are worth a mention, and can be quoted."""
         if not self.can_cite:
             return np.zeros(self.values.shape, dtype=bool)
-        least = least_score(self.targets.measure, self.values, self.baseline)
-        quotable = True if self.sources.quotable is None else self.sources.quotable[... if self.index is None else self.index]
-        return is_cited(np.abs(self.values), self.stderr, least) & quotable
+        return is_clear(np.abs(self.values), self.stderr, self._least) & self._quotable
+
+    @property
+    def _least(self) -> Float[np.ndarray, "t 1"]:
+        return least_score(self.targets.measure, self.values, self.baseline)
+
+    @property
+    def _quotable(self) -> Bool[np.ndarray, "..."]:
+        known = self.sources.quotable
+        return np.array(True) if known is None else known[... if self.index is None else self.index]
 
     @property
     def can_cite(self) -> bool:

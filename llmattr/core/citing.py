@@ -1,4 +1,4 @@
-"""The rule of citation: which scores stand clear of their errors and are worth a mention."""
+"""The rule of citation: which scores stand clear of their errors, and which of these a reader is shown."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ LEAST_SHARE = 0.01  # of the target's largest score, in a unit of anybody's
 ROUNDING = 1e-12  # of the baseline
 IN_NATS = ("logit", "logprob")  # measures
 UNITLESS = ("loss", "margin", "similarity")  # measures whose scores rank, and have no unit in which one could be clear
-CITATION_RULE = f"cited = its score is above {LEAST} and above {CLEAR:.0f} standard errors"
+SHARE = 0.2  # of the highest score of the same target that can be quoted
 
 
 class Score(NamedTuple):
@@ -29,6 +29,26 @@ class Score(NamedTuple):
 
 
 def is_cited(
+    values: Float[np.ndarray, "*t k"],
+    stderr: Float[np.ndarray, "*t k"] | None = None,
+    least: float | Float[np.ndarray, "..."] = LEAST,
+    *,
+    share: float = SHARE,
+    quotable: Bool[np.ndarray, "..."] | bool = True,
+) -> Bool[np.ndarray, "*t k"]:
+    """Whether a source is cited for a target: its score is clear (`is_clear`), among the best, and it can be quoted.
+
+    `values >= share * max(values of quotable sources)`. A source that cannot be quoted (a heading, a rule, markup) keeps its
+    score and is never cited.
+
+    >>> is_cited(np.array([4.9, 0.9, 1.2, 5.5]), quotable=np.array([True, True, True, False])).tolist()
+    [True, False, True, False]
+    """
+    highest = np.where(quotable, values, 0.0).max(axis=-1, keepdims=True, initial=0.0)
+    return is_clear(values, stderr, least) & quotable & (values >= share * highest)
+
+
+def is_clear(
     values: Float[np.ndarray, "*any"],
     stderr: Float[np.ndarray, "*any"] | None,
     least: float | Float[np.ndarray, "..."] = LEAST,
@@ -36,7 +56,7 @@ def is_cited(
     """Whether a score stands clear of its error and is worth a mention: `values > max(2 stderr, least)`, see `least_score`.
 
     A source without any effect passes about once in 40 (an error of two standard errors to one side). Scores that have no error
-    (None: leave-one-out, say) have stderr 0; one whose error is not known (nan: too few ablations) is not cited.
+    (None: leave-one-out, say) have stderr 0; one whose error is not known (nan: too few ablations) is not clear.
     """
     error = np.zeros_like(values) if stderr is None else stderr
     return np.asarray(values > np.maximum(CLEAR * error, least))
@@ -56,8 +76,8 @@ def least_score(
     return np.maximum(LEAST_SHARE * largest, ROUNDING * level)
 
 
-def citation_rule(measure: str) -> str:
+def citation_rule(measure: str, share: float = SHARE) -> str:
     """The rule in words, for scores of this measure."""
-    if measure in IN_NATS:
-        return CITATION_RULE
-    return f"cited = its score is above {LEAST_SHARE:.0%} of the largest and above {CLEAR:.0f} standard errors"
+    least = f"{LEAST}" if measure in IN_NATS else f"{LEAST_SHARE:.0%} of the largest"
+    clear = f"its score is above {least} and above {CLEAR:.0f} standard errors"
+    return f"cited = {clear}, and at least {share:.0%} of the sentence's highest; a heading or markup never is"

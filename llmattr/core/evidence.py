@@ -7,19 +7,27 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-Verdict = Literal["context", "memory", "contradicted"]
+Verdict = Literal["context", "memory", "contradicted", "unsupported", "refusal"]
 VERDICTS: dict[Verdict, str] = {
     "context": "from the context",
     "memory": "from the model's own memory",
     "contradicted": "contradicted by the context",
+    "unsupported": "not supported by the context",
+    "refusal": "says that it does not know",
 }
+CITING: tuple[Verdict, ...] = ("context",)  # what sources are cited for
 LEAST_SUPPORT = 1.0  # nats of log-odds: the odds change by a factor of e
 LEAST_PER_TOKEN = 0.1  # nats: a long sentence shifts a little at every token whatever the context
+EXPLAINED = 0.15  # of the surprise
+EXPLAINED_MISSING = 0.3  # where a name or number of it stands in no source
+LIKELY = -0.7  # nats a token: the model would say it by itself, half of the time token by token
 SHARE = 0.9  # of the support: what suffices
 RULE = (
     "Support = with the whole context less without any. A sentence is from the context when that is at least "
-    f"{LEAST_SUPPORT:.0f} nat and {LEAST_PER_TOKEN} a token; contradicted when it is as far below zero, or one source "
-    "opposes by as much and by more than the support; else from memory."
+    f"{LEAST_SUPPORT:.0f} nat and the context takes away {EXPLAINED:.0%} of its surprise ({EXPLAINED_MISSING:.0%} where a "
+    "name or number of it stands nowhere in what the model was given); contradicted when the support is as far below zero, or one "
+    "source opposes by as much and by more than the support; from memory when the model would say it without the context; else "
+    "not supported."
 )
 
 
@@ -38,6 +46,8 @@ class TargetEvidence:
 
     `sufficient`: the fewest of its best sources that alone give at least 90 % of the support `full - empty`, truly
     ablated (all that were tried, where none do); `share` is what they give. `alternatives`: pairs of which either suffices.
+    `explained`: the share of its surprise that the context takes away (None in files of before). `missing`: its names, numbers
+    and dates that stand nowhere in what the model was given, as characters of the response.
     """
 
     full: float
@@ -48,6 +58,8 @@ class TargetEvidence:
     sufficient: tuple[int, ...] = ()
     share: float | None = None
     alternatives: tuple[tuple[int, int], ...] = ()
+    explained: float | None = None
+    missing: tuple[tuple[int, int], ...] = ()
 
     @property
     def support(self) -> float:
@@ -81,12 +93,40 @@ class Evidence:
         return {"spans": self.spans.tolist(), "full": self.full.tolist(), "empty": self.empty.tolist()}
 
 
-def verdict_of(support: float, tokens: float, opposing: float) -> Verdict:
-    """The verdict by `RULE`: `opposing` is the strongest score against it that stands clear of its error, as a size, or 0."""
-    least = max(LEAST_SUPPORT, LEAST_PER_TOKEN * tokens)
-    if support <= -least or (opposing >= least and opposing > support):
+@dataclass(frozen=True)
+class Signs:
+    """What a verdict is given by, of one sentence.
+
+    `support`: with the whole context less without any, in nats of log-odds. `full`, `empty`: the log-probability of its `tokens`
+    tokens with and without. `opposing`: the strongest score against it that stands clear of its error, as a size, or 0.
+    `is_missing`: a name or number of it stands nowhere in what the model was given. `is_refusal`: it says that the answer is
+    not known.
+    """
+
+    support: float
+    full: float
+    empty: float
+    tokens: float
+    opposing: float = 0.0
+    is_missing: bool = False
+    is_refusal: bool = False
+
+    @property
+    def explained(self) -> float:
+        """The share of the sentence's surprise that the context takes away: `1 - log p(with) / log p(without)`."""
+        return 1 - self.full / self.empty if self.empty < 0 else 0.0
+
+
+def verdict_of(signs: Signs) -> Verdict:
+    """The verdict by `RULE`."""
+    least = max(LEAST_SUPPORT, LEAST_PER_TOKEN * signs.tokens)
+    if signs.is_refusal:
+        return "refusal"
+    if signs.support <= -least or (signs.opposing >= least and signs.opposing > signs.support):
         return "contradicted"
-    return "context" if support >= least else "memory"
+    if signs.support >= LEAST_SUPPORT and signs.explained >= (EXPLAINED_MISSING if signs.is_missing else EXPLAINED):
+        return "context"
+    return "memory" if signs.empty >= LIKELY * signs.tokens else "unsupported"
 
 
 def target_to_dict(evidence: TargetEvidence) -> dict[str, Any]:
@@ -111,7 +151,8 @@ def _target(saved: dict[str, Any]) -> TargetEvidence:
         Citation(one["source"], _number(one["necessity"]), _number(one["sufficiency"])) for one in known["citations"]
     )
     known["sufficient"] = tuple(known["sufficient"])
-    known["alternatives"] = tuple(tuple(pair) for pair in known["alternatives"])
+    for name in ("alternatives", "missing"):
+        known[name] = tuple(tuple(pair) for pair in known.get(name, ()))
     return TargetEvidence(**known)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from llmattr.core.attribution import Attribution
+from llmattr.core.citing import SHARE
 from llmattr.core.evidence import from_dicts, target_to_dict
 from llmattr.core.plain_json import json_text
 from llmattr.core.sources import Document, Sources, Targets
@@ -38,6 +39,7 @@ def to_dict(attribution: Attribution) -> dict[str, Any]:
         "measure": a.targets.measure,
         "traced": a.traced,
         "cites": a.cites,
+        "share": a.share,
         "model": a.model,
         **{name: value for name in ("asked", "meaning", "verified") if (value := vars(a)[name]) is not None},
         "method": a.method,
@@ -116,6 +118,7 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
         asked=saved.get("asked"),
         traced=saved["traced"],
         cites=saved["cites"],
+        share=saved.get("share", SHARE),
         ceiling=_numbers(targets, "ceiling"),
         meaning=saved.get("meaning"),
         verified=saved.get("verified"),

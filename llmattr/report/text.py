@@ -10,7 +10,7 @@ import numpy as np
 
 from llmattr.core.attribution import Attribution, Score, sentence_rows
 from llmattr.core.citing import LEAST, citation_rule
-from llmattr.core.evidence import RULE, VERDICTS, TargetEvidence
+from llmattr.core.evidence import CITING, RULE, VERDICTS, TargetEvidence
 from llmattr.core.sources import Sources
 from llmattr.report.marks import citation_numbers, opposing
 from llmattr.report.quality import fit_quality
@@ -35,7 +35,9 @@ def terminal(attribution: Attribution, top: int = 5) -> str:
         cited = [score for score in attribution[row].top(top) if score.cited]
         marks = "  ".join(_mark(numbers[score.source], score) for score in cited) or f"({NONE_CITED})"
         lines += [_sentence(attribution, row), f"    {click.style(marks, fg='cyan')}"]
-        lines += [f"    {line}" for line in findings(evidence.targets[row], numbers)] if evidence else []
+        lines += (
+            [f"    {line}" for line in findings(evidence.targets[row], numbers, attribution.response or "")] if evidence else []
+        )
     lines += ["", "Sources:" if numbers else f"Sources: {NONE_CITED}."]
     for source, number in numbers.items():
         lines.append(f"{click.style(f'[{number}]', fg='cyan')} {plain(place(attribution.sources, source))}")
@@ -52,16 +54,28 @@ def overview(attribution: Attribution) -> str:
     return f"{len(found)} sentence{'s' * (len(found) != 1)}: {', '.join(counts)}."
 
 
-def findings(evidence: TargetEvidence, numbers: dict[int, int]) -> list[str]:
-    """What true ablations say of a sentence, in lines; sources that have no number are left out."""
+def findings(evidence: TargetEvidence, numbers: dict[int, int], response: str = "") -> list[str]:
+    """What true ablations say of a sentence of the response, in lines; sources that have no number are left out."""
     lines = [f"{VERDICTS[evidence.verdict]} (support {evidence.support:+.2f})"]
+    words = [one_line(response[start:end]) for start, end in evidence.missing]
+    lines += (
+        [f"{' and '.join(map(repr, words))} stand{'s' * (len(words) == 1)} nowhere in what the model was given"]
+        if any(words)
+        else []
+    )
+    if evidence.verdict not in CITING:
+        against = opposing(evidence)
+        return lines + ([f"opposed by source [{numbers[against]}]"] if against in numbers else [])
     if evidence.share is not None and all(source in numbers for source in evidence.sufficient):
         names = " and ".join(f"[{numbers[source]}]" for source in evidence.sufficient)
         lines[0] += f"; {names} alone give{'s' * (len(evidence.sufficient) == 1)} {evidence.share:.0%} of it"
     either = [f"[{numbers[a]}] or [{numbers[b]}]" for a, b in evidence.alternatives if a in numbers and b in numbers]
-    lines += [f"either suffices: {'; '.join(either)}"] if either else []
-    against = opposing(evidence)
-    return lines + ([f"opposed by source [{numbers[against]}]"] if against in numbers else [])
+    return lines + ([f"either suffices: {'; '.join(either)}"] if either else [])
+
+
+def _found(attribution: Attribution, row: int, numbers: dict[int, int]) -> list[str]:
+    evidence = attribution.evidence
+    return findings(evidence.targets[row], numbers, attribution.response or "") if evidence else []
 
 
 def zoomed(attribution: Attribution, top: int = 3) -> str:
@@ -142,7 +156,7 @@ def _explanation(attribution: Attribution) -> list[str]:
     against = int((attribution.clear & (attribution.values < 0)).any(axis=0).sum())
     lines = [
         f"Scores in {attribution.unit}: positive = the source made the sentence likelier.",
-        f"{citation_rule(attribution.targets.measure).capitalize()}.",
+        f"{citation_rule(attribution.targets.measure, attribution.share).capitalize()}.",
         *fit_quality(attribution),
         *([RULE] if attribution.evidence else []),
         summary(attribution.method, attribution.run),

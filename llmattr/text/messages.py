@@ -27,6 +27,12 @@ class Message:
         """The documents of all its parts, in order."""
         return tuple(document for part in self.parts if not isinstance(part, str) for document in part)
 
+    @property
+    def said(self) -> list[str]:
+        """Everything in it that can be read: fixed text, and the documents with their titles."""
+        fixed = [part for part in self.parts if isinstance(part, str)]
+        return fixed + [text for document in self.documents for text in (document.title, document.text) if text]
+
 
 def conversation(
     context: Context | None,

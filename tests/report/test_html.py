@@ -1,6 +1,7 @@
 """The page of a result: everything is there, nothing from the user is more than text, nothing comes from outside."""
 
 import dataclasses
+import html as html_module
 import re
 from html.parser import HTMLParser
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from llmattr.core.attribution import Attribution, sentence_rows
+from llmattr.core.evidence import Evidence, TargetEvidence
 from llmattr.core.sources import Document, Sources, Targets
 from llmattr.report.html import frame, open_page, page
 from llmattr.report.marks import citation_numbers
@@ -53,11 +55,14 @@ def make(response: str | None = RESPONSE, documents: tuple[Document, ...] = DOCU
 
 
 class Page(HTMLParser):
-    """Elements by id, all start tags, the text of labels and the whole text; complains about tags that do not match."""
+    """Elements by id, all start tags, the text of choices and the whole text; complains about tags that do not match.
+
+    `running`: the text without what stands beside the answer.
+    """
 
     def __init__(self, html: str):
         super().__init__(convert_charrefs=True)
-        self.tags, self.ids, self.text, self.labels, self._open = [], {}, "", [], []
+        self.tags, self.ids, self.text, self.running, self.labels, self._open = [], {}, "", "", [], []
         self.feed(html)
         self.close()
         assert self._open == []
@@ -66,33 +71,38 @@ class Page(HTMLParser):
         attrs = dict(attrs)
         self.tags.append((tag, attrs))
         if tag not in VOID:
-            self._open.append((tag, attrs.get("id")))
+            self._open.append((tag, attrs.get("id"), is_choice(tag, attrs)))
         if "id" in attrs:
             assert attrs["id"] not in self.ids
             self.ids[attrs["id"]] = ""
-        if tag == "label":
+        if is_choice(tag, attrs):
             self.labels.append("")
 
     def handle_endtag(self, tag):
         assert self._open.pop()[0] == tag
 
     def handle_data(self, data):
-        if any(tag == "style" for tag, _ in self._open):
+        if any(tag == "style" for tag, _, _ in self._open):
             return
         self.text += data
-        for _, name in self._open:
+        self.running += data * all(tag != "aside" for tag, _, _ in self._open)
+        for _, name, _ in self._open:
             if name:
                 self.ids[name] += data
-        if any(tag == "label" for tag, _ in self._open):
+        if any(chooses for _, _, chooses in self._open):
             self.labels[-1] += data
 
     def of(self, tag: str) -> list[dict]:
         return [attrs for name, attrs in self.tags if name == tag]
 
 
+def is_choice(tag: str, attrs: dict) -> bool:
+    return tag == "label" or (tag == "a" and attrs.get("class", "").startswith("choice"))
+
+
 def rules(html: str, target: int) -> dict[int, str]:
     """The lit sources of a target, with the declarations of their rules."""
-    found = re.findall(rf":root:has\(#t{target}:checked\) #s(\d+) {{ (.*?) }}", html)
+    found = re.findall(rf"^:root\S*:has\(\.c{target}:target\).* #s(\d+) {{ (.*?) }}", html, re.MULTILINE)
     return {int(source): declared for source, declared in found}
 
 
@@ -102,8 +112,8 @@ def test_every_source_and_target_is_there_once_as_it_is():
     for i, text in enumerate(attribution.sources.texts):
         assert parsed.ids[f"s{i}"] == text
     for document in DOCUMENTS:  # nothing between the sources is lost
-        assert document.text.strip() in re.sub(r"\[\d+\]", "", parsed.text)
-    assert RESPONSE in re.sub(r"\[\d+\]", "", parsed.text)
+        assert document.text.strip() in re.sub(r"\[\d+\]", "", parsed.running)
+    assert RESPONSE in re.sub(r"\[\d+\]", "", parsed.running)
     assert parsed.labels == ["Whole answer", "Cats purr.", "Dogs bark.", "Fish are silent."]
     assert "On cats" in parsed.text
     for said in ("a/model", "context-cite", "n_ablations = 64, alpha = 0.01", "nats of log-odds", "4 sentences", "3.0 s"):
@@ -111,11 +121,15 @@ def test_every_source_and_target_is_there_once_as_it_is():
 
 
 def test_the_first_sentence_is_chosen_at_first():
-    radios = Page(page(make())).of("input")
-    assert [radio["id"] for radio in radios] == ["t0", "t1", "t2", "t3"]
-    assert [radio["id"] for radio in radios if "checked" in radio] == ["t1"]
+    html = page(make())
+    assert [t for t in range(4) if f":has(.c{t}:target), :not(:has(.at:target))) #p{t}" in html] == [1]
+    assert [link["href"] for link in Page(html).of("a") if link.get("id", "").startswith("t")] == [
+        "#c0s0",
+        "#c1s0",
+        "#c2s2",
+        "#a3",
+    ]
     alone = Page(page(make()[0]))
-    assert [radio["id"] for radio in alone.of("input") if "checked" in radio] == ["t0"]
     assert alone.labels == [RESPONSE]
 
 
@@ -134,23 +148,24 @@ def test_the_numbers_follow_the_sentences():
     assert sentence_rows(attribution) == range(1, 4)
     assert citation_numbers(attribution) == {0: 1, 1: 2, 2: 3}
     parsed = Page(page(attribution))
-    assert "Cats purr.[1][2]\n\n  Dogs bark.[3][2] Fish are silent." in parsed.text
-    links = [link["href"] for link in parsed.of("a")]
-    assert links[:4] == ["#s0", "#s1", "#s2", "#s1"]
-    assert {link[1:] for link in links} <= set(parsed.ids)
+    assert "Cats purr.[1][2]\n\n  Dogs bark.[3] Fish are silent." in parsed.running  # 0.9 is no fifth of 5.0
+    marks = [link["href"] for link in parsed.of("a") if link.get("class") == "mark"]
+    assert marks == ["#c1s0", "#c1s1", "#c2s2", "#a1", "#a1", "#a2"]  # and from the documents back to the answer
+    assert {link["href"][1:] for link in parsed.of("a")} <= set(parsed.ids)
     assert "+4.00" in parsed.ids["p1"]
     assert "±" not in parsed.text
 
 
 def test_scores_are_shown_with_their_error_best_first_and_the_worst_last():
     panel = " ".join(Page(page(make())).ids["p1"].split())
-    assert re.findall(r"[+−][\d.]+ ± [\d.]+", panel) == ["+4.00 ± 0.50", "+1.00 ± 0.50", "−2.00 ± 0.50"]
-    assert "No source stands clear" not in panel
+    assert re.findall(r"[+−][\d.]+ ± [\d.]+", panel) == ["+4.00 ± 0.50", "−2.00 ± 0.50", "+1.00 ± 0.50"]
+    assert panel.index("−2.00") < panel.index("1 more") < panel.index("+1.00")  # what is not cited stands behind "more"
+    assert "No source is cited" not in panel
 
 
 def test_a_sentence_without_a_cited_source_says_so():
     html = page(make())
-    assert "No source stands clear of its error." in Page(html).ids["p3"]
+    assert "No source is cited." in Page(html).ids["p3"]
     assert all("dotted" in rule for rule in rules(html, 3).values())
 
 
@@ -219,16 +234,17 @@ def test_sources_and_targets_without_a_place_are_listed(response):
     assert parsed.labels == ["out 1", "out 2", "out 3", "out 4"]
     assert [parsed.ids[f"s{i}"] for i in range(4)] == list(attribution.sources.texts)
     assert "raised the target" in parsed.text
-    assert "checked" in parsed.of("input")[0]
+    assert ":has(.c0:target), :not(:has(.at:target))) #p0" in page(listed)
 
 
 def test_spans_that_overlap_or_are_out_of_order_are_all_choices():
     spans = np.array([[12, 24], [0, 10], [5, 20]])
     targets = Targets([RESPONSE[a:b] for a, b in spans], spans)
-    parsed = Page(page(make(targets=targets, values=np.ones((3, 4)), stderr=None)))
+    html = page(make(targets=targets, values=np.ones((3, 4)), stderr=None))
+    parsed = Page(html)
     assert parsed.labels == ["Cats purr.", RESPONSE[12:24], RESPONSE[5:20]]
-    assert "checked" in next(radio for radio in parsed.of("input") if radio["id"] == "t0")
-    assert RESPONSE in re.sub(r"\[\d+\]", "", parsed.text)
+    assert ":has(.c0:target), :not(:has(.at:target))) #p0" in html
+    assert RESPONSE in re.sub(r"\[\d+\]", "", parsed.running)
 
 
 def test_one_target_of_a_response_is_its_own_sentence():
@@ -236,7 +252,7 @@ def test_one_target_of_a_response_is_its_own_sentence():
     assert sentence_rows(attribution) == range(1)
     parsed = Page(page(attribution))
     assert parsed.labels == ["Dogs bark."]
-    assert RESPONSE in re.sub(r"\[\d+\]", "", parsed.text)
+    assert RESPONSE in re.sub(r"\[\d+\]", "", parsed.running)
 
 
 def test_a_page_of_many_sources_and_sentences_stays_small():
@@ -257,6 +273,43 @@ def test_a_page_of_many_sources_and_sentences_stays_small():
     assert len(html) < 400_000
     assert all(len(rules(html, i)) == 60 for i in range(t))
     assert "more cited" in Page(html).ids["p0"]
+
+
+def test_what_nothing_leads_to_is_folded_in_long_documents_alone():
+    parts = [f"Source number {i:04d}." for i in range(60)]
+    text, response = " ".join(parts), "One. Two."
+    sources = Sources("sentences", parts, parts, spans_of(text, parts), np.zeros(60, dtype=int), (Document(text, "d"),))
+    values = np.zeros((2, 60))
+    values[0, 20] = values[1, 22] = 3.0
+    said = ["One.", "Two."]
+    many = make(response, sources=sources, targets=Targets(said, spans_of(response, said)), values=values, stderr=None)
+    html = page(many)
+    folded = re.findall(r'<span class="fold">(.*?</span>)\s*</span>', html, re.DOTALL)
+    shown = {i for i in range(60) if not any(f'id="s{i}"' in part for part in folded)}
+    assert shown == {19, 20, 21, 22, 23}
+    assert "⋯ 19 sentences ⋯" in html
+    assert "⋯ 36 sentences ⋯" in html
+    assert Page(html).text.count("Source number 0059.") == 1  # folded, not left out
+    assert "fold" not in Page(page(make())).text
+    assert 'id="all"' not in page(make())
+
+
+def test_what_stands_in_no_source_is_marked_and_an_unsupported_sentence_says_so():
+    attribution = make()
+    spans = attribution.targets.spans
+    verdicts = ["context", "context", "unsupported", "refusal"]
+    missing = [(), (), ((int(spans[2, 0]), int(spans[2, 0]) + 4),), ()]
+    found = [TargetEvidence(5.0, 1.0, v, missing=m) for v, m in zip(verdicts, missing, strict=True)]
+    tokens = np.array([[0, len(RESPONSE)]])
+    html = page(dataclasses.replace(attribution, evidence=Evidence(tuple(found), tokens, np.zeros(1), np.zeros(1))))
+    assert "<mark>Dogs</mark> bark." in html
+    assert re.findall(r'class="flag">(.*?)<', html) == ["not supported"]
+    assert "'Dogs' stands nowhere in what the model was given" in html_unescaped(html)
+    assert "[3]" not in Page(html).running  # nothing is cited for it
+
+
+def html_unescaped(text: str) -> str:
+    return html_module.unescape(text)
 
 
 def test_open_page_writes_a_file_and_shows_it(monkeypatch):
