@@ -25,9 +25,9 @@ SHARE = 0.9  # of the support: what suffices
 RULE = (
     "Support = with the whole context less without any. A sentence is from the context when that is at least "
     f"{LEAST_SUPPORT:.0f} nat and the context takes away {EXPLAINED:.0%} of its surprise ({EXPLAINED_MISSING:.0%} where a "
-    "name or number of it stands nowhere in what the model was given); contradicted when the support is as far below zero, or one "
-    "source opposes by as much and by more than the support; from memory when the model would say it without the context; else "
-    "not supported."
+    "name or number of it stands nowhere in what the model was given); contradicted when the support is as far below zero, or "
+    "one source opposes by as much and by more than the support; from memory when the model would say it without the context; "
+    "else not supported."
 )
 
 
@@ -97,8 +97,8 @@ class Evidence:
 class Signs:
     """What a verdict is given by, of one sentence.
 
-    `support`: with the whole context less without any, in nats of log-odds. `full`, `empty`: the log-probability of its `tokens`
-    tokens with and without. `opposing`: the strongest score against it that stands clear of its error, as a size, or 0.
+    `support`: with the whole context less without any, in nats of log-odds. `full`, `empty`: the log-probability of its
+    `tokens` tokens with and without. `opposing`: the strongest score against it that stands clear of its error, as a size, or 0.
     `is_missing`: a name or number of it stands nowhere in what the model was given. `is_refusal`: it says that the answer is
     not known.
     """
