@@ -98,9 +98,9 @@ class Signs:
     """What a verdict is given by, of one sentence.
 
     `support`: with the whole context less without any, in nats of log-odds. `full`, `empty`: the log-probability of its
-    `tokens` tokens with and without. `opposing`: the strongest score against it that stands clear of its error, as a size, or 0.
-    `is_missing`: a name or number of it stands nowhere in what the model was given. `is_refusal`: it says that the answer is
-    not known.
+    `tokens` tokens with and without. `opposing`: the strongest score against it that stands clear of its error, as a size, or
+    0. `is_missing`: a name or number of it stands nowhere in what the model was given. `is_refusal`: it says that the answer
+    is not known.
     """
 
     support: float
