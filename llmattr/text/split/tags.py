@@ -20,8 +20,8 @@ BLOCKS = (
     | LISTS
     | _names(
         "address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure footer "
-        "form head header hgroup hr html legend li main nav noscript optgroup option p pre search section summary table tbody td "
-        "tfoot th thead title tr"
+        "form head header hgroup hr html legend li main nav noscript optgroup option p pre search section summary table tbody "
+        "td tfoot th thead title tr"
     )
 )
 _VOID = _names("area base br col embed hr img input link meta param source track wbr")
@@ -55,7 +55,8 @@ _RAW_END = regex.compile(rf"</({'|'.join(sorted(_RAW))})(?=[\s/>])", regex.I)
 _UNSEEN = _names("audio button canvas iframe noscript object script select style svg template video")
 _ROLES = _names("navigation banner contentinfo search complementary dialog doc-backlink")
 _BACK = regex.compile(r"#(?:user-content-)?(?:fnref|fnr|cite_?ref|footnote-?ref|backref)|#(?:\w+-)*top$", regex.I)
-UP = regex.compile(r"\W*(?:(?:back|return|go|jump) )?to (?:the )?top\W*", regex.I)
+_UP = regex.compile(r"\W*(?:(?:back|return|go|jump) )?to (?:the )?top\W*", regex.I)
+_WAY_BACK = regex.compile(rf"^[\s*_(-]*\[{_UP.pattern}\]\(#[^)\s]*\)[\s*_)]*$|\[?↩\ufe0e?(?:\]\(#[^)\s]*\))?[\d\s]*$", regex.I)
 
 
 class Text(NamedTuple):
@@ -118,14 +119,15 @@ def is_left_out(element: Element, inside: bool = False) -> bool:
     if not said:
         return False
     if element.tag == "a" and said.get("href", "").startswith("#"):
-        return bool(_BACK.match(said["href"]) or UP.fullmatch("".join(element.texts())))
+        return bool(_BACK.match(said["href"]) or _UP.fullmatch("".join(element.texts())))
     unseen = "display:none" in said.get("style", "").replace(" ", "").lower()
     return unseen or "hidden" in said or said.get("aria-hidden") == "true" or said.get("role") in _ROLES
 
 
 def seen(text: str) -> str:
-    """What a reader sees of HTML or of a line of Markdown: no tags, characters for their names."""
-    return html.unescape(_MARKS.sub(lambda mark: mark[0] if mark[0][0] == "`" else "", text))
+    """What a reader sees of HTML or of a line of Markdown: no tags, characters for their names, no way back in the page."""
+    said = html.unescape(_MARKS.sub(lambda mark: mark[0] if mark[0][0] == "`" else "", text))
+    return _WAY_BACK.sub("", said)
 
 
 def read(text: str) -> Element:
