@@ -15,7 +15,7 @@ from llmattr.text.split.formats import FORMATS, find_format
 from llmattr.text.split.languages import language_of, script_of
 from llmattr.text.split.parts import Splitter, documents, paragraphs, spans, words
 from llmattr.text.split.sentences import sentence_spans
-from llmattr.text.split.tags import seen
+from llmattr.text.split.unseen import seen
 
 _HALF = regex.compile(r"[\ud800-\udfff]")
 _BEGINNING = 80  # characters of a block that tell its script

@@ -7,7 +7,8 @@ import regex
 
 from llmattr.text.split import code
 from llmattr.text.split.blocks import Block, Kind, says_something, shifted
-from llmattr.text.split.tags import BLOCKS, HEADINGS, Element, Text, is_left_out, read
+from llmattr.text.split.tags import BLOCKS, HEADINGS, Element, Text, read
+from llmattr.text.split.unseen import is_left_out
 
 _KINDS: dict[str, Kind] = {
     **dict.fromkeys((*HEADINGS, "title", "caption"), "heading"),

@@ -1,4 +1,4 @@
-"""HTML as a tree whose nodes know where they stand: what is no whole tag is text, and tags that may be left out are."""
+"""HTML as a tree whose nodes know where they stand, read as browsers do, but for one thing: what is no whole tag is text."""
 
 import bisect
 import html
@@ -42,21 +42,14 @@ _CLOSES = {
     **dict.fromkeys(HEADINGS, (HEADINGS, BLOCKS - HEADINGS)),
 }
 
-# A tag is whole where it ends before another begins, quotes of values aside; in "if a<b then c. More c>d" there is none.
+# A tag is whole where it ends before another begins, quoted values aside; in "if a<b then c. More c>d" there is none. A quote
+# behind which a word follows is no closing one, but opens the next value: the first was never closed.
 _NAME = r"[a-zA-Z][\w.-]*+(?::[\w.-]++)?+(?=[\s/>])(?![^<>=]*\w[.!?]\s)"
-_VALUES = r"(?:[^<>=]++|=\s*(?:\"[^\"]*\"|'[^']*')|=)*+"
+_VALUES = r"(?:[^<>=]++|=\s*(?:\"[^\"]*\"|'[^']*')(?=[\s/>])|=)*+"
 TAG = rf"</?{_NAME}{_VALUES}>"
 _MARKUP = regex.compile(rf"<!--|<[!?][a-zA-Z\[][^<>]*>|<(/?)({_NAME})({_VALUES})>")
-_MARKS = regex.compile(rf"(`+)(?!`)[^\n]*?(?<!`)\1(?!`)|<!--.*?-->|<[!?][a-zA-Z\[][^<>]*>|{TAG}", regex.S)
 _ATTRIBUTE = regex.compile(r"""([^\s=/"'<>]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'<>]+)))?""")
 _RAW_END = regex.compile(rf"</({'|'.join(sorted(_RAW))})(?=[\s/>])", regex.I)
-
-# What nobody sees, and what pages are furnished with.
-_UNSEEN = _names("audio button canvas iframe noscript object script select style svg template video")
-_ROLES = _names("navigation banner contentinfo search complementary dialog doc-backlink")
-_BACK = regex.compile(r"#(?:user-content-)?(?:fnref|fnr|cite_?ref|footnote-?ref|backref)|#(?:\w+-)*top$", regex.I)
-_UP = regex.compile(r"\W*(?:(?:back|return|go|jump) )?to (?:the )?top\W*", regex.I)
-_WAY_BACK = regex.compile(rf"^[\s*_(-]*\[{_UP.pattern}\]\(#[^)\s]*\)[\s*_)]*$|\[?↩\ufe0e?(?:\]\(#[^)\s]*\))?[\d\s]*$", regex.I)
 
 
 class Text(NamedTuple):
@@ -104,30 +97,6 @@ class Element:
                 yield node.said
             else:
                 waiting += reversed(node.children)
-
-
-def is_left_out(element: Element, inside: bool = False) -> bool:
-    """Whether an element is no part of what a page says; `inside`: of its main part, where a header has its heading.
-
-    What was never closed hides nothing: it may be a word that looks like a tag.
-    """
-    if not element.is_closed or element.tag in ("html", "body"):
-        return False
-    if element.tag in _UNSEEN or element.tag == "nav" or (element.tag in ("header", "footer") and not inside):
-        return True
-    said = element.attributes
-    if not said:
-        return False
-    if element.tag == "a" and said.get("href", "").startswith("#"):
-        return bool(_BACK.match(said["href"]) or _UP.fullmatch("".join(element.texts())))
-    unseen = "display:none" in said.get("style", "").replace(" ", "").lower()
-    return unseen or "hidden" in said or said.get("aria-hidden") == "true" or said.get("role") in _ROLES
-
-
-def seen(text: str) -> str:
-    """What a reader sees of HTML or of a line of Markdown: no tags, characters for their names, no way back in the page."""
-    said = html.unescape(_MARKS.sub(lambda mark: mark[0] if mark[0][0] == "`" else "", text))
-    return _WAY_BACK.sub("", said)
 
 
 def read(text: str) -> Element:
