@@ -187,3 +187,11 @@ def test_every_word_that_is_seen_of_any_markdown_stands_in_one_source():
         found = words(" ".join(units(text, "markdown")))
         assert len(found) == len(set(found))
         assert set(seen_by_lxml(reader.render(text))) <= set(found), text
+
+
+@pytest.mark.parametrize("front", ["title: It. Is\ntags:\n  - a\n# b\nc: d", "a: 1", "a: 1\r"])
+def test_front_matter_is_no_source_and_a_text_between_rules_is(front):
+    assert units(f"---\n{front}\n---\n\nText.", "markdown") == ["Text."]
+    assert units("+++\na = 1\n+++\nText.", "markdown") == ["Text."]
+    assert units("---\n\nOne. Two.\n\n---\n\nText.", "markdown") == ["One.", "Two.", "Text."]
+    assert units("---> One.\n\n---\n\nText.", "markdown") == ["---> One.", "Text."]

@@ -17,6 +17,9 @@ _REASONING = regex.compile(r"<(think|thinking|reasoning)>(.*?)(?:</\1>|\Z)|\[THI
 _QUOTES = regex.compile(r"\s*(?:>\s?)*\s*")
 _IMAGE = regex.compile(r"!\[[^\]\n]{0,300}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]{0,300}\])")
 _ALERT = regex.compile(r"\s*(?:>\s?)+\[!\w+\]\s*")
+_FRONT = regex.compile(
+    r"\A(---|\+\+\+)[ \t]*\r?\n(?=\S)(?:(?:[\w.-]+[ \t]*[:=].*|[ \t]+.*|- .*|[#\]}].*|[ \t\r]*)\n)*+\1[ \t]*(?:\r?\n|\Z)"
+)
 _NAME = regex.compile(r"\s*[\w.-]+|\{[^}]*\}")  # of an admonition, before its title
 _BOLD = regex.compile(r"(\*\*|__)(?:\d+(?:\.\d+)*[.)]\s)?[\p{Lu}\p{Lo}][^*_\n]{0,80}(?<![.!?:;,。！？…।])\1")
 _DEEP = 200  # levels, two to a list: what is set in further is one paragraph
@@ -62,15 +65,16 @@ def _reader() -> "MarkdownIt":
     from mdit_py_plugins.admon import admon_plugin
     from mdit_py_plugins.container import container_plugin
     from mdit_py_plugins.footnote import footnote_plugin
-    from mdit_py_plugins.front_matter import front_matter_plugin
 
-    reader = MarkdownIt("commonmark", {"maxNesting": _DEEP}).enable("table").use(front_matter_plugin).use(footnote_plugin)
+    reader = MarkdownIt("commonmark", {"maxNesting": _DEEP}).enable("table").use(footnote_plugin)
     reader.use(admon_plugin).use(container_plugin, "admonition", validate=lambda *_: True)  # "!!! note", ":::note"
     reader.core.ruler.disable(["inline", "footnote_tail"])  # only blocks are asked for
     return reader
 
 
 def _of_part(text: str, start: int, end: int) -> list[Block]:
+    front = _FRONT.match(text, start, end)
+    start = front.end() if front else start
     part = text[start:end]
     lines = newlines_of(part)
     return shifted([block for token in _leaves(part) for block in _of_leaf(*token, part, lines)], start)

@@ -24,6 +24,8 @@ BLOCKS = (
         "td tfoot th thead title tr"
     )
 )
+_HEAD = _names("head")
+_IN_HEAD = _names("base link meta noscript script style template title")
 _VOID = _names("area base br col embed hr img input link meta param source track wbr")
 _RAW = _names("script style textarea title")  # what is in them is text up to their end tag
 _CELLS, _PARTS = _names("td th"), _names("thead tbody tfoot caption")
@@ -37,7 +39,6 @@ _CLOSES = {
     **dict.fromkeys(_CELLS, (_CELLS, _names("table tr"))),
     "tr": (_names("tr caption"), _names("table")),
     **dict.fromkeys(_PARTS, (_PARTS, _names("table"))),
-    "body": (_names("head"), frozenset()),
     "a": (_names("a"), BLOCKS),
     **dict.fromkeys(HEADINGS, (HEADINGS, BLOCKS - HEADINGS)),
 }
@@ -45,7 +46,7 @@ _CLOSES = {
 # A tag is whole where it ends before another begins, quoted values aside; in "if a<b then c. More c>d" there is none. A quote
 # behind which a word follows is no closing one, but opens the next value: the first was never closed.
 _NAME = r"[a-zA-Z][\w.-]*+(?::[\w.-]++)?+(?=[\s/>])(?![^<>=]*\w[.!?]\s)"
-_VALUES = r"(?:[^<>=]++|=\s*(?:\"[^\"]*\"|'[^']*')(?=[\s/>])|=)*+"
+_VALUES = r"(?:[^<>=]++|=\s*(?:\"[^\"]*\"|'[^']*')(?=[\s/>]|[\w-]+=)|=(?!\s*[\"']))*+"
 TAG = rf"</?{_NAME}{_VALUES}>"
 _MARKUP = regex.compile(rf"<!--|<[!?][a-zA-Z\[][^<>]*>|<(/?)({_NAME})({_VALUES})>")
 _ATTRIBUTE = regex.compile(r"""([^\s=/"'<>]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'<>]+)))?""")
@@ -144,11 +145,15 @@ class _Tree:
 
     def say(self, text: str, start: int, end: int) -> None:
         """Text."""
+        if self.open[-1].tag == "head" and text[start:end].strip():
+            self._imply(_HEAD, frozenset(), start)
         if end > start:
             self.open[-1].children.append(Text(start, end, html.unescape(text[start:end])))
 
     def start(self, name: str, attributes: str, start: int, end: int) -> None:
         """A start tag."""
+        if self.open[-1].tag == "head" and name not in _IN_HEAD:
+            self._imply(_HEAD, frozenset(), start)
         if name in _CLOSES:
             self._imply(*_CLOSES[name], start)
         if name in BLOCKS:
