@@ -34,6 +34,7 @@ def units(text, format=None):
         ("<nav>Menu<p>All of the page.</p>", ["Menu", "All of the page."]),
         ("<ul>Loose.<li>a<li>b</ul>", ["Loose.", "a", "b"]),
         ("<table>Loose.<tr><td>a<td>b<tr>Stray.<td>c</table>", ["Loose.", "<td>a<td>b", "Stray.", "c"]),
+        ("<main><header>By A.</header><p>One.</p></main><footer>Us</footer>", ["#By A.", "One."]),
         ("<h1>Title</h1>The tail of it.", ["#Title", "The tail of it."]),
         ("<p>One.</body></html><p>Two.", ["One.", "Two."]),
         ("<div hidden>a<p>b</p></div><p hidden>c</p><p style='display: none'>d</p><p>Seen.</p>", ["Seen."]),

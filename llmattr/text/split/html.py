@@ -14,12 +14,13 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys((*HEADINGS, "title", "caption"), "heading"),
     "li": "item",
     "blockquote": "quote",
+    **dict.fromkeys(("header", "footer"), "furniture"),  # of the main part: those of the page are left out
 }
 _LAYOUT = frozenset(("table", "ul", "ol", "div", "h1", "h2", "h3"))  # in a cell: it is no value, but a place on the page
 _INSIDE = frozenset(("article", "main", "section"))
 _WHOLE_PAGE = regex.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype|html|head|body)\b", regex.I | regex.S)
 _MARKDOWN = regex.compile(r"\n[ \t]*\n {0,3}(?:#{1,6} |[-*+] |\d{1,3}[.)] |> |```|~~~|\|)")
-_PARAGRAPH = regex.compile(r"\n[ \t]*\n\s*\S")
+_BLANK = regex.compile(r"\n[ \t]*\n")
 
 
 def is_page(text: str) -> bool:
@@ -27,7 +28,7 @@ def is_page(text: str) -> bool:
     if _WHOLE_PAGE.match(text):
         return True
     root = read(text)
-    loose = any(isinstance(node, Text) and _PARAGRAPH.search(node.said) for node in root.children)
+    loose = any(isinstance(node, Text) and _BLANK.search(node.said.rstrip()) for node in root.children)
     return not loose and not any(
         isinstance(node, Text) and _MARKDOWN.search(node.said)
         for element in root.elements()
@@ -133,5 +134,5 @@ class _Run:
         """The text so far is a block."""
         if self.end is not None:
             start = self.opened[0] if self.opened else self.first
-            self.found.append(Block(start, self.end, self.kind, self.kind != "heading"))
+            self.found.append(Block(start, self.end, self.kind, self.kind not in ("heading", "furniture")))
         self.opened, self.end = [], None
