@@ -196,3 +196,7 @@ def test_front_matter_is_no_source_and_a_text_between_rules_is(front):
     assert units("+++\na = 1\n+++\nText.", "markdown") == ["Text."]
     assert units("---\n\nOne. Two.\n\n---\n\nText.", "markdown") == ["One.", "Two.", "Text."]
     assert units("---> One.\n\n---\n\nText.", "markdown") == ["---> One.", "Text."]
+
+
+def test_no_quotation_is_too_deep():
+    assert units(">" * 500 + " One. Two.", "markdown")[-1].endswith("Two.")

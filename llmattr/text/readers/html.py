@@ -146,7 +146,7 @@ def _block(element: Element, inside: bool) -> Iterator[Block]:
     elif tag == "pre":
         yield Block(_code(_inline(element).replace(_BREAK, "\n").strip("\r\n")), place)
     elif tag == "blockquote":
-        yield from indented((block for block in _blocks(element, inside) if block.text), "> ", "> ")
+        yield from indented((block for block in _blocks(element, inside=True) if block.text), "> ", "> ")
     elif tag == "table" and _is_grid(element):
         yield from _table(element)
     elif tag != "hr":

@@ -29,6 +29,7 @@ _IN_HEAD = _names("base link meta noscript script style template title")
 _VOID = _names("area base br col embed hr img input link meta param source track wbr")
 _RAW = _names("script style textarea title")  # what is in them is text up to their end tag
 _CELLS, _PARTS = _names("td th"), _names("thead tbody tfoot caption")
+_WHOLE = _names("table")
 _TABLE = _CELLS | _PARTS | _names("table tr")
 _DEEP = 200  # elements: a tag closes one no further out
 
@@ -37,8 +38,8 @@ _CLOSES = {
     "li": (_names("li"), LISTS),
     **dict.fromkeys(("dt", "dd"), (_names("dt dd"), _names("dl"))),
     **dict.fromkeys(_CELLS, (_CELLS, _names("table tr"))),
-    "tr": (_names("tr caption"), _names("table")),
-    **dict.fromkeys(_PARTS, (_PARTS, _names("table"))),
+    "tr": (_names("tr caption"), _WHOLE),
+    **dict.fromkeys(_PARTS, (_PARTS, _WHOLE)),
     "a": (_names("a"), BLOCKS),
     **dict.fromkeys(HEADINGS, (HEADINGS, BLOCKS - HEADINGS)),
 }
@@ -102,7 +103,8 @@ class Element:
 
 def read(text: str) -> Element:
     """The tree of a page or of a part of one."""
-    tree, begin, at, counted = _Tree(), 0, 0, 0
+    root = Element("", {}, 0, 0, 1)
+    tree, begin, at, counted = _Tree([root]), 0, 0, 0
     comments = text.rfind("-->")
     raw: dict[str, list[int]] = {name: [] for name in _RAW}
     for end in _RAW_END.finditer(text):
@@ -128,20 +130,16 @@ def read(text: str) -> Element:
         if after < len(ends) and not found[3].endswith("/"):
             at = ends[after]
     tree.say(text, begin, len(text))
-    tree.close(0, len(text))
-    return tree.root
+    tree.close(1, len(text))
+    return root
 
 
 @dataclass
 class _Tree:
-    """The elements that are open while a page is read, from the outermost."""
+    """The elements that are open while a page is read, from the outermost, and the line that is read."""
 
-    root: Element = field(default_factory=lambda: Element("", {}, 0, 0, 1))
-    open: list[Element] = field(init=False)
+    open: list[Element]
     line: int = 1
-
-    def __post_init__(self) -> None:
-        self.open = [self.root]
 
     def say(self, text: str, start: int, end: int) -> None:
         """Text."""
@@ -174,7 +172,7 @@ class _Tree:
         """An end tag; one that closes nothing is nothing."""
         if name in ("html", "body"):  # what stands behind it is part of the page
             return
-        beyond = _names("table") if name in _TABLE else _CELLS if name in BLOCKS else BLOCKS
+        beyond = _WHOLE if name in _TABLE else _CELLS if name in BLOCKS else BLOCKS
         at = self._nearest(HEADINGS if name in HEADINGS else frozenset((name,)), beyond)
         if at is not None:
             element = self.open[at]
