@@ -8,8 +8,8 @@ from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError
 from llmattr.text.readers.blocks import Block, composed, heading, indented, one_line, table_blocks
 from llmattr.text.readers.encodings import decode
+from llmattr.text.split.html import is_left_out
 from llmattr.text.split.tags import HEADINGS, Element, Text, read
-from llmattr.text.split.unseen import is_left_out
 
 FURNITURE = {"nav", "aside", "form", "dialog", "menu", "head", "title"}
 _TEXT = {"p", "article", "section", "h1", "h2", "h3", "ul", "ol", "table", "pre"}

@@ -10,12 +10,11 @@ from jaxtyping import Bool, Int
 
 from llmattr.ablation import name_of
 from llmattr.errors import LlmattrError, did_you_mean
-from llmattr.text.split.blocks import PROSE, Block, Kind, says_something, trimmed
+from llmattr.text.split.blocks import PROSE, Block, Kind, says_something, seen, trimmed
 from llmattr.text.split.formats import FORMATS, find_format
 from llmattr.text.split.languages import language_of, script_of
 from llmattr.text.split.parts import Splitter, documents, paragraphs, spans, words
 from llmattr.text.split.sentences import sentence_spans
-from llmattr.text.split.unseen import seen
 
 _HALF = regex.compile(r"[\ud800-\udfff]")
 _BEGINNING = 80  # characters of a block that tell its script

@@ -6,9 +6,8 @@ from typing import NamedTuple
 import regex
 
 from llmattr.text.split import code
-from llmattr.text.split.blocks import Block, Kind, says_something, shifted
+from llmattr.text.split.blocks import UP, Block, Kind, says_something, shifted
 from llmattr.text.split.tags import BLOCKS, HEADINGS, Element, Text, read
-from llmattr.text.split.unseen import is_left_out
 
 _KINDS: dict[str, Kind] = {
     **dict.fromkeys((*HEADINGS, "title", "caption"), "heading"),
@@ -16,6 +15,11 @@ _KINDS: dict[str, Kind] = {
     "blockquote": "quote",
     **dict.fromkeys(("header", "footer"), "furniture"),  # of the main part: those of the page are left out
 }
+_UNSEEN = frozenset(
+    ["audio", "button", "canvas", "iframe", "noscript", "object", "script", "select", "style", "svg", "template", "video"]
+)
+_ROLES = frozenset(["navigation", "banner", "contentinfo", "search", "complementary", "dialog", "doc-backlink"])
+_BACK = regex.compile(r"#(?:user-content-)?(?:fnref|fnr|cite_?ref|footnote-?ref|backref)|#(?:\w+-)*top$", regex.I)
 _LAYOUT = frozenset(("table", "ul", "ol", "div", "h1", "h2", "h3"))  # in a cell: it is no value, but a place on the page
 _INSIDE = frozenset(("article", "blockquote", "main", "section"))
 _WHOLE_PAGE = regex.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype|html|head|body)\b", regex.I | regex.S)
@@ -35,6 +39,24 @@ def is_page(text: str) -> bool:
         if element.tag not in ("pre", "script", "style", "textarea")
         for node in element.children
     )
+
+
+def is_left_out(element: Element, inside: bool = False) -> bool:
+    """Whether an element is no part of what a page says; `inside`: of its main part, where a header has its heading.
+
+    What was never closed hides nothing: it may be a word that looks like a tag.
+    """
+    if not element.is_closed or element.tag in ("html", "body"):
+        return False
+    if element.tag in _UNSEEN or element.tag == "nav" or (element.tag in ("header", "footer") and not inside):
+        return True
+    said = element.attributes
+    if not said:
+        return False
+    if element.tag == "a" and said.get("href", "").startswith("#"):
+        return bool(_BACK.match(said["href"]) or UP.fullmatch("".join(element.texts())))
+    unseen = "display:none" in said.get("style", "").replace(" ", "").lower()
+    return unseen or "hidden" in said or said.get("aria-hidden") == "true" or said.get("role") in _ROLES
 
 
 class _Close(NamedTuple):
