@@ -12,7 +12,7 @@ from llmattr.text.numbers import Number, numbers
 from llmattr.text.units import MONTHS, fold
 
 _LETTER = r"[[\p{L}\p{M}]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}ー]]"
-_WORD = regex.compile(rf"(?:\p{{L}}\.){{2,}}|[\p{{Katakana}}ー]+|{_LETTER}(?:{_LETTER}|\p{{Nd}})*", regex.V1)
+_WORD = regex.compile(rf"(?:\p{{L}}\.)+(?!\p{{L}})|[\p{{Katakana}}ー]+|{_LETTER}(?:{_LETTER}|\p{{Nd}})*", regex.V1)
 _STEM = 5  # letters that two words with other endings share at least
 _LONGEST = 6  # words that initials stand for
 _SMALL = frozenset("of the and for at in de la le du des di der den die von van y et und".split())
@@ -29,7 +29,7 @@ class Words:
     def have_name(self, name: str, told: "Words") -> bool:
         """Whether one source has all the words of a name, but those that are `told`; initials stand for their words."""
         tokens = [token for token in _WORD.findall(name) if fold(token) not in _SMALL]
-        forms = [[*_asked(token, len(tokens) > 1), *_initials_with(tokens, i)] for i, token in enumerate(tokens)]
+        forms = [list(_asked(tokens, i)) for i in range(len(tokens))]
         left = [self._holding(one) for one in forms if not told._holding(one)]
         return not left or bool(frozenset.intersection(*left))
 
@@ -69,7 +69,7 @@ def _forms(source: str) -> set[str]:
     for token in tokens:
         if token[0].isupper():
             run = [*run[1 - _LONGEST :], token]
-            found.update(_acronym(run[i:]) for i in range(len(run) - 1))
+            found.update(f"+{_initials(run[i:])}" for i in range(len(run) - 1))
         elif fold(token) not in _SMALL:
             run = []
     return found
@@ -77,25 +77,33 @@ def _forms(source: str) -> set[str]:
 
 @lru_cache(100_000)
 def _told(token: str) -> tuple[str, ...]:
-    """What a source's word answers to."""
+    """What a source's word answers to: itself, its month, the name with its initial, the words of its letters."""
     word = _plain(token)
-    initial = (f"{word}.",) if len(word) == 1 else (f"^{word[:1]}",)
-    return (*_stems(word), *_same(token, word), *(initial if token[0].isupper() else ()))
-
-
-def _asked(token: str, in_a_run: bool) -> tuple[str, ...]:
-    """What is asked for a name's word: an initial for any name with it, and a name beside others for its initial."""
-    word = _plain(token)
-    initial = (f"^{word}",) if len(word) == 1 else (f"{word[:1]}.",) if in_a_run else ()
-    return (*_stems(word), *_same(token, word), *initial)
-
-
-def _same(token: str, word: str) -> Iterator[str]:
-    """Forms in which a month and letters that stand for words are found, on both sides."""
-    if word in MONTHS:
-        yield f"#{MONTHS[word]}"
+    forms = [*_stems(word), *_month(word)]
     if len(word) > 1 and token.isupper():
-        yield f"={word}"
+        forms.append(f"={word}")
+    if token[0].isupper():
+        forms.append(f"^{word[:1]}" if len(word) > 1 else token.casefold())
+    return tuple(forms)
+
+
+def _asked(tokens: Sequence[str], i: int) -> Iterator[str]:
+    """What is asked for a word of a name: also its initial, any name with this one, letters for words and words for letters."""
+    token, word = tokens[i], _plain(tokens[i])
+    yield from (*_stems(word), *_month(word))
+    if len(word) == 1:
+        yield f"^{word}"
+    elif token.isupper():
+        yield f"+{word}"
+    if len(tokens) > 1 and len(word) > 1:
+        yield f"{word[:1]}."
+    for start in range(max(0, i - _LONGEST + 1), i + 1):
+        for end in range(max(i + 1, start + 2), min(len(tokens), start + _LONGEST) + 1):
+            yield f"={_initials(tokens[start:end])}"
+
+
+def _month(word: str) -> list[str]:
+    return [f"#{MONTHS[word]}"] if word in MONTHS else []
 
 
 def _stems(word: str) -> Iterator[str]:
@@ -105,14 +113,8 @@ def _stems(word: str) -> Iterator[str]:
         yield word[:-1]
 
 
-def _initials_with(tokens: Sequence[str], i: int) -> Iterator[str]:
-    """The initials of all runs of these words that have the one at `i` among them."""
-    for start in range(max(0, i - _LONGEST + 1), i + 1):
-        yield from (_acronym(tokens[start:end]) for end in range(max(i + 1, start + 2), min(len(tokens), start + _LONGEST) + 1))
-
-
-def _acronym(tokens: Sequence[str]) -> str:
-    return "=" + "".join(fold(token[0]) for token in tokens)
+def _initials(tokens: Sequence[str]) -> str:
+    return "".join(fold(token[0]) for token in tokens)
 
 
 def _plain(token: str) -> str:
