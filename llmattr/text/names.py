@@ -26,6 +26,7 @@ _RUN = regex.compile(rf"(?<![\p{{L}}\p{{M}}]){_CAPITAL}(?:{_JOINED}{_CAPITAL})*"
 _KATAKANA = regex.compile(r"[\p{Katakana}ー]{3,}")
 _BESIDE_A_NUMBER = regex.compile(r"\p{Nd}\.?\s(?:de\s)?(\p{L}{3,})\b|\b(\p{L}{3,})\s(?:de\s)?\p{Nd}{4}\b")
 _BEGIN = regex.compile(rf"(?:(?<!\b(?:\p{{Lu}}|{_TITLES}))[.!?:;…]['\"’”»)\]]*\s|\n)[\s\p{{P}}\p{{S}}]*$|^[^\p{{L}}\p{{N}}]*$")
+_BEHIND = 12  # characters in which a sentence's end is looked for
 _MARK = regex.compile(r"\[\p{Nd}{1,3}\]|^\s*\(?\p{Nd}{1,2}[.)]\s", regex.MULTILINE)  # of a citation, of a list
 _FIRST = regex.compile(r"([\p{L}\p{M}]+)(?:['’]\p{Ll}+)?(?:\W*\s\W*|$)")
 _NOUNS_ARE_CAPITAL = frozenset({"de"})
@@ -89,7 +90,7 @@ def _numbers(text: str, language: str) -> Iterator[Name]:
     for number in numbers(text, language):
         said = text[number.start : number.end]
         in_words = said[0].isalpha()
-        if number.start not in marks and not (in_words and (number.values[0] in _VAGUE)):
+        if number.start not in marks and not (in_words and number.values[0] in _VAGUE):
             yield Name(number.start, number.end, "number")
 
 
@@ -97,17 +98,17 @@ def _runs(text: str, language: str) -> Iterator[Name]:
     """Capital words in a row; behind the words without a meaning that begin a sentence."""
     for found in _RUN.finditer(text):
         start, end = found.span()
-        begins = bool(_BEGIN.search(text, 0, start))
+        begins = bool(_BEGIN.search(text, max(0, start - _BEHIND), start))
         while (first := _FIRST.match(text, start, end)) and fold(first[1]) in _stopwords(language):
             start, begins = first.end(), False
         run = text[start:end]
-        alone = run.isalpha() and not run[1:].lower() != run[1:]
+        alone = run.isalpha() and run[1:] == run[1:].lower()
         if run and not (alone and (begins or len(run) == 1 or language in _NOUNS_ARE_CAPITAL)):
             yield Name(start, end, "name")
 
 
 def _months(text: str) -> Iterator[Name]:
-    """Months in small letters, where a number stands beside them."""
+    """Months that a number stands beside, in small letters too."""
     for found in _BESIDE_A_NUMBER.finditer(text):
         group = 1 if found[1] else 2
         if fold(found[group]) in MONTHS:
@@ -119,4 +120,4 @@ def _stopwords(language: str) -> frozenset[str]:
     from bm25s import stopwords
 
     words = vars(stopwords).get(f"STOPWORDS_{_STOPWORDS.get(language)}", ())
-    return frozenset(map(fold, words)) - MONTHS.keys()
+    return frozenset(map(fold, words)).difference(MONTHS)

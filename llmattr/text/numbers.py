@@ -1,9 +1,9 @@
 """The numbers of a text: digits of any script, and words where text2num reads the language."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import regex
 
@@ -84,10 +84,9 @@ def _zeros(digits: str) -> float:
 def _number(text: str, start: int, end: int, readings: Sequence[tuple[float, float]]) -> Number:
     """With the scale and the unit that stand beside it, and all that it may be rounded from."""
     ahead = fold(text[end : end + _AHEAD])
-    scale, length = scale_at(ahead)
-    unit, _ = unit_at(ahead[length:])
-    if before := _CURRENCY.search(text, max(0, start - 4), start):
-        unit, _ = unit_at(before[1].casefold())
+    money = _CURRENCY.search(text, max(0, start - 4), start)
+    scale, length = scale_at(ahead, bool(money))
+    unit, _ = unit_at(money[1] if money else ahead[length:])
     ranges = [_rounded(value * scale, step * scale) for value, step in readings]
     if CENTURY.match(ahead):
         ranges += [(100 * (value - 1), 100 * value) for value, _ in readings]
@@ -143,7 +142,7 @@ class _Token:
 
 
 @cache
-def _reader():  # noqa: ANN202
+def _reader() -> Callable[..., Iterable[Any]] | None:
     try:
         from text_to_num import find_numbers  # pyright: ignore[reportMissingImports]
     except ImportError:

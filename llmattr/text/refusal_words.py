@@ -25,154 +25,72 @@ class Refusing(NamedTuple):
 _EN_DENIAL = (
     r"DOC,? (?:\S+ ){0,3}?NO ?(?:\S+ ){0,4}?TELL|DOC (?:\S+ ){0,2}?(?:is|are) silent|NO (?:\S+ ){0,5}?DOC (?:\S+ ){0,3}?TELL"
     r"|NO ?(?:\S+ ){0,4}?KNOWN(?:.* )?IN_DOC|IN_DOC,? (?:\S+ ){0,5}?NO ?(?:\S+ ){0,3}?KNOWN(?! to)"
-    r"|^(?:\w+ ){0,2}IN_DOC,.* (?:(?:is|are|was|were|has|have)(?: not|n't)|cannot|can't|no)(?: be| been)? (?:\w+ly )?KNOWN(?! to)|NO ?(?:\S+ ){0,2}?TELL(?:.* )?IN_DOC(?! \w)"
+    r"|^(?:\w+ ){0,2}IN_DOC,.* (?:(?:is|are|was|were|has|have)(?: not|n't)|cannot|can't|no)(?: be"
+    r"| been)? (?:\w+ly )?KNOWN(?! to)|NO ?(?:\S+ ){0,2}?TELL(?:.* )?IN_DOC(?! \w)"
 )
-_EN_KNOWN = r"stated|mentioned|specified|given|provided|indicated|listed|named|said|available|described|disclosed|included|discussed|explained|addressed"
+_EN_KNOWN = (
+    r"stated|mentioned|specified|given|provided|indicated|listed|named|said|available|described|disclosed"
+    r"|included|discussed|explained|addressed"
+)
 _EN_INFO = r"(?:information|info|details?|answer)"
-_EN_SORRY = r"^(?:(?:sorry|i'm (?:very |so )?sorry|i am (?:very |so )?sorry|i'm afraid|i am afraid|unfortunately|sadly|i apologi[sz]e|therefore|thus|hence|additionally|furthermore|that|however|but|so|and|well|as an ai[^,]*|(?:based on|from|given|in|according to) DOC)[,.]? ?)*"
+_EN_SORRY = (
+    r"^(?:(?:sorry|i'm (?:very |so )?sorry|i am (?:very |so )?sorry|i'm afraid|i am afraid|unfortunately|sadly"
+    r"|i apologi[sz]e|therefore|thus|hence|additionally|furthermore|that|however|but|so|and|well|as an ai[^,]*|(?:based on"
+    r"|from|given|in|according to) DOC)[,.]? ?)*"
+)
 
-LANGUAGES: dict[str, Refusing] = {
-    "en": Refusing(
-        doc=r"\b(?:texts?|documents?|documentation|passages?|contexts?|sources?|excerpts?|paragraphs?|snippets?|articles?(?! \d)|search results?"
-        r"|(?:provided|given|available|supplied|above|retrieved) (?:information|content|data|material|page|report|results?)"
-        r"|(?:information|content|data|material)s? (?:provided|given|supplied|above|available))\b(?! (?:of|by|for|he|she|they|we|code)\b)",
-        no=r"\b(?:not|no|none|nor|neither|nothing|nowhere|never|cannot|unable|impossible|unclear|unknown|insufficient|lacks?|fails?|silent|omits?|without)\b|\b\w+n't\b",
-        tell=r"\b(?:mentions?|says?|states?|specify|specifies|indicates?|tells?|address(?:es)?|discuss(?:es)?|answers?|reveals?|disclos(?:es|e)|explains?"
-        r"|describes?|clarify|clarifies|covers?|identify|identifies|names?|lists?|elaborates?|gives?|provides?|includes?|silent|information|details?|references?)\b",
-        in_doc=r"\b(?:in|from|by|on|within|with|using|of|given|anywhere in|to) (?:(?:any|one|either|all|the|this|these|those|your|my|provided|given|available|supplied|above|two|three) )*DOC",
-        known=rf"\b(?:{_EN_KNOWN}|determined?|found|find|answered|inferred?|established|derived|identified|verified|confirmed|tell|say|know|known|clear|unclear|unknown|see|possible)\b",
-        phrase=rf"{_EN_SORRY}(?:i|we) (?:really |honestly |just |simply )?(?:(?:do|did|can|could)(?: not|n't)|cannot|(?:am|was|are|were)(?: not able| unable) to|'m (?:not able|unable) to)"
-        rf" (?:actually |currently )?(?:know\b(?! how to)|answer\b|determine\b|find (?:any|an|the answer|that|this|it\b$|information|where|when|who|out)|find$"
-        rf"|see (?:any|an|that|this)|locate (?:any|an|the answer|that|information)|tell (?:you|who|when|from)|say (?:for|with|who|when|from|how)"
-        rf"|provide (?:an|you|that|a|any|the|this)\b|confirm|verify|have (?:(?:any|enough|sufficient|access|specific|the|to|that|more|further|details?|on|about|current|necessary|relevant) )*(?:{_EN_INFO}|data))"
-        rf"|{_EN_SORRY}(?:i|we) (?:have|see|find|found) (?:no|insufficient|not enough) (?:\w+ )?(?:{_EN_INFO}|idea|mention|knowledge)"
-        rf"|{_EN_SORRY}(?:i'm|i am) not (?:sure|certain)(?:$| (?:who|when|where|what|why|how|whether|which)\b)"
-        rf"|{_EN_SORRY}there (?:is|are)(?:n't| not)? (?:no |not |any |enough |insufficient |sufficient |specific |relevant |further |direct )+{_EN_INFO}\b"
-        r"|\bthere (?:is|are) no (?:\w+ )?(?:mention|indication|reference)\b(?!.* (?:in|on|within) )"
-        rf"|^(?:it|this|that|the (?:\w+ )?(?:year|date|name|number|reason|place|location|price|cost|author|age|amount|answer|information|details?|population|length|height)(?: of [\w ]+)?)"
-        rf" (?:is|are|was)(?: not|n't) (?:explicitly |clearly |specifically |directly )?(?:{_EN_KNOWN})(?: here| anywhere| explicitly)?(?:$| (?:who|when|where|what|why|how|whether|which)\b)"
-        rf"|^(?:no|not enough|insufficient) (?:\w+ )?(?:{_EN_INFO}|mention)(?: (?:about|on|regarding|of|for) .*)?(?:$| (?:is|are|was|were) (?:given|provided|available|found)$)"
-        rf"|^{_EN_INFO} (?:about|on|regarding) .* (?:is|are) not (?:{_EN_KNOWN})$"
-        r"|^(?:but |while |although )?(?:it|they) (?:does|do)(?: not|n't) (?:\w+ly )?(?:say|state|specify|mention|indicate|give|provide)\b"
-        r"|^(?:the|this|that|your) question (?:cannot|can't|could not) be answered"
-        r"|^not (?:stated|mentioned|specified|given|known|enough information)\b|^(?:unknown|unanswerable|n/a|no answer|no idea|(?:do not|don't|cannot|can't) (?:know|say|answer))$",
-        beside=rf"{_EN_SORRY}$|(?:but |although |though |while |whereas |and |only )*(?:(?:the|this|these|all|both|it|they|provided|given) )*(?:DOC|it|they)?(?: (?:only|merely|simply|just|do|does))*"
-        r" ?(?:mentions?|discuss(?:es)?|describes?|talks? about|covers?|refers? to|focus(?:es)? on|provides?|contains?|gives?)\b(?!.*\bthat\b)(?!.*\d)"
-        r"|(?:but |and |so )?(?:please|you (?:may|might|could|can|should|would)|if you|let me know|(?:i|we) (?:would|can only|could only|need|recommend|suggest|will need)|i'd |feel free|could you|would you|more (?:information|context))",
-        cut=r"[;:!?](?:\s|$)|(?<!\b(?:st|dr|mr|mrs|ms|prof|no|vs|\p{L}))\.(?:\s|$)|\s[-–—]\s|—|,? (?=(?:but|however|although|though|while|whereas|yet)\b)"
-        r"|, (?=(?:so|which|please|and (?:it|he|she|they|the|i|this|that|there|you))\b)|(?<=^(?:while|although|though|whereas)\b[^,]*),",
-        denial=_EN_DENIAL,
-    ),
-    "de": Refusing(
-        doc=r"\b(?:text(?:e|en|es)?|textstellen?|dokument(?:e|en|s)?|unterlagen|quellen?|abschnitt(?:e|en|s)?|passagen?|kontext(?:e|en|s)?|auszug|artikel[ns]?|(?:vorliegenden?|gegebenen?|bereitgestellten?|angegebenen?|verfügbaren?) (?:informationen|angaben|materialien))\b(?! (?:des|der|von)\b)",
-        no=r"\b(?:nicht|nichts|kein(?:e|en|er|es|em)?|nirgends|weder|unklar|unbekannt)\b",
-        tell=r"\b(?:erwähn(?:t|en|te)|sag(?:t|en)|nenn(?:t|en)|enthalten|enthält|steht|stehen|gibt|geben|liefer(?:t|n)|beschreib(?:t|en)|beantworte(?:t|n)|macht|machen|verrät|informationen|angaben|hinweise?|gesagt|erwähnung)\b",
-        in_doc=r"\b(?:im|in|aus|den|dem|der|laut|anhand|von|hervor)\b.*DOC|DOC.*hervor",
-        known=r"\b(?:erwähnt|angegeben|genannt|gesagt|beantwort\w+|hervor|bestimm\w+|finden|gefunden|entnehmen|ersichtlich|bekannt|klar|unklar|ableiten|sagen)\b",
-        phrase=r"^(?:leider |entschuldigung,? |es tut mir leid,? |tut mir leid,? |aber |ich |das |die antwort )*(?:weiss (?:ich )?(?:es |das |die antwort )?(?:leider )?nicht|(?:kann|konnte) (?:ich )?(?:(?:die|diese) frage|das|dies|es|dazu|darüber)?.*\b(?:nicht|keine|nichts) ?(?:\w+ )*(?:beantworten|sagen|finden|beurteilen|angaben|informationen)|(?:habe|liegen mir|finde) (?:ich |mir )?(?:leider )?(?:dazu |darüber )?keine (?:\w+ )?(?:informationen|angaben|daten))"
-        r"|^(?:leider |dazu |hierzu |darüber |es )*(?:gibt|liegen)(?: es)? (?:leider )?(?:dazu |hierzu |darüber |mir )?keine (?:\w+ )?(?:informationen|angaben)(?! mehr)"
-        r"|^(?:das|es|dies|das jahr|das datum|der name|die zahl|der ort|der grund) (?:ist|wird) (?:leider )?nicht (?:angegeben|genannt|erwähnt|gesagt)(?:,|$)|^nicht (?:angegeben|erwähnt|bekannt)$|^keine angaben?$",
-        beside=r"(?:leider|es tut mir leid|entschuldigung)$|bitte\b",
-        cut=r"[;:.!?](?:\s|$)|,? (?=(?:aber|jedoch|doch|obwohl|während)\b)|, (?=und (?:er|sie|es|der|die|das)\b)",
-    ),
-    "fr": Refusing(
-        doc=r"\b(?:textes?|documents?|passages?|contextes?|sources?|extraits?|articles?|(?:informations?|éléments|données) (?:fournie?s?|disponibles|données))\b(?! (?:du|de la|de l'|des)\b)",
-        no=r"\b(?:pas|ne|aucune?s?|rien|ni|impossible|jamais)\b|\bn'",
-        tell=r"\b(?:mentionn\w+|di(?:t|sent)|précis\w+|indiqu\w+|donn(?:e|ent)|contien\w+|fourni\w*|répond\w*|parl\w+|informations?|mention|évoqu\w+|explique\w*)\b",
-        in_doc=r"\b(?:dans|par|selon|d'après|à partir|sur la base)\b.*DOC",
-        known=r"\b(?:mentionn\w+|précis\w+|indiqu\w+|donn\w+|dite?s?|trouv\w+|détermin\w+|répondre|savoir|connue?|claire?)\b",
-        phrase=r"^(?:malheureusement,? |désolée?,? |je suis désolée?,? |mais )*(?:je|nous) (?:ne |n')(?:le |l')?(?:sai[st]|savons|peux|pouvons|trouve|ai|dispose|connais|suis|parviens)\b.*\b(?:pas|aucune?)\b"
-        r"|^(?:malheureusement,? )?il n'(?:y a|existe) (?:pas d'|aucune )(?:information|mention|indication)s?\b(?!.* dans (?:le|la|les) (?!DOC))"
-        r"|^(?:ce|cela|ceci|l'année|la date|le nom|le lieu|la raison|le nombre|ce) n'est pas (?:précisée?|indiquée?|mentionnée?|dite?)$|^(?:non (?:précisé|mentionné|indiqué)|aucune information.*)$|^inconnu$",
-        beside=r"(?:malheureusement|désolée?|je suis désolée?)$|veuillez\b",
-        cut=r"[;:.!?](?:\s|$)|,? (?=(?:mais|cependant|toutefois|bien que)\b)|, (?=et (?:il|elle|le|la|l'))",
-    ),
-    "es": Refusing(
-        doc=r"\b(?:textos?|documentos?|pasajes?|contextos?|fuentes?|fragmentos?|artículos?(?! \d)|extractos?|(?:información|datos) (?:proporcionad[ao]s?|disponibles?|dad[ao]s?))\b(?! (?:de|del)\b)",
-        no=r"\b(?:no|ningun[ao]?|ningún|nada|tampoco|ni|nunca|imposible)\b",
-        tell=r"\b(?:mencion\w+|dicen?|indica\w*|especifi\w+|señala\w*|proporcion\w+|contiene\w*|da|dan|ofrece\w*|respond\w+|habla\w*|información|explica\w*|aclara\w*)\b",
-        in_doc=r"\b(?:en|por|según|a partir|con|de)\b.*DOC",
-        known=r"\b(?:mencion\w+|indica\w*|especifi\w+|dice|encuentr\w+|encontr\w+|determin\w+|responder|saber|sabe|aparece\w*|consta|figura)\b",
-        phrase=r"^(?:lamentablemente,? |desafortunadamente,? |por desgracia,? |lo siento,? |pero )*(?:no (?:lo )?sé\b|no (?:puedo|pude|he podido) (?:responder|encontrar|determinar|saber|decir)|no (?:tengo|dispongo de|encuentro|encontré) (?:suficiente )?(?:información|datos|la respuesta))"
-        r"|^(?:lamentablemente,? )?no hay (?:ninguna |suficiente )?(?:información|mención|datos)\b(?!.* en (?:el|la|los|las) (?!DOC))"
-        r"|^(?:no se (?:indica|menciona|especifica|dice)(?:$| (?:cuándo|quién|dónde|qué|cómo|por qué|cuánt\w+|el año|la fecha|el nombre)\b(?!.* en (?!DOC))))|^(?:sin información|no especificado|desconocido)$",
-        beside=r"(?:lamentablemente|lo siento)$|por favor\b",
-        cut=r"[;:.!?](?:\s|$)|,? (?=(?:pero|aunque|sin embargo)\b)|, (?=y (?:el|la|es|fue|se)\b)",
-    ),
-    "it": Refusing(
-        doc=r"\b(?:test[oi]|document[oi]|pass(?:o|aggio|aggi|i)|contest[oi]|font[ei]|estratt[oi]|articol[oi](?! \d)|brani?|(?:informazioni|dati) (?:fornit[ie]|disponibili))\b(?! (?:di|del|della|dei)\b)",
-        no=r"\b(?:non|nessun[ao]?|niente|nulla|né|mai|impossibile)\b",
-        tell=r"\b(?:menzion\w+|dic(?:e|ono)|indica\w*|specific\w+|precis\w+|fornis\w+|contien\w+|contengono|parla\w*|rispond\w+|riporta\w*|informazioni|dà|spiega\w*)\b",
-        in_doc=r"\b(?:nel|nei|nelle|nella|in|dal|dai|dalle|secondo|in base)\b.*DOC",
-        known=r"\b(?:menzion\w+|indicat\w+|specificat\w+|precisat\w+|dett[oa]|trova\w*|determin\w+|rispondere|sapere|riportat\w+|compare|risulta)\b",
-        phrase=r"^(?:purtroppo,? |mi dispiace,? |ma )*(?:non (?:lo )?so\b|non (?:posso|sono riuscit[oa] a|riesco a|sono in grado di) (?:rispondere|trovare|determinare|dire)|non (?:ho|dispongo di|trovo) (?:abbastanza |sufficienti |la )?(?:informazioni|dati|risposta))"
-        r"|^(?:purtroppo,? )?non (?:ci sono|vi sono) (?:abbastanza )?informazioni\b|^(?:l'anno|la data|il nome|il luogo) non è (?:indicat|specificat|menzionat|precisat)[oa]$"
-        r"|^non (?:è|viene) (?:indicato|specificato|detto|precisato)(?:$| (?:quando|chi|dove|come|perché|quanto|quant[ie])\b)|^(?:sconosciuto|non specificato)$",
-        beside=r"(?:purtroppo|mi dispiace)$|per favore\b",
-        cut=r"[;:.!?](?:\s|$)|,? (?=(?:ma|però|anche se|sebbene)\b)|, (?=e (?:il|la|è|fu)\b)",
-    ),
-    "pt": Refusing(
-        doc=r"\b(?:textos?|documentos?|passage(?:m|ns)|contextos?|fontes?|trechos?|artigos?(?! \d)|(?:informaç(?:ão|ões)|dados) (?:fornecid[ao]s?|disponíve(?:l|is)))\b(?! (?:de|do|da)\b)",
-        no=r"\b(?:não|nenhuma?|nada|nem|nunca|impossível)\b",
-        tell=r"\b(?:mencion\w+|diz(?:em)?|indica\w*|especific\w+|informa\w*|fornece\w*|contém|contêm|dá|respond\w+|fala\w*|informaç\w+|explica\w*|cita\w*)\b",
-        in_doc=r"\b(?:n[oa]s?|em|d[oa]s?|pel[oa]s?|com base)\b.*DOC",
-        known=r"\b(?:mencion\w+|indica\w*|especific\w+|informad\w+|dito|encontr\w+|determin\w+|responder|saber|consta\w*|aparece\w*)\b",
-        phrase=r"^(?:infelizmente,? |desculpe,? |lamento,? |mas )*(?:(?:eu )?não sei\b|(?:eu )?não (?:posso|consigo|consegui|pude) (?:responder|encontrar|determinar|dizer)|(?:eu )?não (?:tenho|encontrei|disponho de) (?:nenhuma )?(?:informaç\w+|dados|a resposta))"
-        r"|^(?:infelizmente,? )?não há (?:nenhuma )?(?:informaç\w+|menção)\b(?!.* n[oa]s? (?!DOC))|^(?:o ano|a data|o nome|o local) não (?:é|foi) (?:indicad|informad|mencionad|especificad)[oa]$"
-        r"|^não (?:é|está) (?:indicado|especificado|informado|dito)(?:$| (?:quando|quem|onde|como|por que|quant[oa]s?)\b)|^(?:desconhecido|não especificado)$",
-        beside=r"(?:infelizmente|desculpe|lamento)$|por favor\b",
-        cut=r"[;:.!?](?:\s|$)|,? (?=(?:mas|porém|embora)\b)|, (?=e (?:o|a|é|foi)\b)",
-    ),
-    "nl": Refusing(
-        doc=r"\b(?:tekst(?:en)?|document(?:en)?|passages?|context|bron(?:nen)?|fragment(?:en)?|artikel(?:en|s)?(?! \d)|alinea's|(?:gegeven|verstrekte|beschikbare) (?:informatie|gegevens))\b(?! (?:van)\b)",
-        no=r"\b(?:niet|niets|geen|nergens|noch|onduidelijk|onmogelijk)\b",
-        tell=r"\b(?:vermeld(?:t|en)?|noem(?:t|en)|zeg(?:t|gen)|staat|staan|geeft|geven|bevat(?:ten)?|meld(?:t|en)|beschrijf?(?:t|ven)|beantwoord(?:t|en)?|informatie|biedt|bieden|genoemd)\b",
-        in_doc=r"\b(?:in|uit|door|volgens|op basis van)\b.*DOC",
-        known=r"\b(?:vermeld|genoemd|gezegd|aangegeven|gegeven|vinden|gevonden|bepalen|bepaald|beantwoord\w*|opmaken|duidelijk|bekend|afleiden)\b",
-        phrase=r"^(?:helaas,? |sorry,? |het spijt me,? |maar )*(?:(?:dat )?weet ik (?:het )?niet|ik weet (?:het|dat|niet)(?: antwoord)?(?: niet)?\b(?<=niet|niet )|(?:ik )?(?:kan|kon)(?: ik)? .*(?:niet|geen|niets).*(?:beantwoorden|vinden|zeggen|bepalen)|ik (?:heb|vind|vond) (?:hierover |daarover )?geen (?:informatie|gegevens|antwoord)|(?:heb|vind) ik geen (?:informatie|antwoord))"
-        r"|^(?:helaas )?(?:er )?is (?:er )?geen informatie\b|^(?:het jaar|de datum|de naam|de plaats|het|dit|dat) (?:is|wordt) niet (?:vermeld|genoemd|gegeven|aangegeven|gezegd)$|^(?:onbekend|niet vermeld)$",
-        beside=r"(?:helaas|sorry|het spijt me)$",
-        cut=r"[;:.!?](?:\s|$)|,? (?=(?:maar|hoewel|echter)\b)|, (?=en (?:hij|zij|het|de)\b)",
-    ),
-    "ru": Refusing(
-        doc=r"\b(?:текст\w{0,3}|документ\w{0,3}|отрыв(?:ок|к\w{1,3})|контекст\w{0,3}|источник\w{0,3}|стать[еия]\w{0,2}|фрагмент\w{0,3}|предоставленн\w+ (?:информаци\w+|данн\w+|материал\w*))\b",
-        no=r"\b(?:не|нет|ни|ничего|нигде|невозможно|нельзя|неизвестно|отсутству\w+)\b",
-        tell=r"\b(?:упомина\w+|упомянут\w*|говорит\w*|говорят|указан\w*|указыва\w+|сообща\w+|содерж\w+|информаци\w+|сведени\w+|сказано|назван\w*|ответа?|дан\w{0,2}|описан\w*|уточня\w+)\b",
-        in_doc=r"\b(?:в|во|из|на основе|по|согласно)\b.*DOC",
-        known=r"\b(?:определить|найти|найден\w*|ответить|установить|узнать|ясно|известно|неизвестно|понять)\b",
-        phrase=r"^(?:к сожалению,? |извините,? |простите,? |но )*(?:я не (?:знаю|могу (?:ответить|сказать|найти|определить)|нашла? |нахожу |располагаю)|у меня нет (?:\w+ )?(?:информации|данных|сведений|ответа)|мне (?:не известно|неизвестно))"
-        r"|^(?:к сожалению,? )?(?:нет|недостаточно) (?:информации|данных|сведений)\b|^(?:это|год|дата|имя|место) не (?:указан|упомянут|назван)[оа]?$|^не (?:указано|упоминается|известно)$",
-        beside=r"(?:к сожалению|извините|простите)$|пожалуйста\b",
-        cut=r"[;:.!?](?:\s|$)|,? (?=(?:но|однако|хотя)\b)|, (?=а )",
-    ),
-    "zh": Refusing(
-        doc=r"(?:文中|本文|原文|文本|文档|文件|文章|上下文|段落|资料|材料|来源|(?:提供|给出|现有)的(?:信息|内容))",
-        no=r"(?:没有|未|不|无|沒有|無)",
-        tell=r"(?:提到|提及|说明|说|指出|给出|提供|包含|信息|记载|回答|涉及|描述|说到|介绍)",
-        in_doc=r"(?:从|在|根据|中).*DOC|DOC(?:中|里|内)|根据DOC",
-        known=r"(?:确定|得知|找到|知道|回答|判断|得出|看出)",
-        phrase=r"^(?:抱歉|对不起|很遗憾|很抱歉|，|但)*(?:我(?:不知道|无法(?:回答|确定|找到|提供)|没有(?:找到|足够的?信息|相关信息)|不清楚|找不到)|没有(?:相关|足够的?)信息|无法(?:回答|确定)(?:这个|该|此)?问题)|^(?:未知|未提及|不详)$",
-        beside=r"(?:抱歉|对不起|很遗憾|很抱歉)$|请",
-        cut=r"[；;。！？!?]|，(?=但|不过|然而|虽然)|(?<=抱歉|对不起|很遗憾)，",
-    ),
-    "ja": Refusing(
-        doc=r"(?:本文|文中|文書|文章|テキスト|文脈|資料|記事|段落|コンテキスト|ソース|提供された(?:情報|内容))",
-        no=r"(?:ません|ない|なかった|ず|なく)",
-        tell=r"(?:記載|書かれて|言及|述べ|触れ|示され|情報|含まれ|説明|記述)",
-        in_doc=r"DOC(?:から|に|で|には|では|だけ)",
-        known=r"(?:わかり|分かり|判断|特定|答え|見つか|読み取)",
-        phrase=r"^(?:申し訳ありませんが|すみませんが|残念ながら|、|しかし)*(?:(?:私には|それは|その答えは)?(?:わかりません|分かりません)|(?:その|この)?(?:質問|問い)には(?:お答え|答えられ|回答)(?:でき|られ)?ません|(?:それに関する|関連する|十分な)?(?:情報|記載|記述)(?:は|が)(?:ありません|見つかりません))$|^(?:不明|不明です)$",
-        beside=r"(?:申し訳ありません|すみません|残念ながら)$",
-        cut=r"[；;。！？!?]|(?<=ません)が、|(?<=です|ます|ました|でした)が、",
-    ),
-    "ar": Refusing(
-        doc=r"(?:النص|النصوص|الوثيقة|الوثائق|المستند|المستندات|السياق|المقال|المصادر|المصدر|الفقرة|المقطع|(?:المعلومات|البيانات) (?:المقدمة|المتوفرة|المتاحة))",
-        no=r"(?:^| )(?:و)?(?:لا|لم|لن|ليس|ليست|غير|أي)(?= )",
-        tell=r"(?:يذكر|تذكر|ذكر|يقول|تقول|يحدد|تحدد|يشير|تشير|يحتوي|تحتوي|يوضح|توضح|معلومات|يتضمن|تتضمن|يتطرق|إشارة)",
-        in_doc=r"(?:في|من|من خلال|بناء على|وفق) .*DOC",
-        known=r"(?:تحديد|معرفة|العثور|الإجابة|مذكور|مذكورة|محدد|واضح|أجد)",
-        phrase=r"^(?:عذرا،? |عذرًا،? |آسف،? |للأسف،? |لكن )*(?:(?:أنا )?لا أعرف|لا أعلم|لا أستطيع (?:الإجابة|تحديد|العثور)|لا يمكنني (?:الإجابة|تحديد|العثور)|لم أجد|ليس لدي|لا تتوفر لدي|لا أملك) ?|^(?:للأسف،? )?لا توجد (?:أي )?معلومات|^غير (?:مذكور|محدد|معروف)$",
-        beside=r"(?:للأسف|عذرا|عذرًا|آسف)$|يرجى",
-        cut=r"[;؛.!?؟](?:\s|$)|،? (?=(?:لكن|ولكن|إلا أن|رغم)(?: |ه))",
-    ),
-}
+ENGLISH = Refusing(
+    doc=r"\b(?:texts?|documents?|documentation|passages?|contexts?|sources?|excerpts?|paragraphs?|snippets?"
+    r"|articles?(?! \d)|search results?"
+    r"|(?:provided|given|available|supplied|above|retrieved) (?:information|content|data|material|page|report|results?)"
+    r"|(?:information|content|data|material)s? (?:provided|given|supplied|above|available))\b(?! (?:of|by|for|he"
+    r"|she|they|we|code)\b)",
+    no=r"\b(?:not|no|none|nor|neither|nothing|nowhere|never|cannot|unable|impossible|unclear|unknown|insufficient"
+    r"|lacks?|fails?|silent|omits?|without)\b|\b\w+n't\b",
+    tell=r"\b(?:mentions?|says?|states?|specify|specifies|indicates?|tells?|address(?:es)?|discuss(?:es)?|answers?"
+    r"|reveals?|disclos(?:es|e)|explains?"
+    r"|describes?|clarify|clarifies|covers?|identify|identifies|names?|lists?|elaborates?|gives?|provides?"
+    r"|includes?|silent|information|details?|references?)\b",
+    in_doc=r"\b(?:in|from|by|on|within|with|using|of|given|anywhere in|to) (?:(?:any|one|either|all|the|this|these"
+    r"|those|your|my|provided|given|available|supplied|above|two|three) )*DOC",
+    known=rf"\b(?:{_EN_KNOWN}|determined?|found|find|answered|inferred?|established|derived|identified|verified"
+    rf"|confirmed|tell|say|know|known|clear|unclear|unknown|see|possible)\b",
+    phrase=rf"{_EN_SORRY}(?:i|we) (?:really |honestly |just |simply )?(?:(?:do|did|can|could)(?: not|n't)|cannot"
+    rf"|(?:am|was|are|were)(?: not able| unable) to|'m (?:not able|unable) to)"
+    rf" (?:actually |currently )?(?:know\b(?! how to)|answer\b|determine\b|find (?:any|an|the answer|that|this"
+    rf"|it\b$|information|where|when|who|out)|find$"
+    rf"|see (?:any|an|that|this)|locate (?:any|an|the answer|that|information)|tell (?:you|who|when|from)"
+    rf"|say (?:for|with|who|when|from|how)"
+    rf"|provide (?:an|you|that|a|any|the|this)\b|confirm|verify|have (?:(?:any|enough|sufficient|access|specific"
+    rf"|the|to|that|more|further|details?|on|about|current|necessary|relevant) )*(?:{_EN_INFO}|data))"
+    rf"|{_EN_SORRY}(?:i|we) (?:have|see|find|found) (?:no|insufficient|not enough) (?:\w+ )?(?:{_EN_INFO}|idea"
+    rf"|mention|knowledge)"
+    rf"|{_EN_SORRY}(?:i'm|i am) not (?:sure|certain)(?:$| (?:who|when|where|what|why|how|whether|which)\b)"
+    rf"|{_EN_SORRY}there (?:is|are)(?:n't| not)? (?:no |not |any |enough |insufficient |sufficient |specific "
+    rf"|relevant |further |direct )+{_EN_INFO}\b"
+    r"|\bthere (?:is|are) no (?:\w+ )?(?:mention|indication|reference)\b(?!.* (?:in|on|within) )"
+    rf"|^(?:it|this|that|the (?:\w+ )?(?:year|date|name|number|reason|place|location|price|cost|author|age|amount"
+    rf"|answer|information|details?|population|length|height)(?: of [\w ]+)?)"
+    rf" (?:is|are|was)(?: not|n't) (?:explicitly |clearly |specifically |directly )?(?:{_EN_KNOWN})(?: here"
+    rf"| anywhere| explicitly)?(?:$| (?:who|when|where|what|why|how|whether|which)\b)"
+    rf"|^(?:no|not enough|insufficient) (?:\w+ )?(?:{_EN_INFO}|mention)(?: (?:about|on|regarding|of|for) .*)?(?:$"
+    rf"| (?:is|are|was|were) (?:given|provided|available|found)$)"
+    rf"|^{_EN_INFO} (?:about|on|regarding) .* (?:is|are) not (?:{_EN_KNOWN})$"
+    r"|^(?:but |while |although )?(?:it|they) (?:does|do)(?: not|n't) (?:\w+ly )?(?:say|state|specify|mention"
+    r"|indicate|give|provide)\b"
+    r"|^(?:the|this|that|your) question (?:cannot|can't|could not) be answered"
+    r"|^not (?:stated|mentioned|specified|given|known|enough information)\b|^(?:unknown|unanswerable|n/a|no answer"
+    r"|no idea|(?:do not|don't|cannot|can't) (?:know|say|answer))$",
+    beside=rf"{_EN_SORRY}$|(?:but |although |though |while |whereas |and |only )*(?:(?:the|this|these|all|both|it"
+    rf"|they|provided|given) )*(?:DOC|it|they)?(?: (?:only|merely|simply|just|do|does))*"
+    r" ?(?:mentions?|discuss(?:es)?|describes?|talks? about|covers?|refers? to|focus(?:es)? on|provides?|contains?"
+    r"|gives?)\b(?!.*\bthat\b)(?!.*\d)"
+    r"|(?:but |and |so )?(?:please|you (?:may|might|could|can|should|would)|if you|let me know|(?:i|we) (?:would"
+    r"|can only|could only|need|recommend|suggest|will need)|i'd |feel free|could you|would you"
+    r"|more (?:information|context))",
+    cut=r"[;:!?](?:\s|$)|(?<!\b(?:st|dr|mr|mrs|ms|prof|no|vs|\p{L}))\.(?:\s|$)|\s[-–—]\s|—|,? (?=(?:but|however"
+    r"|although|though|while|whereas|yet)\b)"
+    r"|, (?=(?:so|which|please|and (?:it|he|she|they|the|i|this|that|there|you))\b)|(?<=^(?:while|although|though"
+    r"|whereas)\b[^,]*),",
+    denial=_EN_DENIAL,
+)

@@ -4,7 +4,7 @@ from functools import cache
 
 import regex
 
-from llmattr.text.refusal_words import LANGUAGES
+from llmattr.text.refusal_languages import LANGUAGES
 
 Patterns = dict[str, regex.Pattern[str]]  # of the fields of `Refusing`
 

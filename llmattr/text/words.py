@@ -15,7 +15,9 @@ _LETTER = r"[[\p{L}\p{M}]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}ー]]"
 _WORD = regex.compile(rf"(?:\p{{L}}\.)+(?!\p{{L}})|[\p{{Katakana}}ー]+|{_LETTER}(?:{_LETTER}|\p{{Nd}})*", regex.V1)
 _STEM = 5  # letters that two words with other endings share at least
 _LONGEST = 6  # words that initials stand for
-_SMALL = frozenset("of the and for at in de la le du des di der den die von van y et und".split())
+_SMALL_WORDS = "of the and for at in de la le du des di der den die von van y et und"
+_SMALL = frozenset(_SMALL_WORDS.split())
+_DATE = regex.compile(r"\b\d{4}-(\d\d)-\d\d\b|\b(\d{1,2})[./](\d{1,2})[./]\d{4}\b")  # in figures
 _ALL, _BARE = "all", "bare"  # numbers as they are written, and those without a unit
 
 
@@ -65,6 +67,7 @@ def _forms(source: str) -> set[str]:
     """All that may be asked for: words, their stems, months, initials of words and words of initials."""
     tokens = _WORD.findall(source)
     found = {form for token in set(tokens) for form in _told(token)}
+    found |= {f"#{int(month)}" for date in _DATE.findall(source) for month in date if month}
     run: list[str] = []
     for token in tokens:
         if token[0].isupper():
