@@ -8,6 +8,7 @@ from llmattr.text.refusal_languages import LANGUAGES
 
 Patterns = dict[str, regex.Pattern[str]]  # of the fields of `Refusing`
 
+_LONGEST = 1000  # characters of a sentence that does nothing but refuse
 _MARKS = regex.compile(r"(?:\b(?:References?|Sources?): ?)?\[\^?\d+(?:, ?\d+)*\]")  # of a citation
 _DRESSING = " .,!?。、，！؟،*_\"'“”„«»()[]"
 
@@ -24,6 +25,8 @@ def refuses(sentence: str) -> bool:
     >>> refuses("The treaty does not mention slavery."), refuses("The text does not say when, but it was built in 1889.")
     (False, False)
     """
+    if len(sentence) > _LONGEST:
+        return False
     sentence = _MARKS.sub(" ", sentence)
     plain = regex.sub(r"[’‘]", "'", " ".join(sentence.casefold().split()).strip(_DRESSING))
     return any(_all_refuse(plain, _patterns(language)) for language in LANGUAGES)

@@ -103,6 +103,8 @@ def fold(text: str) -> str:
     >>> fold("Å ℃ ﬁ É ٣")
     'a °c fi e ٣'
     """
+    if text.isascii():
+        return text.lower()
     parts = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     return unicodedata.normalize("NFC", "".join(c for c in parts if not unicodedata.combining(c)))
 

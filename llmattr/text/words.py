@@ -57,7 +57,7 @@ def read(sources: Sequence[str], language: str = "en") -> Words:
     for i, source in enumerate(sources):
         for form in _forms(source):
             places[form].add(i)
-        for number in {*numbers(source, language), *numbers(source)}:
+        for number in {one for each in {language, "en"} for one in numbers(source, each)}:
             values[_ALL] += number.values
             values[number.unit.kind if number.unit else _BARE] += number.base
     return Words({form: frozenset(of) for form, of in places.items()}, {kind: sorted(of) for kind, of in values.items()})
