@@ -22,7 +22,7 @@ _DIGITS = regex.compile(
 )
 _WORDS = regex.compile(r"[\p{L}\p{M}]+|\p{Nd}+|[^\p{L}\p{M}\p{Nd}\s]")
 _CURRENCY = regex.compile(r"(\$|€)\s?$")
-_OH = regex.compile(r"[\s-]+(?:(?:oh|o|and)[\s-]+)?", regex.IGNORECASE)
+_OH = regex.compile(r"[\s-]+(?:(?:oh|o)[\s-]+)?", regex.IGNORECASE)
 
 
 class Number(NamedTuple):

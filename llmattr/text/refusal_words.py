@@ -27,6 +27,7 @@ _EN_DENIAL = (
     r"|NO ?(?:\S+ ){0,4}?KNOWN(?:.* )?IN_DOC|IN_DOC,? (?:\S+ ){0,5}?NO ?(?:\S+ ){0,3}?KNOWN(?! to)"
     r"|^(?:\w+ ){0,2}IN_DOC,.* (?:(?:is|are|was|were|has|have)(?: not|n't)|cannot|can't|no)(?: be"
     r"| been)? (?:\w+ly )?KNOWN(?! to)|NO ?(?:\S+ ){0,2}?TELL(?:.* )?IN_DOC(?! \w)"
+    r"|^nowhere IN_DOC|\b(?:unclear|unknown|impossible) (?:.* )?IN_DOC"
 )
 _EN_KNOWN = (
     r"stated|mentioned|specified|given|provided|indicated|listed|named|said|available|described|disclosed"
@@ -47,7 +48,7 @@ ENGLISH = Refusing(
     r"|she|they|we|code)\b)",
     no=r"\b(?:not|no|none|nor|neither|nothing|nowhere|never|cannot|unable|impossible|unclear|unknown|insufficient"
     r"|lacks?|fails?|silent|omits?|without)\b|\b\w+n't\b",
-    tell=r"\b(?:mentions?|says?|states?|specify|specifies|indicates?|tells?|address(?:es)?|discuss(?:es)?|answers?"
+    tell=r"\b(?:mentions?|says?|states?|specify|specifies|indicates?|indication|tells?|address(?:es)?|discuss(?:es)?|answers?"
     r"|reveals?|disclos(?:es|e)|explains?"
     r"|describes?|clarify|clarifies|covers?|identify|identifies|names?|lists?|elaborates?|gives?|provides?"
     r"|includes?|silent|information|details?|references?)\b",
@@ -55,7 +56,7 @@ ENGLISH = Refusing(
     r"|those|your|my|provided|given|available|supplied|above|two|three) )*DOC",
     known=rf"\b(?:{_EN_KNOWN}|determined?|found|find|answered|inferred?|established|derived|identified|verified"
     rf"|confirmed|tell|say|know|known|clear|unclear|unknown|see|possible)\b",
-    phrase=rf"{_EN_SORRY}(?:i|we) (?:really |honestly |just |simply )?(?:(?:do|did|can|could)(?: not|n't)|cannot"
+    phrase=rf"{_EN_SORRY}(?:i|we) (?:really |honestly |just |simply )?(?:(?:do|did|can|could)(?: not|n't)|can(?:no|')t"
     rf"|(?:am|was|are|were)(?: not able| unable) to|'m (?:not able|unable) to)"
     rf" (?:actually |currently )?(?:know\b(?! how to)|answer\b|determine\b|find (?:any|an|the answer|that|this"
     rf"|it\b$|information|where|when|who|out)|find$"
@@ -73,7 +74,7 @@ ENGLISH = Refusing(
     rf"|answer|information|details?|population|length|height)(?: of [\w ]+)?)"
     rf" (?:is|are|was)(?: not|n't) (?:explicitly |clearly |specifically |directly )?(?:{_EN_KNOWN})(?: here"
     rf"| anywhere| explicitly)?(?:$| (?:who|when|where|what|why|how|whether|which)\b)"
-    rf"|^(?:no|not enough|insufficient) (?:\w+ )?(?:{_EN_INFO}|mention)(?: (?:about|on|regarding|of|for) .*)?(?:$"
+    rf"|^(?:no|not enough|insufficient) (?:\w+ )?(?:{_EN_INFO}|mention)(?: (?:about|on|regarding) .*)?(?:$"
     rf"| (?:is|are|was|were) (?:given|provided|available|found)$)"
     rf"|^{_EN_INFO} (?:about|on|regarding) .* (?:is|are) not (?:{_EN_KNOWN})$"
     r"|^(?:but |while |although )?(?:it|they) (?:does|do)(?: not|n't) (?:\w+ly )?(?:say|state|specify|mention"
