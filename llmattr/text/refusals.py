@@ -1,0 +1,54 @@
+"""Sentences that say no more than that the answer is not known, or does not stand in the documents."""
+
+from functools import cache
+
+import regex
+
+from llmattr.text.refusal_languages import LANGUAGES
+
+Patterns = dict[str, regex.Pattern[str]]  # of the fields of `Refusing`
+
+_LONGEST = 1000  # characters of a sentence that does nothing but refuse
+_MARKS = regex.compile(r"(?:\b(?:References?|Sources?): ?)?\[\^?\d+(?:, ?\d+)*\]")  # of a citation
+_DRESSING = " .,!?。、，！؟،*_\"'“”„«»()[]"
+
+
+def refuses(sentence: str) -> bool:
+    """Whether it says that the answer is not known or not in the documents, and nothing else.
+
+    What is denied must be what the documents say or what the speaker knows: that a thing is not so, or that nobody
+    knows it, is a fact that documents have. English, German, French, Spanish, Italian, Portuguese, Dutch, Russian,
+    Chinese, Japanese and Arabic.
+
+    >>> refuses("Unfortunately, the text does not mention when the bridge was built.")
+    True
+    >>> refuses("The treaty does not mention slavery."), refuses("The text does not say when, but it was built in 1889.")
+    (False, False)
+    """
+    if len(sentence) > _LONGEST:
+        return False
+    sentence = _MARKS.sub(" ", sentence)
+    plain = regex.sub(r"[’‘]", "'", " ".join(sentence.casefold().split()).strip(_DRESSING))
+    return any(_all_refuse(plain, _patterns(language)) for language in LANGUAGES)
+
+
+def _all_refuse(sentence: str, say: Patterns) -> bool:
+    """At least one clause refuses, and those beside it name a topic, or are polite."""
+    clauses = [part.strip(_DRESSING) for part in say["cut"].split(sentence)]
+    rest = [clause for clause in clauses if clause and not _refuses(clause, say)]
+    return len(rest) < len(list(filter(None, clauses))) and all(say["beside"].match(clause) for clause in rest)
+
+
+def _refuses(clause: str, say: Patterns) -> bool:
+    return bool(say["phrase"].search(clause) or say["denial"].search(clause))
+
+
+@cache
+def _patterns(language: str) -> Patterns:
+    words = LANGUAGES[language]._asdict()
+
+    def filled(pattern: str) -> str:
+        named = regex.sub("IN_DOC|DOC|NO|TELL|KNOWN", lambda name: f"(?:{words[name[0].lower()]})", pattern)
+        return filled(named) if named != pattern else named
+
+    return {part: regex.compile(filled(pattern)) for part, pattern in words.items()}

@@ -1,0 +1,42 @@
+"""A refusal says nothing but that the answer is not known or not in the documents."""
+
+import pytest
+
+from llmattr.text.refusals import refuses
+from tests.text.refusal_sentences import CLAIMS, REFUSALS
+
+QUOTES = ["{}", "  {}\n", '"{}"', "{} ", "**{}**"]
+
+
+def lines(text):
+    return [line.split(" ", 1)[1] for line in text.strip().splitlines()]
+
+
+@pytest.mark.parametrize("sentence", lines(REFUSALS))
+def test_a_refusal(sentence):
+    assert refuses(sentence)
+
+
+@pytest.mark.parametrize("sentence", lines(CLAIMS))
+def test_a_claim(sentence):
+    assert not refuses(sentence)
+
+
+@pytest.mark.parametrize("frame", QUOTES)
+def test_dressing_and_capitals_do_not_matter(frame):
+    for sentence in lines(REFUSALS):
+        assert refuses(frame.format(sentence))
+        assert refuses(sentence.upper()) or not sentence.isascii()
+    for sentence in lines(CLAIMS):
+        assert not refuses(frame.format(sentence))
+
+
+@pytest.mark.parametrize("sentence", lines(REFUSALS))
+def test_a_refusal_that_goes_on_to_claim_is_none(sentence):
+    if sentence.isascii():
+        assert not refuses(f"{sentence} The tower was built in 1889.")
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "...", "1889", "Yes.", "The tower was built in 1889."])
+def test_nothing_and_plain_facts_refuse_nothing(nothing):
+    assert not refuses(nothing)
