@@ -61,7 +61,7 @@ class Question:
         return [Document(" ".join(p.sentences), f"{i} {p.title or ''}".strip(), p.title) for i, p in enumerate(self.papers)]
 
     @property
-    def splitter(self) -> split.Splitter:
+    def splitter(self) -> str | split.Splitter:
         """The data's own sentences, as a splitter of these documents."""
         parts = {" ".join(paper.sentences): list(paper.sentences) for paper in self.papers}
 
