@@ -1,11 +1,11 @@
 """The numbers of a text: digits of any script, and words where text2num reads the language."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import regex
+from text_to_num import find_numbers
 
 from llmattr.text.units import CENTURY, DECADE, Unit, fold, scale_at, unit_at
 
@@ -101,10 +101,10 @@ def _rounded(value: float, step: float) -> tuple[float, float]:
 
 
 def _of_words(text: str, language: str) -> Iterator[Number]:
-    if language not in _LANGUAGES or (find := _reader()) is None:
+    if language not in _LANGUAGES:
         return
     places = list(_WORDS.finditer(text))
-    for one in find([_Token(place[0].casefold()) for place in places], language, threshold=0):
+    for one in find_numbers([_Token(place[0].casefold()) for place in places], language, threshold=0):
         start, end = places[one.start].start(), places[one.end - 1].end()
         if end - start > 1:  # "o" is none
             yield _number(text, start, end, [(one.value, _step(f"{one.value:.0f}"))])
@@ -139,12 +139,3 @@ class _Token:
 
     def not_a_number_part(self) -> bool:
         return False
-
-
-@cache
-def _reader() -> Callable[..., Iterable[Any]] | None:
-    try:
-        from text_to_num import find_numbers  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        return None
-    return find_numbers

@@ -1,7 +1,6 @@
 """What of a text stands in no source: closed cases, and what must hold for any text."""
 
 import random
-from importlib.util import find_spec
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +17,6 @@ SOME = (
 )
 WORDS = st.sampled_from(SOME.split())
 TEXTS = st.lists(WORDS, max_size=12).map(" ".join) | st.text(max_size=40)
-needs_number_words = pytest.mark.skipif(find_spec("text_to_num") is None, reason="number words are read by text2num")
 
 
 def said(text, found):
@@ -96,7 +94,6 @@ def test_another_form_is_there(text, source):
     assert missing(text, [source]) == []
 
 
-@needs_number_words
 @pytest.mark.parametrize(
     ("text", "source"),
     [
