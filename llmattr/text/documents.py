@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Protocol, runtime_checkable
 from llmattr.core.plain_json import plain
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, check_text
+from llmattr.text.forms import Frame, rows_of_frame
 from llmattr.text.readers import with_files_read
 
 Context = object  # what `read_documents` reads
@@ -44,15 +45,6 @@ class _Node(Protocol):
     """LlamaIndex's nodes, of which not all have a `text`."""
 
     def get_content(self) -> str: ...
-
-
-@runtime_checkable
-class _Table(Protocol):
-    """A pandas `DataFrame`."""
-
-    def astype(self, dtype: object) -> Any: ...
-    def notna(self) -> Any: ...
-    def iterrows(self) -> Any: ...
 
 
 @runtime_checkable
@@ -132,8 +124,8 @@ def _several(context: object) -> Iterable[object]:
     """What stands in a retriever's result, a data frame or any iterable."""
     if isinstance(context, _Answer):
         return context.source_nodes
-    if isinstance(context, _Table):
-        return context.astype(object).where(context.notna(), None).to_dict("records")
+    if isinstance(context, Frame):
+        return rows_of_frame(context)
     if isinstance(context, Mapping):
         return _columns(context) if isinstance(context.get("documents"), (list, tuple)) else [context]
     if not isinstance(context, Iterable) or isinstance(context, UNREAD):
@@ -186,7 +178,7 @@ def _fields(given: object) -> dict[str, Any]:
     """What a document has, by name; empty for what is none."""
     if isinstance(given, str):
         return {"text": given}
-    if isinstance(given, _Table):
+    if isinstance(given, Frame):
         return {}
     if isinstance(given, _Row):
         return {str(key): value for key, value in given.items()}

@@ -5,14 +5,52 @@ aloud; what a tool returned is a message of the role `tool`.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from typing import Any, Protocol, TypeGuard, runtime_checkable
+
+from llmattr.errors import LlmattrError
 
 Message = dict[str, Any]
 
-SHARE_GPT = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant"}
-SHARE_GPT |= {"observation": "tool", "function_response": "tool", "tool_response": "tool", "function_call": "assistant"}
+SHARE_GPT = {name: name for name in ("system", "developer", "user", "assistant", "tool")} | {"human": "user"}
+SHARE_GPT |= dict.fromkeys(("gpt", "chatgpt", "bot", "model", "bard", "bing", "claude", "function_call"), "assistant")
+SHARE_GPT |= dict.fromkeys(("observation", "function_response", "tool_response"), "tool")
 CHATS = ("messages", "prompt", "completion")  # the columns that may hold a chat
+
+
+@runtime_checkable
+class Frame(Protocol):
+    """A pandas `DataFrame`."""
+
+    def astype(self, dtype: object) -> Any:
+        """Its cells in another type."""
+
+    def notna(self) -> Any:
+        """Which cells are not empty."""
+
+    def iterrows(self) -> Any:
+        """Its rows with their labels."""
+
+
+def rows_of_frame(frame: Frame) -> list[dict[str, Any]]:
+    """Its rows, with None where a cell is empty."""
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+def drawn(given: Iterable[Any], called: str, what: str, most: int) -> Iterator[Any]:
+    """What it gives, one by one; raises `LlmattrError` where it breaks off, or gives more than it says it has, or `most`."""
+    most = len(given) if isinstance(given, Sized) else most
+    number = 0
+    try:
+        for number, one in enumerate(given, 1):
+            if number > most:
+                raise LlmattrError(f"{called} has given {most:,} {what} and goes on: give fewer of them, or a list")
+            yield one
+    except LlmattrError:
+        raise
+    except Exception as error:  # what someone else's code raises
+        reason = f"{type(error).__name__}: {error!s:.80}"
+        raise LlmattrError(f"{called} broke off behind {number:,} {what} ({' '.join(reason.split())})") from error
 
 
 def plain_row(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,6 +83,11 @@ def plain_row(given: Mapping[str, Any]) -> dict[str, Any]:
 def is_chat(value: object) -> TypeGuard[Sequence[Mapping[str, Any]]]:
     """Whether it is a list of dicts."""
     return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(one, Mapping) for one in value)
+
+
+def is_turn(given: Mapping[str, Any]) -> bool:
+    """Whether it is a message in one of the forms that are read."""
+    return "role" in given or ("from" in given and "value" in given)
 
 
 def plain_chat(chat: Iterable[Mapping[str, Any]]) -> list[Message]:
@@ -139,7 +182,9 @@ def _plain_tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _share_gpt(given: Mapping[str, Any]) -> Message:
     said, value = given["from"], given["value"]
-    message = {"role": SHARE_GPT.get(said, said), "content": value}
+    if said not in SHARE_GPT:
+        return dict(given)  # whose turn that is is not guessed
+    message = {"role": SHARE_GPT[said], "content": value}
     call = _parsed(value) if said == "function_call" else None
     made = [call] if isinstance(call, Mapping) else call
     if is_chat(made):  # a list of dicts

@@ -5,6 +5,8 @@ import io
 import itertools
 import os
 import random
+import shutil
+import tempfile
 import zipfile
 from email.message import EmailMessage
 from pathlib import Path
@@ -19,7 +21,7 @@ from odf.text import H, List, ListItem, P
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.text import readers
 from llmattr.text.messages import read_documents
-from llmattr.text.readers import read_bytes, read_file, read_files, read_files_as_rows
+from llmattr.text.readers import find_files, read_bytes, read_file, read_files
 from llmattr.text.reading import read_rows
 
 TEXT = "The tower is tall. Été à Zürich.\n"
@@ -394,6 +396,54 @@ def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(docs):
     assert [document.text for document in read_files("docs/[1].txt")] == ["One."]
 
 
+@pytest.mark.parametrize("name", ["docs", "docs/**/*.md", "docs/**", "docs/*/*.md", "docs/*.md"])
+def test_each_file_is_found_once_whatever_links_there_are(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "docs/a.md", "A.")
+    put(tmp_path, "docs/sub/b.md", "B.")
+    for i in range(3):  # 3^40 names, if they were followed
+        (tmp_path / f"docs/loop{i}").symlink_to(".")
+        (tmp_path / f"docs/sub/up{i}").symlink_to("..")
+    (tmp_path / "docs/also-a.md").symlink_to("a.md")
+    found = {str(path) for path in find_files(name)}
+    shallow, deep = {"docs/a.md"}, {"docs/sub/b.md"}
+    assert found == {"docs/*.md": shallow, "docs/*/*.md": deep | {"docs/loop0/a.md"}}.get(name, shallow | deep)
+
+
+@pytest.fixture
+def closed():
+    """A folder as one sees it who may not see all of it."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    put(folder, "docs/open.md", "Open.")
+    shut = put(folder, "docs/shut.md", "Shut."), put(folder, "docs/deep/inner.md", "Inner.").parent
+    for path in shut:
+        path.chmod(0)
+    user = os.geteuid()
+    if user == 0:  # root sees everything
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(user)
+    for path in shut:
+        path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def test_what_is_closed_is_said_in_one_line(closed):
+    for name in (closed / "docs", closed / "docs/**/*.md"):
+        with pytest.warns(LlmattrNote) as notes:
+            assert [document.text for document in read_files(name)] == ["Open."]
+        said = [str(one.message) for one in notes]
+        assert any(f"that are closed to you are left out: '{closed}/docs/deep'" in one for one in said)
+        assert any(f"left out: cannot read '{closed}/docs/shut.md': Permission denied" in one for one in said)
+    for name in ("docs/shut.md", "docs/deep/inner.md", "docs/deep", "docs/deep/*.md"):
+        for read in (read_files, read_rows):
+            with pytest.raises(LlmattrError, match=r"^cannot read .*(closed to you|Permission denied)$"):
+                read(closed / name)
+    with pytest.raises(LlmattrError, match=r"^cannot read .*Permission denied$"):
+        read_rows(closed / "docs/deep/rows.jsonl")
+
+
 @pytest.mark.filterwarnings("ignore::llmattr.errors.LlmattrNote")
 def test_a_context_takes_paths_beside_texts(docs):
     assert [document.text for document in read_documents(docs / "a.txt")] == ["Text of a."]
@@ -407,6 +457,3 @@ def test_rows_for_training_are_the_documents_of_a_folder(docs):
     rows = [{"text": "Text of a.", "id": "docs/a.txt"}, {"text": "# B\n\nText of b.", "id": "docs/b.md"}]
     assert read_rows(docs)[:2] == rows
     assert read_rows("docs/b.md") == rows[1:]
-    put(docs, "only/rows.jsonl", '{"text": "a"}')
-    assert read_files_as_rows("docs/only") is None  # which hold rows themselves
-    assert read_files_as_rows("someone/dataset") is None

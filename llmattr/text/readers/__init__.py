@@ -6,10 +6,9 @@ A format is one function `(bytes, name) -> Document` and a line in `READERS`.
 import dataclasses
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, note
@@ -45,8 +44,6 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         **{ending: reader_of("code") for ending in CODE.split()},
     }
 )
-ROWS = ("csv", "tsv", "jsonl", "ndjson")
-SAVED = ("dataset_info.json", "dataset_dict.json")  # what `datasets` writes into a folder
 MOST = 2**27  # bytes of a file: 128 MB
 
 
@@ -96,8 +93,11 @@ def read_files(name: str | os.PathLike[str]) -> list[Document]:
 
     What cannot be read in a folder is left out with one note; alone, or where nothing else is there, it is refused.
     """
-    name = os.fspath(name)
-    files = find_files(name)
+    return read_found(find_files(os.fspath(name)), os.fspath(name))
+
+
+def read_found(files: Sequence[Path], name: str) -> list[Document]:
+    """The same of the files that were found under this name."""
     if not (is_pattern(name) or Path(name).is_dir()):
         return [read_file(files[0])]
     documents: list[Document] = []
@@ -124,14 +124,6 @@ def with_files_read(context: object) -> object:
     return context
 
 
-def read_files_as_rows(name: str | os.PathLike[str]) -> list[dict[str, Any]] | None:
-    """A training row for each document of a file, folder or pattern: its `text`, and its path as `id`.
-
-    None for what others read: tables and lines of JSON, which hold rows themselves, and a folder that datasets saved.
-    """
-    name = os.fspath(name)
-    if not (is_pattern(name) or Path(name).exists()) or any(Path(name, one).exists() for one in SAVED):
-        return None
-    if not any(_ending(path) in READERS and _ending(path) not in ROWS for path in find_files(name)):
-        return None
-    return [{"text": document.text, "id": document.id} for document in read_files(name)]
+def is_document(path: str | os.PathLike[str]) -> bool:
+    """Whether the ending of a file says how to read it."""
+    return _ending(path) in READERS
