@@ -7,7 +7,7 @@ from typing import Any
 
 from llmattr.core.sources import Document, Sources
 
-NAMES = ("title", "source", "file_name", "file_path")  # what a document is called, where it says so
+NAMES = ("title", "source", "file_name", "filename", "file_path")  # what a document is called, where it says so
 PAGES = ("page_label", "page_number", "page")  # the label is what is printed on it: a `page` may count from 0
 ABOUT = ("author", "authors", "date", "published")
 ADDRESSES = ("url", "link", "source")

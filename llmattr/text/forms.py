@@ -32,6 +32,13 @@ class Frame(Protocol):
         """Its rows with their labels."""
 
 
+@runtime_checkable
+class _Said(Protocol):
+    """A part of a text, such as OpenAI's library has."""
+
+    text: str
+
+
 def rows_of_frame(frame: Frame) -> list[dict[str, Any]]:
     """Its rows, with None where a cell is empty."""
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
@@ -95,6 +102,35 @@ def plain_chat(chat: Iterable[Mapping[str, Any]]) -> list[Message]:
     return [message for given in chat for message in _plain_message(given)]
 
 
+def plain_part(block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A part of a message, of which Anthropic's documents and search results have their text under `text`; others stay.
+
+    >>> plain_part({"type": "search_result", "source": "https://a.org", "content": [{"type": "text", "text": "It is."}]})
+    {'type': 'document', 'source': 'https://a.org', 'text': 'It is.'}
+    """
+    kind, source = block.get("type"), block.get("source")
+    if kind == "search_result":
+        place, text = "content", block.get("content")
+    elif kind == "document" and isinstance(source, Mapping):
+        place, text = "source", source.get("data") if source.get("type") == "text" else source.get("content")
+    else:
+        return block
+    text = parts_text(text)
+    return block if text is None else {**{key: block[key] for key in block if key != place}, "type": "document", "text": text}
+
+
+def parts_text(value: object) -> str | None:
+    """A text, or the texts of parts as chats and searches have them; None for what is neither."""
+    if isinstance(value, str):
+        return value
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    texts = [
+        part.get("text") if isinstance(part, Mapping) else part.text if isinstance(part, _Said) else None for part in parts
+    ]
+    said = [text for text in texts if isinstance(text, str)]
+    return "\n\n".join(said) if said and len(said) == len(texts) else None
+
+
 def plain_tools(tools: object) -> Any:
     """OpenAI's tools, of Anthropic's (`input_schema`) or of either as JSON text; what is neither stays as it is."""
     tools = _parsed(tools)
@@ -142,7 +178,11 @@ def _plain_message(given: Mapping[str, Any]) -> list[Message]:
     for block in blocks:
         kinds.setdefault(block.get("type") if isinstance(block, Mapping) else None, []).append(block)
     apart = ("tool_use", "tool_result", "thinking", "redacted_thinking")
-    rest = [_plain_part(block) for block in blocks if not isinstance(block, Mapping) or block.get("type") not in apart]
+    rest = [
+        plain_part(block) if isinstance(block, Mapping) else block
+        for block in blocks
+        if not isinstance(block, Mapping) or block.get("type") not in apart
+    ]
     if len(rest) == len(blocks):
         return [{**message, "content": rest}]
     message["content"] = rest or None
@@ -152,15 +192,6 @@ def _plain_message(given: Mapping[str, Any]) -> list[Message]:
         message["tool_calls"] = [_plain_call(block) for block in kinds["tool_use"]]
     results = [_plain_result(block) for block in kinds.get("tool_result", ())]
     return [*results, *([message] if rest or len(results) < len(blocks) else [])]
-
-
-def _plain_part(block: object) -> object:
-    if not isinstance(block, Mapping) or block.get("type") != "document":
-        return block
-    source = block.get("source")
-    if isinstance(source, Mapping) and isinstance(source.get("data"), str) and source.get("type") == "text":
-        return {**{key: block[key] for key in block if key != "source"}, "text": source["data"]}
-    return block
 
 
 def _plain_call(block: Mapping[str, Any]) -> dict[str, Any]:
