@@ -3,6 +3,7 @@
 import gzip
 import io
 import itertools
+import json
 import os
 import random
 import shutil
@@ -19,10 +20,13 @@ from odf.table import Table, TableCell, TableRow
 from odf.text import H, List, ListItem, P
 
 from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.report import reference
 from llmattr.text import readers
-from llmattr.text.messages import read_documents
+from llmattr.text.messages import conversation, read_documents
+from llmattr.text.prompt import Prompt, cut
 from llmattr.text.readers import find_files, read_bytes, read_file, read_files
 from llmattr.text.reading import read_rows
+from tests.tiny_models import tokenizer
 
 TEXT = "The tower is tall. Été à Zürich.\n"
 
@@ -161,6 +165,9 @@ def test_what_is_missing_is_one_line_that_says_what_to_install(monkeypatch):
         ("a.csv", "csv"),
         ("a.tsv", "csv"),
         ("a.jsonl", "jsonl"),
+        ("a.json", "json"),
+        ("a.yaml", "code"),
+        ("a.rst", "plain"),
         ("a.py", "code"),
         ("a.SRT", "subtitles"),
         ("a.txt", None),
@@ -329,6 +336,60 @@ def test_odt(tmp_path):
 def test_rtf():
     data = rb"{\rtf1\ansi{\fonttbl\f0 Arial;}\f0 It is \b tall\b0 . Caf\'e9.\par Second.\par}"
     assert read_bytes(data, "x", "txt").text == "It is tall. Café.\nSecond."
+
+
+NOTEBOOK = {
+    "nbformat": 4,
+    "metadata": {"language_info": {"name": "python"}},
+    "cells": [
+        {"cell_type": "markdown", "source": ["# Heights\n", "\n", "It is tall."]},
+        {"cell_type": "raw", "source": ""},
+        {
+            "cell_type": "code",
+            "source": 'print("```")\nx',
+            "outputs": [
+                {"output_type": "stream", "text": ["```\n"]},
+                {"output_type": "execute_result", "data": {"text/plain": "\x1b[31m300\x1b[0m", "image/png": "iVBO"}},
+                {"output_type": "display_data", "data": {"image/png": "iVBO"}},
+                {"output_type": "error", "ename": "NameError", "evalue": "y", "traceback": ["..."]},
+            ],
+        },
+    ],
+}
+
+
+def test_a_notebook_is_its_cells_and_what_they_wrote():
+    document = read_bytes(json.dumps(NOTEBOOK).encode(), "x.ipynb", "ipynb")
+    assert document.format == "markdown"
+    code = '````python\nprint("```")\nx\n````'
+    outputs = ["````\n```\n````", "```\n300\n```", "```\nNameError: y\n```"]
+    assert document.text == "\n\n".join(["# Heights\n\nIt is tall.", code, *outputs])
+    assert document.places == ((0, {"cell": 1}), (24, {"cell": 3}))
+    sources = Prompt(tokenizer(), (), cut(conversation(document, "How tall?"), "sentences")).sources
+    assert reference.place(sources, 1) == "x.ipynb, cell 1"
+    older = {
+        "worksheets": [{"cells": [{"cell_type": "heading", "level": 2, "source": "A"}, {"cell_type": "code", "input": "x"}]}]
+    }
+    assert read_bytes(json.dumps(older).encode(), "x", "ipynb").text == "## A\n\n```python\nx\n```"
+    for wrong in ("{}", "[]", "x", '{"cells": 5}', '{"cells": [5]}'):
+        with pytest.raises(LlmattrError, match="'x' is a notebook that cannot be read"):
+            read_bytes(wrong.encode(), "x", "ipynb")
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("<a><p>It is <b>tall</b>.</p>\n<!-- c --><p>Built\n in 1889.</p></a>", "It is tall.\n\nBuilt in 1889."),
+        ("<s xmlns='x:y'><b><name>A</name><price>3</price></b><b><name>B</name></b></s>", "- name: A\n- price: 3\n- name: B"),
+        ("<?xml version='1.0' encoding='ISO-8859-1'?><a>\u00e9t\u00e9.</a>", "\u00e9t\u00e9."),
+        ("<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'><body><h1>A</h1></body></html>", "# A"),
+        ("<a b='1'/>", "<a b='1'/>"),
+        ("<a><b>open", "<a><b>open"),
+        ("<!DOCTYPE a [<!ENTITY f SYSTEM 'file:///etc/hostname'>]><a>&f;</a>", "<!DOCTYPE a [<!ENTITY f SYSTEM 'file:///etc/hostname'>]><a>&f;</a>"),
+    ],
+)  # fmt: skip
+def test_xml_is_the_text_of_its_elements(data, text):
+    assert read_bytes(data.encode("latin-1"), "x.xml", "xml").text == text
 
 
 def test_mail_says_what_it_says_and_what_is_attached_is_noted():

@@ -1,5 +1,7 @@
 """Structure first: what the blocks of each format are, which of them can be quoted, and that nothing is lost."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -253,3 +255,26 @@ def test_what_is_not_quotable_is_never_cited_and_keeps_its_score():
     found = Attribution(np.array([[3.0, 2.0]]), sources, Targets(["T."]), "nats of log-odds", {"name": "leave-one-out"}, {})
     assert found.cited.tolist() == [[False, True]]
     assert [(score.id, score.score, score.cited) for score in found.top(2)] == [("a", 3.0, False), ("b", 2.0, True)]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_is_cut_into_records_and_members_with_their_keys(indent):
+    place = {"city": "Paris, {France}", "at": [48.9, 2.3], "more": {}}
+    visits = [{"year": 2019, "n": [1, 2]}, {"year": 2020, "n": []}]
+    text = json.dumps({"name": 'A "tower" ]', "built": 1889, "place": place, "visits": visits}, indent=indent)
+    assert looks_like(text) == "json"
+    found = [said for said, kind in units(text, "json")]
+    assert [json.loads(f"{{{said}}}") for said in found[:4]] == [
+        {"name": "A \"tower\" ]"}, {"built": 1889}, {"city": "Paris, {France}"}, {"at": [48.9, 2.3]}
+    ]  # fmt: skip
+    assert [json.loads(said) for said in found[4:]] == visits
+    records = json.dumps([{"a": {"b": 1}}, {"a": {"b": 2}}], indent=indent)
+    assert [json.loads(said) for said, kind in units(records)] == json.loads(records)
+
+
+def test_what_is_no_json_is_no_json():
+    for text in ('{"a": 1,}', "[1] A. Okoro. The tower.", "{a} and {b}", "[link](http://a.example)"):
+        assert looks_like(text) != "json"
+    assert units('"a": b c,\n\n"d": 2,', "json") == [('"a": b c,', "code"), ('"d": 2,', "code")]  # by blank lines
+    deep = '{"a":' * 900 + "1" + "}" * 900
+    assert len(units(deep, "json")) == 1

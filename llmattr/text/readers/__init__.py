@@ -17,11 +17,14 @@ from llmattr.text.readers.finding import find_files, is_pattern, shown
 from llmattr.text.readers.html import read_html
 from llmattr.text.readers.kinds import kind_of
 from llmattr.text.readers.mail import read_mail
+from llmattr.text.readers.notebook import read_notebook
 from llmattr.text.readers.odt import read_odt
 from llmattr.text.readers.pdf import read_pdf
 from llmattr.text.readers.plain import Reader, read_plain, read_rtf, reader_of
+from llmattr.text.readers.xml import read_xml
 
-CODE = "c cc cpp cs css go h hpp java jl js jsx kt lua m php pl py r rb rs scala sh sql swift ts tsx"
+CODE = "c cc cpp cs css go h hpp java jl js jsx kt lua m php pl py r rb rs scala sh sql swift ts tsx toml yaml yml"
+PLAIN = "log rst tex text"
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "txt": read_plain,
@@ -39,8 +42,15 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "tsv": reader_of("csv"),
         "jsonl": reader_of("jsonl"),
         "ndjson": reader_of("jsonl"),
+        "json": reader_of("json"),
+        "geojson": reader_of("json"),
+        "ipynb": read_notebook,
+        "xml": read_xml,
+        "rss": read_xml,
+        "atom": read_xml,
         "srt": reader_of("subtitles"),
         "vtt": reader_of("subtitles"),
+        **{ending: reader_of("plain") for ending in PLAIN.split()},
         **{ending: reader_of("code") for ending in CODE.split()},
     }
 )

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import regex
 
+from llmattr.core.plain_json import is_json
 from llmattr.errors import LlmattrError, did_you_mean
-from llmattr.text.split import code, html, mail, markdown, plain, records, subtitles, tables
+from llmattr.text.split import code, html, mail, markdown, plain, records, subtitles, tables, tree
 from llmattr.text.split.blocks import Block
 
 FORMATS: dict[str, Callable[[str], list[Block]]] = {
@@ -16,6 +17,7 @@ FORMATS: dict[str, Callable[[str], list[Block]]] = {
     "code": code.blocks,
     "table": tables.blocks,
     "records": records.blocks,
+    "json": tree.blocks,
     "mail": mail.blocks,
     "subtitles": subtitles.blocks,
 }
@@ -23,10 +25,11 @@ _ENDINGS = {
     "plain": "txt text log pdf docx odt rtf tex rst",
     "markdown": "md mdx mkd markdown",
     "html": "htm xhtml html",
-    "code": "py pyi js mjs ts tsx jsx java c h cc cpp hpp cs go rs rb php swift kt scala sh bash sql r jl lua pl json yaml yml "
+    "code": "py pyi js mjs ts tsx jsx java c h cc cpp hpp cs go rs rb php swift kt scala sh bash sql r jl lua pl yaml yml "
     "toml ini css",
     "table": "csv tsv",
     "records": "jsonl ndjson",
+    "json": "json geojson",
     "mail": "eml email mbox",
     "subtitles": "srt vtt",
 }
@@ -56,6 +59,8 @@ def looks_like(text: str) -> str:
         return "html"
     if records.are_records(head):
         return "records"
+    if text.lstrip()[:1] in ("{", "[") and is_json(text):
+        return "json"
     if mail.is_mail(head):
         return "mail"
     if tables.delimiter_of(text):
