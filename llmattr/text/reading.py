@@ -37,12 +37,13 @@ def open_rows(data: Data, split: str | None = None, columns: Columns | None = No
     if not given:
         raise LlmattrError(f"the data {str(data)[:80]!r} has no rows")
     made = named(columns) if columns else dict
+    of = f" of {str(data)!r}" if isinstance(data, (str, Path)) else ""
     made(given[0])  # a column that is missing is missing everywhere
 
     def read(start: int, stop: int) -> list[dict[str, Any]]:
         rows = [plain_row(made(row)) for row in given[start:stop]]
         for number, row in enumerate(rows, start):
-            check_row(row, f"row {number}")
+            check_row(row, f"row {number}{of}")
         return rows
 
     return Rows(len(given), read) if isinstance(given, Rows) else read(0, len(given))

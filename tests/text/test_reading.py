@@ -254,6 +254,7 @@ class TestInMemory:
             read_rows(given)
         assert message in str(error.value)
         assert "\n" not in str(error.value)
+        message = message.replace("row 1", f"row 1 of '{tmp_path / 'a.jsonl'}'")
         if b"a" not in row.values() and "\\ud800" not in json.dumps(row):  # which JSON does not have, or its reader names
             with pytest.raises(LlmattrError) as error:
                 list(inspect.unwrap(open_rows)(put(tmp_path, "a.jsonl", "\n".join(map(json.dumps, given)))))
