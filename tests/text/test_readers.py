@@ -14,6 +14,9 @@ from pathlib import Path
 
 import docx
 import pytest
+from docx.opc.packuri import PackURI
+from docx.opc.part import Part
+from docx.oxml.parser import parse_xml
 from odf import dc
 from odf.opendocument import OpenDocumentText
 from odf.table import Table, TableCell, TableRow
@@ -28,6 +31,7 @@ from llmattr.text.readers import find_files, read_bytes, read_file, read_files
 from llmattr.text.reading import read_rows
 from tests.tiny_models import tokenizer
 
+CONTENT = "application/vnd.openxmlformats-officedocument.wordprocessingml"
 TEXT = "The tower is tall. Été à Zürich.\n"
 
 
@@ -303,6 +307,22 @@ def test_docx_knows_the_pages_that_word_saw(tmp_path):
     document = read_file(tmp_path / "r.docx")
     pages = [document.at(document.text.index(text))["page"] for text in ("On page one", "On page two", "Also")]
     assert pages == [1, 2, 2]
+
+
+def test_docx_has_notes_behind_what_they_are_of(tmp_path):
+    opened = docx.Document()
+    space = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+    for kind in ("footnote", "endnote"):
+        run = opened.add_paragraph(f"With a {kind}.").runs[0]._element
+        run.append(parse_xml(f'<w:{kind}Reference {space} w:id="2"/>'))
+        note = f'<w:{kind} w:id="2"><w:p><w:r><w:t>It is </w:t></w:r><w:r><w:t>a {kind}.</w:t></w:r></w:p></w:{kind}>'
+        blob = f"<w:{kind}s {space}><w:{kind} w:id='0'><w:p/></w:{kind}>{note}</w:{kind}s>".encode()
+        part = Part(PackURI(f"/word/{kind}s.xml"), f"{CONTENT}.{kind}s+xml", blob, opened.part.package)
+        opened.part.relate_to(part, f"http://schemas.openxmlformats.org/officeDocument/2006/relationships/{kind}s")
+    opened.add_paragraph("The end.")
+    opened.save(str(tmp_path / "x.docx"))
+    lines = ["With a footnote.", "It is a footnote.", "With a endnote.", "It is a endnote.", "The end."]
+    assert read_file(tmp_path / "x.docx").text.split("\n\n") == lines
 
 
 def test_odt(tmp_path):
