@@ -40,6 +40,8 @@ def read_documents(context: Context) -> tuple[Document, ...]:
     context = with_files_read(context)
     if isinstance(context, str):
         documents = (Document(context, "context"),)
+    elif isinstance(context, tuple) and all(isinstance(one, Document) for one in context):
+        documents = context  # they were read before
     elif (one := document_of(context, 1)) is not None:
         documents = (one,)
     else:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from llmattr.core.sources import Document
@@ -57,5 +57,5 @@ def _fenced(text: str, language: str) -> str:
     return f"{fence}{language}\n{text}\n{fence}" if text.strip() else ""
 
 
-def _joined(lines: Any) -> str:
+def _joined(lines: str | Iterable[str]) -> str:
     return lines if isinstance(lines, str) else "".join(lines)
