@@ -253,3 +253,43 @@ def test_what_is_not_quotable_is_never_cited_and_keeps_its_score():
     found = Attribution(np.array([[3.0, 2.0]]), sources, Targets(["T."]), "nats of log-odds", {"name": "leave-one-out"}, {})
     assert found.cited.tolist() == [[False, True]]
     assert [(score.id, score.score, score.cited) for score in found.top(2)] == [("a", 3.0, False), ("b", 2.0, True)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<think>Hm. So.</think>It is 42.",
+        "<thinking>\nHm. So.\n</thinking>\n<answer>\nIt is 42.\n</answer>",
+        "[THINK]Hm. So.[/THINK] It is 42.",
+        "◁think▷Hm. So.◁/think▷It is 42.",
+        "<|channel|>analysis<|message|>Hm. So.<|end|><|start|>assistant<|channel|>final<|message|>It is 42.<|return|>",
+        "<think>\nHm. So:\n```py\nx = 1\n</think>\nIt is 42.",  # code that was never closed
+        "Hm. So.\n</think>\n\nIt is 42.",  # the template opened it
+        "Hm. So.</think> It is 42.",
+        "analysisHm. So.assistantfinalIt is 42.",
+    ],
+)
+@pytest.mark.parametrize("format", ["answer", None])
+def test_reasoning_before_an_answer_cannot_be_quoted_and_its_marks_are_no_source(answer, format):
+    found = units(answer, format)
+    assert [(text, kind) for text, kind in found if not kind.endswith("#")] == [("It is 42.", "paragraph")]
+    assert "So" in " ".join(text for text, _ in found)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        ["Use the `<think>` tag.", "It is nice.", "So."],
+        ["Some models write <think> before they think.", "The rest follows it.", "So."],
+        ["It ends with </think> and not before.", "So."],
+        ["It is so:", "<think>\nhm\n</think>", "So."],
+    ],
+)
+def test_a_mark_of_reasoning_that_is_named_in_passing_is_text(right):
+    text = " ".join(right).replace(" <think>\n", "\n\n```\n<think>\n").replace("</think> S", "</think>\n```\n\nS")
+    assert units(text, "answer") == [(part, "code" if part.startswith("<think>") else "paragraph") for part in right]
+
+
+def test_a_reasoning_that_an_answer_begins_with_may_have_no_end():
+    assert units("<think>\nHm. It was", "answer") == [("Hm.", "paragraph#"), ("It was", "paragraph#")]
+    assert units("So.\n\n<think>\nHm.", "answer")[-1] == ("Hm.", "paragraph")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import regex
 
 from llmattr.errors import LlmattrError, did_you_mean
-from llmattr.text.split import code, html, mail, markdown, plain, records, subtitles, tables
+from llmattr.text.split import code, html, mail, markdown, plain, reasoning, records, subtitles, tables
 from llmattr.text.split.blocks import Block
 
 FORMATS: dict[str, Callable[[str], list[Block]]] = {
@@ -40,7 +40,7 @@ _HTML = regex.compile(
 _HTML_END = regex.compile(r"</(?:html|body|p|div|table|ul|ol|li|h[1-6]|section|article)\s*>", regex.I)
 _MARKDOWN = regex.compile(
     r"^(?:\#{1,6} +\S|[`~]{3,}|[ \t]*\|?[ \t]*:?-{3,}:?[ \t]*\|[ \t:|-]*$|[ \t]*[-*+] \[[ xX]\] |\[[^\]\n]+\]: |---\n[\w-]+: )"
-    r"|^\S.*\n(?:={3,}|-{3,})[ \t]*$|\[[^\]\n]{1,200}\]\([^)\s]+\)|\*\*\S[^*\n]*\*\*|(?<![\w`])`[^`\n]+`|\A\s*<think>",
+    r"|^\S.*\n(?:={3,}|-{3,})[ \t]*$|\[[^\]\n]{1,200}\]\([^)\s]+\)|\*\*\S[^*\n]*\*\*|(?<![\w`])`[^`\n]+`",
     regex.M,
 )
 _PYTHON = regex.compile(r"^(?:async def|def|class|import|from|@\w|if __name__)\b?", regex.M)
@@ -62,7 +62,7 @@ def looks_like(text: str) -> str:
         return "table"
     if _is_code(head):
         return "code"
-    return "markdown" if _MARKDOWN.search(head) else "plain"
+    return "markdown" if _MARKDOWN.search(head) or reasoning.has_reasoning(text) else "plain"
 
 
 def _is_code(head: str) -> bool:
