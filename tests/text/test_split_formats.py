@@ -293,3 +293,46 @@ def test_a_mark_of_reasoning_that_is_named_in_passing_is_text(right):
 def test_a_reasoning_that_an_answer_begins_with_may_have_no_end():
     assert units("<think>\nHm. It was", "answer") == [("Hm.", "paragraph#"), ("It was", "paragraph#")]
     assert units("So.\n\n<think>\nHm.", "answer")[-1] == ("Hm.", "paragraph")
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        ["Does it hold water?", "Yes, it does."] * 3,
+        ["Q1. When was it begun?", "1873", "Q2. When was it built?", "1889", "Q3. By whom?", "Eiffel", "Q4. Why?", "1900"],
+        ["How many are there?", "1", "And of those?", "2", "And of these?", "3", "So."],
+        ["On which page?", "Page 12", "And then?", "Page 40"],
+        ["Towers of iron:", "Total     1250"],
+        ["The tower stands in Paris", "It weighs 10,100 tons", "It opened in the spring"],
+        ["Facts.", "The tower is tall", "It is old."],
+        ["塔は高い", "1889年に建てられた", "パリにある"],
+    ],
+)
+def test_short_answers_and_facts_without_a_stop_are_sources_however_often_they_stand(right):
+    assert units("\n\n".join(right)) == [(part, "paragraph") for part in right]
+
+
+def test_lines_of_facts_are_not_joined_where_they_are_short():
+    assert units("塔は高い\n1889年に建てられた\nパリにある") == [(part, "paragraph") for part in ("塔は高い", "1889年に建てられた", "パリにある")]
+
+
+def test_a_line_or_two_above_text_are_headings():
+    assert units("The tower of Paris\n\nA short guide\n\nIt is old.")[:2] == [
+        ("The tower of Paris", "heading#"),
+        ("A short guide", "heading#"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "THE DAM\n\nThe wall is very\n\n{}\n\n\f",  # pages end with form feeds
+        "The wall is very\n\n{}\n\nTHE DAM\n\n",
+        "The wall is very\n\n- {} -\n\n",
+        "The wall is very\n\nPage {} of 2\n\n",
+    ],
+)
+def test_pages_end_at_form_feeds_and_numbers_that_count_up(page):
+    text = page.format(1) + page.replace("The wall is very", "wet. It leaks").format(2) + "a lot."
+    found = [part for part, _ in units(text)]
+    assert [(part.split()[0], part.split()[-1]) for part in found] == [("The", "wet."), ("It", "lot.")]

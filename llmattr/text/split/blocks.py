@@ -10,6 +10,7 @@ BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 Kind = Literal["heading", "paragraph", "item", "row", "code", "quote", "markup", "furniture"]
 PROSE: tuple[Kind, ...] = ("paragraph", "item", "quote")  # sentences are cut in these alone
 
+SENTENCE_END = regex.compile(r"[.!?:;。！？…।॥؟۔។៕။][\"'”’»)\]*_」』）]*\s*$")
 _LINE = regex.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 
 
@@ -80,3 +81,8 @@ def runs(lines: list[Line]) -> Iterator[list[Line]]:
             run = []
     if run:
         yield run
+
+
+def is_blank(between: str) -> bool:
+    """Whether what stands between two lines is a blank line or more, or the end of a page."""
+    return between.count("\n") + between.count("\r") > 1 + between.count("\r\n") or "\f" in between

@@ -17,7 +17,7 @@ MARKS = {  # what opens a reasoning, and what ends it
     "<|START_THINKING|>": "<|END_THINKING|>",
     "<|begin_of_thought|>": "<|end_of_thought|>",
 }
-# A mark that is meant, and not named in passing, stands at the beginning of a line or behind a stop; one that ends, at the end, too.
+# A mark that is meant, and not named in passing, begins a line or stands behind a stop; one that ends may end a line, too.
 _BEGINS = r"(?:^|(?<=[.!?…。！？]))[ \t]*+"
 _OPENING = regex.compile(rf"{_BEGINS}(?:<\|start\|>assistant)?\K(?:{'|'.join(map(regex.escape, MARKS))})", regex.M)
 _ENDING = "|".join([*map(regex.escape, MARKS.values()), "assistantfinal"])  # the last as it reads without special tokens
@@ -38,8 +38,8 @@ class Part(NamedTuple):
 def parts(text: str) -> Iterator[Part]:
     """Reasoning and answer in turn.
 
-    A text may begin inside a reasoning, since many templates open it, and one that it begins with may have no end. Marks that are
-    named in passing, within a sentence or in code, are text.
+    A text may begin inside a reasoning, since many templates open it, and one that it begins with may have no end. Marks that
+    are named in passing, within a sentence or in code, are text.
     """
     veiled = _CODE.sub(lambda code: " " * len(code[0]), text)
     begin = 0
