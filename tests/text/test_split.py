@@ -183,3 +183,18 @@ def test_a_script_without_spaces_between_sentences(right):
 )
 def test_a_sentence_is_not_cut_where_its_line_is_wrapped(text, right):
     assert cut_texts(text) == right
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        ["1. First do this", "2. Then do that."],
+        ["Do this:", "(1) Open the gate no. 7.", "(2) Take the key."],
+        ["It takes approx. 30 min.", "(See [1][2].)", "That's all."],
+        ["Run `make install.`", "Then call `np.array` twice.", "And `...` Rest is rest."],
+        ["ในปี ค.ศ. 1889 หอคอยถูกสร้างขึ้น ตรงกับปีพ.ศ. 2432 โดย ดร. สมชาย ใจดี"],
+        ["“It leaks.", "We knew it,” she said.", "So."],
+    ],
+)
+def test_a_stop_inside_a_sentence_does_not_end_it_and_one_inside_a_mark_does(right):
+    assert cut_texts(" ".join(right)) == right

@@ -313,7 +313,9 @@ def test_short_answers_and_facts_without_a_stop_are_sources_however_often_they_s
 
 
 def test_lines_of_facts_are_not_joined_where_they_are_short():
-    assert units("塔は高い\n1889年に建てられた\nパリにある") == [(part, "paragraph") for part in ("塔は高い", "1889年に建てられた", "パリにある")]
+    assert units("塔は高い\n1889年に建てられた\nパリにある") == [
+        (part, "paragraph") for part in ("塔は高い", "1889年に建てられた", "パリにある")
+    ]
 
 
 def test_a_line_or_two_above_text_are_headings():

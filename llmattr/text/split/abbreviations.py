@@ -41,12 +41,18 @@ _OF = {
     "hi": "डॉ श्री प्रो पं कु रु सं",
 }
 
+_SHORT = {  # consonants alone behind a space or another such stop: "ดร.", "ปีพ.ศ."
+    language: rf"(?:(?<!\p{{{script}}})[{letters}]{{1,4}}|[{letters}]\.\s?[{letters}]{{1,3}})\.\s*$"
+    for language, script, letters in (("th", "Thai", "ก-ฮ"), ("lo", "Lao", "ກ-ຮ"))
+}
+
 
 @cache
 def ends_with_abbreviation(language: str) -> regex.Pattern[str]:
     """What a text ends with that goes on behind its full stop, in this language."""
     words = [word for group in (_BEFORE_NAMES, _OF.get(language, "")) for word in group.split()]
-    return regex.compile(rf"(?<![\p{{L}}\p{{M}}])(?:{_either(words)})\.\s*$")
+    listed = rf"(?<![\p{{L}}\p{{M}}])(?:{_either(words)})\.\s*$"
+    return regex.compile("|".join([listed, *([_SHORT[language]] if language in _SHORT else [])]))
 
 
 def _either(words: Iterable[str]) -> str:

@@ -16,8 +16,9 @@ _PAGE = 5000  # characters
 _OPAQUE = regex.compile(
     r"`+[^`\n]+`+|<code\b[^<>]*>[^<>]*</code>|\]\([^()\s]*(?:\s[^()\n]*)?\)|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|<(?:/?[a-zA-Z]|!--)[^<>]*>|&#?\w+;"
 )
+_CODE_STOP = regex.compile(r"(?<=\w\w)\.`+$")  # of the sentence, set inside as quotation marks have it
 _CLOSERS = regex.compile(
-    r"(?:[」』”’）】》〉〟»›)\]}]|[\"'*_~]+(?!\w)|</[a-zA-Z][^<>]*>|\[\^?\w{1,4}(?:[,–-]\s?\w{1,4})*\]|<sup\b[^<>]*>.{0,80}?</sup>"
+    r"(?:[」』”’）】》〉〟»›)\]}]|[\"'*_~`]+(?!\w)|</[a-zA-Z][^<>]*>|\[\^?\w{1,4}(?:[,–-]\s?\w{1,4})*\]|<sup\b[^<>]*>.{0,80}?</sup>"
     r"|[¹²³⁰-⁹†‡]+|\s?(?:\p{Emoji_Presentation}+|[:;]-?[)(DP])(?!\w))+"
 )
 _OPENERS = regex.compile(r"(?<=\S)\s+[\"'“”„«»‘(\[¿¡*_]+$")
@@ -27,21 +28,21 @@ _OWN_STOP = regex.compile(
     r"(?<!។\s?ល\s?)[៕။۔។]+(?!\s*ល\s*។)[»”’\"')\]]*\s*|(?<=[\p{Khmer}\p{Myanmar}\p{Lao}\p{Thai}][!?…]+)[»”’\"')\]]*\s+"
 )
 _CLOSED = regex.compile(
-    r"(?:[.!?…।؟។](?:[\"'”’»)\]*_]|\[\^?\w{1,4}\]|[¹²³⁰-⁹†‡])+|…|\.\.\.)\s+(?=[\"'“‘«(\[*_¿¡„—–-]*\s?[\p{Lu}\p{Lt}\p{Lo}\p{Nd}])"
+    r"(?:[.!?…।؟។](?:[\"'”’»)\]*_`]|\[\^?\w{1,4}\]|[¹²³⁰-⁹†‡])+|…|\.\.\.)\s+(?=[\"'“‘«(\[*_¿¡„—–-]*\s?[\p{Lu}\p{Lt}\p{Lo}\p{Nd}])"
     r"(?<!\s…\s+(?=\p{Lo}))"
 )
 # Abbreviations that may end a sentence: before a capital letter, and after an acronym before a word that opens sentences.
 _ENDS = (
     r"(?:\b(?:etc|usw|u\.\s?s\.\s?w|ff|pts|т\.\s?д|т\.\s?п)"
-    r"|\d\s?(?:гг?|м|км|см|кг|руб|коп|m|km|cm|mm|kg|h|pts|€|%))\.\s+(?=[«“„\"(¿¡]*\p{Lu})"
+    r"|\d\s?(?:гг?|м|км|см|кг|руб|коп|m|km|cm|mm|kg|h|min|sec|hrs|pts|Std|Min|€|%))\.\s+(?=[«“„\"(¿¡]*\p{Lu})"
 )
 _OPENS = "The|They|Their|There|Then|It|Its|He|She|We|You|This|That|These|In|On|At|But|And|An|Who|What|Why|How|When|Where|If|No"
 _MAY_END = regex.compile(rf"{_ENDS}|\b(?:\p{{Lu}}\.){{2,6}}\s+(?=(?:{_OPENS})\b)")
 _QUOTED = regex.compile(r"(?<![^\s(\[—–-])[“«„”\"]([^“”«»„\"]{3,600}?[.!?…؟।។]\s[^“”«»„\"]{2,600}?)[”»“\"]")
-_NUMBERED = regex.compile(r"(?<=[:.;!?]\s)\(?\d{1,2}[.)]\s+(?=\p{L})")
+_NUMBERED = regex.compile(r"(?<!\S)\(?(\d{1,2})[.)]\s+(?=\p{L})")
 
 _BULLET = r"[-*+•‣◦▪·–—>#|\s]*+(?:\[[ xX]\]\s*)?"
-_NUMBER = r"\(?(?:\d{1,3}(?:\.\d{1,3})*|[ivxlcIVXLC]{1,6}|[A-Za-z])[.):]+"
+_NUMBER = r"\(?(?:[A-Z]?\d{1,3}(?:\.\d{1,3})*|[ivxlcIVXLC]{1,6}|[A-Za-z])[.):]+"
 _NAMED = r"\p{L}[\p{L}\p{M}]{1,11}\.?\s(?:\d{1,3}(?:\.\d{1,3})*|[IVX]{1,4})[.):]"
 _MARK = regex.compile(rf"\s*{_BULLET}(?:{_NUMBER}\)?\s|{_NAMED}\s)?")
 _MARKS = regex.compile(rf"\s*{_BULLET}[*_(\[\"'“«]*(?:{_NUMBER}|{_NAMED})?[*_)\]]*\s*$")
@@ -73,10 +74,11 @@ def sentence_spans(text: str, language: str) -> list[Span]:
     """Where the sentences of a paragraph lie, without the white space between them; together they are all of it."""
     plain = _OPAQUE.sub(_veiled, _QUOTES.sub(lambda marks: " " * len(marks[0]), text))
     plain = _WHITE.sub(" ", plain)
+    numbered = _numbered(plain)
     mark = _MARK.match(plain)
     if mark:  # sentencex keeps what a list mark opens whole
         plain = regex.sub(r"\S", "x", mark[0]) + plain[mark.end() :]
-    places = sorted({_between(text, plain, end) for end in _candidates(plain, language)})
+    places = sorted({_between(text, plain, end) for end in [*numbered, *_candidates(plain, language)]})
     has_case = text != text.lower()
     cuts, start = [0], 0
     for place in places:
@@ -92,7 +94,9 @@ def sentence_spans(text: str, language: str) -> list[Span]:
 def _veiled(match: regex.Match[str]) -> str:
     """As long as what it stands for: tags are white space to the sentence, code may open one, all else is a word inside."""
     if match[0][0] == "`" or match[0].startswith("<code"):
-        return "X" + "x" * (len(match[0]) - 1)
+        stop = _CODE_STOP.search(match[0])
+        ending = stop[0] if stop else ""
+        return "X" + "x" * (len(match[0]) - 1 - len(ending)) + ending
     return (" " if match[0][0] == "<" or match[0] == "&nbsp;" else "x") * len(match[0])
 
 
@@ -111,9 +115,16 @@ def _candidates(plain: str, language: str) -> Iterator[int]:
         yield from (stop.end() for stop in pattern.finditer(plain))
     for quoted in _QUOTED.finditer(plain):  # sentencex keeps a quotation whole
         yield from (quoted.start(1) + end for end in _segmented(quoted[1], language))
-    numbers = list(_NUMBERED.finditer(plain))
-    if len(numbers) > 1:  # "The steps are: 1. Open the box. 2. Take the key."
-        yield from (number.start() for number in numbers)
+
+
+def _numbered(text: str) -> list[int]:
+    """Where the items of a list inside a line begin: "The steps are: 1. Open the box. 2. Take the key."."""
+    found: list[int] = []
+    for number in _NUMBERED.finditer(text):
+        begins = found or regex.search(r"(?:^|[:.;!?]\s)\s*$", text[max(number.start() - 3, 0) : number.start()])
+        if begins and int(number[1]) == len(found) + 1:
+            found.append(number.start())
+    return found if len(found) > 1 else []
 
 
 def _segmented(plain: str, language: str) -> Iterator[int]:
@@ -159,7 +170,7 @@ def _goes_on(left: str, right: str, language: str, has_case: bool) -> bool:
 
 def _is_abbreviated(left: str, right: str, language: str) -> bool:
     """Whether the stop is that of an abbreviation, an initial or an ordinal."""
-    if _MAY_END.search(f"{left} {right}", max(len(left) - 12, 0), len(left) + 20):
+    if any(end.end() == len(left) + 1 for end in _MAY_END.finditer(f"{left} {right}", max(len(left) - 12, 0))):
         return False
     if ends_with_abbreviation(language).search(left):
         return True
