@@ -338,3 +338,27 @@ def test_pages_end_at_form_feeds_and_numbers_that_count_up(page):
     text = page.format(1) + page.replace("The wall is very", "wet. It leaks").format(2) + "a lot."
     found = [part for part, _ in units(text)]
     assert [(part.split()[0], part.split()[-1]) for part in found] == [("The", "wet."), ("It", "lot.")]
+
+
+@pytest.mark.parametrize(
+    ("text", "header"),
+    [
+        ("name,city\nAda,London. It is big.\n", True),  # of two rows
+        ('"Name";"Wert"\n"Ada";"1,5. Ja."\n', True),
+        (",year,2019\n0,a. B.,3\n1,b,4\n", True),  # as pandas writes it
+        ('"1","It is old. It is tall."\n"2","So. Yes."\n', False),
+        ("name,city\nAda,London. It is big.\nAlan,Maida,Vale\nBob,Rome\n", True),  # ragged
+    ],
+)
+def test_a_row_is_a_source_whether_there_are_many_a_header_or_one_that_is_ragged(text, header):
+    rows = text.splitlines()
+    assert units(text) == [(rows[0], "row#" if header else "row"), *((row, "row") for row in rows[1:])]
+
+
+def test_a_quotation_in_mail_is_not_cut_where_it_is_wrapped():
+    text = "On 3 May 2024, A wrote:\n> How tall is the tower? I read it was\n> 300 m tall.\n>> It stands in\n>> Paris.\n"
+    assert [part for part, _ in units(text)][1:] == [
+        "How tall is the tower?",
+        "I read it was\n> 300 m tall.",
+        "It stands in\n>> Paris.",
+    ]

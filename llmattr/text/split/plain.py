@@ -20,6 +20,10 @@ _GREETING = regex.compile(
 _QUOTE = regex.compile(r"\s*(?:>\s?)+")
 _HYPHEN = regex.compile(r"\p{L}[-\u00ad\u2010]$")
 _UNDERLINE = regex.compile(r"\s*(=+|-+|~+|\*+|\^+)\s*$")
+_OPEN = regex.compile(  # a word that no line of a list ends with
+    r"\b(?:the|a|an|of|to|in|and|or|is|are|was|were|be|by|for|from|with|that|as|at|its|their|der|die|das|den|dem|ein|eine|und|von|zu|mit|ist"
+    r"|le|la|les|de|du|des|un|une|et|à|est|el|los|las|del|y|en|con|por|que|по|на|от|для|и|в|с|του|της|το|και|να)$"
+)
 _CJK_END = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}、，；：]$")
 _TITLE = regex.compile(r"(?!\p{Ll})[^\n\r]{2,80}(?<![.!?:;,。！？…।؟។៖៕៖၊။»”\"')])$")
 _VERB = regex.compile(  # of a sentence without its stop
@@ -161,6 +165,8 @@ class _Shape:
         if _GREETING.match(line):
             return False
         if self.flows and (after[:1].islower() or _HYPHEN.search(line)):
+            return True
+        if _OPEN.search(line):
             return True
         if self.lists:
             return False
