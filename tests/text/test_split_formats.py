@@ -362,3 +362,15 @@ def test_a_quotation_in_mail_is_not_cut_where_it_is_wrapped():
         "I read it was\n> 300 m tall.",
         "It stands in\n>> Paris.",
     ]
+
+
+def test_who_says_a_cue_is_no_part_of_it():
+    cues = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Bob>It was <i>high</i>.</v>\n\n00:03.000 --> 00:04.000\n- Was it?\n- Yes.\n"
+    assert units(cues) == [("It was <i>high</i>.", "row"), ("- Was it?\n- Yes.", "row")]
+
+
+def test_an_entry_of_a_list_of_references_is_one_source_and_a_numbered_passage_is_cut():
+    entries = ["[1] A. Okoro. The tower of\n    Paris. 1999.", "[2] Smith, B. C. Iron. In: Towers, pp. 3-9. 2001."]
+    assert units("\n".join(["As in [1]. So.", "", *entries]))[2:] == [(entry, "row") for entry in entries]
+    passages = "[1] The tower was built in 1889. It is tall.\n[2] It is old."
+    assert [part for part, _ in units(passages)] == ["[1] The tower was built in 1889.", "It is tall.", "[2] It is old."]

@@ -12,6 +12,10 @@ from llmattr.text.split.pages import running_heads
 # What opens a list item: a bullet, a number of any depth, a letter or a roman number, each with its stop.
 MARKER = regex.compile(
     r"\s*(?:[-*+•‣◦▪·–—]|\(?(?:\d{1,3}(?:\.\d{1,3})*[.)]|\d{1,3}(?:\.\d{1,3})+|[a-zA-Z][.)]|[ivxlcIVXLC]{1,6}[.)])\)?)\s+(?=\S)"
+    r"|\s*\[\d{1,3}\]\s+(?=[^\p{Ll}\s])"
+)
+_REFERENCE = regex.compile(  # of a list of them: a number, who with initials, and in which year
+    r"\[\d{1,3}\]\s+(?:(?:\p{Lu}\p{Ll}?\.[\s-]?)+\p{Lu}\p{Ll}|\p{Lu}[\p{L}'’-]+,\s\p{Lu}\p{Ll}?\.).*\b(?:1[5-9]|20)\d\d\b"
 )
 _LETTER = regex.compile(r"\p{L}\.\s")
 _GREETING = regex.compile(
@@ -103,6 +107,8 @@ def _is_open(line: Line, after: str) -> bool:
 def _joined(run: list[Line]) -> list[Block]:
     """One block for each stretch of lines that were wrapped."""
     texts = [said(line) for line in run]
+    if _REFERENCE.match(" ".join(texts)):
+        return [_block(run, "row")]
     kind: Kind = "item" if MARKER.match(texts[0]) else "quote" if _depth(run[0]) else "paragraph"
     shape = _Shape.of(texts)
     found, begin = [], 0
