@@ -17,6 +17,7 @@ MARKER = regex.compile(
 _REFERENCE = regex.compile(  # of a list of them: a number, who with initials, and in which year
     r"\[\d{1,3}\]\s+(?:(?:\p{Lu}\p{Ll}?\.[\s-]?)+\p{Lu}\p{Ll}|\p{Lu}[\p{L}'’-]+,\s\p{Lu}\p{Ll}?\.).*\b(?:1[5-9]|20)\d\d\b"
 )
+_CELLS = regex.compile(r"\S[ ]*\t\s*\S")
 _LETTER = regex.compile(r"\p{L}\.\s")
 _GREETING = regex.compile(
     r"(?:dear|hi|hello|hallo|lieber?|guten \w+|sehr geehrte[rs]?|bonjour|chère?|hola|estimad[oa]s?)\b.{0,40},$", regex.I
@@ -109,6 +110,8 @@ def _joined(run: list[Line]) -> list[Block]:
     texts = [said(line) for line in run]
     if _REFERENCE.match(" ".join(texts)):
         return [_block(run, "row")]
+    if len(run) > 1 and all(_CELLS.search(text) and not MARKER.match(text) for text in texts):
+        return [_block([line], "row") for line in run]
     kind: Kind = "item" if MARKER.match(texts[0]) else "quote" if _depth(run[0]) else "paragraph"
     shape = _Shape.of(texts)
     found, begin = [], 0
