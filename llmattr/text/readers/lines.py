@@ -13,6 +13,7 @@ Places = tuple[tuple[int, dict[str, Any]], ...]
 FULL = 0.65  # a line of this share of its column's width is taken to go on in the next
 WIDE = 0.6  # a line of this share of the page's width goes over all of it: there are no columns
 PROSE = 20  # characters of a line, on average, in a column of text; cells of tables are shorter
+LETTER = 0.6  # of its height: how wide one is at most, on average
 CELL = 2.0  # letters' heights between cells of a row, at least
 APART = 1.4  # of the step between lines: what stands so far from the text is no line of it
 ROWS = 5  # rows that show where a column begins
@@ -151,7 +152,7 @@ def _whole(pieces: Sequence[Line]) -> Line:
     """A line of its pieces; a tab stands where they are so far apart as cells of a table are."""
     text = pieces[0].text
     for piece, after in itertools.pairwise(pieces):
-        end = piece.x + len(piece.text.rstrip()) * piece.size / 2
+        end = piece.x + len(piece.text.rstrip()) * LETTER * piece.size
         apart = after.x - end > CELL * after.size and not _LOOSE.fullmatch(text) and not _LOOSE.fullmatch(after.text)
         text += "\t" * apart + after.text
     text = "\t".join(re.sub(r"\s+", " ", cell).strip() for cell in text.split("\t") if cell.strip())
