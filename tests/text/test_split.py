@@ -1,5 +1,7 @@
 """Splitting loses nothing, and cuts where a reader would."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -198,3 +200,12 @@ def test_a_sentence_is_not_cut_where_its_line_is_wrapped(text, right):
 )
 def test_a_stop_inside_a_sentence_does_not_end_it_and_one_inside_a_mark_does(right):
     assert cut_texts(" ".join(right)) == right
+
+
+@pytest.mark.parametrize(
+    "text", ["The tower is tall. ", "a", "`", "- It is tall.\n", "<think>", "(", '"a. ', "1. ", "A. ", " ", "> ", "\f", "\n"]
+)
+def test_time_does_not_grow_with_the_square_of_the_length(text):
+    started = time.process_time()
+    cut(text * (100_000 // len(text)))
+    assert time.process_time() - started < 4  # a part of a second, where it does not

@@ -67,7 +67,7 @@ def trimmed(block: Block, text: str) -> Block:
 
 def says_something(text: str) -> bool:
     """Whether there is a letter or a digit in it: rules, fences and list marks are never sources."""
-    return any(character.isalnum() for character in text)
+    return any(map(str.isalnum, text))
 
 
 def runs(lines: list[Line]) -> Iterator[list[Line]]:

@@ -22,7 +22,7 @@ _BEGINS = r"(?:^|(?<=[.!?…。！？]))[ \t]*+"
 _OPENING = regex.compile(rf"{_BEGINS}(?:<\|start\|>assistant)?\K(?:{'|'.join(map(regex.escape, MARKS))})", regex.M)
 _ENDING = "|".join([*map(regex.escape, MARKS.values()), "assistantfinal"])  # the last as it reads without special tokens
 _UNOPENED = regex.compile(rf"{_BEGINS}\K(?:{_ENDING})|(?:{_ENDING})(?=[ \t]*$)", regex.M)
-_CODE = regex.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n(?:.*?^ {0,3}\1|.*)|`[^`\n]+`", regex.M | regex.S)
+_CODE = regex.compile(r"^ {0,3}(```++|~~~++)[^\n]*\n(?:.*?^ {0,3}\1|.*)|`[^`\n]+`", regex.M | regex.S)
 _ANSWER = regex.compile(r"\s*(?:<answer>|<\|message\|>|<\|begin_of_solution\|>|<\|START_RESPONSE\|>)")
 _ANSWERED = regex.compile(r"(?:</answer>|<\|return\|>|<\|end_of_solution\|>|<\|END_RESPONSE\|>)\s*\Z")
 

@@ -39,6 +39,7 @@ _ENDS = (
 _OPENS = "The|They|Their|There|Then|It|Its|He|She|We|You|This|That|These|In|On|At|But|And|An|Who|What|Why|How|When|Where|If|No"
 _MAY_END = regex.compile(rf"{_ENDS}|\b(?:\p{{Lu}}\.){{2,6}}\s+(?=(?:{_OPENS})\b)")
 _QUOTED = regex.compile(r"(?<![^\s(\[—–-])[“«„”\"]([^“”«»„\"]{3,600}?[.!?…؟।។]\s[^“”«»„\"]{2,600}?)[”»“\"]")
+_BEFORE_THE_FIRST = regex.compile(r"(?:^|[:.;!?]\s)\s*$")
 _NUMBERED = regex.compile(r"(?<!\S)\(?(\d{1,2})[.)]\s+(?=\p{L})")
 
 _BULLET = r"[-*+•‣◦▪·–—>#|\s]*+(?:\[[ xX]\]\s*)?"
@@ -62,6 +63,7 @@ _NO_BEGINNING = frozenset(",;:，、；：)]")
 _ROMAN = regex.compile(r"[IVXLC]+\b")
 _ASKED = regex.compile(r"[?!؟][”»\"]$")
 _QUOTES = regex.compile(r"\s*[\r\n]\s*(?:>\s?)+")  # of a quotation, at the beginning of its next line
+_INK = regex.compile(r"\S")
 _WHITE = regex.compile(r"\s")
 _LETTERED = regex.compile(r"\(?\p{Ll}[.)]\s")  # an item of a list inside a line
 _INITIALS = regex.compile(r"(?<![\p{L}\p{M}\d])\p{Lu}\.(?:[\s-]*\p{Lu}\.)*$")
@@ -77,7 +79,7 @@ def sentence_spans(text: str, language: str) -> list[Span]:
     numbered = _numbered(plain)
     mark = _MARK.match(plain)
     if mark:  # sentencex keeps what a list mark opens whole
-        plain = regex.sub(r"\S", "x", mark[0]) + plain[mark.end() :]
+        plain = _INK.sub("x", mark[0]) + plain[mark.end() :]
     places = sorted({_between(text, plain, end) for end in [*numbered, *_candidates(plain, language)]})
     has_case = text != text.lower()
     cuts, start = [0], 0
@@ -121,7 +123,7 @@ def _numbered(text: str) -> list[int]:
     """Where the items of a list inside a line begin: "The steps are: 1. Open the box. 2. Take the key."."""
     found: list[int] = []
     for number in _NUMBERED.finditer(text):
-        begins = found or regex.search(r"(?:^|[:.;!?]\s)\s*$", text[max(number.start() - 3, 0) : number.start()])
+        begins = found or _BEFORE_THE_FIRST.search(text[max(number.start() - 3, 0) : number.start()])
         if begins and int(number[1]) == len(found) + 1:
             found.append(number.start())
     return found if len(found) > 1 else []
@@ -138,7 +140,7 @@ def _segmented(plain: str, language: str) -> Iterator[int]:
         edge = edge if edge > start + 1 else start + _PAGE
         # sentencex 1.0.32 fails on a full stop before a no-break space, so it sees plain spaces alone.
         ends = list(itertools.accumulate(map(len, segment(language, plain[start:edge]))))
-        yield from (start + end for end in ends[: None if plain[:edge].endswith(". ") else -1])
+        yield from (start + end for end in ends[: None if plain.startswith(". ", edge - 2) else -1])
         start = edge
 
 
@@ -170,7 +172,7 @@ def _goes_on(left: str, right: str, language: str, has_case: bool) -> bool:
 
 def _is_abbreviated(left: str, right: str, language: str) -> bool:
     """Whether the stop is that of an abbreviation, an initial or an ordinal."""
-    if any(end.end() == len(left) + 1 for end in _MAY_END.finditer(f"{left} {right}", max(len(left) - 12, 0))):
+    if any(end.end() == len(left) + 1 for end in _MAY_END.finditer(f"{left} {right}", max(len(left) - 12, 0), len(left) + 20)):
         return False
     if ends_with_abbreviation(language).search(left):
         return True
