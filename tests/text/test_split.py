@@ -208,4 +208,4 @@ def test_a_stop_inside_a_sentence_does_not_end_it_and_one_inside_a_mark_does(rig
 def test_time_does_not_grow_with_the_square_of_the_length(text):
     started = time.process_time()
     cut(text * (100_000 // len(text)))
-    assert time.process_time() - started < 4  # a part of a second, where it does not
+    assert time.process_time() - started < 6  # a part of a second, where it does not
