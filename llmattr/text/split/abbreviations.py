@@ -14,7 +14,7 @@ _BEFORE_NAMES = (
 _BEFORE_NUMBERS = (
     "No Nos Nr Fig Figs Sec Secs Sect Ch Chap ch Vol Vols Art Arts Eq Eqs Tab Tbl Abb Kap Abs Bd Anm Aufl "
     "Ziff Ref Refs App Ex pp p S vol chap art fig núm nº pág págs cap lám v ss sec eq tab approx ca circa "
-    "par para σ σελ αρ κεφ εικ рис табл гл стр с п ст ул д кн т kuva taul luku"
+    "par para σ σσ σελ αρ αριθ κεφ εικ ν άρθ απόφ τηλ παρ τόμ рис табл гл стр с п ст ул д кн т kuva taul luku"
 )
 _OF = {
     "en": "approx dept est govt Jan Feb Mar Apr Aug Sept Oct Nov Dec Mt Ave Blvd",
@@ -32,13 +32,15 @@ _OF = {
         "admón dpto a.C d.C Lic Ing Arq Gral"
     ),
     "fi": "esim ns mm n k.o ko po puh prof tri toht rva hra os vrt eli ts em",
-    "el": "κ κα κ.κ κος δρ Δρ καθ π.χ π.Χ μ.Χ τ.μ βλ πρβλ δηλ αγ Αγ περ λ.χ αι",
+    "el": (
+        "κ κα κ.κ κος δρ Δρ καθ π.χ π.Χ μ.Χ τ.μ βλ πρβλ δηλ αγ Αγ άγ Άγ Αρ Λεωφ "
+        "λεωφ οδ περ λ.χ αι Ιαν Φεβ Μαρ Απρ Ιουν Ιουλ Αυγ Σεπ Οκτ Νοε Δεκ"
+    ),
     "ru": (
         "г гг в вв им ул пр просп д кв корп стр т.е т.к т.н т.д.н тов проф акад доц канд см ср напр др св тыс "
         "млн млрд обл р-н пос пер наб пл"
     ),
     "ar": "د م أ ص",
-    "hi": "डॉ श्री प्रो पं कु रु सं",
 }
 
 _SHORT = {  # consonants alone behind a space or another such stop: "ดร.", "ปีพ.ศ."

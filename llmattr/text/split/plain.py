@@ -11,7 +11,7 @@ from llmattr.text.split.pages import running_heads
 
 # What opens a list item: a bullet, a number of any depth, a letter or a roman number, each with its stop.
 MARKER = regex.compile(
-    r"\s*(?:[-*+•‣◦▪·–—]|\(?(?:\d{1,3}(?:\.\d{1,3})*[.)]|\d{1,3}(?:\.\d{1,3})+|[a-zA-Z][.)]|[ivxlcIVXLC]{1,6}[.)])\)?)\s+(?=\S)"
+    r"\s*(?:[-*+•‣◦▪·–—]|\(?(?:\d{1,3}(?:\.\d{1,3})*[.)]|\d{1,3}(?:\.\d{1,3})+|\p{L}\p{M}*[.)]|[ivxlcIVXLC]{1,6}[.)])\)?)\s+(?=\S)"
     r"|\s*\[\d{1,3}\]\s+(?=[^\p{Ll}\s])"
 )
 _REFERENCE = regex.compile(  # of a list of them: a number, who with initials, and in which year

@@ -29,11 +29,11 @@ _OWN_STOP = regex.compile(
 )
 _CLOSED = regex.compile(
     r"(?:[.!?…।؟។](?:[\"'”’»)\]*_`]|\[\^?\w{1,4}\]|[¹²³⁰-⁹†‡])+|…|\.\.\.)\s+(?=[\"'“‘«(\[*_¿¡„—–-]*\s?[\p{Lu}\p{Lt}\p{Lo}\p{Nd}])"
-    r"(?<!\s…\s+(?=\p{Lo}))"
 )
 # Abbreviations that may end a sentence: before a capital letter, and after an acronym before a word that opens sentences.
 _ENDS = (
-    r"(?:\b(?:etc|usw|u\.\s?s\.\s?w|ff|pts|т\.\s?д|т\.\s?п)"
+    r"(?:\b(?:etc|usw|u\.\s?s\.\s?w|ff|pts|т\.\s?д|т\.\s?п"
+    r"|π\.\s?Χ|μ\.\s?Χ|π\.\s?μ|μ\.\s?μ|τ\.\s?μ|χλμ|κ\.?\s?λπ|κ\.?\s?τ\.?\s?λ|κ\.\s?ά|κ\.\s?ο\.\s?κ)"
     r"|\d\s?(?:гг?|м|км|см|кг|руб|коп|m|km|cm|mm|kg|h|min|sec|hrs|pts|Std|Min|€|%))\.\s+(?=[«“„\"(¿¡]*\p{Lu})"
 )
 _OPENS = "The|They|Their|There|Then|It|Its|He|She|We|You|This|That|These|In|On|At|But|And|An|Who|What|Why|How|When|Where|If|No"
@@ -43,7 +43,7 @@ _BEFORE_THE_FIRST = regex.compile(r"(?:^|[:.;!?]\s)\s*$")
 _NUMBERED = regex.compile(r"(?<!\S)\(?(\d{1,2})[.)]\s+(?=\p{L})")
 
 _BULLET = r"[-*+•‣◦▪·–—>#|\s]*+(?:\[[ xX]\]\s*)?"
-_NUMBER = r"\(?(?:[A-Z]?\d{1,3}(?:\.\d{1,3})*|[ivxlcIVXLC]{1,6}|[A-Za-z])[.):]+"
+_NUMBER = r"\(?(?:[A-Z]?\d{1,3}(?:\.\d{1,3})*|[ivxlcIVXLC]{1,6}|\p{L}\p{M}*)[.):]+"
 _NAMED = r"\p{L}[\p{L}\p{M}]{1,11}\.?\s(?:\d{1,3}(?:\.\d{1,3})*|[IVX]{1,4})[.):]"
 _MARK = regex.compile(rf"\s*{_BULLET}(?:{_NUMBER}\)?\s|{_NAMED}\s)?")
 _MARKS = regex.compile(rf"\s*{_BULLET}[*_(\[\"'“«]*(?:{_NUMBER}|{_NAMED})?[*_)\]]*\s*$")
@@ -58,18 +58,27 @@ _BEFORE_ORDINAL = regex.compile(
     r"(?:\d{1,2}\.\s*(?:/|–|-|und|bis)\s*)?\d{1,3}\.\s*$"
 )
 _LETTER = regex.compile(r"[\p{L}\p{N}º]")
+_UNCASED = regex.compile(r"\p{Lo}")
 _WIDE_LETTER = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
 _NO_BEGINNING = frozenset(",;:，、；：)]")
 _ROMAN = regex.compile(r"[IVXLC]+\b")
 _ASKED = regex.compile(r"[?!؟][”»\"]$")
 _QUOTES = regex.compile(r"\s*[\r\n]\s*(?:>\s?)+")  # of a quotation, at the beginning of its next line
+_OWN = regex.compile(r"[।॥។៕။።]")  # stops of scripts in which a full stop is one of abbreviations, where they have both
+_ABBREVIATED = regex.compile(r"[\p{Devanagari}\p{Bengali}\p{Khmer}\p{Myanmar}\p{Ethiopic}](?<!\.)\.$")
 _INK = regex.compile(r"\S")
 _WHITE = regex.compile(r"\s")
 _LETTERED = regex.compile(r"\(?\p{Ll}[.)]\s")  # an item of a list inside a line
 _INITIALS = regex.compile(r"(?<![\p{L}\p{M}\d])\p{Lu}\.(?:[\s-]*\p{Lu}\.)*$")
 _LOWER = regex.compile(r"[\"'“”‘’«»(\[*_¿¡—–-]*\s*(?:</?[a-z][^<>]*>)*\p{Ll}(?!\p{Lu})")
 _AFTER_QUOTE = regex.compile(r"(?:と|って|という|といった|なんて|など|は|が|を|に|の|も|で|や|、|，|,)")
-_SAID = regex.compile(r"[^。！？，“「]{0,8}[说說道问問喊叫答想写寫嚷]")
+_SAID = regex.compile(  # who says it, with a verb of saying
+    r"[^。！？，“「]{0,8}[说說道问問喊叫答想写寫嚷]"
+    r"|[^।?!“‘]{0,40}?(?:कहा|कही|पूछ|बोल|चिल्ला|लिखा|उत्तर दिया|जवाब दिया|सोचा)"
+    r"|[^។?!«“]{0,40}?(?:និយាយ|ឆ្លើយ|សួរ|ស្រែក|តប)"
+    r"|(?:\p{Lu}[\w.’'-]* ){1,3}(?:said|asked|replied|cried|shouted|whispered|answered|wrote)\b"
+)
+_PAUSE = regex.compile(r"\s(?:…|\.\.\.)$")  # an ellipsis apart, in the middle of a sentence where no capital letter follows
 
 
 def sentence_spans(text: str, language: str) -> list[Span]:
@@ -82,11 +91,13 @@ def sentence_spans(text: str, language: str) -> list[Span]:
         plain = _INK.sub("x", mark[0]) + plain[mark.end() :]
     places = sorted({_between(text, plain, end) for end in [*numbered, *_candidates(plain, language)]})
     has_case = text != text.lower()
+    has_own = bool(_OWN.search(text))
     cuts, start = [0], 0
     for place in places:
         if place <= start or place >= len(text):
             continue
-        if _goes_on(text[max(start, place - _BEHIND) : place], plain[place : place + _AHEAD], language, has_case):
+        left, right = text[max(start, place - _BEHIND) : place], plain[place : place + _AHEAD]
+        if (has_own and _ABBREVIATED.search(left.rstrip())) or _goes_on(left, right, language, has_case):
             continue
         cuts.append(place)
         start = place
@@ -167,6 +178,8 @@ def _goes_on(left: str, right: str, language: str, has_case: bool) -> bool:
         return True
     if has_case and _LOWER.match(right) and not _LETTERED.match(right):
         return True
+    if _PAUSE.search(left) and _UNCASED.match(right):
+        return True
     return _is_abbreviated(left, right, language) or _quotation_goes_on(left, right, has_case) or _parenthesis_goes_on(left)
 
 
@@ -190,8 +203,9 @@ def _quotation_goes_on(left: str, right: str, has_case: bool) -> bool:
     """Whether a sentence goes on behind a quotation that ends with a stop."""
     if left[-1:] in "」』" and _AFTER_QUOTE.match(right):
         return True
-    whole = left.lstrip()[:1] in '“「『«"'
-    if whole and left[-1:] in "”」』" and _SAID.match(right):
+    opening = left.lstrip()[:1]
+    whole = opening in set('“‘「『«"') and left.count(opening) == (2 if opening == '"' else 1)
+    if whole and left[-1:] in '”’」』»"' and _SAID.match(right):
         return True
     if whole and not has_case and _ASKED.search(left) and _LETTER.match(right):
         return not _WIDE_LETTER.match(right)
