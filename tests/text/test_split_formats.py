@@ -374,3 +374,37 @@ def test_an_entry_of_a_list_of_references_is_one_source_and_a_numbered_passage_i
     assert units("\n".join(["As in [1]. So.", "", *entries]))[2:] == [(entry, "row") for entry in entries]
     passages = "[1] The tower was built in 1889. It is tall.\n[2] It is old."
     assert [part for part, _ in units(passages)] == ["[1] The tower was built in 1889.", "It is tall.", "[2] It is old."]
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        [
+            "const help = `\nUsage:\n\nCall it.\n`;",
+            "function a() {\n  b();\n}",
+            "function c() {\n  d();\n}",
+            "let x = 1;\nlet y = 2;",
+        ],
+        [
+            "package main",
+            'import (\n\t"fmt"\n\n\t"os"\n)',
+            "// A.\ntype A struct {\n\tX int\n}",
+            "func main() {\n\tf()\n\n\tg()\n}",
+        ],
+        ["#!/bin/sh\nset -e", '# Says it.\nsay() {\n  echo "$1"\n\n  echo\n}', "if [ -f x ]; then\n  say x\nelse\n  say y\nfi"],
+        ["CREATE TABLE a (\n  x INT,\n\n  y TEXT\n);", "SELECT *\nFROM a\nWHERE x = 1;"],
+        ["def twice(x)\n  2 * x\nend", "def thrice(x)\n  3 * x\n\nend"],
+        ["#include <a.h>", "/* One.\n\nTwo. */\nint main(void)\n{\n  f();\n\n  return 0;\n}"],
+    ],
+)
+@pytest.mark.parametrize("format", ["code", None])
+def test_code_of_other_languages_by_what_stands_together(right, format):
+    assert units("\n\n".join(right), format) == [(part, "code") for part in right]
+
+
+def test_functions_and_methods_that_no_blank_line_parts():
+    two = ["function a() {\n  b();\n}", "function c() {\n  d();\n}", "const x = 1;\nconst y = 2;"]
+    assert [part for part, _ in units("\n".join(two), "js")] == two
+    methods = [f"  add{k}(x) {{\n" + "    x += 1;\n" * 12 + "  }" for k in range(3)]
+    long = "\n".join(["class A {", *methods, "}"])
+    assert [part for part, _ in units(long, "js")] == ["class A {", *(method.strip() for method in methods)]

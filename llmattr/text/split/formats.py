@@ -44,7 +44,11 @@ _MARKDOWN = regex.compile(
     regex.M,
 )
 _PYTHON = regex.compile(r"^(?:async def|def|class|import|from|@\w|if __name__)\b?", regex.M)
-_CODE_LINE = regex.compile(r".*[;{}]$|\s*(?://|/\*|\*/|\* |[)\]}]+[;,]?\s*$)")
+_CODE_LINE = regex.compile(
+    r".*[;{}]$|.*[\w\])]\($|\s*(?://|/\*|\*/|\* |[)\]}]+[;,]?\s*$|\#!|\#include\b|(?:end|fi|done|esac|else|then)$)"
+    r"|\s*(?:package \w+$|import [\"(]|(?:\w+ )?(?:func|fn|def|function) .*[\w(){:]$|(?:if|elif|for|while) .*(?:then|do|:)$)"
+    r"|\s*(?:return\b.*[\w)\]\"'`]$|(?:echo|puts|export|set) \S+|SELECT |FROM \w|WHERE \w|INSERT INTO |CREATE TABLE )"
+)
 
 
 def looks_like(text: str) -> str:
