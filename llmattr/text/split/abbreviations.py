@@ -32,10 +32,7 @@ _OF = {
         "admón dpto a.C d.C Lic Ing Arq Gral"
     ),
     "fi": "esim ns mm n k.o ko po puh prof tri toht rva hra os vrt eli ts em",
-    "el": (
-        "κ κα κ.κ κος δρ Δρ καθ π.χ π.Χ μ.Χ τ.μ βλ πρβλ δηλ αγ Αγ άγ Άγ Αρ Λεωφ "
-        "λεωφ οδ περ λ.χ αι Ιαν Φεβ Μαρ Απρ Ιουν Ιουλ Αυγ Σεπ Οκτ Νοε Δεκ"
-    ),
+    "el": "κα κος αι Ιαν Ιουν Νοε Ιωάν Κων",
     "ru": (
         "г гг в вв им ул пр просп д кв корп стр т.е т.к т.н т.д.н тов проф акад доц канд см ср напр др св тыс "
         "млн млрд обл р-н пос пер наб пл"
@@ -43,9 +40,10 @@ _OF = {
     "ar": "د م أ ص",
 }
 
-_SHORT = {  # consonants alone behind a space or another such stop: "ดร.", "ปีพ.ศ."
-    language: rf"(?:(?<!\p{{{script}}})[{letters}]{{1,4}}|[{letters}]\.\s?[{letters}]{{1,3}})\.\s*$"
-    for language, script, letters in (("th", "Thai", "ก-ฮ"), ("lo", "Lao", "ກ-ຮ"))
+_SHORT = {  # what no whole word is: consonants alone behind a space or another such stop, or one at the end in Greek
+    "th": r"(?:(?<!\p{Thai})[ก-ฮ]{1,4}|[ก-ฮ]\.\s?[ก-ฮ]{1,3})\.\s*$",
+    "lo": r"(?:(?<!\p{Lao})[ກ-ຮ]{1,4}|[ກ-ຮ]\.\s?[ກ-ຮ]{1,3})\.\s*$",
+    "el": r"(?<!\p{L})(?!(?:μπαρ|σοκ|γκολ|τεστ|τραμ|φιλμ|κλαμπ|ροκ|ποπ|σεφ)\.)\p{Greek}{0,5}[βγδζθκλμπρστφχ]\.\s*$",
 }
 
 

@@ -33,10 +33,13 @@ _CLOSED = regex.compile(
 # Abbreviations that may end a sentence: before a capital letter, and after an acronym before a word that opens sentences.
 _ENDS = (
     r"(?:\b(?:etc|usw|u\.\s?s\.\s?w|ff|pts|т\.\s?д|т\.\s?п"
-    r"|π\.\s?Χ|μ\.\s?Χ|π\.\s?μ|μ\.\s?μ|τ\.\s?μ|χλμ|κ\.?\s?λπ|κ\.?\s?τ\.?\s?λ|κ\.\s?ά|κ\.\s?ο\.\s?κ)"
-    r"|\d\s?(?:гг?|м|км|см|кг|руб|коп|m|km|cm|mm|kg|h|min|sec|hrs|pts|Std|Min|€|%))\.\s+(?=[«“„\"(¿¡]*\p{Lu})"
+    r"|π\.\s?Χ|μ\.\s?Χ|π\.\s?μ|μ\.\s?μ|τ\.\s?μ|κ\.?\s?λπ|κ\.?\s?τ\.?\s?λ|κ\.\s?ά|κ\.\s?ο\.\s?κ)"
+    r"|\d\s?(?:гг?|м|км|см|кг|руб|коп|μ|χλμ|εκ|m|km|cm|mm|kg|h|min|sec|hrs|pts|Std|Min|€|%))\.\s+(?=[«“„\"(¿¡]*\p{Lu})"
 )
-_OPENS = "The|They|Their|There|Then|It|Its|He|She|We|You|This|That|These|In|On|At|But|And|An|Who|What|Why|How|When|Where|If|No"
+_OPENS = (
+    "The|They|Their|There|Then|It|Its|He|She|We|You|This|That|These|In|On|At|But|And|An|Who|What|Why|How|When|Where|If|No"
+    "|Ο|Η|Το|Οι|Τα|Τον|Την|Στο|Στη|Και|Αλλά|Δεν|Αυτό|Τότε|Έτσι|Μετά"
+)
 _MAY_END = regex.compile(rf"{_ENDS}|\b(?:\p{{Lu}}\.){{2,6}}\s+(?=(?:{_OPENS})\b)")
 _QUOTED = regex.compile(r"(?<![^\s(\[—–-])[“«„”\"]([^“”«»„\"]{3,600}?[.!?…؟।។]\s[^“”«»„\"]{2,600}?)[”»“\"]")
 _BEFORE_THE_FIRST = regex.compile(r"(?:^|[:.;!?]\s)\s*$")
@@ -78,6 +81,7 @@ _SAID = regex.compile(  # who says it, with a verb of saying
     r"|[^។?!«“]{0,40}?(?:និយាយ|ឆ្លើយ|សួរ|ស្រែក|តប)"
     r"|(?:\p{Lu}[\w.’'-]* ){1,3}(?:said|asked|replied|cried|shouted|whispered|answered|wrote)\b"
 )
+_OPENING_QUOTES, _CLOSING_QUOTES = frozenset("“‘「『«\"'"), frozenset("”’」』»\"'")
 _PAUSE = regex.compile(r"\s(?:…|\.\.\.)$")  # an ellipsis apart, in the middle of a sentence where no capital letter follows
 
 
@@ -204,8 +208,8 @@ def _quotation_goes_on(left: str, right: str, has_case: bool) -> bool:
     if left[-1:] in "」』" and _AFTER_QUOTE.match(right):
         return True
     opening = left.lstrip()[:1]
-    whole = opening in set('“‘「『«"') and left.count(opening) == (2 if opening == '"' else 1)
-    if whole and left[-1:] in '”’」』»"' and _SAID.match(right):
+    whole = opening in _OPENING_QUOTES and left.count(opening) == (2 if opening in "\"'" else 1)
+    if whole and left[-1:] in _CLOSING_QUOTES and _SAID.match(right):
         return True
     if whole and not has_case and _ASKED.search(left) and _LETTER.match(right):
         return not _WIDE_LETTER.match(right)
