@@ -37,7 +37,7 @@ _OF = {
         "г гг в вв им ул пр просп д кв корп стр т.е т.к т.н т.д.н тов проф акад доц канд см ср напр др св тыс "
         "млн млрд обл р-н пос пер наб пл"
     ),
-    "ar": "د م أ ص",
+    "ar": "د م أ ص إلخ",
 }
 
 _SHORT = {  # what no whole word is: consonants alone behind a space or another such stop, or one at the end in Greek
@@ -45,11 +45,49 @@ _SHORT = {  # what no whole word is: consonants alone behind a space or another 
     "lo": r"(?:(?<!\p{Lao})[ກ-ຮ]{1,4}|[ກ-ຮ]\.\s?[ກ-ຮ]{1,3})\.\s*$",
     "el": r"(?<!\p{L})(?!(?:μπαρ|σοκ|γκολ|τεστ|τραμ|φιλμ|κλαμπ|ροκ|ποπ|σεφ)\.)\p{Greek}{0,5}[βγδζθκλμπρστφχ]\.\s*$",
 }
+# Abbreviations that may end a sentence: before a capital letter, and after an acronym before a word that opens sentences.
+_ENDS = (
+    r"(?:\b(?:etc|usw|u\.\s?s\.\s?w|ff|pts|т\.\s?д|т\.\s?п"
+    r"|π\.\s?Χ|μ\.\s?Χ|π\.\s?μ|μ\.\s?μ|τ\.\s?μ|κ\.?\s?λπ|κ\.?\s?τ\.?\s?λ|κ\.\s?ά|κ\.\s?ο\.\s?κ)"
+    r"|\d\s?(?:гг?|м|км|см|кг|руб|коп|μ|χλμ|εκ|m|km|cm|mm|kg|h|min|sec|hrs|pts|Std|Min|€|%))\.\s+(?=[«“„\"(¿¡]*\p{Lu})"
+)
+_OPENS = (
+    "The|They|Their|There|Then|It|Its|He|She|We|You|This|That|These|In|On|At|But|And|An|Who|What|Why|How|When|Where|If|No"
+    "|Ο|Η|Το|Οι|Τα|Τον|Την|Στο|Στη|Και|Αλλά|Δεν|Αυτό|Τότε|Έτσι|Μετά"
+)
+MAY_END = regex.compile(rf"{_ENDS}|\b(?:\p{{Lu}}\.){{2,6}}\s+(?=(?:{_OPENS})\b)")
+_MONTH = regex.compile(
+    r"(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jan|Feb|Apr|Aug|Sep|Okt|Nov|Dez|Jahrhundert|Jahrtausend|Jh|"
+    r"\p{L}+kuu\p{Ll}*)"
+)
+_ORDINAL = regex.compile(r"(?<![\p{L}\d.,])\d{1,3}\.\s*$")
+_ORDINALS = {"de", "fi", "da", "no", "et", "cs", "sk", "hu", "hr", "sl", "tr", "lv", "lt", "is", "pl", "sr"}
+_BEFORE_ORDINAL = regex.compile(
+    r"\b(?:am|vom|zum|beim|im|dem|den|der|des|die|das|ein|eine|einen|einem|einer|eines|jeder|jedem|jeden|seit|bis|ab|und|oder|Am|Vom|Im|Der|Die|Das|Zum|Beim|Den|Dem)\s+"
+    r"(?:\d{1,2}\.\s*(?:/|–|-|und|bis)\s*)?\d{1,3}\.\s*$"
+)
+_ROMAN = regex.compile(r"[IVXLC]+\b")
+_INITIALS = regex.compile(r"(?<![\p{L}\p{M}\d])\p{Lu}\.(?:[\s-]*\p{Lu}\.)*$")
+
+
+def is_abbreviated(left: str, right: str, language: str) -> bool:
+    """Whether the stop is that of an abbreviation, an initial or an ordinal."""
+    if any(end.end() == len(left) + 1 for end in MAY_END.finditer(f"{left} {right}", max(len(left) - 12, 0), len(left) + 20)):
+        return False
+    if _ends_with(language).search(left):
+        return True
+    if (right[:1].isdigit() or _ROMAN.match(right)) and _BEFORE_A_NUMBER.search(left):
+        return True
+    initials = _INITIALS.search(left)
+    if initials and (language != "en" or initials[0].count(".") > 1) and right[:1].isupper():
+        return True
+    if language not in _ORDINALS or not _ORDINAL.search(left):
+        return False
+    return bool(right[:1].isdigit() or _MONTH.match(right) or _BEFORE_ORDINAL.search(left))
 
 
 @cache
-def ends_with_abbreviation(language: str) -> regex.Pattern[str]:
-    """What a text ends with that goes on behind its full stop, in this language."""
+def _ends_with(language: str) -> regex.Pattern[str]:
     words = [word for group in (_BEFORE_NAMES, _OF.get(language, "")) for word in group.split()]
     listed = rf"(?<![\p{{L}}\p{{M}}])(?:{_either(words)})\.\s*$"
     return regex.compile("|".join([listed, *([_SHORT[language]] if language in _SHORT else [])]))
@@ -60,4 +98,4 @@ def _either(words: Iterable[str]) -> str:
     return "|".join(regex.escape(word).replace(r"\.", r"\.\s?") for word in sorted(set(words), key=len, reverse=True))
 
 
-BEFORE_A_NUMBER = regex.compile(rf"(?<![\p{{L}}\p{{M}}])(?:{_either(_BEFORE_NUMBERS.split())})\.\s*$")
+_BEFORE_A_NUMBER = regex.compile(rf"(?<![\p{{L}}\p{{M}}])(?:{_either(_BEFORE_NUMBERS.split())})\.\s*$")

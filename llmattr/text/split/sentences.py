@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import regex
 
-from llmattr.text.split.abbreviations import BEFORE_A_NUMBER, ends_with_abbreviation
+from llmattr.text.split.abbreviations import MAY_END, is_abbreviated
 
 Span = tuple[int, int]
 _AHEAD = 60  # characters that are looked at behind a stop, and
@@ -30,17 +30,6 @@ _OWN_STOP = regex.compile(
 _CLOSED = regex.compile(
     r"(?:[.!?…।؟។](?:[\"'”’»)\]*_`]|\[\^?\w{1,4}\]|[¹²³⁰-⁹†‡])+|…|\.\.\.)\s+(?=[\"'“‘«(\[*_¿¡„—–-]*\s?[\p{Lu}\p{Lt}\p{Lo}\p{Nd}])"
 )
-# Abbreviations that may end a sentence: before a capital letter, and after an acronym before a word that opens sentences.
-_ENDS = (
-    r"(?:\b(?:etc|usw|u\.\s?s\.\s?w|ff|pts|т\.\s?д|т\.\s?п"
-    r"|π\.\s?Χ|μ\.\s?Χ|π\.\s?μ|μ\.\s?μ|τ\.\s?μ|κ\.?\s?λπ|κ\.?\s?τ\.?\s?λ|κ\.\s?ά|κ\.\s?ο\.\s?κ)"
-    r"|\d\s?(?:гг?|м|км|см|кг|руб|коп|μ|χλμ|εκ|m|km|cm|mm|kg|h|min|sec|hrs|pts|Std|Min|€|%))\.\s+(?=[«“„\"(¿¡]*\p{Lu})"
-)
-_OPENS = (
-    "The|They|Their|There|Then|It|Its|He|She|We|You|This|That|These|In|On|At|But|And|An|Who|What|Why|How|When|Where|If|No"
-    "|Ο|Η|Το|Οι|Τα|Τον|Την|Στο|Στη|Και|Αλλά|Δεν|Αυτό|Τότε|Έτσι|Μετά"
-)
-_MAY_END = regex.compile(rf"{_ENDS}|\b(?:\p{{Lu}}\.){{2,6}}\s+(?=(?:{_OPENS})\b)")
 _QUOTED = regex.compile(r"(?<![^\s(\[—–-])[“«„”\"]([^“”«»„\"]{3,600}?[.!?…؟।។]\s[^“”«»„\"]{2,600}?)[”»“\"]")
 _BEFORE_THE_FIRST = regex.compile(r"(?:^|[:.;!?]\s)\s*$")
 _NUMBERED = regex.compile(r"(?<!\S)\(?(\d{1,2})[.)]\s+(?=\p{L})")
@@ -50,21 +39,10 @@ _NUMBER = r"\(?(?:[A-Z]?\d{1,3}(?:\.\d{1,3})*|[ivxlcIVXLC]{1,6}|\p{L}\p{M}*)[.):
 _NAMED = r"\p{L}[\p{L}\p{M}]{1,11}\.?\s(?:\d{1,3}(?:\.\d{1,3})*|[IVX]{1,4})[.):]"
 _MARK = regex.compile(rf"\s*{_BULLET}(?:{_NUMBER}\)?\s|{_NAMED}\s)?")
 _MARKS = regex.compile(rf"\s*{_BULLET}[*_(\[\"'“«]*(?:{_NUMBER}|{_NAMED})?[*_)\]]*\s*$")
-_MONTH = regex.compile(
-    r"(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jan|Feb|Apr|Aug|Sep|Okt|Nov|Dez|Jahrhundert|Jahrtausend|Jh|"
-    r"\p{L}+kuu\p{Ll}*)"
-)
-_ORDINAL = regex.compile(r"(?<![\p{L}\d.,])\d{1,3}\.\s*$")
-_ORDINALS = {"de", "fi", "da", "no", "et", "cs", "sk", "hu", "hr", "sl", "tr", "lv", "lt", "is", "pl", "sr"}
-_BEFORE_ORDINAL = regex.compile(
-    r"\b(?:am|vom|zum|beim|im|dem|den|der|des|die|das|ein|eine|einen|einem|einer|eines|jeder|jedem|jeden|seit|bis|ab|und|oder|Am|Vom|Im|Der|Die|Das|Zum|Beim|Den|Dem)\s+"
-    r"(?:\d{1,2}\.\s*(?:/|–|-|und|bis)\s*)?\d{1,3}\.\s*$"
-)
 _LETTER = regex.compile(r"[\p{L}\p{N}º]")
 _UNCASED = regex.compile(r"\p{Lo}")
 _WIDE_LETTER = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
 _NO_BEGINNING = frozenset(",;:，、；：)]")
-_ROMAN = regex.compile(r"[IVXLC]+\b")
 _ASKED = regex.compile(r"[?!؟][”»\"]$")
 _QUOTES = regex.compile(r"\s*[\r\n]\s*(?:>\s?)+")  # of a quotation, at the beginning of its next line
 _OWN = regex.compile(r"[।॥។៕။።]")  # stops of scripts in which a full stop is one of abbreviations, where they have both
@@ -72,7 +50,6 @@ _ABBREVIATED = regex.compile(r"[\p{Devanagari}\p{Bengali}\p{Khmer}\p{Myanmar}\p{
 _INK = regex.compile(r"\S")
 _WHITE = regex.compile(r"\s")
 _LETTERED = regex.compile(r"\(?\p{Ll}[.)]\s")  # an item of a list inside a line
-_INITIALS = regex.compile(r"(?<![\p{L}\p{M}\d])\p{Lu}\.(?:[\s-]*\p{Lu}\.)*$")
 _LOWER = regex.compile(r"[\"'“”‘’«»(\[*_¿¡—–-]*\s*(?:</?[a-z][^<>]*>)*\p{Ll}(?!\p{Lu})")
 _AFTER_QUOTE = regex.compile(r"(?:と|って|という|といった|なんて|など|は|が|を|に|の|も|で|や|、|，|,)")
 _SAID = regex.compile(  # who says it, with a verb of saying
@@ -128,7 +105,7 @@ def _trimmed(text: str, start: int, end: int) -> Span | None:
 def _candidates(plain: str, language: str) -> Iterator[int]:
     """Places where a sentence may end, by sentencex and by rules for what it has not."""
     yield from _segmented(plain, language)
-    for pattern in (_OWN_STOP, _CLOSED, _MAY_END, _WIDE_STOP):
+    for pattern in (_OWN_STOP, _CLOSED, MAY_END, _WIDE_STOP):
         yield from (stop.end() for stop in pattern.finditer(plain))
     for quoted in _QUOTED.finditer(plain):  # sentencex keeps a quotation whole
         yield from (quoted.start(1) + end for end in _segmented(quoted[1], language))
@@ -184,23 +161,7 @@ def _goes_on(left: str, right: str, language: str, has_case: bool) -> bool:
         return True
     if _PAUSE.search(left) and _UNCASED.match(right):
         return True
-    return _is_abbreviated(left, right, language) or _quotation_goes_on(left, right, has_case) or _parenthesis_goes_on(left)
-
-
-def _is_abbreviated(left: str, right: str, language: str) -> bool:
-    """Whether the stop is that of an abbreviation, an initial or an ordinal."""
-    if any(end.end() == len(left) + 1 for end in _MAY_END.finditer(f"{left} {right}", max(len(left) - 12, 0), len(left) + 20)):
-        return False
-    if ends_with_abbreviation(language).search(left):
-        return True
-    if (right[:1].isdigit() or _ROMAN.match(right)) and BEFORE_A_NUMBER.search(left):
-        return True
-    initials = _INITIALS.search(left)
-    if initials and (language != "en" or initials[0].count(".") > 1) and right[:1].isupper():
-        return True
-    if language not in _ORDINALS or not _ORDINAL.search(left):
-        return False
-    return bool(right[:1].isdigit() or _MONTH.match(right) or _BEFORE_ORDINAL.search(left))
+    return is_abbreviated(left, right, language) or _quotation_goes_on(left, right, has_case) or _parenthesis_goes_on(left)
 
 
 def _quotation_goes_on(left: str, right: str, has_case: bool) -> bool:
