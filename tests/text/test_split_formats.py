@@ -408,3 +408,14 @@ def test_functions_and_methods_that_no_blank_line_parts():
     methods = [f"  add{k}(x) {{\n" + "    x += 1;\n" * 12 + "  }" for k in range(3)]
     long = "\n".join(["class A {", *methods, "}"])
     assert [part for part, _ in units(long, "js")] == ["class A {", *(method.strip() for method in methods)]
+
+
+def test_what_is_quoted_below_a_signature_is_text():
+    text = (
+        "Hi Bob,\n\nno.\n\nBest,\nAda\n-- \nAda Lovelace\n\nOn Sun, May 2, 2024 at 9:00 AM Bob Brown\n<bob@b.example> wrote:\n"
+    )
+    text += "> Is it far? It is\n> Eve's.\n> -- \n> Bob\n\nFrom: Eve\nSent: Monday\n\nNo, it is near.\n\nThanks,\nit works.\n"
+    found = units(text, "mail")
+    assert [part for part, kind in found if not kind.endswith("#")] == [
+        *("Hi Bob,", "no.", "Is it far?", "It is\n> Eve's.", "No, it is near.", "it works.")
+    ]

@@ -14,7 +14,7 @@ _PAGE = (
 _BETWEEN_MARKS = regex.compile(rf"\s*[-–—|\[]\s*{_PAGE}\s*[-–—|\]]\s*", regex.I)
 _NUMBER = regex.compile(rf"\s*{_PAGE}\s*", regex.I)
 _WITH_HEAD = regex.compile(r"\s*(?:\S.{0,70}?\S\s{3,}+[-–—|]?\s*(?P<number>\d{1,4})|(?P<number>\d{1,4})\s{3,}+\S.{0,70})\s*")
-_BARE = regex.compile(r"[\d\s/]*")
+_BARE = regex.compile(r"[ /]*")  # without its digits
 _SHORT = 100  # characters: a longer line is no running head
 
 
@@ -44,12 +44,12 @@ def _number_of(line: Line) -> int | None:
 
 
 def _counting(said: Sequence[Line], alone: Sequence[int]) -> set[int]:
-    """Lines that are alike but for a number, which counts up; left and right pages may each have their own."""
+    """Lines that are alike but for a number on either side, which counts up; left and right pages may have their own."""
     alike: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for k in alone:
         number = _number_of(said[k])
         if number is not None:
-            alike[regex.sub(r"\d+", "0", said[k].text.strip())].append((k, number))
+            alike[regex.sub(r"[\d\s]+", " ", said[k].text).strip()].append((k, number))
     found: set[int] = set()
     for shape, numbered in alike.items():
         pairs = [{a, b} for (a, first), (b, second) in itertools.pairwise(numbered) if second - first in (1, 2)]

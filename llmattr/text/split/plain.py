@@ -67,7 +67,7 @@ def prose(text: str, kind: Kind) -> list[Block]:
 
 def said(line: Line) -> str:
     """A line without its quotation marks and indent."""
-    return _QUOTE.sub("", line.text).strip() if _depth(line) else line.text.strip()
+    return _QUOTE.sub("", line.text).strip() if depth(line) else line.text.strip()
 
 
 def _runs(lines: list[Line], furniture: Set[int], heads: Set[int]) -> Iterator[list[Line]]:
@@ -98,7 +98,7 @@ def _parts(run: list[Line], line: Line, text: str, blank: bool, furniture: Set[i
     """Whether a line begins something else than the run before it."""
     apart = blank or line.start in furniture or run[-1].start in furniture or not says_something(text)
     named = _LETTER.match(text) and not MARKER.match(said(run[0])) and not SENTENCE_END.search(run[-1].text)  # "by\nA. Okoro"
-    return apart or bool(MARKER.match(text) and not named) or _depth(line) != _depth(run[-1])
+    return apart or bool(MARKER.match(text) and not named) or depth(line) != depth(run[-1])
 
 
 def _is_open(line: Line, after: str) -> bool:
@@ -112,7 +112,7 @@ def _joined(run: list[Line]) -> list[Block]:
         return [_block(run, "row")]
     if len(run) > 1 and all(_CELLS.search(text) and not MARKER.match(text) for text in texts):
         return [_block([line], "row") for line in run]
-    kind: Kind = "item" if MARKER.match(texts[0]) else "quote" if _depth(run[0]) else "paragraph"
+    kind: Kind = "item" if MARKER.match(texts[0]) else "quote" if depth(run[0]) else "paragraph"
     shape = _Shape.of(texts)
     found, begin = [], 0
     for i in range(1, len(run) + 1):
@@ -125,7 +125,7 @@ def _joined(run: list[Line]) -> list[Block]:
 
 def _block(lines: list[Line], kind: Kind, quotable: bool = True) -> Block:
     first = lines[0]
-    start = _QUOTE.match(first.text).end() if _depth(first) else 0  # type: ignore[union-attr]  # it matched
+    start = _QUOTE.match(first.text).end() if depth(first) else 0  # type: ignore[union-attr]  # it matched
     start += len(first.text[start:]) - len(first.text[start:].lstrip())
     return Block(first.start + start, lines[-1].start + len(lines[-1].text.rstrip()), kind, quotable)
 
@@ -185,6 +185,7 @@ class _Shape:
         return full and len(line) >= (_NARROW if self.flows else _WIDE) and (self.flows or not SENTENCE_END.search(line))
 
 
-def _depth(line: Line) -> int:
+def depth(line: Line) -> int:
+    """How often it is quoted."""
     found = _QUOTE.match(line.text)
     return found[0].count(">") if found else 0
