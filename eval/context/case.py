@@ -88,7 +88,10 @@ class Case:
         return f"{self.of} {self.question.id}"
 
     def identity(self) -> Any:
-        """The question, the model, and which answer."""
+        """The question, the model, and the answer as it was cut."""
+        return {**self._asked(), "targets": self.ablation.targets.texts}
+
+    def _asked(self) -> dict[str, Any]:
         answer = "gold" if self.gold_answer and self.question.answer else self.size.answer
         return {"question": asdict(self.question), "answer": answer, "model": self.model.identity}
 
@@ -116,7 +119,7 @@ class Case:
     def _answered(self, prompt: Prompt) -> Prompt:
         if self.gold_answer and self.question.answer:
             return prompt.with_response(self.question.answer)
-        place = self.folder / "answers" / f"{digest(self.identity())[:32]}.json"
+        place = self.folder / "answers" / f"{digest(self._asked())[:32]}.json"
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             write(place, json_text(self.model.lm.generate(prompt.full().ids, self.size.answer), None))

@@ -43,6 +43,7 @@ def problems(
         size = Size(most=60, answer=128 if given["full"] else 48, curves=given["full"])
     size = Size(**vars(size) | {"most": most or size.most, "least": min(size.least, most or size.least)})
     model = Model("tiny" if given["tiny"] else given["model"])
+    _ = model.lm  # one that cannot be loaded is refused here, not left out question by question
 
     def cases(of: str, questions: Sequence[Question], judging: bool) -> list[C]:
         return [make(of, one, judging, model, size, gold_answer, folder) for one in questions]

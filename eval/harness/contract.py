@@ -51,12 +51,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores [t, n] and what they cost; which are cited [t, n] and the baseline [t], where the method says so."""
+    """Scores [t, n] and what they cost; which are cited [t, n] and the baseline [t], where the method says so.
+
+    `code`: the digest of the library's own files that made them.
+    """
 
     values: Scores
     costs: Costs = field(default_factory=dict)
     cited: Bool[np.ndarray, "t n"] | None = None
     baseline: Float[np.ndarray, " t"] | None = None
+    code: str = ""
 
     def predicted(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"] | None:
         """The outputs that it foretells in their unit; None where scores have none."""
@@ -65,15 +69,16 @@ class Scored:
     def save(self, path: Path) -> None:
         """Keep it, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        arrays = {name: value for name, value in vars(self).items() if name != "costs" and value is not None}
+        arrays = {name: np.asarray(value) for name, value in vars(self).items() if name != "costs" and value is not None}
         write_arrays(path, **arrays, **{f"cost {name}": np.float64(value) for name, value in self.costs.items()})
 
     @staticmethod
     def load(path: Path) -> "Scored":
         """As it was kept; raises `LlmattrError` for a damaged file, FileNotFoundError without one."""
         arrays = read_arrays(path)
+        code = str(arrays.pop("code", ""))
         costs = {name.removeprefix("cost "): value.item() for name, value in arrays.items() if name.startswith("cost ")}
-        return Scored(**{name: value for name, value in arrays.items() if not name.startswith("cost ")}, costs=costs)
+        return Scored(**{name: value for name, value in arrays.items() if not name.startswith("cost ")}, costs=costs, code=code)
 
 
 @dataclass(frozen=True)

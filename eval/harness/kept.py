@@ -1,11 +1,15 @@
 """Scores are kept as they come, by all that they depend on: a run that was killed goes on, and none is shown that is stale."""
 
+import hashlib
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
+import llmattr
 from eval.harness.contract import Entry, Problem, Scored
 from llmattr import __version__
 from llmattr.core.files import digest
@@ -42,7 +46,7 @@ class Kept:
             pass
         except LlmattrError as error:
             note(f"{error}: they are made again")
-        problem.score(entry).save(place)
+        replace(problem.score(entry), code=code()).save(place)
         return Scored.load(place)
 
     def stale(self, problems: Iterable[Problem], entries: Iterable[Entry]) -> list[str]:
@@ -56,6 +60,25 @@ class Kept:
                 found[entry.label] = found.get(entry.label, 0) + len(old)
         told = [f"{label} ({count})" for label, count in found.items() if count]
         return [f"Older scores, by another version, method, model or data, are not shown: {', '.join(told)}."] if told else []
+
+    def of_other_code(self, problems: Iterable[Problem], entries: Iterable[Entry]) -> list[str]:
+        """A note on scores that are shown and were made by other files of the same version of the library."""
+        entries, found = list(entries), Counter[str]()
+        for problem in problems:
+            for entry in entries:
+                if self.has(problem, entry):
+                    found[entry.label] += Scored.load(self.place(problem, entry)).code != code()
+        told = [f"{label} ({count})" for label, count in found.items() if count]
+        by = f"Scores by other code of llmattr {__version__} than this run's (--again measures them anew)"
+        return [f"{by}: {', '.join(told)}."] if told else []
+
+
+@cache
+def code() -> str:
+    """The digest of the library's own files: its version alone does not change with every commit."""
+    root = Path(llmattr.__file__).parent
+    files = sorted(root.rglob("*.py"))
+    return hashlib.sha256(b"".join(str(path.relative_to(root)).encode() + path.read_bytes() for path in files)).hexdigest()
 
 
 def _slug(name: str) -> str:

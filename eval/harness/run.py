@@ -79,7 +79,7 @@ class Run:
     @cached_property
     def problems(self) -> list[Problem]:
         """Those that fit the minutes, by what is not measured yet."""
-        every = list(self.plan.problems)
+        every = [problem for problem in self.plan.problems if self._can_be_asked(problem)]
         if self.minutes is None:
             return every
         each = [self._left(problem) for problem in every]
@@ -113,17 +113,15 @@ class Run:
 
     def measure(self) -> None:
         """Score whatever is not scored; what fails is a cell of the table, not the end of the benchmark."""
-        self.problems = [problem for problem in self.problems if self._can_be_asked(problem)]
         for number, problem in enumerate(self.problems, 1):
             self.found |= {(problem.name, name): wrong for name, wrong in self.unfit.items()}
             for entry in self.fit:
                 if not self.kept.has(problem, entry):
                     click.echo(f"{number}/{len(self.problems)} {problem.name}: {entry.name} ...", err=True)
                 self.found[problem.name, entry.name] = self._scored(problem, entry)
-        self.notes += self.kept.stale(self.problems, self.fit)
+        self.notes += self.kept.stale(self.problems, self.fit) + self.kept.of_other_code(self.problems, self.fit)
 
     def _can_be_asked(self, problem: Problem) -> bool:
-        problem.identity()  # a model that cannot be loaded is refused, not a table of failures
         try:
             return bool(problem.groups())
         except LlmattrError as error:

@@ -65,9 +65,6 @@ VIEWS: dict[tuple[str, str], tuple[View, ...]] = {
             sort=False,
         ),
     ),
-    ("bench_retrain", "lds"): (
-        View(("models", "LDS", "standard error", "ceiling", "LDS / ceiling", "own row first"), sort=False),
-    ),
     ("bench_trace", "build"): (
         View(("what", "model", "rows", "min s", "median s", "over floor (median of rounds)"), sort=False),
     ),

@@ -120,10 +120,9 @@ def test_bench_retrain_runs(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "bench.json").read_text())
-    assert list(record) == ["models", "lds", "further"]
+    assert list(record) == ["models", "further"]
     assert all(math.isfinite(number) for part in record.values() for number in numbers(part))
     assert [figure["trained"] for figure in record["further"]["figures"]] == [4, 0, 4]  # nothing is trained twice
-    assert [figure["models"] for figure in record["lds"]["figures"]] == [4, 8]
 
 
 def test_the_facts_are_asked_in_a_way_that_is_not_trained():

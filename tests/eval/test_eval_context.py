@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,6 +166,13 @@ class TestMeasuring:
         ]
         assert all(one.identity() != case.identity() for one in others)
         assert Case("own", own, False, case.model, Size(held_out=9, answer=4), True, case.folder).identity() == case.identity()
+
+    def test_scores_depend_on_how_the_answer_is_cut(self, own, case):
+        other = Case("own", own, True, case.model, case.size, True, case.folder)
+        targets = case.ablation.targets
+        cut_otherwise = replace(targets, texts=[text[:-1] for text in targets.texts])
+        other.__dict__["ablation"] = replace(case.ablation, targets=cut_otherwise)
+        assert other.identity() != case.identity()
 
     def test_an_answer_is_generated_once(self, own, case, monkeypatch):
         asked = Case("own", own, True, case.model, Size(answer=4), False, case.folder)

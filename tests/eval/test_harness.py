@@ -98,6 +98,14 @@ def test_what_is_stale_is_named_and_made_again(tmp_path, monkeypatch, what):
     assert made.notes == ["Older scores, by another version, method, model or data, are not shown: base (1)."]
 
 
+def test_scores_by_other_code_of_the_same_version_are_named(tmp_path, monkeypatch):
+    run(toys(2), [BASE], tmp_path)
+    assert run(toys(2), [BASE], tmp_path).notes == []
+    monkeypatch.setattr(kept, "code", lambda: "another")
+    (note,) = run(toys(2), [BASE], tmp_path).notes
+    assert note.endswith("(--again measures them anew): base (2).")
+
+
 def test_damaged_scores_are_made_again(tmp_path):
     run(toys(1), [BASE], tmp_path)
     (path,) = tmp_path.glob("*/*.npz")
