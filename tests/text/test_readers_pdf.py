@@ -178,3 +178,13 @@ def test_a_first_line_that_two_pages_have_is_text_where_it_does_not_stand_apart(
     first = "The lighthouse stands on the island that is the last one of this coast. "
     pages = [[*column(first + text, 72, len(first) + 5)] for text in texts]
     assert read(pages).text.count(first.strip()) == 2
+
+
+def test_a_head_of_two_pages_is_left_out_where_its_number_counts_them():
+    texts = [" ".join(random.Random(number).sample(BODY.split() * 3, 90)) + "." for number in range(9)]
+    pages = [column(text, 72, 90) for text in texts]
+    for number in (3, 4):
+        pages[number] = [(72, 810, 10, f"Chapter 3: Towers {number + 2}"), *pages[number]]
+    assert "Chapter" not in read(pages).text
+    pages[4][0] = (72, 810, 10, "Chapter 3: Towers 12")
+    assert read(pages).text.count("Chapter") == 2

@@ -1,7 +1,6 @@
-"""Lines on pages: columns in order, running heads found, wrapped lines joined and hyphens at their ends undone."""
+"""Lines on pages: columns in order, wrapped lines joined and hyphens at their ends undone."""
 
 import itertools
-import math
 import re
 import statistics
 from collections import Counter
@@ -15,7 +14,6 @@ WIDE = 0.6  # a line of this share of the page's width goes over all of it: ther
 PROSE = 20  # characters of a line, on average, in a column of text; cells of tables are shorter
 LETTER = 0.6  # of its height: how wide one is at most, on average
 CELL = 2.0  # letters' heights between cells of a row, at least
-APART = 1.4  # of the step between lines: what stands so far from the text is no line of it
 ROWS = 5  # rows that show where a column begins
 _MARKER = re.compile(r"\s*(?:[-*•‣◦▪–—·]\s|\(?\d{1,3}[.)]\s|\(?[a-z][.)]\s|\[\d{1,3}\]\s|\d+(?:\.\d+)+\.?\s)")
 _LOOSE = re.compile(r"\s*(?:[-*•‣◦▪–—·]|\(?\d{1,3}[.)]|(?:\.\s*){3,}\w*)\s*")  # a marker, or what leads to a page's number
@@ -157,41 +155,6 @@ def _whole(pieces: Sequence[Line]) -> Line:
         text += "\t" * apart + after.text
     text = "\t".join(re.sub(r"\s+", " ", cell).strip() for cell in text.split("\t") if cell.strip())
     return pieces[0]._replace(text=text, size=max(piece.size for piece in pieces))
-
-
-def without_running_heads(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
-    """The pages without what stands apart at the top or foot of several of them at the same height, alike but for its numbers.
-
-    What is set larger than the text is a heading, and stays.
-    """
-    sizes = [line.size for lines in pages for line in lines for _ in range(len(line.text))]
-    body = statistics.median(sizes) if sizes else 0.0
-    edges = [{_furniture(line) for line in _edge(lines, body)} for lines in pages]
-    times = Counter(key for keys in edges for key in keys)
-    enough = min(3, max(2, math.ceil(len(pages) / 3)))
-    return [
-        [line for line in lines if not (_furniture(line) in keys and times[_furniture(line)] >= enough)]
-        for lines, keys in zip(pages, edges, strict=True)
-    ]
-
-
-def _furniture(line: Line) -> tuple[str, int]:
-    return re.sub(r"\d+", "#", line.text), round(line.y / 4)
-
-
-def _edge(lines: Sequence[Line], body: float) -> list[Line]:
-    """Of the two highest and the two lowest lines, by where they stand, those apart from the text or in smaller letters."""
-    heights = sorted({round(line.y) for line in lines})
-    step = statistics.median(above - below for below, above in itertools.pairwise(heights)) if len(heights) > 4 else 0.0
-    apart: set[int] = set()
-    for side in (heights[:3], heights[:-4:-1]):
-        gaps = [abs(a - b) for a, b in itertools.pairwise(side)]
-        apart |= set(side[: 1 + max((k for k, gap in enumerate(gaps) if gap > APART * step), default=-1)])
-    outer = {*heights[:2], *heights[-2:]}
-    return [
-        line for line in lines
-        if line.size <= 1.05 * body and round(line.y) in (outer if line.size < 0.95 * body else apart)
-    ]  # fmt: skip
 
 
 def flowing(pages: Sequence[Sequence[Line]]) -> tuple[str, Places]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from llmattr.core.progress import progress
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, note
-from llmattr.text.readers.lines import Line, flowing, in_columns, joined, without_running_heads
+from llmattr.text.readers.lines import Line, flowing, in_columns, joined
 from llmattr.text.readers.needs import needs
+from llmattr.text.readers.running_heads import without_running_heads
 
 if TYPE_CHECKING:
     from pypdf import DocumentInformation, PageObject, PdfReader

@@ -62,7 +62,8 @@ def blocks_around(lines: list[Line], furniture: Set[int], heads: Set[int] = froz
 def prose(text: str, kind: Kind) -> list[Block]:
     """A paragraph of another format, with the kind that it has there: its lines are joined or parted as in plain text."""
     runs = _runs(lines_of(text), frozenset(), frozenset())
-    return [block._replace(kind=kind) for run in runs for block in _joined(run)]
+    found = [block for run in runs for block in _joined(run)]
+    return [block if block.kind == "row" else block._replace(kind=kind) for block in found]
 
 
 def said(line: Line) -> str:
