@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import regex
 
 from llmattr.text.split.abbreviations import MAY_END, is_abbreviated
+from llmattr.text.split.tags import TAG
 
 Span = tuple[int, int]
 _AHEAD = 60  # characters that are looked at behind a stop, and
@@ -14,7 +15,7 @@ _PAGE = 5000  # characters
 
 # What stands for itself and holds stops that end nothing: code, addresses, targets of links, tags.
 _OPAQUE = regex.compile(
-    r"`+[^`\n]+`+|<code\b[^<>]*>[^<>]*</code>|\]\([^()\s]*(?:\s[^()\n]*)?\)|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|<(?:/?[a-zA-Z]|!--)[^<>]*>|&#?\w+;"
+    rf"`+[^`\n]+`+|<code\b[^<>]*>[^<>]*</code>|\]\([^()\s]*(?:\s[^()\n]*)?\)|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|{TAG}|<!--[^<>]*>|&#?\w+;"
 )
 _CODE_STOP = regex.compile(r"(?<=\w\w)\.`+$")  # of the sentence, set inside as quotation marks have it
 _CLOSERS = regex.compile(
@@ -49,6 +50,7 @@ _OWN = regex.compile(r"[।॥។៕။።]")  # stops of scripts in which a ful
 _ABBREVIATED = regex.compile(r"[\p{Devanagari}\p{Bengali}\p{Khmer}\p{Myanmar}\p{Ethiopic}](?<!\.)\.$")
 _INK = regex.compile(r"\S")
 _WHITE = regex.compile(r"\s")
+_COMPARED = str.maketrans("<>", "==")
 _LETTERED = regex.compile(r"\(?\p{Ll}[.)]\s")  # an item of a list inside a line
 _LOWER = regex.compile(r"[\"'“”‘’«»(\[*_¿¡—–-]*\s*(?:</?[a-z][^<>]*>)*\p{Ll}(?!\p{Lu})")
 _AFTER_QUOTE = regex.compile(r"(?:と|って|という|といった|なんて|など|は|が|を|に|の|も|で|や|、|，|,)")
@@ -130,8 +132,9 @@ def _segmented(plain: str, language: str) -> Iterator[int]:
         edge = start + _PAGE
         edge = (plain.rfind(". ", start, edge) + 2 if edge < len(plain) else 0) or edge
         edge = edge if edge > start + 1 else start + _PAGE
-        # sentencex 1.0.32 fails on a full stop before a no-break space, so it sees plain spaces alone.
-        ends = list(itertools.accumulate(map(len, segment(language, plain[start:edge]))))
+        # sentencex 1.0.32 fails on a full stop before a no-break space, so it sees plain spaces alone; and "p < 0.05. q > 1"
+        # would be a quotation to it.
+        ends = list(itertools.accumulate(map(len, segment(language, plain[start:edge].translate(_COMPARED)))))
         yield from (start + end for end in ends[: None if plain.startswith(". ", edge - 2) else -1])
         start = edge
 
