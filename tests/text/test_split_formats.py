@@ -292,7 +292,10 @@ def test_a_mark_of_reasoning_that_is_named_in_passing_is_text(right):
 
 def test_a_reasoning_that_an_answer_begins_with_may_have_no_end():
     assert units("<think>\nHm. It was", "answer") == [("Hm.", "paragraph#"), ("It was", "paragraph#")]
-    assert units("So.\n\n<think>\nHm.", "answer")[-1] == ("Hm.", "paragraph")
+    assert units("So.\n\n<think>\nHm.", "answer")[-1] == (
+        "<think>\nHm.",
+        "paragraph",
+    )  # which an answer that has begun may name
 
 
 @pytest.mark.parametrize(
