@@ -6,7 +6,7 @@ import regex
 
 from llmattr.core.plain_json import is_json
 from llmattr.errors import LlmattrError, did_you_mean
-from llmattr.text.split import code, html, mail, markdown, plain, records, subtitles, tables, tree
+from llmattr.text.split import code, html, mail, markdown, plain, reasoning, records, subtitles, tables, tree
 from llmattr.text.split.blocks import Block
 
 FORMATS: dict[str, Callable[[str], list[Block]]] = {
@@ -42,12 +42,16 @@ _HTML = regex.compile(
 )
 _HTML_END = regex.compile(r"</(?:html|body|p|div|table|ul|ol|li|h[1-6]|section|article)\s*>", regex.I)
 _MARKDOWN = regex.compile(
-    r"^(?:\#{1,6} +\S|[`~]{3,}|[ \t]*\|?[ \t]*:?-+:?[ \t]*\|[ \t:|-]*$|[ \t]*[-*+] \[[ xX]\] |\[[^\]\n]+\]: |---\n[\w-]+: )"
-    r"|^\S.*\n(?:={3,}|-{3,})[ \t]*$|\[[^\]\n]{1,200}\]\([^)\s]+\)|\*\*\S[^*\n]*\*\*|(?<![\w`])`[^`\n]+`|\A\s*<think>",
+    r"^(?:\#{1,6} +\S|[`~]{3,}|[ \t]*+\|?[ \t]*+:?-+:?[ \t]*+\|[ \t:|-]*$|[ \t]*[-*+] \[[ xX]\] |\[[^\]\n]+\]: |---\n[\w-]+: )"
+    r"|^\S.*\n(?:={3,}|-{3,})[ \t]*$|\[[^\]\n]{1,200}\]\([^)\s]+\)|\*\*\S[^*\n]*\*\*|(?<![\w`])`[^`\n]+`",
     regex.M,
 )
 _PYTHON = regex.compile(r"^(?:async def|def|class|import|from|@\w|if __name__)\b?", regex.M)
-_CODE_LINE = regex.compile(r".*[;{}]$|\s*(?://|/\*|\*/|\* |[)\]}]+[;,]?\s*$)")
+_CODE_LINE = regex.compile(
+    r".*[;{}]$|.*[\w\])]\($|\s*(?://|/\*|\*/|\* |[)\]}]+[;,]?\s*$|\#!|\#include\b|(?:end|fi|done|esac|else|then)$)"
+    r"|\s*(?:package \w+$|import [\"(]|(?:\w+ )?(?:func|fn|def|function) .*[\w(){:]$|(?:if|elif|for|while) .*(?:then|do|:)$)"
+    r"|\s*(?:return\b.*[\w)\]\"'`]$|(?:echo|puts|export|set) \S+|SELECT |FROM \w|WHERE \w|INSERT INTO |CREATE TABLE )"
+)
 
 
 def looks_like(text: str) -> str:
@@ -67,7 +71,7 @@ def looks_like(text: str) -> str:
         return "table"
     if _is_code(head):
         return "code"
-    return "markdown" if _MARKDOWN.search(head) else "plain"
+    return "markdown" if _MARKDOWN.search(head) or reasoning.has_reasoning(text) else "plain"
 
 
 def _is_code(head: str) -> bool:
