@@ -20,7 +20,7 @@ from llmattr.context.removal.cache import limit, shrink
 from llmattr.context.removal.contrast import ONE_ALONE, contrast
 from llmattr.context.verify import verify as evidence_for
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import describe, find_method, returned
+from llmattr.core.method import describe, find_method, returned_scores
 from llmattr.core.processes import device, is_main, of_main
 from llmattr.core.sources import Measure, Targets
 from llmattr.errors import LlmattrError, check_choice, check_text, note
@@ -121,8 +121,8 @@ class ContextSession:
 
     def attribute(self, targets: Targets) -> Attribution:
         """Attribute these targets; what was scored before is not run again."""
-        found = self.method.attribute(self.ablation.of(targets), self.seed)
-        result = returned(self.method, "attribute", found, Attribution)
+        ablation = self.ablation.of(targets)
+        result = returned_scores(self.method, self.method.attribute(ablation, self.seed), ablation.sources, targets)
         return dataclasses.replace(
             result,
             method=describe(self.method),
