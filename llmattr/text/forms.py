@@ -111,12 +111,15 @@ def _plain_message(given: Mapping[str, Any]) -> list[Message]:
     return [*results, *([message] if rest or len(results) < len(blocks) else [])]
 
 
+OF_THE_REQUEST = ("source", "citations", "cache_control")  # of a document's block: nothing that is known of the document
+
+
 def _plain_part(block: object) -> object:
     if not isinstance(block, Mapping) or block.get("type") != "document":
         return block
     source = block.get("source")
     if isinstance(source, Mapping) and isinstance(source.get("data"), str) and source.get("type") == "text":
-        return {**{key: block[key] for key in block if key != "source"}, "text": source["data"]}
+        return {**{key: block[key] for key in block if key not in OF_THE_REQUEST}, "text": source["data"]}
     return block
 
 
