@@ -76,18 +76,17 @@ def cite(
     if messages is not None and response is None:
         messages, response = take_answer(messages)
     context = None if context is None else read_documents(context)  # once: a generator gives them only once, files take long
-    # Cut before a model is loaded, so that mistakes show at once; a model without a chat template is only known afterwards.
-    cut(conversation(context, query, messages, template or TEMPLATE), sources, language)
+    chat = conversation(context, query, messages, template or TEMPLATE)
+    parts = cut(chat, sources, language)  # before a model is loaded, so that mistakes show at once
     room = limit() if cache is not None else 0.0
     started = time.perf_counter()
     lm = _model(model)
     if lm.kind != "causal":
         raise LlmattrError(f"{lm.name or 'the model'} is a {lm.kind} model: cite needs one that predicts the next token")
-    has_chat = bool(lm.tokenizer.chat_template)
-    if not has_chat:
+    if not lm.tokenizer.chat_template:
         note(f"{lm.name or 'the model'} has no chat template: the prompt is plain text")
-    chat = conversation(context, query, messages, template or (TEMPLATE if has_chat else PLAIN_TEMPLATE))
-    prompt = Prompt(lm.tokenizer, chat, cut(chat, sources, language), tools=tuple(plain_tools(list(tools))))
+        chat = conversation(context, query, messages, template or PLAIN_TEMPLATE)  # around the same documents
+    prompt = Prompt(lm.tokenizer, chat, parts, tools=tuple(plain_tools(list(tools))))
     prompt = _answered(lm, prompt, response, max_new_tokens)
     for oddity in prompt.oddities():
         note(oddity)
