@@ -2,36 +2,26 @@
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError
 from llmattr.text.readers.blocks import Block, composed, heading, indented, one_line, table_blocks
 from llmattr.text.readers.encodings import decode
-from llmattr.text.readers.needs import needs
+from llmattr.text.split.html import is_left_out
+from llmattr.text.split.tags import HEADINGS, Element, Text, read
 
-if TYPE_CHECKING:
-    from lxml.html import HtmlElement
-
-FURNITURE = {"nav", "aside", "form", "dialog", "menu"}
-NO_TEXT = {
-    *("audio", "button", "canvas", "head", "iframe", "noscript", "object"),
-    *("script", "select", "style", "svg", "template", "video"),
-}
-ROLES = {"navigation", "banner", "contentinfo", "search", "complementary", "dialog"}
-HEADINGS = {f"h{level}": level for level in range(1, 7)}
-BLOCKS = {
-    *("address", "article", "body", "blockquote", "caption", "center", "dd", "details", "dir", "div", "dl", "dt", "fieldset"),
-    *("figcaption", "figure", "footer", "header", "hr", "li", "main", "ol", "p", "pre", "section", "summary"),
-    *("table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul"),
-    *HEADINGS,
-    *FURNITURE,
-}
+FURNITURE = {"nav", "aside", "form", "dialog", "menu", "head", "title"}
+_TEXT = {"p", "article", "section", "h1", "h2", "h3", "ul", "ol", "table", "pre"}
+_LAYOUT = {"table", "ul", "ol", "h1", "h2", "h3", "h4", "pre"}  # in a cell: the table only places what is in it
+_FRAME = {"table", "thead", "tbody", "tfoot", "tr", "colgroup"}  # they hold no text but in what they frame
+_FRAMED = {"caption", "thead", "tbody", "tfoot", "tr", "col", "colgroup"}
+_CELLS = {"td", "th"}
+_TAG = re.compile(r"(?=<[a-zA-Z/!?])")
 _BREAK = "\u2028"  # stands for <br>
 _CHARSET = re.compile(
     rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml[^>]+encoding\s*=\s*["']([\w.:-]+)""", re.IGNORECASE
 )
-_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 
 def read_html(data: bytes, name: str) -> Document:
@@ -43,20 +33,13 @@ def read_html(data: bytes, name: str) -> Document:
 
 def from_html(page: str, name: str) -> Document:
     """The same of a page that is text already."""
-    with needs("HTML"):
-        from lxml import html
-
-    text = _DECLARATION.sub("", page.replace("\0", ""))
-    if not text.strip():
-        return Document("", name, format="markdown")
-    parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
-    root = html.document_fromstring(text.encode("utf-8", "replace"), parser=parser)
+    root = read(page.replace("\0", ""))
     body = _main(root)
     try:
-        made, places = composed(_blocks(body, inside=body.tag != "body"))
+        made, places = composed(_blocks(body, inside=body is not root))
     except RecursionError:
         raise LlmattrError(f"{name!r} is damaged: its tags are nested without end") from None
-    title = one_line(" ".join(root.xpath("//head/title//text()|//title[1]//text()")[:1]))
+    title = next((one_line("".join(element.texts())) for element in root.elements() if element.tag == "title"), "")
     known = {"title": title, **_known(root)}
     return Document(
         made,
@@ -69,18 +52,21 @@ def from_html(page: str, name: str) -> Document:
     )
 
 
-def _language(root: "HtmlElement") -> str | None:
-    said = root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or ""
+def _language(root: Element) -> str | None:
+    page = next((element for element in root.elements() if element.tag == "html"), root)
+    said = page.attributes.get("lang") or page.attributes.get("xml:lang") or ""
     found = re.match(r"[a-z]{2}(?=$|[-_])", said.lower())
     return found[0] if found else None
 
 
-def _known(root: "HtmlElement") -> dict[str, str]:
+def _known(root: Element) -> dict[str, str]:
+    tags = [(element.tag, element.attributes) for element in root.elements()]
     said = {
-        (tag.get("name") or tag.get("property") or "").lower(): one_line(tag.get("content") or "")
-        for tag in root.xpath("//meta")
+        (meta.get("name") or meta.get("property") or "").lower(): one_line(meta.get("content", ""))
+        for tag, meta in tags
+        if tag == "meta"
     }
-    canonical = root.xpath("//link[@rel='canonical']/@href")
+    canonical = [link["href"] for tag, link in tags if tag == "link" and link.get("rel") == "canonical" and "href" in link]
     return {
         "author": said.get("author") or said.get("article:author") or "",
         "date": said.get("article:published_time") or said.get("date") or said.get("dcterms.date") or "",
@@ -88,74 +74,80 @@ def _known(root: "HtmlElement") -> dict[str, str]:
     }
 
 
-def _main(root: "HtmlElement") -> "HtmlElement":
-    """The element that the page itself calls its main part, where that has most of the text; else its body."""
-    body = next(iter(root.xpath("//body")), root)
-    marked = root.xpath("//main | //*[@role='main']") or root.xpath("//article")
-    size = len(body.text_content())
-    return marked[0] if len(marked) == 1 and len(marked[0].text_content()) > size / 4 else body
+def _main(root: Element) -> Element:
+    """The element that the page itself calls its main part, where that has most of the text; else all of it."""
+    elements = list(root.elements())
+    marked = [element for element in elements if element.tag == "main" or element.attributes.get("role") == "main"]
+    marked = marked or [element for element in elements if element.tag == "article"]
+    body = next((element for element in elements if element.tag == "body"), root)
+    return marked[0] if len(marked) == 1 and _size(marked[0]) > _size(body) / 4 else root
 
 
-def _left_out(element: "HtmlElement", inside: bool) -> bool:
+def _size(element: Element) -> int:
+    return sum(map(len, element.texts()))
+
+
+def _left_out(element: Element, inside: bool) -> bool:
     """Whether it is no part of what the page says; `inside`: of its main part, where a header has its heading."""
-    if not isinstance(element.tag, str) or element.tag in NO_TEXT | FURNITURE or element.get("role") in ROLES:
-        return True
-    hidden = element.get("hidden") is not None or element.get("aria-hidden") == "true"
-    unseen = "display:none" in (element.get("style") or "").replace(" ", "").lower()
-    return hidden or unseen or (element.tag in ("header", "footer") and not inside)
+    furniture = element.tag in FURNITURE and element.is_closed
+    if furniture and element.tag == "form":  # some pages are one form as a whole
+        furniture = not any(inner.tag in _TEXT for inner in element.elements())
+    return furniture or is_left_out(element, inside)
 
 
-def _blocks(element: "HtmlElement", inside: bool) -> Iterator[Block]:
+def _blocks(element: Element, inside: bool) -> Iterator[Block]:
     """What an element has, block by block; text between blocks is a paragraph of its own."""
-    inline = [element.text or ""]
-    line = element.sourceline
-    for child in element:
-        if _is_block(child):
+    inline: list[str] = []
+    line = element.line
+    for child in element.children:
+        if isinstance(child, Text):
+            inline.append(child.said)
+        elif child.is_block:
             yield _paragraph(inline, line)
             if not _left_out(child, inside):
                 yield from _block(child, inside)
-            inline, line = [child.tail or ""], child.sourceline
+            inline, line = [], child.line
         else:
-            line = line if "".join(inline).strip() else child.sourceline
-            inline += ["" if _left_out(child, inside=True) else _inline(child), child.tail or ""]
+            line = line if any(map(str.strip, inline)) else child.line
+            inline.append("" if _left_out(child, inside=True) else _inline(child))
     yield _paragraph(inline, line)
 
 
-def _is_block(element: "HtmlElement") -> bool:
-    return any(inner.tag in BLOCKS for inner in element.iter())
-
-
-def _paragraph(inline: list[str], line: int | None) -> Block:
+def _paragraph(inline: list[str], line: int) -> Block:
+    """A paragraph by its lines; a `<` of the page's text opens no tag in Markdown."""
     text = re.sub(r"[ \t\r\n\f]+", " ", "".join(inline))
-    lines = [part.strip() for part in text.split(_BREAK)]
+    lines = [_TAG.sub(r"\\", part.strip(), count=1) if part.strip()[:1] == "<" else part.strip() for part in text.split(_BREAK)]
     return Block("\n".join(part for part in lines if part), _place(line))
 
 
-def _place(line: int | None) -> dict[str, Any]:
-    return {} if line is None else {"file_line": line}
+def _place(line: int) -> dict[str, Any]:
+    return {"file_line": line}
 
 
-def _inline(element: "HtmlElement") -> str:
+def _inline(element: Element) -> str:
     if element.tag == "br":
         return _BREAK
-    parts = [element.text or ""]
-    for child in element:
-        parts += ["" if _left_out(child, inside=True) else _inline(child), child.tail or ""]
+    parts = []
+    for child in element.children:
+        if isinstance(child, Text):
+            parts.append(child.said)
+        elif not _left_out(child, inside=True):
+            parts.append(_inline(child))
     return "".join(parts)
 
 
-def _block(element: "HtmlElement", inside: bool) -> Iterator[Block]:
+def _block(element: Element, inside: bool) -> Iterator[Block]:
     """The blocks of an element that is one."""
-    tag, place = element.tag, _place(element.sourceline)
+    tag, place = element.tag, _place(element.line)
     if tag in HEADINGS:
-        yield Block(heading(_inline(element).replace(_BREAK, " "), HEADINGS[tag]), place)
+        yield Block(heading(_inline(element).replace(_BREAK, " "), int(tag[1])), place)
     elif tag in ("ul", "ol"):
         yield from _list(element, inside)
     elif tag == "pre":
         yield Block(_code(_inline(element).replace(_BREAK, "\n").strip("\r\n")), place)
     elif tag == "blockquote":
-        yield from indented((block for block in _blocks(element, inside) if block.text), "> ", "> ")
-    elif tag == "table" and not element.xpath(".//table|.//p[2]|.//ul|.//ol|.//h1|.//h2|.//h3|.//h4|.//pre"):
+        yield from indented((block for block in _blocks(element, inside=True) if block.text), "> ", "> ")
+    elif tag == "table" and _is_grid(element):
         yield from _table(element)
     elif tag != "hr":
         yield from _blocks(element, inside or tag in ("article", "main", "section"))
@@ -166,24 +158,50 @@ def _code(text: str) -> str:
     return f"{fence}\n{text}\n{fence}" if text.strip() else ""
 
 
-def _list(element: "HtmlElement", inside: bool) -> Iterator[Block]:
+def _list(element: Element, inside: bool) -> Iterator[Block]:
     """Its items, each with what stands in it set in below; lists in lists follow without an empty line."""
-    number, tight = int(element.get("start") or 1) if (element.get("start") or "1").isdigit() else 1, False
-    for item in element:
-        if _left_out(item, inside):
+    start = element.attributes.get("start", "")
+    number, tight = int(start) if start.isdigit() else 1, False
+    for item in element.children:
+        if _is_blank(item):
             continue
         marker = f"{number}. " if element.tag == "ol" else "- "
-        content = [block for block in _blocks(item, inside) if block.text]
+        blocks = [_paragraph([item.said], element.line)] if isinstance(item, Text) else _blocks(item, inside)
+        content = [block for block in blocks if block.text]
         for i, block in enumerate(indented(content, marker, " " * len(marker))):
             yield block._replace(tight=tight if i == 0 else block.tight or content[i].text.startswith(("- ", "1. ")))
         tight, number = True, number + 1
 
 
-def _table(element: "HtmlElement") -> Iterator[Block]:
+def _is_blank(node: Element | Text) -> bool:
+    return not node.said.strip() if isinstance(node, Text) else _left_out(node, inside=True)
+
+
+def _is_grid(table: Element) -> bool:
+    """Whether a table has values in rows, and nothing else beside them or in them."""
+    for element in table.elements():
+        tags = [child.tag for child in element.children if isinstance(child, Element)]
+        if _LAYOUT & set(tags) or tags.count("p") > 1:
+            return False
+        framed = _CELLS if element.tag == "tr" else _FRAMED
+        if element.tag in _FRAME and any(_tag(child) not in framed for child in element.children if not _is_blank(child)):
+            return False
+    return True
+
+
+def _tag(node: Element | Text) -> str:
+    return node.tag if isinstance(node, Element) else ""
+
+
+def _table(element: Element) -> Iterator[Block]:
     """Its caption as a paragraph, then its rows."""
-    for caption in element.xpath("./caption"):
-        yield _paragraph([_inline(caption)], caption.sourceline)
-    rows = element.xpath("./tr | ./thead/tr | ./tbody/tr | ./tfoot/tr")
-    cells = [[_inline(cell).replace(_BREAK, " ") for cell in row.xpath("./td | ./th")] for row in rows]
-    header = bool(rows) and (rows[0].getparent().tag == "thead" or not rows[0].xpath("./td"))
-    yield from table_blocks(cells, header, [_place(row.sourceline) for row in rows])
+    inner = [part for part in element.elements() if not _left_out(part, inside=True)]
+    for part in inner:
+        if part.tag == "caption":
+            yield _paragraph([_inline(part)], part.line)
+    rows = [part for part in inner if part.tag == "tr"]
+    cells = [[cell for cell in row.children if isinstance(cell, Element) and cell.tag in _CELLS] for row in rows]
+    texts = [[_inline(cell).replace(_BREAK, " ") for cell in row] for row in cells]
+    headed = next((part.tag for part in inner if part.tag in ("thead", "tr")), "") == "thead"
+    header = headed or (bool(cells) and all(cell.tag == "th" for cell in cells[0]))
+    yield from table_blocks(texts, header, [_place(row.line) for row in rows])

@@ -1,16 +1,25 @@
 """What a text is made of: blocks, each a stretch of characters that is of one kind."""
 
+import html
 import itertools
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import regex
 
+from llmattr.text.split.tags import TAG
+
 BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 Kind = Literal["heading", "paragraph", "item", "row", "code", "quote", "markup", "furniture"]
 PROSE: tuple[Kind, ...] = ("paragraph", "item", "quote")  # sentences are cut in these alone
 
 _LINE = regex.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+# A link to the top of the page, references back from a note, and marks that say nothing themselves.
+UP = regex.compile(r"\W*(?:(?:back|return|go|jump|skip) )?to (?:the )?(?:top|(?:main )?content|navigation)\W*", regex.I)
+_WAY_BACK = regex.compile(
+    rf"^[\s*_(-]*\[{UP.pattern}\]\(#[^)\s]*\)[\s*_)]*$|(?:\[?↩\ufe0e?(?:\]\(#[^)\s]*\))?[\d\s]*)+$", regex.I
+)
+_MARKS = regex.compile(rf"(`+)(?!`)[^\n]*?(?<!`)\1(?!`)|<!--.*?-->|<[!?][a-zA-Z\[][^<>]*>|{TAG}|&#?\w+;?", regex.S)
 
 
 class Block(NamedTuple):
@@ -67,6 +76,15 @@ def trimmed(block: Block, text: str) -> Block:
 def says_something(text: str) -> bool:
     """Whether there is a letter or a digit in it: rules, fences and list marks are never sources."""
     return any(character.isalnum() for character in text)
+
+
+def seen(text: str) -> str:
+    """What a reader sees of HTML or of a line of Markdown: no tags, characters for their names, no way back in the page."""
+    return _WAY_BACK.sub("", _MARKS.sub(_seen, text))
+
+
+def _seen(mark: regex.Match[str]) -> str:
+    return mark[0] if mark[0][0] == "`" else "" if mark[0][0] == "<" else html.unescape(mark[0])
 
 
 def runs(lines: list[Line]) -> Iterator[list[Line]]:

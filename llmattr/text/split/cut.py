@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 
 from llmattr.ablation import name_of
 from llmattr.errors import LlmattrError, did_you_mean
-from llmattr.text.split.blocks import PROSE, Block, Kind, says_something, trimmed
+from llmattr.text.split.blocks import PROSE, Block, Kind, says_something, seen, trimmed
 from llmattr.text.split.formats import FORMATS, find_format
 from llmattr.text.split.languages import language_of, script_of
 from llmattr.text.split.parts import Splitter, documents, paragraphs, spans, words
@@ -44,7 +44,8 @@ def cut(text: str, kind: str = "sentences", format: str | None = None, language:
         blocks = [block for whole in blocks for block in _inside(whole, spans(text[whole.start : whole.end], words))]
     elif kind == "documents" or name == "plain":
         blocks = _around(spans(text, SPLITTERS[kind]), blocks)
-    found = [trimmed(block, text) for block in blocks if says_something(text[block.start : block.end])]
+    marked = name in ("markdown", "answer", "html")
+    found = [trimmed(block, text) for block in blocks if _is_read(block, text[block.start : block.end], marked)]
     where = np.array([block[:2] for block in found], dtype=int).reshape(-1, 2)
     return Cut(where, tuple(block.kind for block in found), np.array([block.quotable for block in found], dtype=bool))
 
@@ -61,6 +62,11 @@ def _sentences(text: str, blocks: list[Block], language: str | None) -> list[Blo
         own = of_all if language or script_of(part[:_BEGINNING]) in (script, None) else language_of(part)
         found += _inside(block, sentence_spans(part, own))
     return found
+
+
+def _is_read(block: Block, said: str, marked: bool) -> bool:
+    """Whether there is something to read in it, tags and names of characters aside where the text is `marked` up."""
+    return says_something(seen(said) if marked and block.kind != "code" else said)
 
 
 def _inside(block: Block, parts: "list[tuple[int, int]] | Int[np.ndarray, 'n 2']") -> list[Block]:

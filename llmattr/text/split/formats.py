@@ -39,7 +39,7 @@ _HTML = regex.compile(
 )
 _HTML_END = regex.compile(r"</(?:html|body|p|div|table|ul|ol|li|h[1-6]|section|article)\s*>", regex.I)
 _MARKDOWN = regex.compile(
-    r"^(?:\#{1,6} +\S|[`~]{3,}|[ \t]*\|?[ \t]*:?-{3,}:?[ \t]*\|[ \t:|-]*$|[ \t]*[-*+] \[[ xX]\] |\[[^\]\n]+\]: |---\n[\w-]+: )"
+    r"^(?:\#{1,6} +\S|[`~]{3,}|[ \t]*\|?[ \t]*:?-+:?[ \t]*\|[ \t:|-]*$|[ \t]*[-*+] \[[ xX]\] |\[[^\]\n]+\]: |---\n[\w-]+: )"
     r"|^\S.*\n(?:={3,}|-{3,})[ \t]*$|\[[^\]\n]{1,200}\]\([^)\s]+\)|\*\*\S[^*\n]*\*\*|(?<![\w`])`[^`\n]+`|\A\s*<think>",
     regex.M,
 )
@@ -52,7 +52,7 @@ def looks_like(text: str) -> str:
     head = text[:_LOOKED_AT]
     if subtitles.are_subtitles(head):
         return "subtitles"
-    if _HTML.match(head) and _HTML_END.search(text):
+    if _HTML.match(head) and _HTML_END.search(text) and html.is_page(text):
         return "html"
     if records.are_records(head):
         return "records"

@@ -16,10 +16,28 @@ if TYPE_CHECKING:
 _REASONING = regex.compile(r"<(think|thinking|reasoning)>(.*?)(?:</\1>|\Z)|\[THINK\](.*?)(?:\[/THINK\]|\Z)", regex.S)
 _QUOTES = regex.compile(r"\s*(?:>\s?)*\s*")
 _IMAGE = regex.compile(r"!\[[^\]\n]{0,300}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]{0,300}\])")
+_ALERT = regex.compile(r"\s*(?:>\s?)+\[!\w+\]\s*")
+_FRONT = regex.compile(
+    r"\A(---|\+\+\+)[ \t]*\r?\n(?=\S)(?:(?:[\w.-]+[ \t]*[:=].*|[ \t]+.*|- .*|[#\]}].*|[ \t\r]*)\n)*+\1[ \t]*(?:\r?\n|\Z)"
+)
+_NAME = regex.compile(r"\s*[\w.-]+|\{[^}]*\}")  # of an admonition, before its title
+_BOLD = regex.compile(r"(\*\*|__)(?:\d+(?:\.\d+)*[.)]\s)?[\p{Lu}\p{Lo}][^*_\n]{0,80}(?<![.!?:;,。！？…।])\1")
+_DEEP = 100  # levels, two to a list: what is set in further is one paragraph
 _EMPTY_LINK = regex.compile(r"\[ {0,9}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]*\])")
 
 
 def blocks(text: str) -> list[Block]:
+    """The blocks of a Markdown document; words in bold that stand alone between two of its paragraphs are a heading."""
+    found = _with_reasoning(text)
+    for i, (before, block, after) in enumerate(zip(found, found[1:], found[2:], strict=False), 1):
+        answers = before.kind == "heading" or text[before.end - 1] in "?？:："
+        alone = block.kind == "paragraph" and _BOLD.fullmatch(text, block.start, block.end)
+        if alone and not answers and after.kind != "heading" and not _BOLD.fullmatch(text, after.start, after.end):
+            found[i] = block._replace(kind="heading", quotable=False)
+    return found
+
+
+def _with_reasoning(text: str) -> list[Block]:
     """The blocks of a Markdown text; what stands in a reasoning (`<think>`) cannot be quoted."""
     found, begin = [], 0
     for thought in _REASONING.finditer(text):
@@ -33,7 +51,7 @@ def blocks(text: str) -> list[Block]:
 def answer(text: str) -> list[Block]:
     """The blocks of a model's answer: Markdown in which code is one piece."""
     found: list[Block] = []
-    for block in blocks(text):
+    for block in _with_reasoning(text):
         if found and block.kind == found[-1].kind == "code" and not text[found[-1].end : block.start].strip():
             found[-1] = found[-1]._replace(end=block.end)
         else:
@@ -44,15 +62,19 @@ def answer(text: str) -> list[Block]:
 @cache
 def _reader() -> "MarkdownIt":
     from markdown_it import MarkdownIt
+    from mdit_py_plugins.admon import admon_plugin
+    from mdit_py_plugins.container import container_plugin
     from mdit_py_plugins.footnote import footnote_plugin
-    from mdit_py_plugins.front_matter import front_matter_plugin
 
-    reader = MarkdownIt("commonmark").enable("table").use(front_matter_plugin).use(footnote_plugin)
+    reader = MarkdownIt("commonmark", {"maxNesting": _DEEP}).enable("table").use(footnote_plugin)
+    reader.use(admon_plugin).use(container_plugin, "admonition", validate=lambda *_: True)  # "!!! note", ":::note"
     reader.core.ruler.disable(["inline", "footnote_tail"])  # only blocks are asked for
     return reader
 
 
 def _of_part(text: str, start: int, end: int) -> list[Block]:
+    front = _FRONT.match(text, start, end)
+    start = front.end() if front else start
     part = text[start:end]
     lines = newlines_of(part)
     return shifted([block for token in _leaves(part) for block in _of_leaf(*token, part, lines)], start)
@@ -62,19 +84,28 @@ def _leaves(part: str) -> "Iterator[tuple[Token, Kind]]":
     """The tokens that hold text, each with the kind of what it stands in."""
     inside: list[Kind] = []
     head = False
+    before: Token | None = None
     for token in _reader().parse(part):
         if token.type in ("list_item_open", "blockquote_open"):
             inside.append("item" if token.type == "list_item_open" else "quote")
         elif token.type in ("list_item_close", "blockquote_close"):
-            inside.pop()
+            kind = inside.pop()
+            if before and before.nesting == 1:  # nothing is inside, or it is too deep
+                yield before, kind
         elif token.type in ("thead_open", "thead_close"):
             head = token.type == "thead_open"
         elif token.type == "tr_open":
             yield token, "markup" if head else "row"
-        elif token.type == "heading_open":
+        elif token.type == "heading_open" or (token.type.endswith("admonition_open") and _has_title(token)):
             yield token, "heading"
         elif token.map and token.type in ("paragraph_open", "fence", "code_block", "html_block"):
             yield token, inside[-1] if inside else "paragraph"
+        before = token
+
+
+def _has_title(admonition: "Token") -> bool:
+    """Whether its first line says more than what kind it is."""
+    return says_something(_NAME.sub("", admonition.info, count=1))
 
 
 def _of_leaf(token: "Token", kind: Kind, part: str, lines: list[Line]) -> list[Block]:
@@ -84,6 +115,10 @@ def _of_leaf(token: "Token", kind: Kind, part: str, lines: list[Line]) -> list[B
         first, last = first + 1, last - 1 if closed else last
     if token.type == "heading_open" and token.markup in ("=", "-"):
         last -= 1
+    if token.type.endswith("admonition_open"):
+        last = first + 1
+    if kind == "quote" and _ALERT.fullmatch(lines[first].text):  # "> [!NOTE]"
+        first += 1
     while last > first and not lines[last - 1].text.strip(" \t>"):
         last -= 1
     if first >= last:
@@ -95,7 +130,7 @@ def _of_leaf(token: "Token", kind: Kind, part: str, lines: list[Line]) -> list[B
         return shifted(html.blocks(part[start:end]), start)
     start = _QUOTES.match(part, start, end).end()  # type: ignore[union-attr]  # it matches nothing, too
     end = start + len(part[start:end].rstrip())
-    if token.type == "paragraph_open":
+    if token.type in ("paragraph_open", "list_item_open", "blockquote_open"):
         said = _EMPTY_LINK.sub("", _IMAGE.sub("", part[start:end]))
         begin = lines[first].start  # with the quotation marks before its first word, as its other lines have them
         return shifted(plain.prose(part[begin:end], kind), begin) if says_something(said) else []

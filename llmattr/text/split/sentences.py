@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import regex
 
 from llmattr.text.split.abbreviations import BEFORE_A_NUMBER, ends_with_abbreviation
+from llmattr.text.split.tags import TAG
 
 Span = tuple[int, int]
 _AHEAD = 60  # characters that are looked at behind a stop, and
@@ -14,7 +15,7 @@ _PAGE = 5000  # characters
 
 # What stands for itself and holds stops that end nothing: code, addresses, targets of links, tags.
 _OPAQUE = regex.compile(
-    r"`+[^`\n]+`+|<code\b[^<>]*>[^<>]*</code>|\]\([^()\s]*(?:\s[^()\n]*)?\)|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|<(?:/?[a-zA-Z]|!--)[^<>]*>|&#?\w+;"
+    rf"`+[^`\n]+`+|<code\b[^<>]*>[^<>]*</code>|\]\([^()\s]*(?:\s[^()\n]*)?\)|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|{TAG}|<!--[^<>]*>|&#?\w+;"
 )
 _CLOSERS = regex.compile(
     r"(?:[」』”’）】》〉〟»›)\]}]|[\"'*_~]+(?!\w)|</[a-zA-Z][^<>]*>|\[\^?\w{1,4}(?:[,–-]\s?\w{1,4})*\]|<sup\b[^<>]*>.{0,80}?</sup>"
@@ -62,6 +63,7 @@ _ROMAN = regex.compile(r"[IVXLC]+\b")
 _ASKED = regex.compile(r"[?!؟][”»\"]$")
 _QUOTES = regex.compile(r"\s*[\r\n]\s*(?:>\s?)+")  # of a quotation, at the beginning of its next line
 _WHITE = regex.compile(r"\s")
+_COMPARED = str.maketrans("<>", "==")
 _LETTERED = regex.compile(r"\(?\p{Ll}[.)]\s")  # an item of a list inside a line
 _INITIALS = regex.compile(r"(?<![\p{L}\p{M}\d])\p{Lu}\.(?:[\s-]*\p{Lu}\.)*$")
 _LOWER = regex.compile(r"[\"'“”‘’«»(\[*_¿¡—–-]*\s*(?:</?[a-z][^<>]*>)*\p{Ll}(?!\p{Lu})")
@@ -125,8 +127,9 @@ def _segmented(plain: str, language: str) -> Iterator[int]:
         edge = start + _PAGE
         edge = (plain.rfind(". ", start, edge) + 2 if edge < len(plain) else 0) or edge
         edge = edge if edge > start + 1 else start + _PAGE
-        # sentencex 1.0.32 fails on a full stop before a no-break space, so it sees plain spaces alone.
-        ends = list(itertools.accumulate(map(len, segment(language, plain[start:edge]))))
+        # sentencex 1.0.32 fails on a full stop before a no-break space, so it sees plain spaces alone; and "p < 0.05. q > 1"
+        # would be a quotation to it.
+        ends = list(itertools.accumulate(map(len, segment(language, plain[start:edge].translate(_COMPARED)))))
         yield from (start + end for end in ends[: None if plain[:edge].endswith(". ") else -1])
         start = edge
 
