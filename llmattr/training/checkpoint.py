@@ -112,7 +112,8 @@ class Checkpoint:
     def _weighed(self, method: IndexMethod, queries: Float[np.ndarray, "t D"]) -> Weighed:
         """What the method makes of these queries, with arrays of the shapes that rows are multiplied with."""
         weighed, (n, dim) = returned(method, "weigh", method.weigh(self.index, queries), Weighed), self.index.vectors.shape
-        returned(method, "weigh", weighed.queries, np.ndarray, queries.shape)
+        if np.isfinite(queries).all():  # else it is not the method's doing, and the score that is none is named
+            returned(method, "weigh", weighed.queries, np.ndarray, queries.shape)
         for name, array, shape in (("root", weighed.root, (dim, dim)), ("outer", weighed.outer, (n,))):
             if array is not None:
                 returned(method, f"{name} of weigh", array, np.ndarray, shape)
