@@ -86,9 +86,12 @@ def _is_command(command: object) -> bool:
 
 def _commands_of_index(folder: Path) -> list[dict[str, Any]]:
     """The commands that made an index: one, and one for each time that rows were appended."""
-    records = index_records(folder)
-    if not records:
+    from llmattr.training.index.files import RUN, read_run
+
+    if not (folder / RUN).exists():
         raise LlmattrError(f"{str(folder)!r} is no index: give one, or what --json wrote")
+    read_run(folder)  # which says what is wrong with it
+    records = index_records(folder)
     run = read_record(records[min(1, len(records) - 1)])
     commands = run.get("commands", [])
     if len(commands) != len(run["parts"]):

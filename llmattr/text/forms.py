@@ -102,6 +102,9 @@ def plain_chat(chat: Iterable[Mapping[str, Any]]) -> list[Message]:
     return [message for given in chat for message in _plain_message(given)]
 
 
+OF_THE_REQUEST = ("citations", "cache_control")  # in a block of a document: nothing that is known of it
+
+
 def plain_part(block: Mapping[str, Any]) -> Mapping[str, Any]:
     """A part of a message, of which Anthropic's documents and search results have their text under `text`; others stay.
 
@@ -116,7 +119,10 @@ def plain_part(block: Mapping[str, Any]) -> Mapping[str, Any]:
     else:
         return block
     text = parts_text(text)
-    return block if text is None else {**{key: block[key] for key in block if key != place}, "type": "document", "text": text}
+    if text is None:
+        return block
+    known = {key: block[key] for key in block if key not in (place, *OF_THE_REQUEST)}
+    return {**known, "type": "document", "text": text}
 
 
 def parts_text(value: object) -> str | None:

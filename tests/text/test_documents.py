@@ -330,6 +330,15 @@ def test_documents_in_a_chat_have_metadata_too():
     assert document.metadata == {"title": "Guide", "url": "https://example.org"}
 
 
+def test_what_a_request_asks_of_a_document_is_not_known_of_it():
+    source = {"type": "text", "media_type": "text/plain", "data": TEXT}
+    asks = {"citations": {"enabled": True}, "cache_control": {"type": "ephemeral"}}
+    part = {"type": "document", "source": source, "title": "Guide", **asks}
+    (message,) = conversation(None, None, [{"role": "user", "content": [part, {"type": "text", "text": "When?"}]}])
+    (document,) = message.documents
+    assert (document.text, document.title, document.metadata) == (TEXT, "Guide", {})
+
+
 @pytest.fixture(scope="module")
 def tiny():
     return LM(llama(), tokenizer(CHATML))

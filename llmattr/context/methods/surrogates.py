@@ -1,12 +1,10 @@
 """Fits on random ablations: ContextCite's lasso, ridge, their blend, and a lasso with pairs of sources."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
-
-from jaxtyping import Float
-from numpy import ndarray
+from typing import TYPE_CHECKING, ClassVar
 
 from llmattr import surrogate
+from llmattr.context.methods.prior import Prior, prior_values
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import option
 from llmattr.surrogate.linear import Alpha
@@ -14,8 +12,6 @@ from llmattr.surrogate.sampling import Count
 
 if TYPE_CHECKING:
     from llmattr.context.removal.ablation import ContextAblation
-
-Prior = Literal["none", "gates", "hidden"]
 
 # Options that several methods have, each under its own name.
 N_ABLATIONS = option(
@@ -57,7 +53,7 @@ class ContextCite:
             self.keep,
             self.alpha,
             scale=ablation.token_counts,
-            prior=prior_of(self.prior, ablation, seed),
+            prior=prior_values(self.prior, ablation, seed),
             bootstraps=self.bootstraps,
             limit=self.limit,
             seed=seed,
@@ -87,7 +83,7 @@ class Ridge:
             self.n_ablations,
             self.keep,
             self.alpha,
-            prior=prior_of(self.prior, ablation, seed),
+            prior=prior_values(self.prior, ablation, seed),
             bootstraps=self.bootstraps,
             limit=self.limit,
             seed=seed,
@@ -115,7 +111,7 @@ class Blend:
             ablation,
             self.n_ablations,
             self.keep,
-            prior=prior_of(self.prior, ablation, seed),
+            prior=prior_values(self.prior, ablation, seed),
             bootstraps=self.bootstraps,
             limit=self.limit,
             seed=seed,
@@ -153,12 +149,3 @@ class Interactions:
             limit=self.limit,
             seed=seed,
         )
-
-
-def prior_of(kind: Prior, ablation: "ContextAblation", seed: int) -> Float[ndarray, "t n"] | None:
-    """The prior's scores [t, n], or None."""
-    if kind == "none":
-        return None
-    from llmattr.context.methods.prior import prior_values
-
-    return prior_values(kind, ablation, seed)
