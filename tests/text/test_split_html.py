@@ -117,11 +117,11 @@ def test_an_answer_in_bold_is_no_heading(text, how):
     assert "**Paris**" in units(text, how)
 
 
-@pytest.mark.parametrize("unit", ["<b>", "<b ", "<!--", "<script>", '<a href="#">', "<td><li>"])
+@pytest.mark.parametrize("unit", ["<b>", "<b ", "<!--", "<script>", '<a href="#">', "<td><li>", "<td>a</td>", "<td>a"])
 def test_time_grows_with_the_length_of_a_page(unit):
     def seconds(n):
         begun = time.process_time()
-        cut("<p>a" + unit * n, format="html")
+        cut("<table><tr><td><p>a" + unit * n, format="html")
         return time.process_time() - begun
 
     seconds(100)
@@ -200,3 +200,9 @@ def test_front_matter_is_no_source_and_a_text_between_rules_is(front):
 
 def test_no_quotation_is_too_deep():
     assert units(">" * 500 + " One. Two.", "markdown")[-1].endswith("Two.")
+
+
+@pytest.mark.parametrize("text", [">```", ">~~~", ">[^1]:```", "> It is.\n>\n> ```", "- ```", "1. > ~~~\n"])
+def test_a_fence_that_a_text_breaks_off_in_is_no_source(text):
+    for how in ("markdown", "answer"):
+        assert units(text, how) == ["It is."] * ("It is." in text)

@@ -97,8 +97,14 @@ def _whole(element: Element, text: str) -> list[Block]:
         return shifted(code.blocks(text[start:end]), start)
     if element.tag != "tr":
         return []
-    cells = [child for child in element.children if isinstance(child, Element) and child.tag in ("td", "th")]
-    loose = any(says_something("".join(_texts(child))) for child in element.children if child not in cells)
+    cells: list[Element] = []
+    others: list[Element | Text] = []
+    for child in element.children:
+        if isinstance(child, Element) and child.tag in ("td", "th"):
+            cells.append(child)
+        else:
+            others.append(child)
+    loose = any(says_something("".join(_texts(other))) for other in others)
     if not cells or loose or any(inner.tag in _LAYOUT for cell in cells for inner in cell.elements()):
         return []
     start, end = cells[0].start, cells[-1].end

@@ -115,7 +115,7 @@ def _of_leaf(token: "Token", kind: Kind, part: str, lines: list[Line]) -> list[B
         last -= 1
     if token.type.endswith("admonition_open"):
         last = first + 1
-    if kind == "quote" and _ALERT.fullmatch(lines[first].text):  # "> [!NOTE]"
+    if token.type == "paragraph_open" and kind == "quote" and _ALERT.fullmatch(lines[first].text):  # "> [!NOTE]"
         first += 1
     while last > first and not lines[last - 1].text.strip(" \t>"):
         last -= 1
