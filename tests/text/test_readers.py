@@ -1,6 +1,7 @@
 """Files of every kind to documents, and bytes of every encoding to text; what is no text is refused in words."""
 
 import gzip
+import html
 import io
 import itertools
 import json
@@ -29,6 +30,7 @@ from llmattr.text.messages import conversation, read_documents
 from llmattr.text.prompt import Prompt, cut
 from llmattr.text.readers import find_files, read_bytes, read_file, read_files
 from llmattr.text.reading import read_rows
+from llmattr.text.split.cut import cut as cut_text
 from tests.tiny_models import tokenizer
 
 CONTENT = "application/vnd.openxmlformats-officedocument.wordprocessingml"
@@ -323,6 +325,100 @@ def test_docx_has_notes_behind_what_they_are_of(tmp_path):
     opened.save(str(tmp_path / "x.docx"))
     lines = ["With a footnote.", "It is a footnote.", "With a endnote.", "It is a endnote.", "The end."]
     assert read_file(tmp_path / "x.docx").text.split("\n\n") == lines
+
+
+WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+
+
+def docx_of(body):
+    """A file of Word with this in its body."""
+    made, file = docx.Document(), io.BytesIO()
+    for part in parse_xml(f"<w:body {WORD} xmlns:mc='x:mc'>{body}</w:body>"):
+        made.element.body.insert(len(made.element.body) - 1, part)
+    made.save(file)
+    return read_bytes(file.getvalue(), "x.docx", "docx").text
+
+
+RUN = "<w:r><w:t>{}</w:t></w:r>"
+PARAGRAPH = f"<w:p>{RUN}</w:p>"
+CELL = f"<w:tc>{PARAGRAPH}</w:tc>"
+IN_A_BOX = PARAGRAPH.format("In a box.")
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (f"<w:p>{RUN.format('Built')}<w:ins>{RUN.format(' in 1889')}</w:ins></w:p>", "Built in 1889"),
+        (f"<w:p>{RUN.format('In ')}<w:smartTag>{RUN.format('Paris')}</w:smartTag></w:p>", "In Paris"),
+        (f"<w:p>{RUN.format('Page ')}<w:fldSimple w:instr='PAGE'>{RUN.format('7')}</w:fldSimple></w:p>", "Page 7"),
+        (f"<w:p><w:sdt><w:sdtContent>{RUN.format('Chosen.')}</w:sdtContent></w:sdt></w:p>", "Chosen."),
+        (f"<w:sdt><w:sdtContent>{PARAGRAPH.format('A.')}{PARAGRAPH.format('B.')}</w:sdtContent></w:sdt>", "A.\n\nB."),
+        (f"<w:p>{RUN.format('It is')}<w:del><w:r><w:delText> not</w:delText></w:r></w:del></w:p>", "It is"),
+        (f"<w:p>{RUN.format('It is')}<w:moveFrom>{RUN.format(' here')}</w:moveFrom></w:p>", "It is"),
+        ("<w:p><w:r><w:t>a</w:t><w:tab/><w:t>b</w:t><w:br/><w:t>c</w:t><w:br w:type='page'/></w:r></w:p>", "a\tb\nc"),
+        (
+            f"<w:p>{RUN.format('Beside.')}<w:r><mc:AlternateContent><mc:Choice><w:txbxContent>{IN_A_BOX}</w:txbxContent></mc:Choice>"
+            f"<mc:Fallback><w:txbxContent>{IN_A_BOX}</w:txbxContent></mc:Fallback></mc:AlternateContent></w:r></w:p>",
+            "Beside.\n\nIn a box.",
+        ),
+        (
+            f"<w:tbl><w:tr><w:sdt><w:sdtContent>{CELL.format('Year')}</w:sdtContent></w:sdt>{CELL.format('Metres')}</w:tr>"
+            f"<w:sdt><w:sdtContent><w:tr>{CELL.format('1889')}<w:tc><w:tbl><w:tr>{CELL.format('300')}{CELL.format('m')}</w:tr></w:tbl>"
+            "</w:tc></w:tr></w:sdtContent></w:sdt></w:tbl>",
+            "| Year | Metres |\n| --- | --- |\n| 1889 | 300 m |",
+        ),
+        (
+            "<w:tbl><w:tr><w:tc><w:tcPr><w:gridSpan w:val='2'/></w:tcPr>{}</w:tc><w:tc><w:tcPr><w:vMerge w:val='restart'/></w:tcPr>{}"
+            "</w:tc></w:tr><w:tr>{}{}<w:tc><w:tcPr><w:vMerge/></w:tcPr><w:p/></w:tc></w:tr></w:tbl>".format(
+                PARAGRAPH.format("a"), PARAGRAPH.format("b"), CELL.format("c"), CELL.format("d")
+            ),
+            "| a | b |  |\n| --- | --- | --- |\n| c | d | b |",
+        ),
+    ],
+)  # fmt: skip
+def test_all_that_word_shows_is_read(body, text):
+    assert docx_of(body) == text
+
+
+STRUCTURE = [
+    "```", "~~~ x", "[Note]: see-page-1889", "[^1]: In 1889.", "<!-- 1889 -->", "<nav>Home 1889</nav>", "<p>1889</p>", "</div>1889",
+    "# 1 in sales in 1889", "> 1889", "**Height: 1889**", "__Height__", "!!! note 1889", "::: 1889", "??? note 1889", "[!NOTE] 1889",
+    "![1889](x.png)", "![1889][x]", "[](1889)", "[to the top](#x) 1889", "&#1889;", "&lt;1889&gt;", "| a | b |", "<think>1889",
+]  # fmt: skip
+
+
+def as_html(*lines):
+    return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+
+
+@pytest.mark.parametrize("said", STRUCTURE)
+def test_what_a_file_says_is_text_and_no_markdown(said):
+    lines = ["The tower is tall.", said, "It is old."]
+    for text in (
+        docx_of("".join(PARAGRAPH.format(html.escape(line)) for line in lines)),
+        read_bytes(as_html(*lines).encode(), "x", "html").text,
+    ):
+        found = cut_text(text, "sentences", "markdown")
+        sources = [text[a:b].replace("\\", "") for a, b in found.spans]
+        assert [source.lstrip("!") for source in sources] == [line.lstrip("!") for line in lines if any(map(str.isalnum, line))]
+        assert found.quotable.all()
+
+
+@pytest.mark.parametrize("rule", ["---", "===", "-", "--- | ---", "|:-:|", "+++", "```", "# 1"])
+def test_no_line_of_a_paragraph_is_a_rule(rule):
+    page = f"<p>{rule}<br>a: 1 | 2<br>The tower was built in 1889<br>{rule}<br>It is tall.</p>"
+    text = read_bytes(page.encode(), "x", "html").text
+    found = cut_text(text, "sentences", "markdown")
+    assert found.quotable.all()
+    assert set(found.blocks) == {"paragraph"}
+    assert "1889" in "".join(text[a:b] for a, b in found.spans)
+
+
+def test_headings_and_cells_say_what_they_say():
+    page = "<h1>&lt;!-- 1889 --&gt;</h1><table><tr><th>a<th>b<tr><td>&lt;!-- 1889 --&gt;<td># 1</table>"
+    text = read_bytes(page.encode(), "x", "html").text
+    found = cut_text(text, "sentences", "markdown")
+    assert [text[a:b] for a, b in found.spans] == ["# \\<!-- 1889 -->", "| a | b |", "| \\<!-- 1889 --> | # 1 |"]
 
 
 def test_odt(tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError
-from llmattr.text.readers.blocks import Block, composed, heading, indented, one_line, table_blocks
+from llmattr.text.readers.blocks import Block, composed, escaped, heading, indented, one_line, table_blocks
 from llmattr.text.readers.encodings import decode
 from llmattr.text.split.html import is_left_out
 from llmattr.text.split.tags import HEADINGS, Element, Text, read
@@ -17,7 +17,6 @@ _LAYOUT = {"table", "ul", "ol", "h1", "h2", "h3", "h4", "pre"}  # in a cell: the
 _FRAME = {"table", "thead", "tbody", "tfoot", "tr", "colgroup"}  # they hold no text but in what they frame
 _FRAMED = {"caption", "thead", "tbody", "tfoot", "tr", "col", "colgroup"}
 _CELLS = {"td", "th"}
-_TAG = re.compile(r"(?=<[a-zA-Z/!?])")
 _BREAK = "\u2028"  # stands for <br>
 _CHARSET = re.compile(
     rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml[^>]+encoding\s*=\s*["']([\w.:-]+)""", re.IGNORECASE
@@ -114,10 +113,9 @@ def _blocks(element: Element, inside: bool) -> Iterator[Block]:
 
 
 def _paragraph(inline: list[str], line: int) -> Block:
-    """A paragraph by its lines; a `<` of the page's text opens no tag in Markdown."""
+    """A paragraph by its lines."""
     text = re.sub(r"[ \t\r\n\f]+", " ", "".join(inline))
-    lines = [_TAG.sub(r"\\", part.strip(), count=1) if part.strip()[:1] == "<" else part.strip() for part in text.split(_BREAK)]
-    return Block("\n".join(part for part in lines if part), _place(line))
+    return Block(escaped("\n".join(part for part in text.split(_BREAK) if part.strip())), _place(line))
 
 
 def _place(line: int) -> dict[str, Any]:

@@ -20,7 +20,9 @@ UP = regex.compile(r"\W*(?:(?:back|return|go|jump|skip) )?to (?:the )?(?:top|(?:
 _WAY_BACK = regex.compile(
     rf"^[\s*_(-]*\[{UP.pattern}\]\(#[^)\s]*\)[\s*_)]*$|(?:\[?↩\ufe0e?(?:\]\(#[^)\s]*\))?[\d\s]*)+$", regex.I
 )
-_MARKS = regex.compile(rf"(`+)(?!`)[^\n]*?(?<!`)\1(?!`)|<!--.*?-->|<[!?][a-zA-Z\[][^<>]*>|{TAG}|&#?\w+;?", regex.S)
+_MARKS = regex.compile(
+    rf"\\[\p{{P}}\p{{S}}]|(`+)(?!`)[^\n]*?(?<!`)\1(?!`)|<!--.*?-->|<[!?][a-zA-Z\[][^<>]*>|{TAG}|&#?\w+;?", regex.S
+)
 
 
 class Block(NamedTuple):
@@ -85,7 +87,7 @@ def seen(text: str) -> str:
 
 
 def _seen(mark: regex.Match[str]) -> str:
-    return mark[0] if mark[0][0] == "`" else "" if mark[0][0] == "<" else html.unescape(mark[0])
+    return mark[0] if mark[0][0] in "`\\" else "" if mark[0][0] == "<" else html.unescape(mark[0])
 
 
 def runs(lines: list[Line]) -> Iterator[list[Line]]:

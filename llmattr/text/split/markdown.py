@@ -23,7 +23,7 @@ _FRONT = regex.compile(
 _NAME = regex.compile(r"\s*[\w.-]+|\{[^}]*\}")  # of an admonition, before its title
 _BOLD = regex.compile(r"(\*\*|__)(?:\d+(?:\.\d+)*[.)]\s)?[\p{Lu}\p{Lo}][^*_\n]{0,80}(?<![.!?:;,。！？…।])\1")
 _DEEP = 100  # levels, two to a list: what is set in further is one paragraph
-_EMPTY_LINK = regex.compile(r"\[ {0,9}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]*\])")
+_EMPTY_LINK = regex.compile(r"(?<!\\)\[ {0,9}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]*\])")
 
 
 def blocks(text: str) -> list[Block]:
