@@ -382,7 +382,7 @@ def test_all_that_word_shows_is_read(body, text):
 
 STRUCTURE = [
     "```", "~~~ x", "[Note]: see-page-1889", "[^1]: In 1889.", "<!-- 1889 -->", "<nav>Home 1889</nav>", "<p>1889</p>", "</div>1889",
-    "# 1 in sales in 1889", "> 1889", "**Height: 1889**", "__Height__", "!!! note 1889", "::: 1889", "??? note 1889", "[!NOTE] 1889",
+    "# 1 in sales in 1889", "> 1889", "**Height: 1889**", "__Height__", "1. # 1889", "- ~~~1889", "!!! note 1889", "::: 1889", "??? note 1889", "[!NOTE] 1889",
     "![1889](x.png)", "![1889][x]", "[](1889)", "[to the top](#x) 1889", "&#1889;", "&lt;1889&gt;", "| a | b |", "<think>1889",
 ]  # fmt: skip
 

@@ -4,14 +4,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-# What would begin a block of Markdown at the start of a line. The marks of lists do, too: a list that was typed is one.
+# What would begin a block of Markdown at the start of a line or of an item; the marks of items stay: a typed list is one.
 _STARTS = re.compile(
-    r"^(?=\#{1,6}(?:\s|$)|>|```|~~~|<[a-zA-Z/!?]|\[[!^]|\[[^\]\n]{0,300}\]:|(?:\*\*|__).*(?:\*\*|__)$"
+    r"^((?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*+)"
+    r"(?=\#{1,6}(?:\s|$)|>|```|~~~|<[a-zA-Z/]|\[[!^]|\[[^\]\n]{0,300}\]:|(?:\*\*|__).*(?:\*\*|__)$"
     r"|!!!|\?\?\?|:::|[=+]+$|(?=[|:-])[ |:]*-[ |:-]*$)",
     re.MULTILINE,
 )
 # What would be no text within one: links, pictures, comments, names of characters.
-_SPANS = re.compile(r"(?<!\\)(?=\[[^\]\n]{0,300}\]\(|<!--|&#?\w+;)|(?<=!)(?=\[[^\]\n]{0,300}\]\[)")
+_SPANS = re.compile(r"(?<!\\)(?=\[[^\]\n]{0,300}\]\(|<[!?]|&#?\w+;)|(?<=!)(?=\[[^\]\n]{0,300}\]\[)")
 
 
 class Block(NamedTuple):
@@ -54,7 +55,7 @@ def escaped(text: str) -> str:
     \# 1 in sales
     1889 - 1890
     """
-    return _STARTS.sub(r"\\", _escaped_inside("\n".join(line.strip() for line in text.strip().split("\n"))))
+    return _STARTS.sub(r"\1\\", _escaped_inside("\n".join(line.strip() for line in text.strip().split("\n"))))
 
 
 def _escaped_inside(text: str) -> str:
