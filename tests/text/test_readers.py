@@ -260,6 +260,21 @@ def test_html_with_open_tags_and_tables_for_layout(page):
     assert read_bytes(page.encode(), "x", "html").text == "one\n\ntwo"
 
 
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<body><header><h1>A tower</h1><p>Built in 1889.</p></header><p>Tall.</p>", "# A tower\n\nBuilt in 1889.\n\nTall."),
+        ("<body><header><a href=/>Site</a><ul><li>Home<li>About</ul></header><p>Tall.</p>", "Tall."),
+        ("<body><header><nav><p>Home</p></nav><p>Built in 1889.</p></header><p>Tall.</p>", "Built in 1889.\n\nTall."),
+        ("<main><p>It is tall.</p><aside>Built in 1889.</aside></main><aside>Ads</aside>", "It is tall.\n\nBuilt in 1889."),
+        ("<main><p>It is tall.</p><div role=complementary>In 1889.</div></main>", "It is tall.\n\nIn 1889."),
+        ("<p>It is tall.</p><div role=complementary>Ads</div>", "It is tall."),
+    ],
+)
+def test_only_what_furnishes_a_page_is_left_out(page, text):
+    assert read_bytes(page.encode(), "x", "html").text == text
+
+
 def test_a_table_without_a_header_loses_no_row():
     page = "<table><tr><td>a<td>b<tr><td>c</table>"
     assert read_bytes(page.encode(), "x", "html").text.split("\n") == ["|  |  |", "| --- | --- |", "| a | b |", "| c |  |"]
@@ -368,10 +383,9 @@ IN_A_BOX = PARAGRAPH.format("In a box.")
             "| Year | Metres |\n| --- | --- |\n| 1889 | 300 m |",
         ),
         (
-            "<w:tbl><w:tr><w:tc><w:tcPr><w:gridSpan w:val='2'/></w:tcPr>{}</w:tc><w:tc><w:tcPr><w:vMerge w:val='restart'/></w:tcPr>{}"
-            "</w:tc></w:tr><w:tr>{}{}<w:tc><w:tcPr><w:vMerge/></w:tcPr><w:p/></w:tc></w:tr></w:tbl>".format(
-                PARAGRAPH.format("a"), PARAGRAPH.format("b"), CELL.format("c"), CELL.format("d")
-            ),
+            f"<w:tbl><w:tr><w:tc><w:tcPr><w:gridSpan w:val='2'/></w:tcPr>{PARAGRAPH.format('a')}</w:tc>"
+            f"<w:tc><w:tcPr><w:vMerge w:val='restart'/></w:tcPr>{PARAGRAPH.format('b')}</w:tc></w:tr>"
+            f"<w:tr>{CELL.format('c')}{CELL.format('d')}<w:tc><w:tcPr><w:vMerge/></w:tcPr><w:p/></w:tc></w:tr></w:tbl>",
             "| a | b |  |\n| --- | --- | --- |\n| c | d | b |",
         ),
     ],
@@ -381,8 +395,10 @@ def test_all_that_word_shows_is_read(body, text):
 
 
 STRUCTURE = [
-    "```", "~~~ x", "[Note]: see-page-1889", "[^1]: In 1889.", "<!-- 1889 -->", "<nav>Home 1889</nav>", "<p>1889</p>", "</div>1889",
-    "# 1 in sales in 1889", "> 1889", "**Height: 1889**", "__Height__", "1. # 1889", "- ~~~1889", "!!! note 1889", "::: 1889", "??? note 1889", "[!NOTE] 1889",
+    "```", "~~~ x", "[Note]: see-page-1889", "[^1]: In 1889.", "<!-- 1889 -->", "<nav>Home 1889</nav>",
+    "<p>1889</p>", "</div>1889",
+    "# 1 in sales in 1889", "> 1889", "**Height: 1889**", "__Height__", "1. # 1889", "- ~~~1889", "!!! note 1889", "::: 1889",
+    "??? note 1889", "[!NOTE] 1889",
     "![1889](x.png)", "![1889][x]", "[](1889)", "[to the top](#x) 1889", "&#1889;", "&lt;1889&gt;", "| a | b |", "<think>1889",
 ]  # fmt: skip
 

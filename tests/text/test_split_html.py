@@ -206,3 +206,20 @@ def test_no_quotation_is_too_deep():
 def test_a_fence_that_a_text_breaks_off_in_is_no_source(text):
     for how in ("markdown", "answer"):
         assert units(text, how) == ["It is."] * ("It is." in text)
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ["<div> is a tag that groups things.", "The </div> ends it."],
+        ["<p> stands for price here.", "Cost is <p> plus tax.", "End </p> of story."],
+        ["<table> opens what </table> ends.", "Both are tags, and so is </p> there."],
+    ],
+)
+def test_a_tag_that_a_sentence_names_makes_no_page(sentences):
+    assert units(" ".join(sentences)) == sentences
+
+
+@pytest.mark.parametrize("page", ["<p> the tower.</p>\n<p> is tall.</p>", "<div> the tower. <p>is tall.</p></div>"])
+def test_a_page_may_be_set_with_spaces_and_in_lower_case(page):
+    assert units(page) == ["the tower.", "is tall."]

@@ -11,7 +11,7 @@ from llmattr.text.readers.encodings import decode
 from llmattr.text.split.html import is_left_out
 from llmattr.text.split.tags import HEADINGS, Element, Text, read
 
-FURNITURE = {"nav", "aside", "form", "dialog", "menu", "head", "title"}
+FURNITURE = {"nav", "form", "dialog", "menu", "head", "title"}
 _TEXT = {"p", "article", "section", "h1", "h2", "h3", "ul", "ol", "table", "pre"}
 _LAYOUT = {"table", "ul", "ol", "h1", "h2", "h3", "h4", "pre"}  # in a cell: the table only places what is in it
 _FRAME = {"table", "thead", "tbody", "tfoot", "tr", "colgroup"}  # they hold no text but in what they frame
@@ -88,7 +88,8 @@ def _size(element: Element) -> int:
 
 def _left_out(element: Element, inside: bool) -> bool:
     """Whether it is no part of what the page says; `inside`: of its main part, where a header has its heading."""
-    furniture = element.tag in FURNITURE and element.is_closed
+    beside = not inside and (element.tag == "aside" or element.attributes.get("role") == "complementary")
+    furniture = (beside or element.tag in FURNITURE) and element.is_closed
     if furniture and element.tag == "form":  # some pages are one form as a whole
         furniture = not any(inner.tag in _TEXT for inner in element.elements())
     return furniture or is_left_out(element, inside)
