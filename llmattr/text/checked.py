@@ -1,10 +1,11 @@
 """Of which kind a row is, and whether it holds what rows of that kind hold."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import NoneType
 from typing import Any
 
 from llmattr.errors import LlmattrError, check_text
-from llmattr.text.forms import SHARE_GPT, calls, is_chat
+from llmattr.text.forms import CHATS, SHARE_GPT, function_of, is_chat
 
 COLUMNS = (("messages",), ("prompt", "completion"), ("text",))
 
@@ -20,6 +21,9 @@ def kind_of_row(row: Mapping[str, Any], name: str = "") -> str:
 def check_row(row: Mapping[str, Any], name: str) -> None:
     """Raise `LlmattrError` for a row that is of a kind but has something else where its text or messages should stand."""
     kind = _kind(row)
+    tools = row.get("tools")
+    if tools and any(is_chat(row.get(column)) for column in CHATS) and not _are(_is_tool, tools):
+        raise LlmattrError(f"{name} has no list of tools in 'tools': {tools!r:.60}")
     for column in next((columns for columns in COLUMNS if columns[0] == kind), ()):
         value = row[column]
         if value is None:  # what has no use for the row does not mind
@@ -40,13 +44,42 @@ def check_chat(chat: object, column: str, name: str) -> None:
     if not is_chat(chat) or not all(_is_message(message) for message in chat):
         raise LlmattrError(f"{name} has no list of messages with 'role' and 'content' in {column!r}: {chat!r:.60}")
     for place, message in enumerate(chat, 1):
-        if isinstance(message.get("content"), str):
-            check_text(message["content"], f"message {place} of {name}")
+        _check_message(message, f"message {place} of {name}")
 
 
 def _is_message(message: Mapping[str, Any]) -> bool:
-    said = isinstance(message.get("content"), (str, list, tuple)) or bool(calls(message))
-    return isinstance(message.get("role"), str) and said
+    said = isinstance(message.get("content"), (str, list, tuple)) or message.get("tool_calls")
+    return isinstance(message.get("role"), str) and bool(said)
+
+
+def _check_message(message: Mapping[str, Any], name: str) -> None:
+    content, calls = message.get("content"), message.get("tool_calls")
+    if isinstance(content, str):
+        check_text(content, name)
+    elif content is not None and not _are(_is_part, content):
+        raise LlmattrError(f"{name} has a content that is no text and no list of parts: {content!r:.60}")
+    if calls and not _are(_is_call, calls):
+        raise LlmattrError(f"{name} has no list of calls, each with a name and arguments, in 'tool_calls': {calls!r:.60}")
+
+
+def _are(kind: Callable[[Any], bool], value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(kind, value))
+
+
+def _is_part(part: Any) -> bool:
+    is_none = isinstance(part, Mapping) and part.get("type") == "text" and not isinstance(part.get("text"), str)
+    return isinstance(part, (str, Mapping)) and not is_none
+
+
+def _is_call(call: Any) -> bool:
+    if not isinstance(call, Mapping):
+        return False
+    function = function_of(call)
+    return isinstance(function.get("name"), str) and isinstance(function.get("arguments"), (str, Mapping, NoneType))
+
+
+def _is_tool(tool: Any) -> bool:
+    return isinstance(tool, Mapping) or callable(tool)
 
 
 def _kind(row: Mapping[str, Any]) -> str | None:

@@ -9,7 +9,7 @@ from typing import NoReturn
 from llmattr.core.plain_json import plain
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, check_text, note
-from llmattr.text.forms import drawn
+from llmattr.text.forms import drawn, shown
 from llmattr.text.readers import with_files_read
 from llmattr.text.retrieved import document_of, several
 
@@ -77,11 +77,15 @@ def _check(document: Document, number: int) -> None:
     check_text(document.text, f"document {number}")
     check_text(document.title or "", f"the title of document {number}")
     check_text(document.id, f"the id of document {number}")
-    check_text(json.dumps(plain(document.metadata), ensure_ascii=False), f"the metadata of document {number}")
+    try:
+        metadata = json.dumps(plain(document.metadata), ensure_ascii=False)
+    except ValueError as error:  # a number of more digits than Python writes
+        raise LlmattrError(f"the metadata of document {number} cannot be written as JSON ({error!s:.80})") from None
+    check_text(metadata, f"the metadata of document {number}")
 
 
 def _refuse(given: object, number: int) -> NoReturn:
     raise LlmattrError(
         f"document {number} must be a text, or a dict with 'text' (and 'title', 'id', 'metadata'), or what a retriever "
-        f"returns; it is {' '.join(repr(given).split()):.80}"
+        f"returns; it is {shown(given, 80)}"
     )

@@ -39,6 +39,15 @@ class _Said(Protocol):
     text: str
 
 
+def shown(value: object, most: int = 60) -> str:
+    """The beginning of what a value says of itself, in one line; what it is, where its own code fails at that."""
+    try:
+        said = repr(value)
+    except Exception:  # what someone else's code raises
+        said = f"a {type(value).__name__}"
+    return " ".join(said.split())[:most]
+
+
 def rows_of_frame(frame: Frame) -> list[dict[str, Any]]:
     """Its rows, with None where a cell is empty."""
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
@@ -193,7 +202,7 @@ def _plain_message(given: Mapping[str, Any]) -> list[Message]:
         return [{**message, "content": rest}]
     message["content"] = rest or None
     if "thinking" in kinds:
-        message["reasoning_content"] = "".join(block.get("thinking", "") for block in kinds["thinking"])
+        message["reasoning_content"] = "".join(str(block.get("thinking", "")) for block in kinds["thinking"])
     if "tool_use" in kinds:
         message["tool_calls"] = [_plain_call(block) for block in kinds["tool_use"]]
     results = [_plain_result(block) for block in kinds.get("tool_result", ())]

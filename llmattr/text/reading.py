@@ -7,7 +7,7 @@ from typing import Any
 from llmattr.errors import LlmattrError
 from llmattr.text.checked import check_row
 from llmattr.text.columns import Columns, made_of, named
-from llmattr.text.forms import Frame, drawn, plain_row, rows_of_frame
+from llmattr.text.forms import Frame, drawn, plain_row, rows_of_frame, shown
 from llmattr.text.readers.finding import exists, is_pattern, matches
 from llmattr.text.row_files import Rows
 from llmattr.text.row_folders import is_table, rows_of_files, unread
@@ -103,15 +103,15 @@ def _as_rows(found: Any, data: Data) -> Rows | list[dict[str, Any]]:
         if isinstance(found, datasets.Dataset):
             return of_dataset(found)
     if not isinstance(found, Iterable):
-        raise LlmattrError(f"rows must be dicts like {FORM}, not {found!r:.60}")
+        raise LlmattrError(f"rows must be dicts like {FORM}, not {shown(found)}")
     return [_as_row(row, number) for number, row in enumerate(drawn(found, _called(data), "rows", MOST))]
 
 
 def _as_row(given: Any, number: int) -> dict[str, Any]:
     try:
         return dict(given)
-    except (TypeError, ValueError):
-        raise LlmattrError(f"rows must be dicts like {FORM}; row {number} is {given!r:.60}") from None
+    except Exception:  # what someone else's code raises
+        raise LlmattrError(f"rows must be dicts like {FORM}; row {number} is {shown(given)}") from None
 
 
 def _called(data: Data) -> str:

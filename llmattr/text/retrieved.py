@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from llmattr.core.plain_json import plain
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError
-from llmattr.text.forms import Frame, parts_text, plain_part, rows_of_frame
+from llmattr.text.forms import Frame, parts_text, plain_part, rows_of_frame, shown
 
 TEXTS = ("text", "page_content", "content", "document", "snippet", "chunk")  # the first of them that is a text
 METADATA = ("metadata", "meta")
@@ -55,7 +55,7 @@ def several(context: object) -> Iterable[object]:
     if isinstance(context, Mapping):
         return [context]
     if not isinstance(context, Iterable) or isinstance(context, UNREAD):
-        raise LlmattrError(f"the context must be a text or a list of documents, not {' '.join(repr(context).split()):.60}")
+        raise LlmattrError(f"the context must be a text or a list of documents, not {shown(context)}")
     if isinstance(context, list) and context and all(isinstance(one, list) for one in context):
         return [one for found in context for one in found]  # those of several queries
     return context

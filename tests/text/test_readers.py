@@ -50,7 +50,10 @@ def test_text_with_a_mark_or_in_utf8_needs_no_note(encoding):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
-@pytest.mark.parametrize("text", [TEXT, "Башня высокая. Она стоит.\n", "塔は高い。 1889年に建てられた。\n"])
+@pytest.mark.parametrize(
+    "text",
+    [TEXT, "Башня высокая. Она стоит.\n", "塔は高い。 1889年に建てられた。\n", "塔很高。\n它很老，也很美。\n", "탑은 높다.\n"],
+)
 def test_wide_characters_without_a_mark_are_read_with_a_note(encoding, text):
     with pytest.warns(LlmattrNote, match=f"it was read as {encoding.upper()}"):
         assert read_bytes(text.encode(encoding), "x").text == text
@@ -156,6 +159,20 @@ def test_a_pipe_is_read_to_its_end():
     os.close(sink)
     assert read_file(f"/dev/fd/{source}").text == TEXT
     os.close(source)
+
+
+def test_a_pipe_that_nobody_writes_to_is_empty(tmp_path):
+    os.mkfifo(tmp_path / "x.txt")
+    with pytest.raises(LlmattrError, match="is empty"):
+        read_files(tmp_path / "x.txt")
+
+
+def test_a_stray_nul_does_not_make_a_text_unreadable():
+    with pytest.warns(LlmattrNote, match="has 1 NUL bytes, the first is byte 3500: they are read as \ufffd"):
+        assert (
+            read_bytes(("Été. " * 500 + "\0" + "It is. " * 100).encode(), "x").text
+            == "Été. " * 500 + "\ufffd" + "It is. " * 100
+        )
 
 
 def test_what_is_missing_is_one_line_that_says_what_to_install(monkeypatch):
@@ -515,6 +532,11 @@ def test_a_notebook_is_its_cells_and_what_they_wrote():
         ("<s xmlns='x:y'><b><name>A</name><price>3</price></b><b><name>B</name></b></s>", "- name: A\n- price: 3\n- name: B"),
         ("<?xml version='1.0' encoding='ISO-8859-1'?><a>\u00e9t\u00e9.</a>", "\u00e9t\u00e9."),
         ("<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'><body><h1>A</h1></body></html>", "# A"),
+        ("<r><i>One</i><i>Two</i> <j/>loose</r>", "One Two loose"),
+        ("<p>It is <b>ta<i>l</i></b>l, and old.</p>", "It is tall, and old."),
+        ("<r><price in='EUR'>3</price><at year='1889'/></r>", "- price (in: EUR): 3\n- at (year: 1889)"),
+        ("<r><b year='1889' id='b1'><name>A</name></b></r>", "- b (year: 1889)\n- name: A"),
+        ("<r><p id='a'># 1 in sales.</p></r>", "\\# 1 in sales."),
         ("<a b='1'/>", "<a b='1'/>"),
         ("<a><b>open", "<a><b>open"),
         ("<!DOCTYPE a [<!ENTITY f SYSTEM 'file:///etc/hostname'>]><a>&f;</a>", "<!DOCTYPE a [<!ENTITY f SYSTEM 'file:///etc/hostname'>]><a>&f;</a>"),

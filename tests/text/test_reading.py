@@ -12,6 +12,7 @@ import pytest
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.text import reading
+from llmattr.text.documents import read_documents
 from llmattr.text.forms import plain_row
 from llmattr.text.messages import conversation
 from llmattr.text.reading import open_rows, read_queries, read_rows
@@ -371,3 +372,50 @@ class TestForms:
         chat = [{"role": "user", "content": "It is red."}, *CALLED[1:4]]
         found = [d.text for m in conversation(None, None, chat) for d in m.documents]
         assert found == ["It is red.", "330 m."]
+
+
+NO_CALLS = "message 1 of row 0 has no list of calls, each with a name and arguments, in 'tool_calls'"
+NO_PARTS = "message 1 of row 0 has a content that is no text and no list of parts"
+
+
+@pytest.mark.parametrize(
+    ("turn", "message"),
+    [
+        *(({"content": None, "tool_calls": calls}, NO_CALLS) for calls in (5, "x", [5], [{}], [{"function": 5}])),
+        *(({"content": "", "tool_calls": [call]}, NO_CALLS) for call in ({"name": 5}, {"name": "now", "arguments": 5})),
+        *(({"content": [part]}, NO_PARTS) for part in (5, None, {"type": "text", "text": 5}, {"type": "text"})),
+        ({"content": 5, "tool_calls": [{"name": "now"}]}, NO_PARTS),
+        ({"content": [{"type": "tool_use", "input": {}}]}, NO_CALLS),
+        ({"content": [{"type": "thinking", "thinking": 5}]}, "row 0 has no list of messages"),
+    ],
+)
+def test_a_turn_that_is_none_is_refused_in_words(turn, message):
+    for row in ({"messages": [{"role": "assistant", **turn}]}, {"prompt": "x", "completion": [{"role": "assistant", **turn}]}):
+        with pytest.raises(LlmattrError, match=message if "messages" in row else "row 0"):
+            read_rows([row])
+
+
+@pytest.mark.parametrize("tools", [5, [5], "search", ["search"]])
+def test_tools_that_are_none_are_refused_in_words(tools):
+    with pytest.raises(LlmattrError, match="row 0 has no list of tools in 'tools'"):
+        read_rows([{"messages": [{"role": "assistant", "content": "x"}], "tools": tools}])
+
+
+class Unspeakable:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("read", "given", "message"),
+    [
+        (read_rows, [Unspeakable()], "row 0 is a Unspeakable"),
+        (read_documents, Unspeakable(), "not a Unspeakable"),
+        (read_documents, [Unspeakable()], "it is a Unspeakable"),
+        (read_documents, [{"text": "x", "metadata": {"n": Unspeakable()}}], "document 1, a dict, cannot be read"),
+        (read_documents, [{"text": "x", "metadata": {"n": 10**5000}}], "metadata of document 1 cannot be written as JSON"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_in_words(read, given, message):
+    with pytest.raises(LlmattrError, match=message):
+        read(given)

@@ -64,7 +64,8 @@ def read_file(path: str | os.PathLike[str]) -> Document:
     """
     name = shown(path)
     try:
-        with Path(path).open("rb") as file:
+        is_pipe = Path(path).is_fifo()
+        with open(path, "rb", opener=_at_once if is_pipe else None) as file:
             before = os.fstat(file.fileno())
             data = file.read(MOST + 1)
             after = os.fstat(file.fileno())
@@ -75,6 +76,13 @@ def read_file(path: str | os.PathLike[str]) -> Document:
         raise LlmattrError(f"{name!r} changed while it was read: try again")
     document = read_bytes(data, name, _ending(path))
     return dataclasses.replace(document, metadata={"path": name, **document.metadata})
+
+
+def _at_once(name: str, flags: int) -> int:
+    """Opens a pipe without waiting for one who writes to it: if there is none, it is at its end."""
+    file = os.open(name, flags | os.O_NONBLOCK)
+    os.set_blocking(file, True)
+    return file
 
 
 def _ending(path: str | os.PathLike[str]) -> str:
