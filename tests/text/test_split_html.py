@@ -223,3 +223,22 @@ def test_a_tag_that_a_sentence_names_makes_no_page(sentences):
 @pytest.mark.parametrize("page", ["<p> the tower.</p>\n<p> is tall.</p>", "<div> the tower. <p>is tall.</p></div>"])
 def test_a_page_may_be_set_with_spaces_and_in_lower_case(page):
     assert units(page) == ["the tower.", "is tall."]
+
+
+@pytest.mark.parametrize(
+    ("text", "how", "right"),
+    [
+        ("The tower was built in 1889.\n----------\nIt is tall.", "markdown", ["The tower was built in 1889.", "It is tall."]),
+        ("One. It is **two.**\n=====\nThree.", "markdown", ["One.", "It is **two.**", "Three."]),
+        ("Why is it tall?\n-----\nIt is.", "markdown", ["#Why is it tall?", "It is."]),
+        ("Intro.\n\n**Height: 330 m**\n\nNext text.", "markdown", ["Intro.", "**Height: 330 m**", "Next text."]),
+        ("Intro.\n\n**Step 1: Go**\n\nNext text.", "markdown", ["Intro.", "#**Step 1: Go**", "Next text."]),
+        ("# Paris", "answer", ["# Paris"]),
+        ("1889\n====", "answer", ["1889"]),
+        ("<think>\n# Plan\n\nHm.\n</think>\n\nParis\n---", "answer", ["## Plan", "#Hm.", "Paris"]),
+        ("# Paris\n\nIt is old.", "answer", ["## Paris", "It is old."]),
+        ("<think>\n# Plan\n\nHm.", "answer", ["## Plan", "#Hm."]),
+    ],
+)
+def test_what_states_a_fact_is_no_heading(text, how, right):
+    assert units(text, how) == right

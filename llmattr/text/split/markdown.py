@@ -21,7 +21,10 @@ _FRONT = regex.compile(
     r"\A(---|\+\+\+)[ \t]*\r?\n(?=\S)(?:(?:[\w.-]+[ \t]*[:=].*|[ \t]+.*|- .*|[#\]}].*|[ \t\r]*)\n)*+\1[ \t]*(?:\r?\n|\Z)"
 )
 _NAME = regex.compile(r"\s*[\w.-]+|\{[^}]*\}")  # of an admonition, before its title
-_BOLD = regex.compile(r"(\*\*|__)(?:\d+(?:\.\d+)*[.)]\s)?[\p{Lu}\p{Lo}][^*_\n]{0,80}(?<![.!?:;,。！？…।])\1")
+_BOLD = regex.compile(
+    r"(\*\*|__)(?![^\n]*: [^\n]*\d)(?:\d+(?:\.\d+)*[.)]\s)?[\p{Lu}\p{Lo}][^*_\n]{0,80}(?<![.!?:;,。！？…।])\1"
+)
+_STOP = regex.compile(r"[.!…。！।॥۔។][\"'”’»)\]*_」』）]*+$")  # a heading may end in a question
 _DEEP = 100  # levels, two to a list: what is set in further is one paragraph
 _EMPTY_LINK = regex.compile(r"(?<!\\)\[ {0,9}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]*\])")
 
@@ -47,14 +50,17 @@ def _with_reasoning(text: str) -> list[Block]:
 
 
 def answer(text: str) -> list[Block]:
-    """The blocks of a model's answer: Markdown in which code is one piece."""
+    """The blocks of a model's answer: Markdown in which code is one piece; one of headings alone says what they say."""
     found: list[Block] = []
     for block in _with_reasoning(text):
         if found and block.kind == found[-1].kind == "code" and not text[found[-1].end : block.start].strip():
             found[-1] = found[-1]._replace(end=block.end)
         else:
             found.append(block)
-    return found
+    if any(block.quotable for block in found):
+        return found
+    begin = max((part.end for part in parts(text) if part.is_reasoning), default=0)
+    return [block._replace(quotable=block.kind == "heading" and block.start >= begin) for block in found]
 
 
 @cache
@@ -111,7 +117,7 @@ def _of_leaf(token: "Token", kind: Kind, part: str, lines: list[Line]) -> list[B
     if token.type == "fence":
         closed = last - 1 > first and set(lines[last - 1].text.strip(" \t>")) == set(token.markup[0])
         first, last = first + 1, last - 1 if closed else last
-    if token.type == "heading_open" and token.markup in ("=", "-"):
+    if underlined := token.type == "heading_open" and token.markup in ("=", "-"):
         last -= 1
     if token.type.endswith("admonition_open"):
         last = first + 1
@@ -128,6 +134,8 @@ def _of_leaf(token: "Token", kind: Kind, part: str, lines: list[Line]) -> list[B
         return shifted(html.blocks(part[start:end]), start)
     start = _QUOTES.match(part, start, end).end()  # type: ignore[union-attr]  # it matches nothing, too
     end = start + len(part[start:end].rstrip())
+    if underlined and _STOP.search(part[start:end]):  # a sentence above a rule
+        return shifted(plain.prose(part[start:end], "paragraph"), start)
     if token.type in ("paragraph_open", "list_item_open", "blockquote_open"):
         said = _EMPTY_LINK.sub("", _IMAGE.sub("", part[start:end]))
         begin = lines[first].start  # with the quotation marks before its first word, as its other lines have them
