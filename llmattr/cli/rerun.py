@@ -15,6 +15,7 @@ from llmattr.cli.differences import differences, index_differences
 from llmattr.cli.files import check_outputs, quiet, shown
 from llmattr.core.files import read_record, write
 from llmattr.errors import LlmattrError, note
+from llmattr.text.readers.finding import matches
 
 AGAIN = ": bring it back, or run the command anew"
 MAKE_RESULTS = ("cite", "eval", "trace")
@@ -111,7 +112,7 @@ def _check(command: Mapping[str, Any]) -> None:
     for name, digest in command["inputs"].items():
         if digest is None:
             raise LlmattrError(f"{shown(name)} was a stream, which is gone: write it to a file, and run the command on that")
-        if not Path(name).exists():
+        if not matches(name):
             raise LlmattrError(f"{shown(name)!r} is not here: start rerun where the command was run, or bring it back")
         if digest_of(name) != digest:
             raise LlmattrError(f"{shown(name)!r} was changed since the result was made{AGAIN}")

@@ -3,25 +3,35 @@
 import gzip
 import io
 import itertools
+import json
 import os
 import random
+import shutil
+import tempfile
 import zipfile
 from email.message import EmailMessage
 from pathlib import Path
 
 import docx
 import pytest
+from docx.opc.packuri import PackURI
+from docx.opc.part import Part
+from docx.oxml.parser import parse_xml
 from odf import dc
 from odf.opendocument import OpenDocumentText
 from odf.table import Table, TableCell, TableRow
 from odf.text import H, List, ListItem, P
 
 from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.report import reference
 from llmattr.text import readers
-from llmattr.text.messages import read_documents
-from llmattr.text.readers import read_bytes, read_file, read_files, read_files_as_rows
+from llmattr.text.messages import conversation, read_documents
+from llmattr.text.prompt import Prompt, cut
+from llmattr.text.readers import find_files, read_bytes, read_file, read_files
 from llmattr.text.reading import read_rows
+from tests.tiny_models import tokenizer
 
+CONTENT = "application/vnd.openxmlformats-officedocument.wordprocessingml"
 TEXT = "The tower is tall. Été à Zürich.\n"
 
 
@@ -159,6 +169,9 @@ def test_what_is_missing_is_one_line_that_says_what_to_install(monkeypatch):
         ("a.csv", "csv"),
         ("a.tsv", "csv"),
         ("a.jsonl", "jsonl"),
+        ("a.json", "json"),
+        ("a.yaml", "code"),
+        ("a.rst", "plain"),
         ("a.py", "code"),
         ("a.SRT", "subtitles"),
         ("a.txt", None),
@@ -296,6 +309,22 @@ def test_docx_knows_the_pages_that_word_saw(tmp_path):
     assert pages == [1, 2, 2]
 
 
+def test_docx_has_notes_behind_what_they_are_of(tmp_path):
+    opened = docx.Document()
+    space = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+    for kind in ("footnote", "endnote"):
+        run = opened.add_paragraph(f"With a {kind}.").runs[0]._element
+        run.append(parse_xml(f'<w:{kind}Reference {space} w:id="2"/>'))
+        note = f'<w:{kind} w:id="2"><w:p><w:r><w:t>It is </w:t></w:r><w:r><w:t>a {kind}.</w:t></w:r></w:p></w:{kind}>'
+        blob = f"<w:{kind}s {space}><w:{kind} w:id='0'><w:p/></w:{kind}>{note}</w:{kind}s>".encode()
+        part = Part(PackURI(f"/word/{kind}s.xml"), f"{CONTENT}.{kind}s+xml", blob, opened.part.package)
+        opened.part.relate_to(part, f"http://schemas.openxmlformats.org/officeDocument/2006/relationships/{kind}s")
+    opened.add_paragraph("The end.")
+    opened.save(str(tmp_path / "x.docx"))
+    lines = ["With a footnote.", "It is a footnote.", "With a endnote.", "It is a endnote.", "The end."]
+    assert read_file(tmp_path / "x.docx").text.split("\n\n") == lines
+
+
 def test_odt(tmp_path):
     made = OpenDocumentText()
     made.meta.addElement(dc.Title(text="The report"))
@@ -327,6 +356,60 @@ def test_odt(tmp_path):
 def test_rtf():
     data = rb"{\rtf1\ansi{\fonttbl\f0 Arial;}\f0 It is \b tall\b0 . Caf\'e9.\par Second.\par}"
     assert read_bytes(data, "x", "txt").text == "It is tall. Café.\nSecond."
+
+
+NOTEBOOK = {
+    "nbformat": 4,
+    "metadata": {"language_info": {"name": "python"}},
+    "cells": [
+        {"cell_type": "markdown", "source": ["# Heights\n", "\n", "It is tall."]},
+        {"cell_type": "raw", "source": ""},
+        {
+            "cell_type": "code",
+            "source": 'print("```")\nx',
+            "outputs": [
+                {"output_type": "stream", "text": ["```\n"]},
+                {"output_type": "execute_result", "data": {"text/plain": "\x1b[31m300\x1b[0m", "image/png": "iVBO"}},
+                {"output_type": "display_data", "data": {"image/png": "iVBO"}},
+                {"output_type": "error", "ename": "NameError", "evalue": "y", "traceback": ["..."]},
+            ],
+        },
+    ],
+}
+
+
+def test_a_notebook_is_its_cells_and_what_they_wrote():
+    document = read_bytes(json.dumps(NOTEBOOK).encode(), "x.ipynb", "ipynb")
+    assert document.format == "markdown"
+    code = '````python\nprint("```")\nx\n````'
+    outputs = ["````\n```\n````", "```\n300\n```", "```\nNameError: y\n```"]
+    assert document.text == "\n\n".join(["# Heights\n\nIt is tall.", code, *outputs])
+    assert document.places == ((0, {"cell": 1}), (24, {"cell": 3}))
+    sources = Prompt(tokenizer(), (), cut(conversation(document, "How tall?"), "sentences")).sources
+    assert reference.place(sources, 1) == "x.ipynb, cell 1"
+    older = {
+        "worksheets": [{"cells": [{"cell_type": "heading", "level": 2, "source": "A"}, {"cell_type": "code", "input": "x"}]}]
+    }
+    assert read_bytes(json.dumps(older).encode(), "x", "ipynb").text == "## A\n\n```python\nx\n```"
+    for wrong in ("{}", "[]", "x", '{"cells": 5}', '{"cells": [5]}'):
+        with pytest.raises(LlmattrError, match="'x' is a notebook that cannot be read"):
+            read_bytes(wrong.encode(), "x", "ipynb")
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("<a><p>It is <b>tall</b>.</p>\n<!-- c --><p>Built\n in 1889.</p></a>", "It is tall.\n\nBuilt in 1889."),
+        ("<s xmlns='x:y'><b><name>A</name><price>3</price></b><b><name>B</name></b></s>", "- name: A\n- price: 3\n- name: B"),
+        ("<?xml version='1.0' encoding='ISO-8859-1'?><a>\u00e9t\u00e9.</a>", "\u00e9t\u00e9."),
+        ("<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'><body><h1>A</h1></body></html>", "# A"),
+        ("<a b='1'/>", "<a b='1'/>"),
+        ("<a><b>open", "<a><b>open"),
+        ("<!DOCTYPE a [<!ENTITY f SYSTEM 'file:///etc/hostname'>]><a>&f;</a>", "<!DOCTYPE a [<!ENTITY f SYSTEM 'file:///etc/hostname'>]><a>&f;</a>"),
+    ],
+)  # fmt: skip
+def test_xml_is_the_text_of_its_elements(data, text):
+    assert read_bytes(data.encode("latin-1"), "x.xml", "xml").text == text
 
 
 def test_mail_says_what_it_says_and_what_is_attached_is_noted():
@@ -394,6 +477,54 @@ def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(docs):
     assert [document.text for document in read_files("docs/[1].txt")] == ["One."]
 
 
+@pytest.mark.parametrize("name", ["docs", "docs/**/*.md", "docs/**", "docs/*/*.md", "docs/*.md"])
+def test_each_file_is_found_once_whatever_links_there_are(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "docs/a.md", "A.")
+    put(tmp_path, "docs/sub/b.md", "B.")
+    for i in range(3):  # 3^40 names, if they were followed
+        (tmp_path / f"docs/loop{i}").symlink_to(".")
+        (tmp_path / f"docs/sub/up{i}").symlink_to("..")
+    (tmp_path / "docs/also-a.md").symlink_to("a.md")
+    found = {str(path) for path in find_files(name)}
+    shallow, deep = {"docs/a.md"}, {"docs/sub/b.md"}
+    assert found == {"docs/*.md": shallow, "docs/*/*.md": deep | {"docs/loop0/a.md"}}.get(name, shallow | deep)
+
+
+@pytest.fixture
+def closed():
+    """A folder as one sees it who may not see all of it."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    put(folder, "docs/open.md", "Open.")
+    shut = put(folder, "docs/shut.md", "Shut."), put(folder, "docs/deep/inner.md", "Inner.").parent
+    for path in shut:
+        path.chmod(0)
+    user = os.geteuid()
+    if user == 0:  # root sees everything
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(user)
+    for path in shut:
+        path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def test_what_is_closed_is_said_in_one_line(closed):
+    for name in (closed / "docs", closed / "docs/**/*.md"):
+        with pytest.warns(LlmattrNote) as notes:
+            assert [document.text for document in read_files(name)] == ["Open."]
+        said = [str(one.message) for one in notes]
+        assert any(f"that are closed to you are left out: '{closed}/docs/deep'" in one for one in said)
+        assert any(f"left out: cannot read '{closed}/docs/shut.md': Permission denied" in one for one in said)
+    for name in ("docs/shut.md", "docs/deep/inner.md", "docs/deep", "docs/deep/*.md"):
+        for read in (read_files, read_rows):
+            with pytest.raises(LlmattrError, match=r"^cannot read .*(closed to you|Permission denied)$"):
+                read(closed / name)
+    with pytest.raises(LlmattrError, match=r"^cannot read .*Permission denied$"):
+        read_rows(closed / "docs/deep/rows.jsonl")
+
+
 @pytest.mark.filterwarnings("ignore::llmattr.errors.LlmattrNote")
 def test_a_context_takes_paths_beside_texts(docs):
     assert [document.text for document in read_documents(docs / "a.txt")] == ["Text of a."]
@@ -407,6 +538,3 @@ def test_rows_for_training_are_the_documents_of_a_folder(docs):
     rows = [{"text": "Text of a.", "id": "docs/a.txt"}, {"text": "# B\n\nText of b.", "id": "docs/b.md"}]
     assert read_rows(docs)[:2] == rows
     assert read_rows("docs/b.md") == rows[1:]
-    put(docs, "only/rows.jsonl", '{"text": "a"}')
-    assert read_files_as_rows("docs/only") is None  # which hold rows themselves
-    assert read_files_as_rows("someone/dataset") is None

@@ -1,4 +1,4 @@
-"""Word's files: headings, paragraphs, lists and tables, with the pages that Word last saw."""
+"""Word's files: headings, paragraphs with their notes, lists and tables, with the pages that Word last saw."""
 
 import io
 import re
@@ -42,8 +42,10 @@ def _day(date: "datetime | None") -> str:
 
 
 def _blocks(opened: "Opened") -> Iterator[Block]:
+    from docx.oxml.ns import qn
     from docx.table import Table
 
+    notes = dict(_notes(opened))
     page, paged, listed = 1, "lastRenderedPageBreak" in opened.element.xml, False
     for item in opened.iter_inner_content():
         breaks = item._element.xpath(".//w:lastRenderedPageBreak")
@@ -57,7 +59,27 @@ def _blocks(opened: "Opened") -> Iterator[Block]:
             text, in_list = _paragraph(item)
             yield Block(text, place, tight=listed and in_list)
             listed = in_list
+        for mark in item._element.xpath(".//w:footnoteReference | .//w:endnoteReference"):
+            yield Block(notes.get((_kind(mark.tag), mark.get(qn("w:id"))), ""), place)
+            listed = False
         page += sum(not _leads(one) for one in breaks)
+
+
+def _notes(opened: "Opened") -> Iterator[tuple[tuple[str, str], str]]:
+    """The text of each footnote and endnote, by its kind and id."""
+    from docx.oxml.ns import qn
+    from docx.oxml.parser import parse_xml
+
+    for relation in opened.part.rels.values():
+        if relation.reltype.endswith(("/footnotes", "/endnotes")):
+            for note in parse_xml(relation.target_part.blob):
+                said = ["".join(part.text or "" for part in paragraph.iter(qn("w:t"))) for paragraph in note.iter(qn("w:p"))]
+                yield (_kind(note.tag), note.get(qn("w:id"))), " ".join(said)
+
+
+def _kind(tag: str) -> str:
+    """`footnote` or `endnote`, of a note or of the mark that refers to it."""
+    return tag.rpartition("}")[2].removesuffix("Reference")
 
 
 def _leads(page_break: "BaseOxmlElement") -> bool:

@@ -3,13 +3,14 @@
 import regex
 
 from llmattr.text.split import plain
-from llmattr.text.split.blocks import Block, Line, lines_of
+from llmattr.text.split.blocks import SENTENCE_END, Block, Line, lines_of
 
 _HEADER = regex.compile(
     r"(?:From|To|Cc|Bcc|Date|Sent|Subject|Reply-To|Message-ID|In-Reply-To|Received|Return-Path|MIME-Version|Content-[\w-]+|X-[\w-]+"
     r"|Von|An|Betreff|Datum|De|À|Objet|Asunto|Para):\s"
 )
 _WROTE = regex.compile(r".*(?:wrote|schrieb|a écrit|escribió|ha scritto|kirjoitti|пишет|написал).{0,80}:\s*$")
+_ON_A_DAY = regex.compile(r"(?:On|Am|Le|El|Il|Em)\b.*\d.*[^.!?]$")  # where the line that says who wrote was wrapped
 _FORWARD = regex.compile(r"\s*-{3,}\s*\p{L}[^-]*-{3,}\s*$")
 _CLOSING = regex.compile(
     r"(?:(?:many )?thanks|thank you|cheers|sincerely|(?:kind |best )?regards|best(?: wishes)?|yours(?: sincerely| truly)?"
@@ -41,19 +42,24 @@ def _furniture(lines: list[Line]) -> set[int]:
     """Where the lines start that are of the post and not of the writer."""
     found: set[int] = set()
     header, signature, closing = True, False, 0
-    for line in lines:
+    for before, line, after in zip([None, *lines], lines, [*lines[1:], None], strict=False):
         said = plain.said(line)
+        wrote = bool(_WROTE.match(said))
+        if wrote or (before and plain.depth(line) != plain.depth(before)):  # another one speaks
+            signature, closing = False, 0
+        if wrote and before and _ON_A_DAY.match(plain.said(before)):
+            found.add(before.start)
         if said == "--":
             signature = True
-        if _FORWARD.match(said):
-            header = True
+        if _FORWARD.match(said) or (after and _HEADER.match(said) and _HEADER.match(plain.said(after))):
+            header, signature = True, False
             found.add(line.start)
         elif header and (_HEADER.match(said) or (found and line.text[:1] in " \t" and said)):
             found.add(line.start)
-        elif signature or _WROTE.match(said) or _SENT_FROM.match(said) or _CLOSING.match(said):
+        elif signature or wrote or _SENT_FROM.match(said) or _CLOSING.match(said):
             found.add(line.start)
             closing = _NAMES if _CLOSING.match(said) else closing
-        elif closing and said and len(said) < 50:
+        elif closing and said and len(said) < 50 and not SENTENCE_END.search(said):
             found.add(line.start)
             closing -= 1
         else:

@@ -8,12 +8,12 @@ import regex
 
 from llmattr.text.split import code, html, plain
 from llmattr.text.split.blocks import Block, Kind, Line, newlines_of, says_something, shifted
+from llmattr.text.split.reasoning import parts
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-_REASONING = regex.compile(r"<(think|thinking|reasoning)>(.*?)(?:</\1>|\Z)|\[THINK\](.*?)(?:\[/THINK\]|\Z)", regex.S)
 _QUOTES = regex.compile(r"\s*(?:>\s?)*\s*")
 _IMAGE = regex.compile(r"!\[[^\]\n]{0,300}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]{0,300}\])")
 _ALERT = regex.compile(r"\s*(?:>\s?)+\[!\w+\]\s*")
@@ -38,14 +38,12 @@ def blocks(text: str) -> list[Block]:
 
 
 def _with_reasoning(text: str) -> list[Block]:
-    """The blocks of a Markdown text; what stands in a reasoning (`<think>`) cannot be quoted."""
-    found, begin = [], 0
-    for thought in _REASONING.finditer(text):
-        group = 2 if thought[1] else 3
-        found += _of_part(text, begin, thought.start())
-        found += [block._replace(quotable=False) for block in _of_part(text, *thought.span(group))]
-        begin = thought.end()
-    return found + _of_part(text, begin, len(text))
+    """The blocks of a Markdown text; what stands in a reasoning cannot be quoted."""
+    return [
+        block._replace(quotable=block.quotable and not part.is_reasoning)
+        for part in parts(text)
+        for block in _of_part(text, part.start, part.end)
+    ]
 
 
 def answer(text: str) -> list[Block]:
