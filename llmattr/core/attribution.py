@@ -114,7 +114,7 @@ class Attribution:
 
     def __getitem__(self, target: SupportsIndex | slice) -> "Attribution":
         target = check_index(target, len(self), "targets")
-        columns = {name: getattr(self, name) for name in ("index", "stderr", "baseline", "lds", "ceiling")}
+        columns = {name: vars(self)[name] for name in ("index", "stderr", "baseline", "lds", "ceiling")}
         columns = {name: None if column is None else column[target] for name, column in columns.items()}
         asked = self.asked[target] if self.asked is not None and len(self.asked) == len(self) else self.asked
         evidence = None if self.evidence is None else self.evidence[target]
