@@ -465,3 +465,8 @@ def test_a_line_break_in_markdown_is_a_space(text):
 @pytest.mark.parametrize("hard", ["  \n", "\\\n", "<br>\n"])
 def test_but_a_hard_break_parts(hard):
     assert len(units(f"The tower{hard}Paris", "markdown")) == 2
+
+
+def test_a_line_that_a_decimal_begins_is_no_item():
+    text = "It can work for about\n5.5 h in each tide, i.e. some eleven hours. It is old."
+    assert [said for said, _ in units(text)] == [text[: text.index(" It is old")], "It is old."]
