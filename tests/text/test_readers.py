@@ -218,7 +218,7 @@ PAGE = """<!doctype html><html lang="en-GB"><head><title>The  tower</title><meta
 <footer>© nobody</footer></body></html>"""
 MARKDOWN = """# The tower
 
-Built in 1889.
+Built in 1889.\x20\x20
 By an engineer.
 
 - one
@@ -387,7 +387,7 @@ IN_A_BOX = PARAGRAPH.format("In a box.")
         (f"<w:sdt><w:sdtContent>{PARAGRAPH.format('A.')}{PARAGRAPH.format('B.')}</w:sdtContent></w:sdt>", "A.\n\nB."),
         (f"<w:p>{RUN.format('It is')}<w:del><w:r><w:delText> not</w:delText></w:r></w:del></w:p>", "It is"),
         (f"<w:p>{RUN.format('It is')}<w:moveFrom>{RUN.format(' here')}</w:moveFrom></w:p>", "It is"),
-        ("<w:p><w:r><w:t>a</w:t><w:tab/><w:t>b</w:t><w:br/><w:t>c</w:t><w:br w:type='page'/></w:r></w:p>", "a\tb\nc"),
+        ("<w:p><w:r><w:t>a</w:t><w:tab/><w:t>b</w:t><w:br/><w:t>c</w:t><w:br w:type='page'/></w:r></w:p>", "a\tb  \nc"),
         (
             f"<w:p>{RUN.format('Beside.')}<w:r><mc:AlternateContent><mc:Choice><w:txbxContent>{IN_A_BOX}</w:txbxContent></mc:Choice>"
             f"<mc:Fallback><w:txbxContent>{IN_A_BOX}</w:txbxContent></mc:Fallback></mc:AlternateContent></w:r></w:p>",
@@ -445,6 +445,11 @@ def test_no_line_of_a_paragraph_is_a_rule(rule):
     assert found.quotable.all()
     assert set(found.blocks) == {"paragraph"}
     assert "1889" in "".join(text[a:b] for a, b in found.spans)
+
+
+def test_lines_that_a_page_breaks_stay_apart():
+    text = read_bytes(b"<p>12 Long Road<br>Leeds<br>Tel. 555</p>", "x", "html").text
+    assert [text[a:b] for a, b in cut_text(text, "sentences", "markdown").spans] == ["12 Long Road", "Leeds", "Tel. 555"]
 
 
 def test_headings_and_cells_say_what_they_say():

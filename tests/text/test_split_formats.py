@@ -447,3 +447,26 @@ def test_what_is_quoted_below_a_signature_is_text():
     assert [part for part, kind in found if not kind.endswith("#")] == [
         *("Hi Bob,", "no.", "Is it far?", "It is\n> Eve's.", "No, it is near.", "it works.")
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- [aduh95](https://a.example) -\n  **Antoine du Hamel** `a@a.example` (he/him)",
+        "Each value is a probability between\n0.0 and 1.0 as `p`.",
+        "This is still\n*not* a pattern for them.",
+        "Please visit the wiki page about\n[Common Build Problems](https://a.example)",
+    ],
+)
+def test_a_line_break_in_markdown_is_a_space(text):
+    assert [said for said, _ in units(text, "markdown")] == [text]
+
+
+@pytest.mark.parametrize("hard", ["  \n", "\\\n", "<br>\n"])
+def test_but_a_hard_break_parts(hard):
+    assert len(units(f"The tower{hard}Paris", "markdown")) == 2
+
+
+def test_a_line_that_a_decimal_begins_is_no_item():
+    text = "It can work for about\n5.5 h in each tide, i.e. some eleven hours. It is old."
+    assert [said for said, _ in units(text)] == [text[: text.index(" It is old")], "It is old."]

@@ -49,13 +49,13 @@ def one_line(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    r"""Lines of text as Markdown that says them: a backslash stands before what would be structure.
+    r"""Lines of text as Markdown that says them: they stay apart, and a backslash stands before what would be structure.
 
-    >>> print(escaped("# 1 in sales\n1889 - 1890"))
-    \# 1 in sales
-    1889 - 1890
+    >>> escaped("1889 - 1890\n# 1 in sales")
+    '1889 - 1890  \n\\# 1 in sales'
     """
-    return _STARTS.sub(r"\1\\", _escaped_inside("\n".join(line.strip() for line in text.strip().split("\n"))))
+    lines = "\n".join(line.strip() for line in text.strip().split("\n"))
+    return _STARTS.sub(r"\1\\", _escaped_inside(lines)).replace("\n", "  \n")
 
 
 def _escaped_inside(text: str) -> str:
@@ -73,7 +73,7 @@ def indented(blocks: Iterable[Block], first: str, rest: str) -> list[Block]:
     for block in blocks:
         lines = block.text.split("\n")
         starts = [rest if made else first, *[rest] * (len(lines) - 1)]
-        text = "\n".join((start + line).rstrip() for start, line in zip(starts, lines, strict=True))
+        text = "\n".join(start + line if line.strip() else start.rstrip() for start, line in zip(starts, lines, strict=True))
         made.append(block._replace(text=text))
     return made
 
