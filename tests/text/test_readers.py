@@ -448,8 +448,8 @@ def test_no_line_of_a_paragraph_is_a_rule(rule):
 
 
 def test_lines_that_a_page_breaks_stay_apart():
-    text = read_bytes(b"<p>12 Long Road<br>Leeds<br>Tel. 555</p>", "x", "html").text
-    assert [text[a:b] for a, b in cut_text(text, "sentences", "markdown").spans] == ["12 Long Road", "Leeds", "Tel. 555"]
+    text = read_bytes(b"<p>12 Long Road<br>Leeds<br>Old town</p>", "x", "html").text
+    assert [text[a:b] for a, b in cut_text(text, "sentences", "markdown").spans] == ["12 Long Road", "Leeds", "Old town"]
 
 
 def test_headings_and_cells_say_what_they_say():
