@@ -447,3 +447,22 @@ def test_what_is_quoted_below_a_signature_is_text():
     assert [part for part, kind in found if not kind.endswith("#")] == [
         *("Hi Bob,", "no.", "Is it far?", "It is\n> Eve's.", "No, it is near.", "it works.")
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It was built in 1889.\n\fIt was built in 1889.\n",  # all that its page says
+        "Yes\n\fYes\n\fYes\n",
+        "built\n\n1889\n\nopened\n\n1890\n\npainted every seven years\n",
+        "He was born in\n\n1889\n\nin the city.\n\n1890\n\nthen moved on.",
+        "Page 4\n\nPage 5",
+        "1 of 5\n\n2 of 5",
+        "On which page?\n\nPage 4\n\nAnd then:\n\nPage 5\n\nWell.",
+        "A receipt\n\nTea 2.80\n\nCake 4.20\n\nThank you.\n\nTotal    7",
+        "Apples    3\n\nTea 2.80.\n\nCake 4.20.\n\nThank you.\n\nBye.",
+        "One is.\n\nTwo is.\n\nThree is.\n\nFour is.\n\n[1]",
+    ],
+)
+def test_a_number_or_a_line_again_that_may_be_text_is_text(text):
+    assert [part for part, kind in units(text, "plain") if not kind.endswith("#")] == text.replace("\f", "\n").strip().split("\n\n")

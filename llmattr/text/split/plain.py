@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import regex
 
-from llmattr.text.split.blocks import SENTENCE_END, Block, Kind, Line, is_blank, lines_of, says_something
+from llmattr.text.split.blocks import ASKS, SENTENCE_END, Block, Kind, Line, is_blank, lines_of, says_something
 from llmattr.text.split.pages import running_heads
 
 # What opens a list item: a bullet, a number of any depth, a letter or a roman number, each with its stop.
@@ -30,12 +30,11 @@ _OPEN = regex.compile(  # a word that no line of a list ends with
     r"|le|la|les|de|du|des|un|une|et|à|est|el|los|las|del|y|en|con|por|que|по|на|от|для|и|в|с|του|της|το|και|να)$"
 )
 _CJK_END = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}、，；：]$")
-_TITLE = regex.compile(r"(?!\p{Ll})[^\n\r]{2,80}(?<![.!?:;,。！？…।؟។៖៕៖၊။»”\"')])$")
+_TITLE = regex.compile(r"(?!\p{Ll})(?=.*\p{L})[^\n\r]{2,80}(?<![.!?:;,。！？…।؟។៖៕៖၊။»”\"')])$")
 _VERB = regex.compile(  # of a sentence without its stop
     r"\b(?:is|are|was|were|has|have|ist|sind|wird|wurde|hat|est|sont|était|es|fue|está|είναι|ήταν|है|हैं|था|थी|थे)\b"
     r"|[うくすつぬむるただいね]$|[다요]$"
 )
-_ASKS = frozenset("?؟？;")
 _NARROW, _WIDE = 20, 40  # columns: a line shorter than the first is no wrapped one, one as long as the second may always be
 _FULL = 0.85  # of the widest line: one that is longer is full, whatever comes behind
 
@@ -137,7 +136,8 @@ def _with_titles(text: str, blocks: list[Block]) -> list[Block]:
     for alike, places in itertools.groupby(range(len(blocks)), lambda i: _is_alone(text, blocks, i)):
         run = list(places)
         above_text = run[-1] + 1 < len(blocks) and blocks[run[-1] + 1].kind != "heading"
-        answers = text[: blocks[run[0]].start].rstrip()[-1:] in _ASKS
+        before = text[blocks[run[0] - 1].start : blocks[run[0] - 1].end] if run[0] else ""
+        answers = ASKS.search(before) or _OPEN.search(before)
         if alike and len(run) < 3 and above_text and not answers:
             for i in run:
                 if not _VERB.search(text[blocks[i].start : blocks[i].end]):
