@@ -466,3 +466,45 @@ def test_what_is_quoted_below_a_signature_is_text():
 )
 def test_a_number_or_a_line_again_that_may_be_text_is_text(text):
     assert [part for part, kind in units(text, "plain") if not kind.endswith("#")] == text.replace("\f", "\n").strip().split("\n\n")
+
+
+@pytest.mark.parametrize(
+    ("fact", "below"),
+    [
+        ("4/5 stars", "Cons: It is heavy."),
+        ("Pros: light, cheap", "It is heavy."),
+        ("Flight BA 123 departs at 9\n\nGate B12", "Please be on time."),
+        ("The winner is\n\nGustave Eiffel", "He built the tower."),
+        ("Total 10.50\n***", "Thank you for your visit."),
+        ("The tower was built in 1889.\n----------", "It is tall."),
+    ],
+)
+def test_a_fact_above_text_is_no_heading(fact, below):
+    facts = fact.rstrip("*-\n").split("\n\n")
+    assert units(f"{fact}\n\n{below}", "plain")[: len(facts)] == [(one, "paragraph") for one in facts]
+
+
+@pytest.mark.parametrize("title", ["2.1 Towers", "Chapter 3", "Part 2: The tower", "The siege of 1870", "THE TOWER", "Towers\n======"])
+def test_a_title_above_text_is_a_heading(title):
+    assert units(f"{title}\n\nIt is old.", "plain")[0] == (title.split("\n")[0], "heading#")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["I came,", "I saw,", "I conquered,", "I left."],
+        ["Dear John,", "thank you, and goodbye.", "Yours, Ann"],
+        ["In May,it rained", "In June,it snowed", "In July,it hailed"],
+        ["Opening hours;", "Monday to Friday 9-5;", "Saturday 10-2;", "Sunday closed;"],
+        ["Left |", "Right |", "Up |"],
+    ],
+)
+def test_lines_with_a_comma_are_no_table(lines):
+    assert looks_like("\n".join(lines)) == "plain"
+    assert not [kind for _, kind in units("\n".join(lines)) if kind.startswith("row")]
+
+
+@pytest.mark.parametrize("header", ["id,Total price", "First name,Last name", "name,born,", "name;born"])
+def test_names_above_cells_are_a_table(header):
+    row = header.replace("Total price", "3").replace("name", "Ada").replace("born", "1815")
+    assert units(f"{header}\n{row}\n{row}") == [(header, "row#"), (row, "row"), (row, "row")]

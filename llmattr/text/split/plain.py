@@ -35,6 +35,8 @@ _VERB = regex.compile(  # of a sentence without its stop
     r"\b(?:is|are|was|were|has|have|ist|sind|wird|wurde|hat|est|sont|était|es|fue|está|είναι|ήταν|है|हैं|था|थी|थे)\b"
     r"|[うくすつぬむるただいね]$|[다요]$"
 )
+_TITLE_NUMBER = regex.compile(r"(?:\p{L}+ )?\d+(?:\.\d)*[.):]?(?!\S)")  # "2.1", "Chapter 3:"
+_FACT = regex.compile(r"(?<!\d)(?!(?:1\d|20)\d\d(?!\d))\d|\w: [\p{Ll}\d]")  # "Flight 12", "Pros: light"; a year may be of a title
 _NARROW, _WIDE = 20, 40  # columns: a line shorter than the first is no wrapped one, one as long as the second may always be
 _FULL = 0.85  # of the widest line: one that is longer is full, whatever comes behind
 
@@ -52,7 +54,8 @@ def blocks_around(lines: list[Line], furniture: Set[int], heads: Set[int] = froz
         if run[0].start in furniture:
             found.append(_block(run, "furniture", False))
         elif not says_something(run[-1].text):
-            found.append(_block(run[:1], "heading", False))
+            titled = not SENTENCE_END.search(run[0].text) and not _is_fact(said(run[0]))
+            found.append(_block(run[:1], "heading" if titled else "paragraph", not titled))
         else:
             found += _joined(run)
     return found
@@ -137,12 +140,16 @@ def _with_titles(text: str, blocks: list[Block]) -> list[Block]:
         run = list(places)
         above_text = run[-1] + 1 < len(blocks) and blocks[run[-1] + 1].kind != "heading"
         before = text[blocks[run[0] - 1].start : blocks[run[0] - 1].end] if run[0] else ""
-        answers = ASKS.search(before) or _OPEN.search(before)
-        if alike and len(run) < 3 and above_text and not answers:
-            for i in run:
-                if not _VERB.search(text[blocks[i].start : blocks[i].end]):
-                    found[i] = blocks[i]._replace(kind="heading", quotable=False)
+        titles = [text[blocks[i].start : blocks[i].end] for i in run]
+        if alike and len(run) < 3 and above_text and not ASKS.search(before) and not any(_is_fact(t) or _VERB.search(t) for t in titles):
+            found[run[0] : run[-1] + 1] = [blocks[i]._replace(kind="heading", quotable=False) for i in run]
     return found
+
+
+def _is_fact(line: str) -> bool:
+    """Whether a line without a stop says something of something."""
+    number = _TITLE_NUMBER.match(line)
+    return bool(_FACT.search(line, number.end() if number else 0))
 
 
 def _is_alone(text: str, blocks: list[Block], i: int) -> bool:
