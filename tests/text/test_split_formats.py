@@ -508,3 +508,41 @@ def test_lines_with_a_comma_are_no_table(lines):
 def test_names_above_cells_are_a_table(header):
     row = header.replace("Total price", "3").replace("name", "Ada").replace("born", "1815")
     assert units(f"{header}\n{row}\n{row}") == [(header, "row#"), (row, "row"), (row, "row")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Date: 1889\nFrom: Paris\nHeight: 330 m\nThe tower is tall.",
+        "De: la tour on voit Paris.\nÀ: gauche, la Seine.\nElle est belle.",
+        "Place: Leeds\nDate: 3 May 2020\nTo: be confirmed\nFrom: 10 a.m.",
+        "In 1889 Eiffel wrote:\n\n> It is done.\n\nCheers\nThe tower opened in May",
+    ],
+)
+def test_words_of_mail_are_no_mail(text):
+    assert looks_like(text) == "plain"
+    assert all(not kind.endswith("#") for _, kind in units(text))
+
+
+def test_what_follows_a_closing_and_is_no_name_is_text():
+    text = "From: Eve\nSubject: Tea\n\nIt is old.\n\nCheers\nEve de la Tour\n+44 113 496\nThe tower opened in May\nIt cost 8 million"
+    assert looks_like(text) == "mail"
+    assert [part for part, kind in units(text) if not kind.endswith("#")] == [
+        "It is old.",
+        "The tower opened in May",
+        "It cost 8 million",
+    ]
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        ["We like cats; they sleep;", "We like dogs; they bark;", "We like birds; they sing;"],
+        ["Let x = 3; y = 4;", "Then z = x + y;", "So z = 7;"],
+        ["* The tower was built in 1889.", "* It is tall.", "* It is red."],
+        ["SELECT the best wine.", "WHERE the sun shines.", "FROM France with love."],
+        ["echo the answer", "set the table", "export the goods"],
+    ],
+)
+def test_prose_with_words_or_marks_of_code_is_no_code(right):
+    assert [part for part, kind in units("\n".join(right)) if kind != "code"] == right

@@ -16,7 +16,7 @@ def blocks(text: str) -> list[Block]:
     """One block a record, also where it runs over lines."""
     lines = newlines_of(text)
     delimiter = delimiter_of(text) or max(_DELIMITERS, key=(lines[0].text if lines else "").count)
-    names = next(csv.reader([lines[0].text[:_LOOKED_AT]], delimiter=delimiter), []) if lines else []
+    names = next(csv.reader([lines[0].text[:_LOOKED_AT].rstrip(delimiter)], delimiter=delimiter), []) if lines else []
     found = []
     for number, (first, last) in enumerate(_records(lines, delimiter)):
         start, end = lines[first].start, lines[last - 1].end
