@@ -546,3 +546,18 @@ def test_what_follows_a_closing_and_is_no_name_is_text():
 )
 def test_prose_with_words_or_marks_of_code_is_no_code(right):
     assert [part for part, kind in units("\n".join(right)) if kind != "code"] == right
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["2024-01-02 10:00:01 INFO a server started on port 8080", "2024-01-02 10:00:05 ERROR the disk is full"],
+        ["Jan  2 10:00:01 host sshd[12]: session opened for user root", "Jan 12 10:00:05 host cron[3]: job started by root"],
+        ["12/03/2024, 14:23 - Tom: <Media omitted>", "12/03/2024, 14:25 - Tom: Nope"],
+        ["drwxr-xr-x  21 root root   4096 Nov 29 11:25 docs", "-rw-r--r--   1 root root  37486 Nov 29 00:29 README_old.md"],
+        ["f(x) = 2x + 1", "g(x) = f(x) - 1"],
+        ["$ ls -la", "$ git status"],
+    ],
+)
+def test_an_entry_of_a_log_or_a_chat_is_a_source(lines):
+    assert [part for part, kind in units("\n".join(lines), "plain") if not kind.endswith("#")] == lines

@@ -18,6 +18,10 @@ _REFERENCE = regex.compile(  # of a list of them: a number, who with initials, a
     r"\[\d{1,3}\]\s+(?:(?:\p{Lu}\p{Ll}?\.[\s-]?)+\p{Lu}\p{Ll}|\p{Lu}[\p{L}'’-]+,\s\p{Lu}\p{Ll}?\.).*\b(?:1[5-9]|20)\d\d\b"
 )
 _CELLS = regex.compile(r"\S[ ]*\t\s*\S")
+_STAMPED = regex.compile(  # an entry of a log or a chat begins with its time, a shell's with its prompt
+    r"[\[(<]?(?:(?:\p{Lu}\p{Ll}{2,8}\.?,?\s+){0,2}(?:\d{1,2}\s+)?(?:\d{1,4}([-/.])\d{1,2}\1\d{1,4}|\d{1,2}:\d{2})\b)|\$\s"
+)
+_COLUMNS = regex.compile(r"(?=.*\d).*[^\s.!?:;,]\s{2,}\S")
 _LETTER = regex.compile(r"\p{L}\.\s")
 _GREETING = regex.compile(
     r"(?:dear|hi|hello|hallo|lieber?|guten \w+|sehr geehrte[rs]?|bonjour|chère?|hola|estimad[oa]s?)\b.{0,40},$", regex.I
@@ -113,13 +117,16 @@ def _joined(run: list[Line]) -> list[Block]:
     texts = [said(line) for line in run]
     if _REFERENCE.match(" ".join(texts)):
         return [_block(run, "row")]
-    if len(run) > 1 and all(_CELLS.search(text) and not MARKER.match(text) for text in texts):
+    set_apart = any(all(map(cells, texts)) for cells in (_CELLS.search, _COLUMNS.match))
+    if len(run) > 1 and set_apart and not any(map(MARKER.match, texts)):
         return [_block([line], "row") for line in run]
     kind: Kind = "item" if MARKER.match(texts[0]) else "quote" if depth(run[0]) else "paragraph"
     shape = _Shape.of(texts)
+    entries = {i for i, text in enumerate(texts) if _STAMPED.match(text)}
+    is_log = 0 in entries
     found, begin = [], 0
     for i in range(1, len(run) + 1):
-        if i < len(run) and shape.wraps(texts[i - 1], texts[i]):
+        if i < len(run) and not (is_log and i in entries) and shape.wraps(texts[i - 1], texts[i]):
             continue
         found.append(_block(run[begin:i], kind if begin == 0 or kind == "quote" else "paragraph"))
         begin = i
