@@ -561,3 +561,20 @@ def test_prose_with_words_or_marks_of_code_is_no_code(right):
 )
 def test_an_entry_of_a_log_or_a_chat_is_a_source(lines):
     assert [part for part, kind in units("\n".join(lines), "plain") if not kind.endswith("#")] == lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The closing tag is </think>\nand the tower is 330 m tall.",
+        "Models write <think>\nand </think>\naround it.",
+        "It is written </think>",
+    ],
+)
+def test_a_mark_of_reasoning_that_ends_a_line_in_passing_is_text(text):
+    assert units(text, "answer") == [(text, "paragraph")]
+
+
+def test_a_reasoning_inside_a_reasoning_is_part_of_it():
+    found = units("<think>outer <think>inner</think> still. </think>It is 42.", "answer")
+    assert [part for part, kind in found if not kind.endswith("#")] == ["It is 42."]
