@@ -19,7 +19,8 @@ _BODY = regex.compile(  # "int main(void) {", "add(a, b) {", "const f = (a) => {
 )
 _BODY_END = regex.compile(r"\s*(?:\}|end)[;,]?\s*$")
 _LITERAL = regex.compile(  # one that may run over lines, and what may hold its marks
-    r"/\*.*?\*/|(?<!\\)`(?:\\.|[^`\\])*+`|\"{3}.*?\"{3}|'{3}.*?'{3}|//[^\n]*+|'(?:\\.|[^'\\\n])*+'|\"(?:\\.|[^\"\\\n])*+\"", regex.S
+    r"/\*.*?\*/|(?<!\\)`(?:\\.|[^`\\])*+`|\"{3}.*?\"{3}|'{3}.*?'{3}|//[^\n]*+|'(?:\\.|[^'\\\n])*+'|\"(?:\\.|[^\"\\\n])*+\"",
+    regex.S,
 )
 
 _DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

@@ -20,7 +20,9 @@ _CLOSING = regex.compile(
     regex.I,
 )
 _SENT_FROM = regex.compile(r"(?:Sent from my|Von meinem|Envoyé de mon|Enviado desde)\s")
-_NAME = regex.compile(r"(?:[\p{Lu}\p{Lo}][\p{L}\p{M}.'’-]*(?:,?\s+(?:\p{Ll}{1,3}\s+)*|$)){1,6}|[^\p{L}]+|\S*(?:@|www\.|://)\S*")  # or where they are reached
+_NAME = regex.compile(
+    r"(?:[\p{Lu}\p{Lo}][\p{L}\p{M}.'’-]*(?:,?\s+(?:\p{Ll}{1,3}\s+)*|$)){1,6}|[^\p{L}]+|\S*(?:@|www\.|://)\S*"
+)  # or where they are reached
 _NAMES = 4  # lines: a closing has no more names behind it
 
 
@@ -31,7 +33,7 @@ def blocks(text: str) -> list[Block]:
 
 
 def is_mail(text: str) -> bool:
-    """Whether a text begins with headers, of which one has an address, or says who wrote and about what; or quotes who wrote."""
+    """Whether a text begins with headers, with an address or with who and about what; or quotes who wrote."""
     lines = lines_of(text)
     said = [plain.said(line) for line in lines]
     headers = [line for line in said[:4] if _HEADER.match(line)]

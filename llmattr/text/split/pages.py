@@ -74,7 +74,7 @@ def _interrupts(said: Sequence[Line], k: int, heads: Set[int]) -> bool:
 
 
 def _outer(said: Sequence[Line], alone: Sequence[int]) -> set[int]:
-    """The first or last line of wrapped text of one page, or the rest of one: as wide as it, where no other is set like this."""
+    """The first or last line of a page of wrapped text, or the rest of one: as wide as it, where no other is so."""
     width = max((len(line.text) for line in said), default=0)
     wide = {k for k, line in enumerate(said) if _WITH_HEAD.fullmatch(line.text) and len(line.text) >= _FULL * width}
     outer = {0, len(said) - 1}.intersection(alone) if width >= _WRAPPED and len(said) > 4 else set()

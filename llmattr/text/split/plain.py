@@ -40,7 +40,9 @@ _VERB = regex.compile(  # of a sentence without its stop
     r"|[うくすつぬむるただいね]$|[다요]$"
 )
 _TITLE_NUMBER = regex.compile(r"(?:\p{L}+ )?\d+(?:\.\d)*[.):]?(?!\S)")  # "2.1", "Chapter 3:"
-_FACT = regex.compile(r"(?<!\d)(?!(?:1\d|20)\d\d(?!\d))\d|\w: [\p{Ll}\d]")  # "Flight 12", "Pros: light"; a year may be of a title
+_FACT = regex.compile(
+    r"(?<!\d)(?!(?:1\d|20)\d\d(?!\d))\d|\w: [\p{Ll}\d]"
+)  # "Flight 12", "Pros: light"; a year may be of a title
 _NARROW, _WIDE = 20, 40  # columns: a line shorter than the first is no wrapped one, one as long as the second may always be
 _FULL = 0.85  # of the widest line: one that is longer is full, whatever comes behind
 
@@ -148,7 +150,13 @@ def _with_titles(text: str, blocks: list[Block]) -> list[Block]:
         above_text = run[-1] + 1 < len(blocks) and blocks[run[-1] + 1].kind != "heading"
         before = text[blocks[run[0] - 1].start : blocks[run[0] - 1].end] if run[0] else ""
         titles = [text[blocks[i].start : blocks[i].end] for i in run]
-        if alike and len(run) < 3 and above_text and not ASKS.search(before) and not any(_is_fact(t) or _VERB.search(t) for t in titles):
+        if (
+            alike
+            and len(run) < 3
+            and above_text
+            and not ASKS.search(before)
+            and not any(_is_fact(t) or _VERB.search(t) for t in titles)
+        ):
             found[run[0] : run[-1] + 1] = [blocks[i]._replace(kind="heading", quotable=False) for i in run]
     return found
 
