@@ -233,3 +233,10 @@ def test_time_does_not_grow_with_the_square_of_the_length(text):
 def test_abbreviations_and_quotations_of_other_scripts(language, right):
     assert cut_texts(" ".join(right)) == right
     assert cut_texts(" ".join(right), language=language) == right
+
+
+@pytest.mark.parametrize("text", ["word ", "/* a\n", "` \\", "'''", "{"])
+def test_time_of_code_does_not_grow_with_the_square_of_the_length(text):
+    started = time.process_time()
+    cut(text * (100_000 // len(text)), format="code")
+    assert time.process_time() - started < 6

@@ -470,3 +470,135 @@ def test_but_a_hard_break_parts(hard):
 def test_a_line_that_a_decimal_begins_is_no_item():
     text = "It can work for about\n5.5 h in each tide, i.e. some eleven hours. It is old."
     assert [said for said, _ in units(text)] == [text[: text.index(" It is old")], "It is old."]
+
+
+        "It was built in 1889.\n\fIt was built in 1889.\n",  # all that its page says
+        "Yes\n\fYes\n\fYes\n",
+        "built\n\n1889\n\nopened\n\n1890\n\npainted every seven years\n",
+        "He was born in\n\n1889\n\nin the city.\n\n1890\n\nthen moved on.",
+        "Page 4\n\nPage 5",
+        "1 of 5\n\n2 of 5",
+        "On which page?\n\nPage 4\n\nAnd then:\n\nPage 5\n\nWell.",
+        "A receipt\n\nTea 2.80\n\nCake 4.20\n\nThank you.\n\nTotal    7",
+        "Apples    3\n\nTea 2.80.\n\nCake 4.20.\n\nThank you.\n\nBye.",
+        "One is.\n\nTwo is.\n\nThree is.\n\nFour is.\n\n[1]",
+    ],
+)
+def test_a_number_or_a_line_again_that_may_be_text_is_text(text):
+    assert [part for part, kind in units(text, "plain") if not kind.endswith("#")] == text.replace("\f", "\n").strip().split(
+        "\n\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fact", "below"),
+    [
+        ("4/5 stars", "Cons: It is heavy."),
+        ("Pros: light, cheap", "It is heavy."),
+        ("Flight BA 123 departs at 9\n\nGate B12", "Please be on time."),
+        ("The winner is\n\nGustave Eiffel", "He built the tower."),
+        ("Total 10.50\n***", "Thank you for your visit."),
+        ("The tower was built in 1889.\n----------", "It is tall."),
+    ],
+)
+def test_a_fact_above_text_is_no_heading(fact, below):
+    facts = fact.rstrip("*-\n").split("\n\n")
+    assert units(f"{fact}\n\n{below}", "plain")[: len(facts)] == [(one, "paragraph") for one in facts]
+
+
+@pytest.mark.parametrize(
+    "title", ["2.1 Towers", "Chapter 3", "Part 2: The tower", "The siege of 1870", "THE TOWER", "Towers\n======"]
+)
+def test_a_title_above_text_is_a_heading(title):
+    assert units(f"{title}\n\nIt is old.", "plain")[0] == (title.split("\n")[0], "heading#")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["I came,", "I saw,", "I conquered,", "I left."],
+        ["Dear John,", "thank you, and goodbye.", "Yours, Ann"],
+        ["In May,it rained", "In June,it snowed", "In July,it hailed"],
+        ["Opening hours;", "Monday to Friday 9-5;", "Saturday 10-2;", "Sunday closed;"],
+        ["Left |", "Right |", "Up |"],
+    ],
+)
+def test_lines_with_a_comma_are_no_table(lines):
+    assert looks_like("\n".join(lines)) == "plain"
+    assert not [kind for _, kind in units("\n".join(lines)) if kind.startswith("row")]
+
+
+@pytest.mark.parametrize("header", ["id,Total price", "First name,Last name", "name,born,", "name;born"])
+def test_names_above_cells_are_a_table(header):
+    row = header.replace("Total price", "3").replace("name", "Ada").replace("born", "1815")
+    assert units(f"{header}\n{row}\n{row}") == [(header, "row#"), (row, "row"), (row, "row")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Date: 1889\nFrom: Paris\nHeight: 330 m\nThe tower is tall.",
+        "De: la tour on voit Paris.\nÀ: gauche, la Seine.\nElle est belle.",
+        "Place: Leeds\nDate: 3 May 2020\nTo: be confirmed\nFrom: 10 a.m.",
+        "In 1889 Eiffel wrote:\n\n> It is done.\n\nCheers\nThe tower opened in May",
+    ],
+)
+def test_words_of_mail_are_no_mail(text):
+    assert looks_like(text) == "plain"
+    assert all(not kind.endswith("#") for _, kind in units(text))
+
+
+def test_what_follows_a_closing_and_is_no_name_is_text():
+    text = "From: Eve\nSubject: Tea\n\nIt is old.\n\nCheers\nEve de Lay\n+44 113\nThe tower opened in May\nIt cost 8 million"
+    assert looks_like(text) == "mail"
+    assert [part for part, kind in units(text) if not kind.endswith("#")] == [
+        "It is old.",
+        "The tower opened in May",
+        "It cost 8 million",
+    ]
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        ["We like cats; they sleep;", "We like dogs; they bark;", "We like birds; they sing;"],
+        ["Let x = 3; y = 4;", "Then z = x + y;", "So z = 7;"],
+        ["* The tower was built in 1889.", "* It is tall.", "* It is red."],
+        ["SELECT the best wine.", "WHERE the sun shines.", "FROM France with love."],
+        ["echo the answer", "set the table", "export the goods"],
+    ],
+)
+def test_prose_with_words_or_marks_of_code_is_no_code(right):
+    assert [part for part, kind in units("\n".join(right)) if kind != "code"] == right
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["2024-01-02 10:00:01 INFO a server started on port 8080", "2024-01-02 10:00:05 ERROR the disk is full"],
+        ["Jan  2 10:00:01 host sshd[12]: session opened for user root", "Jan 12 10:00:05 host cron[3]: job started by root"],
+        ["12/03/2024, 14:23 - Tom: <Media omitted>", "12/03/2024, 14:25 - Tom: Nope"],
+        ["drwxr-xr-x  21 root root   4096 Nov 29 11:25 docs", "-rw-r--r--   1 root root  37486 Nov 29 00:29 README_old.md"],
+        ["f(x) = 2x + 1", "g(x) = f(x) - 1"],
+        ["$ ls -la", "$ git status"],
+    ],
+)
+def test_an_entry_of_a_log_or_a_chat_is_a_source(lines):
+    assert [part for part, kind in units("\n".join(lines), "plain") if not kind.endswith("#")] == lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The closing tag is </think>\nand the tower is 330 m tall.",
+        "Models write <think>\nand </think>\naround it.",
+        "It is written </think>",
+    ],
+)
+def test_a_mark_of_reasoning_that_ends_a_line_in_passing_is_text(text):
+    assert units(text, "answer") == [(text, "paragraph")]
+
+
+def test_a_reasoning_inside_a_reasoning_is_part_of_it():
+    found = units("<think>outer <think>inner</think> still. </think>It is 42.", "answer")
+    assert [part for part, kind in found if not kind.endswith("#")] == ["It is 42."]

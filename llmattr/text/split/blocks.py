@@ -14,6 +14,7 @@ Kind = Literal["heading", "paragraph", "item", "row", "code", "quote", "markup",
 PROSE: tuple[Kind, ...] = ("paragraph", "item", "quote")  # sentences are cut in these alone
 
 SENTENCE_END = regex.compile(r"[.!?:;。！？…।॥؟۔។៕။][\"'”’»)\]*_」』）]*\s*$")
+ASKS = regex.compile(r"[?:;？：؟]\s*$")  # what comes behind it is an answer
 _LINE = regex.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 # A link to the top of the page, references back from a note, and marks that say nothing themselves.
 UP = regex.compile(r"\W*(?:(?:back|return|go|jump|skip) )?to (?:the )?(?:top|(?:main )?content|navigation)\W*", regex.I)

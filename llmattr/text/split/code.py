@@ -12,14 +12,15 @@ from llmattr.text.split.blocks import Block, Line, newlines_of
 _LONG = 30  # lines: a class of as many is cut by its methods
 _CLOSES = regex.compile(r"\s*(?:[)\]}]|(?:end|else|elif|except|finally|catch)\b)")
 _ONLY_CLOSES = regex.compile(r"\s*(?:[)\]}]+[;,]?|end)\s*$")
-_CLASS = regex.compile(r"\s*(?:[\w()]+\s+)*(?:(?:class|interface|struct|trait|enum|object|module|namespace)\s+\w|impl\b)")
-_FUNCTION = regex.compile(r"\s*(?:[\w()]+\s+)*(?:function|func|fn|def|sub|fun)\b\*?\s*[\w(]")
+_CLASS = regex.compile(r"\s*(?:[\w()]+\s+){0,8}(?:(?:class|interface|struct|trait|enum|object|module|namespace)\s+\w|impl\b)")
+_FUNCTION = regex.compile(r"\s*(?:[\w()]+\s+){0,8}(?:function|func|fn|def|sub|fun)\b\*?\s*[\w(]")
 _BODY = regex.compile(  # "int main(void) {", "add(a, b) {", "const f = (a) => {"
     r"\s*(?!(?:if|for|while|switch|else|do|try|catch|with|return)\b)[\w:*&<>,~#\[\]\s]+\([^;=]*\)[^;=(){}]*\{?\s*$|.*=>\s*\{\s*$"
 )
 _BODY_END = regex.compile(r"\s*(?:\}|end)[;,]?\s*$")
 _LITERAL = regex.compile(  # one that may run over lines, and what may hold its marks
-    r"/\*.*?\*/|`(?:\\.|[^`\\])*+`|\"{3}.*?\"{3}|'{3}.*?'{3}|//[^\n]*+|'(?:\\.|[^'\\\n])*+'|\"(?:\\.|[^\"\\\n])*+\"", regex.S
+    r"/\*.*?\*/|(?<!\\)`(?:\\.|[^`\\])*+`|\"{3}.*?\"{3}|'{3}.*?'{3}|//[^\n]*+|'(?:\\.|[^'\\\n])*+'|\"(?:\\.|[^\"\\\n])*+\"",
+    regex.S,
 )
 
 _DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -119,7 +120,8 @@ def _of_indents(text: str, lines: Sequence[Line]) -> list[Rows]:
 def _inside_literals(text: str, lines: Sequence[Line]) -> set[int]:
     """The lines that begin inside a text or a comment of several lines."""
     starts = [line.start for line in lines]
-    spans = [literal.span() for literal in _LITERAL.finditer(text)]
+    closed = text.rfind("*/") + 1  # what opens a comment behind it opens none
+    spans = [literal.span() for literal in _LITERAL.finditer(text[:closed] + text[closed:].replace("/*", "  "))]
     return {k for a, b in spans for k in range(bisect.bisect_right(starts, a), bisect.bisect_left(starts, b))}
 
 

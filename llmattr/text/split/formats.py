@@ -52,6 +52,18 @@ _CODE_LINE = regex.compile(
     r"|\s*(?:package \w+$|import [\"(]|(?:\w+ )?(?:func|fn|def|function) .*[\w(){:]$|(?:if|elif|for|while) .*(?:then|do|:)$)"
     r"|\s*(?:return\b.*[\w)\]\"'`]$|(?:echo|puts|export|set) \S+|SELECT |FROM \w|WHERE \w|INSERT INTO |CREATE TABLE )"
 )
+_SYNTAX = [  # what prose has none of, or one: calls, braces, assignments, operators, comments, statements, declarations
+    regex.compile(pattern, regex.M)
+    for pattern in (
+        r"\w\([^()\n]*\)|\w\($",
+        r"[{}][;,]?$",
+        r"^[^\n.]*[\w\])]\s?[-+*:]?=\s?\S",
+        r"\w(?:::|->)\w|=>|&&|\|\||[!=]=|\+\+|\$\{?[A-Za-z_]",
+        r"^\s*(?://|/\*|\#!|\#include\b)",
+        r"^\s*(?:end|fi|done|esac|(?:return|const|let|var|public|private|static|package|import|using|def|func|fn|function)\b.*)$",
+        r"^(?:CREATE|ALTER|DROP) TABLE |^SELECT .*\n?\s*FROM \w|^INSERT INTO \w",
+    )
+]
 
 
 def looks_like(text: str) -> str:
@@ -75,10 +87,12 @@ def looks_like(text: str) -> str:
 
 
 def _is_code(head: str) -> bool:
-    """Whether it says so in Python, or half of its lines end as statements do."""
+    """Whether it says so in Python, or half of its lines end as statements do and two kinds of syntax are there."""
     if _PYTHON.search(head) and code.is_python(head):
         return True
     lines = [line for line in head.splitlines() if line.strip()]
+    if sum(bool(pattern.search(head)) for pattern in _SYNTAX) < 2:
+        return False
     return sum(bool(_CODE_LINE.match(line.rstrip())) for line in lines) > max(2, len(lines) // 2)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import regex
 
-from llmattr.text.split.blocks import SENTENCE_END, Block, Kind, Line, is_blank, lines_of, says_something
+from llmattr.text.split.blocks import ASKS, SENTENCE_END, Block, Kind, Line, is_blank, lines_of, says_something
 from llmattr.text.split.pages import running_heads
 
 # What opens a list item: a bullet, a number of any depth, a letter or a roman number, each with its stop.
@@ -18,6 +18,10 @@ _REFERENCE = regex.compile(  # of a list of them: a number, who with initials, a
     r"\[\d{1,3}\]\s+(?:(?:\p{Lu}\p{Ll}?\.[\s-]?)+\p{Lu}\p{Ll}|\p{Lu}[\p{L}'’-]+,\s\p{Lu}\p{Ll}?\.).*\b(?:1[5-9]|20)\d\d\b"
 )
 _CELLS = regex.compile(r"\S[ ]*\t\s*\S")
+_STAMPED = regex.compile(  # an entry of a log or a chat begins with its time, a shell's with its prompt
+    r"[\[(<]?(?:(?:\p{Lu}\p{Ll}{2,8}\.?,?\s+){0,2}(?:\d{1,2}\s+)?(?:\d{1,4}([-/.])\d{1,2}\1\d{1,4}|\d{1,2}:\d{2})\b)|\$\s"
+)
+_COLUMNS = regex.compile(r"(?=.*\d).*[^\s.!?:;,]\s{2,}\S")
 _LETTER = regex.compile(r"\p{L}\.\s")
 _GREETING = regex.compile(
     r"(?:dear|hi|hello|hallo|lieber?|guten \w+|sehr geehrte[rs]?|bonjour|chère?|hola|estimad[oa]s?)\b.{0,40},$", regex.I
@@ -30,12 +34,15 @@ _OPEN = regex.compile(  # a word that no line of a list ends with
     r"|le|la|les|de|du|des|un|une|et|à|est|el|los|las|del|y|en|con|por|que|по|на|от|для|и|в|с|του|της|το|και|να)$"
 )
 _CJK_END = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}、，；：]$")
-_TITLE = regex.compile(r"(?!\p{Ll})[^\n\r]{2,80}(?<![.!?:;,。！？…।؟។៖៕៖၊။»”\"')])$")
+_TITLE = regex.compile(r"(?!\p{Ll})(?=.*\p{L})[^\n\r]{2,80}(?<![.!?:;,。！？…।؟។៖៕៖၊။»”\"')])$")
 _VERB = regex.compile(  # of a sentence without its stop
     r"\b(?:is|are|was|were|has|have|ist|sind|wird|wurde|hat|est|sont|était|es|fue|está|είναι|ήταν|है|हैं|था|थी|थे)\b"
     r"|[うくすつぬむるただいね]$|[다요]$"
 )
-_ASKS = frozenset("?؟？;")
+_TITLE_NUMBER = regex.compile(r"(?:\p{L}+ )?\d+(?:\.\d)*[.):]?(?!\S)")  # "2.1", "Chapter 3:"
+_FACT = regex.compile(
+    r"(?<!\d)(?!(?:1\d|20)\d\d(?!\d))\d|\w: [\p{Ll}\d]"
+)  # "Flight 12", "Pros: light"; a year may be of a title
 _NARROW, _WIDE = 20, 40  # columns: a line shorter than the first is no wrapped one, one as long as the second may always be
 _FULL = 0.85  # of the widest line: one that is longer is full, whatever comes behind
 
@@ -53,7 +60,8 @@ def blocks_around(lines: list[Line], furniture: Set[int], heads: Set[int] = froz
         if run[0].start in furniture:
             found.append(_block(run, "furniture", False))
         elif not says_something(run[-1].text):
-            found.append(_block(run[:1], "heading", False))
+            titled = not SENTENCE_END.search(run[0].text) and not _is_fact(said(run[0]))
+            found.append(_block(run[:1], "heading" if titled else "paragraph", not titled))
         else:
             found += _joined(run)
     return found
@@ -111,13 +119,16 @@ def _joined(run: list[Line]) -> list[Block]:
     texts = [said(line) for line in run]
     if _REFERENCE.match(" ".join(texts)):
         return [_block(run, "row")]
-    if len(run) > 1 and all(_CELLS.search(text) and not MARKER.match(text) for text in texts):
+    set_apart = any(all(map(cells, texts)) for cells in (_CELLS.search, _COLUMNS.match))
+    if len(run) > 1 and set_apart and not any(map(MARKER.match, texts)):
         return [_block([line], "row") for line in run]
     kind: Kind = "item" if MARKER.match(texts[0]) else "quote" if depth(run[0]) else "paragraph"
     shape = _Shape.of(texts)
+    entries = {i for i, text in enumerate(texts) if _STAMPED.match(text)}
+    is_log = 0 in entries
     found, begin = [], 0
     for i in range(1, len(run) + 1):
-        if i < len(run) and shape.wraps(texts[i - 1], texts[i]):
+        if i < len(run) and not (is_log and i in entries) and shape.wraps(texts[i - 1], texts[i]):
             continue
         found.append(_block(run[begin:i], kind if begin == 0 or kind == "quote" else "paragraph"))
         begin = i
@@ -137,12 +148,23 @@ def _with_titles(text: str, blocks: list[Block]) -> list[Block]:
     for alike, places in itertools.groupby(range(len(blocks)), lambda i: _is_alone(text, blocks, i)):
         run = list(places)
         above_text = run[-1] + 1 < len(blocks) and blocks[run[-1] + 1].kind != "heading"
-        answers = text[: blocks[run[0]].start].rstrip()[-1:] in _ASKS
-        if alike and len(run) < 3 and above_text and not answers:
-            for i in run:
-                if not _VERB.search(text[blocks[i].start : blocks[i].end]):
-                    found[i] = blocks[i]._replace(kind="heading", quotable=False)
+        before = text[blocks[run[0] - 1].start : blocks[run[0] - 1].end] if run[0] else ""
+        titles = [text[blocks[i].start : blocks[i].end] for i in run]
+        if (
+            alike
+            and len(run) < 3
+            and above_text
+            and not ASKS.search(before)
+            and not any(_is_fact(t) or _VERB.search(t) for t in titles)
+        ):
+            found[run[0] : run[-1] + 1] = [blocks[i]._replace(kind="heading", quotable=False) for i in run]
     return found
+
+
+def _is_fact(line: str) -> bool:
+    """Whether a line without a stop says something of something."""
+    number = _TITLE_NUMBER.match(line)
+    return bool(_FACT.search(line, number.end() if number else 0))
 
 
 def _is_alone(text: str, blocks: list[Block], i: int) -> bool:

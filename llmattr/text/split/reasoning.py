@@ -10,6 +10,8 @@ MARKS = {  # what opens a reasoning, and what ends it
     "<thinking>": "</thinking>",
     "<thought>": "</thought>",
     "<reasoning>": "</reasoning>",
+    "<reflection>": "</reflection>",
+    "<scratchpad>": "</scratchpad>",
     "<seed:think>": "</seed:think>",
     "[THINK]": "[/THINK]",
     "◁think▷": "◁/think▷",
@@ -17,11 +19,12 @@ MARKS = {  # what opens a reasoning, and what ends it
     "<|START_THINKING|>": "<|END_THINKING|>",
     "<|begin_of_thought|>": "<|end_of_thought|>",
 }
-# A mark that is meant, and not named in passing, begins a line or stands behind a stop; one that ends may end a line, too.
+# A mark that is meant, and not named in passing, begins a line or stands behind a stop; one that ends may end a line, too,
+# where no space parts it from what it ends.
 _BEGINS = r"(?:^|(?<=[.!?…。！？]))[ \t]*+"
 _OPENING = regex.compile(rf"{_BEGINS}(?:<\|start\|>assistant)?\K(?:{'|'.join(map(regex.escape, MARKS))})", regex.M)
 _ENDING = "|".join([*map(regex.escape, MARKS.values()), "assistantfinal"])  # the last as it reads without special tokens
-_UNOPENED = regex.compile(rf"{_BEGINS}\K(?:{_ENDING})|(?:{_ENDING})(?=[ \t]*$)", regex.M)
+_UNOPENED = regex.compile(rf"{_BEGINS}\K(?:{_ENDING})|(?<=\S)(?:{_ENDING})(?=[ \t]*$)", regex.M)
 _CODE = regex.compile(r"^ {0,3}(```++|~~~++)[^\n]*\n(?:.*?^ {0,3}\1|.*)|`[^`\n]+`", regex.M | regex.S)
 _ANSWER = regex.compile(r"\s*(?:<answer>|<\|message\|>|<\|begin_of_solution\|>|<\|START_RESPONSE\|>)")
 _ANSWERED = regex.compile(r"(?:</answer>|<\|return\|>|<\|end_of_solution\|>|<\|END_RESPONSE\|>)\s*\Z")
@@ -51,6 +54,7 @@ def parts(text: str) -> Iterator[Part]:
         ends = MARKS[opening[0]]
         end = veiled.find(ends, opening.end())
         end = text.find(ends, opening.end()) if end < 0 else end  # behind code that has no end
+        end = _outermost(veiled, opening, ends, end)
         if end < 0 and text[: opening.start()].strip():
             break
         yield Part(begin, opening.start(), is_reasoning=False)
@@ -58,6 +62,16 @@ def parts(text: str) -> Iterator[Part]:
         begin = _answer(text, end + len(ends)) if end >= 0 else len(text)
     ended = _ANSWERED.search(text, begin) if begin else None
     yield Part(begin, ended.start() if ended else len(text), is_reasoning=False)
+
+
+def _outermost(text: str, opening: regex.Match[str], ends: str, end: int) -> int:
+    """Where the reasoning ends that another one is inside of: at the first end, where there is no other."""
+    last = end
+    place = opening.end()
+    while last >= 0 and (place := text.find(opening[0], place, last)) >= 0:
+        place += len(opening[0])
+        end, last = last, text.find(ends, last + len(ends))
+    return last if last >= 0 else end
 
 
 def _answer(text: str, end: int) -> int:

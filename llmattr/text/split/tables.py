@@ -16,7 +16,7 @@ def blocks(text: str) -> list[Block]:
     """One block a record, also where it runs over lines."""
     lines = newlines_of(text)
     delimiter = delimiter_of(text) or max(_DELIMITERS, key=(lines[0].text if lines else "").count)
-    names = next(csv.reader([lines[0].text[:_LOOKED_AT]], delimiter=delimiter), []) if lines else []
+    names = next(csv.reader([lines[0].text[:_LOOKED_AT].rstrip(delimiter)], delimiter=delimiter), []) if lines else []
     found = []
     for number, (first, last) in enumerate(_records(lines, delimiter)):
         start, end = lines[first].start, lines[last - 1].end
@@ -42,12 +42,14 @@ def delimiter_of(text: str) -> str | None:
     """What parts the cells; None: this is no table.
 
     Rows have as many cells each, most of them where no white space stands before a cell, and the first names them, or there are
-    quotation marks around cells of every row.
+    quotation marks around cells of every row. A mark that every line ends with parts nothing.
     """
     head = newlines_of(text[:_LOOKED_AT])[: _CELLS + 1]
     for delimiter in _DELIMITERS if head else "":
         if delimiter in head[0].text:
             rows = [row for row in csv.reader((line.text + "\n" for line in head), delimiter=delimiter) if row]
+            if not any(row[-1] for row in rows):
+                rows = [row[:-1] for row in rows]
             quoted = all(f'"{delimiter}' in line.text or f'{delimiter}"' in line.text for line in head if line.text.strip())
             if _is_table(rows[:-1] if len(head) > _CELLS else rows, quoted):
                 return delimiter
@@ -64,5 +66,6 @@ def _is_table(rows: list[list[str]], quoted: bool) -> bool:
 
 
 def _are_names(row: list[str]) -> bool:
-    """Whether cells name columns."""
-    return any(cell[:1].isalpha() for cell in row) and all(map(_NAME.fullmatch, row))
+    """Whether cells name columns: all but the first have a name, and those of several words begin alike."""
+    begin_alike = len({cell[0].isupper() for cell in row if " " in cell}) < 2
+    return begin_alike and any(cell[:1].isalpha() for cell in row) and all(row[1:]) and all(map(_NAME.fullmatch, row))
