@@ -472,6 +472,9 @@ def test_a_line_that_a_decimal_begins_is_no_item():
     assert [said for said, _ in units(text)] == [text[: text.index(" It is old")], "It is old."]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
         "It was built in 1889.\n\fIt was built in 1889.\n",  # all that its page says
         "Yes\n\fYes\n\fYes\n",
         "built\n\n1889\n\nopened\n\n1890\n\npainted every seven years\n",
