@@ -246,7 +246,7 @@ def measured(
     plan: Callable[[Mapping[str, Any], Path], Plan], given: Mapping[str, Any], out: Path
 ) -> tuple[dict[str, Section], dict[str, Any]]:
     """The sections of a run, and its circumstances."""
-    started, how = time.monotonic(), circumstances(said())
+    how = circumstances(said())
     folder = out.with_suffix(".kept")
     kept = Kept(folder / "scores")
     if given["again"]:
@@ -255,7 +255,8 @@ def measured(
         warnings.simplefilter("ignore", LlmattrNote)  # a few of them for each method and question
         run = Run(plan(given, folder), kept, given["minutes"])
         run.measure()
+        started = time.monotonic()
         sections = run.sections()
     first = next(iter(sections))
     sections[first] = sections[first]._replace(notes=[*sections[first].notes, *choices.notes()])
-    return sections, how | {"tiny": given["tiny"], "seconds": round(time.monotonic() - started)}
+    return sections, how | {"tiny": given["tiny"], "seconds": round(kept.spent(time.monotonic() - started))}

@@ -85,6 +85,16 @@ def test_nothing_is_scored_twice_and_a_killed_run_goes_on(tmp_path):
     assert problems[1].asked == ["base", "other", "other"]
 
 
+def test_seconds_are_those_of_all_runs_that_left_scores(tmp_path):
+    folder = Kept(tmp_path)
+    assert folder.spent(2.0) == 2.0
+    assert Kept(tmp_path).spent(0.5) == 2.5
+    run(toys(1), [BASE], tmp_path)
+    assert 2.5 < folder.spent(0) < 60
+    folder.forget()
+    assert folder.spent(1.0) == 1.0
+
+
 @pytest.mark.parametrize("what", ["model", "method", "version", "llmattr"])
 def test_what_is_stale_is_named_and_made_again(tmp_path, monkeypatch, what):
     run(toys(1), [BASE], tmp_path)

@@ -582,3 +582,26 @@ def test_a_mark_of_reasoning_that_ends_a_line_in_passing_is_text(text):
 def test_a_reasoning_inside_a_reasoning_is_part_of_it():
     found = units("<think>outer <think>inner</think> still. </think>It is 42.", "answer")
     assert [part for part, kind in found if not kind.endswith("#")] == ["It is 42."]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- [aduh95](https://a.example) -\n  **Antoine du Hamel** `a@a.example` (he/him)",
+        "Each value is a probability between\n0.0 and 1.0 as `p`.",
+        "This is still\n*not* a pattern for them.",
+        "Please visit the wiki page about\n[Common Build Problems](https://a.example)",
+    ],
+)
+def test_a_line_break_in_markdown_is_a_space(text):
+    assert [said for said, _ in units(text, "markdown")] == [text]
+
+
+@pytest.mark.parametrize("hard", ["  \n", "\\\n", "<br>\n"])
+def test_but_a_hard_break_parts(hard):
+    assert len(units(f"The tower{hard}Paris", "markdown")) == 2
+
+
+def test_a_line_that_a_decimal_begins_is_no_item():
+    text = "It can work for about\n5.5 h in each tide, i.e. some eleven hours. It is old."
+    assert [said for said, _ in units(text)] == [text[: text.index(" It is old")], "It is old."]

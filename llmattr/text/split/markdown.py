@@ -1,6 +1,7 @@
 """Markdown, by markdown-it: its tokens say which lines are what; what is inside a line is found in the source."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
+Prose = Callable[[str, Kind], list[Block]]
 _QUOTES = regex.compile(r"\s*(?:>\s?)*\s*")
 _IMAGE = regex.compile(r"!\[[^\]\n]{0,300}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]{0,300}\])")
 _ALERT = regex.compile(r"\s*(?:>\s?)+\[!\w+\]\s*")
@@ -22,13 +24,16 @@ _FRONT = regex.compile(
 )
 _NAME = regex.compile(r"\s*[\w.-]+|\{[^}]*\}")  # of an admonition, before its title
 _BOLD = regex.compile(r"(\*\*|__)(?:\d+(?:\.\d+)*[.)]\s)?[\p{Lu}\p{Lo}][^*_\n]{0,80}(?<![.!?:;,。！？…।])\1")
+_HARD_BREAK = regex.compile(  # or a line that is bold as a whole: "> **Note**"
+    r"(?: {2,}|\\|<br\s*/?>[ \t]*)\r?\n|^(?:[ \t]*>)*[ \t]*(\*\*|__)[^*_\n]+\1[ \t]*\r?\n", regex.M
+)
 _DEEP = 100  # levels, two to a list: what is set in further is one paragraph
 _EMPTY_LINK = regex.compile(r"\[ {0,9}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]*\])")
 
 
 def blocks(text: str) -> list[Block]:
     """The blocks of a Markdown document; words in bold that stand alone between two of its paragraphs are a heading."""
-    found = _with_reasoning(text)
+    found = _with_reasoning(text, _hard_lines)
     for i, (before, block, after) in enumerate(zip(found, found[1:], found[2:], strict=False), 1):
         answers = before.kind == "heading" or text[before.end - 1] in "?？:："
         alone = block.kind == "paragraph" and _BOLD.fullmatch(text, block.start, block.end)
@@ -37,19 +42,19 @@ def blocks(text: str) -> list[Block]:
     return found
 
 
-def _with_reasoning(text: str) -> list[Block]:
-    """The blocks of a Markdown text; what stands in a reasoning cannot be quoted."""
+def _with_reasoning(text: str, prose: Prose) -> list[Block]:
+    """The blocks of a Markdown text, whose paragraphs are cut by `prose`; what stands in a reasoning cannot be quoted."""
     return [
         block._replace(quotable=block.quotable and not part.is_reasoning)
         for part in parts(text)
-        for block in _of_part(text, part.start, part.end)
+        for block in _of_part(text, part.start, part.end, prose)
     ]
 
 
 def answer(text: str) -> list[Block]:
-    """The blocks of a model's answer: Markdown in which code is one piece."""
+    """The blocks of a model's answer: Markdown in which code is one piece, and lines are as often meant as they are wrapped."""
     found: list[Block] = []
-    for block in _with_reasoning(text):
+    for block in _with_reasoning(text, plain.prose):
         if found and block.kind == found[-1].kind == "code" and not text[found[-1].end : block.start].strip():
             found[-1] = found[-1]._replace(end=block.end)
         else:
@@ -70,12 +75,20 @@ def _reader() -> "MarkdownIt":
     return reader
 
 
-def _of_part(text: str, start: int, end: int) -> list[Block]:
+def _hard_lines(text: str, kind: Kind) -> list[Block]:
+    """A paragraph between its hard breaks: any other break of a line is a space in Markdown."""
+    places = [0, *(one.end() for one in _HARD_BREAK.finditer(text)), len(text)]
+    starts = [_QUOTES.match(text, a, b).end() for a, b in itertools.pairwise(places)]  # type: ignore[union-attr]
+    found = [Block(a, a + len(text[a:b].rstrip()), kind) for a, b in zip(starts, places[1:], strict=True)]
+    return [block for block in found if says_something(text[block.start : block.end])]
+
+
+def _of_part(text: str, start: int, end: int, prose: Prose) -> list[Block]:
     front = _FRONT.match(text, start, end)
     start = front.end() if front else start
     part = text[start:end]
     lines = newlines_of(part)
-    return shifted([block for token in _leaves(part) for block in _of_leaf(*token, part, lines)], start)
+    return shifted([block for token in _leaves(part) for block in _of_leaf(*token, part, lines, prose=prose)], start)
 
 
 def _leaves(part: str) -> "Iterator[tuple[Token, Kind]]":
@@ -106,7 +119,7 @@ def _has_title(admonition: "Token") -> bool:
     return says_something(_NAME.sub("", admonition.info, count=1))
 
 
-def _of_leaf(token: "Token", kind: Kind, part: str, lines: list[Line]) -> list[Block]:
+def _of_leaf(token: "Token", kind: Kind, part: str, lines: list[Line], *, prose: Prose) -> list[Block]:
     first, last = token.map or (0, 0)
     if token.type == "fence":
         closed = last - 1 > first and set(lines[last - 1].text.strip(" \t>")) == set(token.markup[0])
@@ -131,5 +144,5 @@ def _of_leaf(token: "Token", kind: Kind, part: str, lines: list[Line]) -> list[B
     if token.type in ("paragraph_open", "list_item_open", "blockquote_open"):
         said = _EMPTY_LINK.sub("", _IMAGE.sub("", part[start:end]))
         begin = lines[first].start  # with the quotation marks before its first word, as its other lines have them
-        return shifted(plain.prose(part[begin:end], kind), begin) if says_something(said) else []
+        return shifted(prose(part[begin:end], kind), begin) if says_something(said) else []
     return [Block(start, end, "row" if kind == "markup" else kind, kind == "row")]

@@ -11,7 +11,7 @@ from llmattr.text.split.pages import running_heads
 
 # What opens a list item: a bullet, a number of any depth, a letter or a roman number, each with its stop.
 MARKER = regex.compile(
-    r"\s*(?:[-*+•‣◦▪·–—]|\(?(?:\d{1,3}(?:\.\d{1,3})*[.)]|\d{1,3}(?:\.\d{1,3})+|\p{L}\p{M}*[.)]|[ivxlcIVXLC]{1,6}[.)])\)?)\s+(?=\S)"
+    r"\s*(?:[-*+•‣◦▪·–—]|\(?(?:\d{1,3}(?:\.\d{1,3})*[.)]|\d{1,3}(?:\.\d{1,3})+(?!\)?\s+\p{Ll})|\p{L}\p{M}*[.)]|[ivxlcIVXLC]{1,6}[.)])\)?)\s+(?=\S)"
     r"|\s*\[\d{1,3}\]\s+(?=[^\p{Ll}\s])"
 )
 _REFERENCE = regex.compile(  # of a list of them: a number, who with initials, and in which year
@@ -30,7 +30,7 @@ _QUOTE = regex.compile(r"\s*(?:>\s?)+")
 _HYPHEN = regex.compile(r"\p{L}[-\u00ad\u2010]$")
 _UNDERLINE = regex.compile(r"\s*(=+|-+|~+|\*+|\^+)\s*$")
 _OPEN = regex.compile(  # a word that no line of a list ends with
-    r"\b(?:the|a|an|of|to|in|and|or|is|are|was|were|be|by|for|from|with|that|as|at|its|their|der|die|das|den|dem|ein|eine|und|von|zu|mit|ist"
+    r"\b(?:the|a|an|of|to|in|and|or|is|are|was|were|be|by|for|from|with|that|as|at|its|their|about|into|than|over|under|between|after|before|through|during|which|who|when|where|while|because|but|if|der|die|das|den|dem|ein|eine|und|von|zu|mit|ist"
     r"|le|la|les|de|du|des|un|une|et|à|est|el|los|las|del|y|en|con|por|que|по|на|от|для|и|в|с|του|της|το|και|να)$"
 )
 _CJK_END = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}、，；：]$")
