@@ -59,8 +59,8 @@ _SYNTAX = [  # what prose has none of, or one: calls, braces, assignments, opera
         r"[{}][;,]?$",
         r"^[^\n.]*[\w\])]\s?[-+*:]?=\s?\S",
         r"\w(?:::|->)\w|=>|&&|\|\||[!=]=|\+\+|\$\{?[A-Za-z_]",
-        r"^\s*(?://|/\*|\#!|\#include\b)",
-        r"^\s*(?:end|fi|done|esac|(?:return|const|let|var|public|private|static|package|import|using|def|func|fn|function)\b.*)$",
+        r"^[ \t]*(?://|/\*|\#!|\#include\b)",
+        r"^[ \t]*(?:end|fi|done|esac|(?:return|const|let|var|public|static|package|import|using|def|func|fn|function)\b.*)$",
         r"^(?:CREATE|ALTER|DROP) TABLE |^SELECT .*\n?\s*FROM \w|^INSERT INTO \w",
     )
 ]
