@@ -261,7 +261,8 @@ def test_contextcite_in_its_own_setting(tmp_path):
     done = CliRunner().invoke(contextcite.command, ["--tiny", "--methods", "leave-one-out,random", "--out", str(out)])
     assert done.exit_code == 0, done.output
     record = json.loads(out.read_text())
-    assert [row["method"] for row in record["table"]["figures"]] == ["alpha 0.01", "context-cite", "leave-one-out", "random"]
+    methods = ["alpha 0.01", "context-cite", "leave-one-out", "random", "length", "word-share"]
+    assert [row["method"] for row in record["table"]["figures"]] == methods
     assert {(row["method"], row["budget"]) for row in record["curve"]["figures"]} >= {("alpha 0.01", 8), ("context-cite", 16)}
 
 
