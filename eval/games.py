@@ -52,7 +52,11 @@ class Game(Case):
 
     def seconds(self, entry: Entry) -> float:
         """The table's, which the first method pays."""
-        return 2 ** len(self.ablation.sources) * self.ablation.rate if entry.label == ASKING[0] else 0.0
+        return (
+            2 ** len(self.ablation.sources) * self.seconds_a_token * len(self.ablation.prompt.full().ids)
+            if entry.label == ASKING[0]
+            else 0.0
+        )
 
     def score(self, entry: Entry) -> Scored:
         """The method's scores of the question, and of the three games that the axioms speak of, one beside the other."""

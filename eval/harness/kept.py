@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -40,10 +39,6 @@ class Kept:
         self.folder.mkdir(parents=True, exist_ok=True)
         write(place, json.dumps(seconds))
         return seconds
-
-    def forget(self) -> None:
-        """Begin anew."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def has(self, problem: Problem, entry: Entry) -> bool:
         """Whether nothing is left to do."""
