@@ -63,8 +63,10 @@ SIDES = {"context": context_side, "training": training_side}
 
 
 def _of(given: str, known: Mapping[str, Any]) -> list[str]:
-    names = named({**CONTEXT, **scoring.METHODS}, split(given))
-    return [name for name in known if name in names]
+    """The methods of a side that were asked for, all without any; raises `LlmattrError` for one that neither side has."""
+    wanted = split(given)
+    named({**CONTEXT, **scoring.METHODS}, wanted)
+    return [name for name in known if not wanted or name in wanted]
 
 
 @click.command("families", help=__doc__)
@@ -80,6 +82,8 @@ def command(**given: Any) -> None:
             raise LlmattrError(f"none of these methods is of the side {given['side']}")
         both = out.with_suffix(".kept")
         places = {side: both / f"{side}.json" if given["side"] == "both" else out for side in asked}
+        for side in asked:  # what one of them lacks (its data, say) is told before the other has worked for an hour
+            SIDES[side](given, places[side].with_suffix(".kept"))
         if len(asked) == 2:
             _in_two_processes(given, places)
             given["again"] = False  # what is measured is there now
@@ -87,7 +91,8 @@ def command(**given: Any) -> None:
             sections, how = measured(SIDES[side], given, place)
             if len(asked) == 2:  # this process has only judged
                 how["seconds"] = json.loads(place.read_text(encoding="utf-8"))[side]["seconds"]
-            publish("families", {_of_side(name, side): one for name, one in sections.items()}, how, out)
+            of_side = {_of_side(name, side): one for name, one in sections.items()}
+            publish("families", of_side, how, out, others=tuple(other for other in SIDES if other != side))
 
 
 def _of_side(name: str, side: str) -> str:

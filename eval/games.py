@@ -20,7 +20,7 @@ from eval.context.case import Case, Size
 from eval.context.questions import OPTIONS, problems
 from eval.harness.command import plain_name
 from eval.harness.contract import Entry, Judged, Scored
-from eval.harness.entries import entries, named
+from eval.harness.entries import entries
 from eval.harness.run import Plan, benchmark, budgets, split
 from llmattr import metrics, surrogate
 from llmattr.ablation import every_mask, from_function
@@ -52,7 +52,11 @@ class Game(Case):
 
     def seconds(self, entry: Entry) -> float:
         """The table's, which the first method pays."""
-        return 2 ** len(self.ablation.sources) * self.ablation.rate if entry.label == ASKING[0] else 0.0
+        return (
+            2 ** len(self.ablation.sources) * self.seconds_a_token * len(self.ablation.prompt.full().ids)
+            if entry.label == ASKING[0]
+            else 0.0
+        )
 
     def score(self, entry: Entry) -> Scored:
         """The method's scores of the question, and of the three games that the axioms speak of, one beside the other."""
@@ -109,11 +113,11 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     cases, notes = problems(
         {**given, "sets": sets, "sentences": given["sentences"] or MOST}, folder, gold_answer=False, usual=usual, make=Game
     )
-    wanted = named({name: METHODS[name] for name in ASKING}, split(given["methods"]))
+    methods = {name: METHODS[name] for name in ASKING}  # no baselines: they look at texts, which a game has not
     return Plan(
         about=f"{'tiny' if given['tiny'] else plain_name(given['model'])} and its own answers, every subset of the sentences.",
         problems=[case for case in cases if case.question.size <= MOST],
-        entries=entries(METHODS, wanted, asked),
+        entries=entries(methods, split(given["methods"]), asked),
         measures=GAPS,
         base="shapley",
         against=("error to shapley",),

@@ -31,8 +31,14 @@ MOVED = {
     "llmattr.retraining.data_oob": ("llmattr.retraining.methods.data_oob",),
     "llmattr.retraining.datamodels": ("llmattr.retraining.methods.datamodels",),
     "llmattr.retraining.selection": ("llmattr.curation.selection",),
-    "llmattr.training.gradient": ("llmattr.training.vectors.projector", "llmattr.training.vectors.fill"),
+    "llmattr.training.gradient": (
+        "llmattr.training.vectors.contract",
+        "llmattr.training.vectors.projector",
+        "llmattr.training.vectors.fill",
+        "llmattr.model.batches",
+    ),
 }
+RENAMED = {"span_logits": "values", "Features": "Vectors"}  # in modules that moved
 
 
 class _Finder(MetaPathFinder, Loader):
@@ -49,6 +55,7 @@ class _Finder(MetaPathFinder, Loader):
         for home in homes:
             public = {name: value for name, value in vars(import_module(home)).items() if not name.startswith("__")}
             vars(module).update(public)
+        vars(module).update({old: vars(module)[now] for old, now in RENAMED.items() if now in vars(module)})
 
 
 def find_moved() -> None:

@@ -55,6 +55,14 @@ class Mine:
         return surrogate.leave_one_out(ablation, seed)
 
 
+OTHER_NAME = r"the method Slip has no 'attribute': is 'atribute' meant for it\?"
+WRONG_VERB = {
+    None: r"one of the verbs attribute, weigh, .*; Slip has 'atribute'; did you mean 'attribute'\?",
+    "context": OTHER_NAME,
+    "retraining": OTHER_NAME,
+}
+
+
 class TestContract:
     """What the command line and records would stumble over, before anything is run."""
 
@@ -131,7 +139,7 @@ class TestContract:
             def atribute(self, ablation, seed=0):
                 return surrogate.leave_one_out(ablation, seed)
 
-        with pytest.raises(LlmattrError, match=r"the method Slip has no attribute; did you mean 'atribute'\?"):
+        with pytest.raises(LlmattrError, match=WRONG_VERB[kind]):
             check_method(Slip, kind)
 
     def test_a_kind_that_is_none(self, unchecked):
@@ -228,6 +236,48 @@ class TestBroken:
 
         self.broken("corroborative scores may cite, though nothing was asked", attribute=attribute, family="corroborative")
 
+    @pytest.mark.parametrize("world", ["context", "retraining"])
+    def test_other_sources_than_were_asked(self, world):
+        def attribute(self, ablation, seed=0):
+            found = surrogate.leave_one_out(ablation, seed)
+            turned = replace(found.sources, texts=found.sources.texts[::-1])
+            return replace(found, sources=turned)
+
+        mine = dataclass(frozen=True)(type("Mine", (Mine,), {"__doc__": "Mine.", "attribute": attribute}))
+        with pytest.raises(LlmattrError, match="mine: attribute gave scores of other sources, or in another order"):
+            check_method(mine, world)
+
+    def test_what_it_was_given_is_left_as_it_was(self):
+        def reverse(ablation):
+            ablation.sources.texts.reverse()
+
+        def rename(ablation):
+            ablation.sources.ids[0] = "X"
+
+        for change in (reverse, rename):
+
+            def attribute(self, ablation, seed=0, change=change):
+                found = surrogate.leave_one_out(ablation, seed)
+                change(ablation)
+                return found
+
+            self.broken("mine changed what it was given, which others use after it", attribute=attribute)
+
+    def test_what_rows_belong_to_is_left_as_it_was(self):
+        def attribute(self, ablation: RetrainingAblation, seed=0):
+            found = surrogate.leave_one_out(ablation, seed)
+            ablation.member[:] = 0
+            return found
+
+        self.broken("mine changed what it was given", attribute=attribute)
+
+    def test_the_baseline(self):
+        def attribute(self, ablation, seed=0):
+            found = surrogate.leave_one_out(ablation, seed)
+            return replace(found, baseline=found.baseline + 100)
+
+        self.broken(r"target \d is .* without any source, and its baseline \+\d", attribute=attribute)
+
     def test_no_number(self):
         def attribute(self, ablation, seed=0):
             return similarities(self, ablation, np.full((len(ablation.targets), len(ablation.sources)), np.nan), "nats")
@@ -237,10 +287,13 @@ class TestBroken:
 
 
 class TestBrokenTraining:
-    def broken(self, message, **changes):
+    def made(self, **changes):
         body = {"__doc__": "Mine.", "name": "mine", "family": "corroborative", "unit": "numbers", "measure": "loss", **changes}
+        return dataclass(frozen=True)(type("Mine", (), body))
+
+    def broken(self, message, **changes):
         with pytest.raises(AssertionError, match=message):
-            check_method(dataclass(frozen=True)(type("Mine", (), body)))
+            check_method(self.made(**changes))
 
     def test_the_place(self):
         def retrieve(self, rows, queries):
@@ -263,12 +316,52 @@ class TestBrokenTraining:
 
         self.broken(r"retrieve gave \(24, 2\) for 2 queries and 24 rows: one row for each query", retrieve=retrieve)
 
-    def test_nothing_is_claimed_nothing_is_asked(self):
-        def weigh(self, index, queries):
-            return Weighed(-queries, cosine=True)
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_the_sign_where_nothing_is_claimed(self, turned):
+        """Rows support themselves in the mean, whatever the class says of itself."""
 
-        body = {"__doc__": "Mine.", "name": "mine", "family": "predictive", "unit": "numbers", "measure": "loss"}
-        check_method(dataclass(frozen=True)(type("Mine", (), {**body, "vectors": "gradients", "weigh": weigh})))
+        def weigh(self, index, queries):
+            return Weighed(-queries if turned else queries)
+
+        def transform(self, fitted, groups):
+            return lambda name, gradients: -gradients if turned else gradients
+
+        def precondition(self, lm, examples, layers, queries, seed):
+            return -queries if turned else queries
+
+        def retrieve(self, rows, queries):
+            shares = np.array([[len({*row.split()} & {*query.split()}) for row in rows] for query in queries], dtype=float)
+            return -shares if turned else shares
+
+        of_gradients = {"family": "predictive", "product": "dot", "rank": 0, "fit": lambda self, lm, examples, layers, seed: {}}
+        kinds = (
+            {"family": "predictive", "vectors": "gradients", "weigh": weigh},
+            {**of_gradients, "transform": transform},
+            {"family": "predictive", "precondition": precondition},
+            {"retrieve": retrieve},
+        )
+        for changes in kinds:
+            if turned:
+                self.broken(r"mine: rows score -\S+ for themselves and -\S+ for any, in the mean: .* sign turned", **changes)
+            else:
+                check_method(self.made(**changes))
+
+    def test_a_name_that_nothing_reads(self):
+        retrieve = training.METHODS["length"].retrieve
+        self.broken("says 'retrives_itself', which nothing reads", retrieve=retrieve, retrives_itself=True)
+
+    def test_gradients_that_are_said_to_compare_texts(self):
+        def weigh(self, index, queries):
+            return Weighed(queries)
+
+        self.broken("mine is corroborative: what asks the model's gradients", vectors="gradients", weigh=weigh)
+
+    def test_a_model_that_is_left_in_another_state(self):
+        def precondition(self, lm, examples, layers, queries, seed):
+            lm.model.train()
+            return queries
+
+        self.broken("mine changed what it was given", family="predictive", precondition=precondition)
 
 
 def test_a_class_or_an_instance_and_the_kind_that_is_said():

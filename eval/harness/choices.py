@@ -53,13 +53,21 @@ def differences(file: Path = FILE) -> list[str]:
         for name, value in now["thresholds"].items()
         if said["thresholds"].get(name) != value
     ]
+    found += [f"{name} is no threshold" for name in said["thresholds"] if name not in now["thresholds"]]
     for family, methods in now["defaults"].items():
         known = {method["name"]: method for method in said["defaults"].get(family, ())}
+        found += [f"{family} {name} is no method" for name in known if name not in [method["name"] for method in methods]]
         for method in methods:
-            for field, value in method.items():
-                old = known.get(method["name"], {}).get(field)
-                if old != value:
-                    found.append(f"{family} {method['name']}: {field} is {value} (committed: {old})")
+            old = known.get(method["name"])
+            if old is None:
+                found.append(f"{family} {method['name']} is new")
+                continue
+            fields = {**old, **method}
+            found += [
+                f"{family} {method['name']}: {field} is {method.get(field)} (committed: {old.get(field)})"
+                for field in fields
+                if method.get(field) != old.get(field)
+            ]
     return found
 
 

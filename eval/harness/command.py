@@ -91,8 +91,14 @@ class Section(NamedTuple):
     notes: Sequence[str] = ()
 
 
-def publish(title: str, sections: Mapping[str, Section], how: Mapping[str, Any], out: Path) -> None:
-    """Print the sections that have something to say, and save those that have figures."""
+def publish(
+    title: str, sections: Mapping[str, Section], how: Mapping[str, Any], out: Path, others: tuple[str, ...] = ()
+) -> None:
+    """Print the sections that have something to say, and save those that have figures in place of what was there.
+
+    What an earlier run left goes, so that no table stands beside one of other data; parts whose name begins as one of `others`
+    stay.
+    """
     for name, (_, figures, notes) in sections.items():
         if figures or notes:
             click.echo("\n".join(["", name, *([table(figures)] if figures else []), *notes]))
@@ -100,4 +106,4 @@ def publish(title: str, sections: Mapping[str, Section], how: Mapping[str, Any],
     records = {
         name: {"about": one.about, **how, "figures": one.figures, "notes": list(one.notes)} for name, one in told.items()
     }
-    save(out, title, records)
+    save(out, title, records, keep=lambda part: part.startswith(others) if others else False)

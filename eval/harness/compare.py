@@ -1,5 +1,7 @@
 """From judged scores to a table: means with their intervals, differences from a base, and which of them are real."""
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,14 +19,17 @@ COSTS = ("passes", "tokens", "models", "bytes", "CPU s")
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """An entry's measures over all problems, None where it went wrong; of each problem its units' groups, and if it judges."""
+    """An entry's measures over all problems, None where it went wrong; of each problem its units' groups, and if it judges.
+
+    `costs`, `wrong`: of each problem what was paid and what went wrong, by several entries where they differ by their seed.
+    """
 
     entry: Entry
     judged: Sequence[Judged | None]
     units: Sequence[Sequence[str]]  # the groups of each problem's units
     judges_by: Sequence[bool]  # False: choices were made on it
-    costs: Sequence[Costs]
-    wrong: Sequence[str] = ()
+    costs: Sequence[Sequence[Costs]]
+    wrong: Sequence[Sequence[str]]
 
     @property
     def groups(self) -> list[str]:
@@ -67,8 +72,9 @@ def figures(lines: Sequence[Line], measures: Sequence[str], base: str, against: 
         row |= costs(line)
         scatter = next((one.scatter for one in line.judged if one is not None and one.scatter is not None), None)
         row |= {} if scatter is None else {"scatter": scatter.tolist()}
-        if line.wrong:
-            row["not measured"] = f"{len(line.wrong)} of {len(line.wrong) + len(line.costs)}: {line.wrong[0]}".replace("|", "/")
+        wrong, paid = (list(itertools.chain(*column)) for column in (line.wrong, line.costs))
+        if wrong:
+            row["not measured"] = f"{len(wrong)} of {len(wrong) + len(paid)}: {wrong[0]}".replace("|", "/")
         rows.append(row)
     return rows
 
@@ -92,7 +98,7 @@ def _interval(line: Line, name: str, beside: bool) -> Figure:
 
 def compared(lines: Sequence[Line], name: str, base: str) -> dict[str, Comparison]:
     """Each line's mean difference from the base on the units that both have, p-values after Holm; nothing without a base."""
-    theirs = next((line for line in lines if line.entry.label == base and not line.wrong), None)
+    theirs = next((line for line in lines if line.entry.label == base), None)
     if theirs is None:
         return {}
     others = [line for line in lines if line is not theirs and line.entry.method is not None]
@@ -121,20 +127,25 @@ def real(lines: Sequence[Line], name: str, base: str, unit: str) -> str:
     if not found:
         return f"{name}: there is nothing to compare with {base}."
     line = next(line for line in lines if line.entry.label == base)
-    count = len({group for group, judges in zip(line.groups, line.judging, strict=True) if judges})
+    measured = line.judging & np.isfinite(line.measure(name))
+    count = len({group for group, is_one in zip(line.groups, measured, strict=True) if is_one})
     sure = {entry: one.difference for entry, one in found.items() if one.p_value < LEVEL}
     above, below = ([entry for entry in sure if (sure[entry] > 0) is is_above] for is_above in (True, False))
     told = [f"{side} it: {', '.join(names)}" for side, names in (("above", above), ("below", below)) if names]
     left = len(found) - len(sure)
     told += [f"{left if sure else 'none of ' + str(left)} can{'not' if sure else ''} be told from it"] if left else []
-    return f"{name} beside {base} ({count} {unit}, Holm's correction at {LEVEL:.0%}): {'; '.join(told)}."
+    least = math.floor(math.log2(2 * len(found) / LEVEL)) + 1  # p is 2 / 2^units at least
+    if count < least:
+        told.append(f"so few {unit} can tell nothing: it takes {least}")
+    units = unit.removesuffix("s") if count == 1 else unit
+    return f"{name} beside {base} ({count} {units}, Holm's correction at {LEVEL:.0%}): {'; '.join(told)}."
 
 
 def costs(line: Line) -> Figure:
     """Mean counts, and the median seconds, since what is used the first time is loaded then."""
     row: Figure = {}
     for name in COSTS:
-        known = [one[name] for one in line.costs if name in one and np.isfinite(one[name])]
+        known = [one[name] for one in itertools.chain(*line.costs) if name in one and np.isfinite(one[name])]
         if known:
             row[name] = float(np.median(known)) if name == "CPU s" else round(float(np.mean(known)))
     return row

@@ -6,6 +6,7 @@ from typing import Any
 from eval.harness.contract import Entry
 from llmattr.errors import LlmattrError
 
+BASELINES = ("random", "length", "word-share")  # which every table has, whatever methods are asked for
 KNOBS = ("n_ablations", "n_models")  # the options that say how much a method may ask
 DRAWS = 8  # of random scores, whose measures are their mean
 
@@ -35,7 +36,7 @@ def at_budgets(label: str, kind: type, options: Mapping[str, Any], budgets: Sequ
 
 
 def named(methods: Mapping[str, Any], wanted: Sequence[str]) -> list[str]:
-    """These methods, all without any; raises `LlmattrError` for one that is not known."""
+    """These methods with the baselines, all without any; raises `LlmattrError` for one that is not known."""
     if unknown := [name for name in wanted if name not in methods]:
         raise LlmattrError(f"there is no method {unknown[0]!r}; there are {', '.join(methods)}")
-    return [name for name in methods if not wanted or name in wanted]
+    return [name for name in methods if not wanted or name in (*wanted, *BASELINES)]

@@ -1,10 +1,12 @@
 """Scores are kept as they come, by all that they depend on: a run that was killed goes on, and none is shown that is stale."""
 
 import hashlib
+import json
 import re
-import shutil
+import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import llmattr
 from eval.harness.contract import Entry, Problem, Scored
 from llmattr import __version__
-from llmattr.core.files import digest
+from llmattr.core.files import digest, write
 from llmattr.errors import LlmattrError, note
 
 VERSION = 1  # of what scores and costs are
@@ -29,9 +31,14 @@ class Kept:
         key = digest([VERSION, __version__, problem.identity(), entry.record()])[:12]
         return self.folder / _slug(problem.name) / f"{_slug(entry.name)}.{key}.npz"
 
-    def forget(self) -> None:
-        """Begin anew."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def spent(self, seconds: float) -> float:
+        """Adds seconds to those that went into what is here, in this run and in those before it; returns all of them."""
+        place = self.folder / "seconds.json"
+        with suppress(OSError, ValueError):
+            seconds += json.loads(place.read_text())
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write(place, json.dumps(seconds))
+        return seconds
 
     def has(self, problem: Problem, entry: Entry) -> bool:
         """Whether nothing is left to do."""
@@ -46,7 +53,9 @@ class Kept:
             pass
         except LlmattrError as error:
             note(f"{error}: they are made again")
+        started = time.monotonic()
         replace(problem.score(entry), code=code()).save(place)
+        self.spent(time.monotonic() - started)
         return Scored.load(place)
 
     def stale(self, problems: Iterable[Problem], entries: Iterable[Entry]) -> list[str]:

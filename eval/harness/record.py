@@ -4,7 +4,7 @@ import datetime
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,10 @@ def markdown(title: str, record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def save(path: Path, title: str, parts: Mapping[str, Any]) -> None:
-    """Write `path` (.json) and the Markdown beside it; parts that the file already has and this run has not are kept."""
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    record = {**kept, **parts}
+def save(path: Path, title: str, parts: Mapping[str, Any], keep: Callable[[str], bool] = lambda part: True) -> None:
+    """Write `path` (.json) and the Markdown beside it; `keep`: which parts stay that the file has and this run has not."""
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    record = {**{name: part for name, part in before.items() if keep(name)}, **parts}
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, json_text(record) + "\n")
     write(path.with_suffix(".md"), markdown(title, record))

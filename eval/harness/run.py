@@ -1,5 +1,6 @@
 """Runs a benchmark: every entry scores every problem, the scores are judged and compared, and the tables are published."""
 
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -132,9 +133,8 @@ class Run:
         try:
             return self.kept.scored(problem, entry)
         except Exception as error:
-            wrong = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"[:200]
-            click.echo(f"    failed: {wrong}", err=True)
-            return wrong
+            click.echo(f"    failed: {_told(error)}", err=True)
+            return _told(error)
 
     def of(self, problem: Problem) -> dict[str, Scored]:
         """The problem's scores by the entries' names."""
@@ -150,21 +150,37 @@ class Run:
         lines: list[Line] = []
         for entry, same in self._alike().items():
             each = [_mean([one[name] for name in same if name in one]) for one in judged]
-            scores = [self.found[problem.name, name] for problem in self.problems for name in same]
-            costs = [one.costs for one in scores if isinstance(one, Scored)]
-            wrong = [one for one in scores if isinstance(one, str)]
+            scores = [[self.found[problem.name, name] for name in same] for problem in self.problems]
+            costs = [[one.costs for one in some if isinstance(one, Scored)] for some in scores]
+            wrong = [[one for one in some if isinstance(one, str)] for some in scores]
             lines.append(Line(entry, each, units, judges, costs, wrong))
         return lines
 
     def _judged(self) -> list[dict[str, Judged]]:
+        judged = [self._judged_by(problem) for problem in self.problems]
         scores = [self.of(problem) for problem in self.problems]
-        judged = [problem.judge(found) for problem, found in zip(self.problems, scores, strict=True)]
         for entry in self.plan.entries if self.plan.across else ():
             added = self.plan.across(self.problems, [found.get(entry.name) for found in scores])
             for one, more in zip(judged, added, strict=True):
                 if entry.name in one:
                     one[entry.name] = replace(one[entry.name], measures={**one[entry.name].measures, **more})
         return judged
+
+    def _judged_by(self, problem: Problem) -> dict[str, Judged]:
+        """The problem's scores judged; scores that cannot be judged (of another shape, say) are a cell that says so."""
+        found = self.of(problem)
+        try:
+            return problem.judge(found)
+        except Exception:  # one by one: which is it?
+            judged: dict[str, Judged] = {}
+            for entry in self.plan.entries:
+                if entry.name in found:
+                    try:
+                        judged |= problem.judge({entry.name: found[entry.name]})
+                    except Exception as error:
+                        self.found[problem.name, entry.name] = _told(error)
+                        self.kept.place(problem, entry).unlink(missing_ok=True)  # a method that is mended is asked again
+            return judged
 
     def _alike(self) -> dict[Entry, list[str]]:
         first: dict[tuple[str, int | None], Entry] = {}
@@ -205,6 +221,11 @@ class Run:
         return {name: one.values for name, one in scores.items() if isinstance(one, Scored)}
 
 
+def _told(error: Exception) -> str:
+    """What went wrong, in a cell."""
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"[:200]
+
+
 def _mean(judged: Sequence[Judged]) -> Judged | None:
     """The mean of several draws."""
     if not judged:
@@ -223,7 +244,8 @@ def _of(line: Line, wanted: Sequence[bool]) -> Line:
     def some(values: Sequence[Any]) -> list[Any]:
         return [value for value, is_wanted in zip(values, wanted, strict=True) if is_wanted]
 
-    return replace(line, judged=some(line.judged), units=some(line.units), judges_by=some(line.judges_by))
+    columns = {name: some(vars(line)[name]) for name in ("judged", "units", "judges_by", "costs", "wrong")}
+    return replace(line, **columns)
 
 
 def benchmark(
@@ -246,16 +268,17 @@ def measured(
     plan: Callable[[Mapping[str, Any], Path], Plan], given: Mapping[str, Any], out: Path
 ) -> tuple[dict[str, Section], dict[str, Any]]:
     """The sections of a run, and its circumstances."""
-    started, how = time.monotonic(), circumstances(said())
+    how = circumstances(said())
     folder = out.with_suffix(".kept")
     kept = Kept(folder / "scores")
     if given["again"]:
-        kept.forget()
+        shutil.rmtree(folder, ignore_errors=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LlmattrNote)  # a few of them for each method and question
         run = Run(plan(given, folder), kept, given["minutes"])
         run.measure()
+        started = time.monotonic()
         sections = run.sections()
     first = next(iter(sections))
     sections[first] = sections[first]._replace(notes=[*sections[first].notes, *choices.notes()])
-    return sections, how | {"tiny": given["tiny"], "seconds": round(time.monotonic() - started)}
+    return sections, how | {"tiny": given["tiny"], "seconds": round(kept.spent(time.monotonic() - started))}

@@ -113,7 +113,8 @@ def words(results: dict[str, Parts], texts: list[str]) -> list[str]:
 def command(results: Path, readmes: tuple[Path, ...], check: bool) -> None:
     """Make everything again, or see whether it would change."""
     records = read(results)
-    paths = readmes or (ROOT / "README.md", ROOT / "eval" / "README.md")
+    own = (ROOT / "README.md", ROOT / "eval" / "README.md") if results == RESULTS else ()  # other results change no README
+    paths = readmes or own
     texts = {path: path.read_text(encoding="utf-8") for path in paths}
     made = {path: filled(text, records, _link(results, path)) for path, text in texts.items()}
     stale = [path for path in paths if _changed(path, made[path], check)]

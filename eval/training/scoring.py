@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval.harness.contract import Entry, Scored, replaced
-from eval.harness.entries import at_budgets, entries, named
+from eval.harness.entries import BASELINES, at_budgets, named
 from llmattr import build_index
 from llmattr.core.attribution import Attribution
 from llmattr.metrics.shapes import Scores
@@ -41,8 +41,8 @@ def lines(wanted: Sequence[str], budgets: Sequence[int], runs: int) -> list[Entr
 
 
 def _of_index(name: str, runs: int) -> list[Entry]:
-    if name in ("random", "length", "word-share"):
-        return [dataclasses.replace(one, how={"runs": 0}) for one in entries(TRAINING, [name], ())]
+    if name in BASELINES:
+        return [dataclasses.replace(one, how={"runs": 0}) for one in at_budgets(name, TRAINING[name], {}, ())]
     method, at = TRAINING[name](), f"{name}, {len(CHECKPOINTS)} checkpoints"
     one = [] if name == "tracin" else [Entry(name, method, how={"checkpoints": CHECKPOINTS[-1:], "runs": 1})]  # it is grad-dot
     if name not in ENSEMBLED:

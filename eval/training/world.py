@@ -17,9 +17,9 @@ from eval.harness.steps import FirstSteps
 from eval.training import scoring
 from eval.training.data import Facts
 from eval.training.tail_patch import Patch
-from llmattr import metrics
+from llmattr import __version__, metrics
 from llmattr.ablation import random_masks
-from llmattr.core.files import write
+from llmattr.core.files import digest, write
 from llmattr.core.plain_json import json_text
 from llmattr.metrics.stats import foretold
 from llmattr.retraining import Recipe, retraining_ablation
@@ -32,6 +32,7 @@ DRAWS = 200  # of the held-out models, for the intervals
 GOLD, AGAIN, CEILING = "rows that state it", "the models again", "ceiling"  # lines for comparison
 RANKS = (1, 3, 10, 50)
 LEAST_REMOVED, SHARE_REMOVED = 3, 0.01  # rows of a query that go at once: 3, or 1 % of all if that is more
+OF_QUERIES = ("queries_hash", "measure", "mean")  # what a trainer records and training does not depend on
 KNOWN = float(np.log(0.5))  # a query is known when its completion is likelier than not
 
 
@@ -97,6 +98,12 @@ class World:
         return retraining_ablation(model, self.rows, self.queries, **options)
 
     @cached_property
+    def trained(self) -> Path:
+        """The folder of the models of all rows: of this model, these rows and this recipe alone."""
+        told = {name: value for name, value in self.ablation.trainer.record().items() if name not in OF_QUERIES}
+        return self.folder / "models" / digest([__version__, told])[:16]
+
+    @cached_property
     def whole(self) -> Float[np.ndarray, " t"]:
         """The outputs of a model of all rows."""
         return self.ablation(np.ones((1, len(self.rows)), dtype=bool))[0]
@@ -104,7 +111,7 @@ class World:
     @cached_property
     def seconds_a_model(self) -> float:
         """CPU seconds of training once, when as many are trained together as pay; measured in this process, and kept."""
-        place = self.folder / "seconds.json"
+        place = self.trained / "seconds.json"
         if not place.exists():
             trainer = self.ablation.trainer
             started = time.process_time()
@@ -119,7 +126,7 @@ class World:
         lm, recipe, found = trainer.lm, trainer.recipe, []
         assert isinstance(recipe.steps, int)  # a trainer's recipe says how many
         for share in shares:
-            place = self.folder / f"model-{run}-{share}"
+            place = self.trained / f"model-{run}-{share}"
             if not (place / "done").exists():
                 part = FirstSteps(**asdict(recipe), only=round(share * recipe.steps))
                 train(lm.model, trainer.rows, np.ones(len(self.rows)), run, part).save_pretrained(place)

@@ -82,6 +82,8 @@ def index_records(folder: Path) -> list[Path]:
     return []
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+def _sha256(path: Path) -> str | None:
+    """None for a file that is closed to the user, which no command has read either."""
+    with suppress(PermissionError), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+    return None

@@ -30,7 +30,7 @@ def documents(name: str) -> list[Document]:
     """The documents of a file, a folder, a pattern or standard input (-)."""
     if name == "-":
         return [read_bytes(sys.stdin.buffer.read(MOST + 1) if sys.stdin else b"", shown(name))]
-    if not (Path(name).exists() or is_pattern(name)):
+    if not (finding.exists(name) or is_pattern(name)):
         raise LlmattrError(f"{shown(name)!r} does not exist{did_you_mean(shown(name), context.METHODS)}")
     return read_files(name)
 

@@ -1,7 +1,8 @@
 """Commands that take a method: its hyper-parameters become options."""
 
 import dataclasses
-from collections.abc import Mapping
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -9,6 +10,7 @@ import click
 from llmattr import context
 from llmattr.cli.given import Input, pieces
 from llmattr.core.method import accepted, types_of
+from llmattr.errors import LlmattrError
 
 T = TypeVar("T")
 
@@ -40,7 +42,7 @@ class MethodCommand(click.Command):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The command's own options and those of the method that was named."""
-        return [*super().get_params(ctx), *options_of(self.methods[ctx.meta.get("method", self.default)])]
+        return with_options_of(self.methods[ctx.meta.get("method", self.default)], super().get_params(ctx))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help's sections: options, the method's options, and all methods."""
@@ -52,7 +54,15 @@ class MethodCommand(click.Command):
                 with formatter.section(title):
                     formatter.write_dl(rows)
         with formatter.section("Methods"):
-            formatter.write_dl([(name, _first_line(method)) for name, method in self.methods.items()])
+            formatter.write_dl([(name, first_line(method)) for name, method in self.methods.items()])
+
+
+def with_options_of(method: type, own: Sequence[click.Parameter]) -> list[click.Parameter]:
+    """A command's own options and a method's; raises `LlmattrError` where the method has one of the same name."""
+    of_method, known = options_of(method), {param.name for param in own}
+    if both := [param.opts[0] for param in of_method if param.name in known]:
+        raise LlmattrError(f"the method {method.__name__} has an option {both[0]}, as the command has: give it another name")
+    return [*own, *of_method]
 
 
 def options_of(method: type) -> list[click.Parameter]:
@@ -99,5 +109,6 @@ class NumberOr(click.ParamType):
             self.fail(f"{error.message.rstrip('.')} and not {' or '.join(self.words)}", param, ctx)
 
 
-def _first_line(method: type) -> str:
-    return (method.__doc__ or "").splitlines()[0]
+def first_line(method: type) -> str:
+    """What the help says of a method."""
+    return (inspect.getdoc(method) or "").split("\n", 1)[0]

@@ -15,6 +15,7 @@ from llmattr.cli.differences import differences, index_differences
 from llmattr.cli.files import check_outputs, quiet, shown
 from llmattr.core.files import read_record, write
 from llmattr.errors import LlmattrError, note
+from llmattr.text.readers.finding import matches
 
 AGAIN = ": bring it back, or run the command anew"
 MAKE_RESULTS = ("cite", "eval", "trace")
@@ -85,9 +86,12 @@ def _is_command(command: object) -> bool:
 
 def _commands_of_index(folder: Path) -> list[dict[str, Any]]:
     """The commands that made an index: one, and one for each time that rows were appended."""
-    records = index_records(folder)
-    if not records:
+    from llmattr.training.index.files import RUN, read_run
+
+    if not (folder / RUN).exists():
         raise LlmattrError(f"{str(folder)!r} is no index: give one, or what --json wrote")
+    read_run(folder)  # which says what is wrong with it
+    records = index_records(folder)
     run = read_record(records[min(1, len(records) - 1)])
     commands = run.get("commands", [])
     if len(commands) != len(run["parts"]):
@@ -108,7 +112,7 @@ def _check(command: Mapping[str, Any]) -> None:
     for name, digest in command["inputs"].items():
         if digest is None:
             raise LlmattrError(f"{shown(name)} was a stream, which is gone: write it to a file, and run the command on that")
-        if not Path(name).exists():
+        if not matches(name):
             raise LlmattrError(f"{shown(name)!r} is not here: start rerun where the command was run, or bring it back")
         if digest_of(name) != digest:
             raise LlmattrError(f"{shown(name)!r} was changed since the result was made{AGAIN}")

@@ -11,7 +11,7 @@ import click
 from llmattr import retraining
 from llmattr.cli.files import check_folder, check_outputs, quiet, report
 from llmattr.cli.given import Input, typed
-from llmattr.cli.methods import options_of, taken
+from llmattr.cli.methods import first_line, options_of, taken, with_options_of
 from llmattr.cli.rows import ROWS_OPTIONS
 from llmattr.core.method import check_options
 from llmattr.core.sources import Measure
@@ -141,14 +141,14 @@ def commands() -> list[click.Command]:
 
 def _command(name: str, method: type) -> click.Command:
     verify = [VERIFY] if method in retraining.ON_MASKS else []
-    params: list[click.Parameter] = [*OPTIONS, *verify, *options_of(method), *options_of(Recipe)]
+    params: list[click.Parameter] = with_options_of(method, [*OPTIONS, *verify, *options_of(Recipe)])
 
     def run(**given: Any) -> None:
         if said := typed(*NOT_USED.get(name, ())):
             note(f"{name} does not use {said}")
         _trace(taken(method, given), taken(Recipe, given), taken(Retraining, given), **given)
 
-    about = (method.__doc__ or "").splitlines()[0]
+    about = first_line(method)
     usage = "--data D --queries Q --out RUNS [OPTIONS]"
     brief = re.sub(r" \([^)]*\)", "", about)  # without the paper
     return click.Command(name, callback=run, params=params, help=about, short_help=brief, options_metavar=usage)

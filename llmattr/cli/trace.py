@@ -64,7 +64,7 @@ for command in RETRAINING:
 
 
 @trace.command(cls=IndexCommand, options_metavar="--data D --out IDX [OPTIONS]")
-@click.option("--data", required=True, type=Input(), help="JSON lines, CSV, parquet, a folder saved by datasets, or a hub id")
+@click.option("--data", required=True, type=Input(), help="JSON, CSV, parquet or texts: a file, folder or pattern; or a hub id")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="the folder of the index; the same command resumes it"
 )

@@ -20,7 +20,7 @@ from llmattr.context.removal.cache import limit, shrink
 from llmattr.context.removal.contrast import ONE_ALONE, contrast
 from llmattr.context.verify import verify as evidence_for
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import describe, find_method, returned
+from llmattr.core.method import describe, find_method, returned_scores
 from llmattr.core.processes import device, is_main, of_main
 from llmattr.core.sources import Measure, Targets
 from llmattr.errors import LlmattrError, check_choice, check_text, note
@@ -76,18 +76,17 @@ def cite(
     if messages is not None and response is None:
         messages, response = take_answer(messages)
     context = None if context is None else read_documents(context)  # once: a generator gives them only once, files take long
-    # Cut before a model is loaded, so that mistakes show at once; a model without a chat template is only known afterwards.
-    cut(conversation(context, query, messages, template or TEMPLATE), sources, language)
+    chat = conversation(context, query, messages, template or TEMPLATE)
+    parts = cut(chat, sources, language)  # before a model is loaded, so that mistakes show at once
     room = limit() if cache is not None else 0.0
     started = time.perf_counter()
     lm = _model(model)
     if lm.kind != "causal":
         raise LlmattrError(f"{lm.name or 'the model'} is a {lm.kind} model: cite needs one that predicts the next token")
-    has_chat = bool(lm.tokenizer.chat_template)
-    if not has_chat:
+    if not lm.tokenizer.chat_template:
         note(f"{lm.name or 'the model'} has no chat template: the prompt is plain text")
-    chat = conversation(context, query, messages, template or (TEMPLATE if has_chat else PLAIN_TEMPLATE))
-    prompt = Prompt(lm.tokenizer, chat, cut(chat, sources, language), tools=tuple(plain_tools(list(tools))))
+        chat = conversation(context, query, messages, template or PLAIN_TEMPLATE)  # around the same documents
+    prompt = Prompt(lm.tokenizer, chat, parts, tools=tuple(plain_tools(list(tools))))
     prompt = _answered(lm, prompt, response, max_new_tokens)
     for oddity in prompt.oddities():
         note(oddity)
@@ -121,8 +120,8 @@ class ContextSession:
 
     def attribute(self, targets: Targets) -> Attribution:
         """Attribute these targets; what was scored before is not run again."""
-        found = self.method.attribute(self.ablation.of(targets), self.seed)
-        result = returned(self.method, "attribute", found, Attribution)
+        ablation = self.ablation.of(targets)
+        result = returned_scores(self.method, self.method.attribute(ablation, self.seed), ablation.sources, targets)
         return dataclasses.replace(
             result,
             method=describe(self.method),

@@ -14,7 +14,8 @@ class Method(Named, Protocol):
     """A frozen dataclass whose fields are the hyper-parameters (`option`), with one verb.
 
     `name` is that of the command line and of records. `family`: "datamodel" and "game-theoretic" ask ablations, "predictive"
-    looks into the model, "corroborative" compares what is there, "reference" knows nothing (a baseline).
+    looks into the model or leaves one source out, which its gradients foretell, "corroborative" compares what is there,
+    "reference" knows nothing (a baseline).
     """
 
     family: ClassVar[str]

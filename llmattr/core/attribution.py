@@ -1,4 +1,4 @@
-"""The core types: what could be removed (`Sources`), what was said (`Targets`), who made it so (`Attribution`)."""
+"""What a result is: a number for every target and source, and what else is known of them (`Attribution`)."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +52,7 @@ class Attribution:
     target, t of each (a fit's penalty `alpha`, the `pairs` of sources). `model`: what tells the model that answered from others
     (`Scorer.fingerprint`). `run` is a record: which settings, how long.
     Slicing by target (`result[0]`) gives an Attribution with that target alone. Raises `LlmattrError` for scores that are not
-    finite.
+    finite, an error below 0, and arrays of another shape.
     """
 
     values: Float[np.ndarray, "t k"]
@@ -82,8 +82,29 @@ class Attribution:
         return len(self.targets)
 
     def __post_init__(self) -> None:
+        t, k = len(self.targets), len(self.sources) if self.index is None else np.shape(self.index)[-1]
+        whole = {"values": self.values, "index": self.index, "stderr": self.stderr}
+        columns = {"baseline": self.baseline, "lds": self.lds, "ceiling": self.ceiling}
+        for name, array in (whole | columns).items():
+            if array is not None or name == "values":
+                self._check(name, array, (t, k) if name in whole else (t,))
+        for name, said in self.details.items():
+            if len(said) != t:
+                raise LlmattrError(f"{self.method['name']} gave {len(said)} details {name!r} for {t} targets")
         if not np.isfinite(self.values).all():  # or a report would say that there is no effect
             raise self._not_finite()
+        if self.stderr is not None and (self.stderr < 0).any():
+            raise LlmattrError(f"{self.method['name']} gave a standard error below 0: give nan where it is not known")
+
+    def _check(self, name: str, array: object, shape: tuple[int, ...]) -> None:
+        """Raise `LlmattrError` for what is no array of numbers in this shape."""
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+            raise LlmattrError(
+                f"{self.method['name']} gave a {type(array).__name__} as {name}: give an array of numbers (numpy)"
+            )
+        if array.shape != shape:
+            many = f"{len(self.targets)} targets and {len(self.sources)} {self.sources.kind}"
+            raise LlmattrError(f"{self.method['name']} gave {name} {array.shape} for {many}: {shape} is needed")
 
     def _not_finite(self) -> LlmattrError:
         t, column = np.argwhere(~np.isfinite(self.values))[0].tolist()
@@ -95,7 +116,7 @@ class Attribution:
 
     def __getitem__(self, target: SupportsIndex | slice) -> "Attribution":
         target = check_index(target, len(self), "targets")
-        columns = {name: getattr(self, name) for name in ("index", "stderr", "baseline", "lds", "ceiling")}
+        columns = {name: vars(self)[name] for name in ("index", "stderr", "baseline", "lds", "ceiling")}
         columns = {name: None if column is None else column[target] for name, column in columns.items()}
         asked = self.asked[target] if self.asked is not None and len(self.asked) == len(self) else self.asked
         evidence = None if self.evidence is None else self.evidence[target]

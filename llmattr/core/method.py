@@ -1,11 +1,16 @@
 """What a method is: a frozen dataclass whose fields are its hyper-parameters, found by name in a `METHODS` dict."""
 
 import dataclasses
+import inspect
 import math
-from types import UnionType
+import sys
+from collections.abc import Sequence
+from types import SimpleNamespace, UnionType
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints, runtime_checkable
 
-from llmattr.errors import LlmattrError, check_choice, check_number, did_you_mean
+from llmattr.core.attribution import Attribution
+from llmattr.core.sources import Sources, Targets
+from llmattr.errors import LlmattrError, check_choice, check_number, did_you_mean, nearest
 
 T = TypeVar("T")
 
@@ -54,24 +59,58 @@ def find_method(method: object, methods: dict[str, type], contract: type[T] = Na
     if not isinstance(method, Named):
         raise LlmattrError(f"a method is a name or a dataclass of METHODS, not {method!r} (there are: {known})")
     if not isinstance(method, contract):
-        raise LlmattrError(f"the method {type(method).__name__} has no {_lacking(method, contract)}")
+        lacking, near = _lacking(method, contract)
+        instead = f": is {near!r} meant for it?" if near else f" (there are: {known})"
+        raise LlmattrError(f"the method {type(method).__name__} has no {lacking!r}{instead}")
+    if type(method) is not methods.get(method.name, type(method)):
+        raise LlmattrError(f"{method.name!r} is the name of another method: give {type(method).__name__} a name of its own")
     check_options(method)
     return method
 
 
-def _lacking(method: object, contract: type) -> str:
-    """The first name of the contract that a method has not, and what it may have meant by another."""
-    has = [name for name in dir(method) if not name.startswith("_")]
+def _lacking(method: object, contract: type) -> tuple[str, str | None]:
+    """The first name of the contract that a method has not, and the one that may be meant for it."""
+    has = public_names(method)
     wanted = [name for name in (*contract.__annotations__, *vars(contract)) if not name.startswith("_")]
     lacking = next(name for name in wanted if name not in has)
-    return f"{lacking}{did_you_mean(lacking, has)}"
+    return lacking, nearest(lacking, has)
 
 
-def returned(method: Named, verb: str, found: object, wanted: type[T]) -> T:
-    """What a method's verb gave; raises `LlmattrError` where it is none of what the verb is to give."""
+def public_names(method: object) -> list[str]:
+    """What a method has, but for names that begin with an underscore."""
+    return [name for name in dir(method) if not name.startswith("_")]
+
+
+def returned(method: Named, verb: str, found: object, wanted: type[T], shape: Sequence[int] | None = None) -> T:
+    """What a method's verb gave, if that is of the wanted type; an array (numpy's or torch's): of finite numbers in this shape.
+
+    Raises `LlmattrError` with the method and the verb.
+    """
     if not isinstance(found, wanted):
         raise LlmattrError(f"{method.name}: {verb} gave a {type(found).__name__} and no {wanted.__name__}")
+    if shape is None:
+        return found
+    array: Any = found
+    if tuple(array.shape) != tuple(shape):
+        raise LlmattrError(f"{method.name}: {verb} gave an array {tuple(array.shape)} where {tuple(shape)} is needed")
+    try:
+        finite = bool((abs(array) < math.inf).all())
+    except TypeError:
+        raise LlmattrError(f"{method.name}: {verb} gave an array of {array.dtype}, which are no numbers") from None
+    if not finite:
+        raise LlmattrError(f"{method.name}: {verb} gave a number that is not finite, of numbers that are")
     return found
+
+
+def returned_scores(method: Named, found: object, sources: Sources, targets: Targets | None = None) -> Attribution:
+    """What a method's `attribute` gave; raises `LlmattrError` unless it is of the sources (and the targets) that were asked."""
+    scores = returned(method, "attribute", found, Attribution)
+    same = [list(scores.sources.ids) == list(sources.ids) and list(scores.sources.texts) == list(sources.texts)]
+    same += [] if targets is None else [list(scores.targets.texts) == list(targets.texts)]
+    if not all(same):
+        what = "targets" if same[0] else "sources"
+        raise LlmattrError(f"{method.name}: attribute gave scores of other {what}, or in another order: return ablation.{what}")
+    return scores
 
 
 def check_options(options: object) -> None:
@@ -90,7 +129,14 @@ def check_options(options: object) -> None:
 
 def types_of(options: type) -> dict[str, Any]:
     """The types of a dataclass's fields, also where they are texts (`from __future__ import annotations`)."""
+    wanted = {field.name for field in dataclasses.fields(options)}  # what a ClassVar is, need not be known when this runs
     try:
-        return get_type_hints(options)
+        return {name: kind for base in options.__mro__[::-1] for name, kind in _own_types(base, wanted).items()}
     except NameError as error:
-        raise LlmattrError(f"the types of {options.__name__}'s fields cannot be read: {error}") from None
+        what = f"the types of {options.__name__}'s fields cannot be read: {error}"
+        raise LlmattrError(f"{what}; import or define it at the top of the file, and not under TYPE_CHECKING") from None
+
+
+def _own_types(kind: type, wanted: set[str]) -> dict[str, Any]:
+    own = {name: said for name, said in inspect.get_annotations(kind).items() if name in wanted}
+    return get_type_hints(SimpleNamespace(__annotations__=own), vars(sys.modules[kind.__module__]))

@@ -7,7 +7,7 @@ from typing import Any
 
 from llmattr.core.sources import Document, Sources
 
-NAMES = ("title", "source", "file_name", "file_path")  # what a document is called, where it says so
+NAMES = ("title", "source", "file_name", "filename", "file_path")  # what a document is called, where it says so
 PAGES = ("page_label", "page_number", "page")  # the label is what is printed on it: a `page` may count from 0
 ABOUT = ("author", "authors", "date", "published")
 ADDRESSES = ("url", "link", "source")
@@ -45,7 +45,9 @@ def place(sources: Sources, source: int) -> str:
     found = reference_to(sources, source)
     if found is None:
         return ", ".join(_lines(sources, source, None))
-    where = [found.name, f"p. {found.page}"] if found.page else _lines(sources, source, found.name)
+    cell = _short(sources.metadata(source).get("cell"))
+    part = f"p. {found.page}" if found.page else f"cell {cell}" if cell else ""
+    where = [found.name, part] if part else _lines(sources, source, found.name)
     return ", ".join([*where, *found.about, *([found.url] if found.url and found.url != found.name else [])])
 
 

@@ -14,7 +14,8 @@ class Method(Named, Protocol):
     """A frozen dataclass whose fields are the hyper-parameters (`option`), with one verb.
 
     `name` is that of the command line and of records. `family`: "datamodel" is a fit on models trained on random subsets;
-    "game-theoretic" values a row by what it adds to others: to trained models, in one run, or to a model on top of the states.
+    "game-theoretic" values a row by what it adds to others: to trained models, in one run, or to a model on top of the states;
+    "predictive" leaves one out, which influence functions foretell.
     """
 
     family: ClassVar[str]

@@ -56,7 +56,7 @@ def ame(
         none = level(masks, column, model.weights, 1 / np.bincount(_number(rates))[_number(rates)])
         fits.append(assessed(model, columns, y, drawing, baseline=none))
     record = {"seed": seed, "n_ablations": n_ablations, "estimator": "sample"}
-    return attribution_of(ablation, method, record, fits)
+    return attribution_of(ablation, method, fits, record)
 
 
 def _number(rates: Float[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:

@@ -29,8 +29,7 @@ from llmattr.surrogate.sampling import (
 Prior = Float[np.ndarray, "t n"]
 Scores = Float[np.ndarray, " n"]
 Outputs = Float[np.ndarray, "m t"]
-ModelOf = Callable[[Masks, Column, Scores | None, int], Model]  # of masks, outputs and prior of the target of this number
-Fit = tuple[Float[np.ndarray, "t n"], Float[np.ndarray, " t"]]  # weights and intercepts
+Weights = tuple[Float[np.ndarray, "t n"], Float[np.ndarray, " t"]]  # and intercepts
 
 FIRST_ROUND = 16  # ablations
 
@@ -82,14 +81,18 @@ def lasso(
     True
     """
     drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
+    drawing.check(alpha)
+    priors = _priors(ablation, prior)
 
-    def fit(masks: Masks, outputs: Column, own: Scores | None, t: int) -> Model:
+    def fit(masks: Masks, outputs: Column, t: int) -> Fitted:
         if alpha == "auto":
-            return lasso_model(masks, outputs, "auto", own)
-        return _given_lasso(masks, outputs, alpha, 1.0 if scale is None else float(scale[t]), own)
+            model = lasso_model(masks, outputs, "auto", priors[t])
+        else:
+            model = _given_lasso(masks, outputs, alpha, 1.0 if scale is None else float(scale[t]), priors[t])
+        return assessed(model, masks, outputs, drawing, prior=priors[t])
 
     method = {"name": "lasso", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
-    return _fitted(ablation, fit, prior, method, drawing)
+    return attribution_of(ablation, method, *draw(ablation, fit, drawing))
 
 
 def ridge(
@@ -113,12 +116,14 @@ def ridge(
     [[2.0, -1.0, 0.0]]
     """
     drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
+    drawing.check(alpha)
+    priors = _priors(ablation, prior)
 
-    def fit(masks: Masks, outputs: Column, own: Scores | None, t: int) -> Model:
-        return ridge_model(masks, outputs, alpha, own)
+    def fit(masks: Masks, outputs: Column, t: int) -> Fitted:
+        return assessed(ridge_model(masks, outputs, alpha, priors[t]), masks, outputs, drawing, prior=priors[t])
 
     method = {"name": "ridge", "n_ablations": n_ablations, "keep": keep, "alpha": alpha}
-    return _fitted(ablation, fit, prior, method, drawing)
+    return attribution_of(ablation, method, *draw(ablation, fit, drawing))
 
 
 def blend(
@@ -133,12 +138,25 @@ def blend(
 ) -> Attribution:
     """The mean of `lasso` and `ridge` with their chosen penalties: steadier than either where a few effects are large."""
     drawing = Drawing(n_ablations, keep, bootstraps, limit, seed)
+    drawing.check()
+    priors = _priors(ablation, prior)
 
-    def fit(masks: Masks, outputs: Column, own: Scores | None, t: int) -> Model:
-        return mean_model(lasso_model(masks, outputs, "auto", own), ridge_model(masks, outputs, "auto", own))
+    def fit(masks: Masks, outputs: Column, t: int) -> Fitted:
+        model = mean_model(lasso_model(masks, outputs, "auto", priors[t]), ridge_model(masks, outputs, "auto", priors[t]))
+        return assessed(model, masks, outputs, drawing, prior=priors[t])
 
     method = {"name": "blend", "n_ablations": n_ablations, "keep": keep}
-    return _fitted(ablation, fit, prior, method, drawing)
+    return attribution_of(ablation, method, *draw(ablation, fit, drawing))
+
+
+def _priors(ablation: Ablation, prior: Prior | None) -> Sequence[Scores | None]:
+    """Each target's prior; raises `LlmattrError` for one of other targets or sources."""
+    shape = (len(ablation.targets), len(ablation.sources))
+    if prior is None:
+        return [None] * shape[0]
+    if prior.shape != shape or not np.isfinite(prior).all():
+        raise LlmattrError(f"the prior must be finite numbers for targets and sources {shape}, not {prior.shape}")
+    return list(prior)
 
 
 def _given_lasso(masks: Masks, outputs: Column, alpha: float, scale: float, prior: Scores | None) -> Model:
@@ -162,19 +180,19 @@ class Fitted:
     prior_agreement: float | None = None  # rank correlation of what the prior predicts with the outputs
 
 
-Assess = Callable[[Masks, Column, int], Fitted]  # of masks and outputs of the target of this number
+Fit = Callable[[Masks, Column, int], Fitted]  # of masks and outputs of the target of this number
 
 
-def draw(ablation: Ablation, assess: Assess, drawing: Drawing) -> tuple[list[Fitted], dict[str, Any]]:
+def draw(ablation: Ablation, fit: Fit, drawing: Drawing) -> tuple[list[Fitted], dict[str, Any]]:
     """Ask for ablations, fit every target, and say in a record how many ablations there were: a number, or "auto"."""
     if drawing.n_ablations == "auto":
-        return _until_settled(ablation, assess, drawing)
+        return _until_settled(ablation, fit, drawing)
     masks = random_masks(drawing.n_ablations, len(ablation.sources), drawing.keep, drawing.seed)
     outputs = columns_of(ask(ablation, masks))
-    return [assess(masks, column, t) for t, column in enumerate(outputs)], {"n_ablations": len(masks)}
+    return [fit(masks, column, t) for t, column in enumerate(outputs)], {"seed": drawing.seed, "n_ablations": len(masks)}
 
 
-def _until_settled(ablation: Ablation, assess: Assess, drawing: Drawing) -> tuple[list[Fitted], dict[str, Any]]:
+def _until_settled(ablation: Ablation, fit: Fit, drawing: Drawing) -> tuple[list[Fitted], dict[str, Any]]:
     """The same in rounds; the record also says why they ended.
 
     16 are drawn, then as many again up to `limit`, until each target is settled: every score that is cited, and the highest
@@ -197,12 +215,12 @@ def _until_settled(ablation: Ablation, assess: Assess, drawing: Drawing) -> tupl
         if len(new):
             masks, outputs = np.concatenate([masks, new]), np.concatenate([outputs, ask(ablation, new, len(masks))])
         for t in open_targets:
-            fits[t] = assess(masks, outputs[:, t].copy(), t)
+            fits[t] = fit(masks, outputs[:, t].copy(), t)
         open_targets = [t for t in open_targets if not settled(fits[t], ablation.targets.measure)]
         if complete or not open_targets:
             stopped = "every mask was drawn" if open_targets else "settled"
             break
-    return [fits[t] for t in sorted(fits)], {"n_ablations": len(masks), "stopped": stopped}
+    return [fits[t] for t in sorted(fits)], {"seed": drawing.seed, "n_ablations": len(masks), "stopped": stopped}
 
 
 def _others(masks: Masks, n: int) -> Bool[np.ndarray, "k n"]:
@@ -224,22 +242,9 @@ def settled(fit: Fitted, measure: str) -> bool:
     return bool(max(errors) <= max(PRECISION * fit.values.max(), least[0] / 2))
 
 
-def _fitted(ablation: Ablation, fit: ModelOf, prior: Prior | None, method: dict[str, Any], drawing: Drawing) -> Attribution:
-    drawing.check(method.get("alpha", "auto"))
-    shape = (len(ablation.targets), len(ablation.sources))
-    if prior is not None and (prior.shape != shape or not np.isfinite(prior).all()):
-        raise LlmattrError(f"the prior must be finite numbers for targets and sources {shape}, not {prior.shape}")
-
-    def assess(masks: Masks, outputs: Column, t: int) -> Fitted:
-        own = None if prior is None else prior[t]
-        return assessed(fit(masks, outputs, own, t), masks, outputs, drawing, prior=own)
-
-    fits, record = draw(ablation, assess, drawing)
-    details = {} if prior is None else _beside_prior(fits)
-    return attribution_of(ablation, method, {"seed": drawing.seed, **record}, fits, details)
-
-
 def _beside_prior(fits: list[Fitted]) -> dict[str, Sequence[Any]]:
+    if fits[0].prior_agreement is None:
+        return {}
     return {
         "around_prior": [one.model.around_prior for one in fits],
         "prior_agreement": [one.prior_agreement for one in fits],
@@ -271,8 +276,8 @@ def assessed(
 def attribution_of(
     ablation: Ablation,
     method: dict[str, Any],
-    record: dict[str, Any],
     fits: list[Fitted],
+    record: dict[str, Any],
     details: Mapping[str, Sequence[Any]] | None = None,
 ) -> Attribution:
     """The attribution of all targets, with their penalties; errors that nobody asked for are nan, as those not known."""
@@ -284,11 +289,11 @@ def attribution_of(
     baseline, lds = np.array([fit.baseline for fit in fits]), np.array([fit.lds for fit in fits])
     # The penalties; None is an infinite one, which leaves the prior alone or nothing.
     alphas = [fit.model.alpha if np.isfinite(fit.model.alpha) else None for fit in fits]
-    details = {"alpha": alphas, **(details or {})}
+    details = {"alpha": alphas, **(details or {}), **_beside_prior(fits)}
     return attribution(ablation, method, record, values=values, baseline=baseline, stderr=stderr, lds=lds, details=details)
 
 
-def fit_lasso(masks: Masks, outputs: Outputs, alpha: float = 0.01, scale: Float[np.ndarray, " t"] | None = None) -> Fit:
+def fit_lasso(masks: Masks, outputs: Outputs, alpha: float = 0.01, scale: Float[np.ndarray, " t"] | None = None) -> Weights:
     """Weights [t, n] and intercepts [t] that minimise `|y - b - X w|^2 / (2 m) + alpha |w|_1` for each target.
 
     X is the standardised masks and y = outputs / scale; weights and intercept come back for raw masks and outputs.
@@ -308,7 +313,7 @@ def fit_lasso(masks: Masks, outputs: Outputs, alpha: float = 0.01, scale: Float[
     return (weights + 0.0) * scale[:, None], intercepts * scale
 
 
-def fit_ridge(masks: Masks, outputs: Outputs, alpha: float = 1.0) -> Fit:
+def fit_ridge(masks: Masks, outputs: Outputs, alpha: float = 1.0) -> Weights:
     """Weights [t, n] and intercepts [t] that minimise `|y - b - X w|^2 + alpha |w|^2`, X the standardised masks."""
     targets = [Problem.of(masks.astype(float), outputs[:, t].copy(), None) for t in range(outputs.shape[1])]
     fits = [problem.solution(squared_fit(problem, alpha)) for problem in targets]

@@ -41,7 +41,7 @@ def pairs(
     n = len(ablation.sources)
     found: dict[int, Couples] = {}
 
-    def assess(masks: Masks, outputs: Column, t: int) -> Fitted:
+    def fit(masks: Masks, outputs: Column, t: int) -> Fitted:
         def columns_of(rows: Rows) -> Columns:
             return _columns(masks - keep, _couples(masks[rows], outputs[rows], strongest))
 
@@ -51,10 +51,10 @@ def pairs(
         none = model.intercept + float(_columns(np.full((1, n), -keep), found[t])[0] @ model.weights)
         return assessed(model, masks, outputs, drawing, values_of=lambda weights: shapley @ weights, baseline=none)
 
-    fits, record = draw(ablation, assess, drawing)
-    details = {"pairs": [_listed(found[t], fit.model.weights[n:]) for t, fit in enumerate(fits)]}
+    fits, record = draw(ablation, fit, drawing)
+    details = {"pairs": [_listed(found[t], one.model.weights[n:]) for t, one in enumerate(fits)]}
     method = {"name": "pairs", "n_ablations": n_ablations, "keep": keep, "alpha": alpha, "strongest": strongest}
-    return attribution_of(ablation, method, {"seed": seed, **record}, fits, details)
+    return attribution_of(ablation, method, fits, record, details)
 
 
 def _couples(masks: Masks, outputs: Column, strongest: int) -> Couples:

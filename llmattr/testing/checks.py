@@ -15,8 +15,8 @@ from llmattr import context, retraining, training
 from llmattr.context.cite import cite
 from llmattr.context.contract import Method
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import find_method
-from llmattr.errors import LlmattrError, LlmattrNote, check_choice, did_you_mean
+from llmattr.core.method import find_method, public_names, returned_scores
+from llmattr.errors import LlmattrError, LlmattrNote, check_choice, nearest
 from llmattr.model import batches
 from llmattr.model.lm import LM
 from llmattr.retraining.build import retrain
@@ -31,11 +31,23 @@ from llmattr.testing.properties import (
     check_retrieved,
     check_scores,
     check_shape,
+    check_supports,
     check_worlds_of_sums,
     require,
+    state_of,
+    unchanged,
 )
 from llmattr.text.rows import row_text
-from llmattr.training.contract import TextMethod, TrainingMethod, find_training_method
+from llmattr.training.contract import (
+    VERBS,
+    IndexMethod,
+    StreamMethod,
+    TextMethod,
+    TrainingMethod,
+    WholeMethod,
+    find_training_method,
+    misspelt,
+)
 from llmattr.training.projection import Projection
 from llmattr.training.trace import trace
 
@@ -57,10 +69,11 @@ def check_method(method: object, kind: Kind | None = None) -> None:
     takes a `RetrainingAblation`, else of the context, unless you say it.
 
     Of all: a frozen dataclass with a name, a family and described options, none of which takes nonsense; finite scores of the
-    right shape, the same for the same seed, that come back from JSON unchanged. Of the context: scores depend neither on the
-    batch size nor on what the other targets are. Of training: nor on the order of the rows, and a row that is asked for comes
-    first where the class says `retrieves_itself: ClassVar[bool] = True`. Of families that ask ablations, where masks are all
-    that the method needs: where sources only add up, scores are what they add, positive = support, in any order.
+    right shape, the same for the same seed, that come back from JSON unchanged; what it is given stays as it is. Of contexts:
+    scores depend neither on the batch size nor on what the other targets are. Of training: nor on the order of the rows; rows
+    support themselves, in the mean, and a row that is asked for comes first where the class says `retrieves_itself:
+    ClassVar[bool] = True`. Of families that ask ablations, where masks are all that the method needs: where sources only add
+    up, scores are what they add, positive = support, in any order, and the baseline is what is left without them.
 
     Raises `AssertionError` with the property, what was got and why it matters, and `LlmattrError` for what is no method at all.
     """
@@ -81,8 +94,11 @@ def check_method(method: object, kind: Kind | None = None) -> None:
 def kind_of(method: object) -> Kind:
     """Which kind a method is of, by its verb, and by the ablation that its `attribute` takes."""
     if not isinstance(method, Method):
-        if near := did_you_mean("attribute", [name for name in dir(method) if not name.startswith("_")]):
-            raise LlmattrError(f"the method {type(method).__name__} has no attribute{near}")
+        has = public_names(method)
+        if not VERBS.keys() & set(has):
+            verbs = ("attribute", *VERBS)
+            instead = misspelt(has, verbs)
+            raise LlmattrError(f"a method has one of the verbs {', '.join(verbs)}; {type(method).__name__} has {instead}")
         find_training_method(method, training.METHODS)  # which says what is missing
         return "training"
     ablation = next(iter(inspect.signature(method.attribute).parameters.values()))
@@ -98,6 +114,7 @@ def check_context(method: Method) -> None:
     model, tokenizer = worlds.model_of_the_context()
     model = model.double()  # in which equal paths give equal numbers
 
+    @unchanged(method.name, lambda: state_of(model))
     def asked(tokens: int = 1024, side: str = "left") -> Attribution:
         lm = LM(model, tokenizer, "a small model", tokens, side)
         context = " ".join(worlds.SENTENCES)
@@ -116,14 +133,15 @@ def check_context(method: Method) -> None:
 def check_training(method: TrainingMethod) -> None:
     """On the rows of a small model."""
     find_training_method(method, training.METHODS)
+    _check_claims(method)
     if isinstance(method, TextMethod):
-        texts, queries = ([row_text(row) for row in part] for part in (worlds.ROWS, worlds.ASKED))
-        check_retrieved(method.name, method.retrieve(texts, queries), (len(queries), len(texts)))
+        check_retrieved(method, *([row_text(row) for row in part] for part in (worlds.ROWS, worlds.ASKED)))
     pair = worlds.model_of_rows(*worlds.ROWS)
     how: dict[str, Any] = {"projection": Projection(kind="random", dim=256), "modules": "1.*down_proj", "row_type": "float16"}
 
-    def asked(rows: Sequence[dict[str, str]] = worlds.ROWS) -> Attribution:
-        return trace(pair, list(rows), worlds.ASKED, method, **how)
+    @unchanged(method.name, lambda: state_of(pair[0]))
+    def asked(rows: Sequence[dict[str, str]] = worlds.ROWS, queries: Sequence[dict[str, str]] = worlds.ASKED) -> Attribution:
+        return trace(pair, list(rows), list(queries), method, **how)
 
     found = asked()
     check_scores(method, found, asked(), (len(worlds.ASKED), len(worlds.ROWS)))
@@ -140,6 +158,19 @@ def check_training(method: TrainingMethod) -> None:
         first = int(found[1].top(1)[0].id)
         same = worlds.ROWS[first] == worlds.ASKED[1]
         require(same, f"{method.name} claims that a row finds itself; row {first} came first: are queries treated as rows are?")
+    if method.family != "reference":  # which knows nothing, not even that
+        check_supports(method.name, _by_row(asked(queries=worlds.ROWS[:8]))[:, :8])
+
+
+def _check_claims(method: TrainingMethod) -> None:
+    """What a class says of itself: its family, and that it finds the row itself, under that name."""
+    near = nearest("retrieves_itself", [name for name, said in vars(type(method)).items() if isinstance(said, bool)])
+    require(near in (None, "retrieves_itself"), f"{method.name} says {near!r}, which nothing reads: retrieves_itself is meant")
+    of_gradients = isinstance(method, StreamMethod | WholeMethod) or (
+        isinstance(method, IndexMethod) and method.vectors == "gradients"
+    )
+    fits = method.family == "predictive" or not of_gradients
+    require(fits, f"{method.name} is {method.family}: what asks the model's gradients is of the family 'predictive'")
 
 
 def check_retraining(method: RetrainingMethod) -> None:
@@ -150,7 +181,8 @@ def check_retraining(method: RetrainingMethod) -> None:
     pair = worlds.model_of_rows(*worlds.FACTS, *worlds.QUERIES)
     with tempfile.TemporaryDirectory() as runs:
         how: dict[str, Any] = {"recipe": worlds.SHORT, "group_by": "place", "out": runs}
-        found, again = (retrain(pair, worlds.FACTS, worlds.QUERIES, method, **how) for _ in range(2))
+        with unchanged(method.name, lambda: state_of(pair[0])):
+            found, again = (retrain(pair, worlds.FACTS, worlds.QUERIES, method, **how) for _ in range(2))
     check_scores(method, found, again, (len(found), len(worlds.PLACES)))
     _check_sums(method, forwards, backwards)
 
@@ -158,8 +190,12 @@ def check_retraining(method: RetrainingMethod) -> None:
 def _check_answer(method: AskingMethod, world: worlds.Sums) -> None:
     """What is asked and what comes back, before anything that costs more."""
     check_attribute(method)
+    ablation = world.ablation
     with suppress(worlds.LooksInsideError):
-        check_shape(method.name, method.attribute(world.ablation, 0), world.effects.shape)
+        with unchanged(method.name, lambda: worlds.given(ablation)):
+            found = method.attribute(ablation, 0)
+        check_shape(method.name, found, world.effects.shape)
+        returned_scores(method, found, ablation.sources)
 
 
 def _check_sums(method: AskingMethod, forwards: worlds.Sums, backwards: worlds.Sums) -> None:

@@ -5,19 +5,24 @@ import inspect
 import json
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from llmattr.context.contract import Method as ContextMethod
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import Named, accepted, check_options, describe, types_of
+from llmattr.core.method import Named, accepted, check_options, describe, returned, types_of
 from llmattr.errors import LlmattrError
 from llmattr.retraining.contract import Method as RetrainingMethod
 from llmattr.testing.worlds import Sums
+from llmattr.training.contract import TextMethod
+
+if TYPE_CHECKING:
+    import torch
 
 AskingMethod = ContextMethod | RetrainingMethod  # they ask an ablation
 ALIKE = ("corroborative", "reference")  # families that never ask what would have happened
@@ -98,10 +103,37 @@ def check_shape(name: str, found: object, shape: tuple[int, int]) -> None:
     require(got == shape, f"{name}: values are {got} for {shape[0]} targets and {shape[1]} sources: one row for each target")
 
 
-def check_retrieved(name: str, scores: object, shape: tuple[int, int]) -> None:
+def check_retrieved(method: TextMethod, rows: list[str], queries: list[str]) -> None:
     """One row of scores for each query."""
-    got = np.shape(np.asarray(scores))
-    require(got == shape, f"{name}: retrieve gave {got} for {shape[0]} queries and {shape[1]} rows: one row for each query")
+    with unchanged(method.name, lambda: [*rows, *queries]):
+        got = returned(method, "retrieve", method.retrieve(rows, queries), np.ndarray).shape
+    many = f"{len(queries)} queries and {len(rows)} rows"
+    require(got == (len(queries), len(rows)), f"{method.name}: retrieve gave {got} for {many}: one row for each query")
+
+
+@contextmanager
+def unchanged(name: str, look: Callable[[], object]) -> Iterator[None]:
+    """What a method was given is afterwards what it was before, where somebody looks at it in this way."""
+    before = look()
+    yield
+    require(look() == before, f"{name} changed what it was given, which others use after it: let it work on a copy")
+
+
+def state_of(model: "torch.nn.Module") -> list[Any]:
+    """What a method may not change of a model: how it runs, and its weights."""
+    return [[module.training for module in model.modules()], [float(weights.double().sum()) for weights in model.parameters()]]
+
+
+def check_supports(name: str, scores: Float[np.ndarray, "n n"]) -> None:
+    """Rows that are asked for again: the mean of a row's score for itself is at least the mean of all scores.
+
+    So it is of products with any positive H, by Cauchy and Schwarz: `sum_i g_i' H g_i >= sum_i g_i' H sum_j g_j / n`. Rows that
+    were rounded to float16 leave 2^-11 of the largest.
+    """
+    own, every = float(np.diag(scores).mean()), float(scores.mean())
+    holds = own >= every - 2**-11 * float(np.abs(scores).max())
+    why = "positive is support: is the sign turned round?"
+    require(holds, f"{name}: rows score {own:.2g} for themselves and {every:.2g} for any, in the mean: {why}")
 
 
 def check_scores(method: Method, found: Attribution, again: Attribution, shape: tuple[int, int]) -> None:
@@ -131,8 +163,12 @@ def check_near(name: str, one: Float[np.ndarray, "t n"], other: Float[np.ndarray
     require(gap <= tolerance, f"{name}: {why} (scores are {gap:.2g} apart, {tolerance:.2g} is rounding)")
 
 
-def check_sums(method: Method, found: Attribution, effects: Float[np.ndarray, "t n"]) -> None:
-    """Where sources only add up, a score is what its source adds, to within 5 standard errors or a tenth of the largest."""
+def check_sums(method: Method, found: Attribution, world: Sums) -> None:
+    """Where sources only add up, a score is what its source adds, to within 5 standard errors or a tenth of the largest.
+
+    The baseline is what is there without any of them, to within all that the scores may be off.
+    """
+    effects = world.effects
     error = np.zeros_like(found.values) if found.stderr is None else np.nan_to_num(found.stderr)
     allowed = np.maximum(5 * error, 0.1 * np.abs(effects).max(axis=1, keepdims=True))
     for t, i in np.argwhere(np.abs(found.values - effects) > allowed).tolist():
@@ -143,6 +179,12 @@ def check_sums(method: Method, found: Attribution, effects: Float[np.ndarray, "t
             f"{method.name}: source {i} adds {effect:+.2f} to target {t}, whatever else is there, and its score is "
             f"{score:+.2f} with an error of {error[t, i]:.2g}: {why}"
         )
+    if found.baseline is not None:
+        nothing = world.ablation(np.zeros((1, effects.shape[1]), dtype=bool))[0]
+        t = int(np.argmax(np.abs(found.baseline - nothing) - allowed.sum(axis=1)))
+        near = abs(found.baseline[t] - nothing[t]) <= allowed[t].sum()
+        said = f"target {t} is {nothing[t]:+.2f} without any source, and its baseline {found.baseline[t]:+.2f}"
+        require(near, f"{method.name}: {said}: a baseline is what is left with every source removed")
 
 
 def check_worlds_of_sums(method: AskingMethod, forwards: Sums, backwards: Sums) -> None:
@@ -150,7 +192,7 @@ def check_worlds_of_sums(method: AskingMethod, forwards: Sums, backwards: Sums) 
     answers = [method.attribute(world.ablation, 0) for world in (forwards, backwards)]
     if method.family not in ALIKE:
         for world, found in zip((forwards, backwards), answers, strict=True):
-            check_sums(method, found, world.effects)
+            check_sums(method, found, world)
     if method.family in ALIKE:
         values: Sequence[np.ndarray] = [found.values for found in answers]
         check_near(method.name, values[0], values[1][:, ::-1], 1e-9, "in another order sources have other scores")

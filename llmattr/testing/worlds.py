@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from llmattr.ablation import Ablation
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.model.contract import Weights
 from llmattr.retraining.ablation import RetrainingAblation
@@ -67,6 +68,12 @@ class Sums:
 
     ablation: Any
     effects: Float[np.ndarray, "t n"]
+
+
+def given(ablation: Ablation) -> list[Any]:
+    """What a method is given to look at."""
+    member = ablation.member.tolist() if isinstance(ablation, RetrainingAblation) else None
+    return [list(ablation.sources.ids), list(ablation.sources.texts), list(ablation.targets.texts), member]
 
 
 def context_of_sums(order: Sequence[int]) -> Sums:

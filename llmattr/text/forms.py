@@ -5,14 +5,68 @@ aloud; what a tool returned is a message of the role `tool`.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from typing import Any, Protocol, TypeGuard, runtime_checkable
+
+from llmattr.errors import LlmattrError
 
 Message = dict[str, Any]
 
-SHARE_GPT = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant"}
-SHARE_GPT |= {"observation": "tool", "function_response": "tool", "tool_response": "tool", "function_call": "assistant"}
+SHARE_GPT = {name: name for name in ("system", "developer", "user", "assistant", "tool")} | {"human": "user"}
+SHARE_GPT |= dict.fromkeys(("gpt", "chatgpt", "bot", "model", "bard", "bing", "claude", "function_call"), "assistant")
+SHARE_GPT |= dict.fromkeys(("observation", "function_response", "tool_response"), "tool")
 CHATS = ("messages", "prompt", "completion")  # the columns that may hold a chat
+
+
+@runtime_checkable
+class Frame(Protocol):
+    """A pandas `DataFrame`."""
+
+    def astype(self, dtype: object) -> Any:
+        """Its cells in another type."""
+
+    def notna(self) -> Any:
+        """Which cells are not empty."""
+
+    def iterrows(self) -> Any:
+        """Its rows with their labels."""
+
+
+@runtime_checkable
+class _Said(Protocol):
+    """A part of a text, such as OpenAI's library has."""
+
+    text: str
+
+
+def shown(value: object, most: int = 60) -> str:
+    """The beginning of what a value says of itself, in one line; what it is, where its own code fails at that."""
+    try:
+        said = repr(value)
+    except Exception:  # what someone else's code raises
+        said = f"a {type(value).__name__}"
+    return " ".join(said.split())[:most]
+
+
+def rows_of_frame(frame: Frame) -> list[dict[str, Any]]:
+    """Its rows, with None where a cell is empty."""
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+def drawn(given: Iterable[Any], called: str, what: str, most: int) -> Iterator[Any]:
+    """What it gives, one by one; raises `LlmattrError` where it breaks off, or gives more than it says it has, or `most`."""
+    most = len(given) if isinstance(given, Sized) else most
+    number = 0
+    try:
+        for number, one in enumerate(given, 1):
+            if number > most:
+                raise LlmattrError(f"{called} has given {most:,} {what} and goes on: give fewer of them, or a list")
+            yield one
+    except LlmattrError:
+        raise
+    except Exception as error:  # what someone else's code raises
+        reason = f"{type(error).__name__}: {error!s:.80}"
+        raise LlmattrError(f"{called} broke off behind {number:,} {what} ({' '.join(reason.split())})") from error
 
 
 def plain_row(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,9 +101,49 @@ def is_chat(value: object) -> TypeGuard[Sequence[Mapping[str, Any]]]:
     return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(one, Mapping) for one in value)
 
 
+def is_turn(given: Mapping[str, Any]) -> bool:
+    """Whether it is a message in one of the forms that are read."""
+    return "role" in given or ("from" in given and "value" in given)
+
+
 def plain_chat(chat: Iterable[Mapping[str, Any]]) -> list[Message]:
     """OpenAI's messages: Anthropic's blocks of calls, results and thoughts go where OpenAI has them, other parts stay."""
     return [message for given in chat for message in _plain_message(given)]
+
+
+OF_THE_REQUEST = ("citations", "cache_control")  # in a block of a document: nothing that is known of it
+
+
+def plain_part(block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A part of a message, of which Anthropic's documents and search results have their text under `text`; others stay.
+
+    >>> plain_part({"type": "search_result", "source": "https://a.org", "content": [{"type": "text", "text": "It is."}]})
+    {'type': 'document', 'source': 'https://a.org', 'text': 'It is.'}
+    """
+    kind, source = block.get("type"), block.get("source")
+    if kind == "search_result":
+        place, text = "content", block.get("content")
+    elif kind == "document" and isinstance(source, Mapping):
+        place, text = "source", source.get("data") if source.get("type") == "text" else source.get("content")
+    else:
+        return block
+    text = parts_text(text)
+    if text is None:
+        return block
+    known = {key: block[key] for key in block if key not in (place, *OF_THE_REQUEST)}
+    return {**known, "type": "document", "text": text}
+
+
+def parts_text(value: object) -> str | None:
+    """A text, or the texts of parts as chats and searches have them; None for what is neither."""
+    if isinstance(value, str):
+        return value
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    texts = [
+        part.get("text") if isinstance(part, Mapping) else part.text if isinstance(part, _Said) else None for part in parts
+    ]
+    said = [text for text in texts if isinstance(text, str)]
+    return "\n\n".join(said) if said and len(said) == len(texts) else None
 
 
 def plain_tools(tools: object) -> Any:
@@ -99,25 +193,20 @@ def _plain_message(given: Mapping[str, Any]) -> list[Message]:
     for block in blocks:
         kinds.setdefault(block.get("type") if isinstance(block, Mapping) else None, []).append(block)
     apart = ("tool_use", "tool_result", "thinking", "redacted_thinking")
-    rest = [_plain_part(block) for block in blocks if not isinstance(block, Mapping) or block.get("type") not in apart]
+    rest = [
+        plain_part(block) if isinstance(block, Mapping) else block
+        for block in blocks
+        if not isinstance(block, Mapping) or block.get("type") not in apart
+    ]
     if len(rest) == len(blocks):
         return [{**message, "content": rest}]
     message["content"] = rest or None
     if "thinking" in kinds:
-        message["reasoning_content"] = "".join(block.get("thinking", "") for block in kinds["thinking"])
+        message["reasoning_content"] = "".join(str(block.get("thinking", "")) for block in kinds["thinking"])
     if "tool_use" in kinds:
         message["tool_calls"] = [_plain_call(block) for block in kinds["tool_use"]]
     results = [_plain_result(block) for block in kinds.get("tool_result", ())]
     return [*results, *([message] if rest or len(results) < len(blocks) else [])]
-
-
-def _plain_part(block: object) -> object:
-    if not isinstance(block, Mapping) or block.get("type") != "document":
-        return block
-    source = block.get("source")
-    if isinstance(source, Mapping) and isinstance(source.get("data"), str) and source.get("type") == "text":
-        return {**{key: block[key] for key in block if key != "source"}, "text": source["data"]}
-    return block
 
 
 def _plain_call(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +228,9 @@ def _plain_tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _share_gpt(given: Mapping[str, Any]) -> Message:
     said, value = given["from"], given["value"]
-    message = {"role": SHARE_GPT.get(said, said), "content": value}
+    if said not in SHARE_GPT:
+        return dict(given)  # whose turn that is is not guessed
+    message = {"role": SHARE_GPT[said], "content": value}
     call = _parsed(value) if said == "function_call" else None
     made = [call] if isinstance(call, Mapping) else call
     if is_chat(made):  # a list of dicts

@@ -15,6 +15,7 @@ from llmattr.errors import LlmattrError
 from llmattr.text import split
 from llmattr.text.messages import Message
 from llmattr.text.rendering import Place, located, render_chat
+from llmattr.text.split.reasoning import ending_of
 from llmattr.text.tokens import Cutter, Reader, Tokenizer, decode, decoded_offsets, special_ids, trim
 
 Kept = tuple[str, dict[int, int]]  # a text, and where the sources that are left start in it
@@ -109,7 +110,7 @@ class Prompt:
         if not response.strip():
             raise LlmattrError("the response is empty: there is nothing to attribute")
         opened = dataclasses.replace(self, closing="")._whole[0]
-        prompt = dataclasses.replace(self, response=response, closing=_closing(opened, response))
+        prompt = dataclasses.replace(self, response=response, closing=ending_of(opened, response))
         text, _, breaks = prompt._whole
         if isinstance(self.tokenizer, Cutter):
             ids, offsets = self.tokenizer.cut(text, response)
@@ -243,21 +244,3 @@ class Prompt:
                 text += whole[start:end]
             end_before = end
         return text + whole[end_before:].rstrip(), starts
-
-
-_REASONING = {  # how templates open a reasoning, and how it ends
-    "<think>": "</think>",
-    "<thinking>": "</thinking>",
-    "<reasoning>": "</reasoning>",
-    "[THINK]": "[/THINK]",
-    "<|START_THINKING|>": "<|END_THINKING|>",
-}
-
-
-def _closing(prompt: str, response: str) -> str:
-    """What ends the reasoning that a prompt opens at its end, unless the response does so itself."""
-    for opening, closing in _REASONING.items():
-        if prompt.rstrip().endswith(opening) and closing not in response:
-            lines = len(prompt) - len(prompt.rstrip("\n"))
-            return "\n" * max(2 - lines, 0) + closing + "\n\n"
-    return ""

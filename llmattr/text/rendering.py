@@ -19,19 +19,23 @@ def render_chat(
 ) -> Any:
     """What the tokenizer's chat template makes of a chat, told of the tools that there are; raises what the template raises.
 
-    Arguments of calls are given as dicts, as templates of transformers want them, or as JSON to one that refuses these.
+    Arguments of calls are given as dicts, as templates of transformers want them, or as JSON to one that refuses these; a
+    message that only calls has no content, or an empty one for a template that knows nothing of calls.
     """
     options: dict[str, Any] = how | ({"tools": list(tools)} if tools else {})
     if not any(message.get("tool_calls") for message in chat):
         return tokenizer.apply_chat_template(chat, **options)
-    try:
-        return tokenizer.apply_chat_template([_calling(message, _as_dict) for message in chat], **options)
-    except Exception:  # templates raise what they like
-        return tokenizer.apply_chat_template([_calling(message, _as_json) for message in chat], **options)
+    refused: list[Exception] = []
+    for form, content in ((_as_dict, None), (_as_json, None), (_as_dict, "")):
+        try:
+            return tokenizer.apply_chat_template([_calling(message, form, content) for message in chat], **options)
+        except Exception as error:  # templates raise what they like
+            refused.append(error)
+    raise refused[0]
 
 
-def _calling(message: Mapping[str, Any], form: Callable[[Any], Any]) -> Mapping[str, Any]:
-    """The message with the arguments of its calls in this form."""
+def _calling(message: Mapping[str, Any], form: Callable[[Any], Any], content: str | None) -> Mapping[str, Any]:
+    """The message with the arguments of its calls in this form, and this content where it has none."""
     if not message.get("tool_calls"):
         return message
     calls = []
@@ -39,7 +43,8 @@ def _calling(message: Mapping[str, Any], form: Callable[[Any], Any]) -> Mapping[
         function = function_of(call)
         given = {**function, "arguments": form(function["arguments"])} if "arguments" in function else function
         calls.append({**call, "function": given} if "function" in call else given)
-    return {**message, "tool_calls": calls}
+    said = message.get("content")
+    return {**message, "content": content if said is None else said, "tool_calls": calls}
 
 
 def _as_dict(arguments: object) -> Any:

@@ -5,17 +5,22 @@ import csv
 import io
 import json
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import Any, overload
 
 from llmattr.core.plain_json import is_json
 from llmattr.errors import LlmattrError
+from llmattr.text.readers.encodings import decode
+from llmattr.text.readers.finding import shown
+from llmattr.text.row_objects import rows_inside
 
 BLOCK = 1024  # rows that are read together
 LINE = 2**28  # bytes of the longest line that is taken for a part of a row
+WHOLE = 2**30  # bytes of a file that must be read at once
 
 Records = Callable[[io.BufferedIOBase], Iterator[tuple[int, dict[str, Any]]]]  # rows, each with its first byte
 
@@ -50,15 +55,17 @@ def json_lines(path: Path) -> Sequence[dict[str, Any]]:
     return _of_records(path, _opener(path), _json_records)
 
 
-def json_file(path: Path) -> Sequence[dict[str, Any]]:
-    """A list of JSON objects, one object over several lines, or JSON lines by another name."""
+def json_file(path: Path) -> Sequence[dict[str, Any]] | Mapping[str, Any]:
+    """A list of JSON objects, one object (its rows or splits, `rows_inside`), or JSON lines by another name."""
     opened = _opener(path)
     with opened() as file:
-        first = next((text for _, _, text in _lines(file) if text.strip()), "{}")
-        if not first.lstrip().startswith("[") and is_json(first):
+        lines = list(islice((text for _, _, text in _lines(file) if text.strip()), 2))
+        if len(lines) == 2 and not lines[0].lstrip().startswith("[") and is_json(lines[0]):
             return _of_records(path, opened, _json_records)
         file.seek(0)
-        found = json.loads(file.read().decode("utf-8-sig"))
+        found = json.loads(file.read().decode("utf-8-sig") or "[]")
+    if isinstance(found, dict):
+        return rows_inside(found)
     rows = found if isinstance(found, list) else [found]
     if strange := [number for number, row in enumerate(rows) if not isinstance(row, dict)]:
         raise ValueError(f"row {strange[0]} is not a JSON object: {rows[strange[0]]!r:.60}")
@@ -66,20 +73,26 @@ def json_file(path: Path) -> Sequence[dict[str, Any]]:
 
 
 def csv_file(path: Path) -> Sequence[dict[str, Any]]:
-    """Every cell as text; the columns are parted by what stands oftenest in the first line: comma, semicolon or tab."""
+    """Every cell as text; the columns are parted by what stands oftenest in the first line: comma, semicolon or tab.
+
+    Where tabs part every line into as many cells as the first, a line is a row, and a quote that is not around a cell is text.
+    """
     csv.field_size_limit(max(LINE, csv.field_size_limit()))  # a long text is no mistake
     opened = _opener(path)
     with opened() as file:
         first = next((text for _, _, text in _lines(file)), "")
         delimiter = max(",;\t", key=first.count)
         file.seek(0)
-        header = next((cells for _, _, cells in _csv_cells(file, delimiter)), [])
+        plain = delimiter == "\t" and len({text.count("\t") for _, _, text in _lines(file) if text.strip()}) == 1
+        read = _line_cells if plain else partial(_csv_cells, delimiter=delimiter)
+        file.seek(0)
+        header = [cell.strip() for cell in next((cells for _, _, cells in read(file)), [])]
     if len(set(header)) < len(header):
         raise ValueError(f"two columns have the same name: {', '.join(header)}")
 
     def records(file: io.BufferedIOBase) -> Iterator[tuple[int, dict[str, Any]]]:
         begins = file.tell() == 0
-        for number, start, cells in islice(_csv_cells(file, delimiter), int(begins), None):
+        for number, start, cells in islice(read(file), int(begins), None):
             if len(cells) != len(header):
                 raise ValueError(f"line {number} has {len(cells)} cells, the header has {len(header)}")
             yield start, dict(zip(header, cells, strict=True))
@@ -110,15 +123,31 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _opener(path: Path) -> Callable[[], io.BufferedIOBase]:
-    """What opens the file; one in UTF-16, as Windows writes it, is read at once and given in UTF-8."""
-    with path.open("rb") as file:
-        windows = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    text = path.read_bytes().decode("utf-16").encode() if windows else None
-    return lambda: path.open("rb") if text is None else io.BytesIO(text)
+    """What opens the file; one that is not in UTF-8 is read at once (`decode`) and given so."""
+    if _is_utf8(path):
+        return lambda: path.open("rb")
+    if path.stat().st_size > WHOLE:
+        raise ValueError("it is not UTF-8, and too large to be read otherwise: convert it, for example with iconv -t utf-8")
+    text = decode(path.read_bytes(), shown(path)).encode()
+    return lambda: io.BytesIO(text)
+
+
+def _is_utf8(path: Path) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with path.open("rb") as file:
+            for block in iter(lambda: file.read(2**20), b""):
+                decoder.decode(block)
+                if b"\0" in block:
+                    return False
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _lines(file: io.BufferedIOBase) -> Iterator[tuple[int, int, str]]:
-    """The number, the first byte and the text of each line; raises `ValueError` for one that is no text."""
+    """The number, the first byte and the text of each line; raises `ValueError` for one that is too long."""
     start = file.tell()
     for number in count(1):
         line = file.readline(LINE + 1)
@@ -126,11 +155,7 @@ def _lines(file: io.BufferedIOBase) -> Iterator[tuple[int, int, str]]:
             return
         if len(line) > LINE:
             raise ValueError(f"line {number} is longer than {LINE >> 20} MB")
-        try:
-            yield number, start, line.decode("utf-8" if start else "utf-8-sig")
-        except UnicodeDecodeError as error:
-            wrong = f"line {number} is not UTF-8 (byte 0x{error.object[error.start]:02x})"
-            raise ValueError(f"{wrong}: convert the file, for example with iconv -f latin1 -t utf-8") from None
+        yield number, start, line.decode("utf-8" if start else "utf-8-sig")
         start += len(line)
 
 
@@ -166,3 +191,14 @@ def _csv_cells(file: io.BufferedIOBase, delimiter: str) -> Iterator[tuple[int, i
             start = file.tell()
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num} is not CSV ({error})") from None
+
+
+def _line_cells(file: io.BufferedIOBase) -> Iterator[tuple[int, int, list[str]]]:
+    """The same of a file whose every line is a record with tabs between its cells."""
+    for number, start, line in _lines(file):
+        if line.strip():
+            yield number, start, [_unquoted(cell) for cell in line.rstrip("\r\n").split("\t")]
+
+
+def _unquoted(cell: str) -> str:
+    return cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell

@@ -10,12 +10,12 @@ import numpy as np
 from llmattr.core.progress import progress
 from llmattr.core.seeded import generator
 from llmattr.errors import LlmattrError, note
-from llmattr.text.forms import calls, chat_text, is_chat
+from llmattr.text.checked import COLUMNS, check_chat, kind_of_row
+from llmattr.text.forms import chat_text, is_chat
 from llmattr.text.messages import check_text
 from llmattr.text.tokens import Reader, Tokenizer
 from llmattr.text.turns import Chat, said_by_assistant
 
-COLUMNS = (("messages",), ("prompt", "completion"), ("text",))
 LOSSES = {"messages": "the assistant's tokens", "prompt": "the completion's tokens", "text": "all tokens"}
 MASKED = 0.15  # share of a text's tokens that a masked model is asked for, as BERT was trained
 
@@ -76,7 +76,7 @@ class Examples:
 
 def row_text(row: Mapping[str, Any]) -> str:
     """A row's text: its `text`, its prompt and completion, or its messages turn by turn."""
-    kind = _kind(row, "a row has no text: ")
+    kind = kind_of_row(row, "a row has no text: ")
     if row[kind] is None or (kind == "prompt" and row["completion"] is None):
         raise LlmattrError(f"a row has no text: {dict(row)!r:.80}")
     if kind == "prompt":
@@ -87,7 +87,7 @@ def row_text(row: Mapping[str, Any]) -> str:
 
 def prompt_and_completion(row: Mapping[str, Any]) -> dict[str, str]:
     """A query as the report shows it: what the model was given, and what is traced."""
-    if _kind(row) == "prompt":
+    if kind_of_row(row) == "prompt":
         return {name: _column_text(row[name]) for name in ("prompt", "completion")}
     return {"prompt": "", "completion": row_text(row)}
 
@@ -113,7 +113,7 @@ def tokenize(
     numbers: dict[int, int] = {}  # equal tokens are one object: 8 bytes for each of a row's, not 36
     made, kinds = [], set()
     for number, row in enumerate(progress(rows, "tokenising", "rows")):
-        kind = _kind(row, f"row {number}: " if number else "")
+        kind = kind_of_row(row, f"row {number}: " if number else "")
         if kind not in _TOKENIZE[model]:
             needed = " or ".join(" + ".join(columns) for columns in COLUMNS if columns[0] in _TOKENIZE[model])
             raise LlmattrError(f"for a {model} model row {number} needs {needed}; it has the columns {', '.join(row)}")
@@ -156,17 +156,6 @@ def _cut(ids: list[int], counted: np.ndarray, window: int, special: int, model: 
     return [ids[place] for place in places], kept
 
 
-def _kind(row: Mapping[str, Any], name: str = "") -> str:
-    """By the columns that say something: one reader gives all rows of a file the same columns, some of them empty."""
-    there = [columns for columns in COLUMNS if all(column in row for column in columns)]
-    given = [columns for columns in there if all(row[column] is not None for column in columns)]
-    said = [columns for columns in given if row[columns[-1]] not in ("", [])]
-    if not there:
-        wanted = " or ".join(" + ".join(columns) for columns in COLUMNS)
-        raise LlmattrError(f"{name}the data has the columns {', '.join(row)}; it needs {wanted}")
-    return (said or given or there)[0][0]
-
-
 def _field(row: Mapping[str, Any], name: str, number: int) -> str:
     if not isinstance(row.get(name), str):
         raise LlmattrError(f"row {number} has no text in {name!r}: {row.get(name)!r}")
@@ -202,13 +191,10 @@ def _from_chat(chat: Chat) -> tuple[list[int], np.ndarray]:
 def _checked(row: Mapping[str, Any], name: str, number: int) -> list[Mapping[str, Any]]:
     """The messages in this column."""
     messages = row[name]
-    if not is_chat(messages) or not all("role" in m and (m.get("content") is not None or calls(m)) for m in messages):
-        raise LlmattrError(f"row {number} has no list of messages with 'role' and 'content' in {name!r}: {messages!r:.60}")
+    check_chat(messages, name, f"row {number}")
     for place, message in enumerate(messages, 1):
         content = message.get("content")
-        if isinstance(content, str):
-            check_text(content, f"message {place} of row {number}")
-        elif content is not None:
+        if content is not None and not isinstance(content, str):
             raise LlmattrError(f"message {place} of row {number} has a part that is no text: {content!r:.60}")
     return list(messages)
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from llmattr.errors import LlmattrError
-from llmattr.text.messages import check_text
+from llmattr.errors import LlmattrError, check_text, note
 from llmattr.text.rendering import Place, located, render_chat
 from llmattr.text.tokens import Reader
 
@@ -143,7 +142,10 @@ def _written_more(chat: Chat) -> list[int]:
             without = chat.render([*chat.messages[:turn], own, *chat.messages[turn + 1 :]], tokenize=False)
         except LlmattrError:  # a result of a tool that was not called
             without = None
-        found += [turn] if without != whole else []
+        if without != whole:
+            found.append(turn)
+        elif chat.messages[turn].get("tool_calls"):
+            note(f"the model's chat template writes nothing of the tools that message {turn + 1} of row {chat.row} calls")
     return found
 
 

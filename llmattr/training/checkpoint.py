@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from llmattr.core.method import returned
 from llmattr.errors import LlmattrError
@@ -92,7 +93,9 @@ class Checkpoint:
             case IndexMethod():
                 return self._products(method, lm, asked, nearest)
             case TextMethod():
-                found = method.retrieve([row_text(row) for row in index.rows()], [row_text(row) for row in asked.rows])
+                texts, queries = ([row_text(row) for row in part] for part in (index.rows(), asked.rows))
+                shape = len(queries), len(texts)
+                found = returned(method, "retrieve", method.retrieve(texts, queries), np.ndarray, shape)
                 return [(np.arange(len(index)), found)], None
             case StreamMethod() | WholeMethod():
                 return streamed(method, self.layered(lm), lm.tokenize(index.rows()), asked, rows), None
@@ -100,11 +103,21 @@ class Checkpoint:
     def _products(self, method: IndexMethod, lm: LM, asked: Examples, nearest: int) -> Scores:
         index = self.index
         queries = project(load_vectors(method, lm, index.folder, index.run), asked, method.measure)
-        weighed = returned(method, "weigh", method.weigh(index, queries), Weighed)
+        weighed = self._weighed(method, queries)
         if nearest:
-            proposed = candidates(index, weighed, method.weigh(index, queries[:1]), nearest)
+            proposed = candidates(index, weighed, self._weighed(method, queries[:1]), nearest)
             return chosen_products(index, weighed, proposed), weighed.outer
         return products(index, weighed), weighed.outer
+
+    def _weighed(self, method: IndexMethod, queries: Float[np.ndarray, "t D"]) -> Weighed:
+        """What the method makes of these queries, with arrays of the shapes that rows are multiplied with."""
+        weighed, (n, dim) = returned(method, "weigh", method.weigh(self.index, queries), Weighed), self.index.vectors.shape
+        if np.isfinite(queries).all():  # else it is not the method's doing, and the score that is none is named
+            returned(method, "weigh", weighed.queries, np.ndarray, queries.shape)
+        for name, array, shape in (("root", weighed.root, (dim, dim)), ("outer", weighed.outer, (n,))):
+            if array is not None:
+                returned(method, f"{name} of weigh", array, np.ndarray, shape)
+        return weighed
 
     def self_scores(self, method: TrainingMethod) -> Scores:
         """Every row's score for itself."""
@@ -120,7 +133,7 @@ class Checkpoint:
     def _stored_self_scores(self, method: IndexMethod) -> Scores:
         blocks, outer = [], None
         for start, block in self.index.blocks():
-            weighed = method.weigh(self.index, block)
+            weighed = self._weighed(method, block)
             if weighed.cosine:
                 raise LlmattrError(
                     f"{method.name} is a cosine, 1 of every row with itself: take grad-dot, logra, stream or ekfac"

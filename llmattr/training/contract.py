@@ -10,14 +10,14 @@ tau [t, n], positive where the row made the query likelier:
     TextMethod     retrieve       tau(z_q, z_i) of the texts alone
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from llmattr.core.method import Named, find_method
+from llmattr.core.method import Named, find_method, public_names
 from llmattr.errors import LlmattrError, check_choice, did_you_mean
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
@@ -27,6 +27,7 @@ from llmattr.training.index.search import Weighed
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.projection import Measure, Normalize, VectorKind
 
+Product = Literal["dot", "cosine"]
 Transform = Callable[[str, torch.Tensor], torch.Tensor]  # of a layer's name and gradients [t, i, o], to the same shape
 
 
@@ -90,7 +91,7 @@ class StreamMethod(Method, Protocol):
         ...
 
     @property
-    def product(self) -> Literal["dot", "cosine"]:
+    def product(self) -> Product:
         """The inner product: as it is, or over the lengths of both sides."""
         ...
 
@@ -140,20 +141,23 @@ def find_training_method(method: object, methods: dict[str, type]) -> TrainingMe
     without what its kind has besides.
     """
     found = find_method(method, methods)
-    has = [name for name in dir(found) if not name.startswith("_")]
+    has = public_names(found)
     verbs = [verb for verb in VERBS if verb in has]
     if len(verbs) != 1:
-        instead = " and ".join(verbs) or _misspelt(has)
+        instead = " and ".join(verbs) or misspelt(has, VERBS)
         raise LlmattrError(f"a training method has one of the verbs {', '.join(VERBS)}; {type(found).__name__} has {instead}")
     find_method(found, methods, Method)
     chosen = find_method(found, methods, VERBS[verbs[0]])
     check_choice("measure", chosen.measure, get_args(Measure))
     if isinstance(chosen, IndexMethod):
         check_choice("vectors", chosen.vectors, get_args(VectorKind))
+    if isinstance(chosen, StreamMethod):
+        check_choice("product", chosen.product, get_args(Product))
     return chosen
 
 
-def _misspelt(has: list[str]) -> str:
+def misspelt(has: Iterable[str], verbs: Iterable[str]) -> str:
     """The name that was meant for a verb, and the verb; "none" where there is no such name."""
-    near = [f"{name!r}{meant}" for name in has if name != "retrieves_itself" and (meant := did_you_mean(name, VERBS))]
+    verbs = list(verbs)
+    near = [f"{name!r}{meant}" for name in has if name != "retrieves_itself" and (meant := did_you_mean(name, verbs))]
     return near[0] if near else "none"

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import describe, find_method
+from llmattr.core.method import describe
 from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_number, note
 from llmattr.model.contract import fingerprint_in
@@ -222,7 +222,10 @@ def _ends(columns: np.ndarray, top: int) -> np.ndarray:
 
 
 def saved_method(saved: Mapping[str, Any]) -> TrainingMethod:
-    """The method that a run.json records."""
-    find_method(saved["name"], METHODS)
-    fields = {key: value for key, value in saved.items() if key != "name"}
-    return find_training_method(METHODS[saved["name"]](**fields), METHODS)
+    """The method of `METHODS` that a run.json records; raises `LlmattrError` for one of somebody's own."""
+    name, fields = saved["name"], {key: value for key, value in saved.items() if key != "name"}
+    if name not in METHODS:
+        raise LlmattrError(
+            f"the index was built with {name!r}, which is not in METHODS: open_index(folder, method=...) takes it"
+        )
+    return find_training_method(METHODS[name](**fields), METHODS)

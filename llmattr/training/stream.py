@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from llmattr.core.method import returned
 from llmattr.core.progress import Progress, progress
 from llmattr.core.seeded import gaussian
 from llmattr.errors import LlmattrError
@@ -52,7 +53,7 @@ def query_sides(method: StreamMethod | WholeMethod, at: Layered, train: Examples
         case StreamMethod():
             if not method.rank:
                 _check_memory(len(asked), at.layers)
-            return _by_layer(at, asked, method.transform(at.fitted, at.groups), method.rank)
+            return _by_layer(at, asked, _transform(method, at), method.rank)
         case WholeMethod():
             _check_memory(len(asked), at.layers)
             return _at_once(method, at, train, asked)
@@ -62,8 +63,21 @@ def _at_once(method: WholeMethod, at: Layered, train: Examples, asked: Examples)
     layers = at.layers
     gradients = exact_gradients(at.lm, asked, layers, method.measure, batch=1)
     solved = method.precondition(at.lm, train, layers, gradients, at.seed)
+    solved = returned(method, "precondition", solved, torch.Tensor, gradients.shape)
     parts = solved.split([weight(module).numel() for module in layers.values()], dim=1)
     return {name: part.view(-1, *in_and_out(layers[name])) for name, part in zip(layers, parts, strict=True)}
+
+
+def _transform(method: StreamMethod, at: Layered) -> Transform:
+    """The method's `transform`, of which every layer's answer is checked: another shape would be multiplied all the same."""
+    transform = method.transform(at.fitted, at.groups)
+    if not callable(transform):
+        raise LlmattrError(f"{method.name}: transform gave a {type(transform).__name__} and no function")
+
+    def checked(name: str, gradient: torch.Tensor) -> torch.Tensor:
+        return returned(method, f"transform of the layer {name}", transform(name, gradient), torch.Tensor, gradient.shape)
+
+    return checked
 
 
 def _check_memory(queries: int, layers: Layers) -> None:
@@ -168,7 +182,7 @@ def _lengths(sides: dict[str, Side]) -> Float[np.ndarray, " t"]:
 
 def self_products(method: StreamMethod, at: Layered, train: Examples) -> Float[np.ndarray, " n"]:
     """Every row's product with itself under the method's preconditioner, `g' H^-1 g`."""
-    recorder, transform = ExactGradients(), method.transform(at.fitted, at.groups)
+    recorder, transform = ExactGradients(), _transform(method, at)
     scores = np.empty(len(train))
     with capturing(at.lm, at.layers, recorder) as run:
         for batch in progress(plan(train), "scoring", "batches"):

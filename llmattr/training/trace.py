@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+from torch import Tensor
+
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import check_options, describe
+from llmattr.core.method import check_options, describe, returned
 from llmattr.core.processes import is_main
 from llmattr.errors import LlmattrError, check_choice, note
 from llmattr.model.batches import batch_tokens
@@ -27,10 +29,11 @@ from llmattr.training.contract import (
     WholeMethod,
     find_training_method,
 )
-from llmattr.training.gradients.layers import input_groups
+from llmattr.training.gradients.layers import Layers, input_groups
+from llmattr.training.gradients.project import Bases
 from llmattr.training.gradients.untracked import left_out, track
 from llmattr.training.index.files import VERSION, building, check_bytes, read_run, save_run
-from llmattr.training.index.store import DTYPES, GradientIndex, check_empty
+from llmattr.training.index.store import DTYPES, GradientIndex, check_empty, refuse_difference
 from llmattr.training.methods import METHODS
 from llmattr.training.methods.preconditioned import LoGra
 from llmattr.training.projection import Projection
@@ -199,18 +202,25 @@ class _Build:
                 return plain_vectors(method, lm)
             case StreamMethod() | WholeMethod():
                 layers = track(lm, self.modules)
-                fitted = method.fit(lm, examples, layers, self.projection.seed) if isinstance(method, StreamMethod) else {}
+                fitted = self._fitted(method, lm, examples, layers) if isinstance(method, StreamMethod) else {}
                 settings = {"layers": list(layers), "groups": input_groups(lm, layers), "left_out": left_out(lm, layers)}
                 return Nothing(fitted, settings)
             case TextMethod():
                 return Nothing()
 
+    def _fitted(self, method: StreamMethod, lm: LM, examples: Examples, layers: Layers) -> Bases:
+        fitted = returned(method, "fit", method.fit(lm, examples, layers, self.projection.seed), dict)
+        return {name: returned(method, f"fit's {name!r}", tensor, Tensor) for name, tensor in fitted.items()}
 
-def open_index(folder: str | Path, model: Given | None = None, device: str | None = None) -> "TraceIndex":
+
+def open_index(
+    folder: str | Path, model: Given | None = None, device: str | None = None, *, method: TrainingMethod | None = None
+) -> "TraceIndex":
     """Open a finished index; `model` where it is not at the place that the index names: of an index of several checkpoints
-    one for each, in their order, or the folder in which a Trainer left them.
+    one for each, in their order, or the folder in which a Trainer left them. `method`: what it was built with, where that is
+    none of `METHODS`.
 
-    Raises `LlmattrError` for a folder that is no index, is half built or of another version, and for another model.
+    Raises `LlmattrError` for a folder that is no index, is half built or of another version, and for another model or method.
     """
     folder = Path(folder)
     names = read_run(folder).get("folders")
@@ -222,7 +232,11 @@ def open_index(folder: str | Path, model: Given | None = None, device: str | Non
     if names is None or model is not None:
         for part in parts:
             part.load()  # which refuses another model before anything is asked
-    return TraceIndex(parts)
+    if method is not None:
+        find_training_method(method, METHODS)
+        there = f"the index {str(folder)!r} was built with another method"
+        refuse_difference({"method": parts[0].index.run["method"]}, {"method": describe(method)}, there)
+    return TraceIndex(parts, method)
 
 
 class IndexOptions(TypedDict, total=False):

@@ -1,12 +1,16 @@
 """No option of a command is ignored in silence: what goes together with nothing is refused or noted."""
 
 import json
+import re
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from llmattr import LM, build_index, open_index
+from llmattr import LM, build_index, context, open_index
 from llmattr.cli import main
+from llmattr.core.method import option
 from llmattr.errors import LlmattrError
 from tests import tiny_models
 
@@ -195,3 +199,27 @@ def test_a_token_has_no_score_where_whole_rows_are_compared(tmp_path):
         build_index(lm, ROWS, tmp_path / "i", "tracin", append=True)
     with pytest.raises(LlmattrError):
         open_index(tmp_path / "i")
+
+
+def test_a_method_with_an_option_of_the_commands_own(run, monkeypatch):
+    @dataclass(frozen=True)
+    class Mine:
+        """
+        Mine, in its second line.
+        """
+
+        name: ClassVar[str] = "mine"
+        family: ClassVar[str] = "reference"
+        top: int = option(3, "so many")
+
+        def attribute(self, ablation, seed=0):
+            """Nothing."""
+
+    monkeypatch.setitem(context.METHODS, "mine", Mine)
+    for line in (GIVEN + "mine", "cite mine --help"):
+        assert run(line) == (
+            2,
+            "",
+            "llmattr: error: the method Mine has an option --top, as the command has: give it another name\n",
+        )
+    assert re.search(r"^ *mine +Mine, in its second line\.$", run("cite --help")[1], re.MULTILINE)

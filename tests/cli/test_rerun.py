@@ -222,6 +222,13 @@ def test_what_no_command_made_is_one_clear_line(run, tiny):
         assert f"'{file}' {made} made from Python, not from the command line" in err
     assert "is no JSON" in run("rerun canal.txt")[2]
     assert "'.' is no index" in run("rerun .")[2]
+
+
+def test_an_index_that_was_edited_by_hand_is_damaged(run):
+    run(INDEX + "bm25")
+    place = Path("rows.idx/run.json")
+    place.write_text(place.read_text().replace('"bm25"', '"length"'))
+    assert "the index 'rows.idx' is damaged: run.json is not what was written" in run("rerun rows.idx")[2]
     assert "No such file" in run("rerun none.json")[2]
 
 

@@ -23,6 +23,7 @@ from llmattr.model.lm import LM, fast_dtype
 from llmattr.text.messages import conversation
 from llmattr.text.prompt import Prompt, cut
 from tests import ROOT, tiny_models
+from tests.text.chat_templates import TEMPLATES
 
 CONTEXT = "The canal is long. It has locks. It opened in 1914. Ships pay a toll. The lake is high."
 ANSWER = "It opened in 1914. It has locks."
@@ -277,9 +278,9 @@ class Nameless:
 
 def test_what_is_no_method_is_one_clear_error(tiny):
     for method in (Misspelt, Misspelt()):
-        with pytest.raises(LlmattrError, match=r"the method Misspelt has no attribute; did you mean 'atribute'\?"):
+        with pytest.raises(LlmattrError, match=r"the method Misspelt has no 'attribute': is 'atribute' meant for it\?"):
             cite(tiny, CONTEXT, "When?", response=ANSWER, method=method)
-    with pytest.raises(LlmattrError, match="the method Nameless has no family"):
+    with pytest.raises(LlmattrError, match=r"the method Nameless has no 'family' \(there are: context-cite, "):
         cite(tiny, CONTEXT, "When?", response=ANSWER, method=Nameless)
 
 
@@ -319,3 +320,39 @@ def test_no_number_from_the_model_is_an_error_that_names_the_sources(tiny, monke
     message = r"gives nan as log-probability of token 1 of the response where 1 of 5 sources are left out \('context#\d'\)"
     with pytest.raises(LlmattrError, match=message):
         cite(tiny, CONTEXT, "When?", response=ANSWER, method="leave-one-out")
+
+
+class TestTools:
+    """The tools that a model may call stand in its prompt, whichever form they are given in, and are no source."""
+
+    TOOL = {"name": "search", "description": "finds a lake", "parameters": {"type": "object"}}  # noqa: RUF012
+    OURS = {"type": "function", "function": TOOL}  # noqa: RUF012
+    ANTHROPIC = {"name": "search", "description": "finds a lake", "input_schema": {"type": "object"}}  # noqa: RUF012
+
+    @pytest.fixture(scope="class")
+    def lm(self):
+        return LM(tiny_models.llama(), tiny_models.tokenizer(TEMPLATES["qwen 2.5"]))
+
+    def cited(self, lm, tools, **given):
+        given = given or {"context": "The lake is deep. It is cold.", "query": "How deep?"}
+        return cite(lm, **given, tools=tools, response="It is deep.", method="leave-one-out", verify=False)
+
+    def test_they_stand_in_the_prompt_in_any_form(self, lm):
+        found = self.cited(lm, [self.OURS])
+        np.testing.assert_array_equal(found.values, self.cited(lm, [self.ANTHROPIC]).values)
+        assert found.sources.texts == ["The lake is deep.", "It is cold."]
+        assert not np.array_equal(found.values, self.cited(lm, ()).values)
+        prompt = found.session.ablation.prompt
+        for mask in ([True, True], [True, False]):
+            assert "finds a lake" in lm.tokenizer.decode(prompt.render(np.array(mask)).ids)
+
+    def test_what_they_returned_is_what_is_cited(self, lm):
+        call = {"id": "1", "type": "function", "function": {"name": "search", "arguments": "{}"}}
+        messages = [
+            {"role": "user", "content": "How deep?"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "content": "The lake is deep. It is cold.", "tool_call_id": "1"},
+        ]
+        found = self.cited(lm, [self.OURS], messages=messages)
+        assert found.sources.texts == ["The lake is deep.", "It is cold."]
+        assert (found.values[0] != 0).any()

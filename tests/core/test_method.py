@@ -10,11 +10,12 @@ from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
+import torch
 
 import llmattr
 from llmattr import context, retraining, training
 from llmattr.cli.methods import options_of
-from llmattr.core.method import accepted, describe, find_method, option, types_of
+from llmattr.core.method import accepted, describe, find_method, option, returned, types_of
 from llmattr.errors import LlmattrError, check_number
 from llmattr.training.projection import Projection
 from tests import worlds
@@ -28,6 +29,14 @@ class Mine:
     k: int = option(3, "so many", least=1)
     rate: float | Literal["auto"] = option("auto", "how fast", below=1)
     kind: Literal["one", "other"] = option("one", "which")
+
+
+@dataclass(frozen=True)
+class Annotated(Mine):
+    """A method that says more of itself than its fields, in words that only a type checker knows."""
+
+    measure: ClassVar[KnownToCheckersAlone] = "loss"
+    more: Literal["this", "that"] = option("this", "which")
 
 
 @dataclass(frozen=True)
@@ -64,8 +73,42 @@ class TestFields:
         assert (k.type.name, rate.type.words, kind.type.choices) == ("integer", ("auto",), ("one", "other"))
 
     def test_a_type_that_is_nowhere(self):
-        with pytest.raises(LlmattrError, match="types of Unreadable's fields cannot be read: name 'NoSuchType'"):
+        message = "types of Unreadable's fields cannot be read: name 'NoSuchType' is not defined; import or define it"
+        with pytest.raises(LlmattrError, match=message):
             find_method(Unreadable, {"unreadable": Unreadable})
+
+    def test_only_types_of_fields_are_read_and_those_of_bases_too(self):
+        assert list(types_of(Annotated)) == ["k", "rate", "kind", "more"]
+        assert types_of(Annotated)["more"] == Literal["this", "that"]
+        assert types_of(Annotated)["k"] is int
+
+
+@pytest.mark.parametrize("methods", [context.METHODS, retraining.METHODS, training.METHODS])
+def test_the_name_of_another_method_is_refused(methods):
+    name, kind = next(iter(methods.items()))
+    other = dataclass(frozen=True)(type("Other", (kind,), {}))
+    with pytest.raises(LlmattrError, match=f"'{name}' is the name of another method: give Other a name of its own"):
+        find_method(other, methods)
+
+
+class TestReturned:
+    @pytest.mark.parametrize("ones", [np.ones, torch.ones])
+    def test_an_array_of_numbers(self, ones):
+        kind, good = type(ones(1)), ones((2, 3))
+        assert returned(Mine(), "weigh", good, kind, (2, 3)) is good
+        with pytest.raises(LlmattrError, match=r"mine: weigh gave an array \(2, 3\) where \(3, 2\) is needed"):
+            returned(Mine(), "weigh", good, kind, (3, 2))
+        for bad in (float("nan"), float("inf"), -float("inf")):
+            with pytest.raises(LlmattrError, match="mine: weigh gave a number that is not finite, of numbers that are"):
+                returned(Mine(), "weigh", good * bad, kind, (2, 3))
+
+    def test_something_else(self):
+        for bad, message in (
+            ([[1.0]], "mine: retrieve gave a list and no ndarray"),
+            (np.array([["a"]]), "mine: retrieve gave an array of <U1, which are no numbers"),
+        ):
+            with pytest.raises(LlmattrError, match=message):
+                returned(Mine(), "retrieve", bad, np.ndarray, (1, 1))
 
 
 def words_of(kind):

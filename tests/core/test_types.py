@@ -1,9 +1,11 @@
 """The core types: what may index them, what is cited, what is written down."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from llmattr import surrogate
 from llmattr.ablation import from_function
@@ -91,6 +93,32 @@ class TestCitations:
         assert one.run["stopped"] == other.run["stopped"]
         np.testing.assert_array_equal(one.cited, other.cited)
         np.testing.assert_allclose(one.values * unit, other.values, rtol=1e-6, atol=1e-6 * unit)
+
+
+@pytest.mark.usefixtures("unchecked")
+class TestShapes:
+    """What a method of anyone's may give by mistake is one clear line with the method's name."""
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"values": [[1.0, 2], [3, 4]]}, r"given gave a list as values: give an array of numbers \(numpy\)"),
+            ({"values": torch.ones(2, 2)}, "given gave a Tensor as values"),
+            ({"values": np.ones((2, 2)).astype(str)}, "given gave a ndarray as values: give an array of numbers"),
+            ({"values": np.ones((2, 3))}, r"given gave values \(2, 3\) for 2 targets and 2 sentences: \(2, 2\) is needed"),
+            ({"values": np.ones(2)}, r"given gave values \(2,\) for 2 targets and 2 sentences"),
+            ({"stderr": np.ones(2)}, r"given gave stderr \(2,\) for 2 targets and 2 sentences"),
+            ({"stderr": -np.ones((2, 2))}, "given gave a standard error below 0: give nan where it is not known"),
+            ({"index": np.zeros((2, 3), dtype=int)}, r"given gave values \(2, 2\) for .*: \(2, 3\) is needed"),
+            ({"baseline": np.ones((1, 2))}, r"given gave baseline \(1, 2\) for 2 targets and 2 sentences: \(2,\) is needed"),
+            ({"lds": np.ones(3)}, "given gave lds"),
+            ({"targets": Targets(["one"])}, r"given gave values \(2, 2\) for 1 targets"),
+            ({"details": {"x": [1]}}, "given gave 1 details 'x' for 2 targets"),
+        ],
+    )
+    def test_arrays_of_another_shape(self, fields, message):
+        with pytest.raises(LlmattrError, match=message):
+            replace(made([[1.0, 2], [3, 4]]), **fields)
 
 
 class TestFinite:

@@ -17,6 +17,7 @@ from eval.context.case import GOLD, Case, Model, Size, unseen_masks
 from eval.context.meter import metered
 from eval.context.own import read_own
 from eval.harness.contract import Entry, Problem, Scored
+from eval.harness.entries import DRAWS
 from llmattr import metrics
 from llmattr.ablation import one_out_masks, random_masks
 from llmattr.context import METHODS
@@ -260,7 +261,8 @@ def test_contextcite_in_its_own_setting(tmp_path):
     done = CliRunner().invoke(contextcite.command, ["--tiny", "--methods", "leave-one-out,random", "--out", str(out)])
     assert done.exit_code == 0, done.output
     record = json.loads(out.read_text())
-    assert [row["method"] for row in record["table"]["figures"]] == ["alpha 0.01", "context-cite", "leave-one-out", "random"]
+    methods = ["alpha 0.01", "context-cite", "leave-one-out", "random", "length", "word-share"]
+    assert [row["method"] for row in record["table"]["figures"]] == methods
     assert {(row["method"], row["budget"]) for row in record["curve"]["figures"]} >= {("alpha 0.01", 8), ("context-cite", 16)}
 
 
@@ -331,14 +333,25 @@ class TestCitations:
         monkeypatch.setattr(METHODS["attention"], "attribute", fail)
         monkeypatch.setattr(citations, "entailment_model", lambda name: lambda premise, claim: len(premise) > len(claim))
         out = tmp_path / "out.json"
-        words = ["--tiny", "--data", str(path), "--methods", "leave-one-out,bm25,attention", "--out", str(out), whose]
+        words = [
+            "--tiny",
+            "--data",
+            str(path),
+            "--methods",
+            "leave-one-out,bm25,attention",
+            "--out",
+            str(out),
+            whose,
+            "--minutes",
+            "60",
+        ]
         done = CliRunner().invoke(citations.command, [*words, "--entailment", "some"])
         assert done.exit_code == 0, done.output
         record = json.loads(out.read_text())
         sides = [] if whose == "--gold-answers" else ["table, right", "table, wrong"]
         assert list(record) == ["table", *sides, "agreement"]
         lines = {figure["method"]: figure for figure in record["table"]["figures"]}
-        assert list(lines) == ["leave-one-out", "attention", "bm25", GOLD]
+        assert list(lines) == ["leave-one-out", "attention", "bm25", "random", "length", "word-share", GOLD]
         assert lines["attention"]["not measured"] == "5 of 5: LlmattrError: no luck"
         assert lines[GOLD]["AP"] == 1
         assert lines[GOLD]["not measured"] == "1 of 5: LlmattrError: no gold sentences"
@@ -347,7 +360,7 @@ class TestCitations:
         assert "cited f1" not in lines["bm25"]
         assert any("1 of 5 questions have no marked sentences" in note for note in record["table"]["notes"])
         kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out.kept/scores/**/*.npz")}
-        assert len(kept) == 5 + 5 + 4
+        assert len(kept) == 5 + 5 + (DRAWS + 2) * 5 + 4
         CliRunner().invoke(citations.command, words)  # what failed is tried again, the rest is not
         assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("out.kept/scores/**/*.npz")} == kept
 

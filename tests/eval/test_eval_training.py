@@ -1,5 +1,6 @@
 """The benchmarks of training methods: a world whose best order of methods is known, and small runs of everything."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -103,6 +104,15 @@ def test_a_world_is_a_problem_whose_scores_depend_on_model_data_and_recipe(tmp_p
     other = facts_data.Facts([{**row, "fact": 0} for row in facts.rows], facts.queries)
     assert World("countries", other, Recipe(steps=2), tmp_path).identity() != one.identity()
     assert one.groups() == ["0", "1"]
+
+
+def test_models_are_kept_by_what_they_were_trained_on(tmp_path):
+    facts = facts_data.countries(2, ("capital",))
+    one, longer = (World("countries", facts, Recipe(steps=steps), tmp_path) for steps in (2, 3))
+    assert one.checkpoints() != longer.checkpoints()
+    assert one.checkpoints() == world(tmp_path).checkpoints()
+    assert one.trained == dataclasses.replace(one, size=Size(held_out=7)).trained
+    assert one.trained != world(tmp_path, 3).trained
 
 
 def test_every_line_says_what_its_scores_depend_on():

@@ -85,6 +85,14 @@ def test_nothing_is_scored_twice_and_a_killed_run_goes_on(tmp_path):
     assert problems[1].asked == ["base", "other", "other"]
 
 
+def test_seconds_are_those_of_all_runs_that_left_scores(tmp_path):
+    folder = Kept(tmp_path)
+    assert folder.spent(2.0) == 2.0
+    assert Kept(tmp_path).spent(0.5) == 2.5
+    run(toys(1), [BASE], tmp_path)
+    assert 2.5 < folder.spent(0) < 60
+
+
 @pytest.mark.parametrize("what", ["model", "method", "version", "llmattr"])
 def test_what_is_stale_is_named_and_made_again(tmp_path, monkeypatch, what):
     run(toys(1), [BASE], tmp_path)
@@ -191,8 +199,51 @@ def test_real_differences_are_told_from_chance(tmp_path):
         said == "M beside base (20 toys, Holm's correction at 5%): above it: better; below it: worse; 1 cannot be told from it."
     )
     few = lines(tmp_path / "few", toys(4), base=1.0, better=2.0, worse=0.0)  # 2 / 2^4, twice, is more than 5 %
-    assert real(few, "M", "base", "toys").endswith("none of 2 can be told from it.")
+    assert real(few, "M", "base", "toys").endswith("none of 2 can be told from it; so few toys can tell nothing: it takes 7.")
     assert "nothing to compare" in real(few, "M", "nobody", "toys")
+
+
+def test_a_difference_is_of_what_both_measured(tmp_path):
+    """A base that failed on one problem is compared on the others; units without a measure are not counted."""
+    problems = toys(8)
+    made = run(problems, [BASE, Entry("better", Known(2.0))], tmp_path)
+    made.found[problems[0].name, "base"] = "it failed"
+    assert compared(made.lines, "M", "base")["better"].difference == 1
+    assert real(made.lines, "M", "base", "toys").startswith("M beside base (7 toys")
+
+
+def test_costs_and_failures_of_a_set_are_its_own(tmp_path):
+    class Dear(Toy):
+        def score(self, entry):
+            if entry.name == "other":
+                raise LlmattrError("no luck")
+            return replace(super().score(entry), costs={"passes": 1000})
+
+    problems = [Toy("a", of="one"), Dear("b", of="two")]
+    sections = run(problems, [BASE, Entry("other", Known(2.0))], tmp_path).sections()
+    assert [row["passes"] for row in sections["table, one"].figures] == [7, 7]
+    assert sections["table, two"].figures[0]["passes"] == 1000
+    assert "not measured" not in sections["table, one"].figures[1]
+    assert sections["table, two"].figures[1]["not measured"].startswith("1 of 1")
+
+
+def test_scores_that_cannot_be_judged_are_a_cell_and_are_asked_for_again(tmp_path):
+    class Picky(Toy):
+        def judge(self, found):
+            if any(one.values.shape != (1, 2) for one in found.values()):
+                raise ValueError("another shape")
+            return super().judge(found)
+
+        def score(self, entry):
+            one = super().score(entry)
+            return replace(one, values=np.ones((3, 3))) if entry.name == "odd" else one
+
+    problems = [Picky("a"), Toy("b")]
+    rows = run(problems, [BASE, Entry("odd", Known(2.0))], tmp_path).sections()["table"].figures
+    assert rows[0]["M"] == 1.0
+    assert rows[1]["not measured"] == "1 of 2: ValueError: another shape"
+    run(problems, [BASE, Entry("odd", Known(2.0))], tmp_path)
+    assert [one.asked for one in problems] == [["base", "odd", "odd"], ["base", "odd"]]
 
 
 def test_choices_were_made_on_other_problems(tmp_path):
@@ -219,7 +270,8 @@ def test_entries_at_budgets():
     found = entries(METHODS, ["context-cite", "leave-one-out", "random"], [8, 16], {"context-cite": {"cc": {"alpha": 0.01}}})
     told = [(one.label, one.budget, one.seed) for one in found]
     assert told[:3] == [("cc", 8, 0), ("cc", 16, 0), ("leave-one-out", None, 0)]
-    assert told[3:] == [("random", None, seed) for seed in range(DRAWS)]
+    assert told[3:-2] == [("random", None, seed) for seed in range(DRAWS)]
+    assert told[-2:] == [("length", None, 0), ("word-share", None, 0)]  # baselines, which every table has
     assert (found[0].method.n_ablations, found[0].method.alpha) == (8, 0.01)
     assert found[0].record() != found[1].record()
     assert len({one.name for one in found}) == len(found)
@@ -265,6 +317,20 @@ class TestChoices:
         file = tmp_path / "choices.json"
         file.write_text(json.dumps({"chosen_on": {}, **choices.current()}))
         assert choices.seed(file) != seed
+
+    def test_what_the_code_has_no_more_is_told_as_well(self, tmp_path):
+        now = choices.current()
+        now["thresholds"]["NONSENSE"] = 1
+        now["defaults"]["context"].append({"name": "gone"})
+        now["defaults"]["training"][0]["old"] = 2
+        file = tmp_path / "choices.json"
+        file.write_text(json.dumps({"chosen_on": {}, **now}))
+        first = now["defaults"]["training"][0]["name"]
+        assert choices.differences(file) == [
+            "NONSENSE is no threshold",
+            "context gone is no method",
+            f"training {first}: old is None (committed: 2)",
+        ]
 
     def test_committing_needs_what_they_were_made_on(self):
         assert CliRunner().invoke(choices.command, ["--commit"]).exit_code == 2

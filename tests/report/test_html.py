@@ -34,9 +34,9 @@ def make(response: str | None = RESPONSE, documents: tuple[Document, ...] = DOCU
     said = [part.strip() for part in re.findall(r"[^.]+\.?", response or RESPONSE)]
     said = [(response or RESPONSE).strip(), *said]
     texts = [text for parts in cut for text in parts]
-    attribution = Attribution(
-        values=np.array(VALUES),
-        sources=Sources(
+    fields = {
+        "values": np.array(VALUES),
+        "sources": Sources(
             kind="sentences",
             ids=[f"source-{i}" for i in range(len(texts))],
             texts=texts,
@@ -44,14 +44,14 @@ def make(response: str | None = RESPONSE, documents: tuple[Document, ...] = DOCU
             groups=np.repeat(np.arange(len(documents)), [len(parts) for parts in cut]),
             documents=documents,
         ),
-        targets=Targets(said, None if response is None else spans_of(response, said)),
-        unit="nats of log-odds",
-        method={"name": "context-cite", "n_ablations": 64, "alpha": 0.01},
-        run={"model": "a/model", "dtype": "float32", "forward_passes": 64, "seconds": {"load": 1.0, "attribute": 2.0}},
-        stderr=np.full((4, 4), 0.5),
-        response=response,
-    )
-    return dataclasses.replace(attribution, **changes)
+        "targets": Targets(said, None if response is None else spans_of(response, said)),
+        "unit": "nats of log-odds",
+        "method": {"name": "context-cite", "n_ablations": 64, "alpha": 0.01},
+        "run": {"model": "a/model", "dtype": "float32", "forward_passes": 64, "seconds": {"load": 1.0, "attribute": 2.0}},
+        "stderr": np.full((4, 4), 0.5),
+        "response": response,
+    }
+    return Attribution(**fields | changes)
 
 
 class Page(HTMLParser):
@@ -174,13 +174,12 @@ EVIL = "<script>window.hacked=1</script></style></title>\"'><img src=x onerror=a
 
 def test_what_the_user_gives_is_text_and_nothing_else():
     documents = tuple(Document(f"{EVIL} {i}. second {i}.", EVIL, EVIL) for i in range(2))
-    evil = make(f"{EVIL} 1. {EVIL} 2. {EVIL} 3.", documents)
+    evil = make(f"{EVIL} 1. {EVIL} 2. {EVIL} 3.", documents, values=np.ones((7, 6)), stderr=None)
     evil = dataclasses.replace(
         evil,
         targets=Targets(evil.targets.texts[:4], evil.targets.spans[:4]),
         sources=dataclasses.replace(evil.sources, kind=EVIL, ids=[EVIL] * len(evil.sources)),
-        values=np.ones((4, len(evil.sources))),
-        stderr=None,
+        values=evil.values[:4],
         unit=EVIL,
         method={"name": EVIL, EVIL: EVIL},
         run={"model": EVIL, "dtype": EVIL},

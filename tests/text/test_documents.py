@@ -16,7 +16,7 @@ import pytest
 
 from llmattr import cite
 from llmattr.core.sources import Document
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model.lm import LM
 from llmattr.text import documents
 from llmattr.text.documents import read_documents
@@ -152,6 +152,95 @@ def test_rows_keep_what_their_cells_say():
     assert read_documents([row])[0].metadata == {"title": "Guide", "url": "https://example.org"}
 
 
+class Answer:
+    """Elasticsearch's: it asks its body for what it has not."""
+
+    def __init__(self, body):
+        self.body = body
+
+    def __getattr__(self, name):
+        return getattr(self.body, name)
+
+    def __getitem__(self, name):
+        return self.body[name]
+
+    def __iter__(self):
+        return iter(self.body)
+
+
+HIT = {"_index": "guides", "_id": "7", "_score": 1.5, "_source": {"content": TEXT, **KNOWN}}
+HITS = {"took": 1, "hits": {"total": {"value": 1}, "hits": [HIT]}}
+MATCH = {"id": "7", "score": 0.5, "values": [0.5] * 20, "metadata": {"text": TEXT, **KNOWN}}
+PART = {"type": "text", "text": TEXT}
+FOUND = {"id": "7", "filename": "guide.pdf", "score": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ({"matches": [MATCH], "namespace": ""}, {"score": 0.5, **KNOWN}),  # Pinecone
+        (SimpleNamespace(matches=[SimpleNamespace(**MATCH)]), {"score": 0.5, **KNOWN}),
+        (HITS, {"_index": "guides", "_score": 1.5, **KNOWN}),  # Elasticsearch
+        (Answer(HITS), {"_index": "guides", "_score": 1.5, **KNOWN}),
+        ([HIT], {"_index": "guides", "_score": 1.5, **KNOWN}),
+        (
+            [SimpleNamespace(id="7", score=0.5, payload={"page_content": TEXT, "metadata": KNOWN})],
+            {"score": 0.5, **KNOWN},
+        ),  # Qdrant
+        (SimpleNamespace(points=[SimpleNamespace(id="7", payload={"text": TEXT, **KNOWN})]), KNOWN),
+        ({"result": {"points": [{"id": "7", "payload": {"text": TEXT, **KNOWN}}]}}, KNOWN),
+        (SimpleNamespace(objects=[SimpleNamespace(uuid="7", properties={"text": TEXT, **KNOWN})]), KNOWN),  # Weaviate
+        ([[{"id": "7", "entity": {"text": TEXT, **KNOWN}}]], KNOWN),  # Milvus
+        ({"retrievalResults": [{"id": "7", "content": {"text": TEXT}, "metadata": KNOWN}]}, KNOWN),  # Bedrock
+        ({"retriever": {"documents": [Haystack()]}}, KNOWN),
+        ({"object": "page", "data": [{**FOUND, **KNOWN, "content": [PART]}]}, {"filename": "guide.pdf", "score": 0.5, **KNOWN}),
+        (SimpleNamespace(data=[SimpleNamespace(id="7", **KNOWN, content=[SimpleNamespace(**PART)])]), KNOWN),  # OpenAI
+        ({"type": "file_search_call", "results": [{"id": "7", "text": TEXT, **KNOWN}]}, KNOWN),
+        ({"type": "document", "id": "7", **KNOWN, "source": {"type": "text", "data": TEXT}}, {"title": "Guide", "page": 3}),
+        (
+            [{"type": "document", "id": "7", **KNOWN, "source": {"type": "content", "content": [PART]}}],
+            {"title": "Guide", "page": 3},
+        ),
+        ([{"type": "search_result", "id": "7", **KNOWN, "content": [PART]}], KNOWN),  # Anthropic
+    ],
+)
+def test_results_of_stores_and_searches(given, known):
+    (found,) = read_documents(given)
+    assert (found.text, found.id, found.title, found.metadata) == (TEXT, "7", "Guide", known)
+
+
+def test_a_search_result_of_a_chat_is_a_document():
+    part = {"type": "search_result", "source": "https://example.org", "title": "Guide", "content": [PART]}
+    (message,) = conversation(None, None, [{"role": "user", "content": [part, PART]}])
+    (document,) = message.documents
+    assert (document.text, document.metadata) == (TEXT, {"title": "Guide", "source": "https://example.org"})
+
+
+def test_a_text_that_names_a_file_stays_a_text_with_a_note(tmp_path, monkeypatch, recwarn):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paper.pdf").write_text("x")
+    for given in ("paper.pdf", [TEXT, "paper.pdf"]):
+        with pytest.warns(LlmattrNote, match=r"'paper.pdf' is taken as text; .* give Path\('paper.pdf'\) to read it"):
+            assert read_documents(given)[-1].text == "paper.pdf"
+    recwarn.clear()
+    for text in ("other.pdf", TEXT, "a\0b", " ", "word " * 9999, "paper.pdf\n"):
+        read_documents([text, TEXT])
+    assert not recwarn
+
+
+class Broken:
+    metadata: dict = {}  # noqa: RUF012
+
+    @property
+    def text(self):
+        raise KeyError("not\nloaded")
+
+
+class Endless(Answer):
+    def __len__(self):
+        return 2
+
+
 def test_a_result_of_several_queries_with_distances():
     given = {"documents": [["a", "b"], ["c"]], "metadatas": [[{"page": 1}, None], [{}]], "distances": [[0.1, 0.2], [0.3]]}
     found = read_documents({"ids": [["x", "y"], ["z"]], **given})
@@ -213,6 +302,11 @@ CYCLE["me"] = CYCLE
         (b"bytes", "must be a text or a list of documents"),
         (5, "must be a text or a list of documents"),
         ([LangChain(metadata=CYCLE)], "the metadata of document 1 contain themselves"),
+        ([TEXT, Broken()], "document 2, a Broken, cannot be read .KeyError: "),
+        ((TEXT[: 1 // i] for i in (1, 0)), "the context broke off behind 1 documents .ZeroDivisionError: "),
+        (Endless(itertools.repeat(TEXT)), "the context has given 2 documents and goes on"),
+        ({"a": {"documents": [TEXT]}, "b": {"documents": [TEXT]}}, "several of a, b have documents: give those of one"),
+        ([{"type": "document", "source": {"type": "base64", "data": "JVBE"}}], "document 1 must be a text"),
         ([LangChain(metadata={"a": "\ud800"})], "the metadata of document 1 is not valid Unicode"),
     ],
 )
@@ -234,6 +328,15 @@ def test_documents_in_a_chat_have_metadata_too():
     (message,) = conversation(None, None, [{"role": "user", "content": [part, "When?"]}])
     (document,) = message.documents
     assert document.metadata == {"title": "Guide", "url": "https://example.org"}
+
+
+def test_what_a_request_asks_of_a_document_is_not_known_of_it():
+    source = {"type": "text", "media_type": "text/plain", "data": TEXT}
+    asks = {"citations": {"enabled": True}, "cache_control": {"type": "ephemeral"}}
+    part = {"type": "document", "source": source, "title": "Guide", **asks}
+    (message,) = conversation(None, None, [{"role": "user", "content": [part, {"type": "text", "text": "When?"}]}])
+    (document,) = message.documents
+    assert (document.text, document.title, document.metadata) == (TEXT, "Guide", {})
 
 
 @pytest.fixture(scope="module")

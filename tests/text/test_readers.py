@@ -1,27 +1,39 @@
 """Files of every kind to documents, and bytes of every encoding to text; what is no text is refused in words."""
 
 import gzip
+import html
 import io
 import itertools
+import json
 import os
 import random
+import shutil
+import tempfile
 import zipfile
 from email.message import EmailMessage
 from pathlib import Path
 
 import docx
 import pytest
+from docx.opc.packuri import PackURI
+from docx.opc.part import Part
+from docx.oxml.parser import parse_xml
 from odf import dc
 from odf.opendocument import OpenDocumentText
 from odf.table import Table, TableCell, TableRow
 from odf.text import H, List, ListItem, P
 
 from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.report import reference
 from llmattr.text import readers
-from llmattr.text.messages import read_documents
-from llmattr.text.readers import read_bytes, read_file, read_files, read_files_as_rows
+from llmattr.text.messages import conversation, read_documents
+from llmattr.text.prompt import Prompt, cut
+from llmattr.text.readers import find_files, read_bytes, read_file, read_files
 from llmattr.text.reading import read_rows
+from llmattr.text.split.cut import cut as cut_text
+from tests.tiny_models import tokenizer
 
+CONTENT = "application/vnd.openxmlformats-officedocument.wordprocessingml"
 TEXT = "The tower is tall. Été à Zürich.\n"
 
 
@@ -38,7 +50,10 @@ def test_text_with_a_mark_or_in_utf8_needs_no_note(encoding):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
-@pytest.mark.parametrize("text", [TEXT, "Башня высокая. Она стоит.\n", "塔は高い。 1889年に建てられた。\n"])
+@pytest.mark.parametrize(
+    "text",
+    [TEXT, "Башня высокая. Она стоит.\n", "塔は高い。 1889年に建てられた。\n", "塔很高。\n它很老，也很美。\n", "탑은 높다.\n"],
+)
 def test_wide_characters_without_a_mark_are_read_with_a_note(encoding, text):
     with pytest.warns(LlmattrNote, match=f"it was read as {encoding.upper()}"):
         assert read_bytes(text.encode(encoding), "x").text == text
@@ -146,6 +161,20 @@ def test_a_pipe_is_read_to_its_end():
     os.close(source)
 
 
+def test_a_pipe_that_nobody_writes_to_is_empty(tmp_path):
+    os.mkfifo(tmp_path / "x.txt")
+    with pytest.raises(LlmattrError, match="is empty"):
+        read_files(tmp_path / "x.txt")
+
+
+def test_a_stray_nul_does_not_make_a_text_unreadable():
+    with pytest.warns(LlmattrNote, match="has 1 NUL bytes, the first is byte 3500: they are read as \ufffd"):
+        assert (
+            read_bytes(("Été. " * 500 + "\0" + "It is. " * 100).encode(), "x").text
+            == "Été. " * 500 + "\ufffd" + "It is. " * 100
+        )
+
+
 def test_what_is_missing_is_one_line_that_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pypdf", None)
     with pytest.raises(LlmattrError, match=r"^PDF files need pip install 'llmattr\[files\]'"):
@@ -159,6 +188,9 @@ def test_what_is_missing_is_one_line_that_says_what_to_install(monkeypatch):
         ("a.csv", "csv"),
         ("a.tsv", "csv"),
         ("a.jsonl", "jsonl"),
+        ("a.json", "json"),
+        ("a.yaml", "code"),
+        ("a.rst", "plain"),
         ("a.py", "code"),
         ("a.SRT", "subtitles"),
         ("a.txt", None),
@@ -186,7 +218,7 @@ PAGE = """<!doctype html><html lang="en-GB"><head><title>The  tower</title><meta
 <footer>© nobody</footer></body></html>"""
 MARKDOWN = """# The tower
 
-Built in 1889.
+Built in 1889.\x20\x20
 By an engineer.
 
 - one
@@ -245,6 +277,21 @@ def test_html_with_open_tags_and_tables_for_layout(page):
     assert read_bytes(page.encode(), "x", "html").text == "one\n\ntwo"
 
 
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<body><header><h1>A tower</h1><p>Built in 1889.</p></header><p>Tall.</p>", "# A tower\n\nBuilt in 1889.\n\nTall."),
+        ("<body><header><a href=/>Site</a><ul><li>Home<li>About</ul></header><p>Tall.</p>", "Tall."),
+        ("<body><header><nav><p>Home</p></nav><p>Built in 1889.</p></header><p>Tall.</p>", "Built in 1889.\n\nTall."),
+        ("<main><p>It is tall.</p><aside>Built in 1889.</aside></main><aside>Ads</aside>", "It is tall.\n\nBuilt in 1889."),
+        ("<main><p>It is tall.</p><div role=complementary>In 1889.</div></main>", "It is tall.\n\nIn 1889."),
+        ("<p>It is tall.</p><div role=complementary>Ads</div>", "It is tall."),
+    ],
+)
+def test_only_what_furnishes_a_page_is_left_out(page, text):
+    assert read_bytes(page.encode(), "x", "html").text == text
+
+
 def test_a_table_without_a_header_loses_no_row():
     page = "<table><tr><td>a<td>b<tr><td>c</table>"
     assert read_bytes(page.encode(), "x", "html").text.split("\n") == ["|  |  |", "| --- | --- |", "| a | b |", "| c |  |"]
@@ -296,6 +343,122 @@ def test_docx_knows_the_pages_that_word_saw(tmp_path):
     assert pages == [1, 2, 2]
 
 
+def test_docx_has_notes_behind_what_they_are_of(tmp_path):
+    opened = docx.Document()
+    space = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+    for kind in ("footnote", "endnote"):
+        run = opened.add_paragraph(f"With a {kind}.").runs[0]._element
+        run.append(parse_xml(f'<w:{kind}Reference {space} w:id="2"/>'))
+        note = f'<w:{kind} w:id="2"><w:p><w:r><w:t>It is </w:t></w:r><w:r><w:t>a {kind}.</w:t></w:r></w:p></w:{kind}>'
+        blob = f"<w:{kind}s {space}><w:{kind} w:id='0'><w:p/></w:{kind}>{note}</w:{kind}s>".encode()
+        part = Part(PackURI(f"/word/{kind}s.xml"), f"{CONTENT}.{kind}s+xml", blob, opened.part.package)
+        opened.part.relate_to(part, f"http://schemas.openxmlformats.org/officeDocument/2006/relationships/{kind}s")
+    opened.add_paragraph("The end.")
+    opened.save(str(tmp_path / "x.docx"))
+    lines = ["With a footnote.", "It is a footnote.", "With a endnote.", "It is a endnote.", "The end."]
+    assert read_file(tmp_path / "x.docx").text.split("\n\n") == lines
+
+
+WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+
+
+def docx_of(body):
+    """A file of Word with this in its body."""
+    made, file = docx.Document(), io.BytesIO()
+    for part in parse_xml(f"<w:body {WORD} xmlns:mc='x:mc'>{body}</w:body>"):
+        made.element.body.insert(len(made.element.body) - 1, part)
+    made.save(file)
+    return read_bytes(file.getvalue(), "x.docx", "docx").text
+
+
+RUN = "<w:r><w:t>{}</w:t></w:r>"
+PARAGRAPH = f"<w:p>{RUN}</w:p>"
+CELL = f"<w:tc>{PARAGRAPH}</w:tc>"
+IN_A_BOX = PARAGRAPH.format("In a box.")
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (f"<w:p>{RUN.format('Built')}<w:ins>{RUN.format(' in 1889')}</w:ins></w:p>", "Built in 1889"),
+        (f"<w:p>{RUN.format('In ')}<w:smartTag>{RUN.format('Paris')}</w:smartTag></w:p>", "In Paris"),
+        (f"<w:p>{RUN.format('Page ')}<w:fldSimple w:instr='PAGE'>{RUN.format('7')}</w:fldSimple></w:p>", "Page 7"),
+        (f"<w:p><w:sdt><w:sdtContent>{RUN.format('Chosen.')}</w:sdtContent></w:sdt></w:p>", "Chosen."),
+        (f"<w:sdt><w:sdtContent>{PARAGRAPH.format('A.')}{PARAGRAPH.format('B.')}</w:sdtContent></w:sdt>", "A.\n\nB."),
+        (f"<w:p>{RUN.format('It is')}<w:del><w:r><w:delText> not</w:delText></w:r></w:del></w:p>", "It is"),
+        (f"<w:p>{RUN.format('It is')}<w:moveFrom>{RUN.format(' here')}</w:moveFrom></w:p>", "It is"),
+        ("<w:p><w:r><w:t>a</w:t><w:tab/><w:t>b</w:t><w:br/><w:t>c</w:t><w:br w:type='page'/></w:r></w:p>", "a\tb  \nc"),
+        (
+            f"<w:p>{RUN.format('Beside.')}<w:r><mc:AlternateContent><mc:Choice><w:txbxContent>{IN_A_BOX}</w:txbxContent></mc:Choice>"
+            f"<mc:Fallback><w:txbxContent>{IN_A_BOX}</w:txbxContent></mc:Fallback></mc:AlternateContent></w:r></w:p>",
+            "Beside.\n\nIn a box.",
+        ),
+        (
+            f"<w:tbl><w:tr><w:sdt><w:sdtContent>{CELL.format('Year')}</w:sdtContent></w:sdt>{CELL.format('Metres')}</w:tr>"
+            f"<w:sdt><w:sdtContent><w:tr>{CELL.format('1889')}<w:tc><w:tbl><w:tr>{CELL.format('300')}{CELL.format('m')}</w:tr></w:tbl>"
+            "</w:tc></w:tr></w:sdtContent></w:sdt></w:tbl>",
+            "| Year | Metres |\n| --- | --- |\n| 1889 | 300 m |",
+        ),
+        (
+            f"<w:tbl><w:tr><w:tc><w:tcPr><w:gridSpan w:val='2'/></w:tcPr>{PARAGRAPH.format('a')}</w:tc>"
+            f"<w:tc><w:tcPr><w:vMerge w:val='restart'/></w:tcPr>{PARAGRAPH.format('b')}</w:tc></w:tr>"
+            f"<w:tr>{CELL.format('c')}{CELL.format('d')}<w:tc><w:tcPr><w:vMerge/></w:tcPr><w:p/></w:tc></w:tr></w:tbl>",
+            "| a | b |  |\n| --- | --- | --- |\n| c | d | b |",
+        ),
+    ],
+)  # fmt: skip
+def test_all_that_word_shows_is_read(body, text):
+    assert docx_of(body) == text
+
+
+STRUCTURE = [
+    "```", "~~~ x", "[Note]: see-page-1889", "[^1]: In 1889.", "<!-- 1889 -->", "<nav>Home 1889</nav>",
+    "<p>1889</p>", "</div>1889",
+    "# 1 in sales in 1889", "> 1889", "**Height: 1889**", "__Height__", "1. # 1889", "- ~~~1889", "!!! note 1889", "::: 1889",
+    "??? note 1889", "[!NOTE] 1889",
+    "![1889](x.png)", "![1889][x]", "[](1889)", "[to the top](#x) 1889", "&#1889;", "&lt;1889&gt;", "| a | b |", "<think>1889",
+]  # fmt: skip
+
+
+def as_html(*lines):
+    return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+
+
+@pytest.mark.parametrize("said", STRUCTURE)
+def test_what_a_file_says_is_text_and_no_markdown(said):
+    lines = ["The tower is tall.", said, "It is old."]
+    for text in (
+        docx_of("".join(PARAGRAPH.format(html.escape(line)) for line in lines)),
+        read_bytes(as_html(*lines).encode(), "x", "html").text,
+    ):
+        found = cut_text(text, "sentences", "markdown")
+        sources = [text[a:b].replace("\\", "") for a, b in found.spans]
+        assert [source.lstrip("!") for source in sources] == [line.lstrip("!") for line in lines if any(map(str.isalnum, line))]
+        assert found.quotable.all()
+
+
+@pytest.mark.parametrize("rule", ["---", "===", "-", "--- | ---", "|:-:|", "+++", "```", "# 1"])
+def test_no_line_of_a_paragraph_is_a_rule(rule):
+    page = f"<p>{rule}<br>a: 1 | 2<br>The tower was built in 1889<br>{rule}<br>It is tall.</p>"
+    text = read_bytes(page.encode(), "x", "html").text
+    found = cut_text(text, "sentences", "markdown")
+    assert found.quotable.all()
+    assert set(found.blocks) == {"paragraph"}
+    assert "1889" in "".join(text[a:b] for a, b in found.spans)
+
+
+def test_lines_that_a_page_breaks_stay_apart():
+    text = read_bytes(b"<p>12 Long Road<br>Leeds<br>Old town</p>", "x", "html").text
+    assert [text[a:b] for a, b in cut_text(text, "sentences", "markdown").spans] == ["12 Long Road", "Leeds", "Old town"]
+
+
+def test_headings_and_cells_say_what_they_say():
+    page = "<h1>&lt;!-- 1889 --&gt;</h1><table><tr><th>a<th>b<tr><td>&lt;!-- 1889 --&gt;<td># 1</table>"
+    text = read_bytes(page.encode(), "x", "html").text
+    found = cut_text(text, "sentences", "markdown")
+    assert [text[a:b] for a, b in found.spans] == ["# \\<!-- 1889 -->", "| a | b |", "| \\<!-- 1889 --> | # 1 |"]
+
+
 def test_odt(tmp_path):
     made = OpenDocumentText()
     made.meta.addElement(dc.Title(text="The report"))
@@ -327,6 +490,65 @@ def test_odt(tmp_path):
 def test_rtf():
     data = rb"{\rtf1\ansi{\fonttbl\f0 Arial;}\f0 It is \b tall\b0 . Caf\'e9.\par Second.\par}"
     assert read_bytes(data, "x", "txt").text == "It is tall. Café.\nSecond."
+
+
+NOTEBOOK = {
+    "nbformat": 4,
+    "metadata": {"language_info": {"name": "python"}},
+    "cells": [
+        {"cell_type": "markdown", "source": ["# Heights\n", "\n", "It is tall."]},
+        {"cell_type": "raw", "source": ""},
+        {
+            "cell_type": "code",
+            "source": 'print("```")\nx',
+            "outputs": [
+                {"output_type": "stream", "text": ["```\n"]},
+                {"output_type": "execute_result", "data": {"text/plain": "\x1b[31m300\x1b[0m", "image/png": "iVBO"}},
+                {"output_type": "display_data", "data": {"image/png": "iVBO"}},
+                {"output_type": "error", "ename": "NameError", "evalue": "y", "traceback": ["..."]},
+            ],
+        },
+    ],
+}
+
+
+def test_a_notebook_is_its_cells_and_what_they_wrote():
+    document = read_bytes(json.dumps(NOTEBOOK).encode(), "x.ipynb", "ipynb")
+    assert document.format == "markdown"
+    code = '````python\nprint("```")\nx\n````'
+    outputs = ["````\n```\n````", "```\n300\n```", "```\nNameError: y\n```"]
+    assert document.text == "\n\n".join(["# Heights\n\nIt is tall.", code, *outputs])
+    assert document.places == ((0, {"cell": 1}), (24, {"cell": 3}))
+    sources = Prompt(tokenizer(), (), cut(conversation(document, "How tall?"), "sentences")).sources
+    assert reference.place(sources, 1) == "x.ipynb, cell 1"
+    older = {
+        "worksheets": [{"cells": [{"cell_type": "heading", "level": 2, "source": "A"}, {"cell_type": "code", "input": "x"}]}]
+    }
+    assert read_bytes(json.dumps(older).encode(), "x", "ipynb").text == "## A\n\n```python\nx\n```"
+    for wrong in ("{}", "[]", "x", '{"cells": 5}', '{"cells": [5]}'):
+        with pytest.raises(LlmattrError, match="'x' is a notebook that cannot be read"):
+            read_bytes(wrong.encode(), "x", "ipynb")
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("<a><p>It is <b>tall</b>.</p>\n<!-- c --><p>Built\n in 1889.</p></a>", "It is tall.\n\nBuilt in 1889."),
+        ("<s xmlns='x:y'><b><name>A</name><price>3</price></b><b><name>B</name></b></s>", "- name: A\n- price: 3\n- name: B"),
+        ("<?xml version='1.0' encoding='ISO-8859-1'?><a>\u00e9t\u00e9.</a>", "\u00e9t\u00e9."),
+        ("<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'><body><h1>A</h1></body></html>", "# A"),
+        ("<r><i>One</i><i>Two</i> <j/>loose</r>", "One Two loose"),
+        ("<p>It is <b>ta<i>l</i></b>l, and old.</p>", "It is tall, and old."),
+        ("<r><price in='EUR'>3</price><at year='1889'/></r>", "- price (in: EUR): 3\n- at (year: 1889)"),
+        ("<r><b year='1889' id='b1'><name>A</name></b></r>", "- b (year: 1889)\n- name: A"),
+        ("<r><p id='a'># 1 in sales.</p></r>", "\\# 1 in sales."),
+        ("<a b='1'/>", "<a b='1'/>"),
+        ("<a><b>open", "<a><b>open"),
+        ("<!DOCTYPE a [<!ENTITY f SYSTEM 'file:///etc/hostname'>]><a>&f;</a>", "<!DOCTYPE a [<!ENTITY f SYSTEM 'file:///etc/hostname'>]><a>&f;</a>"),
+    ],
+)  # fmt: skip
+def test_xml_is_the_text_of_its_elements(data, text):
+    assert read_bytes(data.encode("latin-1"), "x.xml", "xml").text == text
 
 
 def test_mail_says_what_it_says_and_what_is_attached_is_noted():
@@ -394,6 +616,54 @@ def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(docs):
     assert [document.text for document in read_files("docs/[1].txt")] == ["One."]
 
 
+@pytest.mark.parametrize("name", ["docs", "docs/**/*.md", "docs/**", "docs/*/*.md", "docs/*.md"])
+def test_each_file_is_found_once_whatever_links_there_are(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "docs/a.md", "A.")
+    put(tmp_path, "docs/sub/b.md", "B.")
+    for i in range(3):  # 3^40 names, if they were followed
+        (tmp_path / f"docs/loop{i}").symlink_to(".")
+        (tmp_path / f"docs/sub/up{i}").symlink_to("..")
+    (tmp_path / "docs/also-a.md").symlink_to("a.md")
+    found = {str(path) for path in find_files(name)}
+    shallow, deep = {"docs/a.md"}, {"docs/sub/b.md"}
+    assert found == {"docs/*.md": shallow, "docs/*/*.md": deep | {"docs/loop0/a.md"}}.get(name, shallow | deep)
+
+
+@pytest.fixture
+def closed():
+    """A folder as one sees it who may not see all of it."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    put(folder, "docs/open.md", "Open.")
+    shut = put(folder, "docs/shut.md", "Shut."), put(folder, "docs/deep/inner.md", "Inner.").parent
+    for path in shut:
+        path.chmod(0)
+    user = os.geteuid()
+    if user == 0:  # root sees everything
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(user)
+    for path in shut:
+        path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def test_what_is_closed_is_said_in_one_line(closed):
+    for name in (closed / "docs", closed / "docs/**/*.md"):
+        with pytest.warns(LlmattrNote) as notes:
+            assert [document.text for document in read_files(name)] == ["Open."]
+        said = [str(one.message) for one in notes]
+        assert any(f"that are closed to you are left out: '{closed}/docs/deep'" in one for one in said)
+        assert any(f"left out: cannot read '{closed}/docs/shut.md': Permission denied" in one for one in said)
+    for name in ("docs/shut.md", "docs/deep/inner.md", "docs/deep", "docs/deep/*.md"):
+        for read in (read_files, read_rows):
+            with pytest.raises(LlmattrError, match=r"^cannot read .*(closed to you|Permission denied)$"):
+                read(closed / name)
+    with pytest.raises(LlmattrError, match=r"^cannot read .*Permission denied$"):
+        read_rows(closed / "docs/deep/rows.jsonl")
+
+
 @pytest.mark.filterwarnings("ignore::llmattr.errors.LlmattrNote")
 def test_a_context_takes_paths_beside_texts(docs):
     assert [document.text for document in read_documents(docs / "a.txt")] == ["Text of a."]
@@ -407,6 +677,3 @@ def test_rows_for_training_are_the_documents_of_a_folder(docs):
     rows = [{"text": "Text of a.", "id": "docs/a.txt"}, {"text": "# B\n\nText of b.", "id": "docs/b.md"}]
     assert read_rows(docs)[:2] == rows
     assert read_rows("docs/b.md") == rows[1:]
-    put(docs, "only/rows.jsonl", '{"text": "a"}')
-    assert read_files_as_rows("docs/only") is None  # which hold rows themselves
-    assert read_files_as_rows("someone/dataset") is None

@@ -10,6 +10,7 @@ from pypdf import PdfWriter
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.text.readers import read_bytes
+from llmattr.text.split import cut
 from tests.pdfs import pdf_of
 
 BODY = (
@@ -148,3 +149,42 @@ def test_a_damaged_file_is_refused_as_what_it_is(data, ending):
     with pytest.raises(LlmattrError, match=r"^'x' is a PDF (that cannot be read|without text)") as error:
         read_bytes(data, "x", ending)
     assert "\n" not in str(error.value)
+
+
+def cells(rows, xs, top, step):
+    return [(x, top - step * i, 10, cell) for i, row in enumerate(rows) for x, cell in zip(xs, row, strict=True)]
+
+
+@pytest.mark.parametrize(("left", "step"), [(72, 14), (100, 14), (100, 24)])
+def test_rows_of_a_table_stand_apart_from_the_text_and_can_be_quoted(left, step):
+    table = [("Tower", "Height", "Year"), ("Eiffel", "330 m", "1889"), ("Berlin", "368 m", "1969")]
+    below = column(BODY * 2, 72, 90, top=650 - 3 * step)
+    document = read([[*column(BODY * 2, 72, 90), *cells(table, (left, 250, 400), 650, step), *below]])
+    rows = ["\t".join(row) for row in table]
+    assert document.text == "\n\n".join([(BODY * 2).strip(), "\n".join(rows), (BODY * 2).strip()])
+    found = cut(document.text, format=document.format)
+    assert [document.text[a:b] for a, b in found.spans][2:-2] == rows
+    assert found.quotable.all()
+
+
+def test_bullets_in_the_codes_of_fonts_are_bullets():
+    lines = ["\x7f The first thing.", "\x7f The second thing which", "goes on here."]
+    document = read([[(72, 750 - 12 * i, 10, line) for i, line in enumerate(lines)]])
+    assert document.text == "• The first thing.\n• The second thing which goes on here."
+
+
+def test_a_first_line_that_two_pages_have_is_text_where_it_does_not_stand_apart():
+    texts = [" ".join(random.Random(number).sample(BODY.split() * 3, 90)) + "." for number in range(2)]
+    first = "The lighthouse stands on the island that is the last one of this coast. "
+    pages = [[*column(first + text, 72, len(first) + 5)] for text in texts]
+    assert read(pages).text.count(first.strip()) == 2
+
+
+def test_a_head_of_two_pages_is_left_out_where_its_number_counts_them():
+    texts = [" ".join(random.Random(number).sample(BODY.split() * 3, 90)) + "." for number in range(9)]
+    pages = [column(text, 72, 90) for text in texts]
+    for number in (3, 4):
+        pages[number] = [(72, 810, 10, f"Chapter 3: Towers {number + 2}"), *pages[number]]
+    assert "Chapter" not in read(pages).text
+    pages[4][0] = (72, 810, 10, "Chapter 3: Towers 12")
+    assert read(pages).text.count("Chapter") == 2

@@ -1,17 +1,23 @@
 """Rows as people have them: files of every kind and encoding, sets with splits, other columns, and other forms of chats."""
 
+import inspect
+import itertools
 import json
 import os
 
 import datasets
+import pandas as pd
 import pytest
 
 from llmattr.core.sources import Document
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.text import reading
+from llmattr.text.documents import read_documents
 from llmattr.text.forms import plain_row
 from llmattr.text.messages import conversation
 from llmattr.text.reading import open_rows, read_queries, read_rows
 from llmattr.text.row_files import Rows
+from llmattr.text.rows import row_text
 
 SAID = ["NA", "null", "None", "1889", "00123", "True", "2024-03-31", "1e5", "", 'a "b", c', "two\nlines", "nan"]
 
@@ -56,9 +62,23 @@ class TestCsv:
         with pytest.raises(LlmattrError, match=message):
             read_rows(put(tmp_path, "a.csv", text))
 
-    def test_latin_1_is_named(self, tmp_path):
-        with pytest.raises(LlmattrError, match=r"line 2 is not UTF-8 \(byte 0xe9\): convert the file"):
-            read_rows(put(tmp_path, "a.csv", "prompt,completion\nLa tour ,érigée\n", "latin-1"))
+    @pytest.mark.parametrize("name", ["a.csv", "a.TSV"])
+    def test_latin_1_is_read_with_a_note_as_cite_does(self, tmp_path, name):
+        text = "prompt,completion\nLa tour ,érigée\n".replace(",", "," if name == "a.csv" else "\t")
+        with pytest.warns(LlmattrNote, match=r"is not UTF-8 \(byte 27\).*read as Latin-1"):
+            assert read_rows(put(tmp_path, name, text, "latin-1")) == [{"prompt": "La tour ", "completion": "érigée"}]
+
+    def test_tabs_part_lines_whatever_quotes_stand_in_them(self, tmp_path):
+        lines = 'prompt\tcompletion\n"A\tB"\n"C, ""D"\t5" pipe\n'
+        rows = [{"prompt": '"A', "completion": 'B"'}, {"prompt": 'C, "D', "completion": '5" pipe'}]
+        assert read_rows(put(tmp_path, "a.tsv", lines)) == rows
+        over_lines = 'prompt\tcompletion\n"A\nB"\t"C\tD"\n'
+        assert read_rows(put(tmp_path, "b.tsv", over_lines)) == [{"prompt": "A\nB", "completion": "C\tD"}]
+
+    def test_names_of_columns_have_no_space_around_them_and_other_spellings_are_named(self, tmp_path):
+        assert read_rows(put(tmp_path, "a.csv", "prompt, completion\na,b\n")) == [{"prompt": "a", "completion": "b"}]
+        with pytest.raises(LlmattrError, match=r"\(--columns prompt=Prompt,completion=Completion\)$"):
+            row_text(read_rows(put(tmp_path, "b.csv", "Prompt, Completion\na,b\n"))[0])
 
     def test_a_long_text(self, tmp_path):
         said = "word " * 60000
@@ -77,6 +97,38 @@ class TestJson:
         assert read_rows(put(tmp_path, "b.json", "\n".join(map(json.dumps, rows)))) == rows
         assert read_rows(put(tmp_path, "c.json", json.dumps(rows[0], indent=2))) == rows[:1]
         assert read_rows(put(tmp_path, "d.json", json.dumps(rows), "utf-16")) == rows
+
+    @pytest.mark.parametrize("indent", [None, 2])
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"data": [{"text": "a"}, {"text": "b"}]},
+            {"version": "1.1", "data": [{"text": "a"}, {"text": "b"}]},
+            {"train": [{"text": "a"}, {"text": "b"}], "test": []},
+            {"text": ["a", "b"]},
+            {"text": {"0": "a", "1": "b"}},  # pandas
+        ],
+    )
+    def test_rows_inside_one_object(self, tmp_path, given, indent):
+        split = "train" if "train" in given else None
+        for data in (given, put(tmp_path, "a.json", json.dumps(given, indent=indent))):
+            assert read_rows(data, split) == [{"text": "a"}, {"text": "b"}]
+            if split:
+                with pytest.raises(LlmattrError, match=r"has the splits train, test: say which \(--split\)"):
+                    read_rows(data)
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            {"text": "a", "tags": [{"name": "x"}]},
+            {"messages": [{"role": "user", "content": "a"}]},
+            {"question": "a", "contexts": [{"title": "b"}]},
+            {"dialog": [{"role": "user", "content": "a"}]},
+        ],
+    )
+    def test_a_row_alone_stays_a_row(self, tmp_path, row):
+        for data in (row, put(tmp_path, "a.json", json.dumps(row))):
+            assert read_rows(data) == [row]
 
     def test_rows_have_only_their_own_keys(self, tmp_path):
         """A table gives every call of a tool the arguments of all others."""
@@ -121,6 +173,105 @@ class TestSplits:
         for given in ([{"text": "a"}], put(tmp_path, "a.jsonl", '{"text": "a"}')):
             with pytest.raises(LlmattrError, match="has no splits: leave out --split test"):
                 read_rows(given, "test")
+
+
+class TestFolders:
+    def put(self, folder, *names):
+        for name in names:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            row = {"prompt": "a ", "completion": name}
+            if name.endswith("parquet"):
+                datasets.Dataset.from_list([row]).to_parquet(path)
+            else:
+                path.write_text(f"prompt,completion\na ,{name}\n" if name.lower().endswith("csv") else json.dumps(row))
+        return folder
+
+    def said(self, *given):
+        return [row["completion"] for row in read_rows(*given)]
+
+    def test_tables_of_all_kinds_one_after_the_other(self, tmp_path):
+        names = ["A.JSONL", "b.ndjson", "c.csv", "deep/d.json", "e.parquet"]
+        rows = open_rows(self.put(tmp_path, *names))
+        assert isinstance(rows, Rows)
+        assert [row["completion"] for row in rows] == [rows[i]["completion"] for i in range(5)] == names
+        assert [row["completion"] for row in rows[1:4]] == names[1:4]
+        assert self.said(str(tmp_path / "*.[cj]s*")) == ["c.csv"]
+        assert self.said(str(tmp_path / "A.JSONL")) == ["A.JSONL"]
+
+    def test_splits_of_a_folder_as_hubs_have_them(self, tmp_path):
+        self.put(tmp_path, "data/train-00000-of-00002.csv", "data/train-00001-of-00002.csv", "data/test.jsonl")
+        (tmp_path / "README.md").write_text("# A card")
+        with pytest.raises(LlmattrError, match=r"has the splits test, train: say which \(--split\)"):
+            read_rows(tmp_path)
+        with pytest.warns(LlmattrNote, match="left out: '.*README.md'"):
+            assert self.said(tmp_path, "train") == [f"data/train-0000{i}-of-00002.csv" for i in (0, 1)]
+        assert self.said(str(tmp_path / "data" / "*")) == [
+            "data/test.jsonl", *(f"data/train-0000{i}-of-00002.csv" for i in (0, 1))
+        ]  # fmt: skip
+
+    def test_rows_beside_texts_are_not_guessed(self, tmp_path):
+        self.put(tmp_path, "rows.jsonl")
+        (tmp_path / "README.md").write_text("# A card")
+        with pytest.warns(LlmattrNote, match="left out"):
+            assert self.said(tmp_path) == ["rows.jsonl"]
+        (tmp_path / "notes.md").write_text("A note.")
+        with pytest.raises(
+            LlmattrError, match=r"has rows \('.*rows.jsonl'\) and texts \('.*notes.md'\): say which by a pattern"
+        ):
+            read_rows(tmp_path)
+        assert self.said(str(tmp_path / "*.jsonl")) == ["rows.jsonl"]
+
+    def test_a_mistake_names_its_file(self, tmp_path):
+        self.put(tmp_path, "a.jsonl", "b.jsonl")
+        (tmp_path / "b.jsonl").write_text("{}\n{\n")
+        with pytest.raises(LlmattrError, match=r"cannot read the data '.*b.jsonl': line 2 is not JSON"):
+            read_rows(tmp_path)
+
+
+class TestInMemory:
+    def test_a_data_frame(self):
+        frame = pd.DataFrame([{"text": "a", "id": 1}, {"text": "b", "id": None}])
+        assert read_rows(frame) == [{"text": "a", "id": 1.0}, {"text": "b", "id": None}]
+        with pytest.raises(LlmattrError, match="say which"):
+            read_rows({"train": frame, "test": frame})
+
+    @pytest.mark.parametrize(
+        ("row", "message"),
+        [
+            ({"text": "\ud800"}, "'text' of row 1 is not valid Unicode at character 0"),
+            ({"text": b"a"}, "row 1 has no text in 'text': b'a'"),
+            ({"prompt": 5, "completion": "a"}, "row 1 has no text in 'prompt': 5"),
+            ({"messages": "hello"}, "row 1 has no list of messages with 'role' and 'content' in 'messages': 'hello'"),
+            ({"messages": []}, "row 1 has no list of messages"),
+            ({"messages": [{"role": "user"}]}, "row 1 has no list of messages"),
+            ({"messages": [{"role": "user", "content": "\ud800"}]}, "message 1 of row 1 is not valid Unicode"),
+            ({"conversations": [{"from": "zork", "value": "a"}]}, "row 1: 'messages' has a turn from 'zork', which is none of"),
+        ],
+    )
+    def test_rows_are_checked_as_those_of_files_are(self, tmp_path, row, message):
+        given = [{"text": "a"}, row]
+        with pytest.raises(LlmattrError) as error:
+            read_rows(given)
+        assert message in str(error.value)
+        assert "\n" not in str(error.value)
+        message = message.replace("row 1", f"row 1 of '{tmp_path / 'a.jsonl'}'")
+        if b"a" not in row.values() and "\\ud800" not in json.dumps(row):  # which JSON does not have, or its reader names
+            with pytest.raises(LlmattrError) as error:
+                list(inspect.unwrap(open_rows)(put(tmp_path, "a.jsonl", "\n".join(map(json.dumps, given)))))
+            assert message in str(error.value)
+
+    def test_other_answerers_of_share_gpt(self):
+        row = plain_row({"conversations": [{"from": "user", "value": "a"}, {"from": "bard", "value": "b"}]})
+        assert [message["role"] for message in row["messages"]] == ["user", "assistant"]
+
+    def test_what_has_no_end_or_breaks_off(self, monkeypatch):
+        monkeypatch.setattr(reading, "MOST", 2)
+        with pytest.raises(LlmattrError, match="the data has given 2 rows and goes on"):
+            read_rows({"text": "a"} for _ in itertools.count())
+        assert len(read_rows([{"text": "a"}] * 3)) == 3
+        with pytest.raises(LlmattrError, match=r"the data broke off behind 1 rows \(ZeroDivisionError"):
+            read_rows({"text": str(1 / i)} for i in (1, 0))
 
 
 ALPACA = {"instruction": "Add.", "input": "1 and 2", "output": "3", "text": "the whole"}
@@ -221,3 +372,50 @@ class TestForms:
         chat = [{"role": "user", "content": "It is red."}, *CALLED[1:4]]
         found = [d.text for m in conversation(None, None, chat) for d in m.documents]
         assert found == ["It is red.", "330 m."]
+
+
+NO_CALLS = "message 1 of row 0 has no list of calls, each with a name and arguments, in 'tool_calls'"
+NO_PARTS = "message 1 of row 0 has a content that is no text and no list of parts"
+
+
+@pytest.mark.parametrize(
+    ("turn", "message"),
+    [
+        *(({"content": None, "tool_calls": calls}, NO_CALLS) for calls in (5, "x", [5], [{}], [{"function": 5}])),
+        *(({"content": "", "tool_calls": [call]}, NO_CALLS) for call in ({"name": 5}, {"name": "now", "arguments": 5})),
+        *(({"content": [part]}, NO_PARTS) for part in (5, None, {"type": "text", "text": 5}, {"type": "text"})),
+        ({"content": 5, "tool_calls": [{"name": "now"}]}, NO_PARTS),
+        ({"content": [{"type": "tool_use", "input": {}}]}, NO_CALLS),
+        ({"content": [{"type": "thinking", "thinking": 5}]}, "row 0 has no list of messages"),
+    ],
+)
+def test_a_turn_that_is_none_is_refused_in_words(turn, message):
+    for row in ({"messages": [{"role": "assistant", **turn}]}, {"prompt": "x", "completion": [{"role": "assistant", **turn}]}):
+        with pytest.raises(LlmattrError, match=message if "messages" in row else "row 0"):
+            read_rows([row])
+
+
+@pytest.mark.parametrize("tools", [5, [5], "search", ["search"]])
+def test_tools_that_are_none_are_refused_in_words(tools):
+    with pytest.raises(LlmattrError, match="row 0 has no list of tools in 'tools'"):
+        read_rows([{"messages": [{"role": "assistant", "content": "x"}], "tools": tools}])
+
+
+class Unspeakable:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("read", "given", "message"),
+    [
+        (read_rows, [Unspeakable()], "row 0 is a Unspeakable"),
+        (read_documents, Unspeakable(), "not a Unspeakable"),
+        (read_documents, [Unspeakable()], "it is a Unspeakable"),
+        (read_documents, [{"text": "x", "metadata": {"n": Unspeakable()}}], "document 1, a dict, cannot be read"),
+        (read_documents, [{"text": "x", "metadata": {"n": 10**5000}}], "metadata of document 1 cannot be written as JSON"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_in_words(read, given, message):
+    with pytest.raises(LlmattrError, match=message):
+        read(given)

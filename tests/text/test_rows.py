@@ -207,7 +207,15 @@ class TestTemplates:
         row["messages"][1]["tool_calls"] = [{"name": "measure"}]
         first = 'It is 82 miles.[{"name": "measure"}]<|im_end|>\n'
         assert counted(tiny_models.tokenizer(calling), row) == f"{first} It is.\n<|im_end|>\n"
-        assert counted(tiny_models.tokenizer(), row) == counted(tiny_models.tokenizer(), chat(*TALK))  # it does not write them
+        with pytest.warns(LlmattrNote, match="writes nothing of the tools that message 2 of row 0 calls"):
+            said = counted(tiny_models.tokenizer(), row)
+        assert said == counted(tiny_models.tokenizer(), chat(*TALK))
+
+    def test_a_call_without_content_where_the_template_wants_one(self):
+        row = {"messages": [QUESTIONS[0], {"role": "assistant", "content": None, "tool_calls": [CALL]}, LAST]}
+        with pytest.warns(LlmattrNote, match="writes nothing of the tools"):
+            said = counted(tiny_models.tokenizer(CHATML), row)
+        assert said.startswith("Alpha two. Omega two.")
 
 
 def test_rows_with_lone_surrogates():

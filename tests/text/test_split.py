@@ -1,5 +1,7 @@
 """Splitting loses nothing, and cuts where a reader would."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -183,3 +185,58 @@ def test_a_script_without_spaces_between_sentences(right):
 )
 def test_a_sentence_is_not_cut_where_its_line_is_wrapped(text, right):
     assert cut_texts(text) == right
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        ["1. First do this", "2. Then do that."],
+        ["Do this:", "(1) Open the gate no. 7.", "(2) Take the key."],
+        ["It takes approx. 30 min.", "(See [1][2].)", "That's all."],
+        ["Run `make install.`", "Then call `np.array` twice.", "And `...` Rest is rest."],
+        ["ในปี ค.ศ. 1889 หอคอยถูกสร้างขึ้น ตรงกับปีพ.ศ. 2432 โดย ดร. สมชาย ใจดี"],
+        ["“It leaks.", "We knew it,” she said.", "So."],
+    ],
+)
+def test_a_stop_inside_a_sentence_does_not_end_it_and_one_inside_a_mark_does(right):
+    assert cut_texts(" ".join(right)) == right
+
+
+@pytest.mark.parametrize(
+    "text", ["The tower is tall. ", "a", "`", "- It is tall.\n", "<think>", "(", '"a. ', "1. ", "A. ", " ", "> ", "\f", "\n"]
+)
+def test_time_does_not_grow_with_the_square_of_the_length(text):
+    started = time.process_time()
+    cut(text * (100_000 // len(text)))
+    assert time.process_time() - started < 6  # a part of a second, where it does not
+
+
+@pytest.mark.parametrize(
+    ("language", "right"),
+    [
+        ("hi", ["यह 12 जन. 1880 को 300 मी. ऊँचे स्थान पर शर्मा एंड कं. प्रा. लि. ने बनाया।", "वह गया ... और लौट आया।"]),
+        ("hi", ["“मेरी नहीं है।” पुस्तकालयाध्यक्ष ने कहा।", "“कुछ नहीं,” उसने कहा, “सब ठीक है।”", "उसने पूछा।"]),
+        ("km", ["ឯ.ឧ. បណ្ឌិត មាស ចន្ថា មកពី ស.រ.អា. នៅឆ្នាំ ១៩២១ គ.ស. ដោយឡែក។", "«មិនមែនទេ។» លោកគ្រូឆ្លើយ។"]),
+        ("km", ["ក. ត្រូវស្ងៀមស្ងាត់។", "កុំយឺត។"]),
+        (
+            "el",
+            [
+                "Το κτίριο έχει εμβαδόν 300 τ.μ.",
+                "Το πλήρωσε η Α.Ε. Βωκιών το 300 π.Χ. περίπου.",
+                "Είδαμε κήπους κ.λπ.",
+                "Ήταν ωραία.",
+            ],
+        ),
+        ("el", ["Στις 5 Ιαν. 1950 ο Άγ. Γεώργιος, Λεωφ. Αθηνών 12, κατά το άρθ. 3 του ν. 1234/2020, άνοιξε.", "Ωραία."]),
+    ],
+)
+def test_abbreviations_and_quotations_of_other_scripts(language, right):
+    assert cut_texts(" ".join(right)) == right
+    assert cut_texts(" ".join(right), language=language) == right
+
+
+@pytest.mark.parametrize("text", ["word ", "/* a\n", "` \\", "'''", "{"])
+def test_time_of_code_does_not_grow_with_the_square_of_the_length(text):
+    started = time.process_time()
+    cut(text * (100_000 // len(text)), format="code")
+    assert time.process_time() - started < 6

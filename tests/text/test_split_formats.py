@@ -1,5 +1,7 @@
 """Structure first: what the blocks of each format are, which of them can be quoted, and that nothing is lost."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -253,3 +255,353 @@ def test_what_is_not_quotable_is_never_cited_and_keeps_its_score():
     found = Attribution(np.array([[3.0, 2.0]]), sources, Targets(["T."]), "nats of log-odds", {"name": "leave-one-out"}, {})
     assert found.cited.tolist() == [[False, True]]
     assert [(score.id, score.score, score.cited) for score in found.top(2)] == [("a", 3.0, False), ("b", 2.0, True)]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_is_cut_into_records_and_members_with_their_keys(indent):
+    place = {"city": "Paris, {France}", "at": [48.9, 2.3], "more": {}}
+    visits = [{"year": 2019, "n": [1, 2]}, {"year": 2020, "n": []}]
+    text = json.dumps({"name": 'A "tower" ]', "built": 1889, "place": place, "visits": visits}, indent=indent)
+    assert looks_like(text) == "json"
+    found = [said for said, kind in units(text, "json")]
+    assert [json.loads(f"{{{said}}}") for said in found[:4]] == [
+        {"name": "A \"tower\" ]"}, {"built": 1889}, {"city": "Paris, {France}"}, {"at": [48.9, 2.3]}
+    ]  # fmt: skip
+    assert [json.loads(said) for said in found[4:]] == visits
+    records = json.dumps([{"a": {"b": 1}}, {"a": {"b": 2}}], indent=indent)
+    assert [json.loads(said) for said, kind in units(records)] == json.loads(records)
+
+
+def test_what_is_no_json_is_no_json():
+    for text in ('{"a": 1,}', "[1] A. Okoro. The tower.", "{a} and {b}", "[link](http://a.example)"):
+        assert looks_like(text) != "json"
+    assert units('"a": b c,\n\n"d": 2,', "json") == [('"a": b c,', "code"), ('"d": 2,', "code")]  # by blank lines
+    deep = '{"a":' * 900 + "1" + "}" * 900
+    assert len(units(deep, "json")) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<think>Hm. So.</think>It is 42.",
+        "<thinking>\nHm. So.\n</thinking>\n<answer>\nIt is 42.\n</answer>",
+        "[THINK]Hm. So.[/THINK] It is 42.",
+        "◁think▷Hm. So.◁/think▷It is 42.",
+        "<|channel|>analysis<|message|>Hm. So.<|end|><|start|>assistant<|channel|>final<|message|>It is 42.<|return|>",
+        "<think>\nHm. So:\n```py\nx = 1\n</think>\nIt is 42.",  # code that was never closed
+        "Hm. So.\n</think>\n\nIt is 42.",  # the template opened it
+        "Hm. So.</think> It is 42.",
+        "analysisHm. So.assistantfinalIt is 42.",
+    ],
+)
+@pytest.mark.parametrize("format", ["answer", None])
+def test_reasoning_before_an_answer_cannot_be_quoted_and_its_marks_are_no_source(answer, format):
+    found = units(answer, format)
+    assert [(text, kind) for text, kind in found if not kind.endswith("#")] == [("It is 42.", "paragraph")]
+    assert "So" in " ".join(text for text, _ in found)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        ["Use the `<think>` tag.", "It is nice.", "So."],
+        ["Some models write <think> before they think.", "The rest follows it.", "So."],
+        ["It ends with </think> and not before.", "So."],
+        ["It is so:", "<think>\nhm\n</think>", "So."],
+    ],
+)
+def test_a_mark_of_reasoning_that_is_named_in_passing_is_text(right):
+    text = " ".join(right).replace(" <think>\n", "\n\n```\n<think>\n").replace("</think> S", "</think>\n```\n\nS")
+    assert units(text, "answer") == [(part, "code" if part.startswith("<think>") else "paragraph") for part in right]
+
+
+def test_a_reasoning_that_an_answer_begins_with_may_have_no_end():
+    assert units("<think>\nHm. It was", "answer") == [("Hm.", "paragraph#"), ("It was", "paragraph#")]
+    assert units("So.\n\n<think>\nHm.", "answer")[-1] == (
+        "<think>\nHm.",
+        "paragraph",
+    )  # which an answer that has begun may name
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        ["Does it hold water?", "Yes, it does."] * 3,
+        ["Q1. When was it begun?", "1873", "Q2. When was it built?", "1889", "Q3. By whom?", "Eiffel", "Q4. Why?", "1900"],
+        ["How many are there?", "1", "And of those?", "2", "And of these?", "3", "So."],
+        ["On which page?", "Page 12", "And then?", "Page 40"],
+        ["Towers of iron:", "Total     1250"],
+        ["The tower stands in Paris", "It weighs 10,100 tons", "It opened in the spring"],
+        ["Facts.", "The tower is tall", "It is old."],
+        ["塔は高い", "1889年に建てられた", "パリにある"],
+    ],
+)
+def test_short_answers_and_facts_without_a_stop_are_sources_however_often_they_stand(right):
+    assert units("\n\n".join(right)) == [(part, "paragraph") for part in right]
+
+
+def test_lines_of_facts_are_not_joined_where_they_are_short():
+    assert units("塔は高い\n1889年に建てられた\nパリにある") == [
+        (part, "paragraph") for part in ("塔は高い", "1889年に建てられた", "パリにある")
+    ]
+
+
+def test_a_line_or_two_above_text_are_headings():
+    assert units("The tower of Paris\n\nA short guide\n\nIt is old.")[:2] == [
+        ("The tower of Paris", "heading#"),
+        ("A short guide", "heading#"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "THE DAM\n\nThe wall is very\n\n{}\n\n\f",  # pages end with form feeds
+        "The wall is very\n\n{}\n\nTHE DAM\n\n",
+        "The wall is very\n\n- {} -\n\n",
+        "The wall is very\n\nPage {} of 2\n\n",
+    ],
+)
+def test_pages_end_at_form_feeds_and_numbers_that_count_up(page):
+    text = page.format(1) + page.replace("The wall is very", "wet. It leaks").format(2) + "a lot."
+    found = [part for part, _ in units(text)]
+    assert [(part.split()[0], part.split()[-1]) for part in found] == [("The", "wet."), ("It", "lot.")]
+
+
+@pytest.mark.parametrize(
+    ("text", "header"),
+    [
+        ("name,city\nAda,London. It is big.\n", True),  # of two rows
+        ('"Name";"Wert"\n"Ada";"1,5. Ja."\n', True),
+        (",year,2019\n0,a. B.,3\n1,b,4\n", True),  # as pandas writes it
+        ('"1","It is old. It is tall."\n"2","So. Yes."\n', False),
+        ("name,city\nAda,London. It is big.\nAlan,Maida,Vale\nBob,Rome\n", True),  # ragged
+    ],
+)
+def test_a_row_is_a_source_whether_there_are_many_a_header_or_one_that_is_ragged(text, header):
+    rows = text.splitlines()
+    assert units(text) == [(rows[0], "row#" if header else "row"), *((row, "row") for row in rows[1:])]
+
+
+def test_a_quotation_in_mail_is_not_cut_where_it_is_wrapped():
+    text = "On 3 May 2024, A wrote:\n> How tall is the tower? I read it was\n> 300 m tall.\n>> It stands in\n>> Paris.\n"
+    assert [part for part, _ in units(text)][1:] == [
+        "How tall is the tower?",
+        "I read it was\n> 300 m tall.",
+        "It stands in\n>> Paris.",
+    ]
+
+
+def test_who_says_a_cue_is_no_part_of_it():
+    cues = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Bob>It was <i>high</i>.</v>\n\n00:03.000 --> 00:04.000\n- Was it?\n- Yes.\n"
+    assert units(cues) == [("It was <i>high</i>.", "row"), ("- Was it?\n- Yes.", "row")]
+
+
+def test_an_entry_of_a_list_of_references_is_one_source_and_a_numbered_passage_is_cut():
+    entries = ["[1] A. Okoro. The tower of\n    Paris. 1999.", "[2] Smith, B. C. Iron. In: Towers, pp. 3-9. 2001."]
+    assert units("\n".join(["As in [1]. So.", "", *entries]))[2:] == [(entry, "row") for entry in entries]
+    passages = "[1] The tower was built in 1889. It is tall.\n[2] It is old."
+    assert [part for part, _ in units(passages)] == ["[1] The tower was built in 1889.", "It is tall.", "[2] It is old."]
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        [
+            "const help = `\nUsage:\n\nCall it.\n`;",
+            "function a() {\n  b();\n}",
+            "function c() {\n  d();\n}",
+            "let x = 1;\nlet y = 2;",
+        ],
+        [
+            "package main",
+            'import (\n\t"fmt"\n\n\t"os"\n)',
+            "// A.\ntype A struct {\n\tX int\n}",
+            "func main() {\n\tf()\n\n\tg()\n}",
+        ],
+        ["#!/bin/sh\nset -e", '# Says it.\nsay() {\n  echo "$1"\n\n  echo\n}', "if [ -f x ]; then\n  say x\nelse\n  say y\nfi"],
+        ["CREATE TABLE a (\n  x INT,\n\n  y TEXT\n);", "SELECT *\nFROM a\nWHERE x = 1;"],
+        ["def twice(x)\n  2 * x\nend", "def thrice(x)\n  3 * x\n\nend"],
+        ["#include <a.h>", "/* One.\n\nTwo. */\nint main(void)\n{\n  f();\n\n  return 0;\n}"],
+    ],
+)
+@pytest.mark.parametrize("format", ["code", None])
+def test_code_of_other_languages_by_what_stands_together(right, format):
+    assert units("\n\n".join(right), format) == [(part, "code") for part in right]
+
+
+def test_functions_and_methods_that_no_blank_line_parts():
+    two = ["function a() {\n  b();\n}", "function c() {\n  d();\n}", "const x = 1;\nconst y = 2;"]
+    assert [part for part, _ in units("\n".join(two), "js")] == two
+    methods = [f"  add{k}(x) {{\n" + "    x += 1;\n" * 12 + "  }" for k in range(3)]
+    long = "\n".join(["class A {", *methods, "}"])
+    assert [part for part, _ in units(long, "js")] == ["class A {", *(method.strip() for method in methods)]
+
+
+def test_what_is_quoted_below_a_signature_is_text():
+    text = (
+        "Hi Bob,\n\nno.\n\nBest,\nAda\n-- \nAda Lovelace\n\nOn Sun, May 2, 2024 at 9:00 AM Bob Brown\n<bob@b.example> wrote:\n"
+    )
+    text += "> Is it far? It is\n> Eve's.\n> -- \n> Bob\n\nFrom: Eve\nSent: Monday\n\nNo, it is near.\n\nThanks,\nit works.\n"
+    found = units(text, "mail")
+    assert [part for part, kind in found if not kind.endswith("#")] == [
+        *("Hi Bob,", "no.", "Is it far?", "It is\n> Eve's.", "No, it is near.", "it works.")
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- [aduh95](https://a.example) -\n  **Antoine du Hamel** `a@a.example` (he/him)",
+        "Each value is a probability between\n0.0 and 1.0 as `p`.",
+        "This is still\n*not* a pattern for them.",
+        "Please visit the wiki page about\n[Common Build Problems](https://a.example)",
+    ],
+)
+def test_a_line_break_in_markdown_is_a_space(text):
+    assert [said for said, _ in units(text, "markdown")] == [text]
+
+
+@pytest.mark.parametrize("hard", ["  \n", "\\\n", "<br>\n"])
+def test_but_a_hard_break_parts(hard):
+    assert len(units(f"The tower{hard}Paris", "markdown")) == 2
+
+
+def test_a_line_that_a_decimal_begins_is_no_item():
+    text = "It can work for about\n5.5 h in each tide, i.e. some eleven hours. It is old."
+    assert [said for said, _ in units(text)] == [text[: text.index(" It is old")], "It is old."]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It was built in 1889.\n\fIt was built in 1889.\n",  # all that its page says
+        "Yes\n\fYes\n\fYes\n",
+        "built\n\n1889\n\nopened\n\n1890\n\npainted every seven years\n",
+        "He was born in\n\n1889\n\nin the city.\n\n1890\n\nthen moved on.",
+        "Page 4\n\nPage 5",
+        "1 of 5\n\n2 of 5",
+        "On which page?\n\nPage 4\n\nAnd then:\n\nPage 5\n\nWell.",
+        "A receipt\n\nTea 2.80\n\nCake 4.20\n\nThank you.\n\nTotal    7",
+        "Apples    3\n\nTea 2.80.\n\nCake 4.20.\n\nThank you.\n\nBye.",
+        "One is.\n\nTwo is.\n\nThree is.\n\nFour is.\n\n[1]",
+    ],
+)
+def test_a_number_or_a_line_again_that_may_be_text_is_text(text):
+    assert [part for part, kind in units(text, "plain") if not kind.endswith("#")] == text.replace("\f", "\n").strip().split(
+        "\n\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fact", "below"),
+    [
+        ("4/5 stars", "Cons: It is heavy."),
+        ("Pros: light, cheap", "It is heavy."),
+        ("Flight BA 123 departs at 9\n\nGate B12", "Please be on time."),
+        ("The winner is\n\nGustave Eiffel", "He built the tower."),
+        ("Total 10.50\n***", "Thank you for your visit."),
+        ("The tower was built in 1889.\n----------", "It is tall."),
+    ],
+)
+def test_a_fact_above_text_is_no_heading(fact, below):
+    facts = fact.rstrip("*-\n").split("\n\n")
+    assert units(f"{fact}\n\n{below}", "plain")[: len(facts)] == [(one, "paragraph") for one in facts]
+
+
+@pytest.mark.parametrize(
+    "title", ["2.1 Towers", "Chapter 3", "Part 2: The tower", "The siege of 1870", "THE TOWER", "Towers\n======"]
+)
+def test_a_title_above_text_is_a_heading(title):
+    assert units(f"{title}\n\nIt is old.", "plain")[0] == (title.split("\n")[0], "heading#")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["I came,", "I saw,", "I conquered,", "I left."],
+        ["Dear John,", "thank you, and goodbye.", "Yours, Ann"],
+        ["In May,it rained", "In June,it snowed", "In July,it hailed"],
+        ["Opening hours;", "Monday to Friday 9-5;", "Saturday 10-2;", "Sunday closed;"],
+        ["Left |", "Right |", "Up |"],
+    ],
+)
+def test_lines_with_a_comma_are_no_table(lines):
+    assert looks_like("\n".join(lines)) == "plain"
+    assert not [kind for _, kind in units("\n".join(lines)) if kind.startswith("row")]
+
+
+@pytest.mark.parametrize("header", ["id,Total price", "First name,Last name", "name,born,", "name;born"])
+def test_names_above_cells_are_a_table(header):
+    row = header.replace("Total price", "3").replace("name", "Ada").replace("born", "1815")
+    assert units(f"{header}\n{row}\n{row}") == [(header, "row#"), (row, "row"), (row, "row")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Date: 1889\nFrom: Paris\nHeight: 330 m\nThe tower is tall.",
+        "De: la tour on voit Paris.\nÀ: gauche, la Seine.\nElle est belle.",
+        "Place: Leeds\nDate: 3 May 2020\nTo: be confirmed\nFrom: 10 a.m.",
+        "In 1889 Eiffel wrote:\n\n> It is done.\n\nCheers\nThe tower opened in May",
+    ],
+)
+def test_words_of_mail_are_no_mail(text):
+    assert looks_like(text) == "plain"
+    assert all(not kind.endswith("#") for _, kind in units(text))
+
+
+def test_what_follows_a_closing_and_is_no_name_is_text():
+    text = "From: Eve\nSubject: Tea\n\nIt is old.\n\nCheers\nEve de Lay\n+44 113\nThe tower opened in May\nIt cost 8 million"
+    assert looks_like(text) == "mail"
+    assert [part for part, kind in units(text) if not kind.endswith("#")] == [
+        "It is old.",
+        "The tower opened in May",
+        "It cost 8 million",
+    ]
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        ["We like cats; they sleep;", "We like dogs; they bark;", "We like birds; they sing;"],
+        ["Let x = 3; y = 4;", "Then z = x + y;", "So z = 7;"],
+        ["* The tower was built in 1889.", "* It is tall.", "* It is red."],
+        ["SELECT the best wine.", "WHERE the sun shines.", "FROM France with love."],
+        ["echo the answer", "set the table", "export the goods"],
+    ],
+)
+def test_prose_with_words_or_marks_of_code_is_no_code(right):
+    assert [part for part, kind in units("\n".join(right)) if kind != "code"] == right
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["2024-01-02 10:00:01 INFO a server started on port 8080", "2024-01-02 10:00:05 ERROR the disk is full"],
+        ["Jan  2 10:00:01 host sshd[12]: session opened for user root", "Jan 12 10:00:05 host cron[3]: job started by root"],
+        ["12/03/2024, 14:23 - Tom: <Media omitted>", "12/03/2024, 14:25 - Tom: Nope"],
+        ["drwxr-xr-x  21 root root   4096 Nov 29 11:25 docs", "-rw-r--r--   1 root root  37486 Nov 29 00:29 README_old.md"],
+        ["f(x) = 2x + 1", "g(x) = f(x) - 1"],
+        ["$ ls -la", "$ git status"],
+    ],
+)
+def test_an_entry_of_a_log_or_a_chat_is_a_source(lines):
+    assert [part for part, kind in units("\n".join(lines), "plain") if not kind.endswith("#")] == lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The closing tag is </think>\nand the tower is 330 m tall.",
+        "Models write <think>\nand </think>\naround it.",
+        "It is written </think>",
+    ],
+)
+def test_a_mark_of_reasoning_that_ends_a_line_in_passing_is_text(text):
+    assert units(text, "answer") == [(text, "paragraph")]
+
+
+def test_a_reasoning_inside_a_reasoning_is_part_of_it():
+    found = units("<think>outer <think>inner</think> still. </think>It is 42.", "answer")
+    assert [part for part, kind in found if not kind.endswith("#")] == ["It is 42."]

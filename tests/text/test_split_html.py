@@ -117,11 +117,11 @@ def test_an_answer_in_bold_is_no_heading(text, how):
     assert "**Paris**" in units(text, how)
 
 
-@pytest.mark.parametrize("unit", ["<b>", "<b ", "<!--", "<script>", '<a href="#">', "<td><li>"])
+@pytest.mark.parametrize("unit", ["<b>", "<b ", "<!--", "<script>", '<a href="#">', "<td><li>", "<td>a</td>", "<td>a"])
 def test_time_grows_with_the_length_of_a_page(unit):
     def seconds(n):
         begun = time.process_time()
-        cut("<p>a" + unit * n, format="html")
+        cut("<table><tr><td><p>a" + unit * n, format="html")
         return time.process_time() - begun
 
     seconds(100)
@@ -200,3 +200,45 @@ def test_front_matter_is_no_source_and_a_text_between_rules_is(front):
 
 def test_no_quotation_is_too_deep():
     assert units(">" * 500 + " One. Two.", "markdown")[-1].endswith("Two.")
+
+
+@pytest.mark.parametrize("text", [">```", ">~~~", ">[^1]:```", "> It is.\n>\n> ```", "- ```", "1. > ~~~\n"])
+def test_a_fence_that_a_text_breaks_off_in_is_no_source(text):
+    for how in ("markdown", "answer"):
+        assert units(text, how) == ["It is."] * ("It is." in text)
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ["<div> is a tag that groups things.", "The </div> ends it."],
+        ["<p> stands for price here.", "Cost is <p> plus tax.", "End </p> of story."],
+        ["<table> opens what </table> ends.", "Both are tags, and so is </p> there."],
+    ],
+)
+def test_a_tag_that_a_sentence_names_makes_no_page(sentences):
+    assert units(" ".join(sentences)) == sentences
+
+
+@pytest.mark.parametrize("page", ["<p> the tower.</p>\n<p> is tall.</p>", "<div> the tower. <p>is tall.</p></div>"])
+def test_a_page_may_be_set_with_spaces_and_in_lower_case(page):
+    assert units(page) == ["the tower.", "is tall."]
+
+
+@pytest.mark.parametrize(
+    ("text", "how", "right"),
+    [
+        ("The tower was built in 1889.\n----------\nIt is tall.", "markdown", ["The tower was built in 1889.", "It is tall."]),
+        ("One. It is **two.**\n=====\nThree.", "markdown", ["One.", "It is **two.**", "Three."]),
+        ("Why is it tall?\n-----\nIt is.", "markdown", ["#Why is it tall?", "It is."]),
+        ("Intro.\n\n**Height: 330 m**\n\nNext text.", "markdown", ["Intro.", "**Height: 330 m**", "Next text."]),
+        ("Intro.\n\n**Step 1: Go**\n\nNext text.", "markdown", ["Intro.", "#**Step 1: Go**", "Next text."]),
+        ("# Paris", "answer", ["# Paris"]),
+        ("1889\n====", "answer", ["1889"]),
+        ("<think>\n# Plan\n\nHm.\n</think>\n\nParis\n---", "answer", ["## Plan", "#Hm.", "Paris"]),
+        ("# Paris\n\nIt is old.", "answer", ["## Paris", "It is old."]),
+        ("<think>\n# Plan\n\nHm.", "answer", ["## Plan", "#Hm."]),
+    ],
+)
+def test_what_states_a_fact_is_no_heading(text, how, right):
+    assert units(text, how) == right

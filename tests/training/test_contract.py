@@ -13,7 +13,7 @@ from llmattr.training import METHODS
 from llmattr.training.contract import VERBS, IndexMethod, Normalized, TrainingMethod, find_training_method
 from llmattr.training.index.search import Weighed
 from llmattr.training.query import saved_method
-from llmattr.training.trace import build_index, trace
+from llmattr.training.trace import build_index, open_index, trace
 
 ROWS = [{"prompt": f"Ship {i} is ", "completion": f"{'red' if i % 2 else 'blue'}."} for i in range(6)]
 KINDS = get_args(TrainingMethod)
@@ -42,6 +42,10 @@ def made(**changes):
     }
     body = {key: value for key, value in (body | changes).items() if value is not None}
     return dataclass(frozen=True)(type("Mine", (), body))
+
+
+BASE = {"name": "mine", "family": "predictive", "unit": "products", "measure": "loss"}
+STREAM = {"product": "dot", "rank": 0, "fit": lambda self, lm, examples, layers, seed: {}}
 
 
 def verb(self, *given):
@@ -100,9 +104,9 @@ class TestRefused:
             ({"weigh": None, "retrieves": verb}, f"{KNOWN} 'retrieves'; did you mean 'retrieve'?"),
             ({"weigh": None}, f"{KNOWN} none"),
             ({"retrieve": verb}, f"{KNOWN} weigh and retrieve"),
-            ({"vectors": None}, "the method Mine has no vectors"),
-            ({"unit": None, "measure": None}, "the method Mine has no unit"),
-            ({"weigh": None, "transform": verb}, "the method Mine has no rank"),
+            ({"vectors": None}, f"the method Mine has no 'vectors' (there are: {', '.join(METHODS)})"),
+            ({"unit": None, "measure": None}, f"the method Mine has no 'unit' (there are: {', '.join(METHODS)})"),
+            ({"weigh": None, "transform": verb}, f"the method Mine has no 'rank' (there are: {', '.join(METHODS)})"),
             ({"measure": "loose"}, "measure must be one of loss, margin, sampled, not 'loose'; did you mean 'loss'?"),
             (
                 {"vectors": "gradient"},
@@ -140,3 +144,87 @@ def test_what_lies_about_is_not_taken_for_what_was_fitted(tiny, tmp_path, monkey
     (tmp_path / "fitted.safetensors").write_bytes(b"of something else")
     assert len(build_index(tiny, ROWS, tmp_path / "index", "bm25")) == len(ROWS)
     assert not (tmp_path / "index" / "fitted.safetensors").exists()
+
+
+class TestGiven:
+    """What a verb gives is checked where it is multiplied with rows: one line with the method and the verb."""
+
+    def fails(self, tiny, message, **changes):
+        mine = dataclass(frozen=True)(type("Mine", (), {**BASE, **changes}))()
+        with pytest.raises(LlmattrError, match=message):
+            trace(tiny, ROWS, ROWS[:2], mine)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda q: None, "mine: weigh gave a NoneType and no Weighed"),
+            (lambda q: Weighed(q[:, :10]), r"mine: weigh gave an array \(2, 10\) where \(2, \d+\) is needed"),
+            (lambda q: Weighed(q[:1]), r"mine: weigh gave an array \(1, \d+\) where"),
+            (lambda q: Weighed(q, cosine=True, root=np.ones((3, 3))), r"mine: root of weigh gave an array \(3, 3\) where"),
+            (lambda q: Weighed(q, outer=np.ones(3)), r"mine: outer of weigh gave an array \(3,\) where \(6,\) is needed"),
+            (lambda q: Weighed(q * np.nan), "mine: weigh gave a number that is not finite, of numbers that are"),
+        ],
+    )
+    def test_weigh(self, tiny, unchecked, change, message):
+        self.fails(tiny, message, vectors="gradients", weigh=lambda self, index, queries: change(queries))
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda x: x.mT, r"mine: transform of the layer model\S+ gave an array \(1, \d+, \d+\) where"),
+            (lambda x: x[:0], r"mine: transform of the layer model\S+ gave an array \(0, \d+, \d+\) where"),
+            (lambda x: x * float("nan"), r"mine: transform of the layer model\S+ gave a number that is not finite"),
+            (lambda x: None, r"mine: transform of the layer model\S+ gave a NoneType and no Tensor"),
+        ],
+    )
+    def test_transform(self, tiny, unchecked, change, message):
+        def transform(self, fitted, groups):
+            return lambda name, gradients: change(gradients)
+
+        self.fails(tiny, message, **STREAM, transform=transform)
+
+    def test_transform_and_fit_that_give_something_else(self, tiny, unchecked):
+        self.fails(tiny, "mine: transform gave a dict and no function", **STREAM, transform=lambda self, fitted, groups: {})
+        numpys = {**STREAM, "transform": verb, "fit": lambda self, lm, examples, layers, seed: {"a": np.ones(3)}}
+        self.fails(tiny, "mine: fit's 'a' gave a ndarray and no Tensor", **numpys)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda q: q[:, :-1], r"mine: precondition gave an array \(2, \d+\) where \(2, \d+\) is needed"),
+            (lambda q: None, "mine: precondition gave a NoneType and no Tensor"),
+            (lambda q: q * float("inf"), "mine: precondition gave a number that is not finite"),
+        ],
+    )
+    def test_precondition(self, tiny, unchecked, change, message):
+        self.fails(tiny, message, precondition=lambda self, lm, examples, layers, queries, seed: change(queries))
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            (np.ones((6, 2)), r"mine: retrieve gave an array \(6, 2\) where \(2, 6\) is needed"),
+            ([[1.0], [1.0, 2.0]], "mine: retrieve gave a list and no ndarray"),
+            (np.full((2, 6), np.nan), "mine: retrieve gave a number that is not finite"),
+        ],
+    )
+    def test_retrieve(self, tiny, unchecked, given, message):
+        self.fails(tiny, message, retrieve=lambda self, rows, queries: given)
+
+    def test_an_inner_product_that_is_none(self, unchecked):
+        mine = dataclass(frozen=True)(type("Mine", (), {**BASE, **STREAM, "transform": verb, "product": "cos"}))
+        with pytest.raises(LlmattrError, match="product must be one of dot, cosine, not 'cos'"):
+            find_training_method(mine, METHODS)
+
+
+def test_an_index_of_ones_own_method_is_opened_with_it(tiny, tmp_path):
+    built = build_index(tiny, ROWS, tmp_path / "index", Signs())
+    with pytest.raises(
+        LlmattrError, match=r"was built with 'signs', which is not in METHODS: open_index\(folder, method=...\)"
+    ):
+        open_index(tmp_path / "index", tiny).query(ROWS[0])
+    opened = open_index(tmp_path / "index", tiny, method=Signs())
+    assert opened.query(ROWS[0]).values.tolist() == built.query(ROWS[0]).values.tolist()
+    with pytest.raises(
+        LlmattrError, match=r"was built with another method \(method: {'name': 'signs'} there, {'name': 'grad-dot'}"
+    ):
+        open_index(tmp_path / "index", tiny, method=METHODS["grad-dot"]())

@@ -1,4 +1,4 @@
-"""The context methods, each a `Method` (see contract). To add one: one file with one dataclass, and one line here."""
+"""The context methods, each a `Method` (see contract). To add one: a dataclass in a file here, its import and its line."""
 
 from llmattr.context.methods.at2 import At2
 from llmattr.context.methods.attention import Attention

@@ -1,21 +1,26 @@
 """Scores that cost less than ablations, for a surrogate to start from."""
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
 
-from llmattr.context.removal.ablation import ContextAblation
-from llmattr.context.removal.contrast import ContrastAblation
 from llmattr.errors import check_choice
+
+if TYPE_CHECKING:
+    from llmattr.context.removal.ablation import ContextAblation
 
 Prior = Literal["none", "gates", "hidden"]
 LOOKS = 64  # masks of a first look with hidden sources, for each prior
 
 
-def prior_values(kind: Prior, ablation: ContextAblation, seed: int = 0) -> Float[np.ndarray, "t n"] | None:
+def prior_values(kind: Prior, ablation: "ContextAblation", seed: int = 0) -> Float[np.ndarray, "t n"] | None:
     """The prior's scores [t, n] in nats: "gates" (`SourceGates`), "hidden" (ridge on `HiddenAblation`), None for "none"."""
     check_choice("prior", kind, get_args(Prior))
+    if kind == "none":
+        return None
+    from llmattr.context.removal.contrast import ContrastAblation
+
     if isinstance(ablation, ContrastAblation):  # both are linear in what they look at
         one, other = (prior_values(kind, side, seed) for side in ablation.sides)
         return None if one is None or other is None else one - other

@@ -1,12 +1,13 @@
 """Fits on random ablations: ContextCite's lasso, ridge, their blend, and a lasso with pairs of sources."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from jaxtyping import Float
 from numpy import ndarray
 
 from llmattr import surrogate
+from llmattr.context.methods.prior import Prior, prior_values
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import option
 from llmattr.surrogate.linear import Alpha
@@ -14,8 +15,6 @@ from llmattr.surrogate.sampling import Count
 
 if TYPE_CHECKING:
     from llmattr.context.removal.ablation import ContextAblation
-
-Prior = Literal["none", "gates", "hidden"]
 
 # Options that several methods have, each under its own name.
 N_ABLATIONS = option(
@@ -157,8 +156,4 @@ class Interactions:
 
 def prior_of(kind: Prior, ablation: "ContextAblation", seed: int) -> Float[ndarray, "t n"] | None:
     """The prior's scores [t, n], or None."""
-    if kind == "none":
-        return None
-    from llmattr.context.methods.prior import prior_values
-
-    return prior_values(kind, ablation, seed)
+    return None if kind == "none" else prior_values(kind, ablation, seed)

@@ -6,10 +6,9 @@ A format is one function `(bytes, name) -> Document` and a line in `READERS`.
 import dataclasses
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, note
@@ -18,11 +17,14 @@ from llmattr.text.readers.finding import find_files, is_pattern, shown
 from llmattr.text.readers.html import read_html
 from llmattr.text.readers.kinds import kind_of
 from llmattr.text.readers.mail import read_mail
+from llmattr.text.readers.notebook import read_notebook
 from llmattr.text.readers.odt import read_odt
 from llmattr.text.readers.pdf import read_pdf
 from llmattr.text.readers.plain import Reader, read_plain, read_rtf, reader_of
+from llmattr.text.readers.xml import read_xml
 
-CODE = "c cc cpp cs css go h hpp java jl js jsx kt lua m php pl py r rb rs scala sh sql swift ts tsx"
+CODE = "c cc cpp cs css go h hpp java jl js jsx kt lua m php pl py r rb rs scala sh sql swift ts tsx toml yaml yml"
+PLAIN = "log rst tex text"
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "txt": read_plain,
@@ -40,13 +42,18 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "tsv": reader_of("csv"),
         "jsonl": reader_of("jsonl"),
         "ndjson": reader_of("jsonl"),
+        "json": reader_of("json"),
+        "geojson": reader_of("json"),
+        "ipynb": read_notebook,
+        "xml": read_xml,
+        "rss": read_xml,
+        "atom": read_xml,
         "srt": reader_of("subtitles"),
         "vtt": reader_of("subtitles"),
+        **{ending: reader_of("plain") for ending in PLAIN.split()},
         **{ending: reader_of("code") for ending in CODE.split()},
     }
 )
-ROWS = ("csv", "tsv", "jsonl", "ndjson")
-SAVED = ("dataset_info.json", "dataset_dict.json")  # what `datasets` writes into a folder
 MOST = 2**27  # bytes of a file: 128 MB
 
 
@@ -57,7 +64,8 @@ def read_file(path: str | os.PathLike[str]) -> Document:
     """
     name = shown(path)
     try:
-        with Path(path).open("rb") as file:
+        is_pipe = Path(path).is_fifo()
+        with open(path, "rb", opener=_at_once if is_pipe else None) as file:
             before = os.fstat(file.fileno())
             data = file.read(MOST + 1)
             after = os.fstat(file.fileno())
@@ -68,6 +76,13 @@ def read_file(path: str | os.PathLike[str]) -> Document:
         raise LlmattrError(f"{name!r} changed while it was read: try again")
     document = read_bytes(data, name, _ending(path))
     return dataclasses.replace(document, metadata={"path": name, **document.metadata})
+
+
+def _at_once(name: str, flags: int) -> int:
+    """Opens a pipe without waiting for one who writes to it: if there is none, it is at its end."""
+    file = os.open(name, flags | os.O_NONBLOCK)
+    os.set_blocking(file, True)
+    return file
 
 
 def _ending(path: str | os.PathLike[str]) -> str:
@@ -96,8 +111,11 @@ def read_files(name: str | os.PathLike[str]) -> list[Document]:
 
     What cannot be read in a folder is left out with one note; alone, or where nothing else is there, it is refused.
     """
-    name = os.fspath(name)
-    files = find_files(name)
+    return read_found(find_files(os.fspath(name)), os.fspath(name))
+
+
+def read_found(files: Sequence[Path], name: str) -> list[Document]:
+    """The same of the files that were found under this name."""
     if not (is_pattern(name) or Path(name).is_dir()):
         return [read_file(files[0])]
     documents: list[Document] = []
@@ -124,14 +142,6 @@ def with_files_read(context: object) -> object:
     return context
 
 
-def read_files_as_rows(name: str | os.PathLike[str]) -> list[dict[str, Any]] | None:
-    """A training row for each document of a file, folder or pattern: its `text`, and its path as `id`.
-
-    None for what others read: tables and lines of JSON, which hold rows themselves, and a folder that datasets saved.
-    """
-    name = os.fspath(name)
-    if not (is_pattern(name) or Path(name).exists()) or any(Path(name, one).exists() for one in SAVED):
-        return None
-    if not any(_ending(path) in READERS and _ending(path) not in ROWS for path in find_files(name)):
-        return None
-    return [{"text": document.text, "id": document.id} for document in read_files(name)]
+def is_document(path: str | os.PathLike[str]) -> bool:
+    """Whether the ending of a file says how to read it."""
+    return _ending(path) in READERS

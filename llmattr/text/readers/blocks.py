@@ -4,6 +4,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+# What would begin a block of Markdown at the start of a line or of an item; the marks of items stay: a typed list is one.
+_STARTS = re.compile(
+    r"^((?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*+)"
+    r"(?=\#{1,6}(?:\s|$)|>|```|~~~|<[a-zA-Z/]|\[[!^]|\[[^\]\n]{0,300}\]:|(?:\*\*|__).*(?:\*\*|__)$"
+    r"|!!!|\?\?\?|:::|[=+]+$|(?=[|:-])[ |:]*-[ |:-]*$)",
+    re.MULTILINE,
+)
+# What would be no text within one: links, pictures, comments, names of characters.
+_SPANS = re.compile(r"(?<!\\)(?=\[[^\]\n]{0,300}\]\(|<[!?]|&#?\w+;)|(?<=!)(?=\[[^\]\n]{0,300}\]\[)")
+
 
 class Block(NamedTuple):
     """A piece of Markdown, where it stands in its file, and whether it follows the one before without an empty line."""
@@ -38,9 +48,23 @@ def one_line(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
+def escaped(text: str) -> str:
+    r"""Lines of text as Markdown that says them: they stay apart, and a backslash stands before what would be structure.
+
+    >>> escaped("1889 - 1890\n# 1 in sales")
+    '1889 - 1890  \n\\# 1 in sales'
+    """
+    lines = "\n".join(line.strip() for line in text.strip().split("\n"))
+    return _STARTS.sub(r"\1\\", _escaped_inside(lines)).replace("\n", "  \n")
+
+
+def _escaped_inside(text: str) -> str:
+    return _SPANS.sub(r"\\", text)
+
+
 def heading(text: str, level: int) -> str:
     """A heading, from level 1."""
-    return f"{'#' * min(max(level, 1), 6)} {one_line(text)}" if text.strip() else ""
+    return f"{'#' * min(max(level, 1), 6)} {_escaped_inside(one_line(text))}" if text.strip() else ""
 
 
 def indented(blocks: Iterable[Block], first: str, rest: str) -> list[Block]:
@@ -49,15 +73,19 @@ def indented(blocks: Iterable[Block], first: str, rest: str) -> list[Block]:
     for block in blocks:
         lines = block.text.split("\n")
         starts = [rest if made else first, *[rest] * (len(lines) - 1)]
-        text = "\n".join((start + line).rstrip() for start, line in zip(starts, lines, strict=True))
+        text = "\n".join(start + line if line.strip() else start.rstrip() for start, line in zip(starts, lines, strict=True))
         made.append(block._replace(text=text))
     return made
+
+
+def _in_cell(text: str) -> str:
+    return _escaped_inside(one_line(text)).replace("|", "\\|")
 
 
 def table(rows: Sequence[Sequence[str]], header: bool) -> list[str]:
     """The lines of a table: its header (an empty one, where it has none), the rule, its rows."""
     wide = max((len(row) for row in rows), default=0)
-    full = [[one_line(cell).replace("|", "\\|") for cell in [*row, *[""] * (wide - len(row))]] for row in rows]
+    full = [[_in_cell(cell) for cell in [*row, *[""] * (wide - len(row))]] for row in rows]
     if not wide or not any(cell for row in full for cell in row):
         return []
     full = full if header else [[""] * wide, *full]

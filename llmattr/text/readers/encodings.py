@@ -16,6 +16,7 @@ MARKS = {  # that of UTF-32 begins like that of UTF-16
 }
 WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 _NO_TEXT = regex.compile(r"(?V1)[\p{Cc}\p{Cn}\p{Co}\p{Cs}--[\t-\r\x1b\x85]]")  # colours of a terminal are left in
+_EAST = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\u3000-\u303f\uff00-\uffef]")
 _CONTROL = regex.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
@@ -47,14 +48,24 @@ def _marked(data: bytes, encoding: str, name: str) -> str:
 
 
 def _without_mark(data: bytes, name: str) -> str:
-    """UTF-16 and UTF-32 have NUL bytes for every character of ASCII, of which any text has some."""
+    """UTF-16 and UTF-32 have NUL bytes for every character of ASCII, of which any text has some; else a few are damage."""
+    nuls = data.count(0)
+    if nuls <= len(data) / 1000 and (text := _attempt(data.replace(b"\0", b"\xef\xbf\xbd"), "utf-8")) is not None:
+        note(f"{name!r} has {nuls} NUL bytes, the first is byte {data.index(0)}: they are read as \ufffd")
+        return text
     found = {encoding: text for encoding in WIDE if (text := _attempt(data, encoding)) is not None}
-    found = {encoding: text for encoding, text in found.items() if len(text.encode("ascii", "ignore")) > len(text) / 10}
+    found = {encoding: text for encoding, text in found.items() if _is_written(text)}
     if not found:
         raise LlmattrError(f"{name!r} is binary: give text, or a file of a kind that is read")
     encoding = min(found, key=lambda encoding: len(found[encoding].encode()))  # with its bytes swapped ASCII is Chinese
     note(f"{name!r} does not say its encoding: it was read as {encoding.upper()}")
     return found[encoding]
+
+
+def _is_written(text: str) -> bool:
+    """Whether it has as much ASCII as texts have, or next to nothing but the letters of East Asia."""
+    ascii_only = len(text.encode("ascii", "ignore"))
+    return ascii_only > len(text) / 10 or len(_EAST.findall(text)) > 0.9 * (len(text) - ascii_only)
 
 
 def _attempt(data: bytes, encoding: str) -> str | None:

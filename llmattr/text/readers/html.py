@@ -6,18 +6,17 @@ from typing import Any
 
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError
-from llmattr.text.readers.blocks import Block, composed, heading, indented, one_line, table_blocks
+from llmattr.text.readers.blocks import Block, composed, escaped, heading, indented, one_line, table_blocks
 from llmattr.text.readers.encodings import decode
 from llmattr.text.split.html import is_left_out
 from llmattr.text.split.tags import HEADINGS, Element, Text, read
 
-FURNITURE = {"nav", "aside", "form", "dialog", "menu", "head", "title"}
+FURNITURE = {"nav", "form", "dialog", "menu", "head", "title"}
 _TEXT = {"p", "article", "section", "h1", "h2", "h3", "ul", "ol", "table", "pre"}
 _LAYOUT = {"table", "ul", "ol", "h1", "h2", "h3", "h4", "pre"}  # in a cell: the table only places what is in it
 _FRAME = {"table", "thead", "tbody", "tfoot", "tr", "colgroup"}  # they hold no text but in what they frame
 _FRAMED = {"caption", "thead", "tbody", "tfoot", "tr", "col", "colgroup"}
 _CELLS = {"td", "th"}
-_TAG = re.compile(r"(?=<[a-zA-Z/!?])")
 _BREAK = "\u2028"  # stands for <br>
 _CHARSET = re.compile(
     rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml[^>]+encoding\s*=\s*["']([\w.:-]+)""", re.IGNORECASE
@@ -89,7 +88,8 @@ def _size(element: Element) -> int:
 
 def _left_out(element: Element, inside: bool) -> bool:
     """Whether it is no part of what the page says; `inside`: of its main part, where a header has its heading."""
-    furniture = element.tag in FURNITURE and element.is_closed
+    beside = not inside and (element.tag == "aside" or element.attributes.get("role") == "complementary")
+    furniture = (beside or element.tag in FURNITURE) and element.is_closed
     if furniture and element.tag == "form":  # some pages are one form as a whole
         furniture = not any(inner.tag in _TEXT for inner in element.elements())
     return furniture or is_left_out(element, inside)
@@ -114,10 +114,9 @@ def _blocks(element: Element, inside: bool) -> Iterator[Block]:
 
 
 def _paragraph(inline: list[str], line: int) -> Block:
-    """A paragraph by its lines; a `<` of the page's text opens no tag in Markdown."""
+    """A paragraph by its lines."""
     text = re.sub(r"[ \t\r\n\f]+", " ", "".join(inline))
-    lines = [_TAG.sub(r"\\", part.strip(), count=1) if part.strip()[:1] == "<" else part.strip() for part in text.split(_BREAK)]
-    return Block("\n".join(part for part in lines if part), _place(line))
+    return Block(escaped("\n".join(part for part in text.split(_BREAK) if part.strip())), _place(line))
 
 
 def _place(line: int) -> dict[str, Any]:

@@ -1,7 +1,6 @@
-"""Lines on pages: columns in order, running heads found, wrapped lines joined and hyphens at their ends undone."""
+"""Lines on pages: columns in order, wrapped lines joined and hyphens at their ends undone."""
 
 import itertools
-import math
 import re
 import statistics
 from collections import Counter
@@ -13,6 +12,8 @@ Places = tuple[tuple[int, dict[str, Any]], ...]
 FULL = 0.65  # a line of this share of its column's width is taken to go on in the next
 WIDE = 0.6  # a line of this share of the page's width goes over all of it: there are no columns
 PROSE = 20  # characters of a line, on average, in a column of text; cells of tables are shorter
+LETTER = 0.6  # of its height: how wide one is at most, on average
+CELL = 2.0  # letters' heights between cells of a row, at least
 ROWS = 5  # rows that show where a column begins
 _MARKER = re.compile(r"\s*(?:[-*•‣◦▪–—·]\s|\(?\d{1,3}[.)]\s|\(?[a-z][.)]\s|\[\d{1,3}\]\s|\d+(?:\.\d+)+\.?\s)")
 _LOOSE = re.compile(r"\s*(?:[-*•‣◦▪–—·]|\(?\d{1,3}[.)]|(?:\.\s*){3,}\w*)\s*")  # a marker, or what leads to a page's number
@@ -146,34 +147,14 @@ def _row_of(piece: Line, lines: Sequence[list[Line]]) -> list[Line] | None:
 
 
 def _whole(pieces: Sequence[Line]) -> Line:
-    text = re.sub(r"\s+", " ", "".join(piece.text for piece in pieces)).strip()
+    """A line of its pieces; a tab stands where they are so far apart as cells of a table are."""
+    text = pieces[0].text
+    for piece, after in itertools.pairwise(pieces):
+        end = piece.x + len(piece.text.rstrip()) * LETTER * piece.size
+        apart = after.x - end > CELL * after.size and not _LOOSE.fullmatch(text) and not _LOOSE.fullmatch(after.text)
+        text += "\t" * apart + after.text
+    text = "\t".join(re.sub(r"\s+", " ", cell).strip() for cell in text.split("\t") if cell.strip())
     return pieces[0]._replace(text=text, size=max(piece.size for piece in pieces))
-
-
-def without_running_heads(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
-    """The pages without what the top or foot of several of them says at the same height, but for its numbers.
-
-    What is set larger than the text is a heading, and stays.
-    """
-    sizes = [line.size for lines in pages for line in lines for _ in range(len(line.text))]
-    body = statistics.median(sizes) if sizes else 0.0
-    edges = [{_furniture(line) for line in _edge(lines) if line.size <= 1.05 * body} for lines in pages]
-    times = Counter(key for keys in edges for key in keys)
-    enough = min(3, max(2, math.ceil(len(pages) / 3)))
-    return [
-        [line for line in lines if not (_furniture(line) in keys and times[_furniture(line)] >= enough)]
-        for lines, keys in zip(pages, edges, strict=True)
-    ]
-
-
-def _furniture(line: Line) -> tuple[str, int]:
-    return re.sub(r"\d+", "#", line.text), round(line.y / 4)
-
-
-def _edge(lines: Sequence[Line]) -> list[Line]:
-    """The two highest and the two lowest lines, by where they stand."""
-    heights = sorted({round(line.y) for line in lines})
-    return [line for line in lines if round(line.y) in {*heights[:2], *heights[-2:]}]
 
 
 def flowing(pages: Sequence[Sequence[Line]]) -> tuple[str, Places]:
@@ -218,6 +199,8 @@ def _joint(last: Line, line: Line, step: float | None, full: bool, known: Counte
     ended, lower = bool(_END.search(last.text)), line.text[:1].islower()
     marked = bool(_MARKER.match(line.text))
     indented = line.x - last.x > 0.8 * line.size and not elsewhere and not _MARKER.match(last.text)
+    if "\t" in last.text or "\t" in line.text:  # cells of a row
+        return last.text, "\n" if "\t" in last.text and "\t" in line.text and not elsewhere else "\n\n"
     goes_on = full or (lower and bool(_HYPHEN.search(last.text)))
     if goes_on and near and last.alike(line) and not (marked or indented) and (lower or not (elsewhere and ended)):
         return _unhyphenated(last.text, line.text, known)

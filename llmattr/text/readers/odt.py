@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError
-from llmattr.text.readers.blocks import Block, composed, heading, indented, table_blocks
+from llmattr.text.readers.blocks import Block, composed, escaped, heading, indented, table_blocks
 from llmattr.text.readers.needs import needs
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _blocks(parent: "Element") -> Iterator[Block]:
         if tag == "h":
             yield Block(heading(extractText(node), int(node.getAttribute("outlinelevel") or 1)), {})
         elif tag == "p":
-            yield Block(extractText(node).strip(), {})
+            yield Block(escaped(extractText(node)), {})
         elif tag == "list":
             yield from _items(node)
         elif tag == "table":

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from llmattr.core.progress import progress
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, note
-from llmattr.text.readers.lines import Line, flowing, in_columns, joined, without_running_heads
+from llmattr.text.readers.lines import Line, flowing, in_columns, joined
 from llmattr.text.readers.needs import needs
+from llmattr.text.readers.running_heads import without_running_heads
 
 if TYPE_CHECKING:
     from pypdf import DocumentInformation, PageObject, PdfReader
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 _A_FILE = re.compile(
     r"\.(?:docx?|tex|dvi|indd|pptx?|xlsx?|odt|rtf|html?|pdf|qxd)\s*$|^Microsoft \w+ - |^untitled$", re.IGNORECASE
 )
-_LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st", 0: None}
+_LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
+_BULLETS = dict.fromkeys((0x7F, 0xF0A7, 0xF0B7, 0xF0D8), "•")  # the unused codes of WinAnsi, and those of symbol fonts
+_AS_READ = {**_LIGATURES, **_BULLETS, 0: None}
 
 
 def read_pdf(data: bytes, name: str) -> Document:
@@ -102,7 +105,7 @@ def _pieces(page: "PageObject", orientations: tuple[int, ...]) -> list[Line]:
         x = place[4] * frame[0] + place[5] * frame[2] + frame[4]
         y = place[4] * frame[1] + place[5] * frame[3] + frame[5]
         tall = size * abs(place[2] * frame[0] + place[3] * frame[2] + place[2] * frame[1] + place[3] * frame[3])
-        clean = text.translate(_LIGATURES).encode("utf-8", "ignore").decode()  # half a surrogate pair is no text
+        clean = text.translate(_AS_READ).encode("utf-8", "ignore").decode()  # half a surrogate pair is no text
         if clean.strip():
             pieces.append(Line(clean.replace("\n", " "), x, y, tall))
         elif pieces and clean == " ":

@@ -14,7 +14,7 @@ _BEFORE_NAMES = (
 _BEFORE_NUMBERS = (
     "No Nos Nr Fig Figs Sec Secs Sect Ch Chap ch Vol Vols Art Arts Eq Eqs Tab Tbl Abb Kap Abs Bd Anm Aufl "
     "Ziff Ref Refs App Ex pp p S vol chap art fig núm nº pág págs cap lám v ss sec eq tab approx ca circa "
-    "par para σ σελ αρ κεφ εικ рис табл гл стр с п ст ул д кн т kuva taul luku"
+    "par para σ σσ σελ αρ αριθ κεφ εικ ν άρθ απόφ τηλ παρ τόμ рис табл гл стр с п ст ул д кн т kuva taul luku"
 )
 _OF = {
     "en": "approx dept est govt Jan Feb Mar Apr Aug Sept Oct Nov Dec Mt Ave Blvd",
@@ -32,21 +32,65 @@ _OF = {
         "admón dpto a.C d.C Lic Ing Arq Gral"
     ),
     "fi": "esim ns mm n k.o ko po puh prof tri toht rva hra os vrt eli ts em",
-    "el": "κ κα κ.κ κος δρ Δρ καθ π.χ π.Χ μ.Χ τ.μ βλ πρβλ δηλ αγ Αγ περ λ.χ αι",
+    "el": "κα κος αι Ιαν Ιουν Νοε Ιωάν Κων",
     "ru": (
         "г гг в вв им ул пр просп д кв корп стр т.е т.к т.н т.д.н тов проф акад доц канд см ср напр др св тыс "
         "млн млрд обл р-н пос пер наб пл"
     ),
-    "ar": "د م أ ص",
-    "hi": "डॉ श्री प्रो पं कु रु सं",
+    "ar": "د م أ ص إلخ",
 }
+
+_SHORT = {  # what no whole word is: consonants alone behind a space or another such stop, or one at the end in Greek
+    "th": r"(?:(?<!\p{Thai})[ก-ฮ]{1,4}|[ก-ฮ]\.\s?[ก-ฮ]{1,3})\.\s*$",
+    "lo": r"(?:(?<!\p{Lao})[ກ-ຮ]{1,4}|[ກ-ຮ]\.\s?[ກ-ຮ]{1,3})\.\s*$",
+    "el": r"(?<!\p{L})(?!(?:μπαρ|σοκ|γκολ|τεστ|τραμ|φιλμ|κλαμπ|ροκ|ποπ|σεφ)\.)\p{Greek}{0,5}[βγδζθκλμπρστφχ]\.\s*$",
+}
+# Abbreviations that may end a sentence: before a capital letter, and after an acronym before a word that opens sentences.
+_ENDS = (
+    r"(?:\b(?:etc|usw|u\.\s?s\.\s?w|ff|pts|т\.\s?д|т\.\s?п"
+    r"|π\.\s?Χ|μ\.\s?Χ|π\.\s?μ|μ\.\s?μ|τ\.\s?μ|κ\.?\s?λπ|κ\.?\s?τ\.?\s?λ|κ\.\s?ά|κ\.\s?ο\.\s?κ)"
+    r"|\d\s?(?:гг?|м|км|см|кг|руб|коп|μ|χλμ|εκ|m|km|cm|mm|kg|h|min|sec|hrs|pts|Std|Min|€|%))\.\s+(?=[«“„\"(¿¡]*\p{Lu})"
+)
+_OPENS = (
+    "The|They|Their|There|Then|It|Its|He|She|We|You|This|That|These|In|On|At|But|And|An|Who|What|Why|How|When|Where|If|No"
+    "|Ο|Η|Το|Οι|Τα|Τον|Την|Στο|Στη|Και|Αλλά|Δεν|Αυτό|Τότε|Έτσι|Μετά"
+)
+MAY_END = regex.compile(rf"{_ENDS}|\b(?:\p{{Lu}}\.){{2,6}}\s+(?=(?:{_OPENS})\b)")
+_MONTH = regex.compile(
+    r"(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jan|Feb|Apr|Aug|Sep|Okt|Nov|Dez|Jahrhundert|Jahrtausend|Jh|"
+    r"\p{L}+kuu\p{Ll}*)"
+)
+_ORDINAL = regex.compile(r"(?<![\p{L}\d.,])\d{1,3}\.\s*$")
+_ORDINALS = {"de", "fi", "da", "no", "et", "cs", "sk", "hu", "hr", "sl", "tr", "lv", "lt", "is", "pl", "sr"}
+_BEFORE_ORDINAL = regex.compile(
+    r"\b(?:am|vom|zum|beim|im|dem|den|der|des|die|das|ein|eine|einen|einem|einer|eines|jeder|jedem|jeden|seit|bis|ab|und|oder|Am|Vom|Im|Der|Die|Das|Zum|Beim|Den|Dem)\s+"
+    r"(?:\d{1,2}\.\s*(?:/|–|-|und|bis)\s*)?\d{1,3}\.\s*$"
+)
+_ROMAN = regex.compile(r"[IVXLC]+\b")
+_INITIALS = regex.compile(r"(?<![\p{L}\p{M}\d])\p{Lu}\.(?:[\s-]*\p{Lu}\.)*$")
+
+
+def is_abbreviated(left: str, right: str, language: str) -> bool:
+    """Whether the stop is that of an abbreviation, an initial or an ordinal."""
+    if any(end.end() == len(left) + 1 for end in MAY_END.finditer(f"{left} {right}", max(len(left) - 12, 0), len(left) + 20)):
+        return False
+    if _ends_with(language).search(left):
+        return True
+    if (right[:1].isdigit() or _ROMAN.match(right)) and _BEFORE_A_NUMBER.search(left):
+        return True
+    initials = _INITIALS.search(left)
+    if initials and (language != "en" or initials[0].count(".") > 1) and right[:1].isupper():
+        return True
+    if language not in _ORDINALS or not _ORDINAL.search(left):
+        return False
+    return bool(right[:1].isdigit() or _MONTH.match(right) or _BEFORE_ORDINAL.search(left))
 
 
 @cache
-def ends_with_abbreviation(language: str) -> regex.Pattern[str]:
-    """What a text ends with that goes on behind its full stop, in this language."""
+def _ends_with(language: str) -> regex.Pattern[str]:
     words = [word for group in (_BEFORE_NAMES, _OF.get(language, "")) for word in group.split()]
-    return regex.compile(rf"(?<![\p{{L}}\p{{M}}])(?:{_either(words)})\.\s*$")
+    listed = rf"(?<![\p{{L}}\p{{M}}])(?:{_either(words)})\.\s*$"
+    return regex.compile("|".join([listed, *([_SHORT[language]] if language in _SHORT else [])]))
 
 
 def _either(words: Iterable[str]) -> str:
@@ -54,4 +98,4 @@ def _either(words: Iterable[str]) -> str:
     return "|".join(regex.escape(word).replace(r"\.", r"\.\s?") for word in sorted(set(words), key=len, reverse=True))
 
 
-BEFORE_A_NUMBER = regex.compile(rf"(?<![\p{{L}}\p{{M}}])(?:{_either(_BEFORE_NUMBERS.split())})\.\s*$")
+_BEFORE_A_NUMBER = regex.compile(rf"(?<![\p{{L}}\p{{M}}])(?:{_either(_BEFORE_NUMBERS.split())})\.\s*$")

@@ -13,13 +13,17 @@ BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 Kind = Literal["heading", "paragraph", "item", "row", "code", "quote", "markup", "furniture"]
 PROSE: tuple[Kind, ...] = ("paragraph", "item", "quote")  # sentences are cut in these alone
 
+SENTENCE_END = regex.compile(r"[.!?:;。！？…।॥؟۔។៕။][\"'”’»)\]*_」』）]*\s*$")
+ASKS = regex.compile(r"[?:;？：؟]\s*$")  # what comes behind it is an answer
 _LINE = regex.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 # A link to the top of the page, references back from a note, and marks that say nothing themselves.
 UP = regex.compile(r"\W*(?:(?:back|return|go|jump|skip) )?to (?:the )?(?:top|(?:main )?content|navigation)\W*", regex.I)
 _WAY_BACK = regex.compile(
     rf"^[\s*_(-]*\[{UP.pattern}\]\(#[^)\s]*\)[\s*_)]*$|(?:\[?↩\ufe0e?(?:\]\(#[^)\s]*\))?[\d\s]*)+$", regex.I
 )
-_MARKS = regex.compile(rf"(`+)(?!`)[^\n]*?(?<!`)\1(?!`)|<!--.*?-->|<[!?][a-zA-Z\[][^<>]*>|{TAG}|&#?\w+;?", regex.S)
+_MARKS = regex.compile(
+    rf"\\[\p{{P}}\p{{S}}]|(`+)(?!`)[^\n]*?(?<!`)\1(?!`)|<!--.*?-->|<[!?][a-zA-Z\[][^<>]*>|{TAG}|&#?\w+;?", regex.S
+)
 
 
 class Block(NamedTuple):
@@ -75,7 +79,7 @@ def trimmed(block: Block, text: str) -> Block:
 
 def says_something(text: str) -> bool:
     """Whether there is a letter or a digit in it: rules, fences and list marks are never sources."""
-    return any(character.isalnum() for character in text)
+    return any(map(str.isalnum, text))
 
 
 def seen(text: str) -> str:
@@ -84,7 +88,7 @@ def seen(text: str) -> str:
 
 
 def _seen(mark: regex.Match[str]) -> str:
-    return mark[0] if mark[0][0] == "`" else "" if mark[0][0] == "<" else html.unescape(mark[0])
+    return mark[0] if mark[0][0] in "`\\" else "" if mark[0][0] == "<" else html.unescape(mark[0])
 
 
 def runs(lines: list[Line]) -> Iterator[list[Line]]:
@@ -98,3 +102,8 @@ def runs(lines: list[Line]) -> Iterator[list[Line]]:
             run = []
     if run:
         yield run
+
+
+def is_blank(between: str) -> bool:
+    """Whether what stands between two lines is a blank line or more, or the end of a page."""
+    return between.count("\n") + between.count("\r") > 1 + between.count("\r\n") or "\f" in between

@@ -1,6 +1,7 @@
 """Code: a function, a class, a long class by its methods, else the lines that stand together."""
 
 import ast
+import bisect
 import warnings
 from collections.abc import Sequence
 
@@ -11,7 +12,16 @@ from llmattr.text.split.blocks import Block, Line, newlines_of
 _LONG = 30  # lines: a class of as many is cut by its methods
 _CLOSES = regex.compile(r"\s*(?:[)\]}]|(?:end|else|elif|except|finally|catch)\b)")
 _ONLY_CLOSES = regex.compile(r"\s*(?:[)\]}]+[;,]?|end)\s*$")
-_CLASS = regex.compile(r"^\s*(?:\w+\s+)*(?:class|interface|struct|impl|trait|enum|object|module|namespace)\b", regex.M)
+_CLASS = regex.compile(r"\s*(?:[\w()]+\s+){0,8}(?:(?:class|interface|struct|trait|enum|object|module|namespace)\s+\w|impl\b)")
+_FUNCTION = regex.compile(r"\s*(?:[\w()]+\s+){0,8}(?:function|func|fn|def|sub|fun)\b\*?\s*[\w(]")
+_BODY = regex.compile(  # "int main(void) {", "add(a, b) {", "const f = (a) => {"
+    r"\s*(?!(?:if|for|while|switch|else|do|try|catch|with|return)\b)[\w:*&<>,~#\[\]\s]+\([^;=]*\)[^;=(){}]*\{?\s*$|.*=>\s*\{\s*$"
+)
+_BODY_END = regex.compile(r"\s*(?:\}|end)[;,]?\s*$")
+_LITERAL = regex.compile(  # one that may run over lines, and what may hold its marks
+    r"/\*.*?\*/|(?<!\\)`(?:\\.|[^`\\])*+`|\"{3}.*?\"{3}|'{3}.*?'{3}|//[^\n]*+|'(?:\\.|[^'\\\n])*+'|\"(?:\\.|[^\"\\\n])*+\"",
+    regex.S,
+)
 
 _DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Rows = tuple[int, int]  # the first line and the one behind the last
@@ -21,7 +31,7 @@ def blocks(text: str) -> list[Block]:
     """The blocks of code in any language: as Python where it is Python, else by blank lines and indents."""
     lines = newlines_of(text)
     tree = _parsed(text)
-    rows = _of_indents(lines) if tree is None else _of_body(tree.body, lines, 0, len(lines))
+    rows = _of_indents(text, lines) if tree is None else _of_body(tree.body, lines, 0, len(lines))
     return [_block(lines[first:last]) for first, last in rows if any(line.text.strip() for line in lines[first:last])]
 
 
@@ -90,42 +100,60 @@ def _of_class(node: ast.ClassDef, lines: Sequence[Line], first: int, last: int) 
 
 
 def _is_comment(line: Line) -> bool:
-    return line.text.lstrip().startswith(("#", "//", "/*", "*"))
+    return line.text.lstrip().startswith(("#", "//", "/*", "*", "@"))
 
 
-def _of_indents(lines: Sequence[Line]) -> list[Rows]:
-    """Lines together up to a blank one behind which a line stands that is set in no further, and closes nothing."""
+def _of_indents(text: str, lines: Sequence[Line]) -> list[Rows]:
+    """Lines together as `_begins` has them, and a long class by its members."""
     said = [k for k, line in enumerate(lines) if line.text.strip()]
     if not said:
         return []
-    base = min(lines[k].indent for k in said)
-    begins = [
-        k for before, k in zip([None, *said], said, strict=False)
-        if before is None or (k > before + 1 and lines[k].indent <= base and not _CLOSES.match(lines[k].text))
-    ]  # fmt: skip
+    inside = _inside_literals(text, lines)
+    begins = _begins(lines, [k for k in said if k not in inside], min(lines[k].indent for k in said))
     found: list[Rows] = []
     for first, last in zip(begins, [*begins[1:], len(lines)], strict=True):
-        rows = [k for k in said if first <= k < last] if last - first >= _LONG else []
-        found += _of_members(lines, first, last) if rows and _CLASS.match(lines[_head(lines, rows)].text) else [(first, last)]
+        rows = [k for k in said if first <= k < last and k not in inside] if last - first >= _LONG else []
+        found += _of_members(lines, rows, last) if rows and _CLASS.match(_head(lines, rows)) else [(first, last)]
     return found
 
 
-def _head(lines: Sequence[Line], rows: Sequence[int]) -> int:
+def _inside_literals(text: str, lines: Sequence[Line]) -> set[int]:
+    """The lines that begin inside a text or a comment of several lines."""
+    starts = [line.start for line in lines]
+    closed = text.rfind("*/") + 1  # what opens a comment behind it opens none
+    spans = [literal.span() for literal in _LITERAL.finditer(text[:closed] + text[closed:].replace("/*", "  "))]
+    return {k for a, b in spans for k in range(bisect.bisect_right(starts, a), bisect.bisect_left(starts, b))}
+
+
+def _begins(lines: Sequence[Line], rows: Sequence[int], base: int) -> list[int]:
+    """The lines that begin something: of those set in no further than `base`, behind a blank line or around a definition."""
+    found: list[int] = []
+    head = ""  # what was begun, in its first line that is no comment
+    for k in rows:
+        line, above = lines[k], lines[k - 1]
+        ended = above.indent == base and _BODY_END.match(above.text) and (_defines(head) or _BODY.match(head))
+        starts = _defines(line.text) or (base and _BODY.match(line.text) and line.text.rstrip().endswith("{"))
+        apart = not above.text.strip() or ended or (starts and not _is_comment(above))
+        if not found or (apart and line.indent <= base and not _CLOSES.match(line.text)):
+            found.append(k)
+            head = ""
+        head = head or ("" if _is_comment(line) else line.text)
+    return found
+
+
+def _defines(line: str) -> bool:
+    return bool(_FUNCTION.match(line) or _CLASS.match(line))
+
+
+def _head(lines: Sequence[Line], rows: Sequence[int]) -> str:
     """The first line that is no comment."""
-    return next((k for k in rows if not _is_comment(lines[k])), rows[0])
+    return lines[next((k for k in rows if not _is_comment(lines[k])), rows[0])].text
 
 
-def _of_members(lines: Sequence[Line], first: int, last: int) -> list[Rows]:
-    """A class by what blank lines part at its members' indent; its closing bracket is none of them."""
-    while not lines[last - 1].text.strip():
-        last -= 1
-    last -= bool(_ONLY_CLOSES.match(lines[last - 1].text))
-    inner = min(
-        (line.indent for line in lines[first:last] if line.text.strip() and line.indent > lines[first].indent), default=0
-    )
-    begins = [first] + [
-        k for k in range(first + 1, last)
-        if lines[k].text.strip() and not lines[k - 1].text.strip()
-        and lines[k].indent <= inner and not _CLOSES.match(lines[k].text)
-    ]  # fmt: skip
+def _of_members(lines: Sequence[Line], rows: Sequence[int], last: int) -> list[Rows]:
+    """A class by its members, which are set in alike; its closing bracket is none of them."""
+    rows = rows[: -1 if _ONLY_CLOSES.match(lines[rows[-1]].text) else None]
+    last = rows[-1] + 1
+    inner = min((lines[k].indent for k in rows if lines[k].indent > lines[rows[0]].indent), default=0)
+    begins = _begins(lines, rows, inner)
     return list(zip(begins, [*begins[1:], last], strict=True))

@@ -59,8 +59,8 @@ def _sentences(text: str, blocks: list[Block], language: str | None) -> list[Blo
             found.append(block)
             continue
         part = text[block.start : block.end]
-        own = of_all if language or script_of(part[:_BEGINNING]) in (script, None) else language_of(part)
-        found += _inside(block, sentence_spans(part, own))
+        alike = language or (script == "Latin" and part.isascii()) or script_of(part[:_BEGINNING]) in (script, None)
+        found += _inside(block, sentence_spans(part, of_all if alike else language_of(part)))
     return found
 
 

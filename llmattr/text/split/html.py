@@ -1,5 +1,6 @@
 """HTML: the text between block tags; tags, scripts, styles, navigation and page furniture are no source."""
 
+import itertools
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,12 +19,14 @@ _KINDS: dict[str, Kind] = {
 _UNSEEN = frozenset(
     ["audio", "button", "canvas", "iframe", "noscript", "object", "script", "select", "style", "svg", "template", "video"]
 )
-_ROLES = frozenset(["navigation", "banner", "contentinfo", "search", "complementary", "dialog", "doc-backlink"])
+_ROLES = frozenset(["navigation", "banner", "contentinfo", "search", "dialog", "doc-backlink"])
 _BACK = regex.compile(r"#(?:user-content-)?(?:fnref|fnr|cite_?ref|footnote-?ref|backref)|#(?:\w+-)*top$", regex.I)
 _LAYOUT = frozenset(("table", "ul", "ol", "div", "h1", "h2", "h3"))  # in a cell: it is no value, but a place on the page
+_TOLD = frozenset(("h1", "h2", "h3", "p"))  # in a header: it is no bar of the site alone
 _INSIDE = frozenset(("article", "blockquote", "main", "section"))
 _WHOLE_PAGE = regex.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype|html|head|body)\b", regex.I | regex.S)
 _MARKDOWN = regex.compile(r"\n[ \t]*\n {0,3}(?:#{1,6} |[-*+] |\d{1,3}[.)] |> |```|~~~|\|)")
+_GOES_ON = regex.compile(r"[ \t]+\p{Ll}")  # behind a tag that a sentence names: "<div> is a tag, and </div> ends it"
 _BLANK = regex.compile(r"\n[ \t]*\n")
 
 
@@ -32,6 +35,13 @@ def is_page(text: str) -> bool:
     if _WHOLE_PAGE.match(text):
         return True
     root = read(text)
+    first = next(node for node in root.children if isinstance(node, Element))
+    if _GOES_ON.match(text, first.inner) and any(
+        isinstance(node, Text) and before.is_block and _GOES_ON.match(node.said)
+        for before, node in itertools.pairwise(root.children)
+        if isinstance(before, Element)
+    ):
+        return False
     loose = any(isinstance(node, Text) and _BLANK.search(node.said.rstrip()) for node in root.children)
     return not loose and not any(
         isinstance(node, Text) and _MARKDOWN.search(node.said)
@@ -48,7 +58,9 @@ def is_left_out(element: Element, inside: bool = False) -> bool:
     """
     if not element.is_closed or element.tag in ("html", "body"):
         return False
-    if element.tag in _UNSEEN or element.tag == "nav" or (element.tag in ("header", "footer") and not inside):
+    if element.tag in _UNSEEN or element.tag == "nav" or (element.tag == "footer" and not inside):
+        return True
+    if element.tag == "header" and not inside and not any(inner.tag in _TOLD for inner in element.elements()):
         return True
     said = element.attributes
     if not said:
@@ -97,8 +109,14 @@ def _whole(element: Element, text: str) -> list[Block]:
         return shifted(code.blocks(text[start:end]), start)
     if element.tag != "tr":
         return []
-    cells = [child for child in element.children if isinstance(child, Element) and child.tag in ("td", "th")]
-    loose = any(says_something("".join(_texts(child))) for child in element.children if child not in cells)
+    cells: list[Element] = []
+    others: list[Element | Text] = []
+    for child in element.children:
+        if isinstance(child, Element) and child.tag in ("td", "th"):
+            cells.append(child)
+        else:
+            others.append(child)
+    loose = any(says_something("".join(_texts(other))) for other in others)
     if not cells or loose or any(inner.tag in _LAYOUT for cell in cells for inner in cell.elements()):
         return []
     start, end = cells[0].start, cells[-1].end

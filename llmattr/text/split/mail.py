@@ -9,7 +9,9 @@ _HEADER = regex.compile(
     r"(?:From|To|Cc|Bcc|Date|Sent|Subject|Reply-To|Message-ID|In-Reply-To|Received|Return-Path|MIME-Version|Content-[\w-]+|X-[\w-]+"
     r"|Von|An|Betreff|Datum|De|À|Objet|Asunto|Para):\s"
 )
+_FROM_AND_ABOUT = regex.compile(r"(?:From|Von|De):\s[^\n]+\n(?:\S+:\s[^\n]+\n)*(?:Subject|Betreff|Objet|Asunto):\s")
 _WROTE = regex.compile(r".*(?:wrote|schrieb|a écrit|escribió|ha scritto|kirjoitti|пишет|написал).{0,80}:\s*$")
+_ON_A_DAY = regex.compile(r"(?:On|Am|Le|El|Il|Em)\b.*\d.*[^.!?]$")  # where the line that says who wrote was wrapped
 _FORWARD = regex.compile(r"\s*-{3,}\s*\p{L}[^-]*-{3,}\s*$")
 _CLOSING = regex.compile(
     r"(?:(?:many )?thanks|thank you|cheers|sincerely|(?:kind |best )?regards|best(?: wishes)?|yours(?: sincerely| truly)?"
@@ -18,6 +20,9 @@ _CLOSING = regex.compile(
     regex.I,
 )
 _SENT_FROM = regex.compile(r"(?:Sent from my|Von meinem|Envoyé de mon|Enviado desde)\s")
+_NAME = regex.compile(
+    r"(?:[\p{Lu}\p{Lo}][\p{L}\p{M}.'’-]*(?:,?\s+(?:\p{Ll}{1,3}\s+)*|$)){1,6}|[^\p{L}]+|\S*(?:@|www\.|://)\S*"
+)  # or where they are reached
 _NAMES = 4  # lines: a closing has no more names behind it
 
 
@@ -28,32 +33,38 @@ def blocks(text: str) -> list[Block]:
 
 
 def is_mail(text: str) -> bool:
-    """Whether a text begins with headers, or says who wrote what, or ends with a signature."""
+    """Whether a text begins with headers, with an address or with who and about what; or quotes who wrote."""
     lines = lines_of(text)
     said = [plain.said(line) for line in lines]
     headers = [line for line in said[:4] if _HEADER.match(line)]
-    wrote = any(_WROTE.match(line) and regex.search(r"\d", line) for line in said)
+    sent = any("@" in line for line in headers) or _FROM_AND_ABOUT.search("\n".join(said[:8]))
+    wrote = any(_WROTE.match(line) and ("@" in line or _ON_A_DAY.match(line)) for line in said)
     quotes = any(line.text.startswith(">") for line in lines)
-    return len(headers) > 1 or bool(said and _FORWARD.match(said[0])) or (wrote and quotes)
+    return (len(headers) > 1 and bool(sent)) or bool(said and _FORWARD.match(said[0])) or (wrote and quotes)
 
 
 def _furniture(lines: list[Line]) -> set[int]:
     """Where the lines start that are of the post and not of the writer."""
     found: set[int] = set()
     header, signature, closing = True, False, 0
-    for line in lines:
+    for before, line, after in zip([None, *lines], lines, [*lines[1:], None], strict=False):
         said = plain.said(line)
+        wrote = bool(_WROTE.match(said))
+        if wrote or (before and plain.depth(line) != plain.depth(before)):  # another one speaks
+            signature, closing = False, 0
+        if wrote and before and _ON_A_DAY.match(plain.said(before)):
+            found.add(before.start)
         if said == "--":
             signature = True
-        if _FORWARD.match(said):
-            header = True
+        if _FORWARD.match(said) or (after and _HEADER.match(said) and _HEADER.match(plain.said(after))):
+            header, signature = True, False
             found.add(line.start)
         elif header and (_HEADER.match(said) or (found and line.text[:1] in " \t" and said)):
             found.add(line.start)
-        elif signature or _WROTE.match(said) or _SENT_FROM.match(said) or _CLOSING.match(said):
+        elif signature or wrote or _SENT_FROM.match(said) or _CLOSING.match(said):
             found.add(line.start)
             closing = _NAMES if _CLOSING.match(said) else closing
-        elif closing and said and len(said) < 50:
+        elif closing and _NAME.fullmatch(said):
             found.add(line.start)
             closing -= 1
         else:

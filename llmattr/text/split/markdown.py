@@ -1,6 +1,7 @@
 """Markdown, by markdown-it: its tokens say which lines are what; what is inside a line is found in the source."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -8,12 +9,13 @@ import regex
 
 from llmattr.text.split import code, html, plain
 from llmattr.text.split.blocks import Block, Kind, Line, newlines_of, says_something, shifted
+from llmattr.text.split.reasoning import parts
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-_REASONING = regex.compile(r"<(think|thinking|reasoning)>(.*?)(?:</\1>|\Z)|\[THINK\](.*?)(?:\[/THINK\]|\Z)", regex.S)
+Prose = Callable[[str, Kind], list[Block]]
 _QUOTES = regex.compile(r"\s*(?:>\s?)*\s*")
 _IMAGE = regex.compile(r"!\[[^\]\n]{0,300}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]{0,300}\])")
 _ALERT = regex.compile(r"\s*(?:>\s?)+\[!\w+\]\s*")
@@ -21,14 +23,20 @@ _FRONT = regex.compile(
     r"\A(---|\+\+\+)[ \t]*\r?\n(?=\S)(?:(?:[\w.-]+[ \t]*[:=].*|[ \t]+.*|- .*|[#\]}].*|[ \t\r]*)\n)*+\1[ \t]*(?:\r?\n|\Z)"
 )
 _NAME = regex.compile(r"\s*[\w.-]+|\{[^}]*\}")  # of an admonition, before its title
-_BOLD = regex.compile(r"(\*\*|__)(?:\d+(?:\.\d+)*[.)]\s)?[\p{Lu}\p{Lo}][^*_\n]{0,80}(?<![.!?:;,。！？…।])\1")
+_BOLD = regex.compile(
+    r"(\*\*|__)(?![^\n]*: [^\n]*\d)(?:\d+(?:\.\d+)*[.)]\s)?[\p{Lu}\p{Lo}][^*_\n]{0,80}(?<![.!?:;,。！？…।])\1"
+)
+_STOP = regex.compile(r"[.!…。！।॥۔។][\"'”’»)\]*_」』）]*+$")  # a heading may end in a question
+_HARD_BREAK = regex.compile(  # or a line that is bold as a whole: "> **Note**"
+    r"(?: {2,}|\\|<br\s*/?>[ \t]*)\r?\n|^(?:[ \t]*>)*[ \t]*(\*\*|__)[^*_\n]+\1[ \t]*\r?\n", regex.M
+)
 _DEEP = 100  # levels, two to a list: what is set in further is one paragraph
-_EMPTY_LINK = regex.compile(r"\[ {0,9}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]*\])")
+_EMPTY_LINK = regex.compile(r"(?<!\\)\[ {0,9}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]*\])")
 
 
 def blocks(text: str) -> list[Block]:
     """The blocks of a Markdown document; words in bold that stand alone between two of its paragraphs are a heading."""
-    found = _with_reasoning(text)
+    found = _with_reasoning(text, _hard_lines)
     for i, (before, block, after) in enumerate(zip(found, found[1:], found[2:], strict=False), 1):
         answers = before.kind == "heading" or text[before.end - 1] in "?？:："
         alone = block.kind == "paragraph" and _BOLD.fullmatch(text, block.start, block.end)
@@ -37,26 +45,30 @@ def blocks(text: str) -> list[Block]:
     return found
 
 
-def _with_reasoning(text: str) -> list[Block]:
-    """The blocks of a Markdown text; what stands in a reasoning (`<think>`) cannot be quoted."""
-    found, begin = [], 0
-    for thought in _REASONING.finditer(text):
-        group = 2 if thought[1] else 3
-        found += _of_part(text, begin, thought.start())
-        found += [block._replace(quotable=False) for block in _of_part(text, *thought.span(group))]
-        begin = thought.end()
-    return found + _of_part(text, begin, len(text))
+def _with_reasoning(text: str, prose: Prose) -> list[Block]:
+    """The blocks of a Markdown text, whose paragraphs are cut by `prose`; what stands in a reasoning cannot be quoted."""
+    return [
+        block._replace(quotable=block.quotable and not part.is_reasoning)
+        for part in parts(text)
+        for block in _of_part(text, part.start, part.end, prose)
+    ]
 
 
 def answer(text: str) -> list[Block]:
-    """The blocks of a model's answer: Markdown in which code is one piece."""
+    """The blocks of a model's answer: Markdown in which code is one piece, and lines are as often meant as they are wrapped.
+
+    One of headings alone says what they say.
+    """
     found: list[Block] = []
-    for block in _with_reasoning(text):
+    for block in _with_reasoning(text, plain.prose):
         if found and block.kind == found[-1].kind == "code" and not text[found[-1].end : block.start].strip():
             found[-1] = found[-1]._replace(end=block.end)
         else:
             found.append(block)
-    return found
+    if any(block.quotable for block in found):
+        return found
+    begin = max((part.end for part in parts(text) if part.is_reasoning), default=0)
+    return [block._replace(quotable=block.kind == "heading" and block.start >= begin) for block in found]
 
 
 @cache
@@ -72,12 +84,20 @@ def _reader() -> "MarkdownIt":
     return reader
 
 
-def _of_part(text: str, start: int, end: int) -> list[Block]:
+def _hard_lines(text: str, kind: Kind) -> list[Block]:
+    """A paragraph between its hard breaks: any other break of a line is a space in Markdown."""
+    places = [0, *(one.end() for one in _HARD_BREAK.finditer(text)), len(text)]
+    starts = [_QUOTES.match(text, a, b).end() for a, b in itertools.pairwise(places)]  # type: ignore[union-attr]
+    found = [Block(a, a + len(text[a:b].rstrip()), kind) for a, b in zip(starts, places[1:], strict=True)]
+    return [block for block in found if says_something(text[block.start : block.end])]
+
+
+def _of_part(text: str, start: int, end: int, prose: Prose) -> list[Block]:
     front = _FRONT.match(text, start, end)
     start = front.end() if front else start
     part = text[start:end]
     lines = newlines_of(part)
-    return shifted([block for token in _leaves(part) for block in _of_leaf(*token, part, lines)], start)
+    return shifted([block for token in _leaves(part) for block in _of_leaf(*token, part, lines, prose=prose)], start)
 
 
 def _leaves(part: str) -> "Iterator[tuple[Token, Kind]]":
@@ -108,16 +128,16 @@ def _has_title(admonition: "Token") -> bool:
     return says_something(_NAME.sub("", admonition.info, count=1))
 
 
-def _of_leaf(token: "Token", kind: Kind, part: str, lines: list[Line]) -> list[Block]:
+def _of_leaf(token: "Token", kind: Kind, part: str, lines: list[Line], *, prose: Prose) -> list[Block]:
     first, last = token.map or (0, 0)
     if token.type == "fence":
         closed = last - 1 > first and set(lines[last - 1].text.strip(" \t>")) == set(token.markup[0])
         first, last = first + 1, last - 1 if closed else last
-    if token.type == "heading_open" and token.markup in ("=", "-"):
+    if underlined := token.type == "heading_open" and token.markup in ("=", "-"):
         last -= 1
     if token.type.endswith("admonition_open"):
         last = first + 1
-    if kind == "quote" and _ALERT.fullmatch(lines[first].text):  # "> [!NOTE]"
+    if token.type == "paragraph_open" and kind == "quote" and _ALERT.fullmatch(lines[first].text):  # "> [!NOTE]"
         first += 1
     while last > first and not lines[last - 1].text.strip(" \t>"):
         last -= 1
@@ -130,8 +150,10 @@ def _of_leaf(token: "Token", kind: Kind, part: str, lines: list[Line]) -> list[B
         return shifted(html.blocks(part[start:end]), start)
     start = _QUOTES.match(part, start, end).end()  # type: ignore[union-attr]  # it matches nothing, too
     end = start + len(part[start:end].rstrip())
+    if underlined and _STOP.search(part[start:end]):  # a sentence above a rule
+        return shifted(prose(part[start:end], "paragraph"), start)
     if token.type in ("paragraph_open", "list_item_open", "blockquote_open"):
         said = _EMPTY_LINK.sub("", _IMAGE.sub("", part[start:end]))
         begin = lines[first].start  # with the quotation marks before its first word, as its other lines have them
-        return shifted(plain.prose(part[begin:end], kind), begin) if says_something(said) else []
+        return shifted(prose(part[begin:end], kind), begin) if says_something(said) else []
     return [Block(start, end, "row" if kind == "markup" else kind, kind == "row")]

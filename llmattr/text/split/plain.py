@@ -1,19 +1,27 @@
 """Plain text: lines that were wrapped are joined, lines that list are not; list items, quotations, headings, running heads."""
 
 import itertools
-from collections import Counter
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 import regex
 
-from llmattr.text.split.blocks import Block, Kind, Line, lines_of, says_something
+from llmattr.text.split.blocks import ASKS, SENTENCE_END, Block, Kind, Line, is_blank, lines_of, says_something
+from llmattr.text.split.pages import running_heads
 
 # What opens a list item: a bullet, a number of any depth, a letter or a roman number, each with its stop.
 MARKER = regex.compile(
-    r"\s*(?:[-*+•‣◦▪·–—]|\(?(?:\d{1,3}(?:\.\d{1,3})*[.)]|\d{1,3}(?:\.\d{1,3})+|[a-zA-Z][.)]|[ivxlcIVXLC]{1,6}[.)])\)?)\s+(?=\S)"
+    r"\s*(?:[-*+•‣◦▪·–—]|\(?(?:\d{1,3}(?:\.\d{1,3})*[.)]|\d{1,3}(?:\.\d{1,3})+(?!\)?\s+\p{Ll})|\p{L}\p{M}*[.)]|[ivxlcIVXLC]{1,6}[.)])\)?)\s+(?=\S)"
+    r"|\s*\[\d{1,3}\]\s+(?=[^\p{Ll}\s])"
 )
-SENTENCE_END = regex.compile(r"[.!?:;。！？…।॥؟۔។៕။][\"'”’»)\]*_」』）]*\s*$")
+_REFERENCE = regex.compile(  # of a list of them: a number, who with initials, and in which year
+    r"\[\d{1,3}\]\s+(?:(?:\p{Lu}\p{Ll}?\.[\s-]?)+\p{Lu}\p{Ll}|\p{Lu}[\p{L}'’-]+,\s\p{Lu}\p{Ll}?\.).*\b(?:1[5-9]|20)\d\d\b"
+)
+_CELLS = regex.compile(r"\S[ ]*\t\s*\S")
+_STAMPED = regex.compile(  # an entry of a log or a chat begins with its time, a shell's with its prompt
+    r"[\[(<]?(?:(?:\p{Lu}\p{Ll}{2,8}\.?,?\s+){0,2}(?:\d{1,2}\s+)?(?:\d{1,4}([-/.])\d{1,2}\1\d{1,4}|\d{1,2}:\d{2})\b)|\$\s"
+)
+_COLUMNS = regex.compile(r"(?=.*\d).*[^\s.!?:;,]\s{2,}\S")
 _LETTER = regex.compile(r"\p{L}\.\s")
 _GREETING = regex.compile(
     r"(?:dear|hi|hello|hallo|lieber?|guten \w+|sehr geehrte[rs]?|bonjour|chère?|hola|estimad[oa]s?)\b.{0,40},$", regex.I
@@ -21,22 +29,28 @@ _GREETING = regex.compile(
 _QUOTE = regex.compile(r"\s*(?:>\s?)+")
 _HYPHEN = regex.compile(r"\p{L}[-\u00ad\u2010]$")
 _UNDERLINE = regex.compile(r"\s*(=+|-+|~+|\*+|\^+)\s*$")
-_CJK_END = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}、，；：]$")
-_PAGE_NUMBER = regex.compile(
-    r"\s*(?:[-–—|\[]\s*)?(?:(?:page|seite|página|sivu|стр\.?|p\.)\s*)?\d{1,4}(?:\s*(?:/|of|von|de|sur|из)\s*\d{1,4})?(?:\s*[-–—|\]])?\s*$",
-    regex.I,
+_OPEN = regex.compile(  # a word that no line of a list ends with
+    r"\b(?:the|a|an|of|to|in|and|or|is|are|was|were|be|by|for|from|with|that|as|at|its|their|about|into|than|over|under|between|after|before|through|during|which|who|when|where|while|because|but|if|der|die|das|den|dem|ein|eine|und|von|zu|mit|ist"
+    r"|le|la|les|de|du|des|un|une|et|à|est|el|los|las|del|y|en|con|por|que|по|на|от|для|и|в|с|του|της|το|και|να)$"
 )
-_EDGE_NUMBER = regex.compile(r"\s*(?:\S.{0,70}?\S\s{3,}+[-–—|]?\s*\d{1,4}|\d{1,4}\s{3,}+\S.{0,70})\s*$")
-_TITLE = regex.compile(r"(?!\p{Ll})[^\n\r]{2,80}(?<![.!?:;,。！？…।؟។៖៕៖၊။»”\"')])$")
+_CJK_END = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}、，；：]$")
+_TITLE = regex.compile(r"(?!\p{Ll})(?=.*\p{L})[^\n\r]{2,80}(?<![.!?:;,。！？…।؟។៖៕៖၊။»”\"')])$")
+_VERB = regex.compile(  # of a sentence without its stop
+    r"\b(?:is|are|was|were|has|have|ist|sind|wird|wurde|hat|est|sont|était|es|fue|está|είναι|ήταν|है|हैं|था|थी|थे)\b"
+    r"|[うくすつぬむるただいね]$|[다요]$"
+)
+_TITLE_NUMBER = regex.compile(r"(?:\p{L}+ )?\d+(?:\.\d)*[.):]?(?!\S)")  # "2.1", "Chapter 3:"
+_FACT = regex.compile(
+    r"(?<!\d)(?!(?:1\d|20)\d\d(?!\d))\d|\w: [\p{Ll}\d]"
+)  # "Flight 12", "Pros: light"; a year may be of a title
 _NARROW, _WIDE = 20, 40  # columns: a line shorter than the first is no wrapped one, one as long as the second may always be
 _FULL = 0.85  # of the widest line: one that is longer is full, whatever comes behind
-_REPEATED = 3  # a line that stands alone so often is a running head
 
 
 def blocks(text: str) -> list[Block]:
     """The blocks of a plain text, one for each run of lines that a reader would read on through."""
     lines = lines_of(text)
-    return _with_titles(text, blocks_around(lines, frozenset(), _running_heads(lines)))
+    return _with_titles(text, blocks_around(lines, frozenset(), running_heads(text, lines)))
 
 
 def blocks_around(lines: list[Line], furniture: Set[int], heads: Set[int] = frozenset()) -> list[Block]:
@@ -46,7 +60,8 @@ def blocks_around(lines: list[Line], furniture: Set[int], heads: Set[int] = froz
         if run[0].start in furniture:
             found.append(_block(run, "furniture", False))
         elif not says_something(run[-1].text):
-            found.append(_block(run[:1], "heading", False))
+            titled = not SENTENCE_END.search(run[0].text) and not _is_fact(said(run[0]))
+            found.append(_block(run[:1], "heading" if titled else "paragraph", not titled))
         else:
             found += _joined(run)
     return found
@@ -55,12 +70,13 @@ def blocks_around(lines: list[Line], furniture: Set[int], heads: Set[int] = froz
 def prose(text: str, kind: Kind) -> list[Block]:
     """A paragraph of another format, with the kind that it has there: its lines are joined or parted as in plain text."""
     runs = _runs(lines_of(text), frozenset(), frozenset())
-    return [block._replace(kind=kind) for run in runs for block in _joined(run)]
+    found = [block for run in runs for block in _joined(run)]
+    return [block if block.kind == "row" else block._replace(kind=kind) for block in found]
 
 
 def said(line: Line) -> str:
     """A line without its quotation marks and indent."""
-    return _QUOTE.sub("", line.text).strip() if _depth(line) else line.text.strip()
+    return _QUOTE.sub("", line.text).strip() if depth(line) else line.text.strip()
 
 
 def _runs(lines: list[Line], furniture: Set[int], heads: Set[int]) -> Iterator[list[Line]]:
@@ -91,7 +107,7 @@ def _parts(run: list[Line], line: Line, text: str, blank: bool, furniture: Set[i
     """Whether a line begins something else than the run before it."""
     apart = blank or line.start in furniture or run[-1].start in furniture or not says_something(text)
     named = _LETTER.match(text) and not MARKER.match(said(run[0])) and not SENTENCE_END.search(run[-1].text)  # "by\nA. Okoro"
-    return apart or bool(MARKER.match(text) and not named) or _depth(line) != _depth(run[-1])
+    return apart or bool(MARKER.match(text) and not named) or depth(line) != depth(run[-1])
 
 
 def _is_open(line: Line, after: str) -> bool:
@@ -101,11 +117,18 @@ def _is_open(line: Line, after: str) -> bool:
 def _joined(run: list[Line]) -> list[Block]:
     """One block for each stretch of lines that were wrapped."""
     texts = [said(line) for line in run]
-    kind: Kind = "item" if MARKER.match(texts[0]) else "quote" if _depth(run[0]) else "paragraph"
+    if _REFERENCE.match(" ".join(texts)):
+        return [_block(run, "row")]
+    set_apart = any(all(map(cells, texts)) for cells in (_CELLS.search, _COLUMNS.match))
+    if len(run) > 1 and set_apart and not any(map(MARKER.match, texts)):
+        return [_block([line], "row") for line in run]
+    kind: Kind = "item" if MARKER.match(texts[0]) else "quote" if depth(run[0]) else "paragraph"
     shape = _Shape.of(texts)
+    entries = {i for i, text in enumerate(texts) if _STAMPED.match(text)}
+    is_log = 0 in entries
     found, begin = [], 0
     for i in range(1, len(run) + 1):
-        if i < len(run) and shape.wraps(texts[i - 1], texts[i]):
+        if i < len(run) and not (is_log and i in entries) and shape.wraps(texts[i - 1], texts[i]):
             continue
         found.append(_block(run[begin:i], kind if begin == 0 or kind == "quote" else "paragraph"))
         begin = i
@@ -114,26 +137,43 @@ def _joined(run: list[Line]) -> list[Block]:
 
 def _block(lines: list[Line], kind: Kind, quotable: bool = True) -> Block:
     first = lines[0]
-    start = _QUOTE.match(first.text).end() if _depth(first) else 0  # type: ignore[union-attr]  # it matched
+    start = _QUOTE.match(first.text).end() if depth(first) else 0  # type: ignore[union-attr]  # it matched
     start += len(first.text[start:]) - len(first.text[start:].lstrip())
     return Block(first.start + start, lines[-1].start + len(lines[-1].text.rstrip()), kind, quotable)
 
 
 def _with_titles(text: str, blocks: list[Block]) -> list[Block]:
-    """Lines that stand alone above others and end with no stop are headings."""
+    """Lines alone without a stop are headings: one or two above text that has stops. More of them are a list of facts."""
     found = list(blocks)
-    for i, (block, after) in enumerate(itertools.pairwise(blocks)):
-        line = text[block.start : block.end]
-        before = text[blocks[i - 1].end if i else 0 : block.start]
-        alone = (not i or _is_blank(before)) and _is_blank(text[block.end : after.start])
-        listed = block.kind == "item" and (after.kind == "item" or (i > 0 and blocks[i - 1].kind == "item"))
-        if alone and not listed and block.kind in ("paragraph", "item") and after.kind != "heading" and _TITLE.match(line):
-            found[i] = block._replace(kind="heading", quotable=False)
+    for alike, places in itertools.groupby(range(len(blocks)), lambda i: _is_alone(text, blocks, i)):
+        run = list(places)
+        above_text = run[-1] + 1 < len(blocks) and blocks[run[-1] + 1].kind != "heading"
+        before = text[blocks[run[0] - 1].start : blocks[run[0] - 1].end] if run[0] else ""
+        titles = [text[blocks[i].start : blocks[i].end] for i in run]
+        if (
+            alike
+            and len(run) < 3
+            and above_text
+            and not ASKS.search(before)
+            and not any(_is_fact(t) or _VERB.search(t) for t in titles)
+        ):
+            found[run[0] : run[-1] + 1] = [blocks[i]._replace(kind="heading", quotable=False) for i in run]
     return found
 
 
-def _is_blank(between: str) -> bool:
-    return between.count("\n") + between.count("\r") > 1 + between.count("\r\n")
+def _is_fact(line: str) -> bool:
+    """Whether a line without a stop says something of something."""
+    number = _TITLE_NUMBER.match(line)
+    return bool(_FACT.search(line, number.end() if number else 0))
+
+
+def _is_alone(text: str, blocks: list[Block], i: int) -> bool:
+    """Whether a block is a line between blank ones that has no stop and is no item of a list."""
+    start, end, kind, _ = blocks[i]
+    last, after = text[blocks[i - 1].end if i else 0 : start], text[end : blocks[i + 1].start if i + 1 < len(blocks) else None]
+    parted = (not i or is_blank(last)) and (i + 1 == len(blocks) or is_blank(after))
+    listed = kind == "item" and "item" in [block.kind for block in blocks[max(i - 1, 0) : i] + blocks[i + 1 : i + 2]]
+    return parted and not listed and kind in ("paragraph", "item") and bool(_TITLE.match(text[start:end]))
 
 
 @dataclass(frozen=True)
@@ -158,32 +198,17 @@ class _Shape:
             return False
         if self.flows and (after[:1].islower() or _HYPHEN.search(line)):
             return True
+        if _OPEN.search(line):
+            return True
         if self.lists:
             return False
         if _CJK_END.search(line):
-            return len(line) >= max(_NARROW // 2, self.width - 2)
+            return len(line) >= max(_NARROW * 3 // 4, self.width - 2)
         full = len(line) + 1 + len(after.split(maxsplit=1)[0]) > self.width or len(line) > _FULL * self.width
         return full and len(line) >= (_NARROW if self.flows else _WIDE) and (self.flows or not SENTENCE_END.search(line))
 
 
-def _depth(line: Line) -> int:
+def depth(line: Line) -> int:
+    """How often it is quoted."""
     found = _QUOTE.match(line.text)
     return found[0].count(">") if found else 0
-
-
-def _running_heads(lines: list[Line]) -> set[int]:
-    """Where running heads and page numbers start: lines alone that stand again and again, or have a number at their edge."""
-    alone = [line for line, (before, after) in zip(lines, _neighbours(lines), strict=True) if not before and not after]
-    shapes = {line.start: regex.sub(r"\d+", "0", line.text.strip()) for line in alone if says_something(line.text)}
-    counts = Counter(shapes.values())
-    numbered = {
-        line.start for line in alone if len(lines) > 5 and (_PAGE_NUMBER.match(line.text) or _EDGE_NUMBER.match(line.text))
-    }
-    repeated = {start for start, shape in shapes.items() if counts[shape] >= _REPEATED and len(shape) < 100}
-    return (numbered & set(shapes)) | (repeated - {line.start for line in alone if MARKER.match(line.text)})
-
-
-def _neighbours(lines: list[Line]) -> Iterator[tuple[str, str]]:
-    """What stands above and below each line."""
-    texts = ["", *(line.text.strip() for line in lines), ""]
-    return zip(texts, texts[2:], strict=False)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import regex
 
-from llmattr.text.split.abbreviations import BEFORE_A_NUMBER, ends_with_abbreviation
+from llmattr.text.split.abbreviations import MAY_END, is_abbreviated
 from llmattr.text.split.tags import TAG
 
 Span = tuple[int, int]
@@ -17,8 +17,9 @@ _PAGE = 5000  # characters
 _OPAQUE = regex.compile(
     rf"`+[^`\n]+`+|<code\b[^<>]*>[^<>]*</code>|\]\([^()\s]*(?:\s[^()\n]*)?\)|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|{TAG}|<!--[^<>]*>|&#?\w+;"
 )
+_CODE_STOP = regex.compile(r"(?<=\w\w)\.`+$")  # of the sentence, set inside as quotation marks have it
 _CLOSERS = regex.compile(
-    r"(?:[」』”’）】》〉〟»›)\]}]|[\"'*_~]+(?!\w)|</[a-zA-Z][^<>]*>|\[\^?\w{1,4}(?:[,–-]\s?\w{1,4})*\]|<sup\b[^<>]*>.{0,80}?</sup>"
+    r"(?:[」』”’）】》〉〟»›)\]}]|[\"'*_~`]+(?!\w)|</[a-zA-Z][^<>]*>|\[\^?\w{1,4}(?:[,–-]\s?\w{1,4})*\]|<sup\b[^<>]*>.{0,80}?</sup>"
     r"|[¹²³⁰-⁹†‡]+|\s?(?:\p{Emoji_Presentation}+|[:;]-?[)(DP])(?!\w))+"
 )
 _OPENERS = regex.compile(r"(?<=\S)\s+[\"'“”„«»‘(\[¿¡*_]+$")
@@ -28,63 +29,58 @@ _OWN_STOP = regex.compile(
     r"(?<!។\s?ល\s?)[៕။۔។]+(?!\s*ល\s*។)[»”’\"')\]]*\s*|(?<=[\p{Khmer}\p{Myanmar}\p{Lao}\p{Thai}][!?…]+)[»”’\"')\]]*\s+"
 )
 _CLOSED = regex.compile(
-    r"(?:[.!?…।؟។](?:[\"'”’»)\]*_]|\[\^?\w{1,4}\]|[¹²³⁰-⁹†‡])+|…|\.\.\.)\s+(?=[\"'“‘«(\[*_¿¡„—–-]*\s?[\p{Lu}\p{Lt}\p{Lo}\p{Nd}])"
-    r"(?<!\s…\s+(?=\p{Lo}))"
+    r"(?:[.!?…।؟។](?:[\"'”’»)\]*_`]|\[\^?\w{1,4}\]|[¹²³⁰-⁹†‡])+|…|\.\.\.)\s+(?=[\"'“‘«(\[*_¿¡„—–-]*\s?[\p{Lu}\p{Lt}\p{Lo}\p{Nd}])"
 )
-# Abbreviations that may end a sentence: before a capital letter, and after an acronym before a word that opens sentences.
-_ENDS = (
-    r"(?:\b(?:etc|usw|u\.\s?s\.\s?w|ff|pts|т\.\s?д|т\.\s?п)"
-    r"|\d\s?(?:гг?|м|км|см|кг|руб|коп|m|km|cm|mm|kg|h|pts|€|%))\.\s+(?=[«“„\"(¿¡]*\p{Lu})"
-)
-_OPENS = "The|They|Their|There|Then|It|Its|He|She|We|You|This|That|These|In|On|At|But|And|An|Who|What|Why|How|When|Where|If|No"
-_MAY_END = regex.compile(rf"{_ENDS}|\b(?:\p{{Lu}}\.){{2,6}}\s+(?=(?:{_OPENS})\b)")
 _QUOTED = regex.compile(r"(?<![^\s(\[—–-])[“«„”\"]([^“”«»„\"]{3,600}?[.!?…؟।។]\s[^“”«»„\"]{2,600}?)[”»“\"]")
-_NUMBERED = regex.compile(r"(?<=[:.;!?]\s)\(?\d{1,2}[.)]\s+(?=\p{L})")
+_BEFORE_THE_FIRST = regex.compile(r"(?:^|[:.;!?]\s)\s*$")
+_NUMBERED = regex.compile(r"(?<!\S)\(?(\d{1,2})[.)]\s+(?=\p{L})")
 
 _BULLET = r"[-*+•‣◦▪·–—>#|\s]*+(?:\[[ xX]\]\s*)?"
-_NUMBER = r"\(?(?:\d{1,3}(?:\.\d{1,3})*|[ivxlcIVXLC]{1,6}|[A-Za-z])[.):]+"
+_NUMBER = r"\(?(?:[A-Z]?\d{1,3}(?:\.\d{1,3})*|[ivxlcIVXLC]{1,6}|\p{L}\p{M}*)[.):]+"
 _NAMED = r"\p{L}[\p{L}\p{M}]{1,11}\.?\s(?:\d{1,3}(?:\.\d{1,3})*|[IVX]{1,4})[.):]"
 _MARK = regex.compile(rf"\s*{_BULLET}(?:{_NUMBER}\)?\s|{_NAMED}\s)?")
 _MARKS = regex.compile(rf"\s*{_BULLET}[*_(\[\"'“«]*(?:{_NUMBER}|{_NAMED})?[*_)\]]*\s*$")
-_MONTH = regex.compile(
-    r"(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jan|Feb|Apr|Aug|Sep|Okt|Nov|Dez|Jahrhundert|Jahrtausend|Jh|"
-    r"\p{L}+kuu\p{Ll}*)"
-)
-_ORDINAL = regex.compile(r"(?<![\p{L}\d.,])\d{1,3}\.\s*$")
-_ORDINALS = {"de", "fi", "da", "no", "et", "cs", "sk", "hu", "hr", "sl", "tr", "lv", "lt", "is", "pl", "sr"}
-_BEFORE_ORDINAL = regex.compile(
-    r"\b(?:am|vom|zum|beim|im|dem|den|der|des|die|das|ein|eine|einen|einem|einer|eines|jeder|jedem|jeden|seit|bis|ab|und|oder|Am|Vom|Im|Der|Die|Das|Zum|Beim|Den|Dem)\s+"
-    r"(?:\d{1,2}\.\s*(?:/|–|-|und|bis)\s*)?\d{1,3}\.\s*$"
-)
 _LETTER = regex.compile(r"[\p{L}\p{N}º]")
+_UNCASED = regex.compile(r"\p{Lo}")
 _WIDE_LETTER = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
 _NO_BEGINNING = frozenset(",;:，、；：)]")
-_ROMAN = regex.compile(r"[IVXLC]+\b")
 _ASKED = regex.compile(r"[?!؟][”»\"]$")
 _QUOTES = regex.compile(r"\s*[\r\n]\s*(?:>\s?)+")  # of a quotation, at the beginning of its next line
+_OWN = regex.compile(r"[।॥។៕။።]")  # stops of scripts in which a full stop is one of abbreviations, where they have both
+_ABBREVIATED = regex.compile(r"[\p{Devanagari}\p{Bengali}\p{Khmer}\p{Myanmar}\p{Ethiopic}](?<!\.)\.$")
+_INK = regex.compile(r"\S")
 _WHITE = regex.compile(r"\s")
 _COMPARED = str.maketrans("<>", "==")
 _LETTERED = regex.compile(r"\(?\p{Ll}[.)]\s")  # an item of a list inside a line
-_INITIALS = regex.compile(r"(?<![\p{L}\p{M}\d])\p{Lu}\.(?:[\s-]*\p{Lu}\.)*$")
 _LOWER = regex.compile(r"[\"'“”‘’«»(\[*_¿¡—–-]*\s*(?:</?[a-z][^<>]*>)*\p{Ll}(?!\p{Lu})")
 _AFTER_QUOTE = regex.compile(r"(?:と|って|という|といった|なんて|など|は|が|を|に|の|も|で|や|、|，|,)")
-_SAID = regex.compile(r"[^。！？，“「]{0,8}[说說道问問喊叫答想写寫嚷]")
+_SAID = regex.compile(  # who says it, with a verb of saying
+    r"[^。！？，“「]{0,8}[说說道问問喊叫答想写寫嚷]"
+    r"|[^।?!“‘]{0,40}?(?:कहा|कही|पूछ|बोल|चिल्ला|लिखा|उत्तर दिया|जवाब दिया|सोचा)"
+    r"|[^។?!«“]{0,40}?(?:និយាយ|ឆ្លើយ|សួរ|ស្រែក|តប)"
+    r"|(?:\p{Lu}[\w.’'-]* ){1,3}(?:said|asked|replied|cried|shouted|whispered|answered|wrote)\b"
+)
+_OPENING_QUOTES, _CLOSING_QUOTES = frozenset("“‘「『«\"'"), frozenset("”’」』»\"'")
+_PAUSE = regex.compile(r"\s(?:…|\.\.\.)$")  # an ellipsis apart, in the middle of a sentence where no capital letter follows
 
 
 def sentence_spans(text: str, language: str) -> list[Span]:
     """Where the sentences of a paragraph lie, without the white space between them; together they are all of it."""
     plain = _OPAQUE.sub(_veiled, _QUOTES.sub(lambda marks: " " * len(marks[0]), text))
     plain = _WHITE.sub(" ", plain)
+    numbered = _numbered(plain)
     mark = _MARK.match(plain)
     if mark:  # sentencex keeps what a list mark opens whole
-        plain = regex.sub(r"\S", "x", mark[0]) + plain[mark.end() :]
-    places = sorted({_between(text, plain, end) for end in _candidates(plain, language)})
+        plain = _INK.sub("x", mark[0]) + plain[mark.end() :]
+    places = sorted({_between(text, plain, end) for end in [*numbered, *_candidates(plain, language)]})
     has_case = text != text.lower()
+    has_own = bool(_OWN.search(text))
     cuts, start = [0], 0
     for place in places:
         if place <= start or place >= len(text):
             continue
-        if _goes_on(text[max(start, place - _BEHIND) : place], plain[place : place + _AHEAD], language, has_case):
+        left, right = text[max(start, place - _BEHIND) : place], plain[place : place + _AHEAD]
+        if (has_own and _ABBREVIATED.search(left.rstrip())) or _goes_on(left, right, language, has_case):
             continue
         cuts.append(place)
         start = place
@@ -94,7 +90,9 @@ def sentence_spans(text: str, language: str) -> list[Span]:
 def _veiled(match: regex.Match[str]) -> str:
     """As long as what it stands for: tags are white space to the sentence, code may open one, all else is a word inside."""
     if match[0][0] == "`" or match[0].startswith("<code"):
-        return "X" + "x" * (len(match[0]) - 1)
+        stop = _CODE_STOP.search(match[0])
+        ending = stop[0] if stop else ""
+        return "X" + "x" * (len(match[0]) - 1 - len(ending)) + ending
     return (" " if match[0][0] == "<" or match[0] == "&nbsp;" else "x") * len(match[0])
 
 
@@ -109,13 +107,20 @@ def _trimmed(text: str, start: int, end: int) -> Span | None:
 def _candidates(plain: str, language: str) -> Iterator[int]:
     """Places where a sentence may end, by sentencex and by rules for what it has not."""
     yield from _segmented(plain, language)
-    for pattern in (_OWN_STOP, _CLOSED, _MAY_END, _WIDE_STOP):
+    for pattern in (_OWN_STOP, _CLOSED, MAY_END, _WIDE_STOP):
         yield from (stop.end() for stop in pattern.finditer(plain))
     for quoted in _QUOTED.finditer(plain):  # sentencex keeps a quotation whole
         yield from (quoted.start(1) + end for end in _segmented(quoted[1], language))
-    numbers = list(_NUMBERED.finditer(plain))
-    if len(numbers) > 1:  # "The steps are: 1. Open the box. 2. Take the key."
-        yield from (number.start() for number in numbers)
+
+
+def _numbered(text: str) -> list[int]:
+    """Where the items of a list inside a line begin: "The steps are: 1. Open the box. 2. Take the key."."""
+    found: list[int] = []
+    for number in _NUMBERED.finditer(text):
+        begins = found or _BEFORE_THE_FIRST.search(text[max(number.start() - 3, 0) : number.start()])
+        if begins and int(number[1]) == len(found) + 1:
+            found.append(number.start())
+    return found if len(found) > 1 else []
 
 
 def _segmented(plain: str, language: str) -> Iterator[int]:
@@ -130,7 +135,7 @@ def _segmented(plain: str, language: str) -> Iterator[int]:
         # sentencex 1.0.32 fails on a full stop before a no-break space, so it sees plain spaces alone; and "p < 0.05. q > 1"
         # would be a quotation to it.
         ends = list(itertools.accumulate(map(len, segment(language, plain[start:edge].translate(_COMPARED)))))
-        yield from (start + end for end in ends[: None if plain[:edge].endswith(". ") else -1])
+        yield from (start + end for end in ends[: None if plain.startswith(". ", edge - 2) else -1])
         start = edge
 
 
@@ -157,31 +162,18 @@ def _goes_on(left: str, right: str, language: str, has_case: bool) -> bool:
         return True
     if has_case and _LOWER.match(right) and not _LETTERED.match(right):
         return True
-    return _is_abbreviated(left, right, language) or _quotation_goes_on(left, right, has_case) or _parenthesis_goes_on(left)
-
-
-def _is_abbreviated(left: str, right: str, language: str) -> bool:
-    """Whether the stop is that of an abbreviation, an initial or an ordinal."""
-    if _MAY_END.search(f"{left} {right}", max(len(left) - 12, 0), len(left) + 20):
-        return False
-    if ends_with_abbreviation(language).search(left):
+    if _PAUSE.search(left) and _UNCASED.match(right):
         return True
-    if (right[:1].isdigit() or _ROMAN.match(right)) and BEFORE_A_NUMBER.search(left):
-        return True
-    initials = _INITIALS.search(left)
-    if initials and (language != "en" or initials[0].count(".") > 1) and right[:1].isupper():
-        return True
-    if language not in _ORDINALS or not _ORDINAL.search(left):
-        return False
-    return bool(right[:1].isdigit() or _MONTH.match(right) or _BEFORE_ORDINAL.search(left))
+    return is_abbreviated(left, right, language) or _quotation_goes_on(left, right, has_case) or _parenthesis_goes_on(left)
 
 
 def _quotation_goes_on(left: str, right: str, has_case: bool) -> bool:
     """Whether a sentence goes on behind a quotation that ends with a stop."""
     if left[-1:] in "」』" and _AFTER_QUOTE.match(right):
         return True
-    whole = left.lstrip()[:1] in '“「『«"'
-    if whole and left[-1:] in "”」』" and _SAID.match(right):
+    opening = left.lstrip()[:1]
+    whole = opening in _OPENING_QUOTES and left.count(opening) == (2 if opening in "\"'" else 1)
+    if whole and left[-1:] in _CLOSING_QUOTES and _SAID.match(right):
         return True
     if whole and not has_case and _ASKED.search(left) and _LETTER.match(right):
         return not _WIDE_LETTER.match(right)

@@ -5,6 +5,7 @@ import regex
 from llmattr.text.split.blocks import Block, newlines_of, runs
 
 _TIME = regex.compile(r"\s*(?:\d+:)?\d{1,2}:\d{2}[.,]\d{3}\s+-->\s")
+_OPENING = regex.compile(r"^\s*(?:<v\b[^<>]*>)?\s*")  # who says it
 
 
 def blocks(text: str) -> list[Block]:
@@ -13,8 +14,8 @@ def blocks(text: str) -> list[Block]:
     for run in runs(newlines_of(text)):
         said = next((run[k + 1 :] for k, line in enumerate(run[:2]) if _TIME.match(line.text)), [])
         if said:
-            start = said[0].end - len(said[0].text.lstrip())
-            found.append(Block(start, said[-1].start + len(said[-1].text.rstrip()), "row"))
+            start = said[0].end - len(_OPENING.sub("", said[0].text))
+            found.append(Block(start, said[-1].start + len(said[-1].text.rstrip().removesuffix("</v>").rstrip()), "row"))
     return found
 
 

@@ -1,7 +1,7 @@
 """The training methods.
 
 To add one: one frozen dataclass with one of the verbs of `llmattr/training/contract.py`, which says what each takes and
-returns, and one line in `METHODS`.
+returns, and its line in `_EVERY`.
 """
 
 from typing import TYPE_CHECKING
