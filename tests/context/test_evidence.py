@@ -12,7 +12,7 @@ from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.removal.hidden import HiddenAblation
 from llmattr.context.verify import verify
 from llmattr.core.attribution import Attribution
-from llmattr.core.evidence import LEAST_PER_TOKEN, verdict_of
+from llmattr.core.evidence import EXPLAINED, EXPLAINED_MISSING, LEAST_PER_TOKEN, LEAST_SUPPORT, LIKELY, Signs, verdict_of
 from llmattr.core.sources import Targets
 from llmattr.errors import LlmattrError
 from llmattr.text.messages import conversation
@@ -30,12 +30,16 @@ def ablation_of(lm, context=CONTEXT, answer=ANSWER, query="When?"):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class World(ContextAblation):
-    """A context whose targets all follow one function of the masks."""
+    """A context whose targets all follow one function of the masks, their log-odds; its tokens share the log-probability."""
 
     function: object = None
 
     def __call__(self, masks):
         return np.repeat(self.function(masks)[:, None], len(self.targets), axis=1)
+
+    def token_logprobs(self, masks):
+        tokens = len(self.prompt.response_offsets)
+        return np.repeat(-np.logaddexp(0, -self.function(masks))[:, None] / tokens, tokens, axis=1)
 
 
 @pytest.fixture
@@ -95,14 +99,36 @@ def test_memory_and_contradiction(judge):
     assert (weak.verdict, weak.opposed_by) == ("context", 2)
 
 
-def test_the_rule_at_its_borders():
-    long = 40  # tokens, so 4 nats
-    assert verdict_of(LEAST_PER_TOKEN * long, float(long), 0.0) == "context"
-    assert verdict_of(3.9, float(long), 0.0) == "memory"
-    assert verdict_of(-4.0, float(long), 0.0) == "contradicted"
-    assert verdict_of(0.9, 1.0, 0.0) == "memory"
-    assert verdict_of(5.0, 1.0, 6.0) == "contradicted"
-    assert verdict_of(6.0, 1.0, 5.0) == "context"
+def signs(support=10.0, explained=0.9, **others):
+    """Of a sentence of one token that the model would not say by itself."""
+    empty = others.pop("empty", -20.0)
+    return Signs(**{"support": support, "full": (1 - explained) * empty, "empty": empty, "tokens": 1.0, **others})
+
+
+def test_a_sentence_is_from_the_context_when_it_takes_away_enough_of_the_surprise():
+    assert verdict_of(signs(explained=EXPLAINED + 1e-9)) == "context"
+    assert verdict_of(signs(explained=EXPLAINED - 1e-9)) == "unsupported"
+    assert verdict_of(signs(explained=EXPLAINED_MISSING + 1e-9, is_missing=True)) == "context"
+    assert verdict_of(signs(explained=EXPLAINED_MISSING - 1e-9, is_missing=True)) == "unsupported"
+    assert verdict_of(signs(support=LEAST_SUPPORT)) == "context"
+    assert verdict_of(signs(support=LEAST_SUPPORT - 1e-9)) == "unsupported"
+
+
+def test_what_opposes_a_sentence_contradicts_it():
+    long = 40.0  # tokens, so 4 nats
+    assert verdict_of(signs(support=-LEAST_PER_TOKEN * long, tokens=long)) == "contradicted"
+    assert verdict_of(signs(support=-3.9, tokens=long, empty=-200.0, explained=-0.02)) == "unsupported"
+    assert verdict_of(signs(support=5.0, opposing=6.0)) == "contradicted"
+    assert verdict_of(signs(support=6.0, opposing=5.0)) == "context"
+
+
+def test_what_the_model_would_say_by_itself_is_from_memory():
+    assert verdict_of(signs(support=0.0, empty=LIKELY * 10, explained=0.0, tokens=10.0)) == "memory"
+    assert verdict_of(signs(support=0.0, empty=LIKELY * 10 - 1e-9, explained=0.0, tokens=10.0)) == "unsupported"
+
+
+def test_a_refusal_is_neither_supported_nor_contradicted():
+    assert {verdict_of(signs(support=s, is_refusal=True)) for s in (-9.0, 0.0, 9.0)} == {"refusal"}
 
 
 def test_evidence_of_a_real_model_is_what_ablations_say(tiny):
