@@ -31,7 +31,7 @@ from llmattr.core.citing import citation_rule
 NOTES = (
     "AP: average precision; MRR: mean reciprocal rank; R@k: recall among the k highest; AUROC: the chance that a marked "
     "sentence is above another. Equal scores: the mean order. 95 %: bootstrap over questions.",
-    f"Cited: by the method's own rule, {citation_rule("logit")}. Similarities and attention have no such rule and cite nothing.",
+    f"Cited: by the method's own rule, {citation_rule('logit')}. Similarities and attention have none and cite nothing.",
     "Threshold F1: what has a certain share of the highest score is cited, the share that gives the best mean F1 on the "
     "questions that choices are made on; judged on the others.",
     "Gold sentences: 1 for those that people marked, the highest that can be reached.",

@@ -110,6 +110,7 @@ class Answerer:
 @click.option("--cache", type=click.Path(path_type=Path), help="folder for scored ablations, from which a run goes on")
 @click.option("--no-cache", is_flag=True, help="keep nothing, and start anew")
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="most sources shown for a sentence")
+@click.option("-v", "--verbose", is_flag=True, help="also show scores, errors, the rules, and how it was made")
 @click.option("--html", type=click.Path(path_type=Path), help="write a page to read in a browser")
 @click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
 def cite(
@@ -118,6 +119,7 @@ def cite(
     query: str,
     method: Method,
     top: int,
+    verbose: bool,
     html: Path | None,
     json: Path | None,
     zoom: bool,
@@ -147,7 +149,7 @@ def cite(
     found = cite(lm, given, query, method=method, cache=None if no_cache else cache or place(), **how)
     if found.targets.measure != how["measure"] and (said := typed("measure")):
         note(f"{said} is not used: what {method.name} gives is {found.unit}")
-    result, text = _shown(found, training, top, zoom)
+    result, text = _shown(found, training, top, verbose=verbose, zoom=zoom)
     # An index names its model, and refuses another; of a server's nothing is known but its name.
     models = [{**lm.record(), **(found.model or {})}] if training is None and not answerer.server else []
     if is_main():  # of several processes the first speaks
@@ -167,13 +169,15 @@ def _check_together(answerer: Answerer, how: Mapping[str, Any]) -> None:
         refuse("verdicts are on one answer, and --rather-than compares two", "verify")
 
 
-def _shown(found: "Attribution", training: "TraceIndex | None", top: int, zoom: bool) -> "tuple[Attribution | Origins, str]":
+def _shown(
+    found: "Attribution", training: "TraceIndex | None", top: int, *, verbose: bool, zoom: bool
+) -> "tuple[Attribution | Origins, str]":
     """The result, with the training rows of an index where one is asked too, and as text."""
     from llmattr.report.text import terminal, zoomed
 
     words = zoomed(found, top) if zoom else ""
     if training is None:
-        return found, terminal(found, top) + words
+        return found, terminal(found, top, verbose) + words
     from llmattr.origins import origins
 
     both = origins(found, training, top=top)

@@ -272,10 +272,14 @@ def test_the_terminal_says_what_ablations_say(shown):
 
     said = terminal(shown)
     assert said.startswith("2 sentences: ")
-    assert said.count("(support ") == 2
-    assert "Support = with the whole context less without any." in said
+    assert "support " not in said
+    assert "characters" not in said
+    told = terminal(shown, verbose=True)
+    assert told.count("    support ") == 2
+    assert "Support = with the whole context less without any." in told
+    assert "leave-one-out, tiny" in told
     plain = dataclasses.replace(shown, evidence=None)
-    assert "support" not in terminal(plain)
+    assert "support" not in terminal(plain, verbose=True)
     assert "What of it depends" not in plain.html()
 
 
