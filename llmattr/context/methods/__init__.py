@@ -3,6 +3,7 @@
 from llmattr.context.methods.at2 import At2
 from llmattr.context.methods.attention import Attention
 from llmattr.context.methods.baselines import Length, Random, WordShare
+from llmattr.context.methods.fused import Fused
 from llmattr.context.methods.games import Alone, Banzhaf, LeaveOneOut, Shapley
 from llmattr.context.methods.gradients import GradientInput, IntegratedGradients
 from llmattr.context.methods.hierarchical import Hierarchical
@@ -22,6 +23,7 @@ METHODS = {
         Banzhaf,
         LeaveOneOut,
         Alone,
+        Fused,
         SourceGates,
         GradientInput,
         IntegratedGradients,
