@@ -155,7 +155,7 @@ def _fold_over(matrix: Int[np.ndarray, "k k"], n: int, rng: np.random.Generator)
 
 
 def hadamard(order: int) -> Int[np.ndarray, "k k"]:
-    """A matrix of 1 and -1 with orthogonal rows, the first column constant: doubled (Sylvester 1867), or of primes (Paley 1933).
+    """A matrix of 1 and -1 with orthogonal rows and a constant column: by doubling (Sylvester 1867), of primes (Paley 1933).
 
     Raises `LlmattrError` for an order that neither gives, as 28, 36 and 52.
     """
@@ -180,7 +180,7 @@ def _is_order(order: int) -> bool:
 def _is_paley(order: int) -> bool:
     """Whether order - 1 is a prime of the form 4 k + 3."""
     q = order - 1
-    return q % 4 == 3 and all(q % divisor for divisor in range(2, math.isqrt(q) + 1))
+    return q > 0 and q % 4 == 3 and all(q % divisor for divisor in range(2, math.isqrt(q) + 1))
 
 
 def one_out_masks(n: int) -> Bool[np.ndarray, "n_plus_1 n"]:
