@@ -3,7 +3,7 @@
 import click
 
 from llmattr.core.attribution import Attribution, sentence_rows
-from llmattr.core.evidence import CITING, SHARE, VERDICTS, TargetEvidence, Verdict
+from llmattr.core.evidence import CITING, ENOUGH, VERDICTS, TargetEvidence, Verdict
 from llmattr.report.lines import one_line
 from llmattr.report.marks import opposing
 
@@ -53,7 +53,7 @@ def _sources(evidence: TargetEvidence, numbers: dict[int, int]) -> list[str]:
         one = len(evidence.sufficient) == 1
         enough = "is enough" if one else "are enough"
         part = f"carr{'ies' if one else 'y'} {evidence.share:.0%} of it"
-        found.append(f"{names} alone {enough if evidence.share >= SHARE else part}")
+        found.append(f"{names} alone {enough if evidence.share >= ENOUGH else part}")
     either = [f"[{numbers[a]}] or [{numbers[b]}]" for a, b in evidence.alternatives if a in numbers and b in numbers]
     return found + ([f"either would do: {'; '.join(either)}"] if either else [])
 

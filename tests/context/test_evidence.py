@@ -12,7 +12,7 @@ from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.removal.hidden import HiddenAblation
 from llmattr.context.verify import verify
 from llmattr.core.attribution import Attribution
-from llmattr.core.evidence import EXPLAINED, EXPLAINED_MISSING, LEAST_PER_TOKEN, LEAST_SUPPORT, LIKELY, Signs, verdict_of
+from llmattr.core.evidence import CARRIED, EXPLAINED, LEAST_PER_TOKEN, LEAST_SUPPORT, LIKELY, Signs, verdict_of
 from llmattr.core.sources import Targets
 from llmattr.errors import LlmattrError
 from llmattr.text.messages import conversation
@@ -99,17 +99,17 @@ def test_memory_and_contradiction(judge):
     assert (weak.verdict, weak.opposed_by) == ("context", 2)
 
 
-def signs(support=10.0, explained=0.9, **others):
-    """Of a sentence of one token that the model would not say by itself."""
-    empty = others.pop("empty", -20.0)
-    return Signs(**{"support": support, "full": (1 - explained) * empty, "empty": empty, "tokens": 1.0, **others})
+def signs(support=10.0, **others):
+    """Of a sentence of one token that the model would not say by itself, and that the context carries."""
+    return Signs(**{"support": support, "empty": -20.0, "tokens": 1.0, "explained": 0.9, "stated": 0.9, **others})
 
 
-def test_a_sentence_is_from_the_context_when_it_takes_away_enough_of_the_surprise():
-    assert verdict_of(signs(explained=EXPLAINED + 1e-9)) == "context"
-    assert verdict_of(signs(explained=EXPLAINED - 1e-9)) == "unsupported"
-    assert verdict_of(signs(explained=EXPLAINED_MISSING + 1e-9, is_missing=True)) == "context"
-    assert verdict_of(signs(explained=EXPLAINED_MISSING - 1e-9, is_missing=True)) == "unsupported"
+def test_a_sentence_is_from_the_context_when_it_explains_it_and_a_source_states_it():
+    for explained, stated in ((CARRIED, 0.0), (0.0, CARRIED), (CARRIED / 2, CARRIED / 2)):
+        assert verdict_of(signs(explained=explained, stated=stated)) == "context"
+        assert verdict_of(signs(explained=explained, stated=stated - 1e-9)) == "unsupported"
+    assert verdict_of(signs(explained=EXPLAINED, stated=None)) == "context"
+    assert verdict_of(signs(explained=EXPLAINED - 1e-9, stated=None)) == "unsupported"
     assert verdict_of(signs(support=LEAST_SUPPORT)) == "context"
     assert verdict_of(signs(support=LEAST_SUPPORT - 1e-9)) == "unsupported"
 
@@ -117,14 +117,14 @@ def test_a_sentence_is_from_the_context_when_it_takes_away_enough_of_the_surpris
 def test_what_opposes_a_sentence_contradicts_it():
     long = 40.0  # tokens, so 4 nats
     assert verdict_of(signs(support=-LEAST_PER_TOKEN * long, tokens=long)) == "contradicted"
-    assert verdict_of(signs(support=-3.9, tokens=long, empty=-200.0, explained=-0.02)) == "unsupported"
+    assert verdict_of(signs(support=-3.9, tokens=long, empty=-200.0, explained=-0.02, stated=0.5)) == "unsupported"
     assert verdict_of(signs(support=5.0, opposing=6.0)) == "contradicted"
     assert verdict_of(signs(support=6.0, opposing=5.0)) == "context"
 
 
 def test_what_the_model_would_say_by_itself_is_from_memory():
-    assert verdict_of(signs(support=0.0, empty=LIKELY * 10, explained=0.0, tokens=10.0)) == "memory"
-    assert verdict_of(signs(support=0.0, empty=LIKELY * 10 - 1e-9, explained=0.0, tokens=10.0)) == "unsupported"
+    assert verdict_of(signs(support=0.0, empty=LIKELY * 10, tokens=10.0)) == "memory"
+    assert verdict_of(signs(support=0.0, empty=LIKELY * 10 - 1e-9, tokens=10.0)) == "unsupported"
 
 
 def test_a_refusal_is_neither_supported_nor_contradicted():
