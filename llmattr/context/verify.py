@@ -35,7 +35,7 @@ def verify(result: Attribution, ablation: ContextAblation) -> Evidence:
     known.ask([NONE, known.everything, *singles, *prefixes])
     pairs = [_alike(known, t, sources) for t, sources in enumerate(tried)]
     known.ask(known.everything - {*pair} for found in pairs for pair in found)
-    read = _Read(ablation)
+    read = Reading(ablation)
     targets = [_judge(result, known, t, tried[t], pairs[t], read=read) for t in range(len(result))]
     assert ablation.prompt.response_offsets is not None  # a prompt with a response has them
     return Evidence(tuple(targets), ablation.prompt.response_offsets, read.full, read.empty)
@@ -69,7 +69,7 @@ class _Known:
         return self.sufficiency(t, *self.everything)
 
 
-class _Read:
+class Reading:
     """What the text of a target and its tokens say, before any source is tried."""
 
     def __init__(self, ablation: ContextAblation) -> None:
@@ -132,7 +132,7 @@ def _alike(known: _Known, t: int, sources: list[int]) -> list[tuple[int, int]]:
 
 
 def _judge(
-    result: Attribution, known: _Known, t: int, sources: list[int], pairs: list[tuple[int, int]], *, read: _Read
+    result: Attribution, known: _Known, t: int, sources: list[int], pairs: list[tuple[int, int]], *, read: Reading
 ) -> TargetEvidence:
     opposing, opposed_by = _opposing(result, t)
     kept, share = _sufficient(known, t, sources)
