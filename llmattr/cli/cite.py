@@ -106,6 +106,7 @@ class Answerer:
 )
 @click.option("--device", help="cpu, cuda, cuda:1 ...; the GPU where there is one")
 @click.option("--verify/--no-verify", default=True, help="ask the model about what is cited: verdicts, what suffices")
+@click.option("--judge", metavar="HUB_ID", help="also ask this entailment model (hub id or folder) about each sentence")
 @click.option("--zoom", is_flag=True, help="also say which words of the best source matter (more ablations)")
 @click.option("--cache", type=click.Path(path_type=Path), help="folder for scored ablations, from which a run goes on")
 @click.option("--no-cache", is_flag=True, help="keep nothing, and start anew")
@@ -166,7 +167,9 @@ def _check_together(answerer: Answerer, how: Mapping[str, Any]) -> None:
     if how["response"] is not None:
         refuse("with --response no answer is written", "max_new_tokens")
     if how["rather_than"] is not None:
-        refuse("verdicts are on one answer, and --rather-than compares two", "verify")
+        refuse("verdicts are on one answer, and --rather-than compares two", "verify", "judge")
+    if not how["verify"]:
+        refuse("with --no-verify there are no verdicts", "judge")
 
 
 def _shown(

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +12,8 @@ from llmattr.context.removal.ablation import ContextAblation
 from llmattr.core.attribution import Attribution
 from llmattr.core.citing import Score
 from llmattr.core.evidence import ENOUGH, Citation, Evidence, Signs, TargetEvidence, verdict_of
+from llmattr.core.sources import Sources, Targets
+from llmattr.model.judge import Judge
 from llmattr.text.names import missing
 from llmattr.text.own_words import OwnWord, own_words, stated
 from llmattr.text.refusals import refuses
@@ -19,6 +22,19 @@ from llmattr.text.words import read
 TRIED = 5  # sources of one target that are tried, at most
 
 NONE: frozenset[int] = frozenset()
+
+
+def judged(evidence: Evidence, sources: Sources, targets: Targets, judge: Judge) -> Evidence:
+    """The same with a judge's word on each target: do the sources that were tried, in their order, say it?
+
+    Where none was tried, nothing is asked.
+    """
+
+    def asked(t: int, one: TargetEvidence) -> TargetEvidence:
+        premise = " ".join(sources.texts[i] for i in sorted(citation.source for citation in one.citations))
+        return replace(one, entailed=judge.probability(premise, targets.texts[t])) if premise else one
+
+    return replace(evidence, targets=tuple(asked(t, one) for t, one in enumerate(evidence.targets)))
 
 
 def verify(result: Attribution, ablation: ContextAblation) -> Evidence:

@@ -48,7 +48,8 @@ class TargetEvidence:
     ablated (all that were tried, where none do); `share` is what they give. `alternatives`: pairs of which either suffices.
     Of the words that it adds to the question, `explained` is the share of their surprise that the context takes away, `stated`
     the share that one source has; None where that is not known. `missing`: its names, numbers and dates that stand nowhere in
-    what the model was given, as characters of the response.
+    what the model was given, as characters of the response. `entailed`: how likely a judge finds it that the sources which were
+    tried say it; None without one.
     """
 
     full: float
@@ -62,6 +63,7 @@ class TargetEvidence:
     explained: float | None = None
     stated: float | None = None
     missing: tuple[tuple[int, int], ...] = ()
+    entailed: float | None = None
 
     @property
     def support(self) -> float:

@@ -16,13 +16,25 @@ COLOURS: dict[Verdict, str] = {
 }
 
 
+EVEN = 0.5  # above it, a judge finds it likelier than not
+
+
 def overview(attribution: Attribution) -> str:
     """How much of the response depends on the context at all: its sentences by verdict."""
     assert attribution.evidence is not None
     rows = sentence_rows(attribution)
     found = [attribution.evidence.targets[row].verdict for row in rows]
     counts = [f"{found.count(name)} {meaning}" for name, meaning in VERDICTS.items() if name in found]
-    return f"{len(found)} sentence{'s' * (len(found) != 1)}: {', '.join(counts)}."
+    return f"{len(found)} sentence{'s' * (len(found) != 1)}: {', '.join(counts)}.{_agreement(attribution)}"
+
+
+def _agreement(attribution: Attribution) -> str:
+    """How often a judge, where there is one, says the same as the verdict."""
+    assert attribution.evidence is not None
+    asked = [attribution.evidence.targets[row] for row in sentence_rows(attribution)]
+    asked = [one for one in asked if one.entailed is not None]
+    same = sum((one.entailed > EVEN) is (one.verdict in CITING) for one in asked if one.entailed is not None)
+    return f" The judge agrees on {same} of {len(asked)}." if asked else ""
 
 
 def coloured(evidence: TargetEvidence, text: str) -> str:
@@ -35,7 +47,14 @@ def findings(evidence: TargetEvidence, numbers: dict[int, int], response: str = 
 
     `response`: the text in which the evidence's missing words stand.
     """
-    return [VERDICTS[evidence.verdict], *_missing(evidence, response), *_sources(evidence, numbers)]
+    return [VERDICTS[evidence.verdict], *_missing(evidence, response), *_sources(evidence, numbers), *_judged(evidence)]
+
+
+def _judged(evidence: TargetEvidence) -> list[str]:
+    if evidence.entailed is None:
+        return []
+    whether = "follows" if evidence.entailed > EVEN else "does not follow"
+    return [f"the judge says that it {whether} from the best sources ({evidence.entailed:.0%})"]
 
 
 def _missing(evidence: TargetEvidence, response: str) -> list[str]:

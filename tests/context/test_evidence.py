@@ -15,6 +15,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.evidence import CARRIED, EXPLAINED, LEAST_PER_TOKEN, LEAST_SUPPORT, LIKELY, Signs, verdict_of
 from llmattr.core.sources import Targets
 from llmattr.errors import LlmattrError
+from llmattr.model.judge import Judge
 from llmattr.text.messages import conversation
 from llmattr.text.prompt import Prompt, cut
 
@@ -290,3 +291,51 @@ def test_a_server_shows_nothing_of_its_inside(tiny):
     ablation = ContextAblation(ServerLM("http://localhost:9"), real.prompt, real.targets)
     with pytest.raises(LlmattrError, match="behind a server, which shows nothing of its inside"):
         assert ablation.weights
+
+
+class TestJudge:
+    def folder(self, path, labels):
+        import torch
+        from transformers import BertConfig, BertForSequenceClassification
+
+        from tests import tiny_models
+
+        sizes = dict.fromkeys(("hidden_size", "intermediate_size"), 16) | {"num_hidden_layers": 1, "num_attention_heads": 2}
+        torch.manual_seed(0)
+        names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+        config = BertConfig(vocab_size=500, max_position_embeddings=48, num_labels=len(labels), **names, **sizes)
+        BertForSequenceClassification(config).save_pretrained(path)
+        tiny_models.tokenizer().save_pretrained(path)
+        return str(path)
+
+    def test_its_chance_is_that_of_its_label(self, tmp_path):
+        import torch
+
+        judge = Judge.load(self.folder(tmp_path, ["contradiction", "neutral", "ENTAILMENT"]))
+        inputs = judge.tokenizer("It has locks.", "It is long.", return_tensors="pt")
+        with torch.inference_mode():
+            expected = judge.model(**inputs).logits[0].softmax(-1)[2]
+        assert judge.probability("It has locks.", "It is long.") == pytest.approx(float(expected), abs=1e-6)
+        assert 0 < judge.probability("It has locks. " * 100, "It is long.") < 1
+
+    def test_one_number_is_a_chance_too(self, tmp_path):
+        assert 0 < Judge.load(self.folder(tmp_path, ["LABEL_0"])).probability("It has locks.", "It is long.") < 1
+
+    def test_labels_that_say_nothing_are_refused(self, tmp_path):
+        with pytest.raises(LlmattrError, match="are LABEL_0, LABEL_1: which of them is entailment"):
+            Judge.load(self.folder(tmp_path, ["LABEL_0", "LABEL_1"]))
+
+    def test_its_word_stands_beside_the_verdict(self, tiny, tmp_path):
+        from llmattr.report.text import terminal
+
+        folder = self.folder(tmp_path, ["entailment", "not_entailment"])
+        result = cite(tiny, CONTEXT, "When?", response=ANSWER, method="bm25", judge=folder)
+        judge, target = Judge.load(folder), result.evidence.targets[1]
+        premise = " ".join(result.sources.texts[i] for i in sorted(one.source for one in target.citations))
+        assert target.entailed == pytest.approx(judge.probability(premise, result.targets.texts[1]), abs=1e-6)
+        assert result.run["judge"] == folder
+        assert Attribution.load(result.save(tmp_path / "a.json")).evidence.targets == result.evidence.targets
+        loo = cite(tiny, CONTEXT, "When?", response=ANSWER, method="leave-one-out", judge=folder)
+        if any(one.entailed is not None for one in loo.evidence.targets[1:]):
+            assert "The judge agrees on" in terminal(loo)
+            assert "the judge says that it" in terminal(loo)
