@@ -221,7 +221,14 @@ class TestBroken:
         def attribute(self, ablation):
             return surrogate.leave_one_out(ablation)
 
-        self.broken(r"attribute takes \(ablation, seed\)", attribute=attribute)
+        mine = dataclass(frozen=True)(type("Mine", (Mine,), {"__doc__": "Mine.", "attribute": attribute}))
+        with pytest.raises(LlmattrError, match=r"Mine: attribute takes \(ablation\), and must take \(ablation, seed=0\)"):
+            check_method(mine())
+
+    def test_no_arguments_at_all(self):
+        mine = dataclass(frozen=True)(type("Mine", (Mine,), {"__doc__": "Mine.", "attribute": lambda self: None}))
+        with pytest.raises(LlmattrError, match=r"Mine: attribute takes \(\), and must take \(ablation, seed=0\)"):
+            check_method(mine())
 
     def test_targets_that_are_not_by_themselves(self):
         def attribute(self, ablation, seed=0):

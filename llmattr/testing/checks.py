@@ -15,7 +15,7 @@ from llmattr import context, retraining, training
 from llmattr.context.cite import cite
 from llmattr.context.contract import Method
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import find_method, public_names, returned_scores
+from llmattr.core.method import check_verbs, find_method, public_names, returned_scores
 from llmattr.errors import LlmattrError, LlmattrNote, check_choice, nearest
 from llmattr.model import batches
 from llmattr.model.lm import LM
@@ -25,7 +25,6 @@ from llmattr.testing import worlds
 from llmattr.testing.properties import (
     AskingMethod,
     by_default,
-    check_attribute,
     check_contract,
     check_near,
     check_retrieved,
@@ -101,6 +100,7 @@ def kind_of(method: object) -> Kind:
             raise LlmattrError(f"a method has one of the verbs {', '.join(verbs)}; {type(method).__name__} has {instead}")
         find_training_method(method, training.METHODS)  # which says what is missing
         return "training"
+    check_verbs(method, Method)
     ablation = next(iter(inspect.signature(method.attribute).parameters.values()))
     return "retraining" if "RetrainingAblation" in inspect.formatannotation(ablation.annotation) else "context"
 
@@ -189,7 +189,6 @@ def check_retraining(method: RetrainingMethod) -> None:
 
 def _check_answer(method: AskingMethod, world: worlds.Sums) -> None:
     """What is asked and what comes back, before anything that costs more."""
-    check_attribute(method)
     ablation = world.ablation
     with suppress(worlds.LooksInsideError):
         with unchanged(method.name, lambda: worlds.given(ablation)):

@@ -1,7 +1,6 @@
 """What a method keeps, one property a function; each failure says what was got and why it matters."""
 
 import dataclasses
-import inspect
 import json
 import re
 import tempfile
@@ -85,14 +84,6 @@ def check_option(method: Named, field: "dataclasses.Field[Any]") -> None:
     except (LlmattrError, TypeError):  # a type checker's error is one, too
         return
     raise AssertionError(f"{what} took 'no such word': its type is not checked, and a slip of the pen would be run for hours")
-
-
-def check_attribute(method: AskingMethod) -> None:
-    """It takes an ablation and a seed."""
-    try:
-        inspect.signature(method.attribute).bind("ablation", 0)
-    except TypeError as error:
-        raise AssertionError(f"{method.name}: attribute takes (ablation, seed): one seed, the same scores ({error})") from error
 
 
 def check_shape(name: str, found: object, shape: tuple[int, int]) -> None:
