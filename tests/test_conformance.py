@@ -110,6 +110,13 @@ class TestContract:
     def test_an_option(self, kind, made, message):
         self.refused(message, much=made, __annotations__={"much": kind})
 
+    @pytest.mark.parametrize(("kind", "name"), [("context", "top"), ("context", "no_cache"), ("retraining", "steps")])
+    def test_an_option_that_the_command_has(self, kind, name):
+        body = {"__doc__": "Mine.", "__annotations__": {name: int}, name: option(3, "so many")}
+        mine = dataclass(frozen=True)(type("Mine", (Mine,), body))
+        with pytest.raises(AssertionError, match=f"mine's option {name} is one of the command's own: give it another name"):
+            check_method(mine, kind)
+
     def test_an_option_without_a_default(self):
         self.refused("every option needs a default", much=field(metadata={"help": "how much"}), __annotations__={"much": int})
 

@@ -29,6 +29,17 @@ def option(default: T, help: str, least: int | float = 0, below: int | float = m
     return dataclasses.field(default=default, metadata={"help": help, "least": least, "below": below})
 
 
+# What the commands that take a method have themselves, by its kind: no method has an option of such a name.
+RESERVED = {
+    "context": """cache concurrency device dtype files help html index json language max_new_tokens measure model no_cache no_verify
+        query rather_than response seed served_model sources template timeout tokenizer top verify zoom""",
+    "training": """append checkpoints columns complement data device dim dtype help kind learning_rates model modules out row_type
+        rows seed split strict unknown width""",
+    "retraining": """batch_size clip columns completion data group_by help html jobs json learning_rate mean measure model out prompt
+        queries replicates schedule seed split start steps top verify warmup weight_decay""",
+}
+
+
 def accepted(kind: object) -> tuple[Any, tuple[str, ...]]:
     """What a field of this type takes, and which words: `int | Literal["auto"]` -> int, ("auto",)."""
     parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)

@@ -26,6 +26,7 @@ from llmattr.testing.properties import (
     AskingMethod,
     by_default,
     check_contract,
+    check_names,
     check_near,
     check_retrieved,
     check_scores,
@@ -79,7 +80,7 @@ def check_method(method: object, kind: Kind | None = None) -> None:
     if kind is not None:
         check_choice("kind", kind, get_args(Kind))
     method = by_default(method) if isinstance(method, type) else method
-    check_contract(method)
+    named = check_contract(method)
     checks: dict[Kind, Callable[[Any], None]] = {
         "context": check_context,
         "training": check_training,
@@ -87,7 +88,9 @@ def check_method(method: object, kind: Kind | None = None) -> None:
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LlmattrNote)
-        checks[kind or kind_of(method)](method)
+        kind = kind or kind_of(method)
+        check_names(named, kind)
+        checks[kind](method)
 
 
 def kind_of(method: object) -> Kind:
