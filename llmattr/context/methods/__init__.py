@@ -8,6 +8,7 @@ from llmattr.context.methods.games import Alone, Banzhaf, LeaveOneOut, Shapley
 from llmattr.context.methods.gradients import GradientInput, IntegratedGradients
 from llmattr.context.methods.hierarchical import Hierarchical
 from llmattr.context.methods.retrieval import Bm25, Embeddings
+from llmattr.context.methods.screening import Screening
 from llmattr.context.methods.source_gates import SourceGates
 from llmattr.context.methods.surrogates import Blend, ContextCite, Interactions, Ridge
 
@@ -18,6 +19,7 @@ METHODS = {
         Ridge,
         Blend,
         Interactions,
+        Screening,
         Hierarchical,
         Shapley,
         Banzhaf,
