@@ -1,6 +1,7 @@
 """An answer with its citations as plain text for the terminal."""
 
 import itertools
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -15,6 +16,9 @@ from llmattr.report.ranking import error, ranking, summary
 from llmattr.report.reference import place
 from llmattr.report.verdicts import coloured, findings, overview
 from llmattr.text import split
+
+if TYPE_CHECKING:
+    from llmattr.context.prune import Pruned
 
 DEPENDS = 1.0  # nats by which the context makes a token likelier: it is underlined
 NONE_CITED = "no source stands clear of its error"
@@ -57,6 +61,16 @@ def _target(attribution: Attribution, row: int, numbers: dict[int, int], top: in
         lines += [f"    {_numbers(numbers[score.source], score)}" for score in cited]
         lines += [f"    support {evidence.support:+.2f}"] if evidence else []
     return lines
+
+
+def pruned(again: "Pruned", attribution: Attribution) -> str:
+    """What the model says from the cited sources alone, beside what it said."""
+    count, share = len(again.kept), again.share
+    same = " ".join(again.response.split()) == " ".join((attribution.response or "").split())
+    of = f"the cited {'source' if count == 1 else f'{count} sources'} alone"
+    answer = "the model answers the same" if same else f"the model answers: {one_line(again.response, 2000)}"
+    kept = "" if share is None else f" They keep {max(share, 0):.0%} of what the context does for the answer above."
+    return f"\n\nFrom {of} ({count} of {len(attribution.sources)}) {answer}{'.' if same else ''}{kept}"
 
 
 def zoomed(attribution: Attribution, top: int = 3) -> str:
