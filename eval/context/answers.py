@@ -24,18 +24,20 @@ from llmattr.text import split
 FILE = Path(__file__).with_suffix(".jsonl")
 SEED = 18
 MOST = 24  # sentences in a context
-Kind = Literal["right", "paraphrase", "false", "swapped", "refusal"]
-KINDS: tuple[Kind, ...] = ("right", "paraphrase", "false", "swapped", "refusal")
+Kind = Literal["right", "paraphrase", "reworded", "false", "swapped", "refusal"]
+KINDS: tuple[Kind, ...] = ("right", "paraphrase", "reworded", "false", "swapped", "refusal")
 
 
 @dataclass(frozen=True)
 class Answers:
     """What an assistant could say to a question of the set `of`.
 
-    right: the data's answer, as the context writes it. paraphrase: the same in other words, the answer in another form. false:
-    with a name, number or date that stands nowhere in the context. swapped: with one that does, None where it has no other of
-    that kind. refusal: that the documents do not say it. Where two things are compared, false dates one wrongly, and swapped
-    takes the one for the other. All but right are one sentence.
+    right: the data's answer, as the context writes it. paraphrase: the same in other words throughout, the answer in another
+    form too, which takes some knowledge to see ("the eighth of July of that year", Sb for antimony): harder than what assistants
+    say. reworded: what a good assistant says from the page: other order, verbs and common words, names as the page has them or
+    shortened, dates and numbers at times in another form. false: with a name, number or date that stands nowhere in the context.
+    swapped: with one that does, None where it has no other of that kind. refusal: that the documents do not say it. Where two
+    things are compared, false dates one wrongly, and swapped takes the one for the other. All but right are one sentence.
 
     `right_gold`: where right has two sentences, the numbers of the question's sentences that support each; otherwise the
     question's gold does. `supported_without_gold`: the rest of the context says it too, at least in part.
@@ -46,6 +48,7 @@ class Answers:
     dressed: bool
     right: str
     paraphrase: str
+    reworded: str
     false: str
     swapped: str | None
     refusal: str
@@ -55,7 +58,7 @@ class Answers:
     @property
     def said(self) -> dict[Kind, str]:
         """Each kind of answer that there is, in the order of `KINDS`."""
-        texts = (self.right, self.paraphrase, self.false, self.swapped, self.refusal)
+        texts = (self.right, self.paraphrase, self.reworded, self.false, self.swapped, self.refusal)
         return {kind: text for kind, text in zip(KINDS, texts, strict=True) if text is not None}
 
 

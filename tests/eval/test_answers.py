@@ -23,6 +23,7 @@ from llmattr.text.prompt import cut
 from tests.conftest import SHARED
 
 LITTLE = {"a", "an", "and", "as", "at", "by", "from", "in", "is", "of", "on", "the", "to", "with", "d", "s"}  # d'Or, Grey's
+OTHERWISE = {"02", "1400s", "1800s", "american", "jeeps", "koreans", "north", "s", "u"}  # forms that pages do not have
 ALL = read()
 
 
@@ -63,7 +64,7 @@ def tower():
 
 
 def answers(of="qed", id="tower", **given):
-    fields = {"dressed": False, "right": "", "paraphrase": "", "false": "", "swapped": None, "refusal": ""}
+    fields = {"dressed": False, "right": "", "paraphrase": "", "reworded": "", "false": "", "swapped": None, "refusal": ""}
     return Answers(of, id, **{**fields, **given})
 
 
@@ -90,6 +91,20 @@ class TestAnswers:
             whole = " ".join(answer) in " ".join(said)
             most = len(answer) > 10 and sum(word in said for word in answer) >= 0.75 * len(answer)  # a clause, not a name
             assert whole or most, (one.id, question.answer)
+
+    def test_reworded_ones_have_the_names_of_the_page(self, asked):
+        """And half as many words that it does not have as paraphrases, or fewer."""
+
+        def foreign(text, question):
+            return set(words(text)) - context(question) - set(words(question.question)) - LITTLE
+
+        for one, question in asked:
+            assert names(one.reworded) & foreign(one.reworded, question) <= OTHERWISE, one.id
+            assert one.reworded not in one.right
+        paraphrased, reworded = (
+            sum(len(foreign(one.said[kind], question)) for one, question in asked) for kind in ("paraphrase", "reworded")
+        )
+        assert 2 * reworded < paraphrased
 
     def test_false_ones_have_what_stands_nowhere(self, asked):
         for one, question in asked:
