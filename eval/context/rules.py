@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from llmattr.core.evidence import LEAST_PER_TOKEN, LEAST_SUPPORT, Signs, verdict_of
+from llmattr.core.evidence import LEAST_PER_TOKEN, LEAST_SUPPORT, MISSING, Signs, verdict_of
 
 
 @dataclass(frozen=True)
@@ -13,13 +13,13 @@ class Ours:
     name: ClassVar[str] = "llmattr"
     family: ClassVar[str] = "corroborative"
 
-    def verdict(self, signs: Signs, is_missing: bool) -> str:
+    def verdict(self, signs: Signs) -> str:
         """The library's own."""
         return verdict_of(signs)
 
     def sign(self, signs: Signs) -> float:
-        """What the context explains, and what one source states."""
-        return signs.explained + (signs.stated or 0.0)
+        """What the context explains, what one source states, and whether a name is missing."""
+        return signs.explained + (signs.stated or 0.0) - (MISSING if signs.is_missing else 0.0)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Support:
     name: ClassVar[str] = "support (d168c08)"
     family: ClassVar[str] = "predictive"
 
-    def verdict(self, signs: Signs, is_missing: bool) -> str:
+    def verdict(self, signs: Signs) -> str:
         """From the context when it makes the answer a nat likelier, and a tenth a token."""
         least = max(LEAST_SUPPORT, LEAST_PER_TOKEN * signs.tokens)
         return "context" if signs.support >= least else "contradicted" if signs.support <= -least else "memory"
@@ -48,9 +48,9 @@ class Surprise:
     enough: float = 0.15
     enough_missing: float = 0.3
 
-    def verdict(self, signs: Signs, is_missing: bool) -> str:
+    def verdict(self, signs: Signs) -> str:
         """From the context when it explains so much."""
-        enough = signs.explained >= (self.enough_missing if is_missing else self.enough)
+        enough = signs.explained >= (self.enough_missing if signs.is_missing else self.enough)
         return "refusal" if signs.is_refusal else "context" if enough and signs.support >= LEAST_SUPPORT else "unsupported"
 
     def sign(self, signs: Signs) -> float:
@@ -65,7 +65,7 @@ class Always:
     name: ClassVar[str] = "always"
     family: ClassVar[str] = "reference"
 
-    def verdict(self, signs: Signs, is_missing: bool) -> str:
+    def verdict(self, signs: Signs) -> str:
         """From the context."""
         return "context"
 

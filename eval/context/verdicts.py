@@ -85,22 +85,21 @@ class Claimed:
         return sum(2 * c.seconds_a_token * len(c.ablation.prompt.full().ids) for c in self.cases.values()) if first else 0.0
 
     @cached_property
-    def read(self) -> list[tuple[Signs, bool]]:
-        """What is read of each answer's first sentence, and whether a name of it is missing."""
+    def read(self) -> list[Signs]:
+        """What is read of each answer's first sentence."""
         found = []
         for case in self.cases.values():
             ablation, reading = case.ablation, Reading(case.ablation)
             t = 0 if len(ablation.targets) == 1 else 1
             whole, none = (ablation(np.full((1, len(ablation.sources)), kept))[0, t] for kept in (True, False))
-            found.append((reading.signs(t, float(whole - none), 0.0), bool(reading.missing(t))))
+            found.append(reading.signs(t, float(whole - none), 0.0))
         return found
 
     def score(self, entry: Entry) -> Scored:
         """For each answer whether the verdict is right, and what it goes by."""
         rule = entry.method
-        verdicts = [rule.verdict(signs, is_missing) for signs, is_missing in self.read]
-        right = [_is_right(verdict, SHOULD[kind]) for verdict, kind in zip(verdicts, self.said, strict=True)]
-        values = np.array([[is_right, rule.sign(signs)] for is_right, (signs, _) in zip(right, self.read, strict=True)], float)
+        right = [_is_right(rule.verdict(signs), SHOULD[kind]) for signs, kind in zip(self.read, self.said, strict=True)]
+        values = np.array([right, [rule.sign(signs) for signs in self.read]], dtype=float).T
         costs: Costs = {"passes": 2 * len(self.said)}
         return Scored(values, costs)
 

@@ -21,7 +21,7 @@ from llmattr.core.plain_json import json_text
 FILE = ROOT / "eval" / "choices.json"
 THRESHOLDS = {
     citing: ("CLEAR", "LEAST", "LEAST_SHARE", "SHARE"),
-    evidence: ("LEAST_SUPPORT", "LEAST_PER_TOKEN", "CARRIED", "EXPLAINED", "LIKELY", "ENOUGH"),
+    evidence: ("LEAST_SUPPORT", "LEAST_PER_TOKEN", "CARRIED", "MISSING", "EXPLAINED", "LIKELY", "ENOUGH"),
 }
 
 

@@ -1,5 +1,6 @@
 """`llmattr cite`."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from llmattr.cli.files import check_folder, check_outputs, documents, quiet, rep
 from llmattr.cli.given import Input, refuse, typed
 from llmattr.cli.methods import MethodCommand, taken
 from llmattr.context.contract import Method
+from llmattr.context.methods.fused import Fused
 from llmattr.core.processes import device, is_main
 from llmattr.errors import LlmattrError, note
 from llmattr.text.messages import TEMPLATE, conversation
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from llmattr.model.server import ServerLM
     from llmattr.origins import Origins
     from llmattr.training.query import TraceIndex
+
+
+QUICK = Fused()
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,7 @@ class Answerer:
     help="fast: bfloat16 on a GPU and on a processor with AMX or AVX512-BF16, else float32",
 )
 @click.option("--device", help="cpu, cuda, cuda:1 ...; the GPU where there is one")
+@click.option("--quick", is_flag=True, help="stop at the first look: the method fused, one short pass a source, no METHOD")
 @click.option("--verify/--no-verify", default=True, help="ask the model about what is cited: verdicts, what suffices")
 @click.option("--judge", metavar="HUB_ID", help="also ask this entailment model (hub id or folder) about each sentence")
 @click.option("--zoom", is_flag=True, help="also say which words of the best source matter (more ablations)")
@@ -120,6 +126,7 @@ def cite(
     *,
     query: str,
     method: Method,
+    quick: bool,
     top: int,
     verbose: bool,
     html: Path | None,
@@ -138,6 +145,8 @@ def cite(
     answerer, how = taken(Answerer, options), options
     check_outputs(files, [out for out in (html, json) if out])
     _check_together(answerer, how, prune)
+    if quick and click.get_current_context().meta["method"] != MethodCommand.default:
+        raise LlmattrError(f"--quick is the method {QUICK.name}: leave {method.name} out, or --quick")
     if cache:
         check_folder(cache)
     from llmattr.context.removal.cache import place
@@ -149,7 +158,11 @@ def cite(
 
     training = answerer.open(answerer.index) if answerer.index else None
     lm = answerer.load() if training is None else training.checkpoints[0].load()
-    found = cite(lm, given, query, method=method, cache=None if no_cache else cache or place(), **how)
+    first = QUICK if quick or _looks_first(method, how) else method
+    found = cite(lm, given, query, method=first, cache=None if no_cache else cache or place(), **how)
+    if first is not method and not quick and len(found.sources) > 1:
+        _first_look(found, top)
+        found = found.refine(method)
     if found.targets.measure != how["measure"] and (said := typed("measure")):
         note(f"{said} is not used: what {method.name} gives is {found.unit}")
     found, pruned = _pruned(found, how["max_new_tokens"]) if prune else (found, "")
@@ -173,6 +186,17 @@ def _check_together(answerer: Answerer, how: Mapping[str, Any], prune: bool) -> 
         refuse("verdicts are on one answer, and --rather-than compares two", "verify", "judge", "prune")
     if not how["verify"]:
         refuse("with --no-verify there are no verdicts", "judge")
+
+
+def _looks_first(method: Method, how: Mapping[str, Any]) -> bool:
+    """Whether someone waits who could read cheap citations while ablations are made."""
+    return method.family == "datamodel" and how["rather_than"] is None and is_main() and sys.stderr.isatty()
+
+
+def _first_look(found: "Attribution", top: int) -> None:
+    from llmattr.report.text import terminal
+
+    click.echo(f"{terminal(found, top)}\n\nThat is a first look ({QUICK.name}); better scores follow.\n", err=True)
 
 
 def _pruned(found: "Attribution", max_new_tokens: int) -> "tuple[Attribution, str]":

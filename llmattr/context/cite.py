@@ -102,18 +102,11 @@ def cite(
     ablation = ContextAblation(lm, prompt, prompt.targets(measure), store)
     if rather_than is not None:
         ablation = _contrasted(ablation, rather_than, chosen)
-    session = ContextSession(chosen, ablation, seed, lm.fingerprint())
-    result = session.attribute(ablation.targets)
-    attributed = time.perf_counter()
-    evidence = evidence_for(result, ablation) if verify and rather_than is None else None
-    if evidence is not None and judge is not None:
-        evidence = judged(evidence, result.sources, result.targets, Judge.load(judge))
-    seconds = {"load_and_answer": answered - started, "attribute": attributed - answered}
-    seconds |= {"verify": time.perf_counter() - attributed} if evidence else {}
-    run = {"query": query, **result.run, **ablation.record(), "seconds": seconds}
-    run |= {"judge": judge} if judge is not None else {}
-    asked = None if query is None else [{"prompt": query, "completion": prompt.response}]
-    return dataclasses.replace(result, run=run, evidence=evidence, asked=asked)
+    is_verified = verify and rather_than is None
+    session = ContextSession(chosen, ablation, seed, lm.fingerprint(), query=query, is_verified=is_verified, judge=judge)
+    result = session.result()
+    seconds = {"load_and_answer": answered - started, **result.run["seconds"]}
+    return dataclasses.replace(result, run={**result.run, "seconds": seconds})
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +117,28 @@ class ContextSession:
     ablation: ContextAblation
     seed: int = 0
     model: Mapping[str, str] | None = None
+    query: str | None = None
+    is_verified: bool = False
+    judge: str | None = None
+
+    def result(self) -> Attribution:
+        """The response and its sentences attributed, with what true ablations (and the judge) say of what is cited."""
+        started = time.perf_counter()
+        found = self.attribute(self.ablation.targets)
+        attributed = time.perf_counter()
+        evidence = evidence_for(found, self.ablation) if self.is_verified else None
+        if evidence is not None and self.judge is not None:
+            evidence = judged(evidence, found.sources, found.targets, Judge.load(self.judge))
+        seconds = {"attribute": attributed - started}
+        seconds |= {"verify": time.perf_counter() - attributed} if evidence else {}
+        run = {"query": self.query, **found.run, **self.ablation.record(), "seconds": seconds}
+        run |= {"judge": self.judge} if self.judge is not None else {}
+        asked = None if self.query is None else [{"prompt": self.query, "completion": self.ablation.prompt.response}]
+        return dataclasses.replace(found, run=run, evidence=evidence, asked=asked)
+
+    def refine(self, method: object) -> Attribution:
+        """The same by another method; what was scored before is not run again."""
+        return dataclasses.replace(self, method=find_method(method, METHODS, Method)).result()
 
     def attribute(self, targets: Targets) -> Attribution:
         """Attribute these targets; what was scored before is not run again."""

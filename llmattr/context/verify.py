@@ -113,6 +113,7 @@ class Reading:
             tokens=float(b - a),
             explained=float(1 - full / empty) if empty < 0 else 0.0,
             stated=None if np.isnan(share) else share,
+            is_missing=bool(self.missing(t)),
             opposing=opposing,
             is_refusal=refuses(self.targets.texts[t]),
         )

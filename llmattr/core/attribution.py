@@ -32,6 +32,10 @@ class Session(Protocol):
         """These targets, attributed to the words of one source."""
         ...
 
+    def refine(self, method: object) -> "Attribution":
+        """The same by another method."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
@@ -216,6 +220,15 @@ class Attribution:
             raise LlmattrError("only a fresh result of cite() can zoom into a source; run cite() again for this one")
         check_number("source", source, 0, len(self.sources), whole=True)
         return self.session.zoom(source, self.targets)
+
+    def refine(self, method: object) -> "Attribution":
+        """The same response by another method; ablations that were scored before are not run again.
+
+        So citations can be had at once, and better ones later: `cite(..., method="fused")`, then `.refine("context-cite")`.
+        """
+        if self.session is None:
+            raise LlmattrError("only a fresh result of cite() can be refined; run cite() again for this one")
+        return self.session.refine(method)
 
     def by_document(self) -> "Attribution":
         """The same scores summed over each document: a document's score is that of its parts together."""

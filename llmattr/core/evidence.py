@@ -18,14 +18,16 @@ VERDICTS: dict[Verdict, str] = {
 CITING: tuple[Verdict, ...] = ("context",)  # what sources are cited for
 LEAST_SUPPORT = 1.0  # nats of log-odds: the odds change by a factor of e
 LEAST_PER_TOKEN = 0.1  # nats: a long sentence shifts a little at every token whatever the context
-CARRIED = 0.9  # of 2: the share of the surprise that the context takes away, and of the words that one source has
+CARRIED = 0.75  # of 2: the share of the surprise that the context takes away, and of the words that one source has
+MISSING = 0.4  # less, where a name or number stands nowhere in what the model was given
 EXPLAINED = 0.3  # of the surprise, where words cannot be compared
 LIKELY = -0.7  # nats a token: the model would say it by itself, half of the time token by token
 ENOUGH = 0.9  # of the support: what suffices
 RULE = (
     "Support = with the whole context less without any. Of the words that a sentence adds to the question, the context takes "
     "away a share of the surprise, and one source has a share. A sentence is from the context when the support is at least "
-    f"{LEAST_SUPPORT:.0f} nat and the two shares add up to {CARRIED} or more; contradicted when the support is as far below "
+    f"{LEAST_SUPPORT:.0f} nat and the two shares add up to {CARRIED} or more ({CARRIED + MISSING} where a name or number of it "
+    "stands nowhere in what the model was given); contradicted when the support is as far below "
     "zero, or one source opposes by as much and by more than the support; from memory when the model would say it without the "
     "context; else not supported."
 )
@@ -104,8 +106,8 @@ class Signs:
     `support`: with the whole context less without any, in nats of log-odds. `empty`: the log-probability of its `tokens` tokens
     without. `explained`: the share of the surprise of its own words (those that it adds to the question) that the context takes
     away, `1 - log p(with) / log p(without)`. `stated`: the share of its own words that one source has, None where words cannot
-    be compared. `opposing`: the strongest score against it that stands clear of its error, as a size, or 0. `is_refusal`: it
-    says that the answer is not known.
+    be compared. `is_missing`: a name or number of it stands nowhere in what the model was given. `opposing`: the strongest score
+    against it that stands clear of its error, as a size, or 0. `is_refusal`: it says that the answer is not known.
     """
 
     support: float
@@ -113,6 +115,7 @@ class Signs:
     tokens: float
     explained: float
     stated: float | None = None
+    is_missing: bool = False
     opposing: float = 0.0
     is_refusal: bool = False
 
@@ -130,7 +133,10 @@ def verdict_of(signs: Signs) -> Verdict:
 
 
 def _is_carried(signs: Signs) -> bool:
-    return signs.explained >= EXPLAINED if signs.stated is None else signs.explained + signs.stated >= CARRIED
+    less = MISSING if signs.is_missing else 0.0
+    if signs.stated is None:
+        return signs.explained - less >= EXPLAINED
+    return signs.explained + signs.stated - less >= CARRIED
 
 
 def target_to_dict(evidence: TargetEvidence) -> dict[str, Any]:

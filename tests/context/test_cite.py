@@ -356,3 +356,22 @@ class TestTools:
         found = self.cited(lm, [self.OURS], messages=messages)
         assert found.sources.texts == ["The lake is deep.", "It is cold."]
         assert (found.values[0] != 0).any()
+
+
+def test_a_first_look_is_refined_without_asking_again(counted):
+    """What the cheap method asked for is known, and the better scores are those that it would have had alone."""
+    lm, asked = counted
+    first = cite(lm, CONTEXT, "When did it open?", response=ANSWER, method="fused", verify=False)
+    assert sum(asked) == 6
+    refined = first.refine("leave-one-out")
+    assert sum(asked) == 12
+    assert refined.run["query"] == "When did it open?"
+    again = cite(lm, CONTEXT, "When did it open?", response=ANSWER, method="leave-one-out", verify=False)
+    np.testing.assert_array_equal(refined.values, again.values)
+    assert first.refine("alone").method == {"name": "alone"}
+    assert sum(asked) == 12 + 6  # `again` alone
+
+
+def test_only_a_fresh_result_is_refined(result, tmp_path):
+    with pytest.raises(LlmattrError, match="only a fresh result of cite"):
+        Attribution.load(result.save(tmp_path / "a.json")).refine("alone")

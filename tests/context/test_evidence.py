@@ -12,7 +12,7 @@ from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.removal.hidden import HiddenAblation
 from llmattr.context.verify import verify
 from llmattr.core.attribution import Attribution
-from llmattr.core.evidence import CARRIED, EXPLAINED, LEAST_PER_TOKEN, LEAST_SUPPORT, LIKELY, Signs, verdict_of
+from llmattr.core.evidence import CARRIED, EXPLAINED, LEAST_PER_TOKEN, LEAST_SUPPORT, LIKELY, MISSING, Signs, verdict_of
 from llmattr.core.sources import Targets
 from llmattr.errors import LlmattrError
 from llmattr.model.judge import Judge
@@ -106,9 +106,11 @@ def signs(support=10.0, **others):
 
 
 def test_a_sentence_is_from_the_context_when_it_explains_it_and_a_source_states_it():
-    for explained, stated in ((CARRIED, 0.0), (0.0, CARRIED), (CARRIED / 2, CARRIED / 2)):
+    for explained, stated in ((CARRIED, 0.0), (0.0, CARRIED), (CARRIED - 0.3, 0.3)):
         assert verdict_of(signs(explained=explained, stated=stated)) == "context"
         assert verdict_of(signs(explained=explained, stated=stated - 1e-9)) == "unsupported"
+    assert verdict_of(signs(explained=0.5, stated=CARRIED + MISSING - 0.5 + 1e-9, is_missing=True)) == "context"
+    assert verdict_of(signs(explained=0.5, stated=CARRIED + MISSING - 0.5 - 1e-9, is_missing=True)) == "unsupported"
     assert verdict_of(signs(explained=EXPLAINED, stated=None)) == "context"
     assert verdict_of(signs(explained=EXPLAINED - 1e-9, stated=None)) == "unsupported"
     assert verdict_of(signs(support=LEAST_SUPPORT)) == "context"
