@@ -41,7 +41,7 @@ _SPEAKER_CANNOT = (
 _ENGLISH_DENIAL = (
     # the documents do not tell; none of them tells
     r"DOC,? (?:(?!(?:that|he|she|they|it|his|her|says?)\b)\S+ ){0,3}?NO ?(?:\S+ ){0,4}?TELL"
-    r"|DOC (?:\S+ ){0,2}?(?:(?:is|are) silent|leaves? (?:\S+ ){0,2}?(?:open|UNTOLD))"
+    r"|DOC (?:\S+ ){0,2}?(?:(?:is|are) silent|leaves? (?:\S+ ){0,2}?(?:open|out|UNTOLD))"
     r"|NO (?:\S+ ){0,5}?DOC (?:\S+ ){0,3}?TELL|NO ?(?:\S+ ){0,2}?TELL(?:.* )?IN_DOC(?! \w)"
     # it is not told in them
     r"|NO ?(?:\S+ ){0,6}?KNOWN(?:.* )?IN_DOC|\b(?:UNTOLD|impossible|nowhere) (?:.* )?IN_DOC"
@@ -65,15 +65,15 @@ ENGLISH = Refusing(
     tell=r"\b(?:mentions?|says?|states?|specify|specifies|indicates?|indication|tells?|address(?:es)?|discuss(?:es)?|answers?"
     r"|reveals?|disclos(?:es|e)|explains?|describes?|clarify|clarifies|covers?|identify|identifies|names?|lists?|elaborates?"
     r"|gives?|provides?|includes?|silent|information|details?|references?|contains?|calls?|classify|classifies|ranks?|reports?"
-    r"|records?|go(?:es)? into|touch(?:es)? on|(?:allow|permit|let|enable)s? (?:for|an?|any|me|us|one|you))\b",
+    r"|records?|shows?|notes?|supply|supplies|establish(?:es)?|spells? out|go(?:es)? into|deals? with|(?:talk|speak)s? (?:of|about)|touch(?:es)? on|(?:allow|permit|let|enable)s? (?:for|an?|any|me|us|one|you))\b",
     in_doc=r"\b(?:in|from|by|on|within|with|using|of|given|anywhere in|to) (?:(?:any|one|either|all|the|this|these"
     r"|those|your|my|of|provided|given|available|supplied|above|two|three) )*DOC",
     known=rf"\b(?:{_STATED}|appears?|(?:be )?seen|determined?|found|find|answered|inferred?|established|derived|identified"
-    r"|verified|confirmed|settled|learn(?:ed|t)|(?:worked|made) out|clear|unclear|unknown|known|possible"
+    r"|verified|confirmed|settled|told|shown|noted|dealt with|spelled out|come up|comes up|learn(?:ed|t)|(?:worked|made) out|clear|unclear|unknown|known|possible"
     r"|(?<=\b(?:i|we|one|you|to|cannot|can't) (?:\w+ )?)(?:tell|say|know|see))\b",
     phrase=rf"{_SPEAKER_CANNOT}(?:know\b(?! how to)|answer\b|determine\b"
-    rf"|(?:find|locate)(?! (?:my|our|a way|peace)\b)[^,]*$|see (?:any|an|that|this)\b"
-    rf"|(?:tell|say) (?:you|from|for|with|{_WH})\b"
+    rf"|(?:find|locate)(?! (?:my|our|a way|peace)\b)[^,]*$|see (?:any|an|that|this|IN_DOC)\b"
+    rf"|(?:tell|say) (?:you|from|for|with|{_WH})\b|(?:(?:work|make|find) out|establish|identify|decide|settle) {_WH}\b"
     rf"|provide (?:an|you|that|a|any|the|this)\b|confirm|verify|have (?:(?:any|enough|sufficient|access|specific"
     rf"|the|to|that|more|further|details?|on|about|current|necessary|relevant) )*(?:{_INFO}|data))"
     rf"|{_SORRY}(?:i|we) (?:(?:could )?(?:see|find)|(?:have )?found) (?:no|nothing)\b[^,]*$"
@@ -100,7 +100,7 @@ ENGLISH = Refusing(
     beside=rf"{_SORRY}$|(?:but |although |though |while |whereas |and |only )*(?:(?:the|this|these|all|both|it"
     rf"|they|provided|given|you|shared) )*(?:DOC|it|they)?(?: (?:you|provided|shared|only|merely|simply|just|do|does))*"
     rf" ?(?:mentions?|discuss(?:es)?|describes?|(?:talk|tell|speak)s? (?:of|about)|covers?|refers? to|focus(?:es)? on"
-    rf"|provides?|contains?|gives?|lists?|traces?|(?:is|are) about|(?:say|state|tell)s? {_WH})\b(?!.*\bthat\b)(?!.*\d)"
+    rf"|provides?|contains?|gives?|lists?|traces?|(?:is|are) about|(?:say|state|tell)s? {_WH})\b(?!.*(?<!\bof )\bthat\b)(?!.*\d)"
     r"|(?:but |and |so )?(?:please|you (?:may|might|could|can|should|would)|if you|let me know|(?:i|we) (?:would"
     r"|can only|could only|need|recommend|suggest|will need)|i'd |feel free|could you|would you"
     r"|more (?:information|context)|i(?: have|'ve)? (?:looked|read|searched|checked|reviewed)\b)",
