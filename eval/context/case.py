@@ -19,6 +19,7 @@ from llmattr import metrics
 from llmattr.ablation import random_masks
 from llmattr.context import METHODS
 from llmattr.context.removal.ablation import Store, store_path
+from llmattr.core.attribution import Attribution
 from llmattr.core.files import digest, write
 from llmattr.core.method import find_method
 from llmattr.core.plain_json import json_text
@@ -158,7 +159,11 @@ class Case:
             costs = ablation.costs(time.process_time() - started)
         cites = found.can_cite and (found.stderr is None or bool(np.isfinite(found.stderr).any()))
         baseline = found.baseline if found.can_cite else None
-        return Scored(found.values, costs, found.cited if cites else None, baseline)
+        return Scored(found.values, costs, self.cited(found, entry) if cites else None, baseline)
+
+    def cited(self, found: Attribution, entry: Entry) -> Bool[np.ndarray, "t n"]:
+        """What the method cites, by the library's rule."""
+        return found.cited
 
     def _gold(self) -> Scored:
         """1 for what people marked as supporting, 0 for the rest: what states the answer need not be what changes it."""

@@ -1,11 +1,13 @@
 """Citations compared: `python -m eval citations`.
 
-Does each method of `llmattr.context.METHODS` find the sentences that people marked as supporting an answer, and no others?
-The answer that the data gives is attributed, since the marked sentences support that one: of a wrong answer of the model's own
-they say nothing. `--own-answers` attributes the model's, and tells the right ones from the wrong ones.
+Does each method of `llmattr.context.METHODS` find the sentences that people marked as supporting an answer, and cite no others?
+The answers are our own full sentences to public questions of three sets (`eval.context.answers`), some of them on dressed-up
+Markdown pages: half to choose on, half that judge. `--sets` takes questions of a set with the data's answers instead, `--data`
+a file of one's own; `--own-answers` attributes the model's answer, and tells the right ones from the wrong ones.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +15,12 @@ from typing import Any
 
 import click
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from eval import RESULTS
+from eval.context.answers import Dressed, answered, judging, read
 from eval.context.bench import SETTINGS, SUPPORT
-from eval.context.case import GOLD, Case
+from eval.context.case import GOLD, Case, Model, Size
 from eval.context.entailment import Entails, entailed, entailment_model
 from eval.context.questions import FULL, OPTIONS, problems, right_answers
 from eval.harness.command import plain_name
@@ -26,16 +29,19 @@ from eval.harness.entries import entries
 from eval.harness.run import Plan, benchmark, budgets, split
 from llmattr import metrics
 from llmattr.context import METHODS
-from llmattr.core.citing import citation_rule
+from llmattr.core.attribution import Attribution
+from llmattr.core.citing import citation_rule, is_clear
 
 NOTES = (
     "AP: average precision; MRR: mean reciprocal rank; R@k: recall among the k highest; AUROC: the chance that a marked "
     "sentence is above another. Equal scores: the mean order. 95 %: bootstrap over questions.",
-    f"Cited: by the method's own rule, {citation_rule("logit")}. Similarities and attention have no such rule and cite nothing.",
+    f"Cited: by the method's own rule, {citation_rule('logit')}. Similarities and attention have none and cite nothing.",
     "Threshold F1: what has a certain share of the highest score is cited, the share that gives the best mean F1 on the "
     "questions that choices are made on; judged on the others.",
+    "Citations: how many an answer has; furniture: of them headings, navigation and boilerplate, on dressed pages.",
     "Gold sentences: 1 for those that people marked, the highest that can be reached.",
 )
+OLD = "the rule of d168c08"
 ENTAILED = (
     "Entailed: ALCE's precision, recall and F1. The claim is the question with the answer; the passages are what the method "
     "cites by its rule, each with its title."
@@ -53,11 +59,21 @@ class CitedCase(Case):
         judged = super().judge(found)
         return {name: replace(one, measures={**one.measures, **self._cited(found[name])}) for name, one in judged.items()}
 
+    def cited(self, found: Attribution, entry: Entry) -> Bool[np.ndarray, "t n"]:
+        """By the library's rule, or by an older one for comparison."""
+        if entry.how.get("rule") != OLD:
+            return super().cited(found, entry)
+        return is_clear(found.values, found.stderr)
+
     def _cited(self, scored: Scored) -> dict[str, Float[np.ndarray, " t"]]:
-        if self.entails is None or scored.cited is None:
+        if scored.cited is None:
             return {}
+        measures = {"citations": float(scored.cited[0].sum())}
+        if isinstance(self.question, Dressed):
+            measures["furniture"] = float(scored.cited[0][self.question.furniture].sum())
+        if self.entails is not None:
+            measures |= entailed(scored.cited[0], self.question, self.ablation.prompt.response, self.entails)
         nothing = np.full(len(scored.values), np.nan)
-        measures = entailed(scored.cited[0], self.question, self.ablation.prompt.response, self.entails)
         return {name: np.append(value, nothing[1:]) for name, value in measures.items()}
 
 
@@ -68,7 +84,10 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     asked = budgets(given["budget"], (16,) if given["tiny"] else (64,))
     entails = entailment_model(given["entailment"]) if given["entailment"] else None
     make = partial(CitedCase, support_alone=True, entails=entails)
-    cases, notes = problems(given, folder, given["gold_answers"], make=make)
+    if given["sets"] or given["data"] or given["full"] or given["tiny"] or not given["gold_answers"]:
+        cases, notes = problems(given, folder, given["gold_answers"], make=make)
+    else:
+        cases, notes = _answers(given["model"], folder, make), []
 
     def told(measured: Sequence[CitedCase]) -> list[str]:
         marked = sum(not case.question.gold.any() for case in measured)
@@ -87,17 +106,33 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     return Plan(
         about=f"{'tiny' if given['tiny'] else plain_name(given['model'])} and {whose}.",
         problems=cases,
-        entries=[*entries(METHODS, split(given["methods"]), asked, SETTINGS), Entry(GOLD)],
-        measures=(*SUPPORT, "threshold F1", "entailed precision", "entailed recall", "entailed f1"),
+        entries=[*entries(METHODS, split(given["methods"]), asked, SETTINGS), _old(asked[0]), Entry(GOLD)],
+        measures=(*SUPPORT, "citations", "furniture", "threshold F1", "entailed precision", "entailed recall", "entailed f1"),
         base="context-cite",
         against=("AP", "cited f1"),
         budgets=asked,
         notes=told,
-        parts={}
+        parts={"dressed pages": lambda case: isinstance(case.question, Dressed)}
         if given["gold_answers"]
         else {"right": lambda case: bool(case.right), "wrong": lambda case: case.right is False},
         across=threshold_f1,
     )
+
+
+def _answers(model: str, folder: Path, make: Callable[..., CitedCase]) -> list[CitedCase]:
+    """Our own answers, those that judge first."""
+    answers, one, size = read(), Model(model), Size()
+    cases = [
+        make(answer.of, dataclasses.replace(question, answer=answer.right), judges, one, size, True, folder)
+        for (answer, question), judges in zip(answered(answers), judging(answers), strict=True)
+    ]
+    return sorted(cases, key=lambda case: not case.judging)
+
+
+def _old(budget: int) -> Entry:
+    """What was cited at d168c08: all that is clear of its error."""
+    method = METHODS["context-cite"](n_ablations=budget)
+    return Entry(f"context-cite, {OLD}", method, budget, how={"rule": OLD}, is_reference=True)
 
 
 def threshold_f1(cases: Sequence[CitedCase], found: Sequence[Scored | None]) -> list[dict[str, Float[np.ndarray, " t"]]]:

@@ -19,7 +19,10 @@ from llmattr.core.method import describe
 from llmattr.core.plain_json import json_text
 
 FILE = ROOT / "eval" / "choices.json"
-THRESHOLDS = {citing: ("CLEAR", "LEAST", "LEAST_SHARE"), evidence: ("LEAST_SUPPORT", "LEAST_PER_TOKEN", "SHARE")}
+THRESHOLDS = {
+    citing: ("CLEAR", "LEAST", "LEAST_SHARE", "SHARE"),
+    evidence: ("LEAST_SUPPORT", "LEAST_PER_TOKEN", "CARRIED", "EXPLAINED", "LIKELY", "ENOUGH"),
+}
 
 
 def current() -> dict[str, Any]:

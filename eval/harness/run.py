@@ -210,7 +210,10 @@ class Run:
             parts["curve"] = Section("the same at every budget", [one | row for one, row in zip(budgets, rows, strict=True)])
         sets = {problem.of: (lambda one, of=problem.of: one.of == of) for problem in self.problems}
         for name, wanted in ((sets if len(sets) > 1 else {}) | dict(plan.parts)).items():
-            some = [_of(line, [wanted(problem) for problem in self.problems]) for line in table]
+            chosen = [wanted(problem) for problem in self.problems]
+            if not any(chosen):
+                continue
+            some = [_of(line, chosen) for line in table]
             parts[f"table, {name}"] = Section(f"{plan.about} {name} alone.", figures(some, plan.measures, plan.base))
         same = {line.entry.label: self._values(line.entry) for line in table if line.entry.label != "random"}
         parts["agreement"] = Section("Kendall's tau of two methods' scores.", agreement(same))

@@ -1,7 +1,7 @@
 """`llmattr cite`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,10 +106,13 @@ class Answerer:
 )
 @click.option("--device", help="cpu, cuda, cuda:1 ...; the GPU where there is one")
 @click.option("--verify/--no-verify", default=True, help="ask the model about what is cited: verdicts, what suffices")
+@click.option("--judge", metavar="HUB_ID", help="also ask this entailment model (hub id or folder) about each sentence")
 @click.option("--zoom", is_flag=True, help="also say which words of the best source matter (more ablations)")
+@click.option("--prune", is_flag=True, help="also answer again from what is cited alone, and say what changes")
 @click.option("--cache", type=click.Path(path_type=Path), help="folder for scored ablations, from which a run goes on")
 @click.option("--no-cache", is_flag=True, help="keep nothing, and start anew")
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="most sources shown for a sentence")
+@click.option("-v", "--verbose", is_flag=True, help="also show scores, errors, the rules, and how it was made")
 @click.option("--html", type=click.Path(path_type=Path), help="write a page to read in a browser")
 @click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
 def cite(
@@ -118,9 +121,11 @@ def cite(
     query: str,
     method: Method,
     top: int,
+    verbose: bool,
     html: Path | None,
     json: Path | None,
     zoom: bool,
+    prune: bool,
     cache: Path | None,
     no_cache: bool,
     **options: Any,
@@ -132,7 +137,7 @@ def cite(
     """
     answerer, how = taken(Answerer, options), options
     check_outputs(files, [out for out in (html, json) if out])
-    _check_together(answerer, how)
+    _check_together(answerer, how, prune)
     if cache:
         check_folder(cache)
     from llmattr.context.removal.cache import place
@@ -147,33 +152,50 @@ def cite(
     found = cite(lm, given, query, method=method, cache=None if no_cache else cache or place(), **how)
     if found.targets.measure != how["measure"] and (said := typed("measure")):
         note(f"{said} is not used: what {method.name} gives is {found.unit}")
-    result, text = _shown(found, training, top, zoom)
+    found, pruned = _pruned(found, how["max_new_tokens"]) if prune else (found, "")
+    result, text = _shown(found, training, top, verbose=verbose, zoom=zoom)
     # An index names its model, and refuses another; of a server's nothing is known but its name.
     models = [{**lm.record(), **(found.model or {})}] if training is None and not answerer.server else []
     if is_main():  # of several processes the first speaks
-        report(result, text, html=html, json=json, models=models)
+        report(result, text + pruned, html=html, json=json, models=models)
 
 
-def _check_together(answerer: Answerer, how: Mapping[str, Any]) -> None:
+def _check_together(answerer: Answerer, how: Mapping[str, Any], prune: bool) -> None:
     """Raise `LlmattrError` for options that do not go together."""
     if answerer.index and (how["rather_than"] or not how["verify"]):
         raise LlmattrError("--index asks where each sentence comes from, which needs --verify and no --rather-than")
     answerer.check()
     if typed("no_cache"):
         refuse("--no-cache keeps nothing", "cache")
-    if how["response"] is not None:
+    if how["response"] is not None and not prune:
         refuse("with --response no answer is written", "max_new_tokens")
     if how["rather_than"] is not None:
-        refuse("verdicts are on one answer, and --rather-than compares two", "verify")
+        refuse("verdicts are on one answer, and --rather-than compares two", "verify", "judge", "prune")
+    if not how["verify"]:
+        refuse("with --no-verify there are no verdicts", "judge")
 
 
-def _shown(found: "Attribution", training: "TraceIndex | None", top: int, zoom: bool) -> "tuple[Attribution | Origins, str]":
+def _pruned(found: "Attribution", max_new_tokens: int) -> "tuple[Attribution, str]":
+    """The result with what the cited sources alone give in its run, and that as text; nothing where nothing is cited."""
+    from llmattr.context.prune import prune
+    from llmattr.report.text import pruned
+
+    if not found.cited.any():
+        note("nothing is cited, so there is nothing to answer from (--prune)")
+        return found, ""
+    again = prune(found, max_new_tokens)
+    return replace(found, run={**found.run, "pruned": again.to_dict()}), pruned(again, found)
+
+
+def _shown(
+    found: "Attribution", training: "TraceIndex | None", top: int, *, verbose: bool, zoom: bool
+) -> "tuple[Attribution | Origins, str]":
     """The result, with the training rows of an index where one is asked too, and as text."""
     from llmattr.report.text import terminal, zoomed
 
     words = zoomed(found, top) if zoom else ""
     if training is None:
-        return found, terminal(found, top) + words
+        return found, terminal(found, top, verbose) + words
     from llmattr.origins import origins
 
     both = origins(found, training, top=top)

@@ -170,7 +170,7 @@ def _trace(
     check_folder(retraining.out)
     quiet()
     from llmattr.curation.counterfactual import verified
-    from llmattr.report.text import ranking
+    from llmattr.report.ranking import ranking
     from llmattr.retraining.build import attributed
 
     ablation = retraining.ablation(recipe)

@@ -175,7 +175,7 @@ def query(
         refuse("they are of a file (--queries)", "split", "columns")
     check_outputs((), [out for out in (html, json) if out])
     quiet()
-    from llmattr.report.text import ranking
+    from llmattr.report.ranking import ranking
     from llmattr.text.reading import read_queries
     from llmattr.training.trace import open_index
 
@@ -196,7 +196,7 @@ def self_influence(index: str, model: str | None, top: int, json: Path | None) -
     """Rank the training rows by their score for themselves: unusual, hard or mislabelled ones come first."""
     check_outputs((), [out for out in (json,) if out])
     quiet()
-    from llmattr.report.text import ranking
+    from llmattr.report.ranking import ranking
     from llmattr.training.trace import open_index
 
     result = open_index(index, model).self_influence(top)

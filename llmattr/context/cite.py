@@ -18,6 +18,7 @@ from llmattr.context.methods.surrogates import ContextCite
 from llmattr.context.removal.ablation import ContextAblation, Store, store_path
 from llmattr.context.removal.cache import limit, shrink
 from llmattr.context.removal.contrast import ONE_ALONE, contrast
+from llmattr.context.verify import judged
 from llmattr.context.verify import verify as evidence_for
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, find_method, returned_scores
@@ -25,6 +26,7 @@ from llmattr.core.processes import device, is_main, of_main
 from llmattr.core.sources import Measure, Targets
 from llmattr.errors import LlmattrError, check_choice, check_text, note
 from llmattr.model.contract import Scorer
+from llmattr.model.judge import Judge
 from llmattr.model.lm import LM
 from llmattr.model.server import ServerLM
 from llmattr.text.documents import Context, read_documents
@@ -51,6 +53,7 @@ def cite(
     method: object = ContextCite(),
     measure: Measure = "logit",
     verify: bool = True,
+    judge: str | None = None,
     cache: str | Path | None = None,
     max_new_tokens: int = 256,
     seed: int = 0,
@@ -65,8 +68,9 @@ def cite(
     one and not that. `sources`: documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays).
     `language`: the documents' (ISO 639-1), for where sentences end; None: as each reads. `method`: a name or a dataclass of
     `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`: ask the model about what is cited
-    (`Attribution.evidence`). `cache`: a folder in which scored ablations are kept, so that a run goes on where it was; beyond
-    LLMATTR_CACHE_LIMIT gigabytes (1) the files go that were not used for longest.
+    (`Attribution.evidence`). `judge`: a hub id or folder of an entailment model, whose word stands beside ours. `cache`: a
+    folder in which scored ablations are kept, so that a run goes on where it was; beyond LLMATTR_CACHE_LIMIT gigabytes (1) the
+    files go that were not used for longest.
 
     Returns scores [t, n], t = the whole response and each of its sentences, in nats of log-odds: positive = the source made
     it likelier. Raises `LlmattrError` for input that the user can mend.
@@ -102,9 +106,12 @@ def cite(
     result = session.attribute(ablation.targets)
     attributed = time.perf_counter()
     evidence = evidence_for(result, ablation) if verify and rather_than is None else None
+    if evidence is not None and judge is not None:
+        evidence = judged(evidence, result.sources, result.targets, Judge.load(judge))
     seconds = {"load_and_answer": answered - started, "attribute": attributed - answered}
     seconds |= {"verify": time.perf_counter() - attributed} if evidence else {}
     run = {"query": query, **result.run, **ablation.record(), "seconds": seconds}
+    run |= {"judge": judge} if judge is not None else {}
     asked = None if query is None else [{"prompt": query, "completion": prompt.response}]
     return dataclasses.replace(result, run=run, evidence=evidence, asked=asked)
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -10,13 +11,30 @@ from llmattr.ablation import ask
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.core.attribution import Attribution
 from llmattr.core.citing import Score
-from llmattr.core.evidence import SHARE, Citation, Evidence, Signs, TargetEvidence, verdict_of
+from llmattr.core.evidence import ENOUGH, Citation, Evidence, Signs, TargetEvidence, verdict_of
+from llmattr.core.sources import Sources, Targets
+from llmattr.model.judge import Judge
 from llmattr.text.names import missing
+from llmattr.text.own_words import OwnWord, own_words, stated
 from llmattr.text.refusals import refuses
+from llmattr.text.words import read
 
 TRIED = 5  # sources of one target that are tried, at most
 
 NONE: frozenset[int] = frozenset()
+
+
+def judged(evidence: Evidence, sources: Sources, targets: Targets, judge: Judge) -> Evidence:
+    """The same with a judge's word on each target: do the sources that were tried, in their order, say it?
+
+    Where none was tried, nothing is asked.
+    """
+
+    def asked(t: int, one: TargetEvidence) -> TargetEvidence:
+        premise = " ".join(sources.texts[i] for i in sorted(citation.source for citation in one.citations))
+        return replace(one, entailed=judge.probability(premise, targets.texts[t])) if premise else one
+
+    return replace(evidence, targets=tuple(asked(t, one) for t, one in enumerate(evidence.targets)))
 
 
 def verify(result: Attribution, ablation: ContextAblation) -> Evidence:
@@ -33,7 +51,7 @@ def verify(result: Attribution, ablation: ContextAblation) -> Evidence:
     known.ask([NONE, known.everything, *singles, *prefixes])
     pairs = [_alike(known, t, sources) for t, sources in enumerate(tried)]
     known.ask(known.everything - {*pair} for found in pairs for pair in found)
-    read = _Read(ablation)
+    read = Reading(ablation)
     targets = [_judge(result, known, t, tried[t], pairs[t], read=read) for t in range(len(result))]
     assert ablation.prompt.response_offsets is not None  # a prompt with a response has them
     return Evidence(tuple(targets), ablation.prompt.response_offsets, read.full, read.empty)
@@ -67,33 +85,52 @@ class _Known:
         return self.sufficiency(t, *self.everything)
 
 
-class _Read:
+class Reading:
     """What the text of a target and its tokens say, before any source is tried."""
 
     def __init__(self, ablation: ContextAblation) -> None:
-        self.targets, self.tokens = ablation.targets, ablation.target_tokens
+        self.ablation, self.targets = ablation, ablation.targets
         everything = np.ones((1, len(ablation.sources)), dtype=bool)
         self.full, self.empty = ablation.token_logprobs(np.concatenate([everything, ~everything]))
-        self.given = [text for message in ablation.prompt.messages for text in message.said]
+        self.messages = ablation.prompt.messages
+        self.sources = [read([text]) for text in ablation.sources.texts]
 
     def missing(self, t: int) -> tuple[tuple[int, int], ...]:
         """The target's names and numbers that stand nowhere in what the model was given, as characters of the response."""
-        assert self.targets.spans is not None
-        start = int(self.targets.spans[t, 0])
-        return tuple((start + one.start, start + one.end) for one in missing(self.targets.texts[t], self.given))
+        given = [text for message in self.messages for text in message.said]
+        return tuple((self._start(t) + one.start, self._start(t) + one.end) for one in missing(self.targets.texts[t], given))
 
     def signs(self, t: int, support: float, opposing: float) -> Signs:
         """All that the verdict goes by."""
-        a, b = self.tokens[t]
+        own = own_words(self.targets.texts[t], self._question())
+        a, b = self.ablation.target_tokens[t]
+        tokens = [i for i in range(a, b) if self._has(i, t, own)] or list(range(a, b))
+        full, empty = self.full[tokens].sum(), self.empty[tokens].sum()
+        share = stated(own, self.sources)
         return Signs(
             support=support,
-            full=float(self.full[a:b].sum()),
             empty=float(self.empty[a:b].sum()),
             tokens=float(b - a),
+            explained=float(1 - full / empty) if empty < 0 else 0.0,
+            stated=None if np.isnan(share) else share,
             opposing=opposing,
-            is_missing=bool(self.missing(t)),
             is_refusal=refuses(self.targets.texts[t]),
         )
+
+    def _question(self) -> str:
+        """What the user asked: the fixed text of the last turn of his."""
+        turns = [message for message in self.messages if message.role == "user"] or self.messages
+        return " ".join(part for part in turns[-1].parts if isinstance(part, str))
+
+    def _start(self, t: int) -> int:
+        assert self.targets.spans is not None  # of a response, targets are parts of it
+        return int(self.targets.spans[t, 0])
+
+    def _has(self, token: int, t: int, own: Sequence[OwnWord]) -> bool:
+        """Whether a token of the response is of one of the target's own words."""
+        assert self.ablation.prompt.response_offsets is not None
+        start, end = self.ablation.prompt.response_offsets[token] - self._start(t)
+        return any(start < word.end and end > word.start for word in own)
 
 
 def _to_try(best: Sequence[Score], can_cite: bool) -> list[int]:
@@ -111,7 +148,7 @@ def _alike(known: _Known, t: int, sources: list[int]) -> list[tuple[int, int]]:
 
 
 def _judge(
-    result: Attribution, known: _Known, t: int, sources: list[int], pairs: list[tuple[int, int]], *, read: _Read
+    result: Attribution, known: _Known, t: int, sources: list[int], pairs: list[tuple[int, int]], *, read: Reading
 ) -> TargetEvidence:
     opposing, opposed_by = _opposing(result, t)
     kept, share = _sufficient(known, t, sources)
@@ -126,6 +163,7 @@ def _judge(
         share=share,
         alternatives=tuple(pair for pair in pairs if _redundant(known, t, *pair)),
         explained=signs.explained,
+        stated=signs.stated,
         missing=read.missing(t),
     )
 
@@ -140,12 +178,12 @@ def _opposing(result: Attribution, t: int) -> tuple[float, int | None]:
 
 
 def _sufficient(known: _Known, t: int, sources: list[int]) -> tuple[tuple[int, ...], float | None]:
-    """The shortest run of the best sources that alone gives `SHARE` of the support, and the share that it gives."""
+    """The shortest run of the best sources that alone gives `ENOUGH` of the support, and the share that it gives."""
     support = known.support(t)
     if not sources or support <= 0:
         return (), None
     shares = [known.sufficiency(t, *sources[:k]) / support for k in range(1, len(sources) + 1)]
-    enough = next((k for k, share in enumerate(shares) if share >= SHARE), len(sources) - 1)
+    enough = next((k for k, share in enumerate(shares) if share >= ENOUGH), len(sources) - 1)
     return tuple(sources[: enough + 1]), shares[enough]
 
 

@@ -18,16 +18,16 @@ VERDICTS: dict[Verdict, str] = {
 CITING: tuple[Verdict, ...] = ("context",)  # what sources are cited for
 LEAST_SUPPORT = 1.0  # nats of log-odds: the odds change by a factor of e
 LEAST_PER_TOKEN = 0.1  # nats: a long sentence shifts a little at every token whatever the context
-EXPLAINED = 0.15  # of the surprise
-EXPLAINED_MISSING = 0.3  # where a name or number of it stands in no source
+CARRIED = 0.9  # of 2: the share of the surprise that the context takes away, and of the words that one source has
+EXPLAINED = 0.3  # of the surprise, where words cannot be compared
 LIKELY = -0.7  # nats a token: the model would say it by itself, half of the time token by token
-SHARE = 0.9  # of the support: what suffices
+ENOUGH = 0.9  # of the support: what suffices
 RULE = (
-    "Support = with the whole context less without any. A sentence is from the context when that is at least "
-    f"{LEAST_SUPPORT:.0f} nat and the context takes away {EXPLAINED:.0%} of its surprise ({EXPLAINED_MISSING:.0%} where a "
-    "name or number of it stands nowhere in what the model was given); contradicted when the support is as far below zero, or "
-    "one source opposes by as much and by more than the support; from memory when the model would say it without the context; "
-    "else not supported."
+    "Support = with the whole context less without any. Of the words that a sentence adds to the question, the context takes "
+    "away a share of the surprise, and one source has a share. A sentence is from the context when the support is at least "
+    f"{LEAST_SUPPORT:.0f} nat and the two shares add up to {CARRIED} or more; contradicted when the support is as far below "
+    "zero, or one source opposes by as much and by more than the support; from memory when the model would say it without the "
+    "context; else not supported."
 )
 
 
@@ -46,8 +46,10 @@ class TargetEvidence:
 
     `sufficient`: the fewest of its best sources that alone give at least 90 % of the support `full - empty`, truly
     ablated (all that were tried, where none do); `share` is what they give. `alternatives`: pairs of which either suffices.
-    `explained`: the share of its surprise that the context takes away (None in files of before). `missing`: its names, numbers
-    and dates that stand nowhere in what the model was given, as characters of the response.
+    Of the words that it adds to the question, `explained` is the share of their surprise that the context takes away, `stated`
+    the share that one source has; None where that is not known. `missing`: its names, numbers and dates that stand nowhere in
+    what the model was given, as characters of the response. `entailed`: how likely a judge finds it that the sources which were
+    tried say it; None without one.
     """
 
     full: float
@@ -59,7 +61,9 @@ class TargetEvidence:
     share: float | None = None
     alternatives: tuple[tuple[int, int], ...] = ()
     explained: float | None = None
+    stated: float | None = None
     missing: tuple[tuple[int, int], ...] = ()
+    entailed: float | None = None
 
     @property
     def support(self) -> float:
@@ -97,24 +101,20 @@ class Evidence:
 class Signs:
     """What a verdict is given by, of one sentence.
 
-    `support`: with the whole context less without any, in nats of log-odds. `full`, `empty`: the log-probability of its
-    `tokens` tokens with and without. `opposing`: the strongest score against it that stands clear of its error, as a size, or
-    0. `is_missing`: a name or number of it stands nowhere in what the model was given. `is_refusal`: it says that the answer
-    is not known.
+    `support`: with the whole context less without any, in nats of log-odds. `empty`: the log-probability of its `tokens` tokens
+    without. `explained`: the share of the surprise of its own words (those that it adds to the question) that the context takes
+    away, `1 - log p(with) / log p(without)`. `stated`: the share of its own words that one source has, None where words cannot
+    be compared. `opposing`: the strongest score against it that stands clear of its error, as a size, or 0. `is_refusal`: it
+    says that the answer is not known.
     """
 
     support: float
-    full: float
     empty: float
     tokens: float
+    explained: float
+    stated: float | None = None
     opposing: float = 0.0
-    is_missing: bool = False
     is_refusal: bool = False
-
-    @property
-    def explained(self) -> float:
-        """The share of the sentence's surprise that the context takes away: `1 - log p(with) / log p(without)`."""
-        return 1 - self.full / self.empty if self.empty < 0 else 0.0
 
 
 def verdict_of(signs: Signs) -> Verdict:
@@ -124,9 +124,13 @@ def verdict_of(signs: Signs) -> Verdict:
         return "refusal"
     if signs.support <= -least or (signs.opposing >= least and signs.opposing > signs.support):
         return "contradicted"
-    if signs.support >= LEAST_SUPPORT and signs.explained >= (EXPLAINED_MISSING if signs.is_missing else EXPLAINED):
+    if signs.support >= LEAST_SUPPORT and _is_carried(signs):
         return "context"
     return "memory" if signs.empty >= LIKELY * signs.tokens else "unsupported"
+
+
+def _is_carried(signs: Signs) -> bool:
+    return signs.explained >= EXPLAINED if signs.stated is None else signs.explained + signs.stated >= CARRIED
 
 
 def target_to_dict(evidence: TargetEvidence) -> dict[str, Any]:

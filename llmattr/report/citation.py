@@ -14,7 +14,7 @@ from llmattr.core.sources import Document, Sources
 from llmattr.report.marks import citation_numbers, cut
 from llmattr.report.quality import fit_quality
 from llmattr.report.reference import Reference, references, titled
-from llmattr.report.text import findings, overview
+from llmattr.report.verdicts import findings, overview
 
 LIT = 50  # sources clear of their error that are lit for one target, at most
 FAINT = 10  # and of the others, those of at least 5 % of the target's largest score

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from llmattr.core.attribution import Attribution
-from llmattr.core.citing import SHARE
 from llmattr.core.evidence import from_dicts, target_to_dict
 from llmattr.core.plain_json import json_text
 from llmattr.core.sources import Document, Sources, Targets
@@ -118,7 +117,7 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
         asked=saved.get("asked"),
         traced=saved["traced"],
         cites=saved["cites"],
-        share=saved.get("share", SHARE),
+        share=saved.get("share", 0.0),  # files from before there was one
         ceiling=_numbers(targets, "ceiling"),
         meaning=saved.get("meaning"),
         verified=saved.get("verified"),

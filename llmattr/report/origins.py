@@ -6,22 +6,17 @@ from typing import Any
 import click
 
 from llmattr.core.attribution import Attribution, Score, sentence_rows
-from llmattr.core.evidence import VERDICTS, TargetEvidence, Verdict
+from llmattr.core.evidence import VERDICTS, Verdict
 from llmattr.origins import Origin, Origins
 from llmattr.report.html import environment
+from llmattr.report.lines import one_line, plain
 from llmattr.report.marks import citation_numbers, cut, opposing
+from llmattr.report.ranking import summary
 from llmattr.report.reference import place, titled
-from llmattr.report.text import findings, one_line, overview, plain, summary
+from llmattr.report.verdicts import COLOURS, findings, overview
 from llmattr.report.words import Passage, common_words, passage, strengths
 
 SHOWN = 3  # citations and training rows of one sentence, at most
-COLOURS: dict[Verdict, str] = {
-    "context": "blue",
-    "memory": "yellow",
-    "contradicted": "red",
-    "unsupported": "magenta",
-    "refusal": "bright_black",
-}
 READING = (
     "Support: what the whole context does for a sentence, in {unit}, by removing it.",
     "Training rows were ranked for the question and the sentence, without the context; {method} has no unit, so 100% is the "
@@ -67,7 +62,7 @@ def text(origins: Origins, top: int = SHOWN) -> str:
     lines = [overview(origins.context), ""]
     for origin in origins:
         lines.append(click.style(plain(origin.text), bold=True, fg=COLOURS[origin.evidence.verdict]))
-        lines += [f"    {line}" for line in findings(origin.evidence, marks, origins.context.response or "")]
+        lines.append(f"    {'; '.join(findings(origin.evidence, marks, origins.context.response or ''))}")
         sources = [_cited_line(origins.context, score, marks) for score in origin.citations[:top]]
         shares = _percents(origin.rows)
         rows = [_row_line(score, share) for score, share in zip(origin.rows[:top], shares, strict=False)]
@@ -125,7 +120,7 @@ def _card(origins: Origins, number: int, marks: dict[int, int], common: frozense
         number=number + 1,
         origin=origin,
         label=VERDICTS[evidence.verdict],
-        findings=_beside_the_verdict(replace(evidence, opposed_by=None), marks, context.response or ""),
+        findings=findings(replace(evidence, opposed_by=None), marks, context.response or "")[1:],  # all but the verdict
         cited=[
             Cited(marks.get(score.source), score, share, place(context.sources, score.source))
             for score, share in zip(origin.citations[:SHOWN], _percents(origin.citations), strict=False)
@@ -133,10 +128,6 @@ def _card(origins: Origins, number: int, marks: dict[int, int], common: frozense
         rows=[Row(score.id, share, passage(score.text, wanted)) for score, share in zip(shown, shares, strict=False)],
         opposing=worst and Cited(marks.get(worst.source), worst, 100, place(context.sources, worst.source)),
     )
-
-
-def _beside_the_verdict(evidence: TargetEvidence, marks: dict[int, int], response: str) -> list[str]:
-    return "; ".join(findings(evidence, marks, response)).split("; ")[1:]
 
 
 def _shades(cards: list[Card]) -> dict[int, int]:

@@ -4,10 +4,22 @@ import numpy as np
 
 from llmattr.core.attribution import Attribution
 
+SURE = ((0.8, "well"), (0.5, "roughly"), (-1.0, "badly"))  # from this rank correlation on
+
 
 def fit_quality(attribution: Attribution) -> list[str]:
     """How well the scores predict ablations that they were not fitted to; nothing where nothing was fitted or tried."""
     return [*_held_out(attribution), *_tried(attribution)]
+
+
+def how_sure(attribution: Attribution) -> list[str]:
+    """One line for a reader: how well the scores foretell removals that they were not fitted to."""
+    known = [] if attribution.lds is None else attribution.lds[np.isfinite(attribution.lds)].tolist()
+    if not known:
+        return []
+    least = min(known)
+    how = next(how for bound, how in SURE if least >= bound)
+    return [f"How sure: the scores foretell {how} what the model says when other sources are taken away ({least:.2f} of 1)."]
 
 
 def _tried(attribution: Attribution) -> list[str]:

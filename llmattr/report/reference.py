@@ -40,19 +40,19 @@ def references(sources: Sources) -> dict[int, Reference]:
     return {i: found for i in range(len(sources)) if (found := reference_to(sources, i))}
 
 
-def place(sources: Sources, source: int) -> str:
-    """Where a source stands: its document, page or line and characters, and what else is known."""
+def place(sources: Sources, source: int, with_characters: bool = True) -> str:
+    """Where a source stands: its document, page or line (and characters in it), and what else is known."""
     found = reference_to(sources, source)
     if found is None:
-        return ", ".join(_lines(sources, source, None))
+        return ", ".join(_lines(sources, source, None, with_characters))
     cell = _short(sources.metadata(source).get("cell"))
     part = f"p. {found.page}" if found.page else f"cell {cell}" if cell else ""
-    where = [found.name, part] if part else _lines(sources, source, found.name)
+    where = [found.name, part] if part else _lines(sources, source, found.name, with_characters)
     return ", ".join([*where, *found.about, *([found.url] if found.url and found.url != found.name else [])])
 
 
-def _lines(sources: Sources, source: int, name: str | None) -> list[str]:
-    """The name of its document (None: its id), told from others with this id, and the line and characters in it."""
+def _lines(sources: Sources, source: int, name: str | None, with_characters: bool) -> list[str]:
+    """The name of its document (None: its id), told from others with this id, and the line (and characters) in it."""
     document = sources.document(source)
     if document is None or sources.spans is None or sources.groups is None:
         return [name or sources.ids[source]]
@@ -60,7 +60,8 @@ def _lines(sources: Sources, source: int, name: str | None) -> list[str]:
     line = document.text.count("\n", 0, start) + 1
     alike = sum(other.id == document.id for other in sources.documents) > 1
     name = name or document.id
-    return [f"{name} (document {sources.groups[source] + 1})" if alike else name, f"line {line}", f"characters {start}-{end}"]
+    characters = [f"characters {start}-{end}"] if with_characters else []
+    return [f"{name} (document {sources.groups[source] + 1})" if alike else name, f"line {line}", *characters]
 
 
 def _reference(document: Document, known: Mapping[str, Any]) -> Reference | None:

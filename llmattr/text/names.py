@@ -99,7 +99,7 @@ def _runs(text: str, language: str) -> Iterator[Name]:
     for found in _RUN.finditer(text):
         start, end = found.span()
         begins = bool(_BEGIN.search(text, max(0, start - _BEHIND), start))
-        while (first := _FIRST.match(text, start, end)) and fold(first[1]) in _stopwords(language):
+        while (first := _FIRST.match(text, start, end)) and fold(first[1]) in stopwords(language):
             start, begins = first.end(), False
         run = text[start:end]
         alone = run.isalpha() and run[1:] == run[1:].lower()
@@ -116,8 +116,9 @@ def _months(text: str) -> Iterator[Name]:
 
 
 @cache
-def _stopwords(language: str) -> frozenset[str]:
-    from bm25s import stopwords
+def stopwords(language: str) -> frozenset[str]:
+    """Words of a language that say too little by themselves; none where bm25s has no list."""
+    from bm25s import stopwords as lists
 
-    words = vars(stopwords).get(f"STOPWORDS_{_STOPWORDS.get(language)}", ())
+    words = vars(lists).get(f"STOPWORDS_{_STOPWORDS.get(language)}", ())
     return frozenset(map(fold, words)).difference(MONTHS)

@@ -12,7 +12,7 @@ from llmattr.text.numbers import Number, numbers
 from llmattr.text.units import MONTHS, fold
 
 _LETTER = r"[[\p{L}\p{M}]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}ー]]"
-_WORD = regex.compile(rf"(?:\p{{L}}\.)+(?!\p{{L}})|[\p{{Katakana}}ー]+|{_LETTER}(?:{_LETTER}|\p{{Nd}})*", regex.V1)
+WORD = regex.compile(rf"(?:\p{{L}}\.)+(?!\p{{L}})|[\p{{Katakana}}ー]+|{_LETTER}(?:{_LETTER}|\p{{Nd}})*", regex.V1)
 _STEM = 5  # letters that two words with other endings share at least
 _LONGEST = 6  # words that initials stand for
 _SMALL_WORDS = "of the and for at in de la le du des di der den die von van y et und"
@@ -30,7 +30,7 @@ class Words:
 
     def have_name(self, name: str, told: "Words") -> bool:
         """Whether one source has all the words of a name, but those that are `told`; initials stand for their words."""
-        tokens = [token for token in _WORD.findall(name) if fold(token) not in _SMALL]
+        tokens = [token for token in WORD.findall(name) if fold(token) not in _SMALL]
         forms = [list(_asked(tokens, i)) for i in range(len(tokens))]
         left = [self._holding(one) for one in forms if not told._holding(one)]
         return not left or bool(frozenset.intersection(*left))
@@ -65,7 +65,7 @@ def read(sources: Sequence[str], language: str = "en") -> Words:
 
 def _forms(source: str) -> set[str]:
     """All that may be asked for: words, their stems, months, initials of words and words of initials."""
-    tokens = _WORD.findall(source)
+    tokens = WORD.findall(source)
     found = {form for token in set(tokens) for form in _told(token)}
     found |= {f"#{int(month)}" for date in _DATE.findall(source) for month in date if month}
     run: list[str] = []

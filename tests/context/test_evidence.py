@@ -12,9 +12,10 @@ from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.removal.hidden import HiddenAblation
 from llmattr.context.verify import verify
 from llmattr.core.attribution import Attribution
-from llmattr.core.evidence import EXPLAINED, EXPLAINED_MISSING, LEAST_PER_TOKEN, LEAST_SUPPORT, LIKELY, Signs, verdict_of
+from llmattr.core.evidence import CARRIED, EXPLAINED, LEAST_PER_TOKEN, LEAST_SUPPORT, LIKELY, Signs, verdict_of
 from llmattr.core.sources import Targets
 from llmattr.errors import LlmattrError
+from llmattr.model.judge import Judge
 from llmattr.text.messages import conversation
 from llmattr.text.prompt import Prompt, cut
 
@@ -99,17 +100,17 @@ def test_memory_and_contradiction(judge):
     assert (weak.verdict, weak.opposed_by) == ("context", 2)
 
 
-def signs(support=10.0, explained=0.9, **others):
-    """Of a sentence of one token that the model would not say by itself."""
-    empty = others.pop("empty", -20.0)
-    return Signs(**{"support": support, "full": (1 - explained) * empty, "empty": empty, "tokens": 1.0, **others})
+def signs(support=10.0, **others):
+    """Of a sentence of one token that the model would not say by itself, and that the context carries."""
+    return Signs(**{"support": support, "empty": -20.0, "tokens": 1.0, "explained": 0.9, "stated": 0.9, **others})
 
 
-def test_a_sentence_is_from_the_context_when_it_takes_away_enough_of_the_surprise():
-    assert verdict_of(signs(explained=EXPLAINED + 1e-9)) == "context"
-    assert verdict_of(signs(explained=EXPLAINED - 1e-9)) == "unsupported"
-    assert verdict_of(signs(explained=EXPLAINED_MISSING + 1e-9, is_missing=True)) == "context"
-    assert verdict_of(signs(explained=EXPLAINED_MISSING - 1e-9, is_missing=True)) == "unsupported"
+def test_a_sentence_is_from_the_context_when_it_explains_it_and_a_source_states_it():
+    for explained, stated in ((CARRIED, 0.0), (0.0, CARRIED), (CARRIED / 2, CARRIED / 2)):
+        assert verdict_of(signs(explained=explained, stated=stated)) == "context"
+        assert verdict_of(signs(explained=explained, stated=stated - 1e-9)) == "unsupported"
+    assert verdict_of(signs(explained=EXPLAINED, stated=None)) == "context"
+    assert verdict_of(signs(explained=EXPLAINED - 1e-9, stated=None)) == "unsupported"
     assert verdict_of(signs(support=LEAST_SUPPORT)) == "context"
     assert verdict_of(signs(support=LEAST_SUPPORT - 1e-9)) == "unsupported"
 
@@ -117,14 +118,14 @@ def test_a_sentence_is_from_the_context_when_it_takes_away_enough_of_the_surpris
 def test_what_opposes_a_sentence_contradicts_it():
     long = 40.0  # tokens, so 4 nats
     assert verdict_of(signs(support=-LEAST_PER_TOKEN * long, tokens=long)) == "contradicted"
-    assert verdict_of(signs(support=-3.9, tokens=long, empty=-200.0, explained=-0.02)) == "unsupported"
+    assert verdict_of(signs(support=-3.9, tokens=long, empty=-200.0, explained=-0.02, stated=0.5)) == "unsupported"
     assert verdict_of(signs(support=5.0, opposing=6.0)) == "contradicted"
     assert verdict_of(signs(support=6.0, opposing=5.0)) == "context"
 
 
 def test_what_the_model_would_say_by_itself_is_from_memory():
-    assert verdict_of(signs(support=0.0, empty=LIKELY * 10, explained=0.0, tokens=10.0)) == "memory"
-    assert verdict_of(signs(support=0.0, empty=LIKELY * 10 - 1e-9, explained=0.0, tokens=10.0)) == "unsupported"
+    assert verdict_of(signs(support=0.0, empty=LIKELY * 10, tokens=10.0)) == "memory"
+    assert verdict_of(signs(support=0.0, empty=LIKELY * 10 - 1e-9, tokens=10.0)) == "unsupported"
 
 
 def test_a_refusal_is_neither_supported_nor_contradicted():
@@ -272,10 +273,14 @@ def test_the_terminal_says_what_ablations_say(shown):
 
     said = terminal(shown)
     assert said.startswith("2 sentences: ")
-    assert said.count("(support ") == 2
-    assert "Support = with the whole context less without any." in said
+    assert "support " not in said
+    assert "characters" not in said
+    told = terminal(shown, verbose=True)
+    assert told.count("    support ") == 2
+    assert "Support = with the whole context less without any." in told
+    assert "leave-one-out, tiny" in told
     plain = dataclasses.replace(shown, evidence=None)
-    assert "support" not in terminal(plain)
+    assert "support" not in terminal(plain, verbose=True)
     assert "What of it depends" not in plain.html()
 
 
@@ -286,3 +291,51 @@ def test_a_server_shows_nothing_of_its_inside(tiny):
     ablation = ContextAblation(ServerLM("http://localhost:9"), real.prompt, real.targets)
     with pytest.raises(LlmattrError, match="behind a server, which shows nothing of its inside"):
         assert ablation.weights
+
+
+class TestJudge:
+    def folder(self, path, labels):
+        import torch
+        from transformers import BertConfig, BertForSequenceClassification
+
+        from tests import tiny_models
+
+        sizes = dict.fromkeys(("hidden_size", "intermediate_size"), 16) | {"num_hidden_layers": 1, "num_attention_heads": 2}
+        torch.manual_seed(0)
+        names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+        config = BertConfig(vocab_size=500, max_position_embeddings=48, num_labels=len(labels), **names, **sizes)
+        BertForSequenceClassification(config).save_pretrained(path)
+        tiny_models.tokenizer().save_pretrained(path)
+        return str(path)
+
+    def test_its_chance_is_that_of_its_label(self, tmp_path):
+        import torch
+
+        judge = Judge.load(self.folder(tmp_path, ["contradiction", "neutral", "ENTAILMENT"]))
+        inputs = judge.tokenizer("It has locks.", "It is long.", return_tensors="pt")
+        with torch.inference_mode():
+            expected = judge.model(**inputs).logits[0].softmax(-1)[2]
+        assert judge.probability("It has locks.", "It is long.") == pytest.approx(float(expected), abs=1e-6)
+        assert 0 < judge.probability("It has locks. " * 100, "It is long.") < 1
+
+    def test_one_number_is_a_chance_too(self, tmp_path):
+        assert 0 < Judge.load(self.folder(tmp_path, ["LABEL_0"])).probability("It has locks.", "It is long.") < 1
+
+    def test_labels_that_say_nothing_are_refused(self, tmp_path):
+        with pytest.raises(LlmattrError, match="are LABEL_0, LABEL_1: which of them is entailment"):
+            Judge.load(self.folder(tmp_path, ["LABEL_0", "LABEL_1"]))
+
+    def test_its_word_stands_beside_the_verdict(self, tiny, tmp_path):
+        from llmattr.report.text import terminal
+
+        folder = self.folder(tmp_path, ["entailment", "not_entailment"])
+        result = cite(tiny, CONTEXT, "When?", response=ANSWER, method="bm25", judge=folder)
+        judge, target = Judge.load(folder), result.evidence.targets[1]
+        premise = " ".join(result.sources.texts[i] for i in sorted(one.source for one in target.citations))
+        assert target.entailed == pytest.approx(judge.probability(premise, result.targets.texts[1]), abs=1e-6)
+        assert result.run["judge"] == folder
+        assert Attribution.load(result.save(tmp_path / "a.json")).evidence.targets == result.evidence.targets
+        loo = cite(tiny, CONTEXT, "When?", response=ANSWER, method="leave-one-out", judge=folder)
+        if any(one.entailed is not None for one in loo.evidence.targets[1:]):
+            assert "The judge agrees on" in terminal(loo)
+            assert "the judge says that it" in terminal(loo)

@@ -77,7 +77,9 @@ class TestCitations:
         a = made(np.array([[3.0, 0.2, 0.02, 1e-14, -3.0]]) * unit, measure="value", baseline=np.array([100.0 * unit]))
         assert a.cited.tolist() == [[True, False, False, False, False]]  # 0.2 is less than a share of .2 of the highest
         assert replace(a, share=0.0).cited.tolist() == [[True, True, False, False, False]]
-        assert citation_rule("value").startswith("cited = its score is above 1% of the largest and above 2 standard errors, and at")
+        assert citation_rule("value").startswith(
+            "cited = its score is above 1% of the largest and above 2 standard errors, and at"
+        )
 
     def test_what_is_rounding_beside_the_baseline_is_no_effect(self):
         a = made([[1e-10, 2e-10]], measure="value", baseline=np.array([1e6]))

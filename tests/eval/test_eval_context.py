@@ -303,7 +303,7 @@ class TestCitations:
         labels = {0: "CONTRADICTION", 1: "ENTAILMENT"}
         entails = entailment.entailment_model(said("nli", id2label=labels, label2id={b: a for a, b in labels.items()}))
         assert isinstance(entails("The canal is long. " * 50, "It is."), bool)  # longer than the model's window
-        with pytest.raises(LlmattrError, match="the labels of 'other' are LABEL_0, LABEL_1: which of them is entailment"):
+        with pytest.raises(LlmattrError, match="other' are LABEL_0, LABEL_1: which of them is entailment"):
             entailment.entailment_model(said("other"))
         with pytest.raises(LlmattrError, match="cannot load the entailment model"):
             entailment.entailment_model(str(tmp_path / "nowhere"))

@@ -1,8 +1,10 @@
+import itertools
+
 import numpy as np
 import pytest
 
 from llmattr import metrics, surrogate
-from llmattr.ablation import ask, from_function, one_out_masks, random_masks
+from llmattr.ablation import ask, designed_masks, from_function, hadamard, one_out_masks, random_masks
 from llmattr.errors import LlmattrError
 
 
@@ -88,3 +90,33 @@ class TestNumbersThatAreNotFinite:
         world = from_function(lambda masks: np.where(masks.sum(axis=1) > 2, bad, 1.0)[:, None].repeat(2, axis=1), 6, 2)
         with pytest.raises(LlmattrError, match=f"gave {bad} for target 0"):
             question(world)
+
+
+class TestDesignedMasks:
+    @pytest.mark.parametrize("order", [1, 2, 4, 8, 12, 16, 20, 24, 32, 40, 44, 48, 60, 64])
+    def test_a_hadamard_matrix_has_orthogonal_rows_and_a_constant_column(self, order):
+        matrix = hadamard(order)
+        np.testing.assert_array_equal(matrix @ matrix.T, order * np.eye(order))
+        assert set(matrix[:, 0].tolist()) == {1}
+
+    @pytest.mark.parametrize("order", [0, 3, 6, 28])
+    def test_other_orders_are_refused(self, order):
+        with pytest.raises(LlmattrError, match=f"there is no Hadamard matrix of order {order}"):
+            hadamard(order)
+
+    @pytest.mark.parametrize("n", [1, 2, 3, 7, 11, 12, 25])
+    def test_columns_are_orthogonal_and_complements_free_them_of_pairs(self, n):
+        order = next(k for k in (2, 4, 8, 12, 16, 20, 24, 32) if k > n)
+        signs = 2 * designed_masks(2 * order, n).astype(int) - 1
+        np.testing.assert_array_equal(signs[:order].T @ signs[:order], order * np.eye(n))
+        np.testing.assert_array_equal(signs[order:], -signs[:order])
+        for i, j in itertools.combinations(range(n), 2):
+            np.testing.assert_array_equal(signs.T @ (signs[:, i] * signs[:, j]), np.zeros(n))
+
+    def test_a_longer_run_begins_as_a_shorter_one(self):
+        masks = designed_masks(256, 20, seed=3)
+        assert masks.shape == (256, 20)
+        np.testing.assert_array_equal(masks[:30], designed_masks(30, 20, seed=3))
+        assert len(np.unique(masks[:48], axis=0)) == 48
+        assert not np.array_equal(masks, designed_masks(256, 20, seed=4))
+        assert designed_masks(0, 5).shape == (0, 5)

@@ -3,10 +3,12 @@
 from llmattr.context.methods.at2 import At2
 from llmattr.context.methods.attention import Attention
 from llmattr.context.methods.baselines import Length, Random, WordShare
+from llmattr.context.methods.fused import Fused
 from llmattr.context.methods.games import Alone, Banzhaf, LeaveOneOut, Shapley
 from llmattr.context.methods.gradients import GradientInput, IntegratedGradients
 from llmattr.context.methods.hierarchical import Hierarchical
 from llmattr.context.methods.retrieval import Bm25, Embeddings
+from llmattr.context.methods.screening import Screening
 from llmattr.context.methods.source_gates import SourceGates
 from llmattr.context.methods.surrogates import Blend, ContextCite, Interactions, Ridge
 
@@ -17,11 +19,13 @@ METHODS = {
         Ridge,
         Blend,
         Interactions,
+        Screening,
         Hierarchical,
         Shapley,
         Banzhaf,
         LeaveOneOut,
         Alone,
+        Fused,
         SourceGates,
         GradientInput,
         IntegratedGradients,

@@ -10,20 +10,14 @@ from llmattr import surrogate
 from llmattr.context.methods.prior import Prior, prior_values
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import option
+from llmattr.surrogate.fitting import BOOTSTRAPS, KEEP, LIMIT, N_ABLATIONS
 from llmattr.surrogate.linear import Alpha
 from llmattr.surrogate.sampling import Count
 
 if TYPE_CHECKING:
     from llmattr.context.removal.ablation import ContextAblation
 
-# Options that several methods have, each under its own name.
-N_ABLATIONS = option(
-    64, "random subsets of the sources to score; more is slower and steadier; auto: until scores are settled", least=2
-)
-KEEP = option(0.5, "chance that a subset keeps a source", below=1)
 PRIOR: Prior = option("none", "cheap scores to fit around, for few ablations")
-BOOTSTRAPS = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
-LIMIT = option(256, "the most ablations that auto takes", least=16)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""Scores as a ranked list in the terminal: what cites nothing (training rows, similarities), and how it was made."""
+
+import math
+from typing import Any
+
+import click
+
+from llmattr.core.attribution import Attribution, Score
+from llmattr.core.sources import Sources
+from llmattr.report.lines import one_line, plain
+from llmattr.report.quality import fit_quality
+from llmattr.report.trace import query_of
+
+
+def ranking(attribution: Attribution, top: int = 10) -> str:
+    """For each target the sources that support it most and those that oppose it most, with their scores."""
+    lines = []
+    for target, one in enumerate(attribution):
+        scores, query = one.top(None), query_of(attribution, target)
+        lines.append(plain(query.start) + click.style(one_line(query.name), bold=True))
+        kinds = {"for": [s for s in scores if s.score > 0][:top], "against": [s for s in scores[::-1] if s.score < 0][:top]}
+        for kind, chosen in kinds.items():
+            lines += [f"  {kind}:"] if chosen else []
+            lines += [
+                f"  {place + 1:>3}  {_score(s)}  {_name(s, attribution.sources)}  {one_line(s.text)}"
+                for place, s in enumerate(chosen)
+            ]
+        lines += [] if any(kinds.values()) else ["  no source has an effect that can be seen"]
+        lines.append("")
+    alike = attribution.targets.measure == "similarity"
+    thing = "row" if attribution.sources.kind == "training rows" else "group"
+    meaning = (
+        "higher = more alike; the model was not asked" if alike else f"positive = the {thing} made the completion likelier"
+    )
+    if attribution.sources.spans is not None:  # parts of a context
+        meaning = "higher = more alike; no source was removed for these scores, and they cite nothing"
+    lines.append(f"Scores are {attribution.unit}: {attribution.meaning or meaning}.")
+    lines += fit_quality(attribution)
+    return "\n".join([*lines, plain(summary(attribution.method, attribution.run))])
+
+
+def summary(method: dict[str, Any], run: dict[str, Any]) -> str:
+    """One line of how an attribution was made."""
+    options = ", ".join(f"{key} {value}" for key, value in method.items() if key != "name")
+    said = [
+        f"{method['name']}{f' ({options})' if options else ''}",
+        run.get("model", "") + (f" in {run['dtype']}" if "forward_passes" in run and "dtype" in run else ""),
+        f"behind {run['server']}" if "server" in run else "",
+        f"{run['forward_passes']} forward passes" if "forward_passes" in run else "",
+        f"{run['runs']} models trained" if run.get("runs") else "",
+        f"{sum(run['seconds'].values()):.0f} s" if "seconds" in run else "",
+    ]
+    return ", ".join(part for part in said if part)
+
+
+def _score(score: Score) -> str:
+    return f"{score.score:+.4g}" if score.stderr is None else f"{score.score:+.3g}{error(score, '.2g')}"
+
+
+def error(score: Score, form: str) -> str:
+    """A score's standard error: nothing where there is no error, a question mark where it is not known."""
+    if score.stderr is None:
+        return ""
+    return " ±?" if math.isnan(score.stderr) else f" ±{score.stderr:{form}}"
+
+
+def _name(score: Score, sources: Sources) -> str:
+    """A training row by its number, what else is removed by its id."""
+    return f"row {score.id}" if sources.kind == "training rows" else plain(score.id)
