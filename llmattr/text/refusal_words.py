@@ -23,7 +23,10 @@ class Refusing(NamedTuple):
 
 
 _WH = r"(?:who|whom|whose|what|when|where|why|how|which|whether)"
-_UNTOLD = r"un(?:named|stated|said|mentioned|specified|disclosed|identified|addressed|answered|recorded|clear|known)|missing|absent"
+_UNTOLD = (
+    r"un(?:named|stated|said|mentioned|specified|disclosed|identified|addressed|answered"
+    r"|recorded|clear|known)|missing|absent|left out|omitted"
+)
 _STATED = (
     r"stated|mentioned|specified|given|provided|indicated|listed|named|said|available|described|disclosed"
     r"|included|discussed|explained|addressed|recorded|reported|covered"
@@ -32,7 +35,7 @@ _INFO = r"(?:information|info|details?|answer)"
 _SORRY = (
     r"^(?:(?:sorry|i'm (?:very |so )?sorry|i am (?:very |so )?sorry|i'm afraid|i am afraid|unfortunately|sadly"
     r"|i apologi[sz]e|thank(?:s| you)[^,]*|therefore|thus|hence|additionally|furthermore|that|however|but|so|and|well"
-    r"|as an ai[^,]*|as far as i can (?:tell|see)|(?:based on|from|given|in|according to) DOC)[,.]? ?)*"
+    r"|as an ai[^,]*|as far as i can (?:tell|see)|(?:based |according )?IN_DOC)[,.]? ?)*"
 )
 _SPEAKER_CANNOT = (
     rf"{_SORRY}(?:i|we) (?:really |honestly |just |simply )?(?:(?:do|did|can|could)(?: not|n't)|can(?:no|')t"
@@ -40,17 +43,21 @@ _SPEAKER_CANNOT = (
 )
 _ENGLISH_DENIAL = (
     # the documents do not tell; none of them tells
-    r"DOC,? (?:(?!(?:that|he|she|they|it|his|her|says?)\b)\S+ ){0,3}?NO ?(?:\S+ ){0,4}?TELL"
-    r"|DOC (?:\S+ ){0,2}?(?:(?:is|are) silent|leaves? (?:\S+ ){0,2}?(?:open|out|UNTOLD))"
+    r"DOC,? (?:(?:on|about) (?:(?!TELL)\S+ ){1,8}?)?(?:(?!(?:that|he|she|they|it|his|her"
+    r"|says?)\b)\S+ ){0,3}?NO ?(?:\S+ ){0,4}?TELL"
+    r"|DOC (?:\S+ ){0,2}?(?:(?:is|are) silent|(?:is|are) too \w+ to TELL|stops? short of|(?:gives?|offers?|provides?) no\b"
+    r"|leaves? (?:\S+ ){0,2}?(?:open|out|UNTOLD))"
     r"|NO (?:\S+ ){0,5}?DOC (?:\S+ ){0,3}?TELL|NO ?(?:\S+ ){0,2}?TELL(?:.* )?IN_DOC(?! \w)"
+    r"|^(?:nothing|none of (?:this|these|it)) (?:here |there )?TELL (?:me |us )?WH"
     # it is not told in them
-    r"|NO ?(?:\S+ ){0,6}?KNOWN(?:.* )?IN_DOC|\b(?:UNTOLD|impossible|nowhere) (?:.* )?IN_DOC"
+    r"|NO ?(?:\S+ ){0,12}?KNOWN(?:.* )?IN_DOC|\b(?:UNTOLD|impossible|nowhere) (?:.* )?IN_DOC"
     r"|IN_DOC,? (?:\S+ ){0,5}?(?:NO ?(?:\S+ ){0,3}?KNOWN(?! to)|\bit (?:is|remains) UNTOLD)"
     r"|^(?:\w+ ){0,2}IN_DOC,.* (?:(?:is|are|was|were|has|have)(?: not|n't)|cannot|can't|no)(?: be"
     r"| been)? (?:\w+ly )?KNOWN(?! to)|\b(?:is|are)(?:n't| not) (?:among the (?:facts|details)\b|IN_DOC)"
     # they tell something else (as `beside` says), but not this
     r"|^(?:(?:but|though|yet|and) )?(?:not (?:\w+ )?WH\b|(?:not|neither) (?:its|his|her|their|the)\b(?!.* (?:was|were|is"
-    r"|are|had|has|did|could)\b)|nothing (?:about|on|of)\b|no (?:\w+ ){1,3}(?:that|who|which|of|about|on|for)\b)"
+    r"|are|had|has|did|could)\b)|nothing (?:about|on|of)\b|never (?:of|about|WH)\b|no (?:\w+ ){1,3}(?:that|who|which|of"
+    r"|about|on|for)\b)"
 )
 
 ENGLISH = Refusing(
@@ -64,21 +71,26 @@ ENGLISH = Refusing(
     r"|lacks?|fails?|silent|omits?|without)\b|\b\w+n't\b)",
     tell=r"\b(?:mentions?|says?|states?|specify|specifies|indicates?|indication|tells?|address(?:es)?|discuss(?:es)?|answers?"
     r"|reveals?|disclos(?:es|e)|explains?|describes?|clarify|clarifies|covers?|identify|identifies|names?|lists?|elaborates?"
-    r"|gives?|provides?|includes?|silent|information|details?|references?|contains?|calls?|classify|classifies|ranks?|reports?"
-    r"|records?|shows?|notes?|supply|supplies|establish(?:es)?|spells? out|go(?:es)? into|deals? with|(?:talk|speak)s? (?:of|about)|touch(?:es)? on|(?:allow|permit|let|enable)s? (?:for|an?|any|me|us|one|you))\b",
+    r"|gives?|provides?|includes?|silent|information|details?|references?|contains?|calls?|classify|classifies|ranks?"
+    r"|reports?"
+    r"|records?|shows?|notes?|supply|supplies|establish(?:es)?|spells? out|go(?:es)? into|deals? with|helps? (?:with|to|me"
+    r"|us)|(?:talk|speak)s? (?:of|about)|touch(?:es)? on|(?:allow|permit|let|enable)s? (?:for|an?|any|me|us|one|you))\b",
     in_doc=r"\b(?:in|from|by|on|within|with|using|of|given|anywhere in|to) (?:(?:any|one|either|all|the|this|these"
     r"|those|your|my|of|provided|given|available|supplied|above|two|three) )*DOC",
     known=rf"\b(?:{_STATED}|appears?|(?:be )?seen|determined?|found|find|answered|inferred?|established|derived|identified"
-    r"|verified|confirmed|settled|told|shown|noted|dealt with|spelled out|come up|comes up|learn(?:ed|t)|(?:worked|made) out|clear|unclear|unknown|known|possible"
+    r"|verified|confirmed|settled|told|shown|noted|dealt with|spelled out|come up|comes up|learn(?:ed|t)|(?:worked"
+    r"|made) out|clear|unclear|unknown|known|possible"
     r"|(?<=\b(?:i|we|one|you|to|cannot|can't) (?:\w+ )?)(?:tell|say|know|see))\b",
     phrase=rf"{_SPEAKER_CANNOT}(?:know\b(?! how to)|answer\b|determine\b"
     rf"|(?:find|locate)(?! (?:my|our|a way|peace)\b)[^,]*$|see (?:any|an|that|this|IN_DOC)\b"
     rf"|(?:tell|say) (?:you|from|for|with|{_WH})\b|(?:(?:work|make|find) out|establish|identify|decide|settle) {_WH}\b"
-    rf"|provide (?:an|you|that|a|any|the|this)\b|confirm|verify|have (?:(?:any|enough|sufficient|access|specific"
+    rf"|provide (?:an|you|that|a|any|the|this)\b|compare|confirm|verify|have (?:(?:any|enough|sufficient|access|specific"
     rf"|the|to|that|more|further|details?|on|about|current|necessary|relevant) )*(?:{_INFO}|data))"
     rf"|{_SORRY}(?:i|we) (?:(?:could )?(?:see|find)|(?:have )?found) (?:no|nothing)\b[^,]*$"
     rf"|{_SORRY}(?:i|we) have (?:no|insufficient|not enough) (?:\w+ )?(?:{_INFO}|idea|mention|knowledge"
     r"|way (?:of (?:telling|knowing)|to (?:tell|know)))"
+    rf"|{_SORRY}(?:i|we) (?:am|was|are|were) (?:(?:not|never) (?:told|shown) {_WH}|given nothing)\b"
+    r"|^so [^,]* (?:cannot|can't) be (?:compared|answered|told|settled|known|determined)$"
     rf"|{_SORRY}(?:i'm|i am) not (?:sure|certain)(?:$| {_WH}\b)"
     rf"|{_SORRY}there (?:is|are)(?:n't| not)? (?:no |not |any |enough |insufficient |sufficient |specific "
     rf"|relevant |further |direct )+{_INFO}\b"
@@ -88,7 +100,8 @@ ENGLISH = Refusing(
     rf"|answer|information|details?|population|length|height)(?: of [\w ]+)?|{_WH} .*)"
     rf" (?:is|are|was)(?: not|n't) (?:explicitly |clearly |specifically |directly )?(?:{_STATED})(?: here"
     rf"| anywhere| explicitly)?(?:$| {_WH}\b)"
-    rf"|{_SORRY}(?:neither|none) [^,]*(?:is|are) (?:mentioned|stated|specified|indicated)$|\b(?:is|are) (?:missing|absent) here$"
+    rf"|{_SORRY}(?:neither|none) [^,]*(?:is|are) (?:mentioned|stated|specified|indicated)$|\b(?:is|are) (?:missing"
+    rf"|absent) here$"
     rf"|^(?:no|not enough|insufficient) (?:\w+ )?(?:{_INFO}|mention)(?: (?:about|on|regarding) .*)?(?:$"
     rf"| (?:is|are|was|were) (?:given|provided|available|found)$)"
     rf"|^{_INFO} (?:about|on|regarding) .* (?:is|are) not (?:{_STATED})$"
@@ -100,7 +113,8 @@ ENGLISH = Refusing(
     beside=rf"{_SORRY}$|(?:but |although |though |while |whereas |and |only )*(?:(?:the|this|these|all|both|it"
     rf"|they|provided|given|you|shared) )*(?:DOC|it|they)?(?: (?:you|provided|shared|only|merely|simply|just|do|does))*"
     rf" ?(?:mentions?|discuss(?:es)?|describes?|(?:talk|tell|speak)s? (?:of|about)|covers?|refers? to|focus(?:es)? on"
-    rf"|provides?|contains?|gives?|lists?|traces?|(?:is|are) about|(?:say|state|tell)s? {_WH})\b(?!.*(?<!\bof )\bthat\b)(?!.*\d)"
+    rf"|provides?|contains?|gives?|lists?|traces?|(?:is|are) about|(?:say|state"
+    rf"|tell)s? {_WH})\b(?!.*(?<!\bof )\bthat\b)(?!.*\d)"
     r"|(?:but |and |so )?(?:please|you (?:may|might|could|can|should|would)|if you|let me know|(?:i|we) (?:would"
     r"|can only|could only|need|recommend|suggest|will need)|i'd |feel free|could you|would you"
     r"|more (?:information|context)|i(?: have|'ve)? (?:looked|read|searched|checked|reviewed)\b)",
