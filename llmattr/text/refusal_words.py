@@ -39,7 +39,7 @@ _SORRY = (
 )
 _SPEAKER_CANNOT = (
     rf"{_SORRY}(?:i|we) (?:really |honestly |just |simply )?(?:(?:do|did|can|could)(?: not|n't)|can(?:no|')t"
-    r"|(?:am|was|are|were)(?: not|n't)? (?:un)?able to|'m (?:not able|unable) to|(?:have|'ve) not been able to) (?:\w+ly )?"
+    r"|(?:am|was|are|were)(?:(?: not|n't) able| unable) to|'m (?:not able|unable) to|(?:have|'ve) not been able to) (?:\w+ly )?"
 )
 _ENGLISH_DENIAL = (
     # the documents do not tell; none of them tells

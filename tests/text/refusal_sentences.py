@@ -331,4 +331,6 @@ en The documents show no sign of forgery.
 en The article was about the king, but not everyone liked it.
 en Who built the pyramid is not known to historians.
 en The text covers the war but not one battle was won.
+en I was able to find the date of the wedding in the documents.
+en I can tell who won: the text names Gates.
 """
