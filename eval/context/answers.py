@@ -33,11 +33,11 @@ class Answers:
     """What an assistant could say to a question of the set `of`.
 
     right: the data's answer, as the context writes it. paraphrase: the same in other words throughout, the answer in another
-    form too, which takes some knowledge to see ("the eighth of July of that year", Sb for antimony): harder than what
-    assistants say. reworded: what a good assistant says from the page: other order, verbs and common words, names as the page
-    has them or shortened, dates and numbers at times in another form. false: with a name, number or date that stands nowhere in
-    the context. swapped: with one that does, None where it has no other of that kind. refusal: that the documents do not say
-    it. Where two things are compared, false dates one wrongly, and swapped takes the one for the other. All but right are one
+    form too, which takes knowledge to see ("the eighth of July of that year", Sb for antimony): harder than what assistants
+    say. reworded: what a good assistant says from the page: another order, other verbs and common words, names as the page has
+    them or shortened, dates and numbers at times in another form. false: with a name, number or date that stands nowhere in the
+    context. swapped: with one that does, None where it has no other of that kind. refusal: that the documents do not say it.
+    Where two things are compared, false dates one wrongly, and swapped takes the one for the other. All but right are one
     sentence.
 
     `right_gold`: where right has two sentences, the numbers of the question's sentences that support each; otherwise the

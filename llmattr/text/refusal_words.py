@@ -22,76 +22,105 @@ class Refusing(NamedTuple):
     denial: str = r"^(?=.*NO)(?:(?=.*DOC).*TELL|(?=.*IN_DOC).*KNOWN)"
 
 
-_EN_DENIAL = (
-    r"DOC,? (?:\S+ ){0,3}?NO ?(?:\S+ ){0,4}?TELL|DOC (?:\S+ ){0,2}?(?:is|are) silent|NO (?:\S+ ){0,5}?DOC (?:\S+ ){0,3}?TELL"
-    r"|NO ?(?:\S+ ){0,4}?KNOWN(?:.* )?IN_DOC|IN_DOC,? (?:\S+ ){0,5}?NO ?(?:\S+ ){0,3}?KNOWN(?! to)"
-    r"|^(?:\w+ ){0,2}IN_DOC,.* (?:(?:is|are|was|were|has|have)(?: not|n't)|cannot|can't|no)(?: be"
-    r"| been)? (?:\w+ly )?KNOWN(?! to)|NO ?(?:\S+ ){0,2}?TELL(?:.* )?IN_DOC(?! \w)"
-    r"|^nowhere IN_DOC|\b(?:unclear|unknown|impossible) (?:.* )?IN_DOC"
+_WH = r"(?:who|whom|whose|what|when|where|why|how|which|whether)"
+_UNTOLD = (
+    r"un(?:named|stated|said|mentioned|specified|disclosed|identified|addressed|answered"
+    r"|recorded|clear|known)|missing|absent|left out|omitted"
 )
-_EN_KNOWN = (
+_STATED = (
     r"stated|mentioned|specified|given|provided|indicated|listed|named|said|available|described|disclosed"
-    r"|included|discussed|explained|addressed"
+    r"|included|discussed|explained|addressed|recorded|reported|covered"
 )
-_EN_INFO = r"(?:information|info|details?|answer)"
-_EN_SORRY = (
+_INFO = r"(?:information|info|details?|answer)"
+_SORRY = (
     r"^(?:(?:sorry|i'm (?:very |so )?sorry|i am (?:very |so )?sorry|i'm afraid|i am afraid|unfortunately|sadly"
-    r"|i apologi[sz]e|therefore|thus|hence|additionally|furthermore|that|however|but|so|and|well|as an ai[^,]*|(?:based on"
-    r"|from|given|in|according to) DOC)[,.]? ?)*"
+    r"|i apologi[sz]e|thank(?:s| you)[^,]*|therefore|thus|hence|additionally|furthermore|that|however|but|so|and|well"
+    r"|as an ai[^,]*|as far as i can (?:tell|see)|(?:based |according )?IN_DOC)[,.]? ?)*"
+)
+_SPEAKER_CANNOT = (
+    rf"{_SORRY}(?:i|we) (?:really |honestly |just |simply )?(?:(?:do|did|can|could)(?: not|n't)|can(?:no|')t"
+    r"|(?:am|was|are|were)(?:(?: not|n't) able| unable) to|'m (?:not able|unable) to|(?:have|'ve) not been able to) (?:\w+ly )?"
+)
+_ENGLISH_DENIAL = (
+    # the documents do not tell; none of them tells
+    r"DOC,? (?:(?:on|about) (?:(?!TELL)\S+ ){1,8}?)?(?:(?!(?:that|he|she|they|it|his|her"
+    r"|says?)\b)\S+ ){0,3}?NO ?(?:\S+ ){0,4}?TELL"
+    r"|DOC (?:\S+ ){0,2}?(?:(?:is|are) silent|(?:is|are) too \w+ to TELL|stops? short of|(?:gives?|offers?|provides?) no\b"
+    r"|leaves? (?:\S+ ){0,2}?(?:open|out|UNTOLD))"
+    r"|NO (?:\S+ ){0,5}?DOC (?:\S+ ){0,3}?TELL|NO ?(?:\S+ ){0,2}?TELL(?:.* )?IN_DOC(?! \w)"
+    r"|^(?:nothing|none of (?:this|these|it)) (?:here |there )?TELL (?:me |us )?WH"
+    # it is not told in them
+    r"|NO ?(?:\S+ ){0,12}?KNOWN(?:.* )?IN_DOC|\b(?:UNTOLD|impossible|nowhere) (?:.* )?IN_DOC"
+    r"|IN_DOC,? (?:\S+ ){0,5}?(?:NO ?(?:\S+ ){0,3}?KNOWN(?! to)|\bit (?:is|remains) UNTOLD)"
+    r"|^(?:\w+ ){0,2}IN_DOC,.* (?:(?:is|are|was|were|has|have)(?: not|n't)|cannot|can't|no)(?: be"
+    r"| been)? (?:\w+ly )?KNOWN(?! to)|\b(?:is|are)(?:n't| not) (?:among the (?:facts|details)\b|IN_DOC)"
+    # they tell something else (as `beside` says), but not this
+    r"|^(?:(?:but|though|yet|and) )?(?:not (?:\w+ )?WH\b|(?:not|neither) (?:its|his|her|their|the)\b(?!.* (?:was|were|is"
+    r"|are|had|has|did|could)\b)|nothing (?:about|on|of)\b|never (?:of|about|WH)\b|no (?:\w+ ){1,3}(?:that|who|which|of"
+    r"|about|on|for)\b)"
 )
 
 ENGLISH = Refusing(
-    doc=r"\b(?:texts?|documents?|documentation|passages?|contexts?|sources?|excerpts?|paragraphs?|snippets?"
-    r"|articles?(?! \d)|search results?"
+    doc=r"\b(?:texts?|documents?|documentation|passages?|contexts?|sources?|excerpts?|paragraphs?|snippets?|summary|pages?"
+    r"|articles?(?! \d)|search results?|ones (?:here|provided|given|above)"
+    r"|what (?:i (?:was|have been)|you(?: have|'ve)?) (?:given|gave|provided|shared|shown|sent)"
     r"|(?:provided|given|available|supplied|above|retrieved) (?:information|content|data|material|page|report|results?)"
     r"|(?:information|content|data|material)s? (?:provided|given|supplied|above|available))\b(?! (?:of|by|for|he"
     r"|she|they|we|code)\b)",
-    no=r"\b(?:not|no|none|nor|neither|nothing|nowhere|never|cannot|unable|impossible|unclear|unknown|insufficient"
-    r"|lacks?|fails?|silent|omits?|without)\b|\b\w+n't\b",
+    no=rf"(?:\b(?:not|no|none|nor|neither|nothing|nowhere|never|cannot|unable|impossible|{_UNTOLD}|insufficient"
+    r"|lacks?|fails?|silent|omits?|without)\b|\b\w+n't\b)",
     tell=r"\b(?:mentions?|says?|states?|specify|specifies|indicates?|indication|tells?|address(?:es)?|discuss(?:es)?|answers?"
-    r"|reveals?|disclos(?:es|e)|explains?"
-    r"|describes?|clarify|clarifies|covers?|identify|identifies|names?|lists?|elaborates?|gives?|provides?"
-    r"|includes?|silent|information|details?|references?)\b",
+    r"|reveals?|disclos(?:es|e)|explains?|describes?|clarify|clarifies|covers?|identify|identifies|names?|lists?|elaborates?"
+    r"|gives?|provides?|includes?|silent|information|details?|references?|contains?|calls?|classify|classifies|ranks?"
+    r"|reports?"
+    r"|records?|shows?|notes?|supply|supplies|establish(?:es)?|spells? out|go(?:es)? into|deals? with|helps? (?:with|to|me"
+    r"|us)|(?:talk|speak)s? (?:of|about)|touch(?:es)? on|(?:allow|permit|let|enable)s? (?:for|an?|any|me|us|one|you))\b",
     in_doc=r"\b(?:in|from|by|on|within|with|using|of|given|anywhere in|to) (?:(?:any|one|either|all|the|this|these"
-    r"|those|your|my|provided|given|available|supplied|above|two|three) )*DOC",
-    known=rf"\b(?:{_EN_KNOWN}|determined?|found|find|answered|inferred?|established|derived|identified|verified"
-    rf"|confirmed|tell|say|know|known|clear|unclear|unknown|see|possible)\b",
-    phrase=rf"{_EN_SORRY}(?:i|we) (?:really |honestly |just |simply )?(?:(?:do|did|can|could)(?: not|n't)|can(?:no|')t"
-    rf"|(?:am|was|are|were)(?: not able| unable) to|'m (?:not able|unable) to)"
-    rf" (?:actually |currently )?(?:know\b(?! how to)|answer\b|determine\b|find (?:any|an|the answer|that|this"
-    rf"|it\b$|information|where|when|who|out)|find$"
-    rf"|see (?:any|an|that|this)|locate (?:any|an|the answer|that|information)|tell (?:you|who|when|from)"
-    rf"|say (?:for|with|who|when|from|how)"
-    rf"|provide (?:an|you|that|a|any|the|this)\b|confirm|verify|have (?:(?:any|enough|sufficient|access|specific"
-    rf"|the|to|that|more|further|details?|on|about|current|necessary|relevant) )*(?:{_EN_INFO}|data))"
-    rf"|{_EN_SORRY}(?:i|we) (?:have|see|find|found) (?:no|insufficient|not enough) (?:\w+ )?(?:{_EN_INFO}|idea"
-    rf"|mention|knowledge)"
-    rf"|{_EN_SORRY}(?:i'm|i am) not (?:sure|certain)(?:$| (?:who|when|where|what|why|how|whether|which)\b)"
-    rf"|{_EN_SORRY}there (?:is|are)(?:n't| not)? (?:no |not |any |enough |insufficient |sufficient |specific "
-    rf"|relevant |further |direct )+{_EN_INFO}\b"
-    r"|\bthere (?:is|are) no (?:\w+ )?(?:mention|indication|reference)\b(?!.* (?:in|on|within) )"
-    rf"|^(?:it|this|that|the (?:\w+ )?(?:year|date|name|number|reason|place|location|price|cost|author|age|amount"
-    rf"|answer|information|details?|population|length|height)(?: of [\w ]+)?)"
-    rf" (?:is|are|was)(?: not|n't) (?:explicitly |clearly |specifically |directly )?(?:{_EN_KNOWN})(?: here"
-    rf"| anywhere| explicitly)?(?:$| (?:who|when|where|what|why|how|whether|which)\b)"
-    rf"|^(?:no|not enough|insufficient) (?:\w+ )?(?:{_EN_INFO}|mention)(?: (?:about|on|regarding) .*)?(?:$"
+    r"|those|your|my|of|provided|given|available|supplied|above|two|three) )*DOC",
+    known=rf"\b(?:{_STATED}|appears?|(?:be )?seen|determined?|found|find|answered|inferred?|established|derived|identified"
+    r"|verified|confirmed|settled|told|shown|noted|dealt with|spelled out|come up|comes up|learn(?:ed|t)|(?:worked"
+    r"|made) out|clear|unclear|unknown|known|possible"
+    r"|(?<=\b(?:i|we|one|you|to|cannot|can't) (?:\w+ )?)(?:tell|say|know|see))\b",
+    phrase=rf"{_SPEAKER_CANNOT}(?:know\b(?! how to)|answer\b|determine\b"
+    rf"|(?:find|locate)(?! (?:my|our|a way|peace)\b)[^,]*$|see (?:any|an|that|this|IN_DOC)\b"
+    rf"|(?:tell|say) (?:you|from|for|with|{_WH})\b|(?:(?:work|make|find) out|establish|identify|decide|settle) {_WH}\b"
+    rf"|provide (?:an|you|that|a|any|the|this)\b|compare|confirm|verify|have (?:(?:any|enough|sufficient|access|specific"
+    rf"|the|to|that|more|further|details?|on|about|current|necessary|relevant) )*(?:{_INFO}|data))"
+    rf"|{_SORRY}(?:i|we) (?:(?:could )?(?:see|find)|(?:have )?found) (?:no|nothing)\b[^,]*$"
+    rf"|{_SORRY}(?:i|we) have (?:no|insufficient|not enough) (?:\w+ )?(?:{_INFO}|idea|mention|knowledge"
+    r"|way (?:of (?:telling|knowing)|to (?:tell|know)))"
+    rf"|{_SORRY}(?:i|we) (?:am|was|are|were) (?:(?:not|never) (?:told|shown) {_WH}|given nothing)\b"
+    r"|^so [^,]* (?:cannot|can't) be (?:compared|answered|told|settled|known|determined)$"
+    rf"|{_SORRY}(?:i'm|i am) not (?:sure|certain)(?:$| {_WH}\b)"
+    rf"|{_SORRY}there (?:is|are)(?:n't| not)? (?:no |not |any |enough |insufficient |sufficient |specific "
+    rf"|relevant |further |direct )+{_INFO}\b"
+    rf"|\bthere (?:is|are) no (?:\w+ )?(?:mention|indication|reference|(?:word|hint) (?:on|of|about|as to) {_WH})\b"
+    r"(?!.* (?:in|on|within) )"
+    rf"|{_SORRY}(?:it|this|that|the (?:\w+ )?(?:year|date|name|number|reason|place|location|price|cost|author|age|amount"
+    rf"|answer|information|details?|population|length|height)(?: of [\w ]+)?|{_WH} .*)"
+    rf" (?:is|are|was)(?: not|n't) (?:explicitly |clearly |specifically |directly )?(?:{_STATED})(?: here"
+    rf"| anywhere| explicitly)?(?:$| {_WH}\b)"
+    rf"|{_SORRY}(?:neither|none) [^,]*(?:is|are) (?:mentioned|stated|specified|indicated)$|\b(?:is|are) (?:missing"
+    rf"|absent) here$"
+    rf"|^(?:no|not enough|insufficient) (?:\w+ )?(?:{_INFO}|mention)(?: (?:about|on|regarding) .*)?(?:$"
     rf"| (?:is|are|was|were) (?:given|provided|available|found)$)"
-    rf"|^{_EN_INFO} (?:about|on|regarding) .* (?:is|are) not (?:{_EN_KNOWN})$"
+    rf"|^{_INFO} (?:about|on|regarding) .* (?:is|are) not (?:{_STATED})$"
     r"|^(?:but |while |although )?(?:it|they) (?:does|do)(?: not|n't) (?:\w+ly )?(?:say|state|specify|mention"
     r"|indicate|give|provide)\b"
     r"|^(?:the|this|that|your) question (?:cannot|can't|could not) be answered"
     r"|^not (?:stated|mentioned|specified|given|known|enough information)\b|^(?:unknown|unanswerable|n/a|no answer"
     r"|no idea|(?:do not|don't|cannot|can't) (?:know|say|answer))$",
-    beside=rf"{_EN_SORRY}$|(?:but |although |though |while |whereas |and |only )*(?:(?:the|this|these|all|both|it"
-    rf"|they|provided|given) )*(?:DOC|it|they)?(?: (?:only|merely|simply|just|do|does))*"
-    r" ?(?:mentions?|discuss(?:es)?|describes?|talks? about|covers?|refers? to|focus(?:es)? on|provides?|contains?"
-    r"|gives?)\b(?!.*\bthat\b)(?!.*\d)"
+    beside=rf"{_SORRY}$|(?:but |although |though |while |whereas |and |only )*(?:(?:the|this|these|all|both|it"
+    rf"|they|provided|given|you|shared) )*(?:DOC|it|they)?(?: (?:you|provided|shared|only|merely|simply|just|do|does))*"
+    rf" ?(?:mentions?|discuss(?:es)?|describes?|(?:talk|tell|speak)s? (?:of|about)|covers?|refers? to|focus(?:es)? on"
+    rf"|provides?|contains?|gives?|lists?|traces?|(?:is|are) about|(?:say|state"
+    rf"|tell)s? {_WH})\b(?!.*(?<!\bof )\bthat\b)(?!.*\d)"
     r"|(?:but |and |so )?(?:please|you (?:may|might|could|can|should|would)|if you|let me know|(?:i|we) (?:would"
     r"|can only|could only|need|recommend|suggest|will need)|i'd |feel free|could you|would you"
-    r"|more (?:information|context))",
+    r"|more (?:information|context)|i(?: have|'ve)? (?:looked|read|searched|checked|reviewed)\b)",
     cut=r"[;:!?](?:\s|$)|(?<!\b(?:st|dr|mr|mrs|ms|prof|no|vs|\p{L}))\.(?:\s|$)|\s[-–—]\s|—|,? (?=(?:but|however"
-    r"|although|though|while|whereas|yet)\b)"
+    rf"|although|though|while|whereas|yet)\b)|, (?=not {_WH}\b)"
     r"|, (?=(?:so|which|please|and (?:it|he|she|they|the|i|this|that|there|you))\b)|(?<=^(?:while|although|though"
     r"|whereas)\b[^,]*),",
-    denial=_EN_DENIAL,
+    denial=_ENGLISH_DENIAL.replace("UNTOLD", f"(?:{_UNTOLD})").replace("WH", _WH),
 )

@@ -71,6 +71,111 @@ ar لا يذكر النص متى بُني الجسر.
 ar لا أعرف.
 ar للأسف، لا توجد معلومات عن ذلك في الوثائق.
 ar لم يتم تحديد السنة في النص.
+en I'm sorry, but the passages you shared do not contain the name of the architect.
+en Based on the provided context, I cannot determine when the factory opened.
+en There is no information in the text about how many people lived on the island.
+en Unfortunately, I wasn't able to find the date of the wedding in these documents.
+en The provided excerpts do not go into the reasons for the strike.
+en I looked through the sources, but the name of the pilot is not given anywhere.
+en From the information given, it is unclear which of the two sisters inherited the farm.
+en The documents you provided talk about the museum's collection, but they don't say who founded it.
+en I don't see the captain's birthplace mentioned anywhere in the text.
+en Your documents make no mention of a second expedition.
+en The text leaves open who ordered the retreat.
+en As far as I can tell, none of the articles gives the depth of the lake.
+en That detail is not included in the material provided.
+en The passage alone does not allow a conclusion about the cause of the fire.
+en Thank you for your question, but the sources don't cover the price of admission.
+en I'm unable to say who painted the portrait, as the documents do not tell.
+en The number of survivors is not reported in any of the passages.
+en The question of who paid for the bridge is left unanswered in the text.
+en Nowhere do the sources name the inventor of the device.
+en If you can share more documents, I'd be happy to help, but the ones here don't mention the treaty's date.
+en There's nothing in the documents that tells which team won the final.
+en I was not able to locate the population of the village in the given text.
+en It isn't possible to tell from the passage whether she ever returned.
+en The supplied documents lack any information on the composer's teachers.
+en No details on the ship's cargo are provided in the sources.
+en The text only says where the battle took place, not who won it.
+en I have no information on when the theatre was torn down.
+en Who directed the second film isn't something the documents reveal.
+en What the locals ate cannot be learned from the excerpts.
+en The name of the horse remains unmentioned in the article.
+de In den vorliegenden Texten findet sich kein Hinweis auf den Architekten.
+de Wer die Oper komponiert hat, geht aus den Dokumenten nicht hervor.
+de Leider konnte ich im Text keine Angabe zur Höhe des Turms finden.
+fr Les documents ne permettent pas de savoir qui a peint le tableau.
+fr Je n'ai trouvé aucune information sur la date du mariage dans le texte.
+fr Le nom du capitaine n'apparaît pas dans les passages fournis.
+es Los documentos no permiten saber quién pintó el cuadro.
+es No encuentro en el texto la fecha de la boda.
+es El nombre del capitán no aparece en los pasajes.
+it I documenti non permettono di stabilire chi abbia dipinto il quadro.
+it Non ho trovato nel testo la data del matrimonio.
+it Il nome del capitano non compare nei passaggi forniti.
+pt Os documentos não permitem saber quem pintou o quadro.
+pt Não encontrei no texto a data do casamento.
+pt O nome do capitão não aparece nos trechos.
+nl Uit de teksten blijkt niet wie het schilderij heeft gemaakt.
+nl Ik kan in de documenten niets vinden over de hoogte van de toren.
+nl De naam van de kapitein komt niet voor in de passages.
+ru Имя капитана в тексте не упоминается.
+ru Я не нашёл в документах даты свадьбы.
+ru Документы не позволяют установить, кто написал картину.
+zh 文中并未提及船长的姓名。
+zh 从这些文档中看不出是谁画了这幅画。
+zh 我在资料里没有找到婚礼的日期。
+ja 文書からは誰がその絵を描いたのか分かりません。
+ja 船長の名前は本文に出てきません。
+ja 結婚式の日付についての情報は見つかりませんでした。
+ar لم أجد في النص تاريخ الزفاف.
+ar لا تذكر الوثائق من رسم اللوحة.
+en I could not find the season in which the rule came in.
+en The sources mention printing, but neither its inventor nor the year of the invention.
+en The length of the bridge does not appear in the document.
+en The documents do not classify Jeeps as any type of car.
+en I cannot answer that: the sources do not call anyone the greatest pool player.
+en I have found nothing about the roofs.
+en The documents trace the legend behind Hamlet, but not for whom the play was written.
+en The text tells of tobacco, but I can't find who founded the colony.
+en The summary does not mention which character was killed.
+en The singer of the song goes unnamed in the documents.
+en Unfortunately, where the papillary layer is found isn't mentioned.
+en The height of Hagrid's actor is nowhere in these passages.
+en When the building went up is not recorded in the passages.
+en The role of the inspectorate cannot be worked out from this text.
+en The passages mention several channels of that name, but no American series that one of them showed.
+en Neither musician's link is stated in the documents.
+en The articles list seasons and players, but Lewis's position is not among the facts.
+en The texts do not let me count the companies.
+en I could find no river from which they set out.
+en The founder's school is left out of the documents.
+en What came of the trial, the passages don't say.
+en The texts are silent about the third season's cast.
+en No passage says in which year the stadium burned.
+en The film's budget is not something these pages tell us.
+en The documents stop short of naming the killer.
+en I was given nothing that says who sang the song.
+en These pages do not let us tell the two brothers apart by age.
+en The place where the general died is missing from the excerpts.
+en For the director's birthday the texts give no date.
+en The passage does not help with the question of who won.
+en Nothing here tells me which of them is older.
+en None of this tells us when she married.
+en The text speaks of the castle but never of its owner.
+en The price of the car isn't to be found in the sources.
+en The passages do not give both birth dates, so the two cannot be compared.
+en I don't find the writer's nationality in the documents.
+en The sources give the year of the battle but not its place.
+en How many legs the animal has is not in the text.
+en Regrettably, the documents contain no answer to this.
+en The context is too short to say where he was born.
+en The documents offer no clue to the singer's real name.
+en I am not told which league he played in.
+en The document never mentions the band's drummer.
+en It is not possible to say from these texts who founded the label.
+en From these pages I cannot make out who the actor was.
+en That the documents do not tell.
 """
 
 CLAIMS = """
@@ -144,4 +249,88 @@ ar لا تذكر المعاهدة العبودية.
 ar لا أحد يعرف أين دُفن.
 ar لا يذكر النص متى، لكن البرج بُني عام 1889.
 ar الجسر ليس مفتوحا.
+en The report does not blame the pilot.
+en Nobody knows who wrote it.
+en The text was not written by Shakespeare.
+en The documents were not signed until 1889.
+en The contract does not allow subletting.
+en The study found no link between A and B.
+en The court could not determine who had started the fire.
+en The inscription does not name the king who built the temple.
+en I could find no work in the city, the poet wrote to his sister.
+en The river appears nowhere on maps of the period.
+en The source of the Nile was not discovered until 1858.
+en The diary does not reveal where the gold was buried.
+en None of the witnesses could identify the man.
+en The article was never published.
+en The passage does not lead to the crypt.
+en His second wife goes unnamed in the Bible.
+en The documents name the architect as Robert Grey.
+en The sources mention two bridges, but neither was built of stone.
+en The law does not say how the tax is to be collected.
+en There is no cure for the disease.
+en It is not known when the city was founded.
+en The documents prove that he did not sign the treaty.
+en The text says that he was not born in Rome.
+en The article explains why the bridge was not rebuilt.
+en The passages describe the canal, but no ship used it before the war.
+en The document does not apply to minors.
+en The text was unknown until a monk found it in a library.
+en According to the document, no one was hurt in the accident.
+en The source does not emit light of its own.
+en She could not answer the question about her father.
+en In the text, the hero does not know his mother.
+en The documents could not be saved from the fire.
+de Der Bericht gibt dem Piloten keine Schuld.
+de Der Text wurde nicht von Goethe geschrieben.
+de Laut dem Dokument wurde niemand verletzt.
+fr Le contrat ne permet pas la sous-location.
+fr Le texte n'a pas été écrit par Molière.
+fr Les documents n'ont été signés qu'en 1889.
+es El contrato no permite el subarriendo.
+es El texto no fue escrito por Cervantes.
+es Los documentos no se firmaron hasta 1889.
+it Il contratto non permette il subaffitto.
+it Il testo non fu scritto da Dante.
+it I documenti non furono firmati fino al 1889.
+pt O contrato não permite a sublocação.
+pt O texto não foi escrito por Camões.
+pt Os documentos não foram assinados até 1889.
+nl Het contract staat onderhuur niet toe.
+nl De tekst is niet door Vondel geschreven.
+nl Volgens het document raakte niemand gewond.
+ru Договор не допускает субаренду.
+ru Текст написан не Пушкиным.
+ru Документы не были подписаны до 1889 года.
+zh 合同不允许转租。
+zh 这篇文章不是鲁迅写的。
+zh 文件直到1889年才签署，没有人反对。
+ja 契約は転貸を認めていません。
+ja この文章は漱石が書いたものではありません。
+ja 文書は1889年まで署名されませんでした。
+ar العقد لا يسمح بالتأجير من الباطن.
+ar لم يكتب شكسبير النص.
+ar لم توقع الوثائق حتى عام 1889.
+en The king was not told of the plot in the letter.
+en The Bible does not mention cats.
+en The page was torn out of the book and never found.
+en The summary judgment was not given in his favour.
+en He never mentioned the war in his letters.
+en The film does not show who fired the shot.
+en The sources of the river are not shown on the map.
+en She was left out of the team.
+en The museum does not list its donors.
+en Neither of them was present at the battle.
+en The census gives no number for the city.
+en I know that the tower was built in 1889.
+en Nothing remains of the first church.
+en The document establishes that no crime was committed.
+en The pages were not numbered.
+en The text is not divided into chapters.
+en The documents show no sign of forgery.
+en The article was about the king, but not everyone liked it.
+en Who built the pyramid is not known to historians.
+en The text covers the war but not one battle was won.
+en I was able to find the date of the wedding in the documents.
+en I can tell who won: the text names Gates.
 """
