@@ -185,9 +185,9 @@ def test_what_is_missing_is_one_line_that_says_what_to_install(monkeypatch):
     ("name", "format"),
     [
         ("a.md", "markdown"),
-        ("a.csv", "csv"),
-        ("a.tsv", "csv"),
-        ("a.jsonl", "jsonl"),
+        ("a.csv", "table"),
+        ("a.tsv", "table"),
+        ("a.jsonl", "records"),
         ("a.json", "json"),
         ("a.yaml", "code"),
         ("a.rst", "plain"),

@@ -22,14 +22,12 @@ from llmattr.text.readers.odt import read_odt
 from llmattr.text.readers.pdf import read_pdf
 from llmattr.text.readers.plain import Reader, read_plain, read_rtf, reader_of
 from llmattr.text.readers.xml import read_xml
+from llmattr.text.split.formats import ENDINGS
 
-CODE = "c cc cpp cs css go h hpp java jl js jsx kt lua m php pl py r rb rs scala sh sql swift ts tsx toml yaml yml"
-PLAIN = "log rst tex text"
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
+        **{ending: reader_of(name) for ending, name in ENDINGS.items()},
         "txt": read_plain,
-        "md": reader_of("markdown"),
-        "markdown": reader_of("markdown"),
         "pdf": read_pdf,
         "html": read_html,
         "htm": read_html,
@@ -38,20 +36,10 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "odt": read_odt,
         "rtf": read_rtf,
         "eml": read_mail,
-        "csv": reader_of("csv"),
-        "tsv": reader_of("csv"),
-        "jsonl": reader_of("jsonl"),
-        "ndjson": reader_of("jsonl"),
-        "json": reader_of("json"),
-        "geojson": reader_of("json"),
         "ipynb": read_notebook,
         "xml": read_xml,
         "rss": read_xml,
         "atom": read_xml,
-        "srt": reader_of("subtitles"),
-        "vtt": reader_of("subtitles"),
-        **{ending: reader_of("plain") for ending in PLAIN.split()},
-        **{ending: reader_of("code") for ending in CODE.split()},
     }
 )
 MOST = 2**27  # bytes of a file: 128 MB

@@ -2,6 +2,8 @@
 
 import bisect
 import itertools
+from collections.abc import Callable
+from pkgutil import resolve_name
 from typing import NamedTuple
 
 import numpy as np
@@ -11,12 +13,13 @@ from jaxtyping import Bool, Int
 from llmattr.ablation import name_of
 from llmattr.errors import LlmattrError, did_you_mean
 from llmattr.text.split.blocks import PROSE, Block, Kind, says_something, seen, trimmed
-from llmattr.text.split.formats import FORMATS, find_format
+from llmattr.text.split.formats import find_format
 from llmattr.text.split.languages import language_of, script_of
 from llmattr.text.split.parts import Splitter, documents, paragraphs, spans, words
 from llmattr.text.split.sentences import sentence_spans
 
 _HALF = regex.compile(r"[\ud800-\udfff]")
+_CUTTERS = {"answer": "markdown:answer", "json": "tree:blocks", "table": "tables:blocks"}  # others have their format's name
 _BEGINNING = 80  # characters of a block that tell its script
 
 
@@ -37,7 +40,7 @@ def cut(text: str, kind: str = "sentences", format: str | None = None, language:
     find_splitter(kind)
     text = _HALF.sub("\ufffd", text)  # half a surrogate is no character to any reader, and as long as one
     name = find_format(text, format)
-    blocks = FORMATS[name](text) if text.strip() else []
+    blocks = _blocks(text, name) if text.strip() else []
     if kind == "sentences":
         blocks = _sentences(text, blocks, language)
     elif kind == "words":
@@ -48,6 +51,12 @@ def cut(text: str, kind: str = "sentences", format: str | None = None, language:
     found = [trimmed(block, text) for block in blocks if _is_read(block, text[block.start : block.end], marked)]
     where = np.array([block[:2] for block in found], dtype=int).reshape(-1, 2)
     return Cut(where, tuple(block.kind for block in found), np.array([block.quotable for block in found], dtype=bool))
+
+
+def _blocks(text: str, name: str) -> list[Block]:
+    """The blocks of a text, by the file of its format, which is imported where a text is built so."""
+    cutter: Callable[[str], list[Block]] = resolve_name(f"{__package__}.{_CUTTERS.get(name, f'{name}:blocks')}")
+    return cutter(text)
 
 
 def _sentences(text: str, blocks: list[Block], language: str | None) -> list[Block]:
