@@ -49,19 +49,35 @@ _MARKDOWN = regex.compile(
     regex.M,
 )
 _PYTHON = regex.compile(r"^(?:async def|def|class|import|from|@\w|if __name__)\b?", regex.M)
+_REMARK = regex.compile(  # of code, or a Markdown's code: it says nothing of the lines around it
+    r"^```.*?(?:^```[^\n]*|\Z)|/\*.*?(?:\*/|\Z)|(\"{3}|'{3}).*?(?:\1|\Z)|^[ \t]*(?://|\#(?![!\w]|[ \t]*(?:define|if|endif|include)\b)|--[ -]).*?$",
+    regex.M | regex.S,
+)
 _CODE_LINE = regex.compile(
-    r".*[;{}]$|.*[\w\])]\($|\s*(?://|/\*|\*/|\* |[)\]}]+[;,]?\s*$|\#!|\#include\b|(?:end|fi|done|esac|else|then)$)"
-    r"|\s*(?:package \w+$|import [\"(]|(?:\w+ )?(?:func|fn|def|function) .*[\w(){:]$|(?:if|elif|for|while) .*(?:then|do|:)$)"
-    r"|\s*(?:return\b.*[\w)\]\"'`]$|(?:echo|puts|export|set) \S+|SELECT |FROM \w|WHERE \w|INSERT INTO |CREATE TABLE )"
+    "|".join(
+        [
+            r".*(?:[;{}\\]|[\w\])]\(|[\]}'\"],|&&|\|\||=>)$",  # how a line of a statement ends
+            r"\s*(?:[)\]}]|\#[ \t]*[a-z]+\b|\#!|[.$@]\w)",  # how one begins
+            r"\s*[\w.$:>*\[\]'\"-]+\(.*\)[:;,]?$",  # a call
+            r"\s*(?:[\w*&:<>]+ ){0,3}[\w.$@%>*&-]+(?:\[[^\]]*\])* ?[-+*/|&.:?]?=>? ?\S",  # an assignment
+            r"\s+[\w'\"-]+: .*,$|\s+['\"].*['\"\]}],?$",  # an entry
+            r"\s*(?:end|fi|done|esac|else|then|do|try:|else:|pass|break|continue|exit \d+)$",
+            r"\s*(?:package \w+|(?:export )?import [\w.\"{(*].*|from \S+ import .*|namespace [\w:]+|template ?<.*)$",
+            r"\s*(?:\w+ )?(?:func|fn|def|sub|function|class|struct) .*[\w(){:]$",
+            r"\s*(?:if|elif|for|while|case|with|except|unless)\b.*(?:then|do|:|in|\))$",
+            r"\s*(?:return|raise|assert|throw|yield)\b.*[\w)\]\"'`]$",
+            r"(?:SELECT|FROM|WHERE|INSERT INTO|CREATE \w+|ALTER|DROP) \S",
+        ]
+    )
 )
 _SYNTAX = [  # what prose has none of, or one: calls, braces, assignments, operators, comments, statements, declarations
     regex.compile(pattern, regex.M)
     for pattern in (
         r"\w\([^()\n]*\)|\w\($",
         r"[{}][;,]?$",
-        r"^[^\n.]*[\w\])]\s?[-+*:]?=\s?\S",
+        r"^[^\n.]*[\w\])]\s?[-+*:]?=\s?\S|^\s+[\w-]+: \S[^\n]*;$",
         r"\w(?:::|->)\w|=>|&&|\|\||[!=]=|\+\+|\$\{?[A-Za-z_]",
-        r"^[ \t]*(?://|/\*|\#!|\#include\b)",
+        r"^[ \t]*(?://|/\*|\#!|\#[ \t]*(?:include|define|if\w*|endif)\b)",
         r"^[ \t]*(?:end|fi|done|esac|(?:return|const|let|var|public|static|package|import|using|def|func|fn|function)\b.*)$",
         r"^(?:CREATE|ALTER|DROP) TABLE |^SELECT .*\n?\s*FROM \w|^INSERT INTO \w",
     )
@@ -96,7 +112,7 @@ def looks_like(text: str) -> str:
         return "mail"
     if delimiter_of(text):
         return "table"
-    if _is_code(head, [line.text.rstrip() for line in lines]):
+    if _is_code(head):
         return "code"
     return "markdown" if _MARKDOWN.search(head) or has_reasoning(text) else "plain"
 
@@ -158,7 +174,7 @@ def are_names(row: list[str]) -> bool:
     return begin_alike and any(cell[:1].isalpha() for cell in row) and all(row[1:]) and all(map(_NAME.fullmatch, row))
 
 
-def _is_code(head: str, lines: list[str]) -> bool:
+def _is_code(head: str) -> bool:
     """Whether it says so in Python, or half of its lines end as statements do and two kinds of syntax are there."""
     if _PYTHON.search(head):
         from llmattr.text.split.code import is_python
@@ -167,4 +183,5 @@ def _is_code(head: str, lines: list[str]) -> bool:
             return True
     if sum(bool(pattern.search(head)) for pattern in _SYNTAX) < 2:
         return False
+    lines = [line.rstrip() for line in _REMARK.sub("", head).splitlines() if line.strip()]
     return sum(bool(_CODE_LINE.match(line)) for line in lines) > max(2, len(lines) // 2)
