@@ -57,8 +57,8 @@ _CODE_LINE = regex.compile(
     "|".join(
         [
             r".*(?:[;{}\\]|[\w\])]\(|[\]}'\"],|&&|\|\||=>)$",  # how a line of a statement ends
-            r"\s*(?:[)\]}]|\#[ \t]*[a-z]+\b|\#!|[.$@]\w)",  # how one begins
-            r"\s*[\w.$:>*\[\]'\"-]+\(.*\)[:;,]?$",  # a call
+            r"\s*(?:[)\]}]|\#[ \t]*[a-z]+\b|\#!|\.\w+\(|@[\w.]+(?:\(.*\))?$)",  # how one begins
+            r"\s*[\w.$:>*\[\]'\"-]++\((?:[^()]++|\([^()]*+\))*+\)[:;,]?$",  # a call
             r"\s*(?:[\w*&:<>]+ ){0,3}[\w.$@%>*&-]+(?:\[[^\]]*\])* ?[-+*/|&.:?]?=>? ?\S",  # an assignment
             r"\s+[\w'\"-]+: .*,$|\s+['\"].*['\"\]}],?$",  # an entry
             r"\s*(?:end|fi|done|esac|else|then|do|try:|else:|pass|break|continue|exit \d+)$",
