@@ -102,6 +102,7 @@ def test_a_stray_byte_does_not_make_a_text_unreadable():
         (b" \n\t", "is empty"),
         (b"", "is empty"),
         (b"\n" * 1_000_000, "is empty"),
+        ("\u200b\ufeff\n".encode(), "is empty"),
     ],
 )
 def test_what_is_no_text_is_refused_in_words(data, message):

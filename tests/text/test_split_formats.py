@@ -605,3 +605,60 @@ def test_a_mark_of_reasoning_that_ends_a_line_in_passing_is_text(text):
 def test_a_reasoning_inside_a_reasoning_is_part_of_it():
     found = units("<think>outer <think>inner</think> still. </think>It is 42.", "answer")
     assert [part for part, kind in found if not kind.endswith("#")] == ["It is 42."]
+
+
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        ("#include <a.h>\n\n/* Prose of a remark.\n * More of it.\n * And more. */\n#define A 1\n\nint f(int a);\n", "code"),
+        ("const a = require('a')\n\nmodule.exports = {\n  run: async () => {\n    await a.go()\n  },\n}\n", "code"),
+        ("body {\n  color: #fff;\n  margin: 0;\n}\n", "code"),
+        ("import os\n\nX = 1\n\n\ndef f(a):\n    x = a\n    return os.path.join(a,\n", "code"),
+        ("Traceback (most recent call last):\n  File 'a.py', line 3\n    f()\nValueError: no. Not so.\n", "code"),
+        ("Error: no. Not so.\n    at f (a.js:3:1)\n    at g (a.js:4:1)\n", "code"),
+        ("Usage of `f`:\n\n```js\nconst a = 1;\nf(a);\nf(a);\n```\n\nAnd so on.\n", "markdown"),
+        ("foo (1.2) unstable; urgency=low\n\n  * Fix f() in a.c.\n  * Close != bug.\n  * Drop a->b.\n\n -- A. B.\n", "plain"),
+        ("f(x) = 2x + 1\ng(x) = f(x) - 1\nh(x) = g(x)\n", "plain"),
+        ("@ann hello there\n@bob how are you (fine)?\n@ann good => bye\n", "plain"),
+        ("We like cats; they sleep;\nWe like dogs; they bark;\nWe like birds; they sing;", "plain"),
+        ("M. Dupont est là.", "plain"),
+    ],
+)
+def test_code_is_known_by_most_of_its_lines(text, format):
+    assert looks_like(text) == format
+
+
+def test_a_shell_s_commands_are_code_each_with_what_it_prints():
+    assert units("$ ls -a\ntotal 4. So.\n$ cat a\nIt is. Yes.") == [
+        ("$ ls -a\ntotal 4. So.", "code"),
+        ("$ cat a\nIt is. Yes.", "code"),
+    ]
+
+
+def test_names_with_initials_are_no_items():
+    assert units("M. Dupont est là.") == [("M. Dupont est là.", "paragraph")]
+    assert [kind for _, kind in units("A. Smith, B. Jones and C. Hale wrote it.")] == ["paragraph"]
+    assert [kind for _, kind in units("A. It is old.\nB. It is red.")] == ["item", "item"]
+
+
+@pytest.mark.parametrize("format", ["answer", "markdown", None])
+def test_a_tag_that_a_sentence_names_is_part_of_it(format):
+    text = "<p> stands for price here. Cost is <p> plus tax. End </p> of story."
+    right = ["<p> stands for price here.", "Cost is <p> plus tax.", "End </p> of story."]
+    assert [part for part, _ in units(text, format)] == right
+
+
+def test_marks_of_reasoning_in_any_case_and_of_an_answer_alone():
+    right = [("I think.", "paragraph#"), ("It is 42.", "paragraph")]
+    assert units("<THINK>I think.</Think>It is 42.") == units("<Think>\nI think.\n</Think>\nIt is 42.") == right
+    assert units("<answer>It is 42.</answer>", "answer") == right[1:]
+
+
+def test_what_takes_no_room_is_at_no_end_of_a_source():
+    assert [part for part, _ in units("\ufeff\ufeffIt is.\u200b")] == ["It is."]
+
+
+def test_thai_and_lao_are_cut_at_spaces_that_part_clauses():
+    text = "สะพานเก่าสร้างขึ้นในปี 1889 โดยวิศวกรชาวฝรั่งเศส สะพานนี้ยาว 300 เมตร และกว้าง 12 เมตร"
+    assert [part for part, _ in units(text)] == [text[: text.index(" สะพานนี้")], text[text.index("สะพานนี้") :]]
+    assert len(units("ผมไปตลาด ผมซื้อปลา แล้วผมก็กลับบ้าน")) == 1

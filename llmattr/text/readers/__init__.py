@@ -22,6 +22,7 @@ from llmattr.text.readers.odt import read_odt
 from llmattr.text.readers.pdf import read_pdf
 from llmattr.text.readers.plain import Reader, read_plain, read_rtf, reader_of
 from llmattr.text.readers.xml import read_xml
+from llmattr.text.split.blocks import WHITE
 from llmattr.text.split.formats import ENDINGS
 
 READERS: Mapping[str, Reader] = MappingProxyType(
@@ -89,7 +90,7 @@ def read_bytes(data: bytes, name: str, ending: str = "") -> Document:
         raise LlmattrError(f"{name!r} is {kind}{advice}")
     reader = READERS.get(kind or ending, read_plain)
     document = reader(data, name)
-    if not document.text.strip():
+    if not document.text.strip(WHITE):
         raise LlmattrError(f"{name!r} is empty: there is nothing to attribute the answer to")
     return document
 

@@ -49,8 +49,10 @@ _MARKDOWN = regex.compile(
     regex.M,
 )
 _PYTHON = regex.compile(r"^(?:async def|def|class|import|from|@\w|if __name__)\b?", regex.M)
+_TRACE = regex.compile(r"\s*(?:Traceback \(most recent call last\):\s|.*\n[ \t]+at \S.*[(:]\S+:\d+\)?\n)")  # up to an error
 _REMARK = regex.compile(  # of code, or a Markdown's code: it says nothing of the lines around it
-    r"^```.*?(?:^```[^\n]*|\Z)|/\*.*?(?:\*/|\Z)|(\"{3}|'{3}).*?(?:\1|\Z)|^[ \t]*(?://|\#(?![!\w]|[ \t]*(?:define|if|endif|include)\b)|--[ -]).*?$",
+    r"^```.*?(?:^```[^\n]*|\Z)|/\*.*?(?:\*/|\Z)|(\"{3}|'{3}).*?(?:\1|\Z)"
+    r"|^[ \t]*(?://|\#(?![!\w]|[ \t]*(?:define|if|endif|include)\b)|--[ -]).*?$",
     regex.M | regex.S,
 )
 _CODE_LINE = regex.compile(
@@ -175,7 +177,9 @@ def are_names(row: list[str]) -> bool:
 
 
 def _is_code(head: str) -> bool:
-    """Whether it says so in Python, or half of its lines end as statements do and two kinds of syntax are there."""
+    """Whether it is a trace of calls or Python, or half of its lines end as statements do and two kinds of syntax are there."""
+    if _TRACE.match(head):
+        return True
     if _PYTHON.search(head):
         from llmattr.text.split.code import is_python
 
