@@ -8,7 +8,7 @@ import regex
 # Titles and the like: a name or a word comes behind, so no sentence ends there whatever the next letter is.
 _BEFORE_NAMES = (
     "Mr Mrs Ms Mx Messrs Dr Drs Prof Rev Hon St Ste Gen Col Lt Sgt Capt Cpt Maj Cmdr Adm Gov Sen Rep Pres "
-    "Supt Det Insp vs cf e.g i.e viz al"
+    "Supt Det Insp vs cf e.g i.e viz"
 )
 # What a number or a month comes behind.
 _BEFORE_NUMBERS = (
@@ -93,7 +93,7 @@ _INITIALS = regex.compile(r"(?<![\p{L}\p{M}\d])\p{Lu}\.(?:[\s-]*\p{Lu}\.)*$")
 
 def is_before_a_name(left: str) -> bool:
     """Whether a text ends with a title or the like, whatever its language: the next line goes on with a name."""
-    return bool(_ends_with("").search(left))
+    return bool(_BEFORE_A_NAME.search(left))
 
 
 def is_abbreviated(left: str, right: str, language: str) -> bool:
@@ -116,8 +116,7 @@ def is_abbreviated(left: str, right: str, language: str) -> bool:
 
 @cache
 def _ends_with(language: str) -> regex.Pattern[str]:
-    words = [word for group in (_BEFORE_NAMES, _OF.get(language, "")) for word in group.split()]
-    listed = rf"(?<![\p{{L}}\p{{M}}])(?:{_either(words)})\.\s*$"
+    listed = rf"(?<![\p{{L}}\p{{M}}])(?:{_either(f'{_BEFORE_NAMES} al {_OF.get(language, str())}'.split())})\.\s*$"
     return regex.compile("|".join([listed, *([_SHORT[language]] if language in _SHORT else [])]))
 
 
@@ -126,4 +125,5 @@ def _either(words: Iterable[str]) -> str:
     return "|".join(regex.escape(word).replace(r"\.", r"\.\s?") for word in sorted(set(words), key=len, reverse=True))
 
 
+_BEFORE_A_NAME = regex.compile(rf"(?<![\p{{L}}\p{{M}}])(?:{_either(_BEFORE_NAMES.split())})\.\s*$")
 _BEFORE_A_NUMBER = regex.compile(rf"(?<![\p{{L}}\p{{M}}\d])(?<!['’](?=s\.))(?:{_either(_BEFORE_NUMBERS.split())})\.\s*$")

@@ -203,7 +203,7 @@ class _Shape:
             return False
         if self.flows and (after[:1].islower() or _HYPHEN.search(line)):
             return True
-        if _OPEN.search(line) or is_before_a_name(line):
+        if _OPEN.search(line) or (line.endswith(".") and is_before_a_name(line)):
             return True
         if self.lists:
             return False
@@ -215,5 +215,5 @@ class _Shape:
 
 def depth(line: Line) -> int:
     """How often it is quoted."""
-    found = _QUOTE.match(line.text)
+    found = _QUOTE.match(line.text) if ">" in line.text else None
     return found[0].count(">") if found else 0

@@ -17,6 +17,7 @@ _PAGE = 5000  # characters
 _OPAQUE = regex.compile(
     rf"`+[^`\n]+`+|<code\b[^<>]*>[^<>]*</code>|\]\([^()\s]*(?:\s[^()\n]*)?\)|\$\$[^$]+\$\$|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|{TAG}|<!--[^<>]*>|&#?\w+;"
 )
+_WHOLE = regex.compile(r"[\p{Latin}\p{Greek}\p{Cyrillic}\p{N}\s,/%’-]*+[.!?]?")  # no stop inside: it is one sentence
 _CODE_STOP = regex.compile(r"(?<=\w\w)\.`+$|\.\s*\$\$$")  # of the sentence, set inside as quotation marks have it
 _CLOSERS = regex.compile(
     r"(?:[」』”’）】》〉〟»›)\]}]|[\"'*_~`]+(?!\w)|\$\$|</[a-zA-Z][^<>]*>|\[\^?\w{1,4}(?:[,–-]\s?\w{1,4})*\]|<sup\b[^<>]*>.{0,80}?</sup>"
@@ -73,6 +74,8 @@ _PAUSE = regex.compile(r"\s(?:…|\.\.\.)$")  # an ellipsis apart, in the middle
 
 def sentence_spans(text: str, language: str) -> list[Span]:
     """Where the sentences of a paragraph lie, without the white space between them; together they are all of it."""
+    if _WHOLE.fullmatch(text):
+        return [span] if (span := _trimmed(text, 0, len(text))) else []
     plain = _OPAQUE.sub(_veiled, _QUOTES.sub(lambda marks: " " * len(marks[0]), text))
     plain = _WHITE.sub(" ", plain)
     numbered = _numbered(plain)
