@@ -191,7 +191,7 @@ def test_what_is_missing_is_one_line_that_says_what_to_install(monkeypatch):
         ("a.jsonl", "records"),
         ("a.json", "json"),
         ("a.yaml", "code"),
-        ("a.rst", "plain"),
+        ("a.rst", "rst"),
         ("a.py", "code"),
         ("a.SRT", "subtitles"),
         ("a.txt", None),

@@ -662,3 +662,76 @@ def test_thai_and_lao_are_cut_at_spaces_that_part_clauses():
     text = "สะพานเก่าสร้างขึ้นในปี 1889 โดยวิศวกรชาวฝรั่งเศส สะพานนี้ยาว 300 เมตร และกว้าง 12 เมตร"
     assert [part for part, _ in units(text)] == [text[: text.index(" สะพานนี้")], text[text.index("สะพานนี้") :]]
     assert len(units("ผมไปตลาด ผมซื้อปลา แล้วผมก็กลับบ้าน")) == 1
+
+
+RST = """|Logo| |Build|
+
+====
+Lib
+====
+
+.. contents:: Table
+   :backlinks: top
+
+.. |Logo| image:: a.png
+   :alt: Logo
+
+.. note:: Read this first. It is
+   short.
+
+   And more.
+
+.. figure:: a.png
+   :width: 3
+
+   A caption of it.
+
+:Author: Ann
+
+Call ./it so::
+
+    x = 1
+
+    y = 2
+
+Then go on [1]_.
+
+>>> f(1)
+'One. Two.'
+
+.. code-block:: python
+   :linenos:
+
+   def f(x):
+       return x
+
+.. [1] A note.
+
+.. _here: http://a.example
+.. A comment. Long.
+   More of it.
+
+The end.
+"""
+
+
+def test_restructured_text():
+    assert looks_like(RST) == "rst"
+    assert units(RST) == [
+        ("Lib", "heading#"),
+        ("Read this first.", "paragraph"),
+        ("It is\n   short.", "paragraph"),
+        ("And more.", "paragraph"),
+        ("A caption of it.", "paragraph"),
+        (":Author: Ann", "row"),
+        ("Call ./it so::", "paragraph"),
+        ("x = 1", "code"),
+        ("y = 2", "code"),
+        ("Then go on [1]_.", "paragraph"),
+        (">>> f(1)\n'One. Two.'", "code"),
+        ("def f(x):\n       return x", "code"),
+        ("[1] A note.", "item"),
+        ("The end.", "paragraph"),
+    ]
+    assert units(".. code::", "rst") == units("..", "rst") == units("\n\n", "rst") == []
+    assert units("Call::\n\n   x. Y.", "rst") == [("Call::", "paragraph"), ("x. Y.", "code")]

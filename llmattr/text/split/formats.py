@@ -11,8 +11,9 @@ from llmattr.text.split.plain import said
 from llmattr.text.split.reasoning import has_reasoning
 
 FORMATS = {  # and the endings of files that are built so, or are read to texts that are
-    "plain": "txt text log rst tex pdf docx odt rtf",
+    "plain": "txt text log tex pdf docx odt rtf",
     "markdown": "md mdx mkd markdown",
+    "rst": "rst rest",
     "answer": "",
     "html": "htm xhtml html",
     "code": "py pyi js mjs ts tsx jsx java c h cc cpp hpp cs go rs rb php swift kt scala sh bash sql r jl lua m pl yaml yml "
@@ -48,6 +49,7 @@ _MARKDOWN = regex.compile(
     r"|^\S.*\n(?:={3,}|-{3,})[ \t]*$|\[[^\]\n]{1,200}\]\([^)\s]+\)|\*\*\S[^*\n]*\*\*|(?<![\w`])`[^`\n]+`",
     regex.M,
 )
+_RST = regex.compile(r"^\.\. (?:\|[^|\n]+\| )?[a-z-]+::(?: |$)", regex.M)
 _PYTHON = regex.compile(r"^(?:async def|def|class|import|from|@\w|if __name__)\b?", regex.M)
 _TRACE = regex.compile(r"\s*(?:Traceback \(most recent call last\):\s|.*\n[ \t]+at \S.*[(:]\S+:\d+\)?\n)")  # up to an error
 _REMARK = regex.compile(  # of code, or a Markdown's code: it says nothing of the lines around it
@@ -116,6 +118,8 @@ def looks_like(text: str) -> str:
         return "table"
     if _is_code(head):
         return "code"
+    if _RST.search(head) and "\n```" not in head:
+        return "rst"
     return "markdown" if _MARKDOWN.search(head) or has_reasoning(text) else "plain"
 
 

@@ -48,7 +48,7 @@ _NAMED = r"\p{L}[\p{L}\p{M}]{1,11}\.?\s(?:\d{1,3}(?:\.\d{1,3})*|[IVX]{1,4})[.):]
 _MARK = regex.compile(rf"\s*{_BULLET}(?:{_NUMBER}\)?\s|{_NAMED}\s)?")
 _MARKS = regex.compile(rf"\s*{_BULLET}[*_(\[\"'“«]*(?:{_NUMBER}|{_NAMED})?[*_)\]]*\s*$")
 _LETTER = regex.compile(r"[\p{L}\p{N}º]")
-_JOINED = regex.compile(r"[-‐‑]?[\p{L}\p{N}º]")
+_JOINED = regex.compile(r"[-‐‑/]?[\p{L}\p{N}º]")
 _UNCASED = regex.compile(r"\p{Lo}")
 _WIDE_LETTER = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
 _NO_BEGINNING = frozenset(",;:，、；：)]")
@@ -165,7 +165,7 @@ def _goes_on(left: str, right: str, language: str, has_case: bool) -> bool:
     if len(left) < _BEHIND and _MARKS.match(left):  # "1.", "Step 1.", "Q.": it stands for itself in no list
         return True
     left = left.rstrip()
-    if left[-1:] == "." and _JOINED.match(right):  # "A.E.", "n.º", "J.-C."
+    if left[-1:] == "." and _JOINED.match(right):  # "A.E.", "n.º", "J.-C.", "./run"
         return not _WIDE_LETTER.match(right)
     right = right.lstrip()
     if right[:1] in _NO_BEGINNING:
