@@ -13,10 +13,9 @@ _EXPLICIT = regex.compile(r"\s*(?:\.\.(?:\s|$)|__ )")  # a comment or a target
 _OPTION = regex.compile(r"\s+:[\w-]+:(?:\s|$)")
 _FIELD = regex.compile(r":[^:\n]+:\s+\S")
 _SUBSTITUTIONS = regex.compile(r"\s*(?:\|[^|\n]+\|_{0,2}\s*)+$")
+_LISTS = frozenset(["contents", "index", "sectnum", "toctree"])
 _CODE = frozenset(["code", "code-block", "sourcecode", "parsed-literal", "doctest", "testcode", "prompt", "math"])
-_SILENT = frozenset(
-    "contents toctree image include literalinclude index raw highlight module currentmodule meta sectnum".split()
-)
+_SILENT = _LISTS | frozenset(["image", "include", "highlight", "literalinclude", "module", "currentmodule", "meta", "raw"])
 _PATHS = frozenset(["figure"])  # what stands behind the name is no text, but what is set in below is
 Stretch = tuple[str, Sequence[Line], int]  # what it is (prose, row, code, nothing), its lines, and which line is the next
 
