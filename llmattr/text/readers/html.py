@@ -1,14 +1,14 @@
 """HTML: title, main text and tables, without what the page is furnished with."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError
-from llmattr.text.readers.blocks import Block, composed, escaped, heading, indented, one_line, table_blocks
+from llmattr.text.readers.blocks import Block, composed, escaped, furnished, heading, indented, one_line, table_blocks
 from llmattr.text.readers.encodings import decode
-from llmattr.text.split.html import is_left_out
+from llmattr.text.split.html_seen import is_left_out, is_navigation, is_title, texts_of_picture
 from llmattr.text.split.tags import HEADINGS, Element, Text, read
 
 FURNITURE = {"nav", "form", "dialog", "menu", "head", "title"}
@@ -35,9 +35,10 @@ def from_html(page: str, name: str) -> Document:
     root = read(page.replace("\0", ""))
     body = _main(root)
     try:
-        made, places = composed(_blocks(body, inside=body is not root))
+        blocks = _with_titles([block for block in _blocks(body, inside=body is not root) if block.text.strip()])
     except RecursionError:
         raise LlmattrError(f"{name!r} is damaged: its tags are nested without end") from None
+    made, places = composed(blocks)
     title = next((one_line("".join(element.texts())) for element in root.elements() if element.tag == "title"), "")
     known = {"title": title, **_known(root)}
     return Document(
@@ -48,7 +49,17 @@ def from_html(page: str, name: str) -> Document:
         _language(root),
         {key: value for key, value in known.items() if value},
         places,
+        furnished(blocks),
     )
+
+
+def _with_titles(blocks: list[Block]) -> list[Block]:
+    """Short lines right above what furnishes a page are its titles."""
+    found = list(blocks)
+    for i in range(len(blocks) - 1):
+        if blocks[i + 1].furniture and not (blocks[i].tight or blocks[i + 1].tight) and is_title(blocks[i].text):
+            found[i] = blocks[i]._replace(furniture=True)
+    return found
 
 
 def _language(root: Element) -> str | None:
@@ -99,18 +110,25 @@ def _blocks(element: Element, inside: bool) -> Iterator[Block]:
     """What an element has, block by block; text between blocks is a paragraph of its own."""
     inline: list[str] = []
     line = element.line
-    for child in element.children:
+    for i, child in enumerate(element.children):
         if isinstance(child, Text):
             inline.append(child.said)
-        elif child.is_block:
+        elif child.is_block or (child.tag == "svg" and texts_of_picture(child)):
             yield _paragraph(inline, line)
             if not _left_out(child, inside):
-                yield from _block(child, inside)
+                made = _block(child, inside)
+                yield from (block._replace(furniture=True) for block in made) if is_navigation(child) else made
             inline, line = [], child.line
         else:
             line = line if any(map(str.strip, inline)) else child.line
-            inline.append("" if _left_out(child, inside=True) else _inline(child))
+            named = child.tag == "button" and any(map(str.strip, inline)) and _says(element.children[i + 1 :])
+            inline.append(_inline(child) if named or not _left_out(child, inside=True) else "")
     yield _paragraph(inline, line)
+
+
+def _says(nodes: Sequence[Element | Text]) -> bool:
+    """Whether a word of the text itself follows, such as one that goes on behind the name of a button."""
+    return any(isinstance(node, Text) and any(map(str.isalnum, node.said)) for node in nodes)
 
 
 def _paragraph(inline: list[str], line: int) -> Block:
@@ -126,6 +144,8 @@ def _place(line: int) -> dict[str, Any]:
 def _inline(element: Element) -> str:
     if element.tag == "br":
         return _BREAK
+    if element.tag == "svg":
+        return " ".join(map(_inline, texts_of_picture(element)))
     parts = []
     for child in element.children:
         if isinstance(child, Text):
@@ -142,6 +162,10 @@ def _block(element: Element, inside: bool) -> Iterator[Block]:
         yield Block(heading(_inline(element).replace(_BREAK, " "), int(tag[1])), place)
     elif tag in ("ul", "ol"):
         yield from _list(element, inside)
+    elif tag == "svg":
+        yield from (_paragraph([_inline(said)], said.line) for said in texts_of_picture(element))
+    elif tag == "dl":
+        yield from _definitions(element, inside)
     elif tag == "pre":
         yield Block(_code(_inline(element).replace(_BREAK, "\n").strip("\r\n")), place)
     elif tag == "blockquote":
@@ -166,10 +190,39 @@ def _list(element: Element, inside: bool) -> Iterator[Block]:
             continue
         marker = f"{number}. " if element.tag == "ol" else "- "
         blocks = [_paragraph([item.said], element.line)] if isinstance(item, Text) else _blocks(item, inside)
-        content = [block for block in blocks if block.text]
-        for i, block in enumerate(indented(content, marker, " " * len(marker))):
-            yield block._replace(tight=tight if i == 0 else block.tight or content[i].text.startswith(("- ", "1. ")))
+        yield from _item([block for block in blocks if block.text], marker, tight)
         tight, number = True, number + 1
+
+
+def _item(content: list[Block], marker: str, tight: bool) -> Iterator[Block]:
+    for i, block in enumerate(indented(content, marker, " " * len(marker))):
+        yield block._replace(tight=tight if i == 0 else block.tight or content[i].text.startswith(("- ", "1. ")))
+
+
+def _definitions(element: Element, inside: bool) -> Iterator[Block]:
+    """Its terms, each with what it means: `- term: meaning`."""
+    terms: list[str] = []
+    tight = False
+    for part in _parts(element):
+        if part.tag == "dt":
+            terms.append(escaped(one_line(_inline(part).replace(_BREAK, " "))))
+            continue
+        content = [block for block in _blocks(part, inside) if block.text]
+        term = ", ".join(terms) + ("" if not terms or terms[-1].endswith((":", ".", "?")) else ":")
+        is_text = bool(content) and not content[0].text.startswith(("- ", "1. ", "|", "```", "#", "> "))
+        meaning, rest = (content[0].text, content[1:]) if is_text else ("", content)
+        first = Block(f"{term} {meaning}".strip(), _place(part.line))
+        yield from _item([first, *rest] if first.text else rest, "- ", tight)
+        terms, tight = [], True
+    for term in terms:
+        yield Block(f"- {term}", _place(element.line), tight)
+
+
+def _parts(element: Element) -> Iterator[Element]:
+    """The terms and meanings of a list of definitions, which may stand in groups."""
+    for child in element.children:
+        if isinstance(child, Element) and not _left_out(child, inside=True):
+            yield from [child] if child.tag in ("dt", "dd") else _parts(child)
 
 
 def _is_blank(node: Element | Text) -> bool:
