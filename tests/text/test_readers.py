@@ -287,6 +287,7 @@ def test_html_with_open_tags_and_tables_for_layout(page):
         ("<p>Tall. <b aria-hidden=true>Built in 1889.</b> <i aria-hidden=true>close</i></p>", "Tall. Built in 1889."),
         ("Tall.<svg><title>A map</title><text>Paris 1889</text><text>Rome</text></svg>", "Tall.\n\nParis 1889\n\nRome"),
         ("<p>Press <button>OK</button> to go. <button>Copy</button></p>", "Press OK to go."),
+        ("<h2>Towers<a href=#a>¶</a></h2><p>See <a href=#b>1</a>.</p>", "## Towers\n\nSee 1."),
         ("<button>How tall is the tower?</button><div>330 m.</div>", "How tall is the tower?\n\n330 m."),
         (
             "<dl><dt>-q<dt>--quiet<dd>Be still.<dt>Note:<dd><p>a.</p><p>b.</p></dl>",

@@ -18,7 +18,7 @@ _SPANS = re.compile(r"(?<!\\)(?=\[[^\]\n]{0,300}\]\(|<[!?]|&#?\w+;)|(?<=!)(?=\[[
 
 
 class Block(NamedTuple):
-    """A piece of Markdown, where it stands in its file, whether it follows the one before without an empty line, or furnishes."""
+    """A piece of Markdown, where it stands in its file, whether no empty line parts it from the one before, or it furnishes."""
 
     text: str
     place: Mapping[str, Any]
@@ -53,7 +53,8 @@ def furnished(blocks: Sequence[Block]) -> tuple[tuple[int, int, Kind], ...]:
     for block in blocks:
         if block.text.strip():
             length += 0 if not length else 1 if block.tight else 2
-            found += [(length, length + len(block.text), "furniture")] if block.furniture else []
+            if block.furniture:
+                found.append((length, length + len(block.text), "furniture"))
             length += len(block.text)
     return tuple(found) if sum(end - start for start, end, _ in found) < length / 2 else ()
 

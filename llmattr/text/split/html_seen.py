@@ -2,7 +2,7 @@
 
 import regex
 
-from llmattr.text.split.blocks import SENTENCE_END, UP
+from llmattr.text.split.blocks import SENTENCE_END, UP, says_something
 from llmattr.text.split.tags import LISTS, Element
 
 _UNSEEN = frozenset(["audio", "canvas", "iframe", "noscript", "object", "script", "select", "style", "template", "video"])
@@ -38,7 +38,8 @@ def is_left_out(element: Element, inside: bool = False) -> bool:
     if not said:
         return False
     if element.tag == "a" and said.get("href", "").startswith("#"):
-        return bool(_BACK.match(said["href"]) or UP.fullmatch("".join(element.texts())))
+        text = "".join(element.texts())  # "¶" behind a heading is a link to itself
+        return bool(_BACK.match(said["href"]) or UP.fullmatch(text)) or not says_something(text)
     unseen = "display:none" in said.get("style", "").replace(" ", "").lower()
     if (
         said.get("aria-hidden") == "true" and len("".join(element.texts()).split()) < 2
