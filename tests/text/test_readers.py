@@ -59,6 +59,10 @@ def test_wide_characters_without_a_mark_are_read_with_a_note(encoding, text):
         assert read_bytes(text.encode(encoding), "x").text == text
 
 
+def test_a_mark_that_stands_twice_is_no_text():
+    assert read_bytes(("\ufeff" + TEXT).encode("utf-8-sig"), "x").text == TEXT
+
+
 def test_latin_1_is_read_with_a_note_that_says_so():
     with pytest.warns(LlmattrNote, match=r"'x' is not UTF-8 \(byte 19\).*read as Latin-1 \(Windows-1252\)"):
         assert read_bytes(TEXT.encode("cp1252"), "x").text == TEXT
@@ -102,6 +106,7 @@ def test_a_stray_byte_does_not_make_a_text_unreadable():
         (b" \n\t", "is empty"),
         (b"", "is empty"),
         (b"\n" * 1_000_000, "is empty"),
+        ("\u200b\u200b\n".encode(), "is empty"),
     ],
 )
 def test_what_is_no_text_is_refused_in_words(data, message):

@@ -6,6 +6,7 @@ A format is one function `(bytes, name) -> Document` and a line in `READERS`.
 import dataclasses
 import os
 import stat
+import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -54,6 +55,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         **{ending: reader_of("code") for ending in CODE.split()},
     }
 )
+_BLANK = f"{string.whitespace}\xa0\u200b\u200c\u200d\u2060\ufeff"  # white space, and characters of no width
 MOST = 2**27  # bytes of a file: 128 MB
 
 
@@ -101,7 +103,7 @@ def read_bytes(data: bytes, name: str, ending: str = "") -> Document:
         raise LlmattrError(f"{name!r} is {kind}{advice}")
     reader = READERS.get(kind or ending, read_plain)
     document = reader(data, name)
-    if not document.text.strip():
+    if not document.text.strip(_BLANK):
         raise LlmattrError(f"{name!r} is empty: there is nothing to attribute the answer to")
     return document
 
