@@ -21,11 +21,10 @@ _CONTENTS = re.compile(r".*?(?:\s*\.){5,}\s*\t?(?:\d+|[ivxlc]+)?")
 def roles(pages: Sequence[Sequence[Line]]) -> list[list[Role]]:
     """The role of each line of each page."""
     lines = [line for page in pages for line in page]
-    letters = [line for line in lines for _ in line.text]
-    if not letters:
-        return [[] for _ in pages]
-    body = statistics.median(line.size for line in letters)
-    bold, mono = (sum(flags) > len(letters) / 2 for flags in zip(*((one.bold, one.mono) for one in letters), strict=True))
+    letters = sum(len(line.text) for line in lines)
+    body = statistics.median([line.size for line in lines for _ in line.text] or [0.0])
+    bold = sum(len(line.text) for line in lines if line.bold) > letters / 2
+    mono = sum(len(line.text) for line in lines if line.mono) > letters / 2
     lines = [line._replace(bold=line.bold and not bold, mono=line.mono and not mono) for line in lines]
     found: list[Role] = []
     runs = _runs(lines, body)
