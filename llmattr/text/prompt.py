@@ -41,7 +41,7 @@ def cut(messages: Sequence[Message], kind: str | split.Splitter, language: str |
     name, splitter = split.find_splitter(kind)
     given = [document for message in messages for document in message.documents]
     documents = tuple(dataclasses.replace(d, language=d.language or language) for d in given)
-    cuts = [] if callable(kind) else [split.cut(d.text, kind, d.format, d.language) for d in documents]
+    cuts = [] if callable(kind) else [split.cut(d.text, kind, d.format, d.language, d.blocks) for d in documents]
     spans = [c.spans for c in cuts] or [split.spans(document.text, splitter) for document in documents]
     if not any(len(s) for s in spans):
         raise LlmattrError(f"the splitter {name!r} finds no part in the context: there is nothing to remove")

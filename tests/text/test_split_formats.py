@@ -259,7 +259,7 @@ def test_what_is_not_quotable_is_never_cited_and_keeps_its_score():
 
 @pytest.mark.parametrize("indent", [None, 1])
 def test_json_is_cut_into_records_and_members_with_their_keys(indent):
-    place = {"city": "Paris, {France}", "at": [48.9, 2.3], "more": {}}
+    place = {"city": "Paris, {France}", "at": [48.9, 2.3], "more": {}, "tags": [], "note": ""}
     visits = [{"year": 2019, "n": [1, 2]}, {"year": 2020, "n": []}]
     text = json.dumps({"name": 'A "tower" ]', "built": 1889, "place": place, "visits": visits}, indent=indent)
     assert looks_like(text) == "json"
@@ -395,6 +395,34 @@ def test_a_quotation_in_mail_is_not_cut_where_it_is_wrapped():
 def test_who_says_a_cue_is_no_part_of_it():
     cues = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Bob>It was <i>high</i>.</v>\n\n00:03.000 --> 00:04.000\n- Was it?\n- Yes.\n"
     assert units(cues) == [("It was <i>high</i>.", "row"), ("- Was it?\n- Yes.", "row")]
+
+
+def cues(*said):
+    return "\n\n".join(f"{k}\n00:00:0{k},000 --> 00:00:0{k},900\n{text}" for k, text in enumerate(said, 1)) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        (["<i>- Who paid?</i>", "<b><i>The town.</i></b>"], ["- Who paid?", "The town."]),
+        (["<i>It</i> was <i>high</i>.", "<b>a</b> or <b>b</b>."], ["<i>It</i> was <i>high</i>.", "<b>a</b> or <b>b</b>."]),
+        (["<v.loud Ana>It is <c.red>tall</c>.</v>", "<00:01.500>So it is."], ["It is <c.red>tall</c>.", "So it is."]),
+        (["<i>Is it?", "<v Bo>It is.</v>"], ["Is it?", "It is."]),
+        (["[MUSIC]", "(laughs)", "♪♪", "[MUSIC] Well.", "[DOOR] (slams)"], ["[MUSIC] Well."]),
+        (["no stop is set here", "in any of the cues"], ["no stop is set here", "in any of the cues"]),
+        (["It is tall.", "so it goes.", "Paris", "Rome."], ["It is tall.", "so it goes.", "Paris", "Rome."]),
+    ],
+)
+def test_what_is_said_in_cues_is_a_source_without_the_tags_around_it(said, right):
+    found = cut(text := cues(*said), format="srt")
+    assert [text[a:b] for (a, b), may in zip(found.spans, found.quotable, strict=True) if may] == right
+
+
+def test_a_sentence_that_runs_over_cues_is_one_source():
+    text = cues("It was built in 1872,\nwhen the old", "one was full. It cost...", "...a lot.", "[MUSIC]", "It stands.")
+    second = "one was full. It cost...\n\n3\n00:00:03,000 --> 00:00:03,900\n...a lot."
+    first = f"It was built in 1872,\nwhen the old\n\n2\n00:00:02,000 --> 00:00:02,900\n{second}"
+    assert units(text, "srt") == [(first, "row"), ("[MUSIC]", "furniture#"), ("It stands.", "row")]
 
 
 def test_an_entry_of_a_list_of_references_is_one_source_and_a_numbered_passage_is_cut():
