@@ -20,12 +20,12 @@ from llmattr.text.readers.mail import read_mail
 from llmattr.text.readers.notebook import read_notebook
 from llmattr.text.readers.odt import read_odt
 from llmattr.text.readers.pdf import read_pdf
-from llmattr.text.readers.plain import Reader, read_plain, read_rtf, reader_of
+from llmattr.text.readers.plain import FileReader, read_plain, read_rtf, reader_of
 from llmattr.text.readers.xml import read_xml
 
 CODE = "c cc cpp cs css go h hpp java jl js jsx kt lua m php pl py r rb rs scala sh sql swift ts tsx toml yaml yml"
 PLAIN = "log rst tex text"
-READERS: Mapping[str, Reader] = MappingProxyType(
+READERS: Mapping[str, FileReader] = MappingProxyType(
     {
         "txt": read_plain,
         "md": reader_of("markdown"),
