@@ -110,6 +110,13 @@ class TestContract:
     def test_an_option(self, kind, made, message):
         self.refused(message, much=made, __annotations__={"much": kind})
 
+    @pytest.mark.parametrize(("kind", "name"), [("context", "top"), ("context", "no_cache"), ("retraining", "steps")])
+    def test_an_option_that_the_command_has(self, kind, name):
+        body = {"__doc__": "Mine.", "__annotations__": {name: int}, name: option(3, "so many")}
+        mine = dataclass(frozen=True)(type("Mine", (Mine,), body))
+        with pytest.raises(AssertionError, match=f"mine's option {name} is one of the command's own: give it another name"):
+            check_method(mine, kind)
+
     def test_an_option_without_a_default(self):
         self.refused("every option needs a default", much=field(metadata={"help": "how much"}), __annotations__={"much": int})
 
@@ -221,7 +228,14 @@ class TestBroken:
         def attribute(self, ablation):
             return surrogate.leave_one_out(ablation)
 
-        self.broken(r"attribute takes \(ablation, seed\)", attribute=attribute)
+        mine = dataclass(frozen=True)(type("Mine", (Mine,), {"__doc__": "Mine.", "attribute": attribute}))
+        with pytest.raises(LlmattrError, match=r"Mine: attribute takes \(ablation\), and must take \(ablation, seed=0\)"):
+            check_method(mine())
+
+    def test_no_arguments_at_all(self):
+        mine = dataclass(frozen=True)(type("Mine", (Mine,), {"__doc__": "Mine.", "attribute": lambda self: None}))
+        with pytest.raises(LlmattrError, match=r"Mine: attribute takes \(\), and must take \(ablation, seed=0\)"):
+            check_method(mine())
 
     def test_targets_that_are_not_by_themselves(self):
         def attribute(self, ablation, seed=0):

@@ -59,10 +59,16 @@ class MethodCommand(click.Command):
 
 def with_options_of(method: type, own: Sequence[click.Parameter]) -> list[click.Parameter]:
     """A command's own options and a method's; raises `LlmattrError` where the method has one of the same name."""
-    of_method, known = options_of(method), {param.name for param in own}
-    if both := [param.opts[0] for param in of_method if param.name in known]:
+    of_method, known = options_of(method), set().union(*map(names_of, own))
+    if both := [param.opts[0] for param in of_method if names_of(param) & known]:
         raise LlmattrError(f"the method {method.__name__} has an option {both[0]}, as the command has: give it another name")
     return [*own, *of_method]
+
+
+def names_of(param: click.Parameter) -> set[str]:
+    """What no other parameter may be called: its name, and those of its flags as a field is spelt (`--no-cache`: no_cache)."""
+    flags = [flag.removeprefix("--").replace("-", "_") for flag in (*param.opts, *param.secondary_opts)]
+    return {name for name in (param.name, *flags) if name and name[0].isalpha()}
 
 
 def options_of(method: type) -> list[click.Parameter]:

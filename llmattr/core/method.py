@@ -4,7 +4,8 @@ import dataclasses
 import inspect
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from types import SimpleNamespace, UnionType
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints, runtime_checkable
 
@@ -28,6 +29,17 @@ def option(default: T, help: str, least: int | float = 0, below: int | float = m
     return dataclasses.field(default=default, metadata={"help": help, "least": least, "below": below})
 
 
+# What the commands that take a method have themselves, by its kind: no method has an option of such a name.
+RESERVED = {
+    "context": """cache concurrency device dtype files help html index json language max_new_tokens measure model no_cache
+        no_verify query rather_than response seed served_model sources template timeout tokenizer top verify zoom""",
+    "training": """append checkpoints columns complement data device dim dtype help kind learning_rates model modules out
+        row_type rows seed split strict unknown width""",
+    "retraining": """batch_size clip columns completion data group_by help html jobs json learning_rate mean measure model out
+        prompt queries replicates schedule seed split start steps top verify warmup weight_decay""",
+}
+
+
 def accepted(kind: object) -> tuple[Any, tuple[str, ...]]:
     """What a field of this type takes, and which words: `int | Literal["auto"]` -> int, ("auto",)."""
     parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
@@ -48,7 +60,8 @@ def describe(method: Named) -> dict[str, Any]:
 def find_method(method: object, methods: dict[str, type], contract: type[T] = Named) -> T:
     """Return the method itself, or the default one of that name or class.
 
-    Raises `LlmattrError` for an unknown one, one that lacks what its family's `contract` names, or a field out of its bounds.
+    Raises `LlmattrError` for an unknown one, one that lacks what its family's `contract` names or whose verb takes other
+    arguments, and a field out of its bounds.
     """
     known = ", ".join(methods)
     if isinstance(method, str):
@@ -62,6 +75,7 @@ def find_method(method: object, methods: dict[str, type], contract: type[T] = Na
         lacking, near = _lacking(method, contract)
         instead = f": is {near!r} meant for it?" if near else f" (there are: {known})"
         raise LlmattrError(f"the method {type(method).__name__} has no {lacking!r}{instead}")
+    check_verbs(method, contract)
     if type(method) is not methods.get(method.name, type(method)):
         raise LlmattrError(f"{method.name!r} is the name of another method: give {type(method).__name__} a name of its own")
     check_options(method)
@@ -74,6 +88,27 @@ def _lacking(method: object, contract: type) -> tuple[str, str | None]:
     wanted = [name for name in (*contract.__annotations__, *vars(contract)) if not name.startswith("_")]
     lacking = next(name for name in wanted if name not in has)
     return lacking, nearest(lacking, has)
+
+
+def check_verbs(method: object, contract: type) -> None:
+    """Raise `LlmattrError` for a verb that cannot be given, by place, what the contract says that it takes."""
+    kind = type(method).__name__
+    verbs = {name: verb for name, verb in inspect.getmembers(contract, inspect.isfunction) if not name.startswith("_")}
+    for name, verb in verbs.items():
+        own = attrgetter(name)(method)
+        if not callable(own):
+            raise LlmattrError(f"{kind}: {name} is {own!r:.60} and no function")
+        _self, *wanted = _without_types(verb)
+        taken = inspect.Signature(_without_types(own))
+        try:
+            taken.bind(*wanted)
+        except TypeError:
+            raise LlmattrError(f"{kind}: {name} takes {taken}, and must take {inspect.Signature(wanted)}") from None
+
+
+def _without_types(function: Callable[..., object]) -> list[inspect.Parameter]:
+    """A function's parameters: their names, places and defaults."""
+    return [one.replace(annotation=one.empty) for one in inspect.signature(function).parameters.values()]
 
 
 def public_names(method: object) -> list[str]:

@@ -8,9 +8,9 @@ from jaxtyping import Float, Int
 from llmattr.ablation import Ablation, random_masks
 from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, check_number
-from llmattr.surrogate.fitting import Drawing, assessed, attribution_of
+from llmattr.surrogate.fitting import Drawing, estimate_of
 from llmattr.surrogate.linear import Alpha, Columns, lasso_model
-from llmattr.surrogate.sampling import ask_once, columns_of
+from llmattr.surrogate.sampling import ask_once, assembled, columns_of, note_unknown
 from llmattr.surrogate.semivalues import banzhaf_sizes, enumerated, judged_by, level
 
 
@@ -49,14 +49,16 @@ def ame(
     outputs = ask_once(ablation, masks)
     weights = 1 / (rates * (1 - rates))
     columns = _within(masks.astype(float), rates, weights)
-    fits = []
+    estimates = []
     for column in columns_of(outputs):
         y = _within(column[:, None], rates, weights)[:, 0]
         model = lasso_model(masks, y, alpha, columns_of=lambda rows: columns)
         none = level(masks, column, model.weights, 1 / np.bincount(_number(rates))[_number(rates)])
-        fits.append(assessed(model, columns, y, drawing, baseline=none))
+        estimates.append(estimate_of(model._replace(intercept=none), columns, y, drawing))
     record = {"seed": seed, "n_ablations": n_ablations, "estimator": "sample"}
-    return attribution_of(ablation, method, fits, record)
+    if bootstraps > 1:
+        note_unknown(estimates)
+    return assembled(ablation, method, record, estimates)
 
 
 def _number(rates: Float[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:

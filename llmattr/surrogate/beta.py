@@ -10,8 +10,8 @@ from llmattr.ablation import Ablation
 from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, check_number, note
 from llmattr.surrogate.linear import mask_folds, ridge_model
-from llmattr.surrogate.sampling import ENOUGH, Column, Masks, ask_once, columns_of
-from llmattr.surrogate.semivalues import Estimate, Sizes, assembled, beta_sizes, enumerated, judged_by, level
+from llmattr.surrogate.sampling import ENOUGH, Column, Estimate, Masks, ask_once, assembled, columns_of
+from llmattr.surrogate.semivalues import Sizes, beta_sizes, enumerated, judged_by, level
 
 
 def beta_shapley(

@@ -19,14 +19,16 @@ from llmattr.surrogate.sampling import (
     PRECISION,
     Column,
     Count,
+    Estimate,
     Masks,
     ask_once,
+    assembled,
     attribution,
     columns_of,
     note_unknown,
     rank_correlation,
 )
-from llmattr.surrogate.semivalues import Estimate, assembled, banzhaf_sizes, enumerated, shapley_sizes
+from llmattr.surrogate.semivalues import banzhaf_sizes, enumerated, shapley_sizes
 
 ShapleyMethod = Literal["auto", "exact", "permutation", "kernel"]
 BanzhafMethod = Literal["auto", "exact", "sample"]
@@ -105,7 +107,7 @@ def banzhaf(ablation: Ablation, n_ablations: int = 256, method: BanzhafMethod = 
         return enumerated(ablation, banzhaf_sizes(n), _judge_banzhaf, record, seed)
     masks = random_masks(n_ablations, n, seed=seed)
     estimates = [_reuse(masks, column) for column in columns_of(ask_once(ablation, masks))]
-    note_unknown(np.array([one.stderr for one in estimates]))
+    note_unknown(estimates)
     return assembled(ablation, record, {"seed": seed, "n_ablations": len(masks), "estimator": "sample"}, estimates)
 
 

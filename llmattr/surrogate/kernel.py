@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int
 from llmattr.ablation import Ablation, kernel_masks
 from llmattr.core.attribution import Attribution
 from llmattr.errors import note
-from llmattr.surrogate.sampling import ENOUGH, Column, Masks, ask_once, columns_of, rank_correlation
-from llmattr.surrogate.semivalues import Estimate, assembled, chance
+from llmattr.surrogate.sampling import ENOUGH, Column, Estimate, Masks, ask_once, assembled, columns_of, rank_correlation
+from llmattr.surrogate.semivalues import chance
 
 Chosen = Bool[np.ndarray, " m"]
 

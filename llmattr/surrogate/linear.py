@@ -21,6 +21,11 @@ AS_GOOD = 1e-6  # errors this near to the best, as a share of it, are as good: r
 ROUNDING = 1e-12  # of the outputs: their variance, or their range
 
 
+def check_alpha(alpha: Alpha) -> None:
+    """Raise `LlmattrError` for what is no penalty."""
+    check_number("alpha", alpha, 0, words=["auto"])
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """Standardised columns x [m, p] and outputs y [m] without what is not penalised: a constant, and the prior's prediction.
@@ -188,7 +193,7 @@ def lasso_model(
     The columns are the masks where no `columns_of` is given. alpha "auto": no weight at all, penalties from the least that
     leaves none down to 1/300 of it, and, where four fifths of the distinct ablations are more than the weights, no penalty.
     """
-    check_number("alpha", alpha, 0, words=["auto"])
+    check_alpha(alpha)
     columns_of = columns_of or (lambda rows: masks.astype(float))
     columns, folds = columns_of(np.arange(len(masks))), mask_folds(masks)
     kinds = []
@@ -246,7 +251,7 @@ def ridge_model(masks: Masks, outputs: Column, alpha: Alpha, prior: Weights | No
 
     alpha "auto": no weight at all, 10^3 to 10^-6 times the number of ablations, four to a power of ten, or no penalty.
     """
-    check_number("alpha", alpha, 0, words=["auto"])
+    check_alpha(alpha)
     rows, inverse, counts = distinct(masks)
     m, columns = len(masks), masks.astype(float)
     means = np.bincount(inverse, outputs) / counts

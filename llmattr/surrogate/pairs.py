@@ -9,9 +9,9 @@ from jaxtyping import Float
 from llmattr.ablation import Ablation
 from llmattr.core.attribution import Attribution
 from llmattr.errors import check_number
-from llmattr.surrogate.fitting import Drawing, Fitted, assessed, attribution_of, draw
+from llmattr.surrogate.fitting import Drawing, drawn, estimate_of
 from llmattr.surrogate.linear import Alpha, Columns, lasso_model, ridge_model
-from llmattr.surrogate.sampling import Column, Count, Masks, Rows
+from llmattr.surrogate.sampling import Column, Count, Estimate, Masks, Rows
 
 Couples = list[tuple[int, int]]
 
@@ -39,22 +39,23 @@ def pairs(
     drawing.check(alpha)
     check_number("strongest", strongest, 0, whole=True)
     n = len(ablation.sources)
-    found: dict[int, Couples] = {}
 
-    def fit(masks: Masks, outputs: Column, t: int) -> Fitted:
+    def estimate(masks: Masks, outputs: Column, t: int) -> Estimate:
         def columns_of(rows: Rows) -> Columns:
             return _columns(masks - keep, _couples(masks[rows], outputs[rows], strongest))
 
-        found[t] = _couples(masks, outputs, strongest)
+        couples = _couples(masks, outputs, strongest)
         model = lasso_model(masks, outputs, alpha, columns_of=columns_of)
-        shapley = _shapley(n, found[t], keep)
-        none = model.intercept + float(_columns(np.full((1, n), -keep), found[t])[0] @ model.weights)
-        return assessed(model, masks, outputs, drawing, values_of=lambda weights: shapley @ weights, baseline=none)
+        shapley = _shapley(n, couples, keep)
+        scored = model._replace(
+            weights=shapley @ model.weights,
+            intercept=model.intercept + float(_columns(np.full((1, n), -keep), couples)[0] @ model.weights),
+            refit=lambda rows: shapley @ model.refit(rows),
+        )
+        return estimate_of(scored, masks, outputs, drawing, pairs=_listed(couples, model.weights[n:]))
 
-    fits, record = draw(ablation, fit, drawing)
-    details = {"pairs": [_listed(found[t], one.model.weights[n:]) for t, one in enumerate(fits)]}
     method = {"name": "pairs", "n_ablations": n_ablations, "keep": keep, "alpha": alpha, "strongest": strongest}
-    return attribution_of(ablation, method, fits, record, details)
+    return drawn(ablation, method, drawing, estimate)
 
 
 def _couples(masks: Masks, outputs: Column, strongest: int) -> Couples:

@@ -9,8 +9,7 @@ from jaxtyping import Bool, Float, Int
 from llmattr.ablation import Ablation, ask, permutation_masks
 from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, note
-from llmattr.surrogate.sampling import ENOUGH, Masks, rank_correlation, rounds
-from llmattr.surrogate.semivalues import Estimate, assembled
+from llmattr.surrogate.sampling import ENOUGH, Estimate, Masks, assembled, rank_correlation, rounds
 
 FIRST_ROUND = ENOUGH  # pairs of orders
 

@@ -1,7 +1,7 @@
-"""What every surrogate shares: masks asked for once and in rounds, the errors of estimates, the attribution made of them."""
+"""What every surrogate shares: masks asked for once and in rounds, estimates and their errors, the attribution of them all."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -26,6 +26,19 @@ UNITS = {
     "loss": "nats",
     "value": "the outputs' unit",
 }
+
+
+class Estimate(NamedTuple):
+    """One target's scores with their errors, what is left without any source, and the LDS where a fit is left out.
+
+    `details`: what else is known of the fit, by the names that the attribution has for it.
+    """
+
+    values: Float[np.ndarray, " n"]
+    baseline: float
+    stderr: Float[np.ndarray, " n"]
+    lds: float | None = None
+    details: Mapping[str, Any] | None = None
 
 
 def ask_once(ablation: Ablation, masks: Masks) -> Float[np.ndarray, "m t"]:
@@ -63,8 +76,9 @@ def heldout_stderr(masks: Masks | Float[np.ndarray, "m n"], errors: Column) -> F
     return np.sqrt(np.mean(errors**2) / len(masks)) / np.where(std > 0, std, np.nan)
 
 
-def note_unknown(stderr: Float[np.ndarray, "t n"]) -> None:
-    """Say of how many sources the error is not known, where there are such."""
+def note_unknown(estimates: Sequence[Estimate]) -> None:
+    """Say of how many sources the error is not known for some target, where there are such."""
+    stderr = np.array([one.stderr for one in estimates])
     unknown, n = int(np.isnan(stderr).any(axis=0).sum()), stderr.shape[1]
     if unknown:
         some = "any source" if unknown == n else f"{unknown} of {n} sources"
@@ -100,3 +114,13 @@ def attribution(
         lds=lds,
         details=details or {},
     )
+
+
+def assembled(ablation: Ablation, method: dict[str, Any], record: dict[str, Any], estimates: list[Estimate]) -> Attribution:
+    """One attribution of all targets."""
+    values = np.array([one.values for one in estimates], dtype=float)
+    baseline = np.array([one.baseline for one in estimates], dtype=float)
+    stderr = np.array([one.stderr for one in estimates], dtype=float)
+    lds = None if estimates[0].lds is None else np.array([one.lds for one in estimates], dtype=float)
+    details = {name: [(one.details or {})[name] for one in estimates] for name in estimates[0].details or {}}
+    return attribution(ablation, method, record, values=values, baseline=baseline, stderr=stderr, lds=lds, details=details)

@@ -1,17 +1,14 @@
-"""Semivalues: a source's mean marginal effect, weighted by how many others are there; closed forms over all coalitions.
-
-And what every estimator of them shares: an estimate of each target, and one attribution of them all.
-"""
+"""Semivalues: a source's mean marginal effect, weighted by how many others are there; closed forms over all coalitions."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from llmattr.ablation import Ablation, ask, every_mask, noise_of
 from llmattr.core.attribution import Attribution
-from llmattr.surrogate.sampling import Column, Masks, attribution, columns_of
+from llmattr.surrogate.sampling import Column, Estimate, Masks, assembled, columns_of
 
 Sizes = Float[np.ndarray, " n"]  # masses of the sizes 0 .. n - 1 of the sets that a source is added to
 
@@ -55,26 +52,8 @@ def coefficients(masks: Masks, sizes: Sizes) -> Float[np.ndarray, "m n"]:
     return np.where(masks, gain[:, None], -loss[:, None])
 
 
-class Estimate(NamedTuple):
-    """One target's values with their errors, what is left without any source, and the LDS where a fit is left out."""
-
-    values: Float[np.ndarray, " n"]
-    baseline: float
-    stderr: Float[np.ndarray, " n"]
-    lds: float | None = None
-
-
 # From all masks, a target's outputs and its values: what is left without any source, and the LDS where a fit is left out.
 Judge = Callable[[Masks, Column, Float[np.ndarray, " n"]], tuple[float, float | None]]
-
-
-def assembled(ablation: Ablation, method: dict[str, Any], record: dict[str, Any], estimates: list[Estimate]) -> Attribution:
-    """One attribution of all targets."""
-    values = np.array([one.values for one in estimates], dtype=float)
-    baseline = np.array([one.baseline for one in estimates], dtype=float)
-    stderr = np.array([one.stderr for one in estimates], dtype=float)
-    lds = None if estimates[0].lds is None else np.array([one.lds for one in estimates], dtype=float)
-    return attribution(ablation, method, record, values=values, baseline=baseline, stderr=stderr, lds=lds)
 
 
 def enumerated(ablation: Ablation, sizes: Sizes, judge: Judge, method: dict[str, Any], seed: int) -> Attribution:

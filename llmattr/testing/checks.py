@@ -15,7 +15,7 @@ from llmattr import context, retraining, training
 from llmattr.context.cite import cite
 from llmattr.context.contract import Method
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import find_method, public_names, returned_scores
+from llmattr.core.method import check_verbs, find_method, public_names, returned_scores
 from llmattr.errors import LlmattrError, LlmattrNote, check_choice, nearest
 from llmattr.model import batches
 from llmattr.model.lm import LM
@@ -25,8 +25,8 @@ from llmattr.testing import worlds
 from llmattr.testing.properties import (
     AskingMethod,
     by_default,
-    check_attribute,
     check_contract,
+    check_names,
     check_near,
     check_retrieved,
     check_scores,
@@ -80,7 +80,7 @@ def check_method(method: object, kind: Kind | None = None) -> None:
     if kind is not None:
         check_choice("kind", kind, get_args(Kind))
     method = by_default(method) if isinstance(method, type) else method
-    check_contract(method)
+    named = check_contract(method)
     checks: dict[Kind, Callable[[Any], None]] = {
         "context": check_context,
         "training": check_training,
@@ -88,7 +88,9 @@ def check_method(method: object, kind: Kind | None = None) -> None:
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LlmattrNote)
-        checks[kind or kind_of(method)](method)
+        kind = kind or kind_of(method)
+        check_names(named, kind)
+        checks[kind](method)
 
 
 def kind_of(method: object) -> Kind:
@@ -101,6 +103,7 @@ def kind_of(method: object) -> Kind:
             raise LlmattrError(f"a method has one of the verbs {', '.join(verbs)}; {type(method).__name__} has {instead}")
         find_training_method(method, training.METHODS)  # which says what is missing
         return "training"
+    check_verbs(method, Method)
     ablation = next(iter(inspect.signature(method.attribute).parameters.values()))
     return "retraining" if "RetrainingAblation" in inspect.formatannotation(ablation.annotation) else "context"
 
@@ -189,7 +192,6 @@ def check_retraining(method: RetrainingMethod) -> None:
 
 def _check_answer(method: AskingMethod, world: worlds.Sums) -> None:
     """What is asked and what comes back, before anything that costs more."""
-    check_attribute(method)
     ablation = world.ablation
     with suppress(worlds.LooksInsideError):
         with unchanged(method.name, lambda: worlds.given(ablation)):

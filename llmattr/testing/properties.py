@@ -1,7 +1,6 @@
 """What a method keeps, one property a function; each failure says what was got and why it matters."""
 
 import dataclasses
-import inspect
 import json
 import re
 import tempfile
@@ -15,7 +14,7 @@ from jaxtyping import Float
 
 from llmattr.context.contract import Method as ContextMethod
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import Named, accepted, check_options, describe, returned, types_of
+from llmattr.core.method import RESERVED, Named, accepted, check_options, describe, returned, types_of
 from llmattr.errors import LlmattrError
 from llmattr.retraining.contract import Method as RetrainingMethod
 from llmattr.testing.worlds import Sums
@@ -50,8 +49,8 @@ def by_default(kind: type) -> object:
         raise AssertionError(f"{kind.__name__} cannot be had by its name: every option needs a default ({error})") from error
 
 
-def check_contract(method: object) -> None:
-    """Name, family, docstring and options: what the command line, records and tables show."""
+def check_contract(method: object) -> Method:
+    """Name, family, docstring and options, which the command line, records and tables show; returns the method."""
     kind = type(method)
     require(dataclasses.is_dataclass(method), f"{kind.__name__} is no dataclass: its fields are its options and its record")
     frozen = kind.__dataclass_params__.frozen  # pyright: ignore[reportAttributeAccessIssue]: dataclasses says it nowhere else
@@ -69,6 +68,7 @@ def check_contract(method: object) -> None:
         check_option(method, field)
     record = describe(method)
     require(json.loads(json.dumps(record)) == record, f"{method.name}: the record {record} is another one after JSON")
+    return method
 
 
 def check_option(method: Named, field: "dataclasses.Field[Any]") -> None:
@@ -87,12 +87,10 @@ def check_option(method: Named, field: "dataclasses.Field[Any]") -> None:
     raise AssertionError(f"{what} took 'no such word': its type is not checked, and a slip of the pen would be run for hours")
 
 
-def check_attribute(method: AskingMethod) -> None:
-    """It takes an ablation and a seed."""
-    try:
-        inspect.signature(method.attribute).bind("ablation", 0)
-    except TypeError as error:
-        raise AssertionError(f"{method.name}: attribute takes (ablation, seed): one seed, the same scores ({error})") from error
+def check_names(method: Named, kind: str) -> None:
+    """No option is called as one of the command's own, which could not tell them apart."""
+    both = [field.name for field in dataclasses.fields(method) if field.name in RESERVED[kind].split()]
+    require(not both, f"{method.name}'s option {' and '.join(both)} is one of the command's own: give it another name")
 
 
 def check_shape(name: str, found: object, shape: tuple[int, int]) -> None:
@@ -121,7 +119,8 @@ def unchanged(name: str, look: Callable[[], object]) -> Iterator[None]:
 
 def state_of(model: "torch.nn.Module") -> list[Any]:
     """What a method may not change of a model: how it runs, and its weights."""
-    return [[module.training for module in model.modules()], [float(weights.double().sum()) for weights in model.parameters()]]
+    sums = [float(weights.detach().double().sum()) for weights in model.parameters()]
+    return [[module.training for module in model.modules()], sums]
 
 
 def check_supports(name: str, scores: Float[np.ndarray, "n n"]) -> None:

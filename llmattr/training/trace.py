@@ -222,6 +222,8 @@ def open_index(
 
     Raises `LlmattrError` for a folder that is no index, is half built or of another version, and for another model or method.
     """
+    if method is not None:
+        find_training_method(method, METHODS)
     folder = Path(folder)
     names = read_run(folder).get("folders")
     if names is None:
@@ -233,7 +235,6 @@ def open_index(
         for part in parts:
             part.load()  # which refuses another model before anything is asked
     if method is not None:
-        find_training_method(method, METHODS)
         there = f"the index {str(folder)!r} was built with another method"
         refuse_difference({"method": parts[0].index.run["method"]}, {"method": describe(method)}, there)
     return TraceIndex(parts, method)

@@ -2,15 +2,19 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
+import click
 import numpy as np
 import pytest
 
-from llmattr import LM, build_index, context, open_index
+from llmattr import LM, build_index, context, open_index, retraining
 from llmattr.cli import main
-from llmattr.core.method import option
+from llmattr.cli.cite import cite
+from llmattr.cli.methods import names_of, with_options_of
+from llmattr.cli.trace import trace
+from llmattr.core.method import RESERVED, option
 from llmattr.errors import LlmattrError
 from tests import tiny_models
 
@@ -201,6 +205,20 @@ def test_a_token_has_no_score_where_whole_rows_are_compared(tmp_path):
         open_index(tmp_path / "i")
 
 
+def of_its_own(command, method=None):
+    """The names of a command's options but those of the method."""
+    params = click.Command.get_params(command, click.Context(command))
+    of_method = {field.name for field in fields(method)} if method else set()
+    return {name for param in params for name in names_of(param)} - of_method
+
+
+def test_the_names_that_no_option_of_a_method_may_have():
+    """`check_method`, which cannot see the command line, refuses the very names that the commands do."""
+    again = [of_its_own(trace.commands[name], method) for name, method in retraining.METHODS.items()]
+    commands = {"context": of_its_own(cite), "training": of_its_own(trace.commands["index"]), "retraining": set().union(*again)}
+    assert {kind: set(names.split()) for kind, names in RESERVED.items()} == commands
+
+
 def test_a_method_with_an_option_of_the_commands_own(run, monkeypatch):
     @dataclass(frozen=True)
     class Mine:
@@ -222,4 +240,10 @@ def test_a_method_with_an_option_of_the_commands_own(run, monkeypatch):
             "",
             "llmattr: error: the method Mine has an option --top, as the command has: give it another name\n",
         )
+    # The name of a flag is taken as that of what it is put into.
+    other = dataclass(frozen=True)(
+        type("Other", (), {"__annotations__": {"no_verify": bool}, "no_verify": option(False, "so")})
+    )
+    with pytest.raises(LlmattrError, match="Other has an option --no-verify, as the command has"):
+        with_options_of(other, cite.params)
     assert re.search(r"^ *mine +Mine, in its second line\.$", run("cite --help")[1], re.MULTILINE)

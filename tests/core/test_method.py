@@ -6,7 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import ClassVar, Literal, Protocol, get_args, get_origin, get_type_hints, runtime_checkable
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ import torch
 import llmattr
 from llmattr import context, retraining, training
 from llmattr.cli.methods import options_of
-from llmattr.core.method import accepted, describe, find_method, option, returned, types_of
+from llmattr.core.method import Named, accepted, describe, find_method, option, returned, types_of
 from llmattr.errors import LlmattrError, check_number
 from llmattr.training.projection import Projection
 from tests import worlds
@@ -89,6 +89,61 @@ def test_the_name_of_another_method_is_refused(methods):
     other = dataclass(frozen=True)(type("Other", (kind,), {}))
     with pytest.raises(LlmattrError, match=f"'{name}' is the name of another method: give Other a name of its own"):
         find_method(other, methods)
+
+
+@runtime_checkable
+class Asking(Named, Protocol):
+    """A contract with one verb, as each family has one."""
+
+    def ask(self, masks: int, seed: int = 0) -> int:
+        """Nothing."""
+        ...
+
+
+@pytest.mark.usefixtures("unchecked")
+class TestArguments:
+    """A verb is called by place: names do not matter, how many it takes and of which kind do."""
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            lambda self, masks, seed: 1,
+            lambda self, m, s=0, more=None: 1,
+            lambda self, *given: 1,
+            staticmethod(lambda masks, seed=0: 1),
+            classmethod(lambda kind, masks, seed=0, *, how="": 1),
+        ],
+    )
+    def test_that_can_be_given(self, ask):
+        kind = dataclass(frozen=True)(type("Some", (), {"name": "some", "ask": ask}))
+        assert find_method(kind, {}, Asking).ask(3, 0) == 1
+
+    @pytest.mark.parametrize(
+        ("ask", "message"),
+        [
+            (lambda self: 1, "ask takes (), and must take (masks, seed=0)"),
+            (lambda self, masks: 1, "ask takes (masks), and must take (masks, seed=0)"),
+            (lambda self, masks, *, seed=0: 1, "ask takes (masks, *, seed=0), and must take (masks, seed=0)"),
+            (lambda self, a, b, c: 1, "ask takes (a, b, c), and must take (masks, seed=0)"),
+            (lambda self, a, b, *, c: 1, "ask takes (a, b, *, c), and must take (masks, seed=0)"),
+            (3, "ask is 3 and no function"),
+        ],
+    )
+    def test_that_cannot(self, ask, message):
+        kind = dataclass(frozen=True)(type("Some", (), {"name": "some", "ask": ask}))
+        with pytest.raises(LlmattrError) as raised:
+            find_method(kind(), {}, Asking)
+        assert str(raised.value) == f"Some: {message}"
+
+    def test_before_a_model_is_loaded(self):
+        body = {"name": "some", "family": "reference", "attribute": lambda self, ablation: None}
+        some, rows = dataclass(frozen=True)(type("Some", (), body))(), [{"prompt": "a", "completion": "b"}] * 3
+        for call in (
+            lambda: llmattr.cite("no such model", "It opened in 1914.", "When?", method=some),
+            lambda: llmattr.retrain("no such model", rows, rows[0], some),
+        ):
+            with pytest.raises(LlmattrError, match=r"Some: attribute takes \(ablation\), and must take \(ablation, seed=0\)"):
+                call()
 
 
 class TestReturned:

@@ -9,6 +9,7 @@ import pytest
 from llmattr.cli import main
 from llmattr.core.method import describe
 from llmattr.errors import LlmattrError
+from llmattr.testing import check_method
 from llmattr.training import METHODS
 from llmattr.training.contract import VERBS, IndexMethod, Normalized, TrainingMethod, find_training_method
 from llmattr.training.index.search import Weighed
@@ -45,6 +46,7 @@ def made(**changes):
 
 
 BASE = {"name": "mine", "family": "predictive", "unit": "products", "measure": "loss"}
+WHOLE = "(lm, examples, layers, queries, seed)"
 STREAM = {"product": "dot", "rank": 0, "fit": lambda self, lm, examples, layers, seed: {}}
 
 
@@ -121,6 +123,34 @@ class TestRefused:
             build_index("no such model", ROWS, tmp_path / "index", mine() if instance else mine)
         assert str(raised.value) == message
         assert not (tmp_path / "index").exists()
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"weigh": lambda self, g: g}, "weigh takes (g), and must take (index, queries)"),
+            ({"weigh": None, "precondition": lambda self: 1}, f"precondition takes (), and must take {WHOLE}"),
+            ({"weigh": None, "retrieve": lambda self, rows: 1}, "retrieve takes (rows), and must take (rows, queries)"),
+            (
+                {**STREAM, "weigh": None, "transform": lambda self, fitted: 1},
+                "transform takes (fitted), and must take (fitted, groups)",
+            ),
+            (
+                {**STREAM, "weigh": None, "transform": verb, "fit": lambda self, x, y: 1},
+                "fit takes (x, y), and must take (lm, examples, layers, seed)",
+            ),
+        ],
+    )
+    def test_a_verb_that_takes_something_else(self, tiny, tmp_path, changes, message, unchecked):
+        mine = made(**changes)
+        build_index(tiny, ROWS, tmp_path / "built", "tracin")
+        for call in (
+            lambda: build_index("no such model", ROWS, tmp_path / "index", mine),
+            lambda: open_index(tmp_path / "built", "no such model", method=mine()),
+            lambda: check_method(dataclass(frozen=True)(type("Mine", (mine,), {"__doc__": "M."}))),
+        ):
+            with pytest.raises(LlmattrError) as raised:
+                call()
+            assert str(raised.value) == f"Mine: {message}"
 
     def test_on_the_command_line(self, tmp_path, monkeypatch, capsys, unchecked):
         monkeypatch.setitem(METHODS, "mine", made(name="mine", weigh=None, weight=verb, __doc__="Mine."))

@@ -7,23 +7,17 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from llmattr import surrogate
-from llmattr.context.methods.prior import Prior, prior_values
+from llmattr.context.methods.prior import PriorKind, prior_values
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import option
+from llmattr.surrogate.fitting import BOOTSTRAPS, KEEP, LIMIT, N_ABLATIONS
 from llmattr.surrogate.linear import Alpha
 from llmattr.surrogate.sampling import Count
 
 if TYPE_CHECKING:
     from llmattr.context.removal.ablation import ContextAblation
 
-# Options that several methods have, each under its own name.
-N_ABLATIONS = option(
-    64, "random subsets of the sources to score; more is slower and steadier; auto: until scores are settled", least=2
-)
-KEEP = option(0.5, "chance that a subset keeps a source", below=1)
-PRIOR: Prior = option("none", "cheap scores to fit around, for few ablations")
-BOOTSTRAPS = option(100, "resamplings of the ablations for the standard errors; 0 for none, and nothing is cited")
-LIMIT = option(256, "the most ablations that auto takes", least=16)
+PRIOR: PriorKind = option("none", "cheap scores to fit around, for few ablations")
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class ContextCite:
     alpha: Alpha = option(
         "auto", "lasso penalty in nats per response token (0.01 in the paper); auto: the least error on held-out subsets"
     )
-    prior: Prior = PRIOR
+    prior: PriorKind = PRIOR
     bootstraps: int = BOOTSTRAPS
     limit: int = LIMIT
 
@@ -75,7 +69,7 @@ class Ridge:
     n_ablations: Count = N_ABLATIONS
     keep: float = KEEP
     alpha: Alpha = option("auto", "squared penalty; auto: the least error on held-out subsets")
-    prior: Prior = PRIOR
+    prior: PriorKind = PRIOR
     bootstraps: int = BOOTSTRAPS
     limit: int = LIMIT
 
@@ -104,7 +98,7 @@ class Blend:
     family: ClassVar[str] = "datamodel"
     n_ablations: Count = N_ABLATIONS
     keep: float = KEEP
-    prior: Prior = PRIOR
+    prior: PriorKind = PRIOR
     bootstraps: int = BOOTSTRAPS
     limit: int = LIMIT
 
@@ -154,6 +148,6 @@ class Interactions:
         )
 
 
-def prior_of(kind: Prior, ablation: "ContextAblation", seed: int) -> Float[ndarray, "t n"] | None:
+def prior_of(kind: PriorKind, ablation: "ContextAblation", seed: int) -> Float[ndarray, "t n"] | None:
     """The prior's scores [t, n], or None."""
     return None if kind == "none" else prior_values(kind, ablation, seed)

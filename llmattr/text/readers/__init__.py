@@ -20,12 +20,12 @@ from llmattr.text.readers.mail import read_mail
 from llmattr.text.readers.notebook import read_notebook
 from llmattr.text.readers.odt import read_odt
 from llmattr.text.readers.pdf import read_pdf
-from llmattr.text.readers.plain import Reader, read_plain, read_rtf, reader_of
+from llmattr.text.readers.plain import FileReader, read_plain, read_rtf, reader_of
 from llmattr.text.readers.xml import read_xml
 from llmattr.text.split.blocks import WHITE
 from llmattr.text.split.formats import ENDINGS
 
-READERS: Mapping[str, Reader] = MappingProxyType(
+READERS: Mapping[str, FileReader] = MappingProxyType(
     {
         **{ending: reader_of(name) for ending, name in ENDINGS.items()},
         "txt": read_plain,
