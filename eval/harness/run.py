@@ -153,7 +153,8 @@ class Run:
             scores = [[self.found[problem.name, name] for name in same] for problem in self.problems]
             costs = [[one.costs for one in some if isinstance(one, Scored)] for some in scores]
             wrong = [[one for one in some if isinstance(one, str)] for some in scores]
-            lines.append(Line(entry, each, units, judges, costs, wrong))
+            budget = entry.budget or next(iter(self.plan.budgets), None)
+            lines.append(Line(entry, each, units, judges, costs, wrong, budget))
         return lines
 
     def _judged(self) -> list[dict[str, Judged]]:
