@@ -84,11 +84,12 @@ def said() -> str:
 
 
 class Section(NamedTuple):
-    """A table of the results, with what it is about and notes."""
+    """A table of the results, with what it is about, notes, and the columns that are printed: without any only the files have it."""
 
     about: str
     figures: list[Figure]
     notes: Sequence[str] = ()
+    columns: Sequence[str] = ()
 
 
 def publish(
@@ -99,9 +100,10 @@ def publish(
     What an earlier run left goes, so that no table stands beside one of other data; parts whose name begins as one of `others`
     stay.
     """
-    for name, (_, figures, notes) in sections.items():
-        if figures or notes:
-            click.echo("\n".join(["", name, *([table(figures)] if figures else []), *notes]))
+    for name, (_, figures, notes, columns) in sections.items():
+        if columns:
+            click.echo("\n".join(["", name, *([table(figures, columns)] if figures else []), *notes]))
+    click.echo(f"\nAll columns, single sets, agreement: {plain_name(out.with_suffix('.md'))}; python -m eval report makes a page.")
     told = {name: section for name, section in sections.items() if section.figures}
     records = {
         name: {"about": one.about, **how, "figures": one.figures, "notes": list(one.notes)} for name, one in told.items()

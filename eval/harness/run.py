@@ -21,6 +21,7 @@ from eval.harness.parts import quiet_thread
 from eval.harness.record import circumstances
 from llmattr.errors import LlmattrError, LlmattrNote
 
+PRINTED = 5  # measures without comparison that are printed; the files have all
 OPTIONS = (
     click.option("--tiny", is_flag=True, help="Small and random: does everything run? Needs --out."),
     click.option("--full", is_flag=True, help="Many problems: hours."),
@@ -52,6 +53,13 @@ class Plan:
     parts: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)  # tables of some problems alone
     # Measures of an entry's scores that need all problems, for each problem.
     across: Callable[[Sequence[Any], Sequence[Scored | None]], Sequence[Mapping[str, PerUnit]]] | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """What is printed: what is compared, with interval and number; the first other measures; what it took."""
+        compared = [f"{name}{more}" for name in self.against for more in ("", " 95 %", " n")]
+        others = [name for name in self.measures if name not in self.against][:PRINTED]
+        return ["method", "budget", *compared, *others, "needs at least", "CPU s", "not measured"]
 
 
 def split(given: str) -> list[str]:
@@ -202,13 +210,15 @@ class Run:
                 plan.about,
                 figures(table, plan.measures, plan.base, plan.against),
                 [*plan.notes(self.problems), *told, *self.notes],
+                plan.columns,
             )
         }
         if len(plan.budgets) > 1:
             curve = [line for line in self.lines if line.entry.budget is not None]
             rows = figures(curve, plan.measures, plan.base)
             budgets = [{"budget": line.entry.budget} for line in curve]
-            parts["curve"] = Section("the same at every budget", [one | row for one, row in zip(budgets, rows, strict=True)])
+            rows = [one | row for one, row in zip(budgets, rows, strict=True)]
+            parts["curve"] = Section("the same at every budget", rows, columns=plan.columns)
         sets = {problem.of: (lambda one, of=problem.of: one.of == of) for problem in self.problems}
         for name, wanted in ((sets if len(sets) > 1 else {}) | dict(plan.parts)).items():
             some = [_of(line, [wanted(problem) for problem in self.problems]) for line in table]

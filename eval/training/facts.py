@@ -56,7 +56,7 @@ def plan(given: Mapping[str, Any], folder: Path, usual: Size = USUAL) -> Plan:
     limits = [Entry(AGAIN), Entry(CEILING)] if judged else []
     patch = (
         f"Tail-patch: percentage points that a step of {Patch.STEP} on one of the {Patch.TOP} highest rows adds to the "
-        f"probability of one of {size.patched} queries, from the checkpoint at {Patch.AT:.0%} of the steps."
+        f"probability of one of {min(size.patched, len(made.queries))} queries, from the checkpoint at {Patch.AT:.0%} of the steps."
     )
     return Plan(
         about=" ".join((__doc__ or "").split()),
