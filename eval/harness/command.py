@@ -65,7 +65,7 @@ def refusing() -> Iterator[None]:
     """What a user can mend becomes one line."""
     try:
         yield
-    except (LlmattrError, FileExistsError, NotADirectoryError, PermissionError) as error:
+    except (LlmattrError, OSError) as error:
         raise Refused(str(error)) from error
 
 

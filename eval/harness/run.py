@@ -287,6 +287,7 @@ def measured(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LlmattrNote)  # a few of them for each method and question
         run = Run(plan(given, folder), kept, given["minutes"])
+        folder.mkdir(parents=True, exist_ok=True)  # where none can be made, nothing is measured in vain
         run.measure()
         started = time.monotonic()
         sections = run.sections()

@@ -48,8 +48,8 @@ def panels(results: Mapping[str, Parts]) -> dict[str, list[Panel]]:
             most = MOST // len(names)
             found[file + SCATTER] = found.get(file + SCATTER, []) + _scatter_panels(record[name]["figures"], most, name)
         for name, part in record.items():
-            matrix, rows = name.endswith("agreement"), part["figures"]
-            if matrix and len(rows) > 1 and not any(_same_methods(rows, panel.rows) for panel in found["agreement"]):
+            rows = [row for row in part["figures"] if "method" in row]
+            if name.endswith("agreement") and len(rows) > 1 and not any(_same_methods(rows, panel.rows) for panel in found["agreement"]):
                 found["agreement"].append(Panel(f"{file}: {name}", rows))
     return {name: shown for name, shown in found.items() if shown}
 

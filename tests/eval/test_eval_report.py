@@ -235,6 +235,29 @@ def test_what_is_wrong_is_one_line(folder):
     assert "facts.json" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        [1, 2],
+        "x",
+        {"table": {"figures": 3}},
+        {"table": {**HOW, "figures": [1, 2]}},
+        {"table": {**HOW, "notes": None, "figures": ROWS}},
+        {"table": {**HOW, "machine": "mine", "figures": ROWS}},
+        {"agreement": {**HOW, "figures": [{"a": 1}, {"b": 2}]}},
+    ],
+)
+def test_foreign_files_are_named_and_what_is_ones_own_has_a_section(tmp_path, foreign):
+    (tmp_path / "foreign.json").write_text(json.dumps(foreign))
+    (tmp_path / "mine.json").write_text(json.dumps({"table": {**HOW, "figures": ROWS}}))
+    done = CliRunner().invoke(command, ["--results", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert done.stderr.splitlines() in ([], ["foreign.json is left out: it is not a benchmark's JSON"])
+    page = (tmp_path / "report.html").read_text()
+    assert 'id="mine"' in page
+    assert 'id="foreign"' not in page
+
+
 def test_labels_of_one_place_do_not_cover_each_other():
     plt = pytest.importorskip("matplotlib.pyplot")
     from eval.report.labels import label

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import click
 import numpy as np
@@ -339,6 +340,9 @@ def test_a_command_publishes_where_it_is_told_to(tmp_path):
     assert record["seconds"] >= 0
     assert any("eval/choices.json" in note for note in record["notes"])
     assert CliRunner().invoke(command, ["--tiny"]).exit_code == 2
+    if Path("/proc").is_dir():  # where root may do everything, and nobody can make a folder
+        refused = CliRunner().invoke(command, ["--out", "/proc/x.json"])
+        assert (refused.exit_code, refused.output.count("Error")) == (2, 1)
 
 
 class TestChoices:
