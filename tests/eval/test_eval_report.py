@@ -40,19 +40,20 @@ SCORED = [
         "method": "context-cite",
         "family": "datamodel",
         "LDS": 0.8,
+        "LDS n": 4,
         "LDS, chosen on": 0.9,
         "AP": 0.5,
         "R@1": 0.2,
         "R@3": 0.6,
         "tokens": 90,
     },
-    {"method": "alone", "family": "game-theoretic", **JUDGED, "R@1": 0.3, "R@3": 0.4, "R@10": 1.0, "tokens": 20, "P@1": 0.5},
+    {"method": "alone", "family": "game-theoretic", **JUDGED, "LDS n": 3, "R@1": 0.3, "R@3": 0.4, "R@10": 1.0, "tokens": 20, "P@1": 0.5},
 ]
 SCORED = [{**row, "scatter": [[0.1 * i, 0.2 * i] for i in range(5)]} for row in SCORED]
 BUDGETS = [{"budget": n, **SCORED[0], "LDS": n / 20, "tokens": n} for n in (16, 8)]
 SAID = [
-    "LDS against context-cite, 4 of a kind: below it are alone.",
-    "AP against context-cite, 4 of a kind: none.",
+    "LDS beside context-cite (4 questions, Holm's correction at 5%): below it: alone.",
+    "AP: there is nothing to compare with context-cite.",
     "AP: a mean.",
 ]
 CONTEXT = {
@@ -139,8 +140,9 @@ def test_a_part_gives_several_tables_and_says_which_differences_are_real():
     (part,) = parts("context", CONTEXT)  # nothing of the older run
     prediction, support = part.tables
     assert (prediction.title, support.title) == ("prediction", "support")
-    assert prediction.heads[2:5] == ["LDS, judged on", "LDS, chosen on", "LDS minus context-cite"]
+    assert prediction.heads[2:5] == ["LDS, judged on, n 4", "LDS, chosen on", "LDS minus context-cite"]
     assert [cell.number for cell in prediction.rows[0].cells[2:5]] == [0.7, 0.8, -0.1]
+    assert [row.cells[2].text for row in prediction.rows] == ["0.70 (n 3)", "0.80"]
     assert support.columns[2:] == ["AP", "P@1", "R@3"]
     assert [prediction.real, support.real, part.notes] == [[line] for line in SAID]
     assert part.left_out == ["R@1", "R@10"]
@@ -173,7 +175,7 @@ def test_what_the_pictures_show():
     assert list(found) == ["lds_cost", "recall_rank", "context_scatter"]
     (cost,) = found["lds_cost"]
     assert cost.curves == {"context-cite": [(8, 0.4), (16, 0.8)]}
-    assert [panel.title for panel in found["context_scatter"]] == ["alone\nLDS 0.70", "context-cite\nLDS 0.80"]
+    assert [panel.title for panel in found["context_scatter"]] == ["TINY: alone\nLDS 0.70", "TINY: context-cite\nLDS 0.80"]
     assert panels({"context": {**CONTEXT, "curve": {**CONTEXT["curve"], "date": "2026-11-01"}}})["lds_cost"][0].curves == {}
     many = {**CONTEXT["table"], "figures": [{**SCORED[0], "LDS": i / 30} for i in range(30)]}
     assert len(panels({"context": {"table": many}})["context_scatter"]) == 24
@@ -218,7 +220,8 @@ def test_the_page_escapes_what_it_shows(made):
     assert "alert(" not in re.sub(r"&lt;script&gt;alert\(", "", page)
     assert page.index('id="families"') < page.index('id="plots"') < page.index('id="facts"')
     assert page.count("<svg") == 4
-    assert page.count("TINY") == 1
+    assert len(re.findall(">TINY<", page)) == 1
+    assert page.count("TINY: context") == 3  # each picture says it as well
     assert page.index("<svg", page.index('id="context"')) < page.index('id="citations"')  # its scatter stands with it
     identifiers = re.findall(r'\bid="([^"]+)"', page)
     assert len(identifiers) == len(set(identifiers))
