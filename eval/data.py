@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from eval import BENCHMARKS
 from eval.harness.command import refusing
 from eval.harness.data import PublicSet, find, sets, wrong
 from eval.harness.fetch import NotThereError, fetch, from_folder, from_repository
@@ -75,6 +76,9 @@ def row(one: PublicSet) -> Figure:
         "what": one.what,
         "licence": one.licence,
         "benchmarks call": ", ".join(one.parts),
+        "read by": ", ".join(
+            f"{name} ({about.minutes or '?'} min)" for name, about in BENCHMARKS.items() if one.name in about.sets
+        ),
     }
 
 

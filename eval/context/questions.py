@@ -57,11 +57,15 @@ def problems(
     committed = {name: _ids(fitting(every[name], SIZE.least, SIZE.most)[:CHOSEN_ON]) for name in names}
     pairs = [drawn(fit[name], count, choices.seed(), committed[name]) for name in names]
     if not any(judging for _, judging in pairs):
-        raise LlmattrError(f"no set has more than {CHOSEN_ON} questions of {size.least} to {size.most} sentences: see --sentences")
+        raise LlmattrError(
+            f"no set has more than {CHOSEN_ON} questions of {size.least} to {size.most} sentences: see --sentences"
+        )
     judging = [cases(name, judges, judging=True) for name, (_, judges) in zip(names, pairs, strict=True)]
     chosen = [cases(name, first, judging=False) for name, (first, _) in zip(names, pairs, strict=True)]
     note = f"Chosen on: the same on the first {CHOSEN_ON} questions of each set that have {size.least} to {size.most} sentences"
-    others = [name for name, (first, _) in zip(names, pairs, strict=True) if name not in USUAL or _ids(first) != committed[name]]
+    others = [
+        name for name, (first, _) in zip(names, pairs, strict=True) if name not in USUAL or _ids(first) != committed[name]
+    ]
     note += f" (of {', '.join(others)} these are not the ones that eval/choices.json was made on)" if others else ""
     return [*_in_turn(judging), *_in_turn(chosen)], [f"{note}."]
 

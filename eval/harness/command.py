@@ -84,7 +84,7 @@ def said() -> str:
 
 
 class Section(NamedTuple):
-    """A table of the results, with what it is about, notes, and the columns that are printed: without any only the files have it."""
+    """A table of the results, with what it is about and notes. `columns`: those that are printed; without any it is not."""
 
     about: str
     figures: list[Figure]
@@ -103,7 +103,9 @@ def publish(
     for name, (_, figures, notes, columns) in sections.items():
         if columns:
             click.echo("\n".join(["", name, *([table(figures, columns)] if figures else []), *notes]))
-    click.echo(f"\nAll columns, single sets, agreement: {plain_name(out.with_suffix('.md'))}; python -m eval report makes a page.")
+    click.echo(
+        f"\nAll columns, single sets, agreement: {plain_name(out.with_suffix('.md'))}; python -m eval report makes a page."
+    )
     told = {name: section for name, section in sections.items() if section.figures}
     records = {
         name: {"about": one.about, **how, "figures": one.figures, "notes": list(one.notes)} for name, one in told.items()

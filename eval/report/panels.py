@@ -52,7 +52,11 @@ def panels(results: Mapping[str, Parts]) -> dict[str, list[Panel]]:
             found[file + SCATTER] = found.get(file + SCATTER, []) + _scatter_panels(record[name], most, name)
         for name, part in record.items():
             rows = [row for row in part["figures"] if "method" in row]
-            if name.endswith("agreement") and len(rows) > 1 and not any(_same_methods(rows, panel.rows) for panel in found["agreement"]):
+            if (
+                name.endswith("agreement")
+                and len(rows) > 1
+                and not any(_same_methods(rows, panel.rows) for panel in found["agreement"])
+            ):
                 found["agreement"].append(Panel(title(file, name, part), rows))
     return {name: shown for name, shown in found.items() if shown}
 

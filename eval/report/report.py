@@ -33,7 +33,7 @@ KINDS = {"about": str, "command": str, "date": str, "machine": dict, "versions":
 
 
 def read(folder: Path) -> dict[str, Parts]:
-    """Every benchmark's record, in the order of the page; a file that has none of `eval.harness.record` is named and left out."""
+    """Every benchmark's record, in the order of the page; a file without any is named and left out."""
     found: dict[str, Parts] = {}
     for path in sorted(folder.glob("*.json"), key=lambda path: (*EXPECTED, path.stem).index(path.stem)):
         try:

@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table for people: its columns as the record names them and as people read them, and which of its differences are real."""
+    """A table for people. `columns`: as the record names them; `heads`: as people read them; `real`: which differences are."""
 
     title: str
     columns: list[str]
@@ -116,9 +116,15 @@ def _table(part: Parts, view: View, first: Mapping[str, int], name: str) -> Tabl
     columns = _columns(rows, view)
     said = {*columns, *WRONG} - {"family", "method"}
     counts = {column: max((row.get(f"{column} n", 0) for row in rows), default=0) for column in columns}
-    heads = [column + ", judged on" * (f"{column}, chosen on" in columns) + f", n {n}" * bool(n) for column, n in counts.items()]
+    heads = [
+        column + ", judged on" * (f"{column}, chosen on" in columns) + f", n {n}" * bool(n) for column, n in counts.items()
+    ]
     made = [
-        Row([cell(row, column, counts[column]) for column in columns], family(row), row.get("budget", first.get(row.get("method", ""))))
+        Row(
+            [cell(row, column, counts[column]) for column in columns],
+            family(row),
+            row.get("budget", first.get(row.get("method", ""))),
+        )
         for row in rows
         if any(row.get(column) is not None for column in said)
     ]

@@ -29,7 +29,9 @@ CURVE = View(("family", "method", "budget", *EACH, *COSTS), "at every budget", s
 JUDGED = ("LDS", "LDS, chosen on")
 OLD = ("MRR", "recall@3", "F1", "LDS", "drop", "counterfactual error")
 VIEWS: dict[tuple[str, str], tuple[View, ...]] = {
-    ("families", "context"): (View(("MRR", "R@3", "cited f1", *JUDGED, "drop 3", "counterfactual error", "CPU s", "passes", COSTS[-1])),),
+    ("families", "context"): (
+        View(("MRR", "R@3", "cited f1", *JUDGED, "drop 3", "counterfactual error", "CPU s", "passes", COSTS[-1])),
+    ),
     ("families", "training"): (
         View(("MRR", "R@3", "cited f1", *JUDGED, "QLD", "counterfactual error", "CPU s", "models", "bytes", COSTS[-1])),
     ),

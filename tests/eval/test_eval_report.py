@@ -47,7 +47,17 @@ SCORED = [
         "R@3": 0.6,
         "tokens": 90,
     },
-    {"method": "alone", "family": "game-theoretic", **JUDGED, "LDS n": 3, "R@1": 0.3, "R@3": 0.4, "R@10": 1.0, "tokens": 20, "P@1": 0.5},
+    {
+        "method": "alone",
+        "family": "game-theoretic",
+        **JUDGED,
+        "LDS n": 3,
+        "R@1": 0.3,
+        "R@3": 0.4,
+        "R@10": 1.0,
+        "tokens": 20,
+        "P@1": 0.5,
+    },
 ]
 SCORED = [{**row, "scatter": [[0.1 * i, 0.2 * i] for i in range(5)]} for row in SCORED]
 BUDGETS = [{"budget": n, **SCORED[0], "LDS": n / 20, "tokens": n} for n in (16, 8)]

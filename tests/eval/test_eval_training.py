@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from eval import PLACES
+from eval import BENCHMARKS
 from eval.harness.contract import Problem, Scored
 from eval.training import data as facts_data
 from eval.training import ftrace, scoring, synth
@@ -178,9 +178,7 @@ def test_facts_of_fewrel_are_stated_once(shared_data):
 
 @pytest.mark.parametrize("name", ["facts", "lds", "families"])
 def test_bad_options_are_one_line(name, tmp_path):
-    from importlib import import_module
-
-    command = import_module(PLACES[name]).command
+    command = import_command(name)
     out = ["--out", str(tmp_path / "o.json")]
     assert CliRunner().invoke(command, ["--tiny"]).exit_code == 2
     assert CliRunner().invoke(command, ["--train", str(ROOT / "README.md"), *out]).exit_code == 2
@@ -275,7 +273,7 @@ def test_a_side_without_an_asked_method_is_left_out(tmp_path):
 def import_command(name):
     from importlib import import_module
 
-    return import_module(PLACES[name]).command
+    return import_module(f"eval.{BENCHMARKS[name].place}").command
 
 
 class TestFtrace:

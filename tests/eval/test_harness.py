@@ -205,7 +205,7 @@ def test_real_differences_are_told_from_chance(tmp_path):
 
 
 def test_intervals_of_few_groups_hold_their_level():
-    """Of 4 to 12 skewed differences percentiles cover 75 to 90 %; 300 draws know a coverage to 1.5 points, twice that is left."""
+    """Of 4 to 12 skewed differences percentiles cover 75 to 90 %; 300 draws know a coverage to 1.5 points."""
     rng = np.random.default_rng(0)
     for g in (4, 6, 12):
         drawn = [interval(rng.beta(1, 5, size=g), range(g)) for _ in range(300)]
