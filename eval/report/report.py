@@ -101,6 +101,7 @@ def page(results: dict[str, Parts], folder: Path) -> str:
             "budget": sorted({row.budget for row in rows if row.budget is not None}),
             "data set": sorted({part.of for part in every if part.of}),
         },
+        chosen=any(", judged on" in head for part in every for table in part.tables for head in table.heads),
         script=Markup(script),
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )

@@ -70,7 +70,8 @@ def parts(file: str, record: Parts, whole: bool = False) -> list[Part]:
     """The tables of a benchmark; `whole`: its curves and its tables of single sets, too."""
     made = []
     for name in main_parts(file, record):
-        views, called = VIEWS.get((file, name), (View(),)), "" if name in (file, "table") else name
+        views = VIEWS.get((file, name)) or VIEWS.get((_benchmark(record[name]), name), (View(),))
+        called = "" if name in (file, "table") else name
         budgets = [row for row in curve(record, name)["figures"] if "budget" in row]
         first = {row["method"]: row["budget"] for row in reversed(budgets)}  # the budget that the table has them at
         made.append(_part(record[name], views, first, called))
@@ -81,6 +82,11 @@ def parts(file: str, record: Parts, whole: bool = False) -> list[Part]:
             of = one.removeprefix(f"{name}, ")
             made.append(_part(record[one], views, first, called, of))
     return made
+
+
+def _benchmark(part: Parts) -> str:
+    """What made a part, by its command: a result of one's own is shown as the benchmark's."""
+    return next(iter(part.get("command", "").removeprefix("python -m eval ").split()), "")
 
 
 def _part(part: Parts, views: Sequence[View], first: Mapping[str, int], name: str, of: str = "") -> Part:
@@ -189,7 +195,7 @@ def _columns(rows: Sequence[Figure], view: View) -> list[str]:
     if all(family(row) == REFERENCE for row in rows):
         names = names[1:]
     found = [name for name in found if name not in ("family", "method", "of")]
-    return names + ([name for name in view.columns if name in found] or found[: WIDEST - len(names)])
+    return names + ([name for name in view.columns if name in found] if view.columns else found[: WIDEST - len(names)])
 
 
 def number(value: Any) -> float | None:

@@ -162,6 +162,13 @@ def test_a_part_gives_several_tables_and_says_which_differences_are_real():
     assert "2026-11-22; 6 minutes; AMD EPYC" in text
 
 
+def test_a_result_of_ones_own_is_shown_as_its_benchmarks():
+    own = {**CONTEXT["table"], "command": "python -m eval context --data mine.jsonl"}
+    assert [table.title for part in parts("mine", {"table": own}) for table in part.tables] == ["prediction", "support"]
+    without = {**own, "figures": [{key: value for key, value in row.items() if key in ("method", "LDS")} for row in SCORED]}
+    assert [table.title for part in parts("mine", {"table": without}) for table in part.tables] == ["prediction"]
+
+
 def test_the_whole_has_curves_and_single_sets():
     together, curve, of_set = parts("context", CONTEXT, whole=True)
     assert [row.budget for row in together.tables[0].rows] == [None, 16]  # the first of the curve
