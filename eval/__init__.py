@@ -8,7 +8,7 @@ RESULTS = ROOT / "eval" / "results"  # what the benchmarks published
 
 
 class Benchmark(NamedTuple):
-    """What it is, the module of its `main`, about how many minutes it takes on two cores, and the public sets that it reads."""
+    """What it is, the module of its `command`, its minutes on two cores, and the public sets that it reads."""
 
     about: str
     place: str

@@ -11,7 +11,8 @@ def run(argv: list[str]) -> int:
     """Run the benchmark that the first word names, with the other words as its options."""
     if argv and argv[0] in BENCHMARKS:
         log_progress()
-        return import_module(f"eval.{BENCHMARKS[argv[0]].place}").main(argv[1:])
+        command = import_module(f"eval.{BENCHMARKS[argv[0]].place}").command
+        return command.main(args=argv[1:], prog_name=f"python -m eval {argv[0]}")
     if argv and argv[0] not in ("-h", "--help"):
         print(f"there is no benchmark {argv[0]!r}", file=sys.stderr)
     print("python -m eval NAME [OPTIONS]; --help after the name shows its options\n")

@@ -80,8 +80,3 @@ def row(one: PublicSet) -> Figure:
             f"{name} ({about.minutes or '?'} min)" for name, about in BENCHMARKS.items() if one.name in about.sets
         ),
     }
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval data")

@@ -48,10 +48,10 @@ def plan(given: Mapping[str, Any], folder: Path, usual: Size = USUAL) -> Plan:
     cases, notes = problems(given, folder, given["gold_answers"], usual=usual)
     fit = 32 if given["tiny"] else FIT
     ridge = METHODS["ridge"](n_ablations=fit, bootstraps=0)
+    who = "tiny" if given["tiny"] else plain_name(given["model"])
     answers = "the answers that the data gives" if given["gold_answers"] else "its own answers"
-    judged = f"judged by {cases[0].size.held_out} held-out ablations of each" if cases else ""
     return Plan(
-        about=f"{'tiny' if given['tiny'] else plain_name(given['model'])} and {answers}, {judged}.",
+        about=f"{who} and {answers}, judged by {cases[0].size.held_out} held-out ablations of each.",
         problems=cases,
         entries=[*lines, Entry(GOLD), Entry(f"linear fit of {fit}", ridge, is_reference=True)],
         measures=(*PREDICTION, *SUPPORT),
@@ -66,8 +66,3 @@ GOLD_ANSWERS = click.option(
     "--gold-answers", is_flag=True, help="Attribute the answer that the data gives, not the model's own."
 )
 command = benchmark("context", __doc__ or "", plan, RESULTS / "context.json", *OPTIONS, GOLD_ANSWERS)
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval context")

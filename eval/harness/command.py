@@ -8,12 +8,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from eval import ROOT
 from eval.harness.record import Figure, save, table
 from llmattr.cli.files import check_folder
 from llmattr.errors import LlmattrError
-
-SHARED = ROOT.parent / "shared"  # where the data of tests and benchmarks lies
 
 
 def plain_name(value: Any) -> Any:

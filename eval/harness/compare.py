@@ -124,7 +124,7 @@ def interval(each: Float[np.ndarray, " u"], groups: Sequence[str]) -> Interval:
     """The mean of the units that have a measure, and its 95 % interval over groups; no bounds for fewer than `FEW` groups.
 
     Bootstrap-t (Efron and Tibshirani 1993, 12.5), nowhere narrower than Student's t: of 4 to 12 skewed differences it covers 92
-    to 97 %, where percentiles cover 75 to 90 %.
+    to 97 %, where percentiles cover 72 to 90 %; where half of four are ties, 82 %.
     """
     known = np.isfinite(each)
     group = np.unique(np.asarray(groups)[known], return_inverse=True)[1]

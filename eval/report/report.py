@@ -156,8 +156,3 @@ def _link(results: Path, readme: Path) -> str:
         return results.resolve().relative_to(readme.resolve().parent).as_posix()
     except ValueError:
         return results.as_posix()
-
-
-def main(argv: list[str]) -> Any:
-    """Run with these command line arguments."""
-    return command.main(args=argv, prog_name="python -m eval report")

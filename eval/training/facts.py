@@ -77,8 +77,3 @@ MORE = (
     click.option("--count", type=click.IntRange(min=2), help="How many facts, or countries (of three facts each)."),
 )
 command = benchmark("facts", __doc__ or "", plan, RESULTS / "facts.json", *MORE, *OPTIONS)
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval facts")

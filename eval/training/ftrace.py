@@ -125,8 +125,3 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
 
 FACTS = click.option("--facts", type=click.IntRange(min=4), default=60, show_default=True, help="Facts, of 62 rows each.")
 command = benchmark("ftrace", __doc__ or "", plan, RESULTS / "ftrace.json", FACTS, *OPTIONS)
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval ftrace")

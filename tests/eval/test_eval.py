@@ -84,7 +84,7 @@ def test_the_list_names_every_benchmark():
     assert all(f"  {name:14} {one.about}" in done.stdout for name, one in BENCHMARKS.items())
     assert "(26 minutes; data: multihop_migres, qed_dev)" in done.stdout
     assert {name for one in BENCHMARKS.values() for name in one.sets} <= sets().keys()
-    assert all(callable(import_module(f"eval.{one.place}").main) for one in BENCHMARKS.values())
+    assert all(callable(import_module(f"eval.{one.place}").command) for one in BENCHMARKS.values())
     assert subprocess.run([sys.executable, "-m", "eval", "nothing"], cwd=ROOT, capture_output=True).returncode == 2
 
 
