@@ -210,7 +210,8 @@ def cell(row: Figure, column: str, usual: int = 0) -> Cell:
     if column == "family":
         return Cell(family(row))
     if (amount := number(value)) is not None:
-        interval = re.sub(r"-?\d+\.\d+", lambda found: short(float(found[0])), row.get(f"{column} 95 %") or "")
+        bounds = "" if column.endswith(", chosen on") else row.get(f"{column} 95 %") or ""  # it stands there for comparison
+        interval = re.sub(r"-?\d+\.\d+", lambda found: short(float(found[0])), bounds)
         n = row.get(f"{column} n", usual)
         interval = "; ".join([interval] * bool(interval) + [f"n {n}"] * (n != usual))
         shown = as_bytes(amount) if "bytes" in column else short(value)
