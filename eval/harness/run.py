@@ -156,13 +156,13 @@ class Run:
         units = [problem.groups() for problem in self.problems]
         judges = [problem.judging for problem in self.problems]
         lines: list[Line] = []
-        for entry, same in self._alike().items():
-            each = [_mean([one[name] for name in same if name in one]) for one in judged]
-            scores = [[self.found[problem.name, name] for name in same] for problem in self.problems]
+        for same in self._alike():
+            each = [_mean([one[entry.name] for entry in same if entry.name in one]) for one in judged]
+            scores = [[self.found[problem.name, entry.name] for entry in same] for problem in self.problems]
             costs = [[one.costs for one in some if isinstance(one, Scored)] for some in scores]
             wrong = [[one for one in some if isinstance(one, str)] for some in scores]
-            budget = entry.budget or next(iter(self.plan.budgets), None)
-            lines.append(Line(entry, each, units, judges, costs, wrong, budget))
+            budget = same[0].budget or next(iter(self.plan.budgets), None)
+            lines.append(Line(same[0], each, units, judges, costs, wrong, budget))
         return lines
 
     def _judged(self) -> list[dict[str, Judged]]:
@@ -191,14 +191,12 @@ class Run:
                         self.kept.place(problem, entry).unlink(missing_ok=True)  # a method that is mended is asked again
             return judged
 
-    def _alike(self) -> dict[Entry, list[str]]:
-        first: dict[tuple[str, int | None], Entry] = {}
-        names: dict[tuple[str, int | None], list[str]] = {}
+    def _alike(self) -> list[list[Entry]]:
+        """The entries of each line: those that differ by their seed alone are one."""
+        found: dict[tuple[str, int | None], list[Entry]] = {}
         for entry in self.plan.entries:
-            key = entry.label, entry.budget
-            names.setdefault(key, []).append(entry.name)
-            first.setdefault(key, entry)
-        return {first[key]: names[key] for key in first}
+            found.setdefault((entry.label, entry.budget), []).append(entry)
+        return list(found.values())
 
     def sections(self) -> dict[str, Section]:
         """The table at the first budget, the curve over all of them, a table for each set, and how far methods agree."""
