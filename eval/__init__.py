@@ -1,43 +1,51 @@
 """Benchmarks of llmattr: `python -m eval` lists them, `python -m eval NAME` runs one. Not part of the package."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "eval" / "results"  # what the benchmarks published
 
+
+class Benchmark(NamedTuple):
+    """What it is, the module of its `command`, its minutes on two cores, and the public sets that it reads."""
+
+    about: str
+    place: str
+    minutes: int | None = None
+    sets: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """All that a list says of it."""
+        more = [f"{self.minutes} minutes"] * bool(self.minutes) + [f"data: {', '.join(self.sets)}"] * bool(self.sets)
+        return self.about + f" ({'; '.join(more)})" * bool(more)
+
+
+ASKED = ("multihop_migres", "qed_dev")  # questions with documents
 BENCHMARKS = {
-    "data": "the public data that the benchmarks read: what there is, where it comes from; fetches and checks it",
-    "families": "the one table: every method of context and training: what it supports, what it predicts, what it costs",
-    "context": "context attribution: LDS, top-k drop, gold sentences and cost of every method; LDS against cost",
-    "citations": "context attribution: are the sentences found, and cited, that people marked as supporting an answer?",
-    "verdicts": "context attribution: is a right answer called from the context, and a false or swapped one not?",
-    "facts": "fact tracing: which rows state what is asked, and which ones change the answer; every training method",
-    "lds": "training attribution: scores against models trained on parts of the data, with the ceiling; every method",
-    "bench_cite": "context attribution: speed beside context-cite, a later span, growth with the context",
-    "bench_retrain": "training again: models a minute, together and one by one; LDS against models trained; a further mask",
-    "bench_trace": "training attribution: speed over the floor, fidelity, EK-FAC, memory, scan, imports, peers",
-    "games": "context attribution: the axioms of fair shares, and errors against enumeration, on games of real questions",
-    "splitting": "reading: splitters beside marked texts, 12 languages and 9 kinds of document; pySBD, syntok, ...",
-    "contextcite": "context attribution: ContextCite in its own setting: LDS against the number of ablations",
-    "ftrace": "fact tracing: FTRACE-Synth by its own protocol, with a smaller model",
-    "choices": "every threshold and default, as they were committed before anything was judged",
-    "report": "tables of the READMEs, plots and one HTML page from what the others recorded; --check: are they up to date?",
-}
-PLACES = {
-    "data": "eval.data",
-    "families": "eval.families",
-    "context": "eval.context.bench",
-    "citations": "eval.context.citations",
-    "verdicts": "eval.context.verdicts",
-    "facts": "eval.training.facts",
-    "lds": "eval.training.lds",
-    "bench_cite": "eval.speed.cite",
-    "bench_retrain": "eval.speed.retrain",
-    "bench_trace": "eval.speed.trace",
-    "games": "eval.games",
-    "splitting": "eval.text.splitting",
-    "contextcite": "eval.context.contextcite",
-    "ftrace": "eval.training.ftrace",
-    "choices": "eval.harness.choices",
-    "report": "eval.report.report",
+    "data": Benchmark("the public data that the benchmarks read: what there is, where it is from; fetches, checks it", "data"),
+    "families": Benchmark("every method of context and training: what it supports, predicts and costs", "families", 26, ASKED),
+    "context": Benchmark("contexts: LDS, top-k drop, gold sentences, cost of every method", "context.bench", 60, ASKED),
+    "citations": Benchmark("contexts: is what people marked as supporting found, and cited?", "context.citations", 30, ASKED),
+    "verdicts": Benchmark(
+        "contexts: is a right answer from the context, a false one not?", "context.verdicts", 10, (*ASKED, "attributionbench")
+    ),
+    "contextcite": Benchmark(
+        "contexts: ContextCite in its own setting: LDS, ablations", "context.contextcite", None, ASKED[:1]
+    ),
+    "games": Benchmark("contexts: axioms of fair shares, errors against enumeration, on real questions", "games", 32, ASKED),
+    "facts": Benchmark("training: which rows state what is asked, which change it?", "training.facts", 65, ("pararel",)),
+    "ftrace": Benchmark(
+        "training: FTRACE-Synth by its own protocol, a smaller model", "training.ftrace", None, ("ftrace_synth",)
+    ),
+    "lds": Benchmark("training: scores against models trained on parts of the data, and the ceiling", "training.lds", 16),
+    "bench_cite": Benchmark("contexts: speed beside context-cite, a later span, growth with the context", "speed.cite"),
+    "bench_trace": Benchmark("training: speed over the floor, fidelity, EK-FAC, memory, scan, imports, peers", "speed.trace"),
+    "bench_retrain": Benchmark("training again: models a minute; LDS against models; a further mask", "speed.retrain", 12),
+    "splitting": Benchmark("reading: splitters beside marked texts of 12 languages, 9 kinds of document", "text.splitting", 2),
+    "choices": Benchmark("every threshold and default, as they were committed before judging", "harness.choices"),
+    "report": Benchmark(
+        "tables of the READMEs, plots, one HTML page of what is recorded; --check: up to date?", "report.report"
+    ),
 }

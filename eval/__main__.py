@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-from eval import BENCHMARKS, PLACES
+from eval import BENCHMARKS
 from llmattr.core.progress import log_progress
 
 
@@ -11,12 +11,14 @@ def run(argv: list[str]) -> int:
     """Run the benchmark that the first word names, with the other words as its options."""
     if argv and argv[0] in BENCHMARKS:
         log_progress()
-        return import_module(PLACES[argv[0]]).main(argv[1:])
+        command = import_module(f"eval.{BENCHMARKS[argv[0]].place}").command
+        return command.main(args=argv[1:], prog_name=f"python -m eval {argv[0]}")
     if argv and argv[0] not in ("-h", "--help"):
         print(f"there is no benchmark {argv[0]!r}", file=sys.stderr)
     print("python -m eval NAME [OPTIONS]; --help after the name shows its options\n")
-    for name, line in BENCHMARKS.items():
-        print(f"  {name:14} {line}")
+    for name, one in BENCHMARKS.items():
+        print(f"  {name:14} {one.line}")
+    print("\nminutes: on two cores; the data: python -m eval data")
     return 0 if not argv or argv[0] in ("-h", "--help") else 2
 
 

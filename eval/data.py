@@ -1,8 +1,8 @@
 """The public data of the benchmarks: `python -m eval data` lists the sets, `python -m eval data NAME ...` fetches them.
 
 A set comes from its repository at the commit that is listed, or from a folder (`--from`); it is checked and kept in the user's
-cache folder, or in the one that LLMATTR_EVAL_DATA names. Exit codes: 0 done, 1 a file cannot be had or is not as published,
-2 bad input.
+cache folder, or in the one that LLMATTR_EVAL_DATA names. With `--all --from` a set that the folder has not is named, and is no
+failure. Exit codes: 0 done, 1 a file cannot be had or is not as published, 2 bad input.
 """
 
 import sys
@@ -10,9 +10,10 @@ from pathlib import Path
 
 import click
 
+from eval import BENCHMARKS
 from eval.harness.command import refusing
 from eval.harness.data import PublicSet, find, sets, wrong
-from eval.harness.fetch import fetch, from_folder, from_repository
+from eval.harness.fetch import NotThereError, fetch, from_folder, from_repository
 from eval.harness.record import Figure, table
 from llmattr.errors import LlmattrError
 
@@ -43,17 +44,24 @@ def command(names: tuple[str, ...], every: bool, folder: Path | None, example: s
     with refusing():
         wanted = list(sets().values()) if every else [find(name) for name in dict.fromkeys(names)]
     source = from_repository if folder is None else from_folder(folder)
-    failed = 0
+    failed, missing = 0, list[str]()
     for one in wanted:
         try:
             fetch(one, source)
             click.echo(f"{one.name}: {one.folder}")
+        except NotThereError as error:
+            missing.append(one.name)
+            click.echo(f"{'' if every else 'Error: '}{error}", err=True)
         except LlmattrError as error:
             click.echo(f"Error: {error}", err=True)
             failed = 1
+    if missing and every:
+        come = f"{len(wanted) - len(missing) - failed} of {len(wanted)} sets are here"
+        click.echo(f"{come}; not in {str(folder)!r}: {', '.join(missing)} (python -m eval data {' '.join(missing)})", err=True)
     if not wanted:
         click.echo(table([row(one) for one in sets().values()]))
-    sys.exit(failed)
+    as_asked = not missing or (every and len(missing) < len(wanted))
+    sys.exit(0 if as_asked and not failed else 1)
 
 
 def row(one: PublicSet) -> Figure:
@@ -68,9 +76,7 @@ def row(one: PublicSet) -> Figure:
         "what": one.what,
         "licence": one.licence,
         "benchmarks call": ", ".join(one.parts),
+        "read by": ", ".join(
+            f"{name} ({about.minutes or '?'} min)" for name, about in BENCHMARKS.items() if one.name in about.sets
+        ),
     }
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval data")

@@ -114,8 +114,3 @@ def _in_two_processes(given: Mapping[str, Any], places: Mapping[str, Path]) -> N
     ]
     if max(process.wait() for process in started):
         raise LlmattrError("one side failed, as it says above; the same command goes on from what was measured")
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval families")

@@ -131,8 +131,3 @@ def _sizes(games: Sequence[Game]) -> list[str]:
 
 
 command = benchmark("games", __doc__ or "", plan, RESULTS / "games.json", *OPTIONS)
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval games")

@@ -38,7 +38,7 @@ MOVED = {
         "llmattr.model.batches",
     ),
 }
-RENAMED = {"span_logits": "values", "Features": "Vectors"}  # in modules that moved
+RENAMED = {"span_logits": "values", "Features": "Vectors", "Prior": "PriorKind"}  # in modules that moved
 
 
 class _Finder(MetaPathFinder, Loader):

@@ -51,7 +51,8 @@ def command(arguments: Sequence[str], folder: Path) -> None:
 
 
 def benchmark(name: str, arguments: Sequence[str], folder: Path) -> None:
-    import_module(evals.PLACES[name]).command.main([word.format(folder) for word in arguments], standalone_mode=False)
+    place = f"eval.{evals.BENCHMARKS[name].place}"
+    import_module(place).command.main([word.format(folder) for word in arguments], standalone_mode=False)
 
 
 def started(work: Work, folder: Path) -> Any:

@@ -183,8 +183,8 @@ class Case:
         return {name: self._judged(one) for name, one in found.items()}
 
     def _judged(self, scored: Scored) -> Judged:
-        # Of a wrong answer the sentences that support the right one say nothing.
-        support = {} if self.right is False and not self.support_alone else self.support(scored.values, scored.cited)
+        # Of an answer that is wrong, or may be, the sentences that support the right one say nothing.
+        support = self.support(scored.values, scored.cited) if self.right or self.support_alone else {}
         if self.support_alone:
             return Judged(support)
         masks, outputs = self.held_out

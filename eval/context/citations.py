@@ -162,8 +162,3 @@ MORE = (
     click.option("--entailment", help="Also judge citations by this NLI model: a folder or a hub id."),
 )
 command = benchmark("citations", __doc__ or "", plan, RESULTS / "citations.json", *OPTIONS, *MORE)
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval citations")

@@ -47,8 +47,9 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     lines = [*at_budgets("alpha 0.01", cite, {"alpha": 0.01}, asked), *at_budgets("context-cite", cite, {}, asked)]
     known = {name: METHODS[name] for name in BASELINES}
     others = entries(known, split(given["methods"]), ())
+    who = "tiny" if given["tiny"] else plain_name(given["model"])
     return Plan(
-        about=f"{'tiny' if given['tiny'] else plain_name(given['model'])} and its own answers.",
+        about=f"{who} and its own answers, judged by {cases[0].size.held_out} held-out ablations of each.",
         problems=cases,
         entries=[*lines, *others],
         measures=("LDS", "drop 1", "drop 3"),
@@ -60,8 +61,3 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
 
 
 command = benchmark("contextcite", __doc__ or "", plan, RESULTS / "contextcite.json", *OPTIONS)
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval contextcite")

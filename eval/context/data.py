@@ -5,7 +5,7 @@ Files of one's own: `eval.context.own`.
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,8 +154,13 @@ def fitting(questions: Iterable[Question], least: int, most: int, answered: bool
     return [s for one, s in short if least <= s.size <= most and s.gold.sum() == one.gold.sum()]
 
 
-def drawn(found: Sequence[Question], count: int, seed: int) -> tuple[list[Question], list[Question]]:
-    """The first questions, on which choices were made, and `count` that judge, drawn from the others by the seed."""
+def drawn(
+    found: Sequence[Question], count: int, seed: int, never: Collection[str] = ()
+) -> tuple[list[Question], list[Question]]:
+    """The first questions, as choices were made on, and `count` that judge, drawn from the others by the seed.
+
+    `never`: the ids of those that may not judge.
+    """
     chosen, others = list(found[:CHOSEN_ON]), list(found[CHOSEN_ON:])
-    order = np.random.default_rng(seed).permutation(len(others))[:count]
-    return chosen, [others[i] for i in order.tolist()]
+    order = np.random.default_rng(seed).permutation(len(others)).tolist()
+    return chosen, [others[i] for i in order if others[i].id not in never][:count]

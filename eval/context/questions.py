@@ -52,13 +52,26 @@ def problems(
         found, notes = _own(given["data"], given["examples"] or 20, size.most)
         return cases(Path(given["data"]).stem, found, judging=True), notes
     names, count = _sets(given), given["examples"] or (1 if given["tiny"] else 20 if given["full"] else EXAMPLES)
-    pairs = [drawn(fitting(questions(name), size.least, size.most, gold_answer), count, choices.seed()) for name in names]
+    every = {name: list(questions(name)) for name in names}
+    fit = {name: fitting(found, size.least, size.most, gold_answer) for name, found in every.items()}
+    committed = {name: _ids(fitting(every[name], SIZE.least, SIZE.most)[:CHOSEN_ON]) for name in names}
+    pairs = [drawn(fit[name], count, choices.seed(), committed[name]) for name in names]
     if not any(judging for _, judging in pairs):
-        fit = f"{size.least} to {size.most} sentences"
-        raise LlmattrError(f"no set has more than {CHOSEN_ON} questions of {fit}: see --sentences")
+        raise LlmattrError(
+            f"no set has more than {CHOSEN_ON} questions of {size.least} to {size.most} sentences: see --sentences"
+        )
     judging = [cases(name, judges, judging=True) for name, (_, judges) in zip(names, pairs, strict=True)]
     chosen = [cases(name, first, judging=False) for name, (first, _) in zip(names, pairs, strict=True)]
-    return [*_in_turn(judging), *_in_turn(chosen)], []
+    note = f"Chosen on: the same on the first {CHOSEN_ON} questions of each set that have {size.least} to {size.most} sentences"
+    others = [
+        name for name, (first, _) in zip(names, pairs, strict=True) if name not in USUAL or _ids(first) != committed[name]
+    ]
+    note += f" (of {', '.join(others)} these are not the ones that eval/choices.json was made on)" if others else ""
+    return [*_in_turn(judging), *_in_turn(chosen)], [f"{note}."]
+
+
+def _ids(found: Sequence[Question]) -> list[str]:
+    return [one.id for one in found]
 
 
 def _sets(given: Mapping[str, Any]) -> list[str]:

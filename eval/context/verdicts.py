@@ -165,8 +165,3 @@ def _with(question: Question, answer: str) -> Question:
 
 MODEL = click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, or smollm2.")
 command = benchmark("verdicts", __doc__ or "", plan, RESULTS / "verdicts.json", MODEL)
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval verdicts")

@@ -95,8 +95,3 @@ def command(commit: bool, data: str | None, run: str | None) -> None:
     for line in differences():
         click.echo(line)
     click.echo(f"what judges is drawn by the seed {seed()}")
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval choices")

@@ -8,12 +8,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from eval import ROOT
 from eval.harness.record import Figure, save, table
 from llmattr.cli.files import check_folder
 from llmattr.errors import LlmattrError
-
-SHARED = ROOT.parent / "shared"  # where the data of tests and benchmarks lies
 
 
 def plain_name(value: Any) -> Any:
@@ -65,7 +62,7 @@ def refusing() -> Iterator[None]:
     """What a user can mend becomes one line."""
     try:
         yield
-    except (LlmattrError, FileExistsError, NotADirectoryError, PermissionError) as error:
+    except (LlmattrError, OSError) as error:
         raise Refused(str(error)) from error
 
 
@@ -84,11 +81,12 @@ def said() -> str:
 
 
 class Section(NamedTuple):
-    """A table of the results, with what it is about and notes."""
+    """A table of the results, with what it is about and notes. `columns`: those that are printed; without any it is not."""
 
     about: str
     figures: list[Figure]
     notes: Sequence[str] = ()
+    columns: Sequence[str] = ()
 
 
 def publish(
@@ -99,9 +97,12 @@ def publish(
     What an earlier run left goes, so that no table stands beside one of other data; parts whose name begins as one of `others`
     stay.
     """
-    for name, (_, figures, notes) in sections.items():
-        if figures or notes:
-            click.echo("\n".join(["", name, *([table(figures)] if figures else []), *notes]))
+    for name, (_, figures, notes, columns) in sections.items():
+        if columns:
+            click.echo("\n".join(["", name, *([table(figures, columns)] if figures else []), *notes]))
+    click.echo(
+        f"\nAll columns, single sets, agreement: {plain_name(out.with_suffix('.md'))}; python -m eval report makes a page."
+    )
     told = {name: section for name, section in sections.items() if section.figures}
     records = {
         name: {"about": one.about, **how, "figures": one.figures, "notes": list(one.notes)} for name, one in told.items()

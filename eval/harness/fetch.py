@@ -17,6 +17,11 @@ RAW = "https://raw.githubusercontent.com/{repository}/{commit}/{path}"
 PATIENCE = 30.0  # seconds for which a server may say nothing
 BLOCK = 1 << 16  # bytes
 
+
+class NotThereError(LlmattrError):
+    """A file that a folder has not."""
+
+
 Source = Callable[[PublicSet, File], Iterable[bytes]]  # a file's contents, block by block
 
 
@@ -80,7 +85,7 @@ def from_folder(folder: Path) -> Source:
         places = [base / name for base in (folder / one.name, folder) for name in names]
         found = [place.read_bytes() for place in dict.fromkeys(places) if place.is_file()]
         if not found:
-            raise LlmattrError(f"{file.name} of {one.name} is not in {str(folder)!r}, nor in a folder {one.name!r} there")
+            raise NotThereError(f"{file.name} of {one.name} is not in {str(folder)!r}, nor in a folder {one.name!r} there")
         right = (content for content in found if hashlib.sha256(content).hexdigest().startswith(file.sha256))
         return [next(right, found[0])]  # several sets have a LICENSE
 

@@ -45,9 +45,10 @@ def repeated(seconds: Sequence[float]) -> Figure:
     return {"min s": ordered[0], "median s": middle, "seconds": list(seconds)}
 
 
-def table(figures: Sequence[Figure]) -> str:
-    """A Markdown table whose columns are aligned in a terminal too; lists are left to the JSON."""
-    columns = list(dict.fromkeys(key for figure in figures for key, value in figure.items() if not isinstance(value, list)))
+def table(figures: Sequence[Figure], wanted: Sequence[str] = ()) -> str:
+    """A Markdown table whose columns are aligned in a terminal too, those wanted or all; lists are left to the JSON."""
+    there = dict.fromkeys(key for figure in figures for key, value in figure.items() if not isinstance(value, list))
+    columns = [name for name in wanted or there if name in there]
     cells = [columns, *[[_cell(figure.get(column)) for column in columns] for figure in figures]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells]

@@ -21,6 +21,7 @@ from eval.harness.parts import quiet_thread
 from eval.harness.record import circumstances
 from llmattr.errors import LlmattrError, LlmattrNote
 
+PRINTED = 5  # measures without comparison that are printed; the files have all
 OPTIONS = (
     click.option("--tiny", is_flag=True, help="Small and random: does everything run? Needs --out."),
     click.option("--full", is_flag=True, help="Many problems: hours."),
@@ -52,6 +53,13 @@ class Plan:
     parts: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)  # tables of some problems alone
     # Measures of an entry's scores that need all problems, for each problem.
     across: Callable[[Sequence[Any], Sequence[Scored | None]], Sequence[Mapping[str, PerUnit]]] | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """What is printed: what is compared, with interval and number; the first other measures; what it took."""
+        compared = [f"{name}{more}" for name in self.against for more in ("", " 95 %", " n")]
+        others = [name for name in self.measures if name not in self.against][:PRINTED]
+        return ["method", "budget", *compared, *others, "needs at least", "CPU s", "not measured"]
 
 
 def split(given: str) -> list[str]:
@@ -148,12 +156,13 @@ class Run:
         units = [problem.groups() for problem in self.problems]
         judges = [problem.judging for problem in self.problems]
         lines: list[Line] = []
-        for entry, same in self._alike().items():
-            each = [_mean([one[name] for name in same if name in one]) for one in judged]
-            scores = [[self.found[problem.name, name] for name in same] for problem in self.problems]
+        for same in self._alike():
+            each = [_mean([one[entry.name] for entry in same if entry.name in one]) for one in judged]
+            scores = [[self.found[problem.name, entry.name] for entry in same] for problem in self.problems]
             costs = [[one.costs for one in some if isinstance(one, Scored)] for some in scores]
             wrong = [[one for one in some if isinstance(one, str)] for some in scores]
-            lines.append(Line(entry, each, units, judges, costs, wrong))
+            budget = same[0].budget or next(iter(self.plan.budgets), None)
+            lines.append(Line(same[0], each, units, judges, costs, wrong, budget))
         return lines
 
     def _judged(self) -> list[dict[str, Judged]]:
@@ -182,14 +191,12 @@ class Run:
                         self.kept.place(problem, entry).unlink(missing_ok=True)  # a method that is mended is asked again
             return judged
 
-    def _alike(self) -> dict[Entry, list[str]]:
-        first: dict[tuple[str, int | None], Entry] = {}
-        names: dict[tuple[str, int | None], list[str]] = {}
+    def _alike(self) -> list[list[Entry]]:
+        """The entries of each line: those that differ by their seed alone are one."""
+        found: dict[tuple[str, int | None], list[Entry]] = {}
         for entry in self.plan.entries:
-            key = entry.label, entry.budget
-            names.setdefault(key, []).append(entry.name)
-            first.setdefault(key, entry)
-        return {first[key]: names[key] for key in first}
+            found.setdefault((entry.label, entry.budget), []).append(entry)
+        return list(found.values())
 
     def sections(self) -> dict[str, Section]:
         """The table at the first budget, the curve over all of them, a table for each set, and how far methods agree."""
@@ -201,13 +208,15 @@ class Run:
                 plan.about,
                 figures(table, plan.measures, plan.base, plan.against),
                 [*plan.notes(self.problems), *told, *self.notes],
+                plan.columns,
             )
         }
         if len(plan.budgets) > 1:
             curve = [line for line in self.lines if line.entry.budget is not None]
             rows = figures(curve, plan.measures, plan.base)
             budgets = [{"budget": line.entry.budget} for line in curve]
-            parts["curve"] = Section("the same at every budget", [one | row for one, row in zip(budgets, rows, strict=True)])
+            rows = [one | row for one, row in zip(budgets, rows, strict=True)]
+            parts["curve"] = Section("the same at every budget", rows, columns=plan.columns)
         sets = {problem.of: (lambda one, of=problem.of: one.of == of) for problem in self.problems}
         for name, wanted in ((sets if len(sets) > 1 else {}) | dict(plan.parts)).items():
             chosen = [wanted(problem) for problem in self.problems]
@@ -279,6 +288,7 @@ def measured(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LlmattrNote)  # a few of them for each method and question
         run = Run(plan(given, folder), kept, given["minutes"])
+        folder.mkdir(parents=True, exist_ok=True)  # where none can be made, nothing is measured in vain
         run.measure()
         started = time.monotonic()
         sections = run.sections()

@@ -8,7 +8,7 @@ from textwrap import fill
 import numpy as np
 
 from eval.harness.record import Figure
-from eval.report.tables import ceiling, curve, family, number, ordered, short
+from eval.report.tables import curve, family, is_limit, limit, number, ordered, short
 from eval.report.views import REFERENCE, Parts, main_parts, title
 
 TITLES = {
@@ -28,12 +28,15 @@ COSTS = {  # the first that a part has is its cost
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of a benchmark as a picture shows it. `curves`: (cost, LDS) of the methods that have several budgets."""
+    """A part of a benchmark as a picture shows it.
+
+    `limit`: a name and the LDS that methods are held against; `curves`: (cost, LDS) of the methods that have several budgets.
+    """
 
     title: str
     rows: Sequence[Figure]
     cost: str = ""
-    ceiling: float | None = None
+    limit: tuple[str, float] | None = None
     curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
 
 
@@ -43,14 +46,18 @@ def panels(results: Mapping[str, Parts]) -> dict[str, list[Panel]]:
     for file, record in results.items():
         names = [name for name in main_parts(file, record) if name != "families"]  # it repeated the others' rows
         for name in names:
-            found["lds_cost"] += _cost_panel(title(file, name), record[name], curve(record, name)["figures"])
-            found["recall_rank"] += _recall_panel(title(file, name), record[name]["figures"])
+            found["lds_cost"] += _cost_panel(title(file, name, record[name]), record[name], curve(record, name)["figures"])
+            found["recall_rank"] += _recall_panel(title(file, name, record[name]), record[name]["figures"])
             most = MOST // len(names)
-            found[file + SCATTER] = found.get(file + SCATTER, []) + _scatter_panels(record[name]["figures"], most, name)
+            found[file + SCATTER] = found.get(file + SCATTER, []) + _scatter_panels(record[name], most, name)
         for name, part in record.items():
-            matrix, rows = name.endswith("agreement"), part["figures"]
-            if matrix and len(rows) > 1 and not any(_same_methods(rows, panel.rows) for panel in found["agreement"]):
-                found["agreement"].append(Panel(f"{file}: {name}", rows))
+            rows = [row for row in part["figures"] if "method" in row]
+            if (
+                name.endswith("agreement")
+                and len(rows) > 1
+                and not any(_same_methods(rows, panel.rows) for panel in found["agreement"])
+            ):
+                found["agreement"].append(Panel(title(file, name, part), rows))
     return {name: shown for name, shown in found.items() if shown}
 
 
@@ -65,13 +72,13 @@ def _cost_panel(name: str, part: Parts, curves: Sequence[Figure]) -> list[Panel]
     cost = next((cost for cost in COSTS if sum(number(row.get(cost)) is not None for row in rows) > 1), None)
     if cost is None:
         return []
-    kept = [row for row in rows if number(row.get(cost)) is not None and "ceiling" not in row["method"]]
+    kept = [row for row in rows if number(row.get(cost)) is not None and not is_limit(row)]
     points: dict[str, list[tuple[float, float]]] = {row["method"]: [] for row in kept}
     for row in curves:
         if row["method"] in points and number(row.get(cost)) and number(row.get("LDS")) is not None:
             points[row["method"]].append((row[cost], row["LDS"]))
     joined = {method: sorted(found) for method, found in points.items() if len(found) > 1}
-    return [Panel(name, ordered(kept), cost, ceiling(part), joined)]
+    return [Panel(name, ordered(kept), cost, limit(part), joined)]
 
 
 def _recall_panel(name: str, rows: Sequence[Figure]) -> list[Panel]:
@@ -86,9 +93,9 @@ def recall(row: Figure) -> np.ndarray:
     return np.array(row.get("recall") or sorted(ranks), dtype=float)
 
 
-def _scatter_panels(rows: Sequence[Figure], most: int, name: str) -> list[Panel]:
+def _scatter_panels(part: Parts, most: int, name: str) -> list[Panel]:
     """A panel for each method whose LDS is known; where there are too many, those of the highest."""
-    drawn = [row for row in rows if row.get("scatter") and number(row.get("LDS")) is not None]
+    drawn = [row for row in part["figures"] if row.get("scatter") and number(row.get("LDS")) is not None]
     best = sorted(drawn, key=lambda row: -row["LDS"])[:most]
-    first = f"{name}: " * (name != "table")
+    first = "TINY: " * bool(part.get("tiny")) + f"{name}: " * (name != "table")
     return [Panel(f"{fill(first + row['method'], 26)}\nLDS {short(row['LDS'])}", [row]) for row in ordered(best)]

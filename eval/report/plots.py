@@ -118,15 +118,16 @@ def _lds_cost(axes: Any, panel: Panel) -> None:
         if len(bounds := re.findall(r"-?[\d.]+", str(row.get("LDS 95 %", "")))) == 2:
             axes.plot([cost, cost], [float(bound) for bound in bounds], color=_colour(row), linewidth=1.5, alpha=0.4)
         axes.plot(cost, height, SHAPES.get(family(row), "x"), color=_colour(row), markersize=6, alpha=0.9)
-    heights = [height for _, height in reached] + [panel.ceiling or 0.0]
+    name, most = panel.limit or ("", 0.0)  # what methods are held against
+    heights = [most, *(height for _, height in reached)]
     room = 0.08 * (max(heights) - min(heights)) + 0.01
     axes.set_ylim(min(heights) - room, max(heights) + 2 * room)  # an interval may leave the picture, a point may not
-    most = max(*costs, least)
-    axes.set_xlim(-least / 2 if min(costs) == 0 else least, most * 1.2 * (most / least) ** 0.2)  # room for names
-    if panel.ceiling is not None:
-        axes.axhline(panel.ceiling, color=INK, linewidth=0.8, linestyle="--")
+    dearest = max(*costs, least)
+    axes.set_xlim(-least / 2 if min(costs) == 0 else least, dearest * 1.2 * (dearest / least) ** 0.2)  # room for names
+    if panel.limit is not None:
+        axes.axhline(most, color=INK, linewidth=0.8, linestyle="--")
         style = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom", "fontsize": 9}
-        axes.text(1, panel.ceiling, f"ceiling {panel.ceiling:.2f}", **style)
+        axes.text(1, most, f"{name} {most:.2f}", **style)
 
 
 def _recall_rank(axes: Any, panel: Panel) -> None:

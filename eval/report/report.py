@@ -29,16 +29,27 @@ MARKED = re.compile(r"(<!-- results: (\w+) -->\n)(?:(?!<!-- results:).)*?(<!-- e
 EXPECTED = ("families", "context", "citations", "facts", "lds", "bench_cite", "bench_trace", "bench_retrain")
 
 
+KINDS = {"about": str, "command": str, "date": str, "machine": dict, "versions": dict, "figures": list, "notes": list}
+
+
 def read(folder: Path) -> dict[str, Parts]:
-    """Every benchmark's record, in the order of the page; what is no record of `eval.harness.record` is left out."""
+    """Every benchmark's record, in the order of the page; a file without any is named and left out."""
     found: dict[str, Parts] = {}
     for path in sorted(folder.glob("*.json"), key=lambda path: (*EXPECTED, path.stem).index(path.stem)):
         try:
-            parts = dict(json.loads(path.read_text(encoding="utf-8")))
+            given = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise click.ClickException(f"{str(path)!r} is not a benchmark's JSON: {error}") from error
-        found[path.stem] = {name: part for name, part in parts.items() if isinstance(part, dict) and "figures" in part}
+        found[path.stem] = {name: part for name, part in given.items() if _is_part(part)} if isinstance(given, dict) else {}
+        if not found[path.stem]:
+            click.echo(f"{path.name} is left out: it is not a benchmark's JSON", err=True)
+            del found[path.stem]
     return found
+
+
+def _is_part(part: Any) -> bool:
+    known = isinstance(part, dict) and all(isinstance(part.get(name), kind) for name, kind in KINDS.items())
+    return known and all(isinstance(row, dict) and row for row in part["figures"])
 
 
 def filled(text: str, results: dict[str, Parts], shown: str) -> str:
@@ -90,6 +101,7 @@ def page(results: dict[str, Parts], folder: Path) -> str:
             "budget": sorted({row.budget for row in rows if row.budget is not None}),
             "data set": sorted({part.of for part in every if part.of}),
         },
+        chosen=any(", judged on" in head for part in every for table in part.tables for head in table.heads),
         script=Markup(script),
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
@@ -123,7 +135,7 @@ def command(results: Path, readmes: tuple[Path, ...], check: bool) -> None:
             click.echo(path)
     place = results / "report.html"
     stale += [place] if _changed(place, page(records, results), check) else []
-    for line in words(records, list(texts.values())):
+    for line in words(records, list(texts.values())) if texts else ():
         click.echo(line, err=True)
     sys.exit(1 if check and stale else 0)
 
@@ -144,8 +156,3 @@ def _link(results: Path, readme: Path) -> str:
         return results.resolve().relative_to(readme.resolve().parent).as_posix()
     except ValueError:
         return results.as_posix()
-
-
-def main(argv: list[str]) -> Any:
-    """Run with these command line arguments."""
-    return command.main(args=argv, prog_name="python -m eval report")

@@ -11,6 +11,7 @@ from eval.harness.record import Figure
 from eval.report.views import CURVE, FAMILIES, REFERENCE, VIEWS, Parts, View, main_parts
 
 WRONG = ("failed", "not measured")  # columns that say why a row has no numbers
+BESIDE = (" 95 %", " n")  # after a measure: the columns of its interval and of how many it is the mean of
 BEST_FIRST = ("LDS", "AP", "MRR", "F1")  # a family's rows are sorted by the first of these
 WIDEST = 9  # columns of a table at most where none are chosen
 
@@ -35,17 +36,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table for people: its columns as the record names them, and which of its differences are real."""
+    """A table for people. `columns`: as the record names them; `heads`: as people read them; `real`: which differences are."""
 
     title: str
     columns: list[str]
+    heads: list[str]
     rows: list[Row]
     real: list[str]
-
-    @property
-    def heads(self) -> list[str]:
-        """The columns' names where what is judged stands beside what choices were made on."""
-        return [f"{name}, judged on" if f"{name}, chosen on" in self.columns else name for name in self.columns]
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,8 @@ def parts(file: str, record: Parts, whole: bool = False) -> list[Part]:
     """The tables of a benchmark; `whole`: its curves and its tables of single sets, too."""
     made = []
     for name in main_parts(file, record):
-        views, called = VIEWS.get((file, name), (View(),)), "" if name in (file, "table") else name
+        views = VIEWS.get((file, name)) or VIEWS.get((_benchmark(record[name]), name), (View(),))
+        called = "" if name in (file, "table") else name
         budgets = [row for row in curve(record, name)["figures"] if "budget" in row]
         first = {row["method"]: row["budget"] for row in reversed(budgets)}  # the budget that the table has them at
         made.append(_part(record[name], views, first, called))
@@ -86,6 +84,11 @@ def parts(file: str, record: Parts, whole: bool = False) -> list[Part]:
     return made
 
 
+def _benchmark(part: Parts) -> str:
+    """What made a part, by its command: a result of one's own is shown as the benchmark's."""
+    return next(iter(part.get("command", "").removeprefix("python -m eval ").split()), "")
+
+
 def _part(part: Parts, views: Sequence[View], first: Mapping[str, int], name: str, of: str = "") -> Part:
     tables = [_table(part, view, first, ", ".join(filter(None, (name, view.title, of)))) for view in views]
     named = list(dict.fromkeys(key for row in part["figures"] for key, value in row.items() if not isinstance(value, list)))
@@ -94,7 +97,7 @@ def _part(part: Parts, views: Sequence[View], first: Mapping[str, int], name: st
         of=of,
         about=part.get("about", ""),
         tables=[table for table in tables if table.rows],
-        left_out=[name for name in named if name not in (*shown, *WRONG, "family", "of") and not name.endswith(" 95 %")],
+        left_out=[name for name in named if name not in (*shown, *WRONG, "family", "of") and not name.endswith(BESIDE)],
         wrong=[f"{row.get('method', '?')}: {word}: {row[word]}" for row in part["figures"] for word in WRONG if row.get(word)],
         notes=[note for note in part.get("notes", []) if not any(note in table.real for table in tables)],
         command=part.get("command", ""),
@@ -118,13 +121,21 @@ def _table(part: Parts, view: View, first: Mapping[str, int], name: str) -> Tabl
         rows = ordered([*rows, *_ceiling_row(part)])
     columns = _columns(rows, view)
     said = {*columns, *WRONG} - {"family", "method"}
+    counts = {column: max((row.get(f"{column} n", 0) for row in rows), default=0) for column in columns}
+    heads = [
+        column + ", judged on" * (f"{column}, chosen on" in columns) + f", n {n}" * bool(n) for column, n in counts.items()
+    ]
     made = [
-        Row([cell(row, column) for column in columns], family(row), row.get("budget", first.get(row.get("method", ""))))
+        Row(
+            [cell(row, column, counts[column]) for column in columns],
+            family(row),
+            row.get("budget", first.get(row.get("method", ""))),
+        )
         for row in rows
         if any(row.get(column) is not None for column in said)
     ]
-    told = tuple(f"{column}{word}" for column in columns for word in (" against ", ": nothing to compare"))
-    return Table(name, columns, made, [note for note in part.get("notes", []) if note.startswith(told)])
+    told = tuple(f"{column}{word}" for column in columns for word in (" beside ", ": there is nothing to compare"))
+    return Table(name, columns, heads, made, [note for note in part.get("notes", []) if note.startswith(told)])
 
 
 def family(row: Figure) -> str:
@@ -154,32 +165,37 @@ def ordered(rows: Sequence[Figure]) -> list[Figure]:
     return sorted(rows, key=place)
 
 
-def ceiling(part: Parts) -> float | None:
-    """The LDS that noise leaves to any prediction: the row whose method is named so, or what a note says."""
-    values = [number(row.get("LDS")) for row in part["figures"] if "ceiling" in str(row.get("method"))]
-    said = [re.search(r"(?:ceiling|allows an LDS)[^.\d]*(0?\.\d+)", note) for note in part.get("notes", [])]
-    values += [number(part.get("ceiling")), *[float(match[1]) for match in said if match]]
-    return next((value for value in values if value is not None), None)
+def is_limit(row: Figure) -> bool:
+    """Whether it is no method, but what methods are held against: the ceiling that noise leaves, a fit of many ablations."""
+    return any(word in str(row.get("method")) for word in ("ceiling", "linear fit"))
+
+
+def limit(part: Parts) -> tuple[str, float] | None:
+    """The name and LDS of the row that is a limit, or what a note says of the ceiling."""
+    values = [(str(row["method"]), number(row.get("LDS"))) for row in part["figures"] if is_limit(row)]
+    said = [re.search(r"(?:ceiling|allows an LDS)[^.\d]*(0?\.\d+)", note) for note in part["notes"]]
+    values += [("ceiling", float(match[1])) for match in said if match]
+    return next(((name, value) for name, value in values if value is not None), None)
 
 
 def _ceiling_row(part: Parts) -> list[Figure]:
     """A row for a ceiling that a part has beside its rows."""
-    value = ceiling(part)
-    known = value is None or any("ceiling" in str(row.get("method")) for row in part["figures"])
-    return [] if known else [{"method": "ceiling", "LDS": value}]
+    found = limit(part)
+    known = found is None or any(is_limit(row) for row in part["figures"])
+    return [] if known else [{"method": "ceiling", "LDS": found[1]}]
 
 
 def _columns(rows: Sequence[Figure], view: View) -> list[str]:
     """What is shown. Intervals stand in the cell of what they are of."""
     there = dict.fromkeys(key for row in rows for key, value in row.items() if not isinstance(value, list))
-    found = [name for name in there if name not in WRONG and not name.endswith(" 95 %")]
+    found = [name for name in there if name not in WRONG and not name.endswith(BESIDE)]
     if not view.sort:
         return [name for name in view.columns or found if name in found]
     names = [name for name in ("family", "method") if "method" in found]
     if all(family(row) == REFERENCE for row in rows):
         names = names[1:]
     found = [name for name in found if name not in ("family", "method", "of")]
-    return names + ([name for name in view.columns if name in found] or found[: WIDEST - len(names)])
+    return names + ([name for name in view.columns if name in found] if view.columns else found[: WIDEST - len(names)])
 
 
 def number(value: Any) -> float | None:
@@ -188,13 +204,16 @@ def number(value: Any) -> float | None:
     return float(value) if plain and math.isfinite(value) else None
 
 
-def cell(row: Figure, column: str) -> Cell:
-    """A cell: the number with its interval, words, or what went wrong where a number should be."""
+def cell(row: Figure, column: str, usual: int = 0) -> Cell:
+    """A cell: the number with its interval (and its n, unless it is the usual one), words, or what went wrong."""
     value: Any = row.get(column)
     if column == "family":
         return Cell(family(row))
     if (amount := number(value)) is not None:
-        interval = re.sub(r"-?\d+\.\d+", lambda found: short(float(found[0])), row.get(f"{column} 95 %") or "")
+        bounds = "" if column.endswith(", chosen on") else row.get(f"{column} 95 %") or ""  # it stands there for comparison
+        interval = re.sub(r"-?\d+\.\d+", lambda found: short(float(found[0])), bounds)
+        n = row.get(f"{column} n", usual)
+        interval = "; ".join([interval] * bool(interval) + [f"n {n}"] * (n != usual))
         shown = as_bytes(amount) if "bytes" in column else short(value)
         return Cell(f"{shown} ({interval})" if interval else shown, amount)
     if value is not None and not isinstance(value, float):

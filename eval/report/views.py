@@ -23,15 +23,17 @@ class View:
 
 
 CITED = ("cited precision", "cited recall", "cited f1")
-COSTS = ("CPU s", "passes", "tokens", "models", "bytes")
+COSTS = ("CPU s", "passes", "tokens", "models", "bytes", "needs at least")
 EACH = ("LDS", "LDS, 0.9 kept", "QLD", "drop 3", "AP", "MRR", "cited f1", "threshold F1")  # a column of a curve each
 CURVE = View(("family", "method", "budget", *EACH, *COSTS), "at every budget", sort=False)
 JUDGED = ("LDS", "LDS, chosen on")
 OLD = ("MRR", "recall@3", "F1", "LDS", "drop", "counterfactual error")
 VIEWS: dict[tuple[str, str], tuple[View, ...]] = {
-    ("families", "context"): (View(("MRR", "R@3", "cited f1", *JUDGED, "drop 3", "counterfactual error", "CPU s", "passes")),),
+    ("families", "context"): (
+        View(("MRR", "R@3", "cited f1", *JUDGED, "drop 3", "counterfactual error", "CPU s", "passes", COSTS[-1])),
+    ),
     ("families", "training"): (
-        View(("MRR", "R@3", "cited f1", *JUDGED, "QLD", "counterfactual error", "CPU s", "models", "bytes")),
+        View(("MRR", "R@3", "cited f1", *JUDGED, "QLD", "counterfactual error", "CPU s", "models", "bytes", COSTS[-1])),
     ),
     ("context", "table"): (
         View((*JUDGED, "LDS minus context-cite", "drop 3", "counterfactual error", *COSTS), "prediction"),
@@ -81,6 +83,6 @@ def main_parts(file: str, record: Parts) -> list[str]:
     return [name for name in names if record[name]["figures"]]
 
 
-def title(file: str, name: str) -> str:
+def title(file: str, name: str, part: Parts) -> str:
     """A part as it is called beside those of other benchmarks."""
-    return file if name in (file, "table") else f"{file}: {name}"
+    return "TINY: " * bool(part.get("tiny")) + (file if name in (file, "table") else f"{file}: {name}")

@@ -67,8 +67,3 @@ def _sentences(text: Path, size: cite_parts.Size) -> list[str]:
     found = [part.strip() for part in split.sentences("\n".join(plain)) if part.strip()]
     wanted = max(*size.contexts, *size.growth)
     return (found * (wanted // len(found) + 1))[:wanted]
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval bench_cite")

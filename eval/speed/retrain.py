@@ -132,8 +132,3 @@ def command(tiny: bool, parts: list[str], folder: Path | None, jobs: int, out: P
     with quiet_thread(), tempfile.TemporaryDirectory() as scratch:
         bench = Bench(TINY if tiny else Size(), Path(scratch), folder, jobs)
         run_parts("bench_retrain", PARTS, parts, bench, options=options, out=out or OUT)
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval bench_retrain")

@@ -54,8 +54,3 @@ def command(tiny: bool, parts: list[str], peers: dict[str, str], text: Path | No
     with quiet_thread(), tempfile.TemporaryDirectory() as scratch:
         bench = Bench(TINY if tiny else FULL, TINY_SIZE if tiny else FULL_SIZE, Path(scratch), peers, text)
         run_parts("bench_trace", PARTS, parts, bench, options=options, out=out or OUT)
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval bench_trace")

@@ -129,8 +129,3 @@ def measured(texts: Texts, size: int) -> dict[str, Section]:
     versions = "; ".join(f"{one.name} {one.version}" for one in metadata.distributions() if one.name in PACKAGES)
     about = f"CPU seconds for {size / 1000:.0f} kB of English text, the same page again and again."
     return {**parts, "speed": Section(about, times, [f"{versions}."])}
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval splitting")

@@ -54,9 +54,10 @@ def plan(given: Mapping[str, Any], folder: Path, usual: Size = USUAL) -> Plan:
     usual = [method for method in scoring.METHODS if method not in SLOW and (judged or method not in RETRAINING)]
     lines = scoring.lines(split(given["methods"]) or usual, asked, size.runs)
     limits = [Entry(AGAIN), Entry(CEILING)] if judged else []
+    patched = min(size.patched, len(made.queries))
     patch = (
         f"Tail-patch: percentage points that a step of {Patch.STEP} on one of the {Patch.TOP} highest rows adds to the "
-        f"probability of one of {size.patched} queries, from the checkpoint at {Patch.AT:.0%} of the steps."
+        f"probability of one of {patched} queries, from the checkpoint at {Patch.AT:.0%} of the steps."
     )
     return Plan(
         about=" ".join((__doc__ or "").split()),
@@ -76,8 +77,3 @@ MORE = (
     click.option("--count", type=click.IntRange(min=2), help="How many facts, or countries (of three facts each)."),
 )
 command = benchmark("facts", __doc__ or "", plan, RESULTS / "facts.json", *MORE, *OPTIONS)
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval facts")

@@ -38,6 +38,7 @@ CANDIDATES = 100  # of each kind
 RIGHT, NEAR = float(np.log(1 / 2 / 4)), float(np.log(1 / 4 / 4))
 FIRST = 0.1  # the first checkpoint's share of the steps
 ASKED = 200  # queries at most
+TINY = ("{0} was born in {1} | {0}'s birth place is {1}", "{0} is owned by {1} | {1} owned {0}")  # of no file
 METHODS = (
     "tracin",
     "trackstar",
@@ -96,12 +97,15 @@ def learned(made: Candidates) -> tuple[Candidates, str]:
     return replace(made, facts=facts), f"{len(kept)} of {len(made.facts.queries)} queries were learned; these are asked."
 
 
+def _published() -> list[str]:
+    return (data.files("ftrace_synth") / "relations.txt").read_text(encoding="utf-8").splitlines()[:10]
+
+
 def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     """The facts, methods of an index, and the proponents as scores."""
-    relations = (data.files("ftrace_synth") / "relations.txt").read_text(encoding="utf-8").splitlines()
-    count = 20 if given["tiny"] else given["facts"]
+    count, relations = (20, TINY) if given["tiny"] else (given["facts"], _published())
     entities = 2 * count
-    facts = synth([one.strip() for one in relations[:10]], entities, count)
+    facts = synth([one.strip() for one in relations], entities, count)
     size = Size(held_out=0, removed=0, runs=1)
     given = {**given, "steps": given["steps"] or (1000 if given["tiny"] else None)}
     made, note = learned(world(given, folder, facts, of="ftrace-synth", size=size, make=Candidates))
@@ -121,8 +125,3 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
 
 FACTS = click.option("--facts", type=click.IntRange(min=4), default=60, show_default=True, help="Facts, of 62 rows each.")
 command = benchmark("ftrace", __doc__ or "", plan, RESULTS / "ftrace.json", FACTS, *OPTIONS)
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval ftrace")

@@ -56,8 +56,3 @@ def rates_of(given: str) -> tuple[float, ...]:
 
 RATES = click.option("--rates", default="0.5,0.9", show_default=True, help="Shares of the rows that models which judge keep.")
 command = benchmark("lds", __doc__ or "", plan, RESULTS / "lds.json", RATES, *OPTIONS)
-
-
-def main(argv: list[str]) -> None:
-    """Run with these command line arguments."""
-    command.main(args=argv, prog_name="python -m eval lds")

@@ -76,8 +76,8 @@ def score(world: "World", entry: Entry) -> Scored:
 
 def _traced(world: "World", entry: Entry) -> Scored:
     method, shares, runs = entry.method, entry.how.get("checkpoints", (1.0,)), entry.how["runs"]
-    if "seed" in vars(method):
-        method = replaced(method, seed=entry.seed)
+    if "draw" in vars(method):
+        method = replaced(method, draw=entry.seed)
     models = [one for run in range(max(runs, 1)) for one in world.checkpoints(run, shares)]
     several: dict[str, Any] = {"checkpoints": models, "learning_rates": [1.0] * len(models)} if len(models) > 1 else {}
     place = world.folder / "index" / entry.name.replace(" ", "_")

@@ -13,7 +13,7 @@ from llmattr.errors import LlmattrError
 SPENT = ("seconds", "forward_passes", "resumed")  # what a run cost, which a clock, and what was kept before, decide
 LEFT_OUT = {*SPENT, "command", "commands", DIGEST, *PACKAGES}  # at any depth: packages are compared before
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -52,7 +52,7 @@ def _rows_apart(then: Path, now: Path) -> list[str]:
     return [f"rows: by at most {apart:.3g}, where the largest number is {largest:.3g}"] if apart else []
 
 
-def _leaves(value: object, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+def _leaves(value: object, place: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     """Everything that holds nothing else, with the keys and numbers that lead to it."""
     if isinstance(value, dict):
         parts = [(key, one) for key, one in value.items() if key not in LEFT_OUT]
@@ -65,7 +65,7 @@ def _leaves(value: object, place: Place = ()) -> Iterator[tuple[Place, Any]]:
         yield from _leaves(one, (*place, key))
 
 
-def _field(place: Place) -> str:
+def _field(place: KeyPath) -> str:
     """The field of a record, or of all records of a list: targets.values."""
     return ".".join(part for part in place if isinstance(part, str))
 

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int
 
 from llmattr.errors import check_index
 
+Kind = Literal["heading", "paragraph", "item", "row", "code", "quote", "markup", "furniture"]  # of a stretch of a text
 Measure = Literal["logit", "logprob"]  # what can be taken of the probability of what was said
 
 
@@ -19,7 +20,8 @@ class Document:
 
     `metadata` (url, author, date ...) comes back with every citation; `places` says from which character on something else
     holds, in order: `((0, {"page": 1}), (1840, {"page": 2}))`. `format` is how the text is built ("markdown", "html", ...) and
-    `language` its ISO 639-1 code; None: as the text itself looks.
+    `language` its ISO 639-1 code; None: as the text itself looks. `blocks` are stretches (start, end, kind) whose kind its file
+    shows in letters that the text has not: "heading", "code", the "row" that heads a table, "furniture".
     """
 
     text: str
@@ -29,6 +31,7 @@ class Document:
     language: str | None = field(default=None, repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
     places: tuple[tuple[int, Mapping[str, Any]], ...] = field(default=(), hash=False, repr=False)
+    blocks: tuple[tuple[int, int, Kind], ...] = field(default=(), repr=False)
 
     def at(self, character: int) -> dict[str, Any]:
         """What is known of this place: the document's metadata, and what holds from there on."""

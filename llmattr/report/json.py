@@ -128,7 +128,8 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
 
 def _read_document(saved: dict[str, Any]) -> Document:
     places = tuple((start, known) for start, known in saved.get("places", ()))
-    return Document(**{**saved, "places": places})
+    blocks = tuple((start, end, kind) for start, end, kind in saved.get("blocks", ()))
+    return Document(**{**saved, "places": places, "blocks": blocks})
 
 
 def _as_now(saved: dict[str, Any]) -> dict[str, Any]:

@@ -119,7 +119,8 @@ def unchanged(name: str, look: Callable[[], object]) -> Iterator[None]:
 
 def state_of(model: "torch.nn.Module") -> list[Any]:
     """What a method may not change of a model: how it runs, and its weights."""
-    return [[module.training for module in model.modules()], [float(weights.double().sum()) for weights in model.parameters()]]
+    sums = [float(weights.detach().double().sum()) for weights in model.parameters()]
+    return [[module.training for module in model.modules()], sums]
 
 
 def check_supports(name: str, scores: Float[np.ndarray, "n n"]) -> None:

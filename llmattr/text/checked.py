@@ -1,20 +1,28 @@
 """Of which kind a row is, and whether it holds what rows of that kind hold."""
 
 from collections.abc import Callable, Mapping
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import Any
 
 from llmattr.errors import LlmattrError, check_text
 from llmattr.text.forms import CHATS, SHARE_GPT, function_of, is_chat
 
 COLUMNS = (("messages",), ("prompt", "completion"), ("text",))
+OFTEN = MappingProxyType(  # what else these columns are called
+    {
+        "messages": "conversation conversations chat dialog dialogue",
+        "prompt": "question instruction query input source",
+        "completion": "answer response output target",
+        "text": "content body document sentence",
+    }
+)
 
 
 def kind_of_row(row: Mapping[str, Any], name: str = "") -> str:
     """The first of the columns that say something: one reader gives all rows of a file the same columns, some of them empty."""
     if (kind := _kind(row)) is None:
         wanted = " or ".join(" + ".join(columns) for columns in COLUMNS)
-        raise LlmattrError(f"{name}the data has the columns {', '.join(row)}; it needs {wanted}{_spelt_otherwise(row)}")
+        raise LlmattrError(f"{name}the data has the columns {', '.join(row)}; it needs {wanted}: {_advice(row)}")
     return kind
 
 
@@ -38,9 +46,12 @@ def check_row(row: Mapping[str, Any], name: str) -> None:
 
 def check_chat(chat: object, column: str, name: str) -> None:
     """Raise `LlmattrError` where this column of a row has no messages in the form of OpenAI."""
-    speakers = [message.get("from") for message in chat if "role" not in message] if is_chat(chat) else []
-    if strange := [speaker for speaker in speakers if speaker is not None]:
-        raise LlmattrError(f"{name}: {column!r} has a turn from {strange[0]!r}, which is none of {', '.join(SHARE_GPT)}")
+    for place, turn in enumerate(chat, 1) if is_chat(chat) else ():
+        speaker = None if "role" in turn else turn.get("from")
+        if speaker is not None and str(speaker) not in SHARE_GPT:
+            raise LlmattrError(f"{name}: {column!r} has a turn from {speaker!r}, which is none of {', '.join(SHARE_GPT)}")
+        if speaker is not None and "value" not in turn:
+            raise LlmattrError(f"{name}: turn {place} of {column!r}, from {speaker!r}, has no 'value'")
     if not is_chat(chat) or not all(_is_message(message) for message in chat):
         raise LlmattrError(f"{name} has no list of messages with 'role' and 'content' in {column!r}: {chat!r:.60}")
     for place, message in enumerate(chat, 1):
@@ -89,8 +100,10 @@ def _kind(row: Mapping[str, Any]) -> str | None:
     return next((columns[0] for columns in (*said, *given, *there)), None)
 
 
-def _spelt_otherwise(row: Mapping[str, Any]) -> str:
-    """What to say of columns that are there in other letters."""
+def _advice(row: Mapping[str, Any]) -> str:
+    """What to write where columns have other names: those that are there in other letters, or that others call so."""
     names = {name.strip().lower(): name for name in row}
-    like = next((columns for columns in COLUMNS if names.keys() >= set(columns)), ())
-    return f" (--columns {','.join(f'{column}={names[column]}' for column in like)})" if like else ""
+    called = {column: next((names[one] for one in (column, *OFTEN[column].split()) if one in names), None) for column in OFTEN}
+    like = next((columns for columns in COLUMNS if all(called[column] for column in columns)), None)
+    made = ",".join(f"{column}={called[column] if like else 'NAME'}" for column in like or COLUMNS[1])
+    return f"say which they are (--columns {made})"

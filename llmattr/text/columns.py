@@ -25,8 +25,8 @@ def parse_columns(text: str) -> dict[str, str]:
     return {name: value.replace("\\n", "\n") for name, _, value in pairs}
 
 
-def named(columns: Columns) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """From a row to one with these columns, each made of a column, or of a text with columns in braces.
+def named(columns: Columns) -> Callable[..., dict[str, Any]]:
+    """From a row (and what it is called) to one with these columns, each made of a column, or of a text with columns in braces.
 
     Those that are named alone go, and so do those of rows of other kinds; the others stay. Raises `LlmattrError` for a
     column that is not there.
@@ -39,9 +39,10 @@ def named(columns: Columns) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     kinds = {KINDS[name] for name in columns if name in KINDS}
     gone = {name for name, kind in KINDS.items() if kinds and kind not in kinds} | set(columns.values())
 
-    def made(row: Mapping[str, Any]) -> dict[str, Any]:
+    def made(row: Mapping[str, Any], called: str = "") -> dict[str, Any]:
         if missing := [name for name in made_of(columns) if name not in row]:
-            raise LlmattrError(f"there is no column {missing[0]!r} (--columns), but {', '.join(row)}")
+            of = f"{called}: " if called else ""
+            raise LlmattrError(f"{of}there is no column {missing[0]!r} (--columns), but {', '.join(row)}")
         new = {name: _filled(value, row) if "{" in value else row[value] for name, value in columns.items()}
         return new | {name: row[name] for name in row if name not in gone | new.keys()}
 

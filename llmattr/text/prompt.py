@@ -18,7 +18,7 @@ from llmattr.text.rendering import Place, located, render_chat
 from llmattr.text.split.reasoning import ending_of
 from llmattr.text.tokens import Cutter, Reader, Tokenizer, decode, decoded_offsets, special_ids, trim
 
-Kept = tuple[str, dict[int, int]]  # a text, and where the sources that are left start in it
+Rest = tuple[str, dict[int, int]]  # what is left of a text, and where its sources start in it
 
 
 class Rendered(NamedTuple):
@@ -41,7 +41,7 @@ def cut(messages: Sequence[Message], kind: str | split.Splitter, language: str |
     name, splitter = split.find_splitter(kind)
     given = [document for message in messages for document in message.documents]
     documents = tuple(dataclasses.replace(d, language=d.language or language) for d in given)
-    cuts = [] if callable(kind) else [split.cut(d.text, kind, d.format, d.language) for d in documents]
+    cuts = [] if callable(kind) else [split.cut(d.text, kind, d.format, d.language, d.blocks) for d in documents]
     spans = [c.spans for c in cuts] or [split.spans(document.text, splitter) for document in documents]
     if not any(len(s) for s in spans):
         raise LlmattrError(f"the splitter {name!r} finds no part in the context: there is nothing to remove")
@@ -218,7 +218,7 @@ class Prompt:
             roles = ", ".join(message.role for message in self.messages)
             raise LlmattrError(f"the model's chat template refuses messages from {roles}: {error}") from error
 
-    def _documents_text(self, documents: tuple[Document, ...], groups: Iterator[int], mask: Bool[np.ndarray, " n"]) -> Kept:
+    def _documents_text(self, documents: tuple[Document, ...], groups: Iterator[int], mask: Bool[np.ndarray, " n"]) -> Rest:
         """The kept text of the documents in one place, with the next of these numbers, and its sources' starts."""
         text, starts = "", {}
         for document in documents:
@@ -229,7 +229,7 @@ class Prompt:
                 text += body
         return text, starts
 
-    def _kept(self, group: int, mask: Bool[np.ndarray, " n"]) -> Kept:
+    def _kept(self, group: int, mask: Bool[np.ndarray, " n"]) -> Rest:
         spans, whole = self.sources.spans, self.sources.documents[group].text
         assert spans is not None  # sources cut from documents have them
         # Outer white space belongs to no source and goes, whichever of the document's parts are sources.

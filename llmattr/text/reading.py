@@ -1,6 +1,7 @@
 """Training rows and queries from where people have them: files, saved folders, hub sets, and Python's own."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from llmattr.text.checked import check_row
 from llmattr.text.columns import Columns, made_of, named
 from llmattr.text.forms import Frame, drawn, plain_row, rows_of_frame, shown
 from llmattr.text.readers.finding import exists, is_pattern, matches
-from llmattr.text.row_files import Rows
+from llmattr.text.row_files import Rows, row_name
 from llmattr.text.row_folders import is_table, rows_of_files, unread
 from llmattr.text.row_objects import rows_inside, which_split
 from llmattr.text.row_sets import hub_set, is_saved, of_dataset, saved_set
@@ -36,17 +37,18 @@ def open_rows(data: Data, split: str | None = None, columns: Columns | None = No
     given = _opened(data, split)
     if not given:
         raise LlmattrError(f"the data {str(data)[:80]!r} has no rows")
-    made = named(columns) if columns else dict
-    of = f" of {str(data)!r}" if isinstance(data, (str, Path)) else ""
-    made(given[0])  # a column that is missing is missing everywhere
+    made = named(columns or {})
+    of_list = partial(row_name, data) if isinstance(data, (str, Path)) else "row {}".format
+    name = given.name if isinstance(given, Rows) else of_list
 
     def read(start: int, stop: int) -> list[dict[str, Any]]:
-        rows = [plain_row(made(row)) for row in given[start:stop]]
+        rows = [plain_row(made(row, name(number))) for number, row in enumerate(given[start:stop], start)]
         for number, row in enumerate(rows, start):
-            check_row(row, f"row {number}{of}")
+            check_row(row, name(number))
         return rows
 
-    return Rows(len(given), read) if isinstance(given, Rows) else read(0, len(given))
+    read(0, 1)  # a column that is missing is missing everywhere
+    return Rows(len(given), read, name) if isinstance(given, Rows) else read(0, len(given))
 
 
 def read_rows(data: Data, split: str | None = None, columns: Columns | None = None) -> list[dict[str, Any]]:
@@ -64,7 +66,8 @@ def read_queries(queries: Queries, split: str | None = None, columns: Columns | 
     rows = read_rows(queries, split)
     if not columns or not all(name in rows[0] for name in made_of(columns)):
         return rows
-    return [plain_row(row) for row in map(named(columns), rows)]
+    made = named(columns)
+    return [plain_row(made(row)) for row in rows]
 
 
 def _opened(data: Data, split: str | None) -> Rows | list[dict[str, Any]]:

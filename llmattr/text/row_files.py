@@ -22,15 +22,16 @@ BLOCK = 1024  # rows that are read together
 LINE = 2**28  # bytes of the longest line that is taken for a part of a row
 WHOLE = 2**30  # bytes of a file that must be read at once
 
-Records = Callable[[io.BufferedIOBase], Iterator[tuple[int, dict[str, Any]]]]  # rows, each with its first byte
+Records = Callable[[io.BufferedIOBase], Iterator[tuple[int, int, dict[str, Any]]]]  # rows, each with its line and first byte
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Rows(Sequence[dict[str, Any]]):
-    """Rows that stay where they are; `read(start, stop)` reads some of them."""
+    """Rows that stay where they are; `read(start, stop)` reads some of them, `name(i)` says which one of which file it is."""
 
     length: int
     read: Callable[[int, int], list[dict[str, Any]]]
+    name: Callable[[int], str]
 
     def __len__(self) -> int:
         return self.length
@@ -52,7 +53,7 @@ class Rows(Sequence[dict[str, Any]]):
 
 def json_lines(path: Path) -> Sequence[dict[str, Any]]:
     """One JSON object a line. Raises `ValueError` with the line that is none, as do the others."""
-    return _of_records(path, _opener(path), _json_records)
+    return _of_records(path, _opener(path), _json_records, in_lines=True)
 
 
 def json_file(path: Path) -> Sequence[dict[str, Any]] | Mapping[str, Any]:
@@ -61,14 +62,14 @@ def json_file(path: Path) -> Sequence[dict[str, Any]] | Mapping[str, Any]:
     with opened() as file:
         lines = list(islice((text for _, _, text in _lines(file) if text.strip()), 2))
         if len(lines) == 2 and not lines[0].lstrip().startswith("[") and is_json(lines[0]):
-            return _of_records(path, opened, _json_records)
+            return _of_records(path, opened, _json_records, in_lines=True)
         file.seek(0)
-        found = json.loads(file.read().decode("utf-8-sig") or "[]")
+        found = _loaded(file.read().decode("utf-8-sig") or "[]")
     if isinstance(found, dict):
         return rows_inside(found)
     rows = found if isinstance(found, list) else [found]
-    if strange := [number for number, row in enumerate(rows) if not isinstance(row, dict)]:
-        raise ValueError(f"row {strange[0]} is not a JSON object: {rows[strange[0]]!r:.60}")
+    if strange := [number for number, row in enumerate(rows, 1) if not isinstance(row, dict)]:
+        raise ValueError(f"row {strange[0]} is not a JSON object: {rows[strange[0] - 1]!r:.60}")
     return rows
 
 
@@ -90,30 +91,46 @@ def csv_file(path: Path) -> Sequence[dict[str, Any]]:
     if len(set(header)) < len(header):
         raise ValueError(f"two columns have the same name: {', '.join(header)}")
 
-    def records(file: io.BufferedIOBase) -> Iterator[tuple[int, dict[str, Any]]]:
+    def records(file: io.BufferedIOBase) -> Iterator[tuple[int, int, dict[str, Any]]]:
         begins = file.tell() == 0
         for number, start, cells in islice(read(file), int(begins), None):
             if len(cells) != len(header):
                 raise ValueError(f"line {number} has {len(cells)} cells, the header has {len(header)}")
-            yield start, dict(zip(header, cells, strict=True))
+            yield number, start, dict(zip(header, cells, strict=True))
 
     return _of_records(path, opened, records)
 
 
-def _of_records(path: Path, opened: Callable[[], io.BufferedIOBase], records: Records) -> Rows:
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {error.lineno}, column {error.colno} is not JSON ({error.msg})") from None
+
+
+def _of_records(path: Path, opened: Callable[[], io.BufferedIOBase], records: Records, in_lines: bool = False) -> Rows:
     """The rows of a file, which is read through once to find mistakes and where each row begins."""
     stamp = _stamp(path)
     with opened() as file:
-        starts = array("q", (start for start, _ in records(file)))
+        places = array("q", (place for line, start, _ in records(file) for place in (line, start)))
+    lines, starts = places[::2], places[1::2]
 
     def read(start: int, stop: int) -> list[dict[str, Any]]:
         if _stamp(path) != stamp:
             raise LlmattrError(f"the file {str(path)!r} was changed while it was read: begin again")
         with opened() as file:
             file.seek(starts[start])
-            return [row for _, row in islice(records(file), stop - start)]
+            return [row for _, _, row in islice(records(file), stop - start)]
 
-    return Rows(len(starts), read)
+    def name(row: int) -> str:
+        return f"line {lines[row]} of {shown(path)!r}" if in_lines else row_name(path, row)
+
+    return Rows(len(starts), read, name)
+
+
+def row_name(path: object, row: int) -> str:
+    """A row of a table, or of what else a name stands for, as people count."""
+    return f"row {row + 1} of {str(path)!r}"
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -159,20 +176,22 @@ def _lines(file: io.BufferedIOBase) -> Iterator[tuple[int, int, str]]:
         start += len(line)
 
 
-def _json_records(file: io.BufferedIOBase) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_records(file: io.BufferedIOBase) -> Iterator[tuple[int, int, dict[str, Any]]]:
     for number, start, line in _lines(file):
         if line.strip():
-            yield start, _json_object(line, number)
+            yield number, start, _json_object(line, number)
 
 
 def _json_object(line: str, number: int) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = json.loads(line.rstrip("\r\n"))
         if "\\ud" in line.lower():  # only what is spelled so can be half a character
             json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         broken = error.object[error.start]
         raise ValueError(f"line {number} is not valid Unicode ({error.reason}): {broken!r}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {number} is not JSON ({error.msg} at column {error.colno})") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"line {number} is not JSON ({error})") from None
     if not isinstance(row, dict):

@@ -9,7 +9,7 @@ from typing import Any
 
 from llmattr.errors import LlmattrError, note
 from llmattr.text.readers import find_files, is_document, is_pattern, read_found
-from llmattr.text.row_files import Rows, csv_file, json_file, json_lines
+from llmattr.text.row_files import Rows, csv_file, json_file, json_lines, row_name
 from llmattr.text.row_objects import which_split
 from llmattr.text.row_sets import parquet_file
 
@@ -85,7 +85,12 @@ def _together(paths: Sequence[Path]) -> Table:
             part += 1
         return rows
 
-    return Rows(ends[-1], read)
+    def name(row: int) -> str:
+        part = bisect_right(ends, row)
+        rows, own = parts[part], row - ends[part] + len(parts[part])
+        return rows.name(own) if isinstance(rows, Rows) else row_name(paths[part], own)
+
+    return Rows(ends[-1], read, name)
 
 
 def _read(path: Path) -> Table:

@@ -1,11 +1,13 @@
 """Rows that `datasets` reads: parquet files, folders that it saved, and the sets of a hub."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmattr.text.readers.finding import exists
-from llmattr.text.row_files import Rows
+from llmattr.text.row_files import Rows, row_name
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -22,7 +24,8 @@ def parquet_file(path: Path) -> Rows:
     """The rows of a parquet file."""
     import datasets
 
-    return of_dataset(datasets.load_dataset("parquet", data_files=str(path), split="train"))
+    rows = of_dataset(datasets.load_dataset("parquet", data_files=str(path), split="train"))
+    return replace(rows, name=partial(row_name, path))
 
 
 def saved_set(name: str) -> Any:
@@ -48,7 +51,7 @@ def of_dataset(found: "Dataset") -> Rows:
         block = found[start:stop]
         return [{name: _written(block[name][k]) for name in block} for k in range(stop - start)]
 
-    return Rows(len(found), read)
+    return Rows(len(found), read, "row {}".format)
 
 
 def _written(value: object) -> Any:

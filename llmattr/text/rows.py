@@ -11,8 +11,9 @@ from llmattr.core.progress import progress
 from llmattr.core.seeded import generator
 from llmattr.errors import LlmattrError, note
 from llmattr.text.checked import COLUMNS, check_chat, kind_of_row
-from llmattr.text.forms import chat_text, is_chat
+from llmattr.text.forms import CHATS, chat_text, is_chat
 from llmattr.text.messages import check_text
+from llmattr.text.row_files import Rows
 from llmattr.text.tokens import Reader, Tokenizer
 from llmattr.text.turns import Chat, said_by_assistant
 
@@ -112,13 +113,15 @@ def tokenize(
     reader = Reader(tokenizer)
     numbers: dict[int, int] = {}  # equal tokens are one object: 8 bytes for each of a row's, not 36
     made, kinds = [], set()
+    called = rows.name if isinstance(rows, Rows) else "row {}".format
     for number, row in enumerate(progress(rows, "tokenising", "rows")):
-        kind = kind_of_row(row, f"row {number}: " if number else "")
+        name = called(number)
+        kind = kind_of_row(row, f"{name}: " if number or isinstance(rows, Rows) else "")
         if kind not in _TOKENIZE[model]:
             needed = " or ".join(" + ".join(columns) for columns in COLUMNS if columns[0] in _TOKENIZE[model])
-            raise LlmattrError(f"for a {model} model row {number} needs {needed}; it has the columns {', '.join(row)}")
+            raise LlmattrError(f"for a {model} model {name} needs {needed}; it has the columns {', '.join(row)}")
         kinds.add(kind)
-        ids, counted = _TOKENIZE[model][kind](row, reader, number)
+        ids, counted = _TOKENIZE[model][kind](row, reader, name)
         made.append(([numbers.setdefault(token, token) for token in ids], counted))
     longer = [number for number, (ids, _) in enumerate(made) if window is not None and len(ids) > window]
     if longer and strict:
@@ -131,13 +134,21 @@ def tokenize(
         made = [_cut(ids, counted, window or 0, len(reader.around[0]), model) for ids, counted in made]
     empty = [number for number, (_, counted) in enumerate(made) if not counted.any()]
     if empty:
-        some = ", ".join(map(str, empty[:5]))
-        raise LlmattrError(f"{len(empty)} rows have no token that the loss counts, counting from 0: {some}; leave them out")
+        some = ", ".join(map(called, empty[:5]))
+        counted_from = "" if isinstance(rows, Rows) else ", counting from 0"
+        roles = _roles(rows[empty[0]])
+        raise LlmattrError(f"{len(empty)} rows have no token that the loss counts{counted_from}: {some}{roles}; leave them out")
     unknown = tokenizer.unk_token_id
     lost = [n for n, (ids, counted) in enumerate(made) if unknown is not None and unknown in np.asarray(ids)[counted]]
     if lost:
         note(f"{len(lost)} of {len(rows)} rows have counted words that the tokenizer does not know, the first is row {lost[0]}")
     return Examples(rows, [ids for ids, _ in made], [counted for _, counted in made], _loss(kinds, model))
+
+
+def _roles(row: Mapping[str, Any]) -> str:
+    """Whose turns a chat has in which the assistant has none."""
+    roles = list(dict.fromkeys(turn["role"] for column in CHATS if is_chat(row.get(column)) for turn in row[column]))
+    return "" if "assistant" in roles or not roles else f" (turns of {', '.join(map(repr, roles))}, none of 'assistant')"
 
 
 def _loss(kinds: Collection[str], model: str) -> str:
@@ -156,28 +167,28 @@ def _cut(ids: list[int], counted: np.ndarray, window: int, special: int, model: 
     return [ids[place] for place in places], kept
 
 
-def _field(row: Mapping[str, Any], name: str, number: int) -> str:
+def _field(row: Mapping[str, Any], name: str, called: str) -> str:
     if not isinstance(row.get(name), str):
-        raise LlmattrError(f"row {number} has no text in {name!r}: {row.get(name)!r}")
-    return check_text(row[name], f"{name!r} of row {number}")
+        raise LlmattrError(f"{called} has no text in {name!r}: {row.get(name)!r}")
+    return check_text(row[name], f"{name!r} of {called}")
 
 
-def _from_text(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
-    ids = reader.ended(reader.begun(reader.encode(_field(row, "text", number)).ids))
+def _from_text(row: Mapping[str, Any], reader: Reader, called: str) -> tuple[list[int], np.ndarray]:
+    ids = reader.ended(reader.begun(reader.encode(_field(row, "text", called)).ids))
     return ids, np.arange(len(ids)) > 0  # nothing predicts the first token
 
 
-def _from_completion(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
+def _from_completion(row: Mapping[str, Any], reader: Reader, called: str) -> tuple[list[int], np.ndarray]:
     if is_chat(row["prompt"]):
-        before, said = _checked(row, "prompt", number), _checked(row, "completion", number)
-        return _from_chat(Chat(reader, [*before, *said], number, row.get("tools"), len(before)))
-    before, after = reader.parted(_field(row, "prompt", number), _field(row, "completion", number))
+        before, said = _checked(row, "prompt", called), _checked(row, "completion", called)
+        return _from_chat(Chat(reader, [*before, *said], called, row.get("tools"), len(before)))
+    before, after = reader.parted(_field(row, "prompt", called), _field(row, "completion", called))
     before, after = reader.begun(before), reader.ended(after.ids) if after.ids else []
     return before + after, np.arange(len(before) + len(after)) >= max(len(before), 1)
 
 
-def _from_messages(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
-    return _from_chat(Chat(reader, _checked(row, "messages", number), number, row.get("tools")))
+def _from_messages(row: Mapping[str, Any], reader: Reader, called: str) -> tuple[list[int], np.ndarray]:
+    return _from_chat(Chat(reader, _checked(row, "messages", called), called, row.get("tools")))
 
 
 def _from_chat(chat: Chat) -> tuple[list[int], np.ndarray]:
@@ -188,34 +199,34 @@ def _from_chat(chat: Chat) -> tuple[list[int], np.ndarray]:
     return ids, counted
 
 
-def _checked(row: Mapping[str, Any], name: str, number: int) -> list[Mapping[str, Any]]:
+def _checked(row: Mapping[str, Any], name: str, called: str) -> list[Mapping[str, Any]]:
     """The messages in this column."""
     messages = row[name]
-    check_chat(messages, name, f"row {number}")
+    check_chat(messages, name, called)
     for place, message in enumerate(messages, 1):
         content = message.get("content")
         if content is not None and not isinstance(content, str):
-            raise LlmattrError(f"message {place} of row {number} has a part that is no text: {content!r:.60}")
+            raise LlmattrError(f"message {place} of {called} has a part that is no text: {content!r:.60}")
     return list(messages)
 
 
-def _from_both_sides(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
+def _from_both_sides(row: Mapping[str, Any], reader: Reader, called: str) -> tuple[list[int], np.ndarray]:
     """The encoder's tokens, then the decoder's."""
-    before = reader.tokenizer(_field(row, "prompt", number), verbose=False)["input_ids"]
-    after = reader.tokenizer(text_target=_field(row, "completion", number), verbose=False)["input_ids"]
+    before = reader.tokenizer(_field(row, "prompt", called), verbose=False)["input_ids"]
+    after = reader.tokenizer(text_target=_field(row, "completion", called), verbose=False)["input_ids"]
     return before + after, np.arange(len(before) + len(after)) >= len(before)
 
 
-def _masked_completion(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
-    before, after = reader.parted(_field(row, "prompt", number), _field(row, "completion", number))
+def _masked_completion(row: Mapping[str, Any], reader: Reader, called: str) -> tuple[list[int], np.ndarray]:
+    before, after = reader.parted(_field(row, "prompt", called), _field(row, "completion", called))
     begun = reader.begun(before)
     ids = reader.ended(begun + after.ids)
     places = np.arange(len(ids))
     return ids, (places >= len(begun)) & (places < len(begun) + len(after.ids))
 
 
-def _masked_text(row: Mapping[str, Any], reader: Reader, number: int) -> tuple[list[int], np.ndarray]:
-    inside = reader.encode(_field(row, "text", number)).ids
+def _masked_text(row: Mapping[str, Any], reader: Reader, called: str) -> tuple[list[int], np.ndarray]:
+    inside = reader.encode(_field(row, "text", called)).ids
     begun = reader.begun(inside)
     real = np.arange(len(begun) - len(inside), len(begun))
     ids = reader.ended(begun)

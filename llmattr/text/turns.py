@@ -28,7 +28,7 @@ class Chat:
 
     reader: Reader
     messages: Sequence[Mapping[str, Any]]
-    row: int
+    name: str  # of its row
     tools: Sequence[Any] | None = None
     first: int = 0
 
@@ -48,7 +48,7 @@ class Chat:
         try:
             return render_chat(self.reader.tokenizer, chat, self.tools, **({"add_generation_prompt": False} | how))
         except Exception as error:  # templates raise what they like
-            raise LlmattrError(f"the model's chat template refuses row {self.row}: {error}") from error
+            raise LlmattrError(f"the model's chat template refuses {self.name}: {error}") from error
 
     def located(
         self, places: Sequence[tuple[int, Path, int]], until: int | None = None, **how: bool
@@ -106,7 +106,7 @@ def _turns(chat: Chat) -> tuple[str, list[tuple[int, int]]]:
     for turn in chat.spoken:
         content = chat.messages[turn].get("content")
         if content is not None or not _more(chat.messages[turn]):
-            check_text(content, f"what the assistant says in message {turn + 1} of row {chat.row}")
+            check_text(content, f"what the assistant says in message {turn + 1} of {chat.name}")
     more = _written_more(chat)
     plain = [turn for turn in chat.spoken if turn not in more and chat.texts[turn].strip()]
     places = [(turn, ("content",), at) for turn in plain for at in _places(chat.texts[turn])]
@@ -145,7 +145,7 @@ def _written_more(chat: Chat) -> list[int]:
         if without != whole:
             found.append(turn)
         elif chat.messages[turn].get("tool_calls"):
-            note(f"the model's chat template writes nothing of the tools that message {turn + 1} of row {chat.row} calls")
+            note(f"the model's chat template writes nothing of the tools that message {turn + 1} of {chat.name} calls")
     return found
 
 
@@ -204,7 +204,7 @@ def _with(value: Any, path: Path, text: str) -> Any:
 def _lost(chat: Chat, turn: int) -> LlmattrError:
     said = chat.texts[turn][:60] or ", ".join(_more(chat.messages[turn]))
     return LlmattrError(
-        f"the model's chat template rewrites message {turn + 1} of row {chat.row}, so the assistant's words cannot be found in "
+        f"the model's chat template rewrites message {turn + 1} of {chat.name}, so the assistant's words cannot be found in "
         f"the chat: {said!r}"
     )
 

@@ -23,7 +23,7 @@ from llmattr.training.contract import StreamMethod, Transform, WholeMethod
 from llmattr.training.gradients.capture import capturing, exact_gradients
 from llmattr.training.gradients.layers import Layers, in_and_out, weight
 from llmattr.training.gradients.project import Bases
-from llmattr.training.gradients.recorders import ExactGradients, Kept, Recorder, Scaled, Scratch
+from llmattr.training.gradients.recorders import ExactGradients, Recorder, Saved, Scaled, Scratch
 from llmattr.training.index.search import Block
 
 POWERS = 3  # of a gradient's singular values that part the leading directions from the others
@@ -124,7 +124,7 @@ class Contract:
         self.scores: Any = 0
         self.squares: Any = 0
 
-    def keep(self, name: str, inputs: torch.Tensor) -> Kept:
+    def keep(self, name: str, inputs: torch.Tensor) -> Saved:
         """The inputs; for cut sides their products with U, and the inputs where lengths are wanted."""
         side = self.sides[name]
         if not isinstance(side, tuple):
@@ -133,7 +133,7 @@ class Contract:
         with_u = inputs.to(side[0].dtype) @ side[0].permute(1, 0, 2).reshape(width, queries * rank)
         return (with_u, inputs) if self.lengths else (with_u,)
 
-    def gradient(self, name: str, kept: Kept, outputs: torch.Tensor) -> None:
+    def gradient(self, name: str, kept: Saved, outputs: torch.Tensor) -> None:
         """Add a layer's part."""
         match self.sides[name], kept:
             case (_, v), (with_u, *inputs):

@@ -4,12 +4,14 @@ import json
 import math
 import subprocess
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from eval import BENCHMARKS
+from eval.harness.data import sets
 from eval.speed import topics
 from eval.speed.trace_fidelity import overlap, own_topic, spearman
 from eval.training import data as facts_data
@@ -79,7 +81,10 @@ def test_comparisons_in_closed_form():
 
 def test_the_list_names_every_benchmark():
     done = subprocess.run([sys.executable, "-m", "eval"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert all(name in done.stdout for name in BENCHMARKS)
+    assert all(f"  {name:14} {one.about}" in done.stdout for name, one in BENCHMARKS.items())
+    assert "(26 minutes; data: multihop_migres, qed_dev)" in done.stdout
+    assert {name for one in BENCHMARKS.values() for name in one.sets} <= sets().keys()
+    assert all(callable(import_module(f"eval.{one.place}").command) for one in BENCHMARKS.values())
     assert subprocess.run([sys.executable, "-m", "eval", "nothing"], cwd=ROOT, capture_output=True).returncode == 2
 
 

@@ -132,6 +132,9 @@ class TestQuestions:
         assert context_data.drawn(asked, 2, seed=5)[1] == judging[:2]
         assert len({tuple(one.id for one in context_data.drawn(asked, 2, seed)[1]) for seed in range(20)}) > 5
         assert len(context_data.drawn(asked, 9, seed=5)[1]) == 8  # no more are there
+        other = context_data.drawn(asked, 3, seed=5, never=[judging[0].id])[1]  # a choice was made on it
+        assert other[:2] == judging[1:]
+        assert len(other) == 3
 
     @pytest.mark.parametrize("name", context_data.SETS)
     def test_of_the_sets_are_read(self, name, shared_data):
@@ -219,6 +222,11 @@ class TestMeasuring:
         assert judged["leave-one-out"].measures["counterfactual error"] == pytest.approx(off)
         assert "counterfactual error" not in judged["attention"].measures
 
+    def test_an_answer_that_may_be_wrong_is_not_judged_by_gold_sentences(self, own, case):
+        for answer, is_judged in (("In 1914.", True), (None, False)):
+            one = replace(case, question=replace(own, answer=answer))
+            assert ("AP" in one.judge({GOLD: one.score(Entry(GOLD))})[GOLD].measures) == is_judged
+
     def test_whole_curves_end_where_everything_is_gone(self, own, case):
         whole = Case("own", own, True, case.model, Size(held_out=4, curves=True), True, case.folder)
         measures = whole.judge({"gold": whole.score(Entry(GOLD))})["gold"].measures
@@ -234,7 +242,7 @@ class TestContext:
         record = json.loads(out.read_text())
         assert list(record) == ["table", "curve", "agreement"]
         methods = {figure["method"].split(",")[0]: figure for figure in record["table"]["figures"]}
-        assert methods.keys() == {*METHODS, GOLD, "linear ceiling"}
+        assert methods.keys() == {*METHODS, GOLD, "linear fit of 32"}
         for part in record.values():
             assert not [figure for figure in part["figures"] if "not measured" in figure]
             assert all(math.isfinite(number) for number in numbers(part))
@@ -247,6 +255,12 @@ class TestContext:
         assert oracle["AP"] == oracle["MRR"] == oracle["AUROC"] == oracle["cited f1"] == oracle["R@1"] == 1
         assert {figure["budget"] for figure in record["curve"]["figures"]} == {4, 16}
         assert "LDS, chosen on" in methods["context-cite"]
+        assert methods["context-cite"]["LDS n"] == 1
+        notes = record["table"]["notes"]
+        assert any("of canal these are not the ones that eval/choices.json was made on" in note for note in notes)
+        assert "judged by 16 held-out ablations of each" in record["table"]["about"]
+        printed = done.stdout.splitlines()[2].split("|")[1:-1]
+        assert len(printed) <= 14 < len(methods["context-cite"])
 
     @pytest.mark.parametrize(
         "words", [["--tiny"], ["--methods", "nothing"], ["--data", "nowhere.jsonl"], ["--sets", "nothing"], ["--budget", "x"]]

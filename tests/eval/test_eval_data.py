@@ -214,6 +214,7 @@ class TestFromAFolder:
         assert done.exit_code == 1
         assert "small_200.jsonl of small is not in" in done.stderr
         assert not files_of(kept)
+        assert run("--all", "--from", tmp_path / "given").exit_code == 1  # nothing came
 
     def test_what_is_not_as_published_is_not_kept(self, repository, kept):
         (repository / "LICENSE").write_text("Do not.\n")
@@ -291,8 +292,10 @@ class TestTheTable:
             pytest.skip("no ../shared/data")
         monkeypatch.setenv("LLMATTR_EVAL_DATA", str(tmp_path))
         done = run("--all", "--from", SHARED / "data")
-        assert done.exit_code == 1  # one is not there, and the others are had all the same
-        assert "ftrace_synth" in done.stderr
+        assert done.exit_code == 0  # one is not there, and the others are had all the same
+        count = len(data.sets())
+        assert f"{count - 1} of {count} sets are here; not in" in done.stderr
+        assert "ftrace_synth (python -m eval data ftrace_synth)" in done.stderr
         states = {one.name: data_command.row(one)["state"] for one in data.sets().values()}
         assert states.pop("ftrace_synth") == "missing"
         assert set(states.values()) == {"here"}

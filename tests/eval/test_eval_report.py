@@ -40,19 +40,30 @@ SCORED = [
         "method": "context-cite",
         "family": "datamodel",
         "LDS": 0.8,
+        "LDS n": 4,
         "LDS, chosen on": 0.9,
         "AP": 0.5,
         "R@1": 0.2,
         "R@3": 0.6,
         "tokens": 90,
     },
-    {"method": "alone", "family": "game-theoretic", **JUDGED, "R@1": 0.3, "R@3": 0.4, "R@10": 1.0, "tokens": 20, "P@1": 0.5},
+    {
+        "method": "alone",
+        "family": "game-theoretic",
+        **JUDGED,
+        "LDS n": 3,
+        "R@1": 0.3,
+        "R@3": 0.4,
+        "R@10": 1.0,
+        "tokens": 20,
+        "P@1": 0.5,
+    },
 ]
 SCORED = [{**row, "scatter": [[0.1 * i, 0.2 * i] for i in range(5)]} for row in SCORED]
 BUDGETS = [{"budget": n, **SCORED[0], "LDS": n / 20, "tokens": n} for n in (16, 8)]
 SAID = [
-    "LDS against context-cite, 4 of a kind: below it are alone.",
-    "AP against context-cite, 4 of a kind: none.",
+    "LDS beside context-cite (4 questions, Holm's correction at 5%): below it: alone.",
+    "AP: there is nothing to compare with context-cite.",
     "AP: a mean.",
 ]
 CONTEXT = {
@@ -139,8 +150,9 @@ def test_a_part_gives_several_tables_and_says_which_differences_are_real():
     (part,) = parts("context", CONTEXT)  # nothing of the older run
     prediction, support = part.tables
     assert (prediction.title, support.title) == ("prediction", "support")
-    assert prediction.heads[2:5] == ["LDS, judged on", "LDS, chosen on", "LDS minus context-cite"]
+    assert prediction.heads[2:5] == ["LDS, judged on, n 4", "LDS, chosen on", "LDS minus context-cite"]
     assert [cell.number for cell in prediction.rows[0].cells[2:5]] == [0.7, 0.8, -0.1]
+    assert [row.cells[2].text for row in prediction.rows] == ["0.70 (n 3)", "0.80"]
     assert support.columns[2:] == ["AP", "P@1", "R@3"]
     assert [prediction.real, support.real, part.notes] == [[line] for line in SAID]
     assert part.left_out == ["R@1", "R@10"]
@@ -148,6 +160,13 @@ def test_a_part_gives_several_tables_and_says_which_differences_are_real():
     assert text.startswith("**TINY")
     assert text.index("**prediction**") < text.index(SAID[0]) < text.index("**support**") < text.index(SAID[1])
     assert "2026-11-22; 6 minutes; AMD EPYC" in text
+
+
+def test_a_result_of_ones_own_is_shown_as_its_benchmarks():
+    own = {**CONTEXT["table"], "command": "python -m eval context --data mine.jsonl"}
+    assert [table.title for part in parts("mine", {"table": own}) for table in part.tables] == ["prediction", "support"]
+    without = {**own, "figures": [{key: value for key, value in row.items() if key in ("method", "LDS")} for row in SCORED]}
+    assert [table.title for part in parts("mine", {"table": without}) for table in part.tables] == ["prediction"]
 
 
 def test_the_whole_has_curves_and_single_sets():
@@ -173,7 +192,7 @@ def test_what_the_pictures_show():
     assert list(found) == ["lds_cost", "recall_rank", "context_scatter"]
     (cost,) = found["lds_cost"]
     assert cost.curves == {"context-cite": [(8, 0.4), (16, 0.8)]}
-    assert [panel.title for panel in found["context_scatter"]] == ["alone\nLDS 0.70", "context-cite\nLDS 0.80"]
+    assert [panel.title for panel in found["context_scatter"]] == ["TINY: alone\nLDS 0.70", "TINY: context-cite\nLDS 0.80"]
     assert panels({"context": {**CONTEXT, "curve": {**CONTEXT["curve"], "date": "2026-11-01"}}})["lds_cost"][0].curves == {}
     many = {**CONTEXT["table"], "figures": [{**SCORED[0], "LDS": i / 30} for i in range(30)]}
     assert len(panels({"context": {"table": many}})["context_scatter"]) == 24
@@ -218,7 +237,8 @@ def test_the_page_escapes_what_it_shows(made):
     assert "alert(" not in re.sub(r"&lt;script&gt;alert\(", "", page)
     assert page.index('id="families"') < page.index('id="plots"') < page.index('id="facts"')
     assert page.count("<svg") == 4
-    assert page.count("TINY") == 1
+    assert len(re.findall(">TINY<", page)) == 1
+    assert page.count("TINY: context") == 3  # each picture says it as well
     assert page.index("<svg", page.index('id="context"')) < page.index('id="citations"')  # its scatter stands with it
     identifiers = re.findall(r'\bid="([^"]+)"', page)
     assert len(identifiers) == len(set(identifiers))
@@ -233,6 +253,29 @@ def test_what_is_wrong_is_one_line(folder):
     done = report(folder)
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert "facts.json" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        [1, 2],
+        "x",
+        {"table": {"figures": 3}},
+        {"table": {**HOW, "figures": [1, 2]}},
+        {"table": {**HOW, "notes": None, "figures": ROWS}},
+        {"table": {**HOW, "machine": "mine", "figures": ROWS}},
+        {"agreement": {**HOW, "figures": [{"a": 1}, {"b": 2}]}},
+    ],
+)
+def test_foreign_files_are_named_and_what_is_ones_own_has_a_section(tmp_path, foreign):
+    (tmp_path / "foreign.json").write_text(json.dumps(foreign))
+    (tmp_path / "mine.json").write_text(json.dumps({"table": {**HOW, "figures": ROWS}}))
+    done = CliRunner().invoke(command, ["--results", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert done.stderr.splitlines() in ([], ["foreign.json is left out: it is not a benchmark's JSON"])
+    page = (tmp_path / "report.html").read_text()
+    assert 'id="mine"' in page
+    assert 'id="foreign"' not in page
 
 
 def test_labels_of_one_place_do_not_cover_each_other():

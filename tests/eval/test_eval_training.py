@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from eval import PLACES
+from eval import BENCHMARKS
 from eval.harness.contract import Problem, Scored
 from eval.training import data as facts_data
 from eval.training import ftrace, scoring, synth
@@ -178,9 +178,7 @@ def test_facts_of_fewrel_are_stated_once(shared_data):
 
 @pytest.mark.parametrize("name", ["facts", "lds", "families"])
 def test_bad_options_are_one_line(name, tmp_path):
-    from importlib import import_module
-
-    command = import_module(PLACES[name]).command
+    command = import_command(name)
     out = ["--out", str(tmp_path / "o.json")]
     assert CliRunner().invoke(command, ["--tiny"]).exit_code == 2
     assert CliRunner().invoke(command, ["--train", str(ROOT / "README.md"), *out]).exit_code == 2
@@ -275,14 +273,12 @@ def test_a_side_without_an_asked_method_is_left_out(tmp_path):
 def import_command(name):
     from importlib import import_module
 
-    return import_module(PLACES[name]).command
+    return import_module(f"eval.{BENCHMARKS[name].place}").command
 
 
 class TestFtrace:
-    RELATIONS = ("{0} was born in {1} | {0}'s birth place is {1}", "{0} is owned by {1} | {1} owned {0}")
-
     def test_facts_are_those_of_the_generator(self):
-        facts = synth.synth(self.RELATIONS, entities=10, facts=5)
+        facts = synth.synth(ftrace.TINY, entities=10, facts=5)
         assert (len(facts.rows), len(facts.queries)) == (5 * 62, 5 * 2)
         assert (facts.gold.sum(axis=1) == 62).all()
         utterances = {(row["prompt"], row["completion"]) for row in [*facts.rows, *facts.queries]}
@@ -294,7 +290,7 @@ class TestFtrace:
 
     def test_scores_count_for_candidates_alone(self, tmp_path, monkeypatch):
         monkeypatch.setattr(ftrace, "CANDIDATES", 3)
-        facts = synth.synth(self.RELATIONS, entities=10, facts=5)
+        facts = synth.synth(ftrace.TINY, entities=10, facts=5)
         made = ftrace.Candidates("ftrace", facts, Recipe(steps=2), tmp_path)
         counts = made.candidates.sum(axis=1)
         assert (counts >= 62).all()
@@ -306,10 +302,7 @@ class TestFtrace:
         assert (measures["P@10"] == 1).all()
 
     @pytest.mark.slow
-    def test_runs_on_its_relations(self, tmp_path, monkeypatch):
-        """With relations of our own in place of the published file, which is not shipped."""
-        monkeypatch.setattr(ftrace.data, "files", lambda name: tmp_path)
-        (tmp_path / "relations.txt").write_text("\n".join(self.RELATIONS))
+    def test_runs_without_its_data(self, tmp_path):
         out = tmp_path / "ftrace.json"
         done = CliRunner().invoke(ftrace.command, ["--tiny", "--methods", "bm25,rep-sim,random", "--out", str(out)])
         assert done.exit_code == 0, done.output

@@ -72,7 +72,12 @@ def test_documents_of_one_name_are_told_apart_where_no_page_does():
 
 
 def test_json_has_it_and_reads_it_back(tmp_path):
-    a = make(documents=(dataclasses.replace(CATS, metadata=KNOWN, format="pdf", language="en", places=PAGES), DOGS))
+    a = make(
+        documents=(
+            dataclasses.replace(CATS, metadata=KNOWN, format="pdf", language="en", places=PAGES, blocks=((0, 4, "heading"),)),
+            DOGS,
+        )
+    )
     blocks, quotable = ["heading", "paragraph", "row", "code"], np.array([False, True, True, True])
     a = dataclasses.replace(a, sources=dataclasses.replace(a.sources, blocks=blocks, quotable=quotable))
     path = a.save(tmp_path / "a.json")

@@ -59,6 +59,10 @@ def test_wide_characters_without_a_mark_are_read_with_a_note(encoding, text):
         assert read_bytes(text.encode(encoding), "x").text == text
 
 
+def test_a_mark_that_stands_twice_is_no_text():
+    assert read_bytes(("\ufeff" + TEXT).encode("utf-8-sig"), "x").text == TEXT
+
+
 def test_latin_1_is_read_with_a_note_that_says_so():
     with pytest.warns(LlmattrNote, match=r"'x' is not UTF-8 \(byte 19\).*read as Latin-1 \(Windows-1252\)"):
         assert read_bytes(TEXT.encode("cp1252"), "x").text == TEXT
@@ -102,6 +106,8 @@ def test_a_stray_byte_does_not_make_a_text_unreadable():
         (b" \n\t", "is empty"),
         (b"", "is empty"),
         (b"\n" * 1_000_000, "is empty"),
+        ("\u200b\ufeff\n".encode(), "is empty"),
+        ("\u200b\u200b\n".encode(), "is empty"),
     ],
 )
 def test_what_is_no_text_is_refused_in_words(data, message):
@@ -185,12 +191,12 @@ def test_what_is_missing_is_one_line_that_says_what_to_install(monkeypatch):
     ("name", "format"),
     [
         ("a.md", "markdown"),
-        ("a.csv", "csv"),
-        ("a.tsv", "csv"),
-        ("a.jsonl", "jsonl"),
+        ("a.csv", "table"),
+        ("a.tsv", "table"),
+        ("a.jsonl", "records"),
         ("a.json", "json"),
         ("a.yaml", "code"),
-        ("a.rst", "plain"),
+        ("a.rst", "rst"),
         ("a.py", "code"),
         ("a.SRT", "subtitles"),
         ("a.txt", None),
@@ -244,9 +250,7 @@ def f():
     return 1
 ```
 
--v
-
-be verbose
+- -v: be verbose
 
 loose text
 
@@ -286,10 +290,52 @@ def test_html_with_open_tags_and_tables_for_layout(page):
         ("<main><p>It is tall.</p><aside>Built in 1889.</aside></main><aside>Ads</aside>", "It is tall.\n\nBuilt in 1889."),
         ("<main><p>It is tall.</p><div role=complementary>In 1889.</div></main>", "It is tall.\n\nIn 1889."),
         ("<p>It is tall.</p><div role=complementary>Ads</div>", "It is tall."),
+        ("<p>Tall. <b aria-hidden=true>Built in 1889.</b> <i aria-hidden=true>close</i></p>", "Tall. Built in 1889."),
+        ("Tall.<svg><title>A map</title><text>Paris 1889</text><text>Rome</text></svg>", "Tall.\n\nParis 1889\n\nRome"),
+        ("<p>Press <button>OK</button> to go. <button>Copy</button></p>", "Press OK to go."),
+        ("<h2>Towers<a href=#a>¶</a></h2><p>See <a href=#b>1</a>.</p>", "## Towers\n\nSee 1."),
+        ("<button>How tall is the tower?</button><div>330 m.</div>", "How tall is the tower?\n\n330 m."),
+        (
+            "<dl><dt>-q<dt>--quiet<dd>Be still.<dt>Note:<dd><p>a.</p><p>b.</p></dl>",
+            "- -q, --quiet: Be still.\n- Note: a.\n\n  b.",
+        ),
+        ("<dl><div><dt>x</dt><dd><pre>f()</pre></dd></div><dt>Alone.</dt></dl>", "- x:\n\n  ```\n  f()\n  ```\n- Alone."),
     ],
 )
 def test_only_what_furnishes_a_page_is_left_out(page, text):
     assert read_bytes(page.encode(), "x", "html").text == text
+
+
+LINKS = "<ul><li><a href=a>Main menu</a></li><li><a href=b>News</a></li><li><a href=c>Downloads and more</a></li></ul>"
+SAID = (
+    "<p>The tower was built in 1889. It is 330 m tall, and it is painted every seven years. So it was <a href=x>said</a>.</p>"
+)
+
+
+@pytest.mark.parametrize(
+    ("page", "furniture"),
+    [
+        (LINKS + SAID, "- Main menu - News - Downloads and more"),
+        ("<div>Menu</div>" + LINKS + SAID, "Menu - Main menu - News - Downloads and more"),
+        (
+            "<div class='toc x'><b>Table of Contents</b><dl><dt><a href=a>1. The towers of Paris</a></dl></div>" + SAID,
+            "Table of Contents - 1. The towers of Paris",
+        ),
+        ("<div id=nav-panel>Next: <a href=a>The towers of Paris</a></div>" + SAID, "Next: The towers of Paris"),
+        ("<div class=toc><p>The hills of this land are low, see <a href=a>a map</a>.</p></div>" + SAID, ""),
+        ("<div class=menu><p>Soup and fish. Bread is free.</p></div>" + SAID, ""),
+        ("<ul><li><a href=a>News</a><li><a href=b>Paris</a> is old.<li><a href=c>Rome</a></ul>" + SAID, ""),
+        (LINKS, ""),  # there is nothing else
+    ],
+)
+def test_navigation_by_any_name_is_furniture(page, furniture):
+    document = read_bytes(page.encode(), "x", "html")
+    assert " ".join(" ".join(document.text[a:b] for a, b, _ in document.blocks).split()) == furniture
+    found = cut_text(document.text, "sentences", document.format, None, document.blocks)
+    quotable = [document.text[a:b] for (a, b), may in zip(found.spans, found.quotable, strict=True) if may]
+    raw = cut_text(page, "sentences", "html")
+    assert len(quotable) == raw.quotable.sum() > 0
+    assert not {kind for kind, may in zip(raw.blocks, raw.quotable, strict=True) if may} & {"furniture"} or not furniture
 
 
 def test_a_table_without_a_header_loses_no_row():

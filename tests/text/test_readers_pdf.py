@@ -162,9 +162,8 @@ def test_rows_of_a_table_stand_apart_from_the_text_and_can_be_quoted(left, step)
     document = read([[*column(BODY * 2, 72, 90), *cells(table, (left, 250, 400), 650, step), *below]])
     rows = ["\t".join(row) for row in table]
     assert document.text == "\n\n".join([(BODY * 2).strip(), "\n".join(rows), (BODY * 2).strip()])
-    found = cut(document.text, format=document.format)
-    assert [document.text[a:b] for a, b in found.spans][2:-2] == rows
-    assert found.quotable.all()
+    assert told(document, True)[2:-2] == rows[1:]
+    assert told(document, False) == rows[:1]
 
 
 def test_bullets_in_the_codes_of_fonts_are_bullets():
@@ -188,3 +187,100 @@ def test_a_head_of_two_pages_is_left_out_where_its_number_counts_them():
     assert "Chapter" not in read(pages).text
     pages[4][0] = (72, 810, 10, "Chapter 3: Towers 12")
     assert read(pages).text.count("Chapter") == 2
+
+
+def told(document, quotable):
+    found = cut(document.text, "sentences", document.format, document.language, document.blocks)
+    return [document.text[a:b] for (a, b), may in zip(found.spans, found.quotable, strict=True) if may == quotable]
+
+
+def page_of(*parts, left=72, width=90):
+    """Paragraphs of a page from above: texts, or lines (size, text, font) as they stand."""
+    pieces, y = [], 780
+    for part in parts:
+        lines = [(10, line) for line in textwrap.wrap(part, width)] if isinstance(part, str) else part
+        for size, text, *font in lines:
+            y -= 1.2 * size
+            pieces.append((left, y, size, text, *font))
+        y -= 14
+    return pieces
+
+
+@pytest.mark.parametrize("page", [{"left": 72, "width": 90}, {"left": 200, "width": 50}])
+@pytest.mark.parametrize("letters", [(18,), (12,), (10, "bold"), (14, "bold")])
+def test_what_stands_out_above_text_is_a_heading_whatever_its_number(letters, page):
+    titles = ["2. Results", "1.1 Sources and methods", "1 Section number", "A.1 Tables", "What is a mill?", "Appendix 2: Maps"]
+    size, *font = letters
+    document = read([page_of(*(part for title in titles for part in ([(size, title, *font)], BODY)), **page)])
+    assert told(document, False) == titles
+    assert told(document, True) == [BODY.strip()] * len(titles)
+
+
+def test_a_title_over_several_lines_is_one_heading_and_the_next_one_another():
+    title = ["Tidal mills of the northern coast and the", "people who built them"]
+    document = read([page_of([(18, line) for line in title], [(18, "Contents")], BODY * 3)])
+    assert told(document, False) == [" ".join(title), "Contents"]
+
+
+def test_what_is_stated_in_bold_is_no_heading():
+    stated = ["Height: 330 m", "It is tall.", "Stones: 12"]
+    document = read([page_of(*(part for text in stated for part in ([(10, text, "bold")], BODY * 2)))])
+    assert told(document, False) == []
+
+
+@pytest.mark.parametrize("font", [["bold"], []])
+@pytest.mark.parametrize("xs", [(72, 130, 164, 226), (200, 270, 300, 400)])
+def test_the_header_of_a_table_stands_above_its_rows_and_is_not_quoted_alone(font, xs):
+    rows = [("Mill", "Built", "Height (m)", "Stones"), ("North", "1712", "12", "3"), ("Port Ellan", "1740", "9", "2")]
+    header, *values = [cells([row], xs, 650 - 18 * i, 0) for i, row in enumerate(rows)]
+    table = [*((*piece, *font) for piece in header), *(piece for row in values for piece in row)]
+    document = read([[*column(BODY * 2, 72, 90), *table, *column(BODY, 72, 90, top=560)]])
+    lines = ["\t".join(row) for row in rows]
+    assert "\n".join(lines) in document.text
+    assert told(document, False) == lines[:1]
+    assert told(document, True)[2:-1] == lines[1:]
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_code_keeps_its_lines_and_how_they_are_set_in(shifted):
+    listing = "def f(x):\n    if x > 3:\n        return x ** 2\n    return 0"
+    lines = [(len(line) - len(line.lstrip()), line.lstrip()) for line in listing.split("\n")]
+    said = [(100 + 4.8 * set_in * shifted, " " * set_in * (not shifted) + line) for set_in, line in lines]
+    code = [(x, 650 - 10 * i, 8, line, "mono") for i, (x, line) in enumerate(said)]
+    document = read([[*column(BODY * 2, 72, 90), *code, *column(BODY * 2, 72, 90, top=560)]])
+    assert told(document, True)[2:-2] == [listing]
+
+
+def test_a_word_of_code_in_a_line_of_text_is_text():
+    line = [(72, 750, 10, "It calls"), (110, 750, 10, " open()", "mono"), (150, 750, 10, " then.")]
+    assert read([[*line, *column(BODY * 2, 72, 90, top=700)]]).text.startswith("It calls open() then.")
+
+
+def test_lines_of_the_contents_and_marks_alone_are_furniture():
+    contents = [(10, f"1 Introduction {'. ' * 30}1"), (10, f"1.1 ASN.1 syntax{'.' * 50} xii")]
+    document = read([page_of(contents, BODY * 2, [(7, "12")], BODY, [(10, "B")], BODY)])
+    assert told(document, True) == [BODY.strip()] * 4
+
+
+def test_numbers_of_pages_and_heads_that_alternate_are_left_out():
+    texts = [" ".join(random.Random(number).sample(BODY.split() * 3, 90)) + "." for number in range(4)]
+    heads = [[(72, 8, "A. Okoro"), (500, 8, "411")], [(72, 8, "412"), (200, 8, "Tidal mills")]]
+    for over in (heads, [heads[0][:1], heads[1][1:]], [[(290, 10, number)] for number in ("i", "ii", "1", "2")]):
+        pages = [[(x, 810, *rest) for x, *rest in head] for head in over]
+        below = [column(text, 72, 90) for text in texts]
+        document = read([[*head, *lines] for head, lines in zip(pages, below[: len(pages)], strict=True)])
+        assert document.text == "\n\n".join(texts[: len(pages)])
+    of_all = [[(72, 810, 8, "3 May 2024"), (300, 810, 8, "The canal"), (500, 20, 8, "1/1"), *column(texts[0], 72, 90)]]
+    assert read(of_all).text == texts[0]
+    year = [[(290, 30, 10, "1889"), *column(texts[0], 72, 90)]]
+    assert read(year).text == f"{texts[0]}\n\n1889"  # what stands on one page alone may be text
+
+
+def test_a_line_that_a_number_begins_goes_on_where_the_one_before_is_full():
+    lines = [
+        "A tidal mill stores water and lets it out over a wheel. It can work for about",
+        "5.5 h in each tide, which is much more than a mill of the wind could do, and",
+        "the water is enough.",
+    ]
+    document = read([[(72, 750 - 12 * i, 10, line) for i, line in enumerate(lines)]])
+    assert document.text == " ".join(lines)

@@ -222,6 +222,35 @@ class TestFolders:
             read_rows(tmp_path)
         assert self.said(str(tmp_path / "*.jsonl")) == ["rows.jsonl"]
 
+    def test_a_mistake_names_its_line_or_row(self, tmp_path):
+        lines = put(tmp_path, "a.jsonl", '\n{"text": "a"}\n\n{"text": 5}\n')
+        table = put(tmp_path, "a.csv", "text\na\n\nb\n")
+        whole = put(tmp_path, "a.json", '[\n {"text": "a"},\n {"text": 5}\n]')
+        rows = datasets.Dataset.from_dict({"text": ["a"], "n": [1]})
+        rows.to_parquet(tmp_path / "a.parquet")
+        with pytest.raises(LlmattrError, match=r"^line 4 of '.*a.jsonl' has no text in 'text': 5$"):
+            list(inspect.unwrap(open_rows)(lines))
+        with pytest.raises(LlmattrError, match=r"^row 2 of '.*a.json' has no text in 'text': 5$"):
+            read_rows(whole)
+        with pytest.raises(LlmattrError, match=r"^row 1 of '.*a.parquet': there is no column 'b' \(--columns\), but text, n$"):
+            read_rows(tmp_path / "a.parquet", columns={"text": "b"})
+        assert [open_rows(table).name(i) for i in range(2)] == [f"row {i} of '{table}'" for i in (1, 2)]
+        (tmp_path / "a.json").unlink()
+        lines.write_text('\n{"text": "b"}')
+        assert [open_rows(tmp_path).name(i) for i in (0, 2)] == [f"row 1 of '{table}'", f"line 2 of '{lines}'"]
+
+    @pytest.mark.parametrize(
+        ("name", "text", "message"),
+        [
+            ("a.jsonl", '{"text": "a"}\n{"text": "b"\n', "line 2 is not JSON (Expecting ',' delimiter at column 13)"),
+            ("a.json", '[{"text": "a"},\n {"text" "b"}]', "line 2, column 10 is not JSON (Expecting ':' delimiter)"),
+        ],
+    )
+    def test_what_is_no_json_is_said_by_line_and_column(self, tmp_path, name, text, message):
+        with pytest.raises(LlmattrError) as error:
+            read_rows(put(tmp_path, name, text))
+        assert str(error.value) == f"cannot read the data '{tmp_path / name}': {message}"
+
     def test_a_mistake_names_its_file(self, tmp_path):
         self.put(tmp_path, "a.jsonl", "b.jsonl")
         (tmp_path / "b.jsonl").write_text("{}\n{\n")
@@ -246,6 +275,7 @@ class TestInMemory:
             ({"messages": []}, "row 1 has no list of messages"),
             ({"messages": [{"role": "user"}]}, "row 1 has no list of messages"),
             ({"messages": [{"role": "user", "content": "\ud800"}]}, "message 1 of row 1 is not valid Unicode"),
+            ({"conversations": [{"from": "gpt"}]}, "row 1: turn 1 of 'messages', from 'gpt', has no 'value'"),
             ({"conversations": [{"from": "zork", "value": "a"}]}, "row 1: 'messages' has a turn from 'zork', which is none of"),
         ],
     )
@@ -255,7 +285,7 @@ class TestInMemory:
             read_rows(given)
         assert message in str(error.value)
         assert "\n" not in str(error.value)
-        message = message.replace("row 1", f"row 1 of '{tmp_path / 'a.jsonl'}'")
+        message = message.replace("row 1", f"line 2 of '{tmp_path / 'a.jsonl'}'")
         if b"a" not in row.values() and "\\ud800" not in json.dumps(row):  # which JSON does not have, or its reader names
             with pytest.raises(LlmattrError) as error:
                 list(inspect.unwrap(open_rows)(put(tmp_path, "a.jsonl", "\n".join(map(json.dumps, given)))))

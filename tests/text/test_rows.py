@@ -1,12 +1,14 @@
 """Which tokens of a training row the loss counts, with the templates and tokenizers that models have."""
 
+import json
 import re
 
 import numpy as np
 import pytest
 
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.text.reading import read_rows
+from llmattr.text.checked import kind_of_row
+from llmattr.text.reading import open_rows, read_rows
 from llmattr.text.rendering import render_chat
 from llmattr.text.rows import prompt_and_completion, row_text, tokenize
 from tests import tiny_models
@@ -141,6 +143,34 @@ def test_a_row_keeps_what_counts_when_its_prompt_is_longer_than_the_window(model
     assert len(examples.ids[0]) == len(examples.counted[0]) == 16
     assert tokenizer.decode(np.array(examples.ids[0])[examples.counted[0]]) == "It is wet."
     assert examples.ids[0][0] == tokenizer.convert_tokens_to_ids("<|end|>")
+
+
+def test_what_cannot_be_counted_is_named_with_the_roles_that_there_are(tmp_path):
+    path = tmp_path / "a.jsonl"
+    turns = [{"role": "user", "content": "a"}, {"role": "assistent", "content": "b"}]
+    path.write_text("\n" + json.dumps({"messages": turns}))
+    said = f"line 2 of '{path}' (turns of 'user', 'assistent', none of 'assistant')"
+    with pytest.raises(LlmattrError) as error:
+        tokenize(open_rows(path), tiny_models.tokenizer(CHATML))
+    assert said in str(error.value)
+    path.write_text(json.dumps({"prompt": "a", "completion": None}))
+    with pytest.raises(LlmattrError, match=r"^line 1 of '.*a.jsonl' has no text in 'completion': None$"):
+        tokenize(open_rows(path), tiny_models.tokenizer(CHATML))
+
+
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        ({"question": "a", "answer": "b"}, "prompt=question,completion=answer"),
+        ({"Text ": "a"}, "text=Text "),
+        ({"prompt": "a", "response": "b"}, "prompt=prompt,completion=response"),
+        ({"chat": []}, "messages=chat"),
+        ({"a": "b"}, "prompt=NAME,completion=NAME"),
+    ],
+)
+def test_columns_with_other_names_are_named(row, columns):
+    with pytest.raises(LlmattrError, match=f": say which they are \\(--columns {columns}\\)$"):
+        kind_of_row(row)
 
 
 def test_a_line_with_half_a_character_is_named(tmp_path):

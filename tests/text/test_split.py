@@ -240,3 +240,40 @@ def test_time_of_code_does_not_grow_with_the_square_of_the_length(text):
     started = time.process_time()
     cut(text * (100_000 // len(text)), format="code")
     assert time.process_time() - started < 6
+
+
+@pytest.mark.parametrize(
+    ("language", "marked"),  # a | where a sentence ends
+    [
+        ("fr", "Marius vainquit les Teutons en 102 av. J.-C.|Rome brûla."),
+        ("fr", "C'était en 52 av. J.-C. selon le Pr. Hale.|Il a vu le n. 5 de la rue."),
+        ("it", "Si veda pag. 3 e fig. 4 del libro.|Il Sig. Rossi ha detto di no.|Vedi la pagina."),
+        ("pt", "Moro na Av. Paulista n. 5.|É bom."),
+        ("vi", "Tôi sống ở TP. Hồ Chí Minh.|Chào ThS. Nam."),
+        ("nl", "Ik weet dat.|Mevr. Jansen weet het ook."),
+        ("pl", "Kościół św. Jana jest stary.|To dr. Nowak."),
+        ("sv", "Det finns t.ex. Anna.|Hon kom kl. 5 i går."),
+        ("tr", "Bu Doç. Yılmaz.|O geldi."),
+        ("de", "Das ist Dr. h.c. mult. Meier aus Bonn.|Er kam am Fr. 6. März."),
+        ("en", "Call tel. 555 1234 now.|Tel. +44 113 496 is it."),
+        ("en", "It begins at 5 p.m. ET on Fri. 6 March.|He sat.|Then 3 came."),
+        ("en", "2 cups flour|1 tsp. salt|2 tbsp. oil"),
+        ("en", "Paris!! 🇫🇷️|It won! ❤️|Yes."),
+        ("en", "$$x = 1. Y = 2.$$|Next one."),
+        ("en", "The answer is 1. e4 e5 2. Nf3 Nc6 3. Bb5.|It is old."),
+        ("en", "No.|I said no.|See No. II of the list."),
+        ("en", "[laughs] I don't know.|[pause] Maybe it was 1932.|See it [2] there."),
+        ("ar", "الارتفاع 330 م.|هل تعلم؟|نعم."),
+        ("ja", "町の人々（約300人。多くは漁師。）が払った。|橋は古い。|（古い。）|そうだ。"),
+        ("zh", "镇上的人（约300人。多为渔民。）付了钱。|桥很老。"),
+    ],
+)
+def test_a_stop_that_ends_no_sentence_and_one_that_does(language, marked):
+    right = marked.split("|")
+    text = ("\n" if language == "en" and "flour" in marked else " ").join(right)
+    assert cut_texts(text, language=language) == right
+
+
+def test_a_title_at_a_line_s_end_goes_on_with_the_name():
+    text = "They built the church of St.\nAldan in 1900. It is old."
+    assert cut_texts(text) == ["They built the church of St. Aldan in 1900.", "It is old."]

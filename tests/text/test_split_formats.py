@@ -259,7 +259,7 @@ def test_what_is_not_quotable_is_never_cited_and_keeps_its_score():
 
 @pytest.mark.parametrize("indent", [None, 1])
 def test_json_is_cut_into_records_and_members_with_their_keys(indent):
-    place = {"city": "Paris, {France}", "at": [48.9, 2.3], "more": {}}
+    place = {"city": "Paris, {France}", "at": [48.9, 2.3], "more": {}, "tags": [], "note": ""}
     visits = [{"year": 2019, "n": [1, 2]}, {"year": 2020, "n": []}]
     text = json.dumps({"name": 'A "tower" ]', "built": 1889, "place": place, "visits": visits}, indent=indent)
     assert looks_like(text) == "json"
@@ -395,6 +395,34 @@ def test_a_quotation_in_mail_is_not_cut_where_it_is_wrapped():
 def test_who_says_a_cue_is_no_part_of_it():
     cues = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Bob>It was <i>high</i>.</v>\n\n00:03.000 --> 00:04.000\n- Was it?\n- Yes.\n"
     assert units(cues) == [("It was <i>high</i>.", "row"), ("- Was it?\n- Yes.", "row")]
+
+
+def cues(*said):
+    return "\n\n".join(f"{k}\n00:00:0{k},000 --> 00:00:0{k},900\n{text}" for k, text in enumerate(said, 1)) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        (["<i>- Who paid?</i>", "<b><i>The town.</i></b>"], ["- Who paid?", "The town."]),
+        (["<i>It</i> was <i>high</i>.", "<b>a</b> or <b>b</b>."], ["<i>It</i> was <i>high</i>.", "<b>a</b> or <b>b</b>."]),
+        (["<v.loud Ana>It is <c.red>tall</c>.</v>", "<00:01.500>So it is."], ["It is <c.red>tall</c>.", "So it is."]),
+        (["<i>Is it?", "<v Bo>It is.</v>"], ["Is it?", "It is."]),
+        (["[MUSIC]", "(laughs)", "♪♪", "[MUSIC] Well.", "[DOOR] (slams)"], ["[MUSIC] Well."]),
+        (["no stop is set here", "in any of the cues"], ["no stop is set here", "in any of the cues"]),
+        (["It is tall.", "so it goes.", "Paris", "Rome."], ["It is tall.", "so it goes.", "Paris", "Rome."]),
+    ],
+)
+def test_what_is_said_in_cues_is_a_source_without_the_tags_around_it(said, right):
+    found = cut(text := cues(*said), format="srt")
+    assert [text[a:b] for (a, b), may in zip(found.spans, found.quotable, strict=True) if may] == right
+
+
+def test_a_sentence_that_runs_over_cues_is_one_source():
+    text = cues("It was built in 1872,\nwhen the old", "one was full. It cost...", "...a lot.", "[MUSIC]", "It stands.")
+    second = "one was full. It cost...\n\n3\n00:00:03,000 --> 00:00:03,900\n...a lot."
+    first = f"It was built in 1872,\nwhen the old\n\n2\n00:00:02,000 --> 00:00:02,900\n{second}"
+    assert units(text, "srt") == [(first, "row"), ("[MUSIC]", "furniture#"), ("It stands.", "row")]
 
 
 def test_an_entry_of_a_list_of_references_is_one_source_and_a_numbered_passage_is_cut():
@@ -605,3 +633,133 @@ def test_a_mark_of_reasoning_that_ends_a_line_in_passing_is_text(text):
 def test_a_reasoning_inside_a_reasoning_is_part_of_it():
     found = units("<think>outer <think>inner</think> still. </think>It is 42.", "answer")
     assert [part for part, kind in found if not kind.endswith("#")] == ["It is 42."]
+
+
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        ("#include <a.h>\n\n/* Prose of a remark.\n * More of it.\n * And more. */\n#define A 1\n\nint f(int a);\n", "code"),
+        ("const a = require('a')\n\nmodule.exports = {\n  run: async () => {\n    await a.go()\n  },\n}\n", "code"),
+        ("body {\n  color: #fff;\n  margin: 0;\n}\n", "code"),
+        ("import os\n\nX = 1\n\n\ndef f(a):\n    x = a\n    return os.path.join(a,\n", "code"),
+        ("Traceback (most recent call last):\n  File 'a.py', line 3\n    f()\nValueError: no. Not so.\n", "code"),
+        ("Error: no. Not so.\n    at f (a.js:3:1)\n    at g (a.js:4:1)\n", "code"),
+        ("Usage of `f`:\n\n```js\nconst a = 1;\nf(a);\nf(a);\n```\n\nAnd so on.\n", "markdown"),
+        ("foo (1.2) unstable; urgency=low\n\n  * Fix f() in a.c.\n  * Close != bug.\n  * Drop a->b.\n\n -- A. B.\n", "plain"),
+        ("f(x) = 2x + 1\ng(x) = f(x) - 1\nh(x) = g(x)\n", "plain"),
+        ("@ann hello there\n@bob how are you (fine)?\n@ann good => bye\n", "plain"),
+        ("We like cats; they sleep;\nWe like dogs; they bark;\nWe like birds; they sing;", "plain"),
+        ("M. Dupont est là.", "plain"),
+    ],
+)
+def test_code_is_known_by_most_of_its_lines(text, format):
+    assert looks_like(text) == format
+
+
+def test_a_shell_s_commands_are_code_each_with_what_it_prints():
+    assert units("$ ls -a\ntotal 4. So.\n$ cat a\nIt is. Yes.") == [
+        ("$ ls -a\ntotal 4. So.", "code"),
+        ("$ cat a\nIt is. Yes.", "code"),
+    ]
+
+
+def test_names_with_initials_are_no_items():
+    assert units("M. Dupont est là.") == [("M. Dupont est là.", "paragraph")]
+    assert [kind for _, kind in units("A. Smith, B. Jones and C. Hale wrote it.")] == ["paragraph"]
+    assert [kind for _, kind in units("A. It is old.\nB. It is red.")] == ["item", "item"]
+
+
+@pytest.mark.parametrize("format", ["answer", "markdown", None])
+def test_a_tag_that_a_sentence_names_is_part_of_it(format):
+    text = "<p> stands for price here. Cost is <p> plus tax. End </p> of story."
+    right = ["<p> stands for price here.", "Cost is <p> plus tax.", "End </p> of story."]
+    assert [part for part, _ in units(text, format)] == right
+
+
+def test_marks_of_reasoning_in_any_case_and_of_an_answer_alone():
+    right = [("I think.", "paragraph#"), ("It is 42.", "paragraph")]
+    assert units("<THINK>I think.</Think>It is 42.") == units("<Think>\nI think.\n</Think>\nIt is 42.") == right
+    assert units("<answer>It is 42.</answer>", "answer") == right[1:]
+
+
+def test_what_takes_no_room_is_at_no_end_of_a_source():
+    assert [part for part, _ in units("\ufeff\ufeffIt is.\u200b")] == ["It is."]
+
+
+def test_thai_and_lao_are_cut_at_spaces_that_part_clauses():
+    text = "สะพานเก่าสร้างขึ้นในปี 1889 โดยวิศวกรชาวฝรั่งเศส สะพานนี้ยาว 300 เมตร และกว้าง 12 เมตร"
+    assert [part for part, _ in units(text)] == [text[: text.index(" สะพานนี้")], text[text.index("สะพานนี้") :]]
+    assert len(units("ผมไปตลาด ผมซื้อปลา แล้วผมก็กลับบ้าน")) == 1
+
+
+RST = """|Logo| |Build|
+
+====
+Lib
+====
+
+.. contents:: Table
+   :backlinks: top
+
+.. |Logo| image:: a.png
+   :alt: Logo
+
+.. note:: Read this first. It is
+   short.
+
+   And more.
+
+.. figure:: a.png
+   :width: 3
+
+   A caption of it.
+
+:Author: Ann
+
+Call ./it so::
+
+    x = 1
+
+    y = 2
+
+Then go on [1]_.
+
+>>> f(1)
+'One. Two.'
+
+.. code-block:: python
+   :linenos:
+
+   def f(x):
+       return x
+
+.. [1] A note.
+
+.. _here: http://a.example
+.. A comment. Long.
+   More of it.
+
+The end.
+"""
+
+
+def test_restructured_text():
+    assert looks_like(RST) == "rst"
+    assert units(RST) == [
+        ("Lib", "heading#"),
+        ("Read this first.", "paragraph"),
+        ("It is\n   short.", "paragraph"),
+        ("And more.", "paragraph"),
+        ("A caption of it.", "paragraph"),
+        (":Author: Ann", "row"),
+        ("Call ./it so::", "paragraph"),
+        ("x = 1", "code"),
+        ("y = 2", "code"),
+        ("Then go on [1]_.", "paragraph"),
+        (">>> f(1)\n'One. Two.'", "code"),
+        ("def f(x):\n       return x", "code"),
+        ("[1] A note.", "item"),
+        ("The end.", "paragraph"),
+    ]
+    assert units(".. code::", "rst") == units("..", "rst") == units("\n\n", "rst") == []
+    assert units("Call::\n\n   x. Y.", "rst") == [("Call::", "paragraph"), ("x. Y.", "code")]

@@ -43,6 +43,10 @@ def units(text, format=None):
         ("<p>Press <button>OK</button> to go. Then wait.</p>", ["Press <button>OK</button> to go.", "Then wait."]),
         ('<p>Seen. <a href="#top">Back to top</a></p><p><a href="#x">back to top</a></p>', ["Seen."]),
         ('<li>A note. <a href="#fnref1">↩</a> <a href="#fnref1-2">↩<sup>2</sup></a></li>', ["A note."]),
+        ("<p>Tall. <b aria-hidden=true>Built in 1889.</b></p>", ["Tall.", "<b aria-hidden=true>Built in 1889.</b>"]),
+        ("Tall.<svg><title>A map</title><text>Paris 1889</text><text>Rome</text></svg>", ["Tall.", "Paris 1889", "Rome"]),
+        ("<button>How tall is the tower?</button>", ["<button>How tall is the tower?</button>"]),
+        ("<dl><dt>-q<dt>--quiet<dd>Be still. Now.<dt>x<dd><p>a.</dl>", ["-q<dt>--quiet<dd>Be still.", "Now.", "x<dd><p>a."]),
         ("<b><img>It is old. <i>So</i> it was.</b>", ["<b><img>It is old.", "<i>So</i> it was.</b>"]),
     ],
 )

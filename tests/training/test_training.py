@@ -476,7 +476,7 @@ class TestData:
             ([], "has no rows"),
             ([{"txt": "a"}], r"has the columns txt; it needs messages or prompt \+ completion or text"),
             ([{"text": "a b"}, {"text": None}], "row 1 has no text in 'text'"),
-            ([{"prompt": "a", "completion": ""}], "1 rows have no token that the loss counts, counting from 0: 0"),
+            ([{"prompt": "a", "completion": ""}], "1 rows have no token that the loss counts, counting from 0: row 0"),
         ],
     )
     def test_bad_rows(self, rows, message):

@@ -10,13 +10,13 @@ from llmattr.errors import check_choice
 if TYPE_CHECKING:
     from llmattr.context.removal.ablation import ContextAblation
 
-Prior = Literal["none", "gates", "hidden"]
+PriorKind = Literal["none", "gates", "hidden"]
 LOOKS = 64  # masks of a first look with hidden sources, for each prior
 
 
-def prior_values(kind: Prior, ablation: "ContextAblation", seed: int = 0) -> Float[np.ndarray, "t n"] | None:
+def prior_values(kind: PriorKind, ablation: "ContextAblation", seed: int = 0) -> Float[np.ndarray, "t n"] | None:
     """The prior's scores [t, n] in nats: "gates" (`SourceGates`), "hidden" (ridge on `HiddenAblation`), None for "none"."""
-    check_choice("prior", kind, get_args(Prior))
+    check_choice("prior", kind, get_args(PriorKind))
     if kind == "none":
         return None
     from llmattr.context.removal.contrast import ContrastAblation

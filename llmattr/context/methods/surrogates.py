@@ -7,7 +7,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from llmattr import surrogate
-from llmattr.context.methods.prior import Prior, prior_values
+from llmattr.context.methods.prior import PriorKind, prior_values
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import option
 from llmattr.surrogate.fitting import BOOTSTRAPS, KEEP, LIMIT, N_ABLATIONS
@@ -17,7 +17,7 @@ from llmattr.surrogate.sampling import Count
 if TYPE_CHECKING:
     from llmattr.context.removal.ablation import ContextAblation
 
-PRIOR: Prior = option("none", "cheap scores to fit around, for few ablations")
+PRIOR: PriorKind = option("none", "cheap scores to fit around, for few ablations")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ContextCite:
     alpha: Alpha = option(
         "auto", "lasso penalty in nats per response token (0.01 in the paper); auto: the least error on held-out subsets"
     )
-    prior: Prior = PRIOR
+    prior: PriorKind = PRIOR
     bootstraps: int = BOOTSTRAPS
     limit: int = LIMIT
 
@@ -69,7 +69,7 @@ class Ridge:
     n_ablations: Count = N_ABLATIONS
     keep: float = KEEP
     alpha: Alpha = option("auto", "squared penalty; auto: the least error on held-out subsets")
-    prior: Prior = PRIOR
+    prior: PriorKind = PRIOR
     bootstraps: int = BOOTSTRAPS
     limit: int = LIMIT
 
@@ -98,7 +98,7 @@ class Blend:
     family: ClassVar[str] = "datamodel"
     n_ablations: Count = N_ABLATIONS
     keep: float = KEEP
-    prior: Prior = PRIOR
+    prior: PriorKind = PRIOR
     bootstraps: int = BOOTSTRAPS
     limit: int = LIMIT
 
@@ -148,6 +148,6 @@ class Interactions:
         )
 
 
-def prior_of(kind: Prior, ablation: "ContextAblation", seed: int) -> Float[ndarray, "t n"] | None:
+def prior_of(kind: PriorKind, ablation: "ContextAblation", seed: int) -> Float[ndarray, "t n"] | None:
     """The prior's scores [t, n], or None."""
     return None if kind == "none" else prior_values(kind, ablation, seed)

@@ -15,7 +15,7 @@ GIGABYTES = 1.0
 OURS = re.compile(r"[0-9a-f]{32}\.npz(\.(.+\.)?part)?")  # nothing else in the folder is ever touched
 
 
-class Kept(NamedTuple):
+class CachedFile(NamedTuple):
     """A file: when it was last used, in seconds since 1970, where it is, and its bytes."""
 
     used: float
@@ -42,18 +42,18 @@ def limit() -> float:
     return gigabytes * 1e9
 
 
-def kept(folder: Path) -> list[Kept]:
+def kept(folder: Path) -> list[CachedFile]:
     """The files of scored ablations, the one that was not used for longest first."""
     found = []
     for path in folder.iterdir() if folder.is_dir() else ():
         if OURS.fullmatch(path.name):
             with suppress(OSError):  # another process was sooner
                 status = path.stat()
-                found.append(Kept(status.st_mtime, path, status.st_size))
+                found.append(CachedFile(status.st_mtime, path, status.st_size))
     return sorted(found)
 
 
-def shrink(folder: Path, most: float) -> list[Kept]:
+def shrink(folder: Path, most: float) -> list[CachedFile]:
     """Remove what was not used for longest until no more bytes than `most` are left; return what was removed.
 
     Safe beside running processes: what they scored is in their memory, and what they add is written again. Raises OSError

@@ -20,16 +20,15 @@ from llmattr.text.readers.mail import read_mail
 from llmattr.text.readers.notebook import read_notebook
 from llmattr.text.readers.odt import read_odt
 from llmattr.text.readers.pdf import read_pdf
-from llmattr.text.readers.plain import Reader, read_plain, read_rtf, reader_of
+from llmattr.text.readers.plain import FileReader, read_plain, read_rtf, reader_of
 from llmattr.text.readers.xml import read_xml
+from llmattr.text.split.blocks import WHITE
+from llmattr.text.split.formats import ENDINGS
 
-CODE = "c cc cpp cs css go h hpp java jl js jsx kt lua m php pl py r rb rs scala sh sql swift ts tsx toml yaml yml"
-PLAIN = "log rst tex text"
-READERS: Mapping[str, Reader] = MappingProxyType(
+READERS: Mapping[str, FileReader] = MappingProxyType(
     {
+        **{ending: reader_of(name) for ending, name in ENDINGS.items()},
         "txt": read_plain,
-        "md": reader_of("markdown"),
-        "markdown": reader_of("markdown"),
         "pdf": read_pdf,
         "html": read_html,
         "htm": read_html,
@@ -38,20 +37,10 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "odt": read_odt,
         "rtf": read_rtf,
         "eml": read_mail,
-        "csv": reader_of("csv"),
-        "tsv": reader_of("csv"),
-        "jsonl": reader_of("jsonl"),
-        "ndjson": reader_of("jsonl"),
-        "json": reader_of("json"),
-        "geojson": reader_of("json"),
         "ipynb": read_notebook,
         "xml": read_xml,
         "rss": read_xml,
         "atom": read_xml,
-        "srt": reader_of("subtitles"),
-        "vtt": reader_of("subtitles"),
-        **{ending: reader_of("plain") for ending in PLAIN.split()},
-        **{ending: reader_of("code") for ending in CODE.split()},
     }
 )
 MOST = 2**27  # bytes of a file: 128 MB
@@ -101,7 +90,7 @@ def read_bytes(data: bytes, name: str, ending: str = "") -> Document:
         raise LlmattrError(f"{name!r} is {kind}{advice}")
     reader = READERS.get(kind or ending, read_plain)
     document = reader(data, name)
-    if not document.text.strip():
+    if not document.text.strip(WHITE):
         raise LlmattrError(f"{name!r} is empty: there is nothing to attribute the answer to")
     return document
 

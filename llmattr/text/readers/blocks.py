@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from llmattr.core.sources import Kind
+
 # What would begin a block of Markdown at the start of a line or of an item; the marks of items stay: a typed list is one.
 _STARTS = re.compile(
     r"^((?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*+)"
@@ -16,11 +18,12 @@ _SPANS = re.compile(r"(?<!\\)(?=\[[^\]\n]{0,300}\]\(|<[!?]|&#?\w+;)|(?<=!)(?=\[[
 
 
 class Block(NamedTuple):
-    """A piece of Markdown, where it stands in its file, and whether it follows the one before without an empty line."""
+    """A piece of Markdown, where it stands in its file, whether no empty line parts it from the one before, or it furnishes."""
 
     text: str
     place: Mapping[str, Any]
     tight: bool = False
+    furniture: bool = False
 
 
 Places = tuple[tuple[int, Mapping[str, Any]], ...]
@@ -41,6 +44,19 @@ def composed(blocks: Iterable[Block]) -> tuple[str, Places]:
             places.append((length, block.place))
         length += len(block.text)
     return "".join(text), tuple(places)
+
+
+def furnished(blocks: Sequence[Block]) -> tuple[tuple[int, int, Kind], ...]:
+    """The stretches of the composed text that furnish it; none where that is most of it, such as a page of links alone."""
+    found: list[tuple[int, int, Kind]] = []
+    length = 0
+    for block in blocks:
+        if block.text.strip():
+            length += 0 if not length else 1 if block.tight else 2
+            if block.furniture:
+                found.append((length, length + len(block.text), "furniture"))
+            length += len(block.text)
+    return tuple(found) if sum(end - start for start, end, _ in found) < length / 2 else ()
 
 
 def one_line(text: str) -> str:

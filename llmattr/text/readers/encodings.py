@@ -27,7 +27,7 @@ def decode(data: bytes, name: str, declared: str | None = None) -> str:
     """
     for mark, encoding in MARKS.items():
         if data.startswith(mark):
-            return _marked(data[len(mark) :], encoding, name)
+            return _marked(data[len(mark) :], encoding, name).removeprefix("\ufeff")  # some write it twice
     if b"\0" in data:
         return _without_mark(data, name)
     try:

@@ -1,25 +1,22 @@
-"""Lines on pages: columns in order, wrapped lines joined and hyphens at their ends undone."""
+"""Lines on pages: columns in order, pieces that stand on one line, and cells that stand below one another."""
 
 import itertools
 import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-Places = tuple[tuple[int, dict[str, Any]], ...]
-
-FULL = 0.65  # a line of this share of its column's width is taken to go on in the next
 WIDE = 0.6  # a line of this share of the page's width goes over all of it: there are no columns
 PROSE = 20  # characters of a line, on average, in a column of text; cells of tables are shorter
 LETTER = 0.6  # of its height: how wide one is at most, on average
 CELL = 2.0  # letters' heights between cells of a row, at least
 ROWS = 5  # rows that show where a column begins
-_MARKER = re.compile(r"\s*(?:[-*•‣◦▪–—·]\s|\(?\d{1,3}[.)]\s|\(?[a-z][.)]\s|\[\d{1,3}\]\s|\d+(?:\.\d+)+\.?\s)")
-_LOOSE = re.compile(r"\s*(?:[-*•‣◦▪–—·]|\(?\d{1,3}[.)]|(?:\.\s*){3,}\w*)\s*")  # a marker, or what leads to a page's number
-_END = re.compile(r"[.!?:;。！？…][\"'”’»)\]]*\s*$")
-_HYPHEN = re.compile(r"(\w+)[-\u2010\u00ad]\s*$")
-_WORD = re.compile(r"\w+(?:[-\u2010]\w+)*")
+NEAR = 1.5  # of its letters' height: how far below the one before a line of the same heading stands, at most
+SHORT = 30  # characters of a cell, on average
+MARGIN = 5.0  # of its height: how far before its text the marker of an item stands, at most
+_LEADER = re.compile(r"\s*(?:\.\s*){3,}\w*\s*")  # to the number of a page
+_LOOSE = re.compile(rf"\s*(?:[-*•‣◦▪–—·]|\(?\d{{1,3}}[.)])\s*|{_LEADER.pattern}")  # or a marker
 
 
 class Line(NamedTuple):
@@ -29,6 +26,8 @@ class Line(NamedTuple):
     x: float
     y: float
     size: float
+    bold: bool = False
+    mono: bool = False  # all letters are of one width
 
     def beside(self, other: "Line") -> bool:
         """Whether both stand on one line."""
@@ -37,6 +36,10 @@ class Line(NamedTuple):
     def alike(self, other: "Line") -> bool:
         """Whether both are set in letters of one size."""
         return abs(self.size - other.size) <= 0.08 * max(self.size, other.size)
+
+    def is_near(self, above: "Line") -> bool:
+        """Whether it stands right below the other, on the same page."""
+        return 0 < above.y - self.y <= NEAR * self.size
 
 
 def in_columns(pieces: Sequence[Line]) -> list[Line]:
@@ -136,83 +139,43 @@ def joined(pieces: Sequence[Line]) -> list[Line]:
             row.append(piece._replace(text=f" {piece.text} "))
         else:
             lines.append([piece])
-    return [_whole(sorted(line, key=lambda piece: piece.x)) for line in lines]
+    rows = [sorted(line, key=lambda piece: piece.x) for line in lines]
+    cells = [False, *itertools.starmap(_in_cells, itertools.pairwise(rows)), False]
+    return [_whole(row, above or below) for row, above, below in zip(rows, cells, cells[1:], strict=False)]
 
 
 def _row_of(piece: Line, lines: Sequence[list[Line]]) -> list[Line] | None:
     """The line that this belongs to, where it or that one is loose: a list's markers and their texts may be drawn apart."""
     loose = bool(_LOOSE.fullmatch(piece.text))
-    rows = (row for row in reversed(lines) if row[0].beside(piece) and (loose or _LOOSE.fullmatch(row[0].text)))
+    rows = (row for row in reversed(lines) if row[0].beside(piece) and _marks(*sorted([piece, row[0]], key=lambda one: one.x)))
     return next((row for row in rows if len(row) == 1 or loose), None)
 
 
-def _whole(pieces: Sequence[Line]) -> Line:
-    """A line of its pieces; a tab stands where they are so far apart as cells of a table are."""
+def _marks(left: Line, right: Line) -> bool:
+    """Whether one of two pieces is the marker of the other, right before it, or leads to it or from it."""
+    led = _LEADER.fullmatch(left.text) or _LEADER.fullmatch(right.text)
+    return bool(led) or (bool(_LOOSE.fullmatch(left.text)) and right.x - left.x < MARGIN * right.size)
+
+
+def _in_cells(above: Sequence[Line], below: Sequence[Line]) -> bool:
+    """Whether two rows have as many short pieces, those behind the first below one another."""
+    if len(above) != len(below) or len(above) < 2 or _LOOSE.fullmatch(below[0].text):
+        return False
+    aligned = all(abs(a.x - b.x) <= b.size / 4 for a, b in zip(above[1:], below[1:], strict=True))
+    apart = all(a.x + a.size < b.x for row in (above, below) for a, b in itertools.pairwise(row))
+    short = max(_length(above), _length(below)) <= SHORT * len(above)
+    return aligned and apart and short and above[0].y > below[0].y
+
+
+def _whole(pieces: Sequence[Line], cells: bool) -> Line:
+    """A line of its pieces; a tab stands between cells, and where they are so far apart as those of a table are."""
+    mono = all(piece.mono for piece in pieces)
     text = pieces[0].text
     for piece, after in itertools.pairwise(pieces):
         end = piece.x + len(piece.text.rstrip()) * LETTER * piece.size
-        apart = after.x - end > CELL * after.size and not _LOOSE.fullmatch(text) and not _LOOSE.fullmatch(after.text)
-        text += "\t" * apart + after.text
-    text = "\t".join(re.sub(r"\s+", " ", cell).strip() for cell in text.split("\t") if cell.strip())
-    return pieces[0]._replace(text=text, size=max(piece.size for piece in pieces))
-
-
-def flowing(pages: Sequence[Sequence[Line]]) -> tuple[str, Places]:
-    """The text of all pages, paragraphs with an empty line between them, and at which character each page begins."""
-    known = Counter(word for lines in pages for line in lines for word in _WORD.findall(line.text))
-    text = ""
-    parts: list[str] = []
-    places: list[tuple[int, dict[str, Any]]] = []
-    length = 0
-    last: Line | None = None
-    full = False  # whether the last line fills its column
-    for number, lines in enumerate(pages, 1):
-        step = _step(lines)
-        for i, line in enumerate(lines):
-            if last is not None:
-                text, between = _joint(last, line, step if i else None, full, known)
-                parts += [text, between]
-                length += len(text) + len(between)
-            if i == 0:
-                places.append((length, {"page": number}))
-            last, full = line, _is_full(line, lines)
-    return "".join([*parts, last.text if last else ""]), tuple(places)
-
-
-def _step(lines: Sequence[Line]) -> float:
-    """How far a line stands below the one before, as a rule."""
-    steps = [above.y - below.y for above, below in itertools.pairwise(lines) if above.alike(below) and above.y > below.y]
-    return statistics.median(steps) if steps else 0.0
-
-
-def _is_full(line: Line, lines: Sequence[Line]) -> bool:
-    """Whether a line is about as long as those that start where it does."""
-    column = sorted(len(other.text) for other in lines if other.alike(line) and abs(other.x - line.x) < 3 * line.size)
-    return len(column) > 2 and len(line.text) >= FULL * column[len(column) * 9 // 10]
-
-
-def _joint(last: Line, line: Line, step: float | None, full: bool, known: Counter[str]) -> tuple[str, str]:
-    """The last line as it is written before this one, and what stands between them; `step` is None over a page's end."""
-    down = last.y - line.y
-    elsewhere = step is None or down <= 0  # on the next page, or at the top of the next column
-    near = elsewhere or (step is not None and down <= 1.3 * step)
-    ended, lower = bool(_END.search(last.text)), line.text[:1].islower()
-    marked = bool(_MARKER.match(line.text))
-    indented = line.x - last.x > 0.8 * line.size and not elsewhere and not _MARKER.match(last.text)
-    if "\t" in last.text or "\t" in line.text:  # cells of a row
-        return last.text, "\n" if "\t" in last.text and "\t" in line.text and not elsewhere else "\n\n"
-    goes_on = full or (lower and bool(_HYPHEN.search(last.text)))
-    if goes_on and near and last.alike(line) and not (marked or indented) and (lower or not (elsewhere and ended)):
-        return _unhyphenated(last.text, line.text, known)
-    one_block = near and last.alike(line) and not elsewhere and not (indented and ended)
-    return last.text, "\n" if one_block else "\n\n"
-
-
-def _unhyphenated(last: str, line: str, known: Counter[str]) -> tuple[str, str]:
-    """A word that was parted at the line's end whole again; one that has its hyphen elsewhere, too, keeps it."""
-    parted, rest = _HYPHEN.search(last), re.match(r"\w+", line)
-    if parted is None or rest is None:
-        return last, " "
-    whole, compound = known[parted[1] + rest[0]], known[f"{parted[1]}-{rest[0]}"]
-    one_word = whole > 0 or (compound == 0 and rest[0][0].islower())
-    return last[: parted.end(1)] if one_word else last, ""
+        apart = cells or after.x - end > CELL * after.size
+        loose = _LOOSE.fullmatch(text) or _LOOSE.fullmatch(after.text)
+        text += "\t" * (apart and not loose and not mono) + after.text
+    text = text.rstrip() if mono else "\t".join(re.sub(r"\s+", " ", cell).strip() for cell in text.split("\t") if cell.strip())
+    largest = max(piece.size for piece in pieces)
+    return Line(text, pieces[0].x, pieces[0].y, largest, all(piece.bold for piece in pieces), mono)

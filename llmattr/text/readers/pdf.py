@@ -3,15 +3,17 @@
 import io
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from llmattr.core.progress import progress
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, note
-from llmattr.text.readers.lines import Line, flowing, in_columns, joined
+from llmattr.text.readers.flowing import flowing
+from llmattr.text.readers.lines import Line, in_columns, joined
 from llmattr.text.readers.needs import needs
+from llmattr.text.readers.roles import roles
 from llmattr.text.readers.running_heads import without_running_heads
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 _A_FILE = re.compile(
     r"\.(?:docx?|tex|dvi|indd|pptx?|xlsx?|odt|rtf|html?|pdf|qxd)\s*$|^Microsoft \w+ - |^untitled$", re.IGNORECASE
 )
+_BOLD = re.compile(r"bold|black|heavy|demi|CMBX|SFBX|-Medi", re.IGNORECASE)  # in the name of a font
+_MONO = re.compile(r"mono|courier|consol|typewriter|menlo|CMTT|SFTT", re.IGNORECASE)
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
 _BULLETS = dict.fromkeys((0x7F, 0xF0A7, 0xF0B7, 0xF0D8), "•")  # the unused codes of WinAnsi, and those of symbol fonts
 _AS_READ = {**_LIGATURES, **_BULLETS, 0: None}
@@ -37,8 +41,9 @@ def read_pdf(data: bytes, name: str) -> Document:
         raise LlmattrError(f"{name!r} is a PDF without text ({len(pages)} pages, scanned or damaged): recognise it first (OCR)")
     if empty:
         note(f"{name!r}: {len(empty)} of {len(pages)} pages have no text (scanned, damaged?), the first is page {empty[0]}")
-    text, places = flowing(without_running_heads(pages))
-    return Document(text, name, format="plain", metadata=known, places=places)
+    pages = without_running_heads(pages)
+    text, places, blocks = flowing(pages, roles(pages))
+    return Document(text, name, format="plain", metadata=known, places=places, blocks=blocks)
 
 
 def _opened(data: bytes, name: str) -> "PdfReader":
@@ -101,13 +106,14 @@ def _pieces_of(page: "PageObject") -> list[Line]:
 def _pieces(page: "PageObject", orientations: tuple[int, ...]) -> list[Line]:
     pieces: list[Line] = []
 
-    def take(text: str, frame: list[float], place: list[float], font: object, size: float) -> None:
+    def take(text: str, frame: list[float], place: list[float], font: Mapping[str, object] | None, size: float) -> None:
         x = place[4] * frame[0] + place[5] * frame[2] + frame[4]
         y = place[4] * frame[1] + place[5] * frame[3] + frame[5]
         tall = size * abs(place[2] * frame[0] + place[3] * frame[2] + place[2] * frame[1] + place[3] * frame[3])
         clean = text.translate(_AS_READ).encode("utf-8", "ignore").decode()  # half a surrogate pair is no text
         if clean.strip():
-            pieces.append(Line(clean.replace("\n", " "), x, y, tall))
+            called = str((font or {}).get("/BaseFont", ""))
+            pieces.append(Line(clean.replace("\n", " "), x, y, tall, bool(_BOLD.search(called)), bool(_MONO.search(called))))
         elif pieces and clean == " ":
             pieces[-1] = pieces[-1]._replace(text=pieces[-1].text + clean)
 

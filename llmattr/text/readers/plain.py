@@ -7,7 +7,7 @@ from llmattr.errors import LlmattrError
 from llmattr.text.readers.encodings import decode
 from llmattr.text.readers.needs import needs
 
-Reader = Callable[[bytes, str], Document]
+FileReader = Callable[[bytes, str], Document]
 
 
 def read_plain(data: bytes, name: str, format: str | None = None) -> Document:
@@ -15,7 +15,7 @@ def read_plain(data: bytes, name: str, format: str | None = None) -> Document:
     return Document(decode(data, name), name, format=format)
 
 
-def reader_of(format: str) -> Reader:
+def reader_of(format: str) -> FileReader:
     """What reads texts of this format, as they stand."""
     return lambda data, name: read_plain(data, name, format)
 

@@ -3,14 +3,15 @@
 import html
 import itertools
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import regex
 
+from llmattr.core.sources import Kind
 from llmattr.text.split.tags import TAG
 
 BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
-Kind = Literal["heading", "paragraph", "item", "row", "code", "quote", "markup", "furniture"]
+WHITE = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"  # with what takes no room at all
 PROSE: tuple[Kind, ...] = ("paragraph", "item", "quote")  # sentences are cut in these alone
 
 SENTENCE_END = regex.compile(r"[.!?:;。！？…।॥؟۔។៕။][\"'”’»)\]*_」』）]*\s*$")
@@ -73,8 +74,8 @@ def shifted(blocks: list[Block], by: int) -> list[Block]:
 def trimmed(block: Block, text: str) -> Block:
     """The block without the white space around it."""
     said = text[block.start : block.end]
-    start = block.start + len(said) - len(said.lstrip())
-    return block._replace(start=start, end=start + len(said.strip()))
+    start = block.start + len(said) - len(said.lstrip(WHITE))
+    return block._replace(start=start, end=start + len(said.strip(WHITE)))
 
 
 def says_something(text: str) -> bool:

@@ -36,8 +36,8 @@ def blocks(text: str) -> list[Block]:
 
 
 def is_python(text: str) -> bool:
-    """Whether a text, but for its last lines, is Python that does something."""
-    whole = _parsed(text) or _parsed(text[: text.rfind("\ndef ") + 1])
+    """Whether a text is Python that does something."""
+    whole = _parsed(text)
     return whole is not None and any(not isinstance(node, ast.Expr) for node in whole.body)
 
 

@@ -2,6 +2,8 @@
 
 import bisect
 import itertools
+from collections.abc import Callable, Sequence
+from pkgutil import resolve_name
 from typing import NamedTuple
 
 import numpy as np
@@ -10,13 +12,14 @@ from jaxtyping import Bool, Int
 
 from llmattr.ablation import name_of
 from llmattr.errors import LlmattrError, did_you_mean
-from llmattr.text.split.blocks import PROSE, Block, Kind, says_something, seen, trimmed
-from llmattr.text.split.formats import FORMATS, find_format
+from llmattr.text.split.blocks import PROSE, Block, Kind, says_something, seen, shifted, trimmed
+from llmattr.text.split.formats import find_format
 from llmattr.text.split.languages import language_of, script_of
 from llmattr.text.split.parts import Splitter, documents, paragraphs, spans, words
 from llmattr.text.split.sentences import sentence_spans
 
 _HALF = regex.compile(r"[\ud800-\udfff]")
+_CUTTERS = {"answer": "markdown:answer", "json": "tree:blocks", "table": "tables:blocks"}  # others have their format's name
 _BEGINNING = 80  # characters of a block that tell its script
 
 
@@ -28,16 +31,23 @@ class Cut(NamedTuple):
     quotable: Bool[np.ndarray, " n"]
 
 
-def cut(text: str, kind: str = "sentences", format: str | None = None, language: str | None = None) -> Cut:
+def cut(
+    text: str,
+    kind: str = "sentences",
+    format: str | None = None,
+    language: str | None = None,
+    known: Sequence[tuple[int, int, Kind]] = (),
+) -> Cut:
     """The sources of a kind (documents, paragraphs, sentences, words) in a text, each with a letter or a digit in it.
 
     `format`: how the text is built, a name of `FORMATS` or the ending of a file; None: as it looks. `language`: its ISO 639-1
-    code; None: as it reads. What lies between the sources is white space, rules, fences, tags: with it they are the text.
+    code; None: as it reads. `known`: stretches whose kind is known (`Document.blocks`), each on lines of its own. What lies
+    between the sources is white space, rules, fences, tags: with it they are the text.
     """
     find_splitter(kind)
     text = _HALF.sub("\ufffd", text)  # half a surrogate is no character to any reader, and as long as one
     name = find_format(text, format)
-    blocks = FORMATS[name](text) if text.strip() else []
+    blocks = _with_known(_blocks(text, name), text, known) if text.strip() else []
     if kind == "sentences":
         blocks = _sentences(text, blocks, language)
     elif kind == "words":
@@ -48,6 +58,22 @@ def cut(text: str, kind: str = "sentences", format: str | None = None, language:
     found = [trimmed(block, text) for block in blocks if _is_read(block, text[block.start : block.end], marked)]
     where = np.array([block[:2] for block in found], dtype=int).reshape(-1, 2)
     return Cut(where, tuple(block.kind for block in found), np.array([block.quotable for block in found], dtype=bool))
+
+
+def _blocks(text: str, name: str) -> list[Block]:
+    """The blocks of a text, by the file of its format, which is imported where a text is built so."""
+    cutter: Callable[[str], list[Block]] = resolve_name(f"{__package__}.{_CUTTERS.get(name, f'{name}:blocks')}")
+    return cutter(text)
+
+
+def _with_known(blocks: list[Block], text: str, known: Sequence[tuple[int, int, Kind]]) -> list[Block]:
+    """The blocks with those of the known stretches in the place of what was found there; of them code alone can be quoted."""
+    starts = [start for start, _, _ in known]
+    inside = [bisect.bisect_right(starts, block.start) - 1 for block in blocks]
+    found = [block for block, k in zip(blocks, inside, strict=True) if k < 0 or block.start >= known[k][1]]
+    for start, end, kind in known:
+        found += shifted(_blocks(text[start:end], "code"), start) if kind == "code" else [Block(start, end, kind, False)]
+    return sorted(found)
 
 
 def _sentences(text: str, blocks: list[Block], language: str | None) -> list[Block]:

@@ -7,22 +7,18 @@ from typing import NamedTuple
 import regex
 
 from llmattr.text.split import code
-from llmattr.text.split.blocks import UP, Block, Kind, says_something, shifted
+from llmattr.text.split.blocks import Block, Kind, says_something, seen, shifted
+from llmattr.text.split.html_seen import is_left_out, is_navigation, is_title, texts_of_picture
 from llmattr.text.split.tags import BLOCKS, HEADINGS, Element, Text, read
 
 _KINDS: dict[str, Kind] = {
     **dict.fromkeys((*HEADINGS, "title", "caption"), "heading"),
-    "li": "item",
+    **dict.fromkeys(("li", "dt", "dd"), "item"),
     "blockquote": "quote",
     **dict.fromkeys(("header", "footer"), "furniture"),  # of the main part: those of the page are left out
 }
-_UNSEEN = frozenset(
-    ["audio", "button", "canvas", "iframe", "noscript", "object", "script", "select", "style", "svg", "template", "video"]
-)
-_ROLES = frozenset(["navigation", "banner", "contentinfo", "search", "dialog", "doc-backlink"])
-_BACK = regex.compile(r"#(?:user-content-)?(?:fnref|fnr|cite_?ref|footnote-?ref|backref)|#(?:\w+-)*top$", regex.I)
 _LAYOUT = frozenset(("table", "ul", "ol", "div", "h1", "h2", "h3"))  # in a cell: it is no value, but a place on the page
-_TOLD = frozenset(("h1", "h2", "h3", "p"))  # in a header: it is no bar of the site alone
+_DEFINED = frozenset(("dt", "dd", "p"))
 _INSIDE = frozenset(("article", "blockquote", "main", "section"))
 _WHOLE_PAGE = regex.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype|html|head|body)\b", regex.I | regex.S)
 _MARKDOWN = regex.compile(r"\n[ \t]*\n {0,3}(?:#{1,6} |[-*+] |\d{1,3}[.)] |> |```|~~~|\|)")
@@ -51,26 +47,6 @@ def is_page(text: str) -> bool:
     )
 
 
-def is_left_out(element: Element, inside: bool = False) -> bool:
-    """Whether an element is no part of what a page says; `inside`: of its main part, where a header has its heading.
-
-    What was never closed hides nothing: it may be a word that looks like a tag.
-    """
-    if not element.is_closed or element.tag in ("html", "body"):
-        return False
-    if element.tag in _UNSEEN or element.tag == "nav" or (element.tag == "footer" and not inside):
-        return True
-    if element.tag == "header" and not inside and not any(inner.tag in _TOLD for inner in element.elements()):
-        return True
-    said = element.attributes
-    if not said:
-        return False
-    if element.tag == "a" and said.get("href", "").startswith("#"):
-        return bool(_BACK.match(said["href"]) or UP.fullmatch("".join(element.texts())))
-    unseen = "display:none" in said.get("style", "").replace(" ", "").lower()
-    return unseen or "hidden" in said or said.get("aria-hidden") == "true" or said.get("role") in _ROLES
-
-
 class _Close(NamedTuple):
     """Where an element ends."""
 
@@ -91,14 +67,27 @@ def blocks(text: str) -> list[Block]:
             if node.is_block or node.tag in ("script", "style"):
                 run.close()
         else:
-            kind = _KINDS.get(node.tag, kind)
+            kind = "furniture" if kind == "furniture" or is_navigation(node) else _KINDS.get(node.tag, kind)
             run.enter(node)
-            found = _whole(node, text)
+            found = [block._replace(quotable=block.quotable and kind != "furniture") for block in _whole(node, text)]
             run.found += found
-            inner = [] if found else [(child, kind, inside or node.tag in _INSIDE) for child in reversed(node.children)]
+            children = texts_of_picture(node) if node.tag == "svg" else node.children
+            inner = [] if found else [(child, kind, inside or node.tag in _INSIDE) for child in reversed(children)]
             waiting += [(_Close(node), kind, inside), *inner]
     run.close()
-    return run.found
+    found = _with_titles(run.found, text)
+    if any(block.quotable for block in found):
+        return found
+    return [block._replace(quotable=block.kind == "furniture") for block in found]  # a page of links alone
+
+
+def _with_titles(blocks: list[Block], text: str) -> list[Block]:
+    """Short lines without a stop right above navigation are its titles."""
+    found = list(blocks)
+    for i, (block, after) in enumerate(itertools.pairwise(blocks)):
+        if after.kind == "furniture" and is_title(seen(text[block.start : block.end])):
+            found[i] = block._replace(kind="furniture", quotable=False)
+    return found
 
 
 def _whole(element: Element, text: str) -> list[Block]:
@@ -145,6 +134,7 @@ class _Run:
     opened: list[int] = field(default_factory=list)  # where inline tags before the first word begin, and then it
     first: int = 0  # where the first word begins
     end: int | None = None
+    after_term: bool = False  # of a list of definitions: what it is stands behind it
 
     def say(self, text: Text, kind: Kind) -> None:
         """Text; what is only white space says nothing."""
@@ -153,17 +143,22 @@ class _Run:
             if self.end is None:
                 self.kind, self.first = kind, text.start + len(part) - len(part.lstrip())
             self.end = text.start + len(part.rstrip())
+            self.after_term = False
 
     def enter(self, element: Element) -> None:
         """A start tag."""
-        if element.tag in BLOCKS or element.tag == "br":
+        if self.after_term and element.tag in _DEFINED:
+            return
+        if element.tag in BLOCKS or element.tag in ("br", "text"):
             self.close()
         elif self.end is None and element.inner < element.close:
             self.opened.append(element.start)
 
     def leave(self, element: Element) -> None:
         """An end tag."""
-        if element.tag in BLOCKS:
+        if element.tag == "dt" and self.end is not None:
+            self.after_term = True
+        elif element.tag in BLOCKS or element.tag == "text":
             self.close()
         elif self.end is None and self.opened[-1:] == [element.start]:
             self.opened.pop()
@@ -175,4 +170,4 @@ class _Run:
         if self.end is not None:
             start = self.opened[0] if self.opened else self.first
             self.found.append(Block(start, self.end, self.kind, self.kind not in ("heading", "furniture")))
-        self.opened, self.end = [], None
+        self.opened, self.end, self.after_term = [], None, False

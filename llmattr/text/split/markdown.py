@@ -31,6 +31,7 @@ _HARD_BREAK = regex.compile(  # or a line that is bold as a whole: "> **Note**"
     r"(?: {2,}|\\|<br\s*/?>[ \t]*)\r?\n|^(?:[ \t]*>)*[ \t]*(\*\*|__)[^*_\n]+\1[ \t]*\r?\n", regex.M
 )
 _DEEP = 100  # levels, two to a list: what is set in further is one paragraph
+_NAMED_TAG = regex.compile(r"\s*(?:>\s?)*<[a-z]\w*>[ \t]+\p{Ll}")  # "<div> is a tag that groups"
 _EMPTY_LINK = regex.compile(r"(?<!\\)\[ {0,9}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]*\])")
 
 
@@ -146,13 +147,14 @@ def _of_leaf(token: "Token", kind: Kind, part: str, lines: list[Line], *, prose:
     start, end = lines[first].start, lines[last - 1].end
     if token.type in ("fence", "code_block"):
         return shifted(code.blocks(part[start:end]), start)
-    if token.type == "html_block":
+    names_it = token.type == "html_block" and _NAMED_TAG.match(part, start, end) and not html.is_page(part[start:end])
+    if token.type == "html_block" and not names_it:
         return shifted(html.blocks(part[start:end]), start)
     start = _QUOTES.match(part, start, end).end()  # type: ignore[union-attr]  # it matches nothing, too
     end = start + len(part[start:end].rstrip())
     if underlined and _STOP.search(part[start:end]):  # a sentence above a rule
         return shifted(prose(part[start:end], "paragraph"), start)
-    if token.type in ("paragraph_open", "list_item_open", "blockquote_open"):
+    if token.type in ("paragraph_open", "list_item_open", "blockquote_open", "html_block"):
         said = _EMPTY_LINK.sub("", _IMAGE.sub("", part[start:end]))
         begin = lines[first].start  # with the quotation marks before its first word, as its other lines have them
         return shifted(prose(part[begin:end], kind), begin) if says_something(said) else []

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import regex
 
+from llmattr.text.split.abbreviations import is_before_a_name
 from llmattr.text.split.blocks import ASKS, SENTENCE_END, Block, Kind, Line, is_blank, lines_of, says_something
 from llmattr.text.split.pages import running_heads
 
 # What opens a list item: a bullet, a number of any depth, a letter or a roman number, each with its stop.
+_NAMED = r"M\.\s+\p{Lu}|\p{Lu}\.\s+\p{Lu}[\p{L}'’-]+,\s+\p{Lu}\."  # "M. Dupont", "A. Smith, B. Jones"
 MARKER = regex.compile(
-    r"\s*(?:[-*+•‣◦▪·–—]|\(?(?:\d{1,3}(?:\.\d{1,3})*[.)]|\d{1,3}(?:\.\d{1,3})+(?!\)?\s+\p{Ll})|\p{L}\p{M}*[.)]|[ivxlcIVXLC]{1,6}[.)])\)?)\s+(?=\S)"
+    rf"\s*(?:[-*+•‣◦▪·–—]|(?!{_NAMED})\(?(?:\d{{1,3}}(?:\.\d{{1,3}})*[.)]|\d{{1,3}}(?:\.\d{{1,3}})+(?!\)?\s+\p{{Ll}})"
+    r"|\p{L}\p{M}*[.)]|[ivxlcIVXLC]{1,6}[.)])\)?)\s+(?=\S)"
     r"|\s*\[\d{1,3}\]\s+(?=[^\p{Ll}\s])"
 )
 _REFERENCE = regex.compile(  # of a list of them: a number, who with initials, and in which year
@@ -21,6 +24,7 @@ _CELLS = regex.compile(r"\S[ ]*\t\s*\S")
 _STAMPED = regex.compile(  # an entry of a log or a chat begins with its time, a shell's with its prompt
     r"[\[(<]?(?:(?:\p{Lu}\p{Ll}{2,8}\.?,?\s+){0,2}(?:\d{1,2}\s+)?(?:\d{1,4}([-/.])\d{1,2}\1\d{1,4}|\d{1,2}:\d{2})\b)|\$\s"
 )
+_COMMAND = regex.compile(r"\$\s[\p{Ll}.~/]")
 _COLUMNS = regex.compile(r"(?=.*\d).*[^\s.!?:;,]\s{2,}\S")
 _LETTER = regex.compile(r"\p{L}\.\s")
 _GREETING = regex.compile(
@@ -71,7 +75,7 @@ def prose(text: str, kind: Kind) -> list[Block]:
     """A paragraph of another format, with the kind that it has there: its lines are joined or parted as in plain text."""
     runs = _runs(lines_of(text), frozenset(), frozenset())
     found = [block for run in runs for block in _joined(run)]
-    return [block if block.kind == "row" else block._replace(kind=kind) for block in found]
+    return [block if block.kind in ("row", "code") else block._replace(kind=kind) for block in found]
 
 
 def said(line: Line) -> str:
@@ -130,7 +134,8 @@ def _joined(run: list[Line]) -> list[Block]:
     for i in range(1, len(run) + 1):
         if i < len(run) and not (is_log and i in entries) and shape.wraps(texts[i - 1], texts[i]):
             continue
-        found.append(_block(run[begin:i], kind if begin == 0 or kind == "quote" else "paragraph"))
+        own = kind if begin == 0 or kind == "quote" else "paragraph"
+        found.append(_block(run[begin:i], "code" if is_log and _COMMAND.match(texts[begin]) else own))
         begin = i
     return found
 
@@ -198,7 +203,7 @@ class _Shape:
             return False
         if self.flows and (after[:1].islower() or _HYPHEN.search(line)):
             return True
-        if _OPEN.search(line):
+        if _OPEN.search(line) or (line.endswith(".") and is_before_a_name(line)):
             return True
         if self.lists:
             return False
@@ -210,5 +215,5 @@ class _Shape:
 
 def depth(line: Line) -> int:
     """How often it is quoted."""
-    found = _QUOTE.match(line.text)
+    found = _QUOTE.match(line.text) if ">" in line.text else None
     return found[0].count(">") if found else 0

@@ -1,6 +1,7 @@
 """The reasoning of a model before its answer, by the marks that the families of models write around it."""
 
 from collections.abc import Iterator
+from string import ascii_lowercase, ascii_uppercase
 from typing import NamedTuple
 
 import regex
@@ -19,15 +20,17 @@ MARKS = {  # what opens a reasoning, and what ends it
     "<|START_THINKING|>": "<|END_THINKING|>",
     "<|begin_of_thought|>": "<|end_of_thought|>",
 }
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # `str.lower` may change how long a text is
+_ENDS = {opening.translate(_LOWER): ending.translate(_LOWER) for opening, ending in MARKS.items()}
 # A mark that is meant, and not named in passing, begins a line or stands behind a stop; one that ends may end a line, too,
 # where no space parts it from what it ends.
 _BEGINS = r"(?:^|(?<=[.!?…。！？]))[ \t]*+"
-_OPENING = regex.compile(rf"{_BEGINS}(?:<\|start\|>assistant)?\K(?:{'|'.join(map(regex.escape, MARKS))})", regex.M)
-_ENDING = "|".join([*map(regex.escape, MARKS.values()), "assistantfinal"])  # the last as it reads without special tokens
+_OPENING = regex.compile(rf"{_BEGINS}(?:<\|start\|>assistant)?\K(?:{'|'.join(map(regex.escape, _ENDS))})", regex.M)
+_ENDING = "|".join([*map(regex.escape, _ENDS.values()), "assistantfinal"])  # the last as it reads without special tokens
 _UNOPENED = regex.compile(rf"{_BEGINS}\K(?:{_ENDING})|(?<=\S)(?:{_ENDING})(?=[ \t]*$)", regex.M)
 _CODE = regex.compile(r"^ {0,3}(```++|~~~++)[^\n]*\n(?:.*?^ {0,3}\1|.*)|`[^`\n]+`", regex.M | regex.S)
-_ANSWER = regex.compile(r"\s*(?:<answer>|<\|message\|>|<\|begin_of_solution\|>|<\|START_RESPONSE\|>)")
-_ANSWERED = regex.compile(r"(?:</answer>|<\|return\|>|<\|end_of_solution\|>|<\|END_RESPONSE\|>)\s*\Z")
+_ANSWER = regex.compile(r"\s*(?:<answer>|<\|message\|>|<\|begin_of_solution\|>|<\|START_RESPONSE\|>)", regex.I)
+_ANSWERED = regex.compile(r"(?:</answer>|<\|return\|>|<\|end_of_solution\|>|<\|END_RESPONSE\|>)\s*\Z", regex.I)
 
 
 class Part(NamedTuple):
@@ -44,16 +47,17 @@ def parts(text: str) -> Iterator[Part]:
     A text may begin inside a reasoning, since many templates open it, and one that it begins with may have no end. Marks that
     are named in passing, within a sentence or in code, are text.
     """
-    veiled = _CODE.sub(lambda code: " " * len(code[0]), text)
-    begin = 0
+    lower = text.translate(_LOWER)
+    veiled = _CODE.sub(lambda code: " " * len(code[0]), lower)
+    begin = _answer(text, 0)
     opening, ending = _OPENING.search(veiled), _UNOPENED.search(veiled)
     if ending and not (opening and opening.start() < ending.start()):
         yield Part(0, ending.start(), is_reasoning=True)
         begin = _answer(text, ending.end())
     while opening := _OPENING.search(veiled, begin):
-        ends = MARKS[opening[0]]
+        ends = _ENDS[opening[0]]
         end = veiled.find(ends, opening.end())
-        end = text.find(ends, opening.end()) if end < 0 else end  # behind code that has no end
+        end = lower.find(ends, opening.end()) if end < 0 else end  # behind code that has no end
         end = _outermost(veiled, opening, ends, end)
         if end < 0 and text[: opening.start()].strip():
             break

@@ -1,8 +1,5 @@
 """JSON lines: a record is a source."""
 
-from itertools import islice
-
-from llmattr.core.plain_json import is_json
 from llmattr.text.split.blocks import Block, newlines_of
 
 
@@ -10,9 +7,3 @@ def blocks(text: str) -> list[Block]:
     """One block a line."""
     lines = [line for line in newlines_of(text) if line.text.strip()]
     return [Block(line.end - len(line.text.lstrip()), line.start + len(line.text.rstrip()), "row") for line in lines]
-
-
-def are_records(text: str) -> bool:
-    """Whether the first lines are JSON, each for itself, and the first an object or an array."""
-    lines = list(islice((line.text.strip() for line in newlines_of(text) if line.text.strip()), 20))
-    return len(lines) > 1 and lines[0][0] in "{[" and lines[1][0] in '{["' and all(map(is_json, lines))

@@ -15,12 +15,13 @@ _PAGE = 5000  # characters
 
 # What stands for itself and holds stops that end nothing: code, addresses, targets of links, tags.
 _OPAQUE = regex.compile(
-    rf"`+[^`\n]+`+|<code\b[^<>]*>[^<>]*</code>|\]\([^()\s]*(?:\s[^()\n]*)?\)|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|{TAG}|<!--[^<>]*>|&#?\w+;"
+    rf"`+[^`\n]+`+|<code\b[^<>]*>[^<>]*</code>|\]\([^()\s]*(?:\s[^()\n]*)?\)|\$\$[^$]+\$\$|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|{TAG}|<!--[^<>]*>|&#?\w+;"
 )
-_CODE_STOP = regex.compile(r"(?<=\w\w)\.`+$")  # of the sentence, set inside as quotation marks have it
+_WHOLE = regex.compile(r"[\p{Latin}\p{Greek}\p{Cyrillic}\p{N}\s,/%’-]*+[.!?]?")  # no stop inside: it is one sentence
+_CODE_STOP = regex.compile(r"(?<=\w\w)\.`+$|\.\s*\$\$$")  # of the sentence, set inside as quotation marks have it
 _CLOSERS = regex.compile(
-    r"(?:[」』”’）】》〉〟»›)\]}]|[\"'*_~`]+(?!\w)|</[a-zA-Z][^<>]*>|\[\^?\w{1,4}(?:[,–-]\s?\w{1,4})*\]|<sup\b[^<>]*>.{0,80}?</sup>"
-    r"|[¹²³⁰-⁹†‡]+|\s?(?:\p{Emoji_Presentation}+|[:;]-?[)(DP])(?!\w))+"
+    r"(?:[」』”’）】》〉〟»›)\]}]|[\"'*_~`]+(?!\w)|\$\$|</[a-zA-Z][^<>]*>|\[\^?\w{1,4}(?:[,–-]\s?\w{1,4})*\]|<sup\b[^<>]*>.{0,80}?</sup>"
+    r"|[¹²³⁰-⁹†‡]+|\s?(?:(?:(?=\p{Emoji_Presentation}|\p{Extended_Pictographic}\uFE0F)\X)++|[:;]-?[)(DP](?!\w)))+"
 )
 _OPENERS = regex.compile(r"(?<=\S)\s+[\"'“”„«»‘(\[¿¡*_]+$")
 _CJK = r"[\p{Han}\p{Hiragana}\p{Katakana}」』”’）】》]"
@@ -28,6 +29,12 @@ _WIDE_STOP = regex.compile(rf"(?:[。！？｡．]|(?<={_CJK})[!?…])[。！？
 _OWN_STOP = regex.compile(
     r"(?<!។\s?ល\s?)[៕။۔។]+(?!\s*ល\s*។)[»”’\"')\]]*\s*|(?<=[\p{Khmer}\p{Myanmar}\p{Lao}\p{Thai}][!?…]+)[»”’\"')\]]*\s+"
 )
+# Thai and Lao part sentences, and now and then words, by a space: not behind or before what binds, nor around a few letters.
+_GAP = regex.compile(r"(?<=[\p{Thai}\p{Lao}])[ ]+(?=[\p{Thai}\p{Lao}])")
+_BINDS = r"และ|แต่|หรือ|ซึ่ง|ที่|โดย|เพราะ|เพื่อ|ว่า|จึง|ก็|ทั้ง|คือ|ได้แก่|เช่น|แล้ว|ๆ|ແລະ|ແຕ່|ຫຼື|ທີ່|ໂດຍ|ເພາະ|ເພື່ອ|ວ່າ|ຄື|ເຊັ່ນ|ໆ"
+_CLAUSE = regex.compile(rf"(?!{_BINDS})[\p{{Thai}}\p{{Lao}}\p{{M}}]{{10,}}")
+_CLAUSE_END = regex.compile(rf"[\p{{Thai}}\p{{Lao}}\p{{M}} ]{{20,}}(?<!{_BINDS})$")
+_ASIDE = r"\[\p{L}[^\[\]]{1,30}\]\s+\p{Lu}"  # "[pause] Then"
 _CLOSED = regex.compile(
     r"(?:[.!?…।؟។](?:[\"'”’»)\]*_`]|\[\^?\w{1,4}\]|[¹²³⁰-⁹†‡])+|…|\.\.\.)\s+(?=[\"'“‘«(\[*_¿¡„—–-]*\s?[\p{Lu}\p{Lt}\p{Lo}\p{Nd}])"
 )
@@ -41,6 +48,7 @@ _NAMED = r"\p{L}[\p{L}\p{M}]{1,11}\.?\s(?:\d{1,3}(?:\.\d{1,3})*|[IVX]{1,4})[.):]
 _MARK = regex.compile(rf"\s*{_BULLET}(?:{_NUMBER}\)?\s|{_NAMED}\s)?")
 _MARKS = regex.compile(rf"\s*{_BULLET}[*_(\[\"'“«]*(?:{_NUMBER}|{_NAMED})?[*_)\]]*\s*$")
 _LETTER = regex.compile(r"[\p{L}\p{N}º]")
+_JOINED = regex.compile(r"[-‐‑/]?[\p{L}\p{N}º]")
 _UNCASED = regex.compile(r"\p{Lo}")
 _WIDE_LETTER = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
 _NO_BEGINNING = frozenset(",;:，、；：)]")
@@ -52,7 +60,7 @@ _INK = regex.compile(r"\S")
 _WHITE = regex.compile(r"\s")
 _COMPARED = str.maketrans("<>", "==")
 _LETTERED = regex.compile(r"\(?\p{Ll}[.)]\s")  # an item of a list inside a line
-_LOWER = regex.compile(r"[\"'“”‘’«»(\[*_¿¡—–-]*\s*(?:</?[a-z][^<>]*>)*\p{Ll}(?!\p{Lu})")
+_LOWER = regex.compile(rf"(?!{_ASIDE})[\"'“”‘’«»(\[*_¿¡—–-]*\s*(?:</?[a-z][^<>]*>)*\p{{Ll}}(?!\p{{Lu}})")
 _AFTER_QUOTE = regex.compile(r"(?:と|って|という|といった|なんて|など|は|が|を|に|の|も|で|や|、|，|,)")
 _SAID = regex.compile(  # who says it, with a verb of saying
     r"[^。！？，“「]{0,8}[说說道问問喊叫答想写寫嚷]"
@@ -66,6 +74,8 @@ _PAUSE = regex.compile(r"\s(?:…|\.\.\.)$")  # an ellipsis apart, in the middle
 
 def sentence_spans(text: str, language: str) -> list[Span]:
     """Where the sentences of a paragraph lie, without the white space between them; together they are all of it."""
+    if _WHOLE.fullmatch(text):
+        return [span] if (span := _trimmed(text, 0, len(text))) else []
     plain = _OPAQUE.sub(_veiled, _QUOTES.sub(lambda marks: " " * len(marks[0]), text))
     plain = _WHITE.sub(" ", plain)
     numbered = _numbered(plain)
@@ -89,7 +99,7 @@ def sentence_spans(text: str, language: str) -> list[Span]:
 
 def _veiled(match: regex.Match[str]) -> str:
     """As long as what it stands for: tags are white space to the sentence, code may open one, all else is a word inside."""
-    if match[0][0] == "`" or match[0].startswith("<code"):
+    if match[0][0] in "`$" or match[0].startswith("<code"):
         stop = _CODE_STOP.search(match[0])
         ending = stop[0] if stop else ""
         return "X" + "x" * (len(match[0]) - 1 - len(ending)) + ending
@@ -107,7 +117,7 @@ def _trimmed(text: str, start: int, end: int) -> Span | None:
 def _candidates(plain: str, language: str) -> Iterator[int]:
     """Places where a sentence may end, by sentencex and by rules for what it has not."""
     yield from _segmented(plain, language)
-    for pattern in (_OWN_STOP, _CLOSED, MAY_END, _WIDE_STOP):
+    for pattern in (_OWN_STOP, _CLOSED, MAY_END, _WIDE_STOP, _GAP):
         yield from (stop.end() for stop in pattern.finditer(plain))
     for quoted in _QUOTED.finditer(plain):  # sentencex keeps a quotation whole
         yield from (quoted.start(1) + end for end in _segmented(quoted[1], language))
@@ -155,13 +165,15 @@ def _goes_on(left: str, right: str, language: str, has_case: bool) -> bool:
     if len(left) < _BEHIND and _MARKS.match(left):  # "1.", "Step 1.", "Q.": it stands for itself in no list
         return True
     left = left.rstrip()
-    if left[-1:] == "." and _LETTER.match(right):  # "A.E.", "n.º"
+    if left[-1:] == "." and _JOINED.match(right):  # "A.E.", "n.º", "J.-C.", "./run"
         return not _WIDE_LETTER.match(right)
     right = right.lstrip()
     if right[:1] in _NO_BEGINNING:
         return True
     if has_case and _LOWER.match(right) and not _LETTERED.match(right):
         return True
+    if _GAP.search(f"{left[-1:]} {right[:1]}"):
+        return not (_CLAUSE_END.search(left) and _CLAUSE.match(right))
     if _PAUSE.search(left) and _UNCASED.match(right):
         return True
     return is_abbreviated(left, right, language) or _quotation_goes_on(left, right, has_case) or _parenthesis_goes_on(left)
@@ -169,7 +181,7 @@ def _goes_on(left: str, right: str, language: str, has_case: bool) -> bool:
 
 def _quotation_goes_on(left: str, right: str, has_case: bool) -> bool:
     """Whether a sentence goes on behind a quotation that ends with a stop."""
-    if left[-1:] in "」』" and _AFTER_QUOTE.match(right):
+    if left[-1:] in "」』）" and _AFTER_QUOTE.match(right):
         return True
     opening = left.lstrip()[:1]
     whole = opening in _OPENING_QUOTES and left.count(opening) == (2 if opening in "\"'" else 1)
@@ -189,6 +201,8 @@ def _inside(left: str) -> bool:
 
 def _parenthesis_goes_on(left: str) -> bool:
     """Whether it is a parenthesis inside a sentence that ends with a stop: one around a sentence opens with it."""
+    if left.endswith("）"):
+        return not _WIDE_STOP.search(left[: left.rfind("（")].strip()[-3:] or "。")
     return (
         left.endswith(")") and "(" in left and not left.lstrip(" *_\"'“").startswith("(") and left.rfind("(") > left.rfind(". ")
     )

@@ -37,7 +37,7 @@ def _value(text: str, start: int, at: int, found: list[Block]) -> int:
             _, at = _decode(text, start)
             found.append(Block(start, at, "row"))
             at = _next(text, at)
-    else:
+    elif value not in ([], ""):  # which says nothing
         found.append(Block(start, end, "row"))
     return end
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from llmattr.errors import LlmattrError
 from llmattr.text.rows import Examples
 
-Kept = torch.Tensor | tuple[torch.Tensor, ...]  # each [b, s, ...]
+Saved = torch.Tensor | tuple[torch.Tensor, ...]  # each [b, s, ...]
 
 
 @runtime_checkable
@@ -21,7 +21,7 @@ class Recorder(Protocol):
     Under `capturing` every layer comes once in a pass, however often it runs.
     """
 
-    def keep(self, name: str, inputs: Float[torch.Tensor, "b s i"]) -> Kept:
+    def keep(self, name: str, inputs: Float[torch.Tensor, "b s i"]) -> Saved:
         """What to keep of a layer's inputs until its output gradient comes."""
         ...
 
@@ -40,15 +40,15 @@ class Passes:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.runs: Counter[str] = Counter()
-        self.waiting: dict[str, list[tuple[Kept, torch.Tensor]]] = {}
+        self.waiting: dict[str, list[tuple[Saved, torch.Tensor]]] = {}
         self.sums: dict[str, torch.Tensor] = {}  # of each row's output gradients: not finite where one of them is not
 
-    def keep(self, name: str, inputs: torch.Tensor) -> Kept:
+    def keep(self, name: str, inputs: torch.Tensor) -> Saved:
         """What the other recorder keeps."""
         self.runs[name] += 1
         return self.recorder.keep(name, inputs)
 
-    def gradient(self, name: str, kept: Kept, outputs: torch.Tensor) -> None:
+    def gradient(self, name: str, kept: Saved, outputs: torch.Tensor) -> None:
         """Hand it on, or wait for the layer's other runs."""
         sums = outputs.sum((1, 2), dtype=torch.promote_types(outputs.dtype, torch.float32))
         self.sums[name] = self.sums[name] + sums if name in self.sums else sums
@@ -83,7 +83,7 @@ def _all_finite(parts: Iterable[torch.Tensor]) -> bool:
     return bool(np.isfinite(sum(float(part.double().sum()) for part in parts)))
 
 
-def _joined(kept: Sequence[Kept]) -> Kept:
+def _joined(kept: Sequence[Saved]) -> Saved:
     """What was kept of several runs, as of one run over all their tokens."""
     if isinstance(kept[0], tuple):
         return tuple(torch.cat(parts, dim=1) for parts in zip(*kept, strict=True))
@@ -120,11 +120,11 @@ class Scaled:
     def __init__(self, recorder: Recorder, scales: dict[str, torch.Tensor]) -> None:
         self.recorder, self.scales = recorder, scales
 
-    def keep(self, name: str, inputs: torch.Tensor) -> Kept:
+    def keep(self, name: str, inputs: torch.Tensor) -> Saved:
         """What the other keeps of the scaled inputs."""
         return self.recorder.keep(name, inputs * self.scales[f"{name}/in"].to(inputs.dtype))
 
-    def gradient(self, name: str, kept: Kept, outputs: torch.Tensor) -> None:
+    def gradient(self, name: str, kept: Saved, outputs: torch.Tensor) -> None:
         """Give the scaled output gradients on."""
         self.recorder.gradient(name, kept, outputs * self.scales[f"{name}/out"].to(outputs.dtype))
 

@@ -14,7 +14,7 @@ from llmattr.training.projection import Measure
 
 @dataclass(frozen=True)
 class Random:
-    """Standard normal numbers, drawn from a seed and the texts of query and row: a baseline.
+    """Standard normal numbers, drawn from a number and the texts of query and row: a baseline.
 
     Cost: little
     """
@@ -23,11 +23,11 @@ class Random:
     family: ClassVar[str] = "reference"
     unit: ClassVar[str] = "random numbers"
     measure: ClassVar[Measure] = "loss"
-    seed: int = option(0, "another seed gives other numbers", below=2**63)
+    draw: int = option(0, "another one gives other numbers", below=2**63)
 
     def retrieve(self, rows: Sequence[str], queries: Sequence[str]) -> Float[np.ndarray, "t n"]:
         """Numbers without a unit; the order of the rows plays no part, and equal rows have equal ones."""
-        return random_scores(rows, queries, self.seed)
+        return random_scores(rows, queries, self.draw)
 
 
 @dataclass(frozen=True)
