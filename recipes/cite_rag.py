@@ -96,7 +96,8 @@ def main():
     for score in removed[0].top(None):
         print(f"   {sums[score.id]:+6.2f}  {score.score:+6.2f}  {score.id}")
 
-    needed = {score.id for score in removed[0].top(None) if score.cited}
+    # Not what is cited: that is the best alone. Needed is whatever the answer loses something without.
+    needed = {score.id for score in removed[0].top(None) if removed.clear[0, score.source] and score.score > 0}
     spare = [document["id"] for document in context if document["id"] not in needed]
     print(f"\nRetrieved, but the answer did not need it: {', '.join(spare) or 'none'}.")
     if spare and needed:  # two that say the same are each spare, but not both: so take all the spare ones away at once

@@ -106,8 +106,8 @@ class Signs:
     `support`: with the whole context less without any, in nats of log-odds. `empty`: the log-probability of its `tokens` tokens
     without. `explained`: the share of the surprise of its own words (those that it adds to the question) that the context takes
     away, `1 - log p(with) / log p(without)`. `stated`: the share of its own words that one source has, None where words cannot
-    be compared. `is_missing`: a name or number of it stands nowhere in what the model was given. `opposing`: the strongest score
-    against it that stands clear of its error, as a size, or 0. `is_refusal`: it says that the answer is not known.
+    be compared. `is_missing`: a name or number of it stands nowhere in what the model was given. `opposing`: the strongest
+    score against it that stands clear of its error, as a size, or 0. `is_refusal`: it says that the answer is not known.
     """
 
     support: float

@@ -41,7 +41,7 @@ def screening(
 
     >>> from llmattr.ablation import from_function
     >>> sums = from_function(lambda masks: masks @ [[2.0], [-1.0], [0.0]], 3)
-    >>> screening(sums, 8).values.round(6).tolist()
+    >>> (screening(sums, 8).values.round(6) + 0.0).tolist()
     [[2.0, -1.0, 0.0]]
     """
     check_number("n_ablations", n_ablations, 2, whole=True)

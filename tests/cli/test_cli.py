@@ -37,18 +37,22 @@ def run(tiny_folder, document, capsys):
 
 
 def test_the_answer_sentence_by_sentence_with_its_sources(run):
-    code, out, err = run()
+    code, out, err = run("leave-one-out")
     assert (code, err) == (0, "")
-    assert out.index("It opened in 1914.\n    ") < out.index("It has locks.\n    ") < out.index("Sources")
+    assert out.startswith("2 sentences: ")
+    assert out.index("It opened in 1914.") < out.index("It has locks.") < out.index("\n[1] canal.txt, line 1\n")
     assert "\x1b" not in out  # no colour codes in a pipe
-    assert "positive = the source made the sentence likelier" in out
-    assert "context-cite (n_ablations 64, keep 0.5, alpha auto, prior none, bootstraps 100, limit 256)" in out
+    assert "nats" not in out
+    code, told, _ = run("-v")
+    assert code == 0
+    assert "positive = the source made the sentence likelier" in told
+    assert "context-cite (n_ablations 64, keep 0.5, alpha auto, prior none, bootstraps 100, limit 256)" in told
 
 
 def test_zoom_into_sources_of_one_word_shows_the_answer(run):
-    code, out, err = run("--zoom", "--sources", "words", "leave-one-out")
+    code, out, err = run("--zoom", "--no-verify", "--sources", "words", "leave-one-out")
     assert (code, err) == (0, "")
-    assert out.index("It opened in 1914.\n    ") < out.index("Sources") < out.index("[1] is one word")
+    assert out.index("It opened in 1914.") < out.index("\n[1] ") < out.index("[1] is one word")
 
 
 @pytest.mark.parametrize("option", ["--query", "--response", "--template", "--rather-than"])
@@ -59,8 +63,25 @@ def test_a_byte_that_is_no_text_is_one_clear_line(run, option):
     assert "is not valid Unicode at character 18" in err
 
 
+def test_quick_is_the_cheap_method_and_no_other(run):
+    code, out, _ = run("--quick", "-v")
+    assert code == 0
+    assert "fused (share 0.25)" in out
+    code, _, err = run("--quick", "ridge")
+    assert code == 2
+    assert "--quick is the method fused: leave ridge out, or --quick" in err
+
+
+def test_someone_who_waits_has_a_first_look(run, monkeypatch):
+    monkeypatch.setattr(sys.modules["llmattr.cli.cite"], "_looks_first", lambda method, how: True)
+    code, out, err = run("-v")
+    assert code == 0
+    assert "That is a first look (fused); better scores follow." in err
+    assert "context-cite (n_ablations 64" in out
+
+
 def test_cited_sources_name_document_line_and_characters(run):
-    _, out, _ = run("leave-one-out")  # exact scores: something is cited
+    _, out, _ = run("-v", "leave-one-out")  # exact scores: something is cited
     assert "[1] canal.txt, line " in out
     assert "characters " in out
     assert "leave-one-out, " in out
@@ -75,7 +96,7 @@ def test_cited_sources_name_document_line_and_characters(run):
     ],
 )
 def test_a_methods_options_stand_anywhere(run, arguments, tmp_path):
-    code, out, _ = run(*arguments, "--json", "out.json")
+    code, out, _ = run(*arguments, "--json", "out.json", "-v")
     assert code == 0
     assert "n_ablations 8, keep 0.3, alpha 0.05" in out
     saved = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
@@ -96,14 +117,14 @@ def test_html_and_several_files(run, tmp_path):
 
 def test_standard_input_and_a_generated_answer(run, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
-    code, out, err = run("--max-new-tokens", "6", "--n-ablations", "4", files=("-",), response=None)
+    code, out, err = run("-v", "--max-new-tokens", "6", "--n-ablations", "4", files=("-",), response=None)
     assert code == 0
     assert err == "llmattr: note: the answer was cut off at 6 tokens\n"
     assert "context-cite (n_ablations 4" in out
 
 
 def test_a_method_name_may_be_the_value_of_an_option(run):
-    code, out, _ = run("--n-ablations", "4", query="context-cite")
+    code, out, _ = run("--n-ablations", "4", "-v", query="context-cite")
     assert code == 0
     assert "n_ablations 4" in out
 
@@ -154,7 +175,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(run, tmp_path, arguments, g
 
 
 def test_an_equals_sign_before_the_method(run):
-    code, out, _ = run("--top=2", "leave-one-out")
+    code, out, _ = run("--top=2", "--verbose", "leave-one-out")
     assert code == 0
     assert "leave-one-out, " in out
 
@@ -177,7 +198,7 @@ def test_control_characters_do_not_reach_the_terminal(run, tmp_path):
 
 def test_one_source_is_noted(run, tmp_path):
     (tmp_path / "one.txt").write_text("One sentence.")
-    code, out, err = run(files=("one.txt",))
+    code, out, err = run("-v", files=("one.txt",))
     assert code == 0
     assert err.startswith("llmattr: note: there is only one source")
     assert "leave-one-out, " in out

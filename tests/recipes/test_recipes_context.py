@@ -34,7 +34,7 @@ class TestTiny:
         assert len(result) == 3  # the answer and its two sentences
         assert said.count("verdict '") == 2
         assert (out / "answer.txt").read_text(encoding="utf-8").strip() in said
-        assert "[^1]" in (out / "answer.md").read_text(encoding="utf-8")
+        assert ("[^1]" in (out / "answer.md").read_text(encoding="utf-8")) == bool(result.cited[1:].any())
         assert "<article" in (out / "answer.html").read_text(encoding="utf-8")
         # A span's scores come from the same ablations: nothing was computed for it.
         assert result.run["forward_passes"] == len(_kept(out))
