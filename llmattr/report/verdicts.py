@@ -71,7 +71,7 @@ def _sources(evidence: TargetEvidence, numbers: dict[int, int]) -> list[str]:
         names = listed([f"[{numbers[source]}]" for source in evidence.sufficient])
         one = len(evidence.sufficient) == 1
         enough = "is enough" if one else "are enough"
-        part = f"carr{'ies' if one else 'y'} {evidence.share:.0%} of it"
+        part = f"carr{'ies' if one else 'y'} {evidence.share:.0%} of its support"
         found.append(f"{names} alone {enough if evidence.share >= ENOUGH else part}")
     either = [f"[{numbers[a]}] or [{numbers[b]}]" for a, b in evidence.alternatives if a in numbers and b in numbers]
     return found + ([f"either would do: {'; '.join(either)}"] if either else [])

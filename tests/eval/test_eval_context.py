@@ -365,7 +365,8 @@ class TestCitations:
         sides = [] if whose == "--gold-answers" else ["table, right", "table, wrong"]
         assert list(record) == ["table", *sides, "agreement"]
         lines = {figure["method"]: figure for figure in record["table"]["figures"]}
-        assert list(lines) == ["leave-one-out", "attention", "bm25", "random", "length", "word-share", GOLD]
+        methods = ["leave-one-out", "attention", "bm25", "random", "length", "word-share"]
+        assert list(lines) == [*methods, f"context-cite, {citations.OLD}", GOLD]
         assert lines["attention"]["not measured"] == "5 of 5: LlmattrError: no luck"
         assert lines[GOLD]["AP"] == 1
         assert lines[GOLD]["not measured"] == "1 of 5: LlmattrError: no gold sentences"
@@ -374,7 +375,7 @@ class TestCitations:
         assert "cited f1" not in lines["bm25"]
         assert any("1 of 5 questions have no marked sentences" in note for note in record["table"]["notes"])
         kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out.kept/scores/**/*.npz")}
-        assert len(kept) == 5 + 5 + (DRAWS + 2) * 5 + 4
+        assert len(kept) == 5 + 5 + (DRAWS + 2) * 5 + 5 + 4  # the older rule is a line too
         CliRunner().invoke(citations.command, words)  # what failed is tried again, the rest is not
         assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("out.kept/scores/**/*.npz")} == kept
 
