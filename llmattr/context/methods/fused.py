@@ -27,7 +27,7 @@ class Fused:
     """
 
     name: ClassVar[str] = "fused"
-    family: ClassVar[str] = "game-theoretic"
+    family: ClassVar[str] = "corroborative"
     share: float = option(SHARE, "of a sentence's highest score that a citation has at least", below=1.000001)
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
