@@ -59,9 +59,22 @@ def ask(ablation: Ablation, masks: Bool[np.ndarray, "m n"], before: int = 0) -> 
     Raises `LlmattrError` for an output that is not finite, with the mask and the target: there is no effect that it could be
     said to have. -inf too, which is the log-probability of a token that the model can never say: it would decide every fit.
     """
+    check_masks(masks, len(ablation.sources))
     outputs = ablation(masks)
     check_outputs(outputs, masks, ablation.targets, before)
     return outputs
+
+
+def check_masks(masks: object, n: int) -> None:
+    """Raise `LlmattrError` for what are no masks of n sources: another type or shape would be read as something else."""
+    if not isinstance(masks, np.ndarray) or masks.dtype != bool:
+        raise LlmattrError(f"masks must be a numpy array of bool, not {_kind_of(masks)}")
+    if masks.ndim != 2 or masks.shape[1] != n:
+        raise LlmattrError(f"masks must have the shape [m, {n}], a column for each source, not {list(masks.shape)}")
+
+
+def _kind_of(masks: object) -> str:
+    return f"of {masks.dtype}" if isinstance(masks, np.ndarray) else f"a {type(masks).__name__}"
 
 
 def check_outputs(outputs: Float[np.ndarray, "m t"], masks: Bool[np.ndarray, "m n"], targets: Targets, before: int = 0) -> None:

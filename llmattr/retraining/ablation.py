@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from llmattr import metrics
-from llmattr.ablation import check_outputs, one_out_masks, random_masks
+from llmattr.ablation import check_masks, check_outputs, one_out_masks, random_masks
 from llmattr.core.progress import Progress
 from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError
@@ -52,6 +52,7 @@ class RetrainingAblation:
 
     def replicated(self, masks: Bool[np.ndarray, "m n"], replicates: int) -> Float[np.ndarray, "m r t"]:
         """The targets' values of every run; what was trained before is read from the store."""
+        check_masks(masks, len(self.sources))
         runs = [Run(mask, self.seed_of(mask, r)) for mask in masks for r in range(replicates)]
         self.train(list({run.key: run for run in runs if run.key not in self.memory}.values()))
         found = np.reshape([self.memory[run.key] for run in runs], (len(masks), replicates, len(self.targets)))

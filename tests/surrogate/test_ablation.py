@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from llmattr import metrics, surrogate
-from llmattr.ablation import ask, designed_masks, from_function, hadamard, one_out_masks, random_masks
+from llmattr.ablation import ask, check_masks, designed_masks, from_function, hadamard, one_out_masks, random_masks
 from llmattr.errors import LlmattrError
 
 
@@ -120,3 +120,17 @@ class TestDesignedMasks:
         assert len(np.unique(masks[:48], axis=0)) == 48
         assert not np.array_equal(masks, designed_masks(256, 20, seed=4))
         assert designed_masks(0, 5).shape == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("masks", "what"),
+    [
+        (np.ones((2, 3)), "must be a numpy array of bool, not of float64"),
+        ([[True, False, True]], "must be a numpy array of bool, not a list"),
+        (np.ones((2, 4), dtype=bool), r"must have the shape \[m, 3\], a column for each source, not \[2, 4\]"),
+        (np.ones(3, dtype=bool), r"must have the shape \[m, 3\], a column for each source, not \[3\]"),
+    ],
+)
+def test_what_are_no_masks_is_refused(masks, what):
+    with pytest.raises(LlmattrError, match=what):
+        check_masks(masks, 3)

@@ -15,6 +15,7 @@ from typing import Any, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from llmattr.ablation import check_masks
 from llmattr.context.removal.zoom import words_of
 from llmattr.core.files import alone, digest, read_arrays, write_arrays
 from llmattr.core.processes import gathered, is_main, of_main, share
@@ -112,6 +113,7 @@ class ContextAblation:
 
         Several processes run a share each.
         """
+        check_masks(masks, len(self.sources))
         new = {mask.tobytes(): mask for mask in masks if mask.tobytes() not in self.store.rows}
         mine = share(list(new))
         try:
