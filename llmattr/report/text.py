@@ -56,7 +56,7 @@ def _target(attribution: Attribution, row: int, numbers: dict[int, int], top: in
         said.append(NONE_CITED)
     if evidence:
         said[0] = coloured(evidence, said[0])
-    lines.append(f"    {'; '.join(said)}")
+    lines += [f"    {'; '.join(said)}"] if said else []
     if verbose:
         lines += [f"    {_numbers(numbers[score.source], score)}" for score in cited]
         lines += [f"    support {evidence.support:+.2f}"] if evidence else []
