@@ -87,8 +87,8 @@ def _lacking(method: object, contract: type) -> tuple[str, str | None]:
     """The first name of the contract that a method has not, and the one that may be meant for it."""
     has = public_names(method)
     wanted = [name for name in (*contract.__annotations__, *vars(contract)) if not name.startswith("_")]
-    lacking = next(name for name in wanted if name not in has)
-    return lacking, nearest(lacking, has)
+    lacking = next(name for name in wanted if name not in has or vars(type(method)).get(name, name) is None)
+    return lacking, nearest(lacking, [name for name in has if name != lacking])
 
 
 def check_verbs(method: object, contract: type) -> None:

@@ -214,7 +214,7 @@ class _Build:
 
 
 def open_index(
-    folder: str | Path, model: Given | None = None, device: str | None = None, *, method: TrainingMethod | None = None
+    folder: str | Path, model: Given | None = None, device: str | None = None, *, method: type | TrainingMethod | None = None
 ) -> "TraceIndex":
     """Open a finished index; `model` where it is not at the place that the index names: of an index of several checkpoints
     one for each, in their order, or the folder in which a Trainer left them. `method`: what it was built with, where that is
@@ -222,8 +222,7 @@ def open_index(
 
     Raises `LlmattrError` for a folder that is no index, is half built or of another version, and for another model or method.
     """
-    if method is not None:
-        find_training_method(method, METHODS)
+    given = None if method is None else find_training_method(method, METHODS)
     folder = Path(folder)
     names = read_run(folder).get("folders")
     if names is None:
@@ -234,10 +233,10 @@ def open_index(
     if names is None or model is not None:
         for part in parts:
             part.load()  # which refuses another model before anything is asked
-    if method is not None:
+    if given is not None:
         there = f"the index {str(folder)!r} was built with another method"
-        refuse_difference({"method": parts[0].index.run["method"]}, {"method": describe(method)}, there)
-    return TraceIndex(parts, method)
+        refuse_difference({"method": parts[0].index.run["method"]}, {"method": describe(given)}, there)
+    return TraceIndex(parts, given)
 
 
 class IndexOptions(TypedDict, total=False):
