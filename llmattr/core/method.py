@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from types import SimpleNamespace, UnionType
+from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints, runtime_checkable
 
 from llmattr.core.attribution import Attribution
@@ -161,6 +161,9 @@ def check_options(options: object) -> None:
             check_number(field.name, value, *bounds, whole=kind is int, words=words)
         elif words:
             check_choice(field.name, value, words)
+        elif kind in (bool, str) and not isinstance(value, (kind, NoneType)):
+            wanted = "True or False" if kind is bool else "a text"
+            raise LlmattrError(f"{field.name} must be {wanted}, not {value!r:.60}")
 
 
 def types_of(options: type) -> dict[str, Any]:

@@ -253,3 +253,22 @@ def test_no_option_of_a_method_takes_an_unknown_word(name):
 def test_a_truth_value_is_no_number():
     with pytest.raises(LlmattrError, match="k must be 1 or more and whole, not True"):
         check_number("k", True, 1, whole=True)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A method with a switch and a name."""
+
+    name: ClassVar[str] = "plain"
+    is_on: bool = option(True, "whether")
+    model: str = option("minilm", "which")
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [({"is_on": "no"}, "is_on must be True or False, not 'no'"), ({"model": 5}, "model must be a text, not 5")],
+)
+def test_switches_and_names_are_checked_too(options, what):
+    with pytest.raises(LlmattrError, match=what):
+        describe(Plain(**options))
+    assert describe(Plain()) == {"name": "plain", "is_on": True, "model": "minilm"}
