@@ -763,3 +763,14 @@ def test_restructured_text():
     ]
     assert units(".. code::", "rst") == units("..", "rst") == units("\n\n", "rst") == []
     assert units("Call::\n\n   x. Y.", "rst") == [("Call::", "paragraph"), ("x. Y.", "code")]
+
+
+def test_a_list_of_links_alone_is_contents():
+    page = "# Arn\n\n- [History](#history)\n- [The mast](#mast)\n  * [Its height](#height)\n\nThe mast was built in 1932.\n"
+    found = cut(page, "sentences", "markdown")
+    assert [page[a:b] for (a, b), q in zip(found.spans, found.quotable, strict=True) if q] == ["The mast was built in 1932."]
+    assert found.blocks.count("furniture") == 3
+    told = page.replace("- [The mast](#mast)", "- [The mast](#mast) stands on a hill")
+    assert cut(told, "sentences", "markdown").blocks.count("item") == 3
+    alone = "- [History](a)\n- [Mast](b)\n- [Hill](c)\n"
+    assert cut(alone, "sentences", "markdown").quotable.all()

@@ -32,6 +32,8 @@ _HARD_BREAK = regex.compile(  # or a line that is bold as a whole: "> **Note**"
 )
 _DEEP = 100  # levels, two to a list: what is set in further is one paragraph
 _NAMED_TAG = regex.compile(r"\s*(?:>\s?)*<[a-z]\w*>[ \t]+\p{Ll}")  # "<div> is a tag that groups"
+_LINKS = 3  # items of a list of links, at least
+_LINK = regex.compile(r"(?:[^\p{L}\[\]\n]*\[[^\[\]\n]{1,300}\](?:\([^()\n]{0,2000}\)|\[[^\[\]\n]{0,300}\]))++[^\p{L}\[\]\n]*")
 _EMPTY_LINK = regex.compile(r"(?<!\\)\[ {0,9}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]*\])")
 
 
@@ -43,7 +45,20 @@ def blocks(text: str) -> list[Block]:
         alone = block.kind == "paragraph" and _BOLD.fullmatch(text, block.start, block.end)
         if alone and not answers and after.kind != "heading" and not _BOLD.fullmatch(text, after.start, after.end):
             found[i] = block._replace(kind="heading", quotable=False)
-    return found
+    return _with_contents(text, found)
+
+
+def _with_contents(text: str, found: list[Block]) -> list[Block]:
+    """The same with lists of links alone as furniture, three items or more, unless the page has nothing else to quote."""
+    runs = [list(run) for _, run in itertools.groupby(found, key=lambda block: _is_link(text, block))]
+    contents = {block for run in runs if len(run) >= _LINKS and _is_link(text, run[0]) for block in run}
+    if not any(block.quotable for block in found if block not in contents):
+        return found
+    return [block._replace(kind="furniture", quotable=False) if block in contents else block for block in found]
+
+
+def _is_link(text: str, block: Block) -> bool:
+    return block.kind == "item" and bool(_LINK.fullmatch(text, block.start, block.end))
 
 
 def _with_reasoning(text: str, prose: Prose) -> list[Block]:
