@@ -397,34 +397,6 @@ def test_who_says_a_cue_is_no_part_of_it():
     assert units(cues) == [("It was <i>high</i>.", "row"), ("- Was it?\n- Yes.", "row")]
 
 
-def cues(*said):
-    return "\n\n".join(f"{k}\n00:00:0{k},000 --> 00:00:0{k},900\n{text}" for k, text in enumerate(said, 1)) + "\n"
-
-
-@pytest.mark.parametrize(
-    ("said", "right"),
-    [
-        (["<i>- Who paid?</i>", "<b><i>The town.</i></b>"], ["- Who paid?", "The town."]),
-        (["<i>It</i> was <i>high</i>.", "<b>a</b> or <b>b</b>."], ["<i>It</i> was <i>high</i>.", "<b>a</b> or <b>b</b>."]),
-        (["<v.loud Ana>It is <c.red>tall</c>.</v>", "<00:01.500>So it is."], ["It is <c.red>tall</c>.", "So it is."]),
-        (["<i>Is it?", "<v Bo>It is.</v>"], ["Is it?", "It is."]),
-        (["[MUSIC]", "(laughs)", "♪♪", "[MUSIC] Well.", "[DOOR] (slams)"], ["[MUSIC] Well."]),
-        (["no stop is set here", "in any of the cues"], ["no stop is set here", "in any of the cues"]),
-        (["It is tall.", "so it goes.", "Paris", "Rome."], ["It is tall.", "so it goes.", "Paris", "Rome."]),
-    ],
-)
-def test_what_is_said_in_cues_is_a_source_without_the_tags_around_it(said, right):
-    found = cut(text := cues(*said), format="srt")
-    assert [text[a:b] for (a, b), may in zip(found.spans, found.quotable, strict=True) if may] == right
-
-
-def test_a_sentence_that_runs_over_cues_is_one_source():
-    text = cues("It was built in 1872,\nwhen the old", "one was full. It cost...", "...a lot.", "[MUSIC]", "It stands.")
-    second = "one was full. It cost...\n\n3\n00:00:03,000 --> 00:00:03,900\n...a lot."
-    first = f"It was built in 1872,\nwhen the old\n\n2\n00:00:02,000 --> 00:00:02,900\n{second}"
-    assert units(text, "srt") == [(first, "row"), ("[MUSIC]", "furniture#"), ("It stands.", "row")]
-
-
 def test_an_entry_of_a_list_of_references_is_one_source_and_a_numbered_passage_is_cut():
     entries = ["[1] A. Okoro. The tower of\n    Paris. 1999.", "[2] Smith, B. C. Iron. In: Towers, pp. 3-9. 2001."]
     assert units("\n".join(["As in [1]. So.", "", *entries]))[2:] == [(entry, "row") for entry in entries]
