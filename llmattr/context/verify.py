@@ -51,10 +51,10 @@ def verify(result: Attribution, ablation: ContextAblation) -> Evidence:
     known.ask([NONE, known.everything, *singles, *prefixes])
     pairs = [_alike(known, t, sources) for t, sources in enumerate(tried)]
     known.ask(known.everything - {*pair} for found in pairs for pair in found)
-    read = Reading(ablation)
-    targets = [_judge(result, known, t, tried[t], pairs[t], read=read) for t in range(len(result))]
+    reading = Reading(ablation)
+    targets = [_judge(result, known, t, tried[t], pairs[t], reading=reading) for t in range(len(result))]
     assert ablation.prompt.response_offsets is not None  # a prompt with a response has them
-    return Evidence(tuple(targets), ablation.prompt.response_offsets, read.full, read.empty)
+    return Evidence(tuple(targets), ablation.prompt.response_offsets, reading.full, reading.empty)
 
 
 class _Known:
@@ -94,8 +94,9 @@ class Reading:
         self.full, self.empty = ablation.token_logprobs(np.concatenate([everything, ~everything]))
         self.messages = ablation.prompt.messages
         self.sources = [read([text]) for text in ablation.sources.texts]
+        self.missing = [self._missing(t) for t in range(len(self.targets))]
 
-    def missing(self, t: int) -> tuple[tuple[int, int], ...]:
+    def _missing(self, t: int) -> tuple[tuple[int, int], ...]:
         """The target's names and numbers that stand nowhere in what the model was given, as characters of the response."""
         given = [text for message in self.messages for text in message.said]
         return tuple((self._start(t) + one.start, self._start(t) + one.end) for one in missing(self.targets.texts[t], given))
@@ -113,7 +114,7 @@ class Reading:
             tokens=float(b - a),
             explained=float(1 - full / empty) if empty < 0 else 0.0,
             stated=None if np.isnan(share) else share,
-            is_missing=bool(self.missing(t)),
+            is_missing=bool(self.missing[t]),
             opposing=opposing,
             is_refusal=refuses(self.targets.texts[t]),
         )
@@ -149,11 +150,11 @@ def _alike(known: _Known, t: int, sources: list[int]) -> list[tuple[int, int]]:
 
 
 def _judge(
-    result: Attribution, known: _Known, t: int, sources: list[int], pairs: list[tuple[int, int]], *, read: Reading
+    result: Attribution, known: _Known, t: int, sources: list[int], pairs: list[tuple[int, int]], *, reading: Reading
 ) -> TargetEvidence:
     opposing, opposed_by = _opposing(result, t)
     kept, share = _sufficient(known, t, sources)
-    signs = read.signs(t, known.support(t), opposing)
+    signs = reading.signs(t, known.support(t), opposing)
     return TargetEvidence(
         full=float(known.values[known.everything][t]),
         empty=float(known.values[NONE][t]),
@@ -165,7 +166,7 @@ def _judge(
         alternatives=tuple(pair for pair in pairs if _redundant(known, t, *pair)),
         explained=signs.explained,
         stated=signs.stated,
-        missing=read.missing(t),
+        missing=reading.missing[t],
     )
 
 

@@ -13,7 +13,7 @@ from llmattr.retrieval.bm25 import bm25_scores
 if TYPE_CHECKING:
     from llmattr.context.removal.ablation import ContextAblation
 
-SHARE = 0.25  # of the highest score: half of it in each of the two signs, chosen on data
+SHARE = 0.25  # of the highest score: half of it in each of the two signs
 
 
 @dataclass(frozen=True)
