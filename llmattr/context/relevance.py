@@ -65,7 +65,7 @@ def completing(said: str, sources: Sources, cited: Sequence[int]) -> int | None:
     if sources.groups is None or not cited:
         return None
     found = find(own_words(said), sources.texts)
-    new = ~found.has[:, list(cited)].any(axis=1)
+    new = np.asarray(~found.has[:, list(cited)].any(axis=1))
     shares = found.of(new) / max(found.of().max(initial=0.0), 1e-9)
     elsewhere = ~np.isin(sources.groups, sources.groups[list(cited)])
     quotable = elsewhere if sources.quotable is None else elsewhere & sources.quotable
