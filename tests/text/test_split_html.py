@@ -132,6 +132,18 @@ def test_time_grows_with_the_length_of_a_page(unit):
     assert seconds(8_000) < 24 * seconds(1_000) + 0.3  # 8 times in linear time, 64 in quadratic
 
 
+@pytest.mark.parametrize("format", ["markdown", "html", "plain", "code", None])
+@pytest.mark.parametrize("parts", ["|a", "a|b", "`a|b`", "- a|b\n- c", "f()|b;"])
+def test_time_grows_with_the_length_of_a_run_of_spaces(parts, format):
+    def seconds(n):
+        begun = time.process_time()
+        cut(parts.replace("|", " " * n), format=format)
+        return time.process_time() - begun
+
+    seconds(100)
+    assert seconds(16_000) < 8 * seconds(4_000) + 0.3  # 4 times in linear time, 16 in quadratic
+
+
 TAGS = ("p", "div", "b", "i", "em", "a", "li", "ul", "ol", "td", "tr", "table", "h2", "span", "blockquote", "code", "sup", "dt")
 SOUP = [
     *(f"<{tag}>" for tag in TAGS),

@@ -51,7 +51,7 @@ _MARKDOWN = regex.compile(
 )
 _RST = regex.compile(r"^\.\. (?:\|[^|\n]+\| )?[a-z-]+::(?: |$)", regex.M)
 _PYTHON = regex.compile(r"^(?:async def|def|class|import|from|@\w|if __name__)\b?", regex.M)
-_TRACE = regex.compile(r"\s*(?:Traceback \(most recent call last\):\s|.*\n[ \t]+at \S.*[(:]\S+:\d+\)?\n)")  # up to an error
+_TRACE = regex.compile(r"\s*+(?:Traceback \(most recent call last\):\s|.*\n[ \t]+at \S.*[(:]\S+:\d+\)?\n)")  # up to an error
 _REMARK = regex.compile(  # of code, or a Markdown's code: it says nothing of the lines around it
     r"^```.*?(?:^```[^\n]*|\Z)|/\*.*?(?:\*/|\Z)|(\"{3}|'{3}).*?(?:\1|\Z)"
     r"|^[ \t]*(?://|\#(?![!\w]|[ \t]*(?:define|if|endif|include)\b)|--[ -]).*?$",

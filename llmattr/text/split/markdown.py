@@ -28,7 +28,7 @@ _BOLD = regex.compile(
 )
 _STOP = regex.compile(r"[.!…。！।॥۔។][\"'”’»)\]*_」』）]*+$")  # a heading may end in a question
 _HARD_BREAK = regex.compile(  # or a line that is bold as a whole: "> **Note**"
-    r"(?: {2,}|\\|<br\s*/?>[ \t]*)\r?\n|^(?:[ \t]*>)*[ \t]*(\*\*|__)[^*_\n]+\1[ \t]*\r?\n", regex.M
+    r"(?:(?<! ) {2,}+|\\|<br\s*/?>[ \t]*)\r?\n|^(?:[ \t]*>)*[ \t]*(\*\*|__)[^*_\n]+\1[ \t]*\r?\n", regex.M
 )
 _DEEP = 100  # levels, two to a list: what is set in further is one paragraph
 _NAMED_TAG = regex.compile(r"\s*(?:>\s?)*<[a-z]\w*>[ \t]+\p{Ll}")  # "<div> is a tag that groups"
