@@ -464,7 +464,9 @@ def test_a_line_break_in_markdown_is_a_space(text):
 
 @pytest.mark.parametrize("hard", ["  \n", "\\\n", "<br>\n"])
 def test_but_a_hard_break_parts(hard):
-    assert len(units(f"The tower{hard}Paris", "markdown")) == 2
+    assert [said for said, _ in units(f"> The tower{hard}> Paris", "markdown")] == ["The tower", "Paris"]
+    text = f"The tower was built in{hard}1889 by a{hard}company."
+    assert [said for said, _ in units(text, "markdown")] == [text]  # it goes on
 
 
 def test_a_line_that_a_decimal_begins_is_no_item():

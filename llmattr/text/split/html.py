@@ -8,6 +8,7 @@ import regex
 
 from llmattr.text.split import code
 from llmattr.text.split.blocks import Block, Kind, says_something, seen, shifted
+from llmattr.text.split.breaks import rejoined
 from llmattr.text.split.html_seen import is_left_out, is_navigation, is_title, texts_of_picture
 from llmattr.text.split.tags import BLOCKS, HEADINGS, Element, Text, read
 
@@ -75,7 +76,7 @@ def blocks(text: str) -> list[Block]:
             inner = [] if found else [(child, kind, inside or node.tag in _INSIDE) for child in reversed(children)]
             waiting += [(_Close(node), kind, inside), *inner]
     run.close()
-    found = _with_titles(run.found, text)
+    found = _with_titles(rejoined(run.found, text), text)
     if any(block.quotable for block in found):
         return found
     return [block._replace(quotable=block.kind == "furniture") for block in found]  # a page of links alone

@@ -97,7 +97,7 @@ def _runs(lines: list[Line], furniture: Set[int], heads: Set[int]) -> Iterator[l
             blank = True
             continue
         rule = not says_something(text) and line.start not in furniture
-        if run and _parts(run, line, text, blank and not (head and _is_open(run[-1], text)), furniture):
+        if run and _parts(run, line, text, blank and not (head and is_open(run[-1].text, text)), furniture):
             title = rule and len(run) == 1 and not blank and _UNDERLINE.match(text)
             yield [*run, line] if title else run
             run = []
@@ -114,8 +114,9 @@ def _parts(run: list[Line], line: Line, text: str, blank: bool, furniture: Set[i
     return apart or bool(MARKER.match(text) and not named) or depth(line) != depth(run[-1])
 
 
-def _is_open(line: Line, after: str) -> bool:
-    return not SENTENCE_END.search(line.text) and (after[:1].islower() or bool(_HYPHEN.search(line.text)))
+def is_open(line: str, after: str) -> bool:
+    """Whether a sentence goes on in what comes behind a line: in a small letter, or it breaks off in a word or behind one."""
+    return not SENTENCE_END.search(line) and (after[:1].islower() or bool(_HYPHEN.search(line) or _OPEN.search(line)))
 
 
 def _joined(run: list[Line]) -> list[Block]:
