@@ -343,6 +343,22 @@ def test_a_table_without_a_header_loses_no_row():
     assert read_bytes(page.encode(), "x", "html").text.split("\n") == ["|  |  |", "| --- | --- |", "| a | b |", "| c |  |"]
 
 
+@pytest.mark.parametrize(
+    ("page", "rows"),
+    [
+        ("<tr><th>a<th>b<th>c<tr><td rowspan=2>1<td>2<td>3<tr><td>4<td>5", ["| 1 | 2 | 3 |", "| 1 | 4 | 5 |"]),
+        ("<tr><th>a<th>b<th>c<tr><td colspan=2>1<td>3<tr><td colspan=99>4", ["| 1 |  | 3 |", "| 4 |  |  |"]),
+        (
+            "<tr><th>a<th>b<th>c<tr><td>1<td>2<td rowspan=3>3<tr><td>4<tr><td>5<td>6",
+            ["| 1 | 2 | 3 |", "| 4 |  | 3 |", "| 5 | 6 | 3 |"],
+        ),
+        ("<tr><th rowspan=2>a<th colspan=2>b<tr><td>c<td>d<tr><td rowspan=x colspan=-1>1", ["| a | c | d |", "| 1 |  |  |"]),
+    ],
+)
+def test_a_cell_of_several_rows_or_columns_shifts_no_other(page, rows):
+    assert read_bytes(f"<table>{page}</table>".encode(), "x", "html").text.split("\n")[2:] == rows
+
+
 def test_html_that_only_scripts_fill_is_empty():
     with pytest.raises(LlmattrError, match="is empty"):
         read_bytes(b"<html><body><script>fill()</script></body></html>", "x", "html")

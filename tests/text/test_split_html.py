@@ -47,7 +47,10 @@ def units(text, format=None):
         ("Tall.<svg><title>A map</title><text>Paris 1889</text><text>Rome</text></svg>", ["Tall.", "Paris 1889", "Rome"]),
         ("<button>How tall is the tower?</button>", ["<button>How tall is the tower?</button>"]),
         ("<dl><dt>-q<dt>--quiet<dd>Be still. Now.<dt>x<dd><p>a.</dl>", ["-q<dt>--quiet<dd>Be still.", "Now.", "x<dd><p>a."]),
-        ("<p>The <b>mast</b> was built<br>in <i>1932</i> by<br />the state. Now.", ["The <b>mast</b> was built<br>in <i>1932</i> by<br />the state.", "Now."]),
+        (
+            "<p>The <b>mast</b> was built<br>in <i>1932</i> by<br />the state. Now.",
+            ["The <b>mast</b> was built<br>in <i>1932</i> by<br />the state.", "Now."],
+        ),
         ("<p>The mast:<br>a foot<br>a hook<br>Of<br>Leeds", ["The mast:", "a foot", "a hook", "Of", "Leeds"]),
         ("<b><img>It is old. <i>So</i> it was.</b>", ["<b><img>It is old.", "<i>So</i> it was.</b>"]),
     ],

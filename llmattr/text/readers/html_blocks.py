@@ -1,5 +1,6 @@
 """The elements of a page as blocks of Markdown, without what the page is furnished with."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ _LAYOUT = {"table", "ul", "ol", "h1", "h2", "h3", "h4", "pre"}  # in a cell: the
 _FRAME = {"table", "thead", "tbody", "tfoot", "tr", "colgroup"}  # they hold no text but in what they frame
 _FRAMED = {"caption", "thead", "tbody", "tfoot", "tr", "col", "colgroup"}
 _CELLS = {"td", "th"}
+_WIDE = 200  # columns: what spans more is cut there
 _BREAK = "\u2028"  # stands for <br>
 
 
@@ -165,6 +167,29 @@ def _tag(node: Element | Text) -> str:
     return node.tag if isinstance(node, Element) else ""
 
 
+def _grid(rows: Sequence[Sequence[Element]]) -> list[list[str]]:
+    """The texts of cells in their columns: one of several rows is said in each of them, one of several columns in its first."""
+    grid: list[list[str]] = []
+    above: dict[int, tuple[str | None, int]] = {}  # by column: what is said from above, if anything, and in how many rows
+    for row in rows:
+        said = dict(above)
+        column = 0
+        for cell in row:
+            column = next(free for free in itertools.count(column) if free not in said)
+            said[column] = _inline(cell).replace(_BREAK, " "), _span(cell, "rowspan")
+            for beside in range(column + 1, min(column + _span(cell, "colspan"), _WIDE)):
+                said.setdefault(beside, (None, _span(cell, "rowspan")))
+        last = max((column for column, (text, _) in said.items() if text is not None), default=-1)
+        grid.append([said.get(column, ("", 1))[0] or "" for column in range(last + 1)])
+        above = {column: (text, more - 1) for column, (text, more) in said.items() if more > 1 and column < _WIDE}
+    return grid
+
+
+def _span(cell: Element, name: str) -> int:
+    said = cell.attributes.get(name, "")
+    return max(int(said), 1) if said.isdecimal() and len(said) < 5 else 1
+
+
 def _table(element: Element) -> Iterator[Block]:
     """Its caption as a paragraph, then its rows."""
     inner = [part for part in element.elements() if not _left_out(part, inside=True)]
@@ -173,7 +198,7 @@ def _table(element: Element) -> Iterator[Block]:
             yield _paragraph([_inline(part)], part.line)
     rows = [part for part in inner if part.tag == "tr"]
     cells = [[cell for cell in row.children if isinstance(cell, Element) and cell.tag in _CELLS] for row in rows]
-    texts = [[_inline(cell).replace(_BREAK, " ") for cell in row] for row in cells]
+    texts = _grid(cells)
     headed = next((part.tag for part in inner if part.tag in ("thead", "tr")), "") == "thead"
     header = headed or (bool(cells) and all(cell.tag == "th" for cell in cells[0]))
     yield from table_blocks(texts, header, [_place(row.line) for row in rows])
