@@ -1,4 +1,4 @@
-"""Lines that were broken by hand (`<br>`, two spaces, a backslash): each for itself, but for a sentence that goes on over them."""
+"""Lines that were broken by hand (`<br>`, two spaces, a backslash): each for itself, but where a sentence goes on."""
 
 from collections.abc import Sequence
 
