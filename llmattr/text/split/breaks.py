@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import regex
 
 from llmattr.text.split.blocks import SENTENCE_END, Block, seen
-from llmattr.text.split.plain import is_open
+from llmattr.text.split.wrapping import is_open
 
 _BREAK = regex.compile(r"(?:\s*<br\b[^<>]*>|\\| {2,}(?=[\r\n]))[\s>]*")
 

@@ -7,7 +7,6 @@ import regex
 from llmattr.core.plain_json import is_json
 from llmattr.errors import LlmattrError, did_you_mean
 from llmattr.text.split.blocks import Line, newlines_of
-from llmattr.text.split.plain import said
 from llmattr.text.split.reasoning import has_reasoning
 
 FORMATS = {  # and the endings of files that are built so, or are read to texts that are
@@ -139,7 +138,7 @@ def _are_records(lines: list[str]) -> bool:
 
 def _is_mail(lines: list[Line]) -> bool:
     """Whether lines begin with headers, with an address or with who and about what; or quote who wrote."""
-    says = [said(line) for line in lines]
+    says = [line.said for line in lines]
     headers = [line for line in says[:4] if HEADER.match(line)]
     sent = any("@" in line for line in headers) or _FROM_AND_ABOUT.search("\n".join(says[:8]))
     wrote = any(WROTE.match(line) and ("@" in line or ON_A_DAY.match(line)) for line in says)
