@@ -325,6 +325,8 @@ SAID = (
         ("<div class=toc><p>The hills of this land are low, see <a href=a>a map</a>.</p></div>" + SAID, ""),
         ("<div class=menu><p>Soup and fish. Bread is free.</p></div>" + SAID, ""),
         ("<ul><li><a href=a>News</a><li><a href=b>Paris</a> is old.<li><a href=c>Rome</a></ul>" + SAID, ""),
+        ("<div id=cookie-banner><p>We use cookies. Accept?</p></div>" + SAID, "We use cookies. Accept?"),
+        (SAID + "<div class='page-helpful'>Was this page helpful? Yes No</div>", "Was this page helpful? Yes No"),
         (LINKS, ""),  # there is nothing else
     ],
 )

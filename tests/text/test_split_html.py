@@ -52,6 +52,12 @@ def units(text, format=None):
             ["The <b>mast</b> was built<br>in <i>1932</i> by<br />the state.", "Now."],
         ),
         ("<p>The mast:<br>a foot<br>a hook<br>Of<br>Leeds", ["The mast:", "a foot", "a hook", "Of", "Leeds"]),
+        ("<html><aside><p>Recent</aside><form><label>Search</label></form><main><p>One.<aside>Two.", ["One.", "Two."]),
+        (
+            "<label>Your name</label><input><p>One.<label>I have read all of it.</label>",
+            ["#<label>Your name</label>", "One.<label>I have read all of it.</label>"],
+        ),
+        ("<form><h2>Title</h2><p>One.</form><aside>Two.</aside>", ["#Title", "One.", "Two."]),
         ("<b><img>It is old. <i>So</i> it was.</b>", ["<b><img>It is old.", "<i>So</i> it was.</b>"]),
     ],
 )

@@ -26,7 +26,7 @@ def blocks_of(element: Element, inside: bool) -> Iterator[Block]:
             inline.append(child.said)
         elif child.is_block or (child.tag == "svg" and texts_of_picture(child)):
             yield _paragraph(inline, line)
-            if not is_left_out(child, inside):
+            if child.tag not in ("head", "title") and not is_left_out(child, inside):
                 made = _block(child, inside)
                 yield from (block._replace(furniture=True) for block in made) if is_navigation(child) else made
             inline, line = [], child.line

@@ -56,7 +56,7 @@ class _Close(NamedTuple):
 
 def blocks(text: str) -> list[Block]:
     """The blocks of a page, in order."""
-    run = _Run(text)
+    run, is_whole = _Run(text), bool(_WHOLE_PAGE.match(text))
     waiting: list[tuple[Element | Text | _Close, Kind, bool]] = [(read(text), "paragraph", False)]
     while waiting:
         node, kind, inside = waiting.pop()
@@ -64,7 +64,7 @@ def blocks(text: str) -> list[Block]:
             run.say(node, kind)
         elif isinstance(node, _Close):
             run.leave(node.element)
-        elif is_left_out(node, inside):
+        elif is_left_out(node, inside or (node.tag == "aside" and not is_whole)):
             if node.is_block or node.tag in ("script", "style"):
                 run.close()
         else:
