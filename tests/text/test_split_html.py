@@ -55,7 +55,7 @@ def units(text, format=None):
         ("<html><aside><p>Recent</aside><form><label>Search</label></form><main><p>One.<aside>Two.", ["One.", "Two."]),
         (
             "<label>Your name</label><input><p>One.<label>I have read all of it.</label>",
-            ["#<label>Your name</label>", "One.<label>I have read all of it.</label>"],
+            ["#<label>Your name</label>", "One.", "<label>I have read all of it.</label>"],
         ),
         ("<form><h2>Title</h2><p>One.</form><aside>Two.</aside>", ["#Title", "One.", "Two."]),
         ("<b><img>It is old. <i>So</i> it was.</b>", ["<b><img>It is old.", "<i>So</i> it was.</b>"]),
