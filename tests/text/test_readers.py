@@ -82,6 +82,11 @@ def test_a_damaged_place_in_utf8_does_not_make_all_of_it_latin_1():
     assert text.endswith("\ufffd end")
 
 
+def test_a_damaged_place_in_a_short_text_does_not_make_it_latin_1():
+    with pytest.warns(LlmattrNote, match="not UTF-8 at 1 places"):
+        assert read_bytes("Bad _ byte. More é.".encode().replace(b"_", b"\xff"), "x").text == "Bad \ufffd byte. More é."
+
+
 def test_a_stray_byte_does_not_make_a_text_unreadable():
     with pytest.warns(LlmattrNote, match="not UTF-8 at 1 places, the first is byte 400"):
         assert read_bytes(b"It is. " * 57 + b"a\x81b \x01", "x").text.endswith("a\ufffdb \x01")
@@ -118,7 +123,7 @@ def test_what_is_no_text_is_refused_in_words(data, message):
 
 
 def test_words_that_files_of_other_kinds_begin_with_begin_texts_too():
-    for text in ("MZ is a mark.", "RIFF means a short tune.", "GIF8 is a name.", "ID3 tags.", "BZh"):
+    for text in ("MZ is a mark.", "RIFF means a short tune.", "GIF8 is a name.", "ID3 tags.", "BZh", "MZ für Größe.", "RIFF é"):
         assert read_bytes(text.encode(), "x").text == text
 
 
@@ -590,7 +595,7 @@ def test_a_notebook_is_its_cells_and_what_they_wrote():
     }
     assert read_bytes(json.dumps(older).encode(), "x", "ipynb").text == "## A\n\n```python\nx\n```"
     for wrong in ("{}", "[]", "x", '{"cells": 5}', '{"cells": [5]}'):
-        with pytest.raises(LlmattrError, match="'x' is a notebook that cannot be read"):
+        with pytest.raises(LlmattrError, match=r"'x' is a notebook that cannot be read: it (is no JSON|has no cells)"):
             read_bytes(wrong.encode(), "x", "ipynb")
 
 
@@ -629,6 +634,11 @@ def test_mail_says_what_it_says_and_what_is_attached_is_noted():
         document = read_bytes(message.as_bytes(), "x", "eml")
     assert (document.text, document.title, document.format) == ("We meet at the café.\n> When?\n", "Café plans", "email")
     assert document.metadata == {"title": "Café plans", "author": "Ada <ada@example.org>", "date": "2024-01-01T10:00:00+01:00"}
+
+
+def test_mail_with_damaged_base64_is_refused():
+    with pytest.raises(LlmattrError, match=r"^'x' is a message that cannot be read: its base64 is damaged"):
+        read_bytes(b"From: a@b.c\nContent-Transfer-Encoding: base64\n\n!!!notb64", "x", "eml")
 
 
 def test_mail_with_a_damaged_header_is_refused():

@@ -381,6 +381,10 @@ def test_pages_end_at_form_feeds_and_numbers_that_count_up(page):
     assert [(part.split()[0], part.split()[-1]) for part in found] == [("The", "wet."), ("It", "lot.")]
 
 
+def test_a_page_that_says_of_how_many_it_is_needs_no_other():
+    assert [said for said, _ in units("The lease is void.\n\n      Page 1 of 12\n")] == ["The lease is void."]
+
+
 @pytest.mark.parametrize(
     ("text", "header"),
     [
@@ -394,6 +398,16 @@ def test_pages_end_at_form_feeds_and_numbers_that_count_up(page):
 def test_a_row_is_a_source_whether_there_are_many_a_header_or_one_that_is_ragged(text, header):
     rows = text.splitlines()
     assert units(text) == [(rows[0], "row#" if header else "row"), *((row, "row") for row in rows[1:])]
+
+
+@pytest.mark.parametrize("name", [None, "csv"])
+def test_a_line_that_says_what_parts_cells_is_no_row(name):
+    assert units("sep=;\na;b\n1, x;2\n", name) == [("a;b", "row#"), ("1, x;2", "row")]
+
+
+def test_a_mailbox_is_several_messages():
+    mail = "From a@b.c Mon Mar  2 08:00:00 2026\nFrom: a@b.c\nSubject: one\n\nIt is old. Yes.\n\n"
+    assert [said for said, kind in units(mail * 2, "mbox") if not kind.endswith("#")] == ["It is old.", "Yes."] * 2
 
 
 def test_a_quotation_in_mail_is_not_cut_where_it_is_wrapped():

@@ -28,6 +28,7 @@ ENDINGS = {ending: name for name, endings in FORMATS.items() for ending in endin
 _LOOKED_AT = 20_000  # characters
 CUE = regex.compile(r"\s*(?:\d+:)?\d{1,2}:\d{2}[.,]\d{3}\s+-->\s")
 DELIMITERS = ",;\t|"
+DECLARED = regex.compile(r"\ufeff?sep=([,;|\t])[ \t]*(?:\r?\n|\r)", regex.I)  # for Excel, what parts the cells below
 _NAME = regex.compile(r"\p{L}[\p{L}\p{M}\d _.()%/?'’&:#€$-]{0,40}|[12]\d{3}|")  # of a column: a word or a few, a year, none
 _ROWS = 30  # that are looked at
 HEADER = regex.compile(
@@ -152,6 +153,8 @@ def delimiter_of(text: str) -> str | None:
     Rows have as many cells each, most of them where no white space stands before a cell, and the first names them, or there are
     quotation marks around cells of every row. A mark that every line ends with parts nothing.
     """
+    if declared := DECLARED.match(text):
+        return declared[1]
     head = newlines_of(text[:_LOOKED_AT])[: _ROWS + 1]
     for delimiter in DELIMITERS if head else "":
         if delimiter in head[0].text:

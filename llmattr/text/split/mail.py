@@ -12,6 +12,7 @@ _CLOSING = regex.compile(
     r"|terveisin|с уважением),?\s*$",
     regex.I,
 )
+_POSTMARK = regex.compile(r"From \S+\s.*\d{1,2}:\d{2}.*\b\d{4}\s*$")  # between the messages of a mailbox
 _SENT_FROM = regex.compile(r"(?:Sent from my|Von meinem|Envoyé de mon|Enviado desde)\s")
 _NAME = regex.compile(
     r"(?:[\p{Lu}\p{Lo}][\p{L}\p{M}.'’-]*(?:,?\s+(?:\p{Ll}{1,3}\s+)*|$)){1,6}|[^\p{L}]+|\S*(?:@|www\.|://)\S*"
@@ -38,7 +39,7 @@ def _furniture(lines: list[Line]) -> set[int]:
             found.add(before.start)
         if said == "--":
             signature = True
-        if FORWARD.match(said) or (after and HEADER.match(said) and HEADER.match(after.said)):
+        if FORWARD.match(said) or _POSTMARK.match(line.text) or (after and HEADER.match(said) and HEADER.match(after.said)):
             header, signature = True, False
             found.add(line.start)
         elif header and (HEADER.match(said) or (found and line.text[:1] in " \t" and said)):
