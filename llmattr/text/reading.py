@@ -1,6 +1,7 @@
 """Training rows and queries from where people have them: files, saved folders, hub sets, and Python's own."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,10 +112,12 @@ def _as_rows(found: Any, data: Data) -> Rows | list[dict[str, Any]]:
 
 
 def _as_row(given: Any, number: int) -> dict[str, Any]:
-    try:
-        return dict(given)
-    except Exception:  # what someone else's code raises
-        raise LlmattrError(f"rows must be dicts like {FORM}; row {number} is {shown(given)}") from None
+    row: dict[str, Any] = {}
+    with suppress(Exception):  # what someone else's code raises
+        row = dict(given)
+    if not row:
+        raise LlmattrError(f"rows must be dicts like {FORM}; row {number} is {shown(given)}")
+    return row
 
 
 def _called(data: Data) -> str:

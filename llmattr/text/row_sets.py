@@ -23,7 +23,9 @@ def is_saved(name: str) -> bool:
 def parquet_file(path: Path) -> Rows:
     """The rows of a parquet file."""
     import datasets
+    from pyarrow import parquet
 
+    parquet.read_schema(path)  # what is damaged is told in a line of ours, before datasets writes one
     rows = of_dataset(datasets.load_dataset("parquet", data_files=str(path), split="train"))
     return replace(rows, name=partial(row_name, path))
 

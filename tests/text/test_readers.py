@@ -82,6 +82,11 @@ def test_a_damaged_place_in_utf8_does_not_make_all_of_it_latin_1():
     assert text.endswith("\ufffd end")
 
 
+def test_a_damaged_place_in_a_short_text_does_not_make_it_latin_1():
+    with pytest.warns(LlmattrNote, match="not UTF-8 at 1 places"):
+        assert read_bytes("Bad _ byte. More é.".encode().replace(b"_", b"\xff"), "x").text == "Bad \ufffd byte. More é."
+
+
 def test_a_stray_byte_does_not_make_a_text_unreadable():
     with pytest.warns(LlmattrNote, match="not UTF-8 at 1 places, the first is byte 400"):
         assert read_bytes(b"It is. " * 57 + b"a\x81b \x01", "x").text.endswith("a\ufffdb \x01")
@@ -118,7 +123,7 @@ def test_what_is_no_text_is_refused_in_words(data, message):
 
 
 def test_words_that_files_of_other_kinds_begin_with_begin_texts_too():
-    for text in ("MZ is a mark.", "RIFF means a short tune.", "GIF8 is a name.", "ID3 tags.", "BZh"):
+    for text in ("MZ is a mark.", "RIFF means a short tune.", "GIF8 is a name.", "ID3 tags.", "BZh", "MZ für Größe.", "RIFF é"):
         assert read_bytes(text.encode(), "x").text == text
 
 
@@ -325,6 +330,8 @@ SAID = (
         ("<div class=toc><p>The hills of this land are low, see <a href=a>a map</a>.</p></div>" + SAID, ""),
         ("<div class=menu><p>Soup and fish. Bread is free.</p></div>" + SAID, ""),
         ("<ul><li><a href=a>News</a><li><a href=b>Paris</a> is old.<li><a href=c>Rome</a></ul>" + SAID, ""),
+        ("<div id=cookie-banner><p>We use cookies. Accept?</p></div>" + SAID, "We use cookies. Accept?"),
+        (SAID + "<div class='page-helpful'>Was this page helpful? Yes No</div>", "Was this page helpful? Yes No"),
         (LINKS, ""),  # there is nothing else
     ],
 )
@@ -341,6 +348,22 @@ def test_navigation_by_any_name_is_furniture(page, furniture):
 def test_a_table_without_a_header_loses_no_row():
     page = "<table><tr><td>a<td>b<tr><td>c</table>"
     assert read_bytes(page.encode(), "x", "html").text.split("\n") == ["|  |  |", "| --- | --- |", "| a | b |", "| c |  |"]
+
+
+@pytest.mark.parametrize(
+    ("page", "rows"),
+    [
+        ("<tr><th>a<th>b<th>c<tr><td rowspan=2>1<td>2<td>3<tr><td>4<td>5", ["| 1 | 2 | 3 |", "| 1 | 4 | 5 |"]),
+        ("<tr><th>a<th>b<th>c<tr><td colspan=2>1<td>3<tr><td colspan=99>4", ["| 1 |  | 3 |", "| 4 |  |  |"]),
+        (
+            "<tr><th>a<th>b<th>c<tr><td>1<td>2<td rowspan=3>3<tr><td>4<tr><td>5<td>6",
+            ["| 1 | 2 | 3 |", "| 4 |  | 3 |", "| 5 | 6 | 3 |"],
+        ),
+        ("<tr><th rowspan=2>a<th colspan=2>b<tr><td>c<td>d<tr><td rowspan=x colspan=-1>1", ["| a | c | d |", "| 1 |  |  |"]),
+    ],
+)
+def test_a_cell_of_several_rows_or_columns_shifts_no_other(page, rows):
+    assert read_bytes(f"<table>{page}</table>".encode(), "x", "html").text.split("\n")[2:] == rows
 
 
 def test_html_that_only_scripts_fill_is_empty():
@@ -572,7 +595,7 @@ def test_a_notebook_is_its_cells_and_what_they_wrote():
     }
     assert read_bytes(json.dumps(older).encode(), "x", "ipynb").text == "## A\n\n```python\nx\n```"
     for wrong in ("{}", "[]", "x", '{"cells": 5}', '{"cells": [5]}'):
-        with pytest.raises(LlmattrError, match="'x' is a notebook that cannot be read"):
+        with pytest.raises(LlmattrError, match=r"'x' is a notebook that cannot be read: it (is no JSON|has no cells)"):
             read_bytes(wrong.encode(), "x", "ipynb")
 
 
@@ -611,6 +634,11 @@ def test_mail_says_what_it_says_and_what_is_attached_is_noted():
         document = read_bytes(message.as_bytes(), "x", "eml")
     assert (document.text, document.title, document.format) == ("We meet at the café.\n> When?\n", "Café plans", "email")
     assert document.metadata == {"title": "Café plans", "author": "Ada <ada@example.org>", "date": "2024-01-01T10:00:00+01:00"}
+
+
+def test_mail_with_damaged_base64_is_refused():
+    with pytest.raises(LlmattrError, match=r"^'x' is a message that cannot be read: its base64 is damaged"):
+        read_bytes(b"From: a@b.c\nContent-Transfer-Encoding: base64\n\n!!!notb64", "x", "eml")
 
 
 def test_mail_with_a_damaged_header_is_refused():

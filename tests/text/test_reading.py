@@ -138,6 +138,17 @@ class TestJson:
         datasets.Dataset.from_list(rows).to_parquet(tmp_path / "a.parquet")
         assert read_rows(tmp_path / "a.parquet") == rows
 
+    @pytest.mark.parametrize("rows", [{}, [{}], [{"text": "a"}, {}]])
+    def test_a_row_of_nothing_is_refused(self, rows):
+        with pytest.raises(LlmattrError, match=r"rows must be dicts like .*; row \d is \{\}"):
+            read_rows(rows)
+
+    def test_a_damaged_table_is_told_in_one_line(self, tmp_path, capfd, caplog):
+        with pytest.raises(LlmattrError, match="cannot read the data"):
+            read_rows(put(tmp_path, "a.parquet", "PAR1 is no table PAR1"))
+        assert capfd.readouterr() == ("", "")
+        assert not caplog.records
+
     @pytest.mark.parametrize(
         ("text", "message"), [('{"text": "a"}\n[1]\n', "line 2 is not a JSON object"), ("[1, 2]", "not a JSON object")]
     )

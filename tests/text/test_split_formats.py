@@ -346,6 +346,19 @@ def test_lines_of_facts_are_not_joined_where_they_are_short():
     ]
 
 
+def test_lines_that_are_set_in_are_not_joined_with_what_stands_around_them():
+    parts = ["Its water feeds three rivers", "The Upper Arn", "The Lower Arn", "The Brook", "and a canal."]
+    assert [said for said, _ in units("\n".join([parts[0], *(f"  {one}" for one in parts[1:4]), parts[4]]))] == parts
+
+
+def test_a_wrapped_paragraph_of_names_is_no_list():
+    right = (
+        'This Agreement (the "Lease") is made as of March 2, 2026, by and between Harlow\n'
+        'Holdings, Inc., a Delaware corporation ("Landlord"), and Quill & Co. Ltd.\n("Tenant").'
+    )
+    assert [said for said, _ in units(right)] == [right]
+
+
 def test_a_line_or_two_above_text_are_headings():
     assert units("The tower of Paris\n\nA short guide\n\nIt is old.")[:2] == [
         ("The tower of Paris", "heading#"),
@@ -368,6 +381,10 @@ def test_pages_end_at_form_feeds_and_numbers_that_count_up(page):
     assert [(part.split()[0], part.split()[-1]) for part in found] == [("The", "wet."), ("It", "lot.")]
 
 
+def test_a_page_that_says_of_how_many_it_is_needs_no_other():
+    assert [said for said, _ in units("The lease is void.\n\n      Page 1 of 12\n")] == ["The lease is void."]
+
+
 @pytest.mark.parametrize(
     ("text", "header"),
     [
@@ -381,6 +398,16 @@ def test_pages_end_at_form_feeds_and_numbers_that_count_up(page):
 def test_a_row_is_a_source_whether_there_are_many_a_header_or_one_that_is_ragged(text, header):
     rows = text.splitlines()
     assert units(text) == [(rows[0], "row#" if header else "row"), *((row, "row") for row in rows[1:])]
+
+
+@pytest.mark.parametrize("name", [None, "csv"])
+def test_a_line_that_says_what_parts_cells_is_no_row(name):
+    assert units("sep=;\na;b\n1, x;2\n", name) == [("a;b", "row#"), ("1, x;2", "row")]
+
+
+def test_a_mailbox_is_several_messages():
+    mail = "From a@b.c Mon Mar  2 08:00:00 2026\nFrom: a@b.c\nSubject: one\n\nIt is old. Yes.\n\n"
+    assert [said for said, kind in units(mail * 2, "mbox") if not kind.endswith("#")] == ["It is old.", "Yes."] * 2
 
 
 def test_a_quotation_in_mail_is_not_cut_where_it_is_wrapped():
@@ -464,7 +491,9 @@ def test_a_line_break_in_markdown_is_a_space(text):
 
 @pytest.mark.parametrize("hard", ["  \n", "\\\n", "<br>\n"])
 def test_but_a_hard_break_parts(hard):
-    assert len(units(f"The tower{hard}Paris", "markdown")) == 2
+    assert [said for said, _ in units(f"> The tower{hard}> Paris", "markdown")] == ["The tower", "Paris"]
+    text = f"The tower was built in{hard}1889 by a{hard}company."
+    assert [said for said, _ in units(text, "markdown")] == [text]  # it goes on
 
 
 def test_a_line_that_a_decimal_begins_is_no_item():
@@ -584,6 +613,14 @@ def test_prose_with_words_or_marks_of_code_is_no_code(right):
         ["drwxr-xr-x  21 root root   4096 Nov 29 11:25 docs", "-rw-r--r--   1 root root  37486 Nov 29 00:29 README_old.md"],
         ["f(x) = 2x + 1", "g(x) = f(x) - 1"],
         ["$ ls -la", "$ git status"],
+        [
+            "2024-01-02T10:00:01.1Z INFO a - Started. Ready",
+            "2024-01-02T10:00:05.2Z ERROR a - It failed.\nio.Error: timeout\n\tat a.B.run(B.java:28)\n\t... 14 more",
+            "Jan  2 10:00:01 host sshd[12]: Opened for root. Closed",
+            '10.1.2.3 - - [02/Mar/2026:08:11:02 +0000] "GET /a. B HTTP/1.1" 200 12 "-" "curl/8.1 (X11. Linux)"',
+            "[WARN] 10:00:07 The disk is full. Stop",
+        ],
+        ["anna  8:11 AM\nDid it finish?", "I see it on my screen.", "ben  8:13 AM\nrolled back v2.3.1", "Eva Maria 9:02\nThx!"],
     ],
 )
 def test_an_entry_of_a_log_or_a_chat_is_a_source(lines):

@@ -47,6 +47,17 @@ def units(text, format=None):
         ("Tall.<svg><title>A map</title><text>Paris 1889</text><text>Rome</text></svg>", ["Tall.", "Paris 1889", "Rome"]),
         ("<button>How tall is the tower?</button>", ["<button>How tall is the tower?</button>"]),
         ("<dl><dt>-q<dt>--quiet<dd>Be still. Now.<dt>x<dd><p>a.</dl>", ["-q<dt>--quiet<dd>Be still.", "Now.", "x<dd><p>a."]),
+        (
+            "<p>The <b>mast</b> was built<br>in <i>1932</i> by<br />the state. Now.",
+            ["The <b>mast</b> was built<br>in <i>1932</i> by<br />the state.", "Now."],
+        ),
+        ("<p>The mast:<br>a foot<br>a hook<br>Of<br>Leeds", ["The mast:", "a foot", "a hook", "Of", "Leeds"]),
+        ("<html><aside><p>Recent</aside><form><label>Search</label></form><main><p>One.<aside>Two.", ["One.", "Two."]),
+        (
+            "<label>Your name</label><input><p>One.<label>I have read all of it.</label>",
+            ["#<label>Your name</label>", "One.", "<label>I have read all of it.</label>"],
+        ),
+        ("<form><h2>Title</h2><p>One.</form><aside>Two.</aside>", ["#Title", "One.", "Two."]),
         ("<b><img>It is old. <i>So</i> it was.</b>", ["<b><img>It is old.", "<i>So</i> it was.</b>"]),
     ],
 )
@@ -130,6 +141,18 @@ def test_time_grows_with_the_length_of_a_page(unit):
 
     seconds(100)
     assert seconds(8_000) < 24 * seconds(1_000) + 0.3  # 8 times in linear time, 64 in quadratic
+
+
+@pytest.mark.parametrize("format", ["markdown", "html", "plain", "code", None])
+@pytest.mark.parametrize("parts", ["|a", "a|b", "`a|b`", "- a|b\n- c", "f()|b;"])
+def test_time_grows_with_the_length_of_a_run_of_spaces(parts, format):
+    def seconds(n):
+        begun = time.process_time()
+        cut(parts.replace("|", " " * n), format=format)
+        return time.process_time() - begun
+
+    seconds(100)
+    assert seconds(16_000) < 8 * seconds(4_000) + 0.3  # 4 times in linear time, 16 in quadratic
 
 
 TAGS = ("p", "div", "b", "i", "em", "a", "li", "ul", "ol", "td", "tr", "table", "h2", "span", "blockquote", "code", "sup", "dt")

@@ -91,7 +91,7 @@ def _old(data: bytes, name: str, byte: int) -> str:
         raise LlmattrError(f"{name!r} is not UTF-8 text: at byte {byte} it has half a surrogate pair")
     text = data.decode("utf-8", "replace")
     damaged = text.count("\ufffd")
-    mostly_utf8 = len(regex.findall(r"[^\x00-\x7f]", text)) > 2 * damaged  # of what is not ASCII
+    mostly_utf8 = len(regex.findall(r"[^\x00-\x7f]", text)) >= 2 * damaged  # of what is not ASCII
     encoding = None if mostly_utf8 else "cp1252" if _looks_western(data) and _attempt(data, "cp1252") else _guessed(data)
     found = _attempt(data, encoding) if encoding else None
     if found is not None:

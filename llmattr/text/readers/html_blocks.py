@@ -1,5 +1,6 @@
 """The elements of a page as blocks of Markdown, without what the page is furnished with."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,22 +9,12 @@ from llmattr.text.readers.blocks import Block, escaped, heading, indented, one_l
 from llmattr.text.split.html_seen import is_left_out, is_navigation, texts_of_picture
 from llmattr.text.split.tags import HEADINGS, Element, Text
 
-FURNITURE = {"nav", "form", "dialog", "menu", "head", "title"}
-_TEXT = {"p", "article", "section", "h1", "h2", "h3", "ul", "ol", "table", "pre"}
 _LAYOUT = {"table", "ul", "ol", "h1", "h2", "h3", "h4", "pre"}  # in a cell: the table only places what is in it
 _FRAME = {"table", "thead", "tbody", "tfoot", "tr", "colgroup"}  # they hold no text but in what they frame
 _FRAMED = {"caption", "thead", "tbody", "tfoot", "tr", "col", "colgroup"}
 _CELLS = {"td", "th"}
+_WIDE = 200  # columns: what spans more is cut there
 _BREAK = "\u2028"  # stands for <br>
-
-
-def _left_out(element: Element, inside: bool) -> bool:
-    """Whether it is no part of what the page says; `inside`: of its main part, where a header has its heading."""
-    beside = not inside and (element.tag == "aside" or element.attributes.get("role") == "complementary")
-    furniture = (beside or element.tag in FURNITURE) and element.is_closed
-    if furniture and element.tag == "form":  # some pages are one form as a whole
-        furniture = not any(inner.tag in _TEXT for inner in element.elements())
-    return furniture or is_left_out(element, inside)
 
 
 def blocks_of(element: Element, inside: bool) -> Iterator[Block]:
@@ -35,14 +26,14 @@ def blocks_of(element: Element, inside: bool) -> Iterator[Block]:
             inline.append(child.said)
         elif child.is_block or (child.tag == "svg" and texts_of_picture(child)):
             yield _paragraph(inline, line)
-            if not _left_out(child, inside):
+            if child.tag not in ("head", "title") and not is_left_out(child, inside):
                 made = _block(child, inside)
                 yield from (block._replace(furniture=True) for block in made) if is_navigation(child) else made
             inline, line = [], child.line
         else:
             line = line if any(map(str.strip, inline)) else child.line
             named = child.tag == "button" and any(map(str.strip, inline)) and _says(element.children[i + 1 :])
-            inline.append(_inline(child) if named or not _left_out(child, inside=True) else "")
+            inline.append(_inline(child) if named or not is_left_out(child, inside=True) else "")
     yield _paragraph(inline, line)
 
 
@@ -70,7 +61,7 @@ def _inline(element: Element) -> str:
     for child in element.children:
         if isinstance(child, Text):
             parts.append(child.said)
-        elif not _left_out(child, inside=True):
+        elif not is_left_out(child, inside=True):
             parts.append(_inline(child))
     return "".join(parts)
 
@@ -141,12 +132,12 @@ def _definitions(element: Element, inside: bool) -> Iterator[Block]:
 def _parts(element: Element) -> Iterator[Element]:
     """The terms and meanings of a list of definitions, which may stand in groups."""
     for child in element.children:
-        if isinstance(child, Element) and not _left_out(child, inside=True):
+        if isinstance(child, Element) and not is_left_out(child, inside=True):
             yield from [child] if child.tag in ("dt", "dd") else _parts(child)
 
 
 def _is_blank(node: Element | Text) -> bool:
-    return not node.said.strip() if isinstance(node, Text) else _left_out(node, inside=True)
+    return not node.said.strip() if isinstance(node, Text) else is_left_out(node, inside=True)
 
 
 def _is_grid(table: Element) -> bool:
@@ -165,15 +156,38 @@ def _tag(node: Element | Text) -> str:
     return node.tag if isinstance(node, Element) else ""
 
 
+def _grid(rows: Sequence[Sequence[Element]]) -> list[list[str]]:
+    """The texts of cells in their columns: one of several rows is said in each of them, one of several columns in its first."""
+    grid: list[list[str]] = []
+    above: dict[int, tuple[str | None, int]] = {}  # by column: what is said from above, if anything, and in how many rows
+    for row in rows:
+        said = dict(above)
+        column = 0
+        for cell in row:
+            column = next(free for free in itertools.count(column) if free not in said)
+            said[column] = _inline(cell).replace(_BREAK, " "), _span(cell, "rowspan")
+            for beside in range(column + 1, min(column + _span(cell, "colspan"), _WIDE)):
+                said.setdefault(beside, (None, _span(cell, "rowspan")))
+        last = max((column for column, (text, _) in said.items() if text is not None), default=-1)
+        grid.append([said.get(column, ("", 1))[0] or "" for column in range(last + 1)])
+        above = {column: (text, more - 1) for column, (text, more) in said.items() if more > 1 and column < _WIDE}
+    return grid
+
+
+def _span(cell: Element, name: str) -> int:
+    said = cell.attributes.get(name, "")
+    return max(int(said), 1) if said.isdecimal() and len(said) < 5 else 1
+
+
 def _table(element: Element) -> Iterator[Block]:
     """Its caption as a paragraph, then its rows."""
-    inner = [part for part in element.elements() if not _left_out(part, inside=True)]
+    inner = [part for part in element.elements() if not is_left_out(part, inside=True)]
     for part in inner:
         if part.tag == "caption":
             yield _paragraph([_inline(part)], part.line)
     rows = [part for part in inner if part.tag == "tr"]
     cells = [[cell for cell in row.children if isinstance(cell, Element) and cell.tag in _CELLS] for row in rows]
-    texts = [[_inline(cell).replace(_BREAK, " ") for cell in row] for row in cells]
+    texts = _grid(cells)
     headed = next((part.tag for part in inner if part.tag in ("thead", "tr")), "") == "thead"
     header = headed or (bool(cells) and all(cell.tag == "th" for cell in cells[0]))
     yield from table_blocks(texts, header, [_place(row.line) for row in rows])

@@ -48,6 +48,7 @@ ZIPPED = MappingProxyType(
         "application/epub+zip": "an EPUB book: convert it to HTML or PDF",
     }
 )
+_CONTROLS = frozenset({*range(32), 127} - {*b"\t\n\v\f\r\x1b"})  # colours of a terminal are text
 MARKUP = (b"<!doctype html", b"<html")
 
 
@@ -73,7 +74,7 @@ def kind_of(data: bytes, name: str, most: int) -> str | None:
 
 def _is_binary(data: bytes) -> bool:
     """Whether the beginning, which words of a text may have too, goes on as no text does."""
-    return b"\0" in data[:4096] or not data[:4096].isascii()
+    return any(byte in _CONTROLS for byte in data[:4096])
 
 
 def _zipped(data: bytes, name: str, most: int) -> str:

@@ -1,6 +1,7 @@
 """E-mail: what a message says, with its subject, sender and date."""
 
 from email import message_from_bytes, policy
+from email.errors import InvalidBase64CharactersDefect, InvalidBase64LengthDefect
 from email.message import MIMEPart
 from typing import Any
 
@@ -8,6 +9,8 @@ from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, note
 from llmattr.text.readers.encodings import decode
 from llmattr.text.readers.html import from_html
+
+_DAMAGE = (InvalidBase64CharactersDefect, InvalidBase64LengthDefect)
 
 
 def read_mail(data: bytes, name: str) -> Document:
@@ -32,6 +35,8 @@ def read_mail(data: bytes, name: str) -> Document:
 
 def _text(body: MIMEPart, name: str) -> str:
     data: Any = body.get_payload(decode=True)
+    if any(isinstance(defect, _DAMAGE) for defect in body.defects):
+        raise LlmattrError(f"{name!r} is a message that cannot be read: its base64 is damaged")
     return decode(data, name, body.get_content_charset()).replace("\r\n", "\n")
 
 

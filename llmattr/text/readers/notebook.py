@@ -26,8 +26,10 @@ def read_notebook(data: bytes, name: str) -> Document:
         language = (about.get("language_info") or about.get("kernelspec") or {}).get("name", "python")
         cells = [cell for sheet in book.get("worksheets", [book]) for cell in sheet["cells"]]
         blocks = [Block(text, {"cell": i}) for i, cell in enumerate(cells, 1) for text in _texts(cell, language)]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise LlmattrError(f"{name!r} is a notebook that cannot be read ({type(error).__name__}: {error!s:.80})") from error
+    except (ValueError, RecursionError) as error:
+        raise LlmattrError(f"{name!r} is a notebook that cannot be read: it is no JSON ({error!s:.80})") from error
+    except (TypeError, KeyError, AttributeError) as error:
+        raise LlmattrError(f"{name!r} is a notebook that cannot be read: it has no cells, or one that is none") from error
     text, places = composed(blocks)
     title = about.get("title")
     return Document(text, name, format="markdown", metadata={"title": title} if title else {}, places=places)

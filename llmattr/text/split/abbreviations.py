@@ -8,7 +8,7 @@ import regex
 # Titles and the like: a name or a word comes behind, so no sentence ends there whatever the next letter is.
 _BEFORE_NAMES = (
     "Mr Mrs Ms Mx Messrs Dr Drs Prof Rev Hon St Ste Gen Col Lt Sgt Capt Cpt Maj Cmdr Adm Gov Sen Rep Pres "
-    "Supt Det Insp vs cf e.g i.e viz"
+    "Supt Det Insp vs cf e.g i.e viz incl excl"
 )
 # What a number or a month comes behind.
 _BEFORE_NUMBERS = (
@@ -16,7 +16,8 @@ _BEFORE_NUMBERS = (
     "Ziff Ref Refs App Ex pp p S vol chap art fig núm nº pág págs cap lám v ss sec eq tab approx ca circa "
     "n nn nr tel Tel fax ext max pag pagg figg tav blz afb kl kap godz rys hal стор séc čl "
     "Mon Tue Tues Wed Thu Thur Thurs Fri Sat Sun Mo Di Mi Do Fr Sa So lun mer jeu ven sam dim jue vie "
-    "par para σ σσ σελ αρ αριθ κεφ εικ ν άρθ απόφ τηλ παρ τόμ рис табл гл стр с п ст ул д кн т kuva taul luku"
+    "par para s jan feb febr apr aug sep sept okt nov dec "
+    "σ σσ σελ αρ αριθ κεφ εικ ν άρθ απόφ τηλ παρ τόμ рис табл гл стр с п ст ул д кн т kuva taul luku"
 )
 _OF = {
     "en": "approx dept est govt ed eds tsp tbsp oz lb Jan Feb Mar Apr Aug Sept Oct Nov Dec Mt Ave Blvd",
@@ -35,14 +36,14 @@ _OF = {
         "admón dpto a.C d.C Lic Ing Arq Gral Fr Sto Sta"
     ),
     "it": "pag pagg fig figg sig sigg dott ing avv p.es ad.es",
-    "pt": "Av Al Rod Trav Lgo Sr Sra Profa Cia p.ex",
+    "pt": "aprox av Av Al Rod Trav Lgo Sr Sra Profa Cia p.ex",
     "nl": "dhr mevr Dhr Mevr mw ds incl excl bijv",
     "sv": "t.ex d.v.s dvs resp bl.a",
     "da": "f.eks bl.a dvs",
     "no": "f.eks bl.a dvs",
-    "pl": "dr inż mgr pl św tzw m.in",
+    "pl": "dr hab inż mgr pl św tzw m.in ok zob Zob str ul tj tzn",
     "cs": "kpt plk mj",
-    "tr": "Doç Yrd Av Sn bkz örn Cad Sok Mah Apt",
+    "tr": "Doç Yrd Av Sn bkz Bkz örn Örn Cad Sok Mah Apt",
     "ro": "dl dna",
     "hu": "ún kb",
     "id": "Bpk Sdr Jl",
@@ -54,6 +55,7 @@ _OF = {
         "млн млрд обл р-н пос пер наб пл"
     ),
     "ar": "د م أ ص إلخ",
+    "he": "פרופ עו״ד אינג גב מס עמ",
 }
 
 _SHORT = {  # what no whole word is: consonants alone behind a space or another such stop, or one at the end in Greek
@@ -73,7 +75,8 @@ _OPENS = (
     "The|They|Their|There|Then|It|Its|He|She|We|You|This|That|These|In|On|At|But|And|An|Who|What|Why|How|When|Where|If|No"
     "|Ο|Η|Το|Οι|Τα|Τον|Την|Στο|Στη|Και|Αλλά|Δεν|Αυτό|Τότε|Έτσι|Μετά"
 )
-MAY_END = regex.compile(rf"{_ENDS}|\b(?:\p{{Lu}}\.){{2,6}}\s+(?=(?:{_OPENS})\b)")
+_AFTER_A_KING = "Er|Sie|Es|Das|Dies\\w*|Il|Elle|Ce|Él|Ella|Lui|Lei|Hij|Zij|Han|Hon|Ele|Ela"
+MAY_END = regex.compile(rf"{_ENDS}|\b(?:(?:\p{{Lu}}\.){{2,6}}\s+(?=(?:{_OPENS})\b)|[IVX]{{2,6}}\.\s+(?=(?:{_AFTER_A_KING})\b))")
 _MONTH = regex.compile(
     r"(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jan|Feb|Apr|Aug|Sep|Okt|Nov|Dez|Jahrhundert|Jahrtausend|Jh|"
     r"\p{L}+kuu\p{Ll}*)"
@@ -87,6 +90,8 @@ _BEFORE_ORDINAL = regex.compile(
 _ENGLISH_MONTH = r"(?:Jan|Feb|Mar|Apr|May|June?|July?|Aug|Sept?|Oct|Nov|Dec)(?:[a-z]{2,6})?\b"
 _NUMBER = regex.compile(rf"[+(]*\d|[IVXLC]+\b|{_ENGLISH_MONTH}")
 _ZONE = regex.compile(r"(?:[ECMP][SD]?T|GMT|UTC|BST|CES?T|IST|JST)\b")  # behind "5 p.m."
+_ZIP = regex.compile(r"\d{5}\b")  # behind "Boston, Mass."
+_STATE = regex.compile(r",\s\p{Lu}\p{L}{1,5}\.$")
 _CHESS = regex.compile(r"(?:[KQRBN]?[a-h]?[1-8]?x?[a-h][1-8]|O-O)\b")  # behind "1. e4 e5 2."
 _INITIALS = regex.compile(r"(?<![\p{L}\p{M}\d])\p{Lu}\.(?:[\s-]*\p{Lu}\.)*$")
 
@@ -105,6 +110,8 @@ def is_abbreviated(left: str, right: str, language: str) -> bool:
     if _NUMBER.match(right) and _BEFORE_A_NUMBER.search(left):
         return True
     if (left.endswith(".m.") and _ZONE.match(right)) or (_CHESS.match(right) and _ORDINAL.search(left)):
+        return True
+    if _ZIP.match(right) and _STATE.search(left):
         return True
     initials = _INITIALS.search(left)
     if initials and (language != "en" or initials[0].count(".") > 1) and right[:1].isupper():

@@ -16,6 +16,7 @@ PROSE: tuple[Kind, ...] = ("paragraph", "item", "quote")  # sentences are cut in
 
 SENTENCE_END = regex.compile(r"[.!?:;。！？…।॥؟۔។៕။][\"'”’»)\]*_」』）]*\s*$")
 ASKS = regex.compile(r"[?:;？：؟]\s*$")  # what comes behind it is an answer
+_QUOTE = regex.compile(r"\s*(?:>\s?)+")
 _LINE = regex.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 # A link to the top of the page, references back from a note, and marks that say nothing themselves.
 UP = regex.compile(r"\W*(?:(?:back|return|go|jump|skip) )?to (?:the )?(?:top|(?:main )?content|navigation)\W*", regex.I)
@@ -52,6 +53,22 @@ class Line(NamedTuple):
         """How far it is set in, in columns; a tab goes to the next fourth."""
         white = self.text[: len(self.text) - len(self.text.lstrip(" \t"))]
         return len(white.expandtabs(4))
+
+    @property
+    def quoted(self) -> str:
+        """The marks of a quotation that it begins with."""
+        found = _QUOTE.match(self.text) if ">" in self.text else None
+        return found[0] if found else ""
+
+    @property
+    def depth(self) -> int:
+        """How often it is quoted."""
+        return self.quoted.count(">")
+
+    @property
+    def said(self) -> str:
+        """What it says, without these marks and the white space around it."""
+        return self.text[len(self.quoted) :].strip()
 
 
 def lines_of(text: str) -> list[Line]:

@@ -15,7 +15,7 @@ _ONLY_CLOSES = regex.compile(r"\s*(?:[)\]}]+[;,]?|end)\s*$")
 _CLASS = regex.compile(r"\s*(?:[\w()]+\s+){0,8}(?:(?:class|interface|struct|trait|enum|object|module|namespace)\s+\w|impl\b)")
 _FUNCTION = regex.compile(r"\s*(?:[\w()]+\s+){0,8}(?:function|func|fn|def|sub|fun)\b\*?\s*[\w(]")
 _BODY = regex.compile(  # "int main(void) {", "add(a, b) {", "const f = (a) => {"
-    r"\s*(?!(?:if|for|while|switch|else|do|try|catch|with|return)\b)[\w:*&<>,~#\[\]\s]+\([^;=]*\)[^;=(){}]*\{?\s*$|.*=>\s*\{\s*$"
+    r"\s*+(?!(?:if|for|while|switch|else|do|try|catch|with|return)\b)[\w:*&<>,~#\[\]\s]+\([^;=]*\)[^;=(){}]*+\{?\s*$|.*=>\s*\{\s*$"
 )
 _BODY_END = regex.compile(r"\s*(?:\}|end)[;,]?\s*$")
 _LITERAL = regex.compile(  # one that may run over lines, and what may hold its marks

@@ -7,7 +7,6 @@ import regex
 from llmattr.core.plain_json import is_json
 from llmattr.errors import LlmattrError, did_you_mean
 from llmattr.text.split.blocks import Line, newlines_of
-from llmattr.text.split.plain import said
 from llmattr.text.split.reasoning import has_reasoning
 
 FORMATS = {  # and the endings of files that are built so, or are read to texts that are
@@ -29,6 +28,7 @@ ENDINGS = {ending: name for name, endings in FORMATS.items() for ending in endin
 _LOOKED_AT = 20_000  # characters
 CUE = regex.compile(r"\s*(?:\d+:)?\d{1,2}:\d{2}[.,]\d{3}\s+-->\s")
 DELIMITERS = ",;\t|"
+DECLARED = regex.compile(r"\ufeff?sep=([,;|\t])[ \t]*(?:\r?\n|\r)", regex.I)  # for Excel, what parts the cells below
 _NAME = regex.compile(r"\p{L}[\p{L}\p{M}\d _.()%/?'’&:#€$-]{0,40}|[12]\d{3}|")  # of a column: a word or a few, a year, none
 _ROWS = 30  # that are looked at
 HEADER = regex.compile(
@@ -51,7 +51,7 @@ _MARKDOWN = regex.compile(
 )
 _RST = regex.compile(r"^\.\. (?:\|[^|\n]+\| )?[a-z-]+::(?: |$)", regex.M)
 _PYTHON = regex.compile(r"^(?:async def|def|class|import|from|@\w|if __name__)\b?", regex.M)
-_TRACE = regex.compile(r"\s*(?:Traceback \(most recent call last\):\s|.*\n[ \t]+at \S.*[(:]\S+:\d+\)?\n)")  # up to an error
+_TRACE = regex.compile(r"\s*+(?:Traceback \(most recent call last\):\s|.*\n[ \t]+at \S.*[(:]\S+:\d+\)?\n)")  # up to an error
 _REMARK = regex.compile(  # of code, or a Markdown's code: it says nothing of the lines around it
     r"^```.*?(?:^```[^\n]*|\Z)|/\*.*?(?:\*/|\Z)|(\"{3}|'{3}).*?(?:\1|\Z)"
     r"|^[ \t]*(?://|\#(?![!\w]|[ \t]*(?:define|if|endif|include)\b)|--[ -]).*?$",
@@ -139,7 +139,7 @@ def _are_records(lines: list[str]) -> bool:
 
 def _is_mail(lines: list[Line]) -> bool:
     """Whether lines begin with headers, with an address or with who and about what; or quote who wrote."""
-    says = [said(line) for line in lines]
+    says = [line.said for line in lines]
     headers = [line for line in says[:4] if HEADER.match(line)]
     sent = any("@" in line for line in headers) or _FROM_AND_ABOUT.search("\n".join(says[:8]))
     wrote = any(WROTE.match(line) and ("@" in line or ON_A_DAY.match(line)) for line in says)
@@ -153,6 +153,8 @@ def delimiter_of(text: str) -> str | None:
     Rows have as many cells each, most of them where no white space stands before a cell, and the first names them, or there are
     quotation marks around cells of every row. A mark that every line ends with parts nothing.
     """
+    if declared := DECLARED.match(text):
+        return declared[1]
     head = newlines_of(text[:_LOOKED_AT])[: _ROWS + 1]
     for delimiter in DELIMITERS if head else "":
         if delimiter in head[0].text:

@@ -8,6 +8,7 @@ import regex
 
 from llmattr.text.split import code
 from llmattr.text.split.blocks import Block, Kind, says_something, seen, shifted
+from llmattr.text.split.breaks import rejoined
 from llmattr.text.split.html_seen import is_left_out, is_navigation, is_title, texts_of_picture
 from llmattr.text.split.tags import BLOCKS, HEADINGS, Element, Text, read
 
@@ -55,7 +56,7 @@ class _Close(NamedTuple):
 
 def blocks(text: str) -> list[Block]:
     """The blocks of a page, in order."""
-    run = _Run(text)
+    run, is_whole = _Run(text), bool(_WHOLE_PAGE.match(text))
     waiting: list[tuple[Element | Text | _Close, Kind, bool]] = [(read(text), "paragraph", False)]
     while waiting:
         node, kind, inside = waiting.pop()
@@ -63,7 +64,7 @@ def blocks(text: str) -> list[Block]:
             run.say(node, kind)
         elif isinstance(node, _Close):
             run.leave(node.element)
-        elif is_left_out(node, inside):
+        elif is_left_out(node, inside or (node.tag == "aside" and not is_whole)):
             if node.is_block or node.tag in ("script", "style"):
                 run.close()
         else:
@@ -75,7 +76,7 @@ def blocks(text: str) -> list[Block]:
             inner = [] if found else [(child, kind, inside or node.tag in _INSIDE) for child in reversed(children)]
             waiting += [(_Close(node), kind, inside), *inner]
     run.close()
-    found = _with_titles(run.found, text)
+    found = _with_titles(rejoined(run.found, text), text)
     if any(block.quotable for block in found):
         return found
     return [block._replace(quotable=block.kind == "furniture") for block in found]  # a page of links alone

@@ -5,15 +5,26 @@ import regex
 from llmattr.text.split.blocks import SENTENCE_END, UP, says_something
 from llmattr.text.split.tags import LISTS, Element
 
-_UNSEEN = frozenset(["audio", "canvas", "iframe", "noscript", "object", "script", "select", "style", "template", "video"])
+_UNSEEN = frozenset(["audio", "canvas", "dialog", "iframe", "menu", "nav", "noscript", "object", "script"])
+_UNSEEN |= {"select", "style", "template", "video"}
 _ROLES = frozenset(["navigation", "banner", "contentinfo", "search", "dialog", "doc-backlink"])
 _BACK = regex.compile(r"#(?:user-content-)?(?:fnref|fnr|cite_?ref|footnote-?ref|backref)|#(?:\w+-)*top$", regex.I)
 _TOLD = frozenset(("h1", "h2", "h3", "p"))  # in a header: it is no bar of the site alone
-_SAID = 4  # words of a button that says something, such as a question that it opens the answer to
+_FORMED = frozenset(
+    ("p", "article", "section", "h1", "h2", "h3", "ul", "ol", "table", "pre")
+)  # in a form: it is a page as a whole
+_SAID = 4  # words of a button or a label that says something, such as a question that it opens the answer to
 _NAMES = regex.compile(  # of classes and ids
     r"(?:^|[\s_-])(?:nav|navbar|nav-?panel|navigation|nav-?header|nav-?footer|menu|menubar|sidebar|toc|contents|header|breadcrumbs?|pagination)(?=$|\s)",
     regex.I,
 )
+_BOXES = regex.compile(
+    r"(?:^|[\s_-])(?:(?:cookies?|consent|gdpr)[_-]?(?:alert|banner|bar|box|consent|container|info|law|message|modal|notice|overlay|popup|wall)"
+    r"|(?:share|social|sharing)(?:[_-]?(?:bar|buttons|icons|links|media))?|newsletter(?:[_-]?(?:box|form|signup))?"
+    r"|feedback[_-]?(?:box|form|widget)|page[_-]?feedback|(?:page|was)[_-]?helpful|skip[_-]?links?)(?=$|\s)",
+    regex.I,
+)
+_BOX = 60  # words: what is called so and says more is no box
 _TITLE = 30  # characters
 _LINKS = 3  # items of a list of links, at least
 _LINKED = 0.5  # of the letters of what is called navigation
@@ -30,8 +41,10 @@ def is_left_out(element: Element, inside: bool = False) -> bool:
         return not texts_of_picture(element)
     if element.tag == "button":
         return len("".join(element.texts()).split()) < _SAID
-    if element.tag in _UNSEEN or element.tag == "nav" or (element.tag == "footer" and not inside):
+    if element.tag in _UNSEEN or (element.tag in ("aside", "footer") and not inside):
         return True
+    if element.tag == "form":
+        return not any(inner.tag in _FORMED for inner in element.elements())
     if element.tag == "header" and not inside and not any(inner.tag in _TOLD for inner in element.elements()):
         return True
     said = element.attributes
@@ -45,7 +58,8 @@ def is_left_out(element: Element, inside: bool = False) -> bool:
         said.get("aria-hidden") == "true" and len("".join(element.texts()).split()) < 2
     ):  # an icon, or a formula that is said again
         return True
-    return unseen or "hidden" in said or said.get("role") in _ROLES
+    role = said.get("role")
+    return unseen or "hidden" in said or role in _ROLES or (role == "complementary" and not inside)
 
 
 def texts_of_picture(picture: Element) -> list[Element]:
@@ -54,12 +68,21 @@ def texts_of_picture(picture: Element) -> list[Element]:
 
 
 def is_navigation(element: Element) -> bool:
-    """Whether it is a list of links alone, or is called so and has more letters in links than beside them."""
+    """Whether it is a list of links alone, or a box that is called so: with more letters in links, or for cookies and the like.
+
+    So is the label of a field, in a few words.
+    """
+    if element.tag == "label":
+        return len("".join(element.texts()).split()) < _SAID
     if element.tag in LISTS:
         items = [child for child in element.children if isinstance(child, Element)]
         return len(items) >= _LINKS and all(_linked(item) == 1 for item in items)
-    called = element.attributes and _NAMES.search(" ".join(element.attributes.get(name, "") for name in ("class", "id")))
-    return bool(called) and element.is_block and _linked(element) > _LINKED
+    if not element.is_block:
+        return False
+    called = " ".join(element.attributes.get(name, "") for name in ("class", "id"))
+    if _BOXES.search(called):
+        return len("".join(element.texts()).split()) < _BOX
+    return bool(_NAMES.search(called)) and _linked(element) > _LINKED
 
 
 def is_title(line: str) -> bool:

@@ -12,6 +12,7 @@ _CLOSING = regex.compile(
     r"|terveisin|с уважением),?\s*$",
     regex.I,
 )
+_POSTMARK = regex.compile(r"From \S+\s.*\d{1,2}:\d{2}.*\b\d{4}\s*$")  # between the messages of a mailbox
 _SENT_FROM = regex.compile(r"(?:Sent from my|Von meinem|Envoyé de mon|Enviado desde)\s")
 _NAME = regex.compile(
     r"(?:[\p{Lu}\p{Lo}][\p{L}\p{M}.'’-]*(?:,?\s+(?:\p{Ll}{1,3}\s+)*|$)){1,6}|[^\p{L}]+|\S*(?:@|www\.|://)\S*"
@@ -30,15 +31,15 @@ def _furniture(lines: list[Line]) -> set[int]:
     found: set[int] = set()
     header, signature, closing = True, False, 0
     for before, line, after in zip([None, *lines], lines, [*lines[1:], None], strict=False):
-        said = plain.said(line)
+        said = line.said
         wrote = bool(WROTE.match(said))
-        if wrote or (before and plain.depth(line) != plain.depth(before)):  # another one speaks
+        if wrote or (before and line.depth != before.depth):  # another one speaks
             signature, closing = False, 0
-        if wrote and before and ON_A_DAY.match(plain.said(before)):
+        if wrote and before and ON_A_DAY.match(before.said):
             found.add(before.start)
         if said == "--":
             signature = True
-        if FORWARD.match(said) or (after and HEADER.match(said) and HEADER.match(plain.said(after))):
+        if FORWARD.match(said) or _POSTMARK.match(line.text) or (after and HEADER.match(said) and HEADER.match(after.said)):
             header, signature = True, False
             found.add(line.start)
         elif header and (HEADER.match(said) or (found and line.text[:1] in " \t" and said)):

@@ -9,6 +9,7 @@ import regex
 
 from llmattr.text.split import code, html, plain
 from llmattr.text.split.blocks import Block, Kind, Line, newlines_of, says_something, shifted
+from llmattr.text.split.breaks import rejoined
 from llmattr.text.split.reasoning import parts
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _BOLD = regex.compile(
 )
 _STOP = regex.compile(r"[.!…。！।॥۔។][\"'”’»)\]*_」』）]*+$")  # a heading may end in a question
 _HARD_BREAK = regex.compile(  # or a line that is bold as a whole: "> **Note**"
-    r"(?: {2,}|\\|<br\s*/?>[ \t]*)\r?\n|^(?:[ \t]*>)*[ \t]*(\*\*|__)[^*_\n]+\1[ \t]*\r?\n", regex.M
+    r"(?:(?<! ) {2,}+|\\|<br\s*/?>[ \t]*)\r?\n|^(?:[ \t]*>)*[ \t]*(\*\*|__)[^*_\n]+\1[ \t]*\r?\n", regex.M
 )
 _DEEP = 100  # levels, two to a list: what is set in further is one paragraph
 _NAMED_TAG = regex.compile(r"\s*(?:>\s?)*<[a-z]\w*>[ \t]+\p{Ll}")  # "<div> is a tag that groups"
@@ -102,10 +103,11 @@ def _reader() -> "MarkdownIt":
 
 def _hard_lines(text: str, kind: Kind) -> list[Block]:
     """A paragraph between its hard breaks: any other break of a line is a space in Markdown."""
-    places = [0, *(one.end() for one in _HARD_BREAK.finditer(text)), len(text)]
-    starts = [_QUOTES.match(text, a, b).end() for a, b in itertools.pairwise(places)]  # type: ignore[union-attr]
-    found = [Block(a, a + len(text[a:b].rstrip()), kind) for a, b in zip(starts, places[1:], strict=True)]
-    return [block for block in found if says_something(text[block.start : block.end])]
+    breaks = list(_HARD_BREAK.finditer(text))
+    ends = [*(one.end() if one[1] else one.start() for one in breaks), len(text)]
+    starts = [_QUOTES.match(text, a, b).end() for a, b in zip([0, *(one.end() for one in breaks)], ends, strict=True)]  # type: ignore[union-attr]
+    found = [Block(a, a + len(text[a:b].rstrip()), kind) for a, b in zip(starts, ends, strict=True)]
+    return rejoined([block for block in found if says_something(text[block.start : block.end])], text)
 
 
 def _of_part(text: str, start: int, end: int, prose: Prose) -> list[Block]:

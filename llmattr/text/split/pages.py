@@ -14,6 +14,9 @@ _PAGE = (
 _BETWEEN_MARKS = regex.compile(rf"\s*[-–—|]\s*{_PAGE}\s*[-–—|]\s*", regex.I)
 _NUMBER = regex.compile(rf"\s*{_PAGE}\s*", regex.I)
 _WITH_HEAD = regex.compile(r"\s*(?:\S.{0,70}?\S\s{3,}+[-–—|]?\s*(?P<number>\d{1,4})|(?P<number>\d{1,4})\s{3,}+\S.{0,70})\s*")
+_OF_ALL = regex.compile(
+    r"\s*(?:page|seite|página|sivu|стр\.?)\s+\d+\s*(?:/|of|von|de|sur|из)\s*\d+\s*", regex.I
+)  # needs no other
 _BARE = regex.compile(r"[ /]*")  # without its digits
 _SHORT = 100  # characters: a longer line is no running head
 _WRAPPED = 30  # characters: a line that is shorter was not wrapped
@@ -36,6 +39,7 @@ def running_heads(text: str, lines: Sequence[Line]) -> set[int]:
     times = Counter(said[k].text.strip() for k in alone)
     heads = {k for k in alone if times[said[k].text.strip()] > 1 and len(said[k].text) < _SHORT}
     found = {k for k in borders if _number_of(said[k])} | _counting(said, alone, heads) | _outer(said, alone)
+    found |= {k for k in alone if _OF_ALL.fullmatch(said[k].text)}
     found |= {k for k in heads if k in borders or k - 1 in found or k + 1 in found}
     begins = [0, *(k for k in range(1, len(said)) if "\f" in gaps[k]), len(said)]
     pages = itertools.starmap(range, itertools.pairwise(begins))

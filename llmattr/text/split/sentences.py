@@ -60,7 +60,7 @@ _INK = regex.compile(r"\S")
 _WHITE = regex.compile(r"\s")
 _COMPARED = str.maketrans("<>", "==")
 _LETTERED = regex.compile(r"\(?\p{Ll}[.)]\s")  # an item of a list inside a line
-_LOWER = regex.compile(rf"(?!{_ASIDE})[\"'“”‘’«»(\[*_¿¡—–-]*\s*(?:</?[a-z][^<>]*>)*\p{{Ll}}(?!\p{{Lu}})")
+_LOWER = regex.compile(rf"(?!{_ASIDE}|['’]\p{{Ll}}\s\p{{Lu}})[\"'“”‘’«»(\[*_¿¡—–-]*\s*(?:</?[a-z][^<>]*>)*\p{{Ll}}(?!\p{{Lu}})")
 _AFTER_QUOTE = regex.compile(r"(?:と|って|という|といった|なんて|など|は|が|を|に|の|も|で|や|、|，|,)")
 _SAID = regex.compile(  # who says it, with a verb of saying
     r"[^。！？，“「]{0,8}[说說道问問喊叫答想写寫嚷]"

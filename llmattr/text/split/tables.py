@@ -3,14 +3,15 @@
 import csv
 
 from llmattr.text.split.blocks import Block, Line, newlines_of
-from llmattr.text.split.formats import DELIMITERS, are_names, delimiter_of
+from llmattr.text.split.formats import DECLARED, DELIMITERS, are_names, delimiter_of
 
 _LONG = 20_000  # characters of a header
 
 
 def blocks(text: str) -> list[Block]:
     """One block a record, also where it runs over lines."""
-    lines = newlines_of(text)
+    declared = DECLARED.match(text)
+    lines = newlines_of(text)[1 if declared else 0 :]
     delimiter = delimiter_of(text) or max(DELIMITERS, key=(lines[0].text if lines else "").count)
     names = next(csv.reader([lines[0].text[:_LONG].rstrip(delimiter)], delimiter=delimiter), []) if lines else []
     found = []
