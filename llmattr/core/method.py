@@ -241,7 +241,7 @@ def types_of(options: type) -> dict[str, Any]:
         raise LlmattrError(f"{what}; import or define it at the top of the file, and not under TYPE_CHECKING") from None
     for name, kind in types.items():
         if odd := [word for word in accepted(kind)[1] if not isinstance(word, str)]:
-            raise LlmattrError(f'the words of {options.__name__}\'s field {name} must be texts, not {odd[0]!r}: Literal["..."]')
+            raise LlmattrError(f"{options.__name__}: the words of {name} (Literal) must be texts, not {odd[0]!r}")
     return types
 
 

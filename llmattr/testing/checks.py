@@ -61,10 +61,12 @@ def check_method(method: object, kind: Kind | None = None) -> None:
 
     `method`: an instance, with options that make it cheap (`n_models=40`), or a class. `kind`: a method with a verb of training
     (`weigh`, `transform`, `precondition`, `retrieve`) is of training; one that has `attribute` is of retraining where that
-    takes a `RetrainingAblation`, else of the context, unless you say it.
+    takes a `RetrainingAblation`, else of the context, unless you say it where that says neither.
 
     Of all: a frozen dataclass with a name, a family and described options, none of which takes nonsense; finite scores of the
-    right shape, the same for the same seed, that come back from JSON unchanged; what it is given stays as it is. Of contexts:
+    right shape, the same for the same seed, that come back from JSON unchanged; what it is given stays as it is (`cite`,
+    `retrain` and `trace` notice changed texts and queries themselves; a model's weights are compared here alone, since that
+    takes as long as they are large, and what is made for one call only, as the rows for `retrieve`, harms nobody). Of contexts:
     scores depend neither on the batch size nor on what the other targets are. Of training: nor on the order of the rows; rows
     support themselves, in the mean, and a row that is asked for comes first where the class says `retrieves_itself:
     ClassVar[bool] = True`. Of families that ask ablations, where masks are all that the method needs: where sources only add

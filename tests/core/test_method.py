@@ -342,6 +342,7 @@ class TestFieldsOfAClass:
             find_method(some(**body), {}, context.contract.Method)
 
 
+@pytest.mark.usefixtures("unchecked")
 class TestKinds:
     """A method that is given to the function of another family is told which function takes it."""
 
