@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from eval.harness.contract import Entry, Judged, Scored
 from llmattr import metrics
 from llmattr.ablation import random_masks
 from llmattr.context import METHODS
-from llmattr.context.removal.ablation import Store, store_path
+from llmattr.context.relevance import relevance
+from llmattr.context.removal.ablation import ContextAblation, Store, store_path
 from llmattr.core.attribution import Attribution
 from llmattr.core.files import digest, write
 from llmattr.core.method import find_method
@@ -155,11 +156,16 @@ class Case:
             return self._gold()
         with metered(self.ablation) as ablation:
             started = time.process_time()
-            found = find_method(entry.method, METHODS).attribute(ablation, entry.seed)
+            found = self.attributed(entry, ablation)
             costs = ablation.costs(time.process_time() - started)
         cites = found.can_cite and (found.stderr is None or bool(np.isfinite(found.stderr).any()))
         baseline = found.baseline if found.can_cite else None
         return Scored(found.values, costs, self.cited(found, entry) if cites else None, baseline)
+
+    def attributed(self, entry: Entry, ablation: ContextAblation) -> Attribution:
+        """The method's scores, with what the rule of citation goes by beside them."""
+        found = find_method(entry.method, METHODS).attribute(ablation, entry.seed)
+        return replace(found, relevance=relevance(ablation))
 
     def cited(self, found: Attribution, entry: Entry) -> Bool[np.ndarray, "t n"]:
         """What the method cites, by the library's rule."""

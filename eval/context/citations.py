@@ -29,6 +29,9 @@ from eval.harness.entries import entries
 from eval.harness.run import Plan, benchmark, budgets, split
 from llmattr import metrics
 from llmattr.context import METHODS
+from llmattr.context.methods.screening import Screening
+from llmattr.context.removal.ablation import ContextAblation
+from llmattr.context.verify import verify
 from llmattr.core.attribution import Attribution
 from llmattr.core.citing import citation_rule, is_clear
 
@@ -39,9 +42,11 @@ NOTES = (
     "Threshold F1: what has a certain share of the highest score is cited, the share that gives the best mean F1 on the "
     "questions that choices are made on; judged on the others.",
     "Citations: how many an answer has; furniture: of them headings, navigation and boilerplate, on dressed pages.",
+    "cite: as the command line does, by its default method and only where the verdict is from the context; with the passes of "
+    "the verdict. cite, second hops too: what it names beside as not needed by the model counts as cited.",
     "Gold sentences: 1 for those that people marked, the highest that can be reached.",
 )
-OLD = "the rule of d168c08"
+OLD, SHIPPED, HOPS = "the rule of d168c08", "cite", "cite, second hops too"
 ENTAILED = (
     "Entailed: ALCE's precision, recall and F1. The claim is the question with the answer; the passages are what the method "
     "cites by its rule, each with its title."
@@ -59,11 +64,19 @@ class CitedCase(Case):
         judged = super().judge(found)
         return {name: replace(one, measures={**one.measures, **self._cited(found[name])}) for name, one in judged.items()}
 
+    def attributed(self, entry: Entry, ablation: ContextAblation) -> Attribution:
+        """With the verdict, where all of `cite` is asked for."""
+        found = super().attributed(entry, ablation)
+        return replace(found, evidence=verify(found, ablation)) if entry.how.get("rule") in (SHIPPED, HOPS) else found
+
     def cited(self, found: Attribution, entry: Entry) -> Bool[np.ndarray, "t n"]:
-        """By the library's rule, or by an older one for comparison."""
-        if entry.how.get("rule") != OLD:
-            return super().cited(found, entry)
-        return is_clear(found.values, found.stderr)
+        """By the library's rule, by that and with second hops, or by an older one for comparison."""
+        if entry.how.get("rule") == OLD:
+            return is_clear(found.values, found.stderr)
+        cited = super().cited(found, entry)
+        for t, one in enumerate(found.evidence.targets if found.evidence and entry.how["rule"] == HOPS else ()):
+            cited[t] |= np.arange(cited.shape[1]) == one.second_hop
+        return cited
 
     def _cited(self, scored: Scored) -> dict[str, Float[np.ndarray, " t"]]:
         if scored.cited is None:
@@ -106,7 +119,7 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     return Plan(
         about=f"{'tiny' if given['tiny'] else plain_name(given['model'])} and {whose}.",
         problems=cases,
-        entries=[*entries(METHODS, split(given["methods"]), asked, SETTINGS), _old(asked[0]), Entry(GOLD)],
+        entries=[*entries(METHODS, split(given["methods"]), asked, SETTINGS), *_whole(), _old(asked[0]), Entry(GOLD)],
         measures=(*SUPPORT, "citations", "furniture", "threshold F1", "entailed precision", "entailed recall", "entailed f1"),
         base="context-cite",
         against=("AP", "cited f1"),
@@ -127,6 +140,11 @@ def _answers(model: str, folder: Path, make: Callable[..., CitedCase]) -> list[C
         for (answer, question), judges in zip(answered(answers), judging(answers), strict=True)
     ]
     return sorted(cases, key=lambda case: not case.judging)
+
+
+def _whole() -> list[Entry]:
+    """All that `cite` does as it is shipped, with the passes of its verdicts."""
+    return [Entry(rule, Screening(), how={"rule": rule}, is_reference=True) for rule in (SHIPPED, HOPS)]
 
 
 def _old(budget: int) -> Entry:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from eval import ROOT
+from llmattr.context import relevance
 from llmattr.core import citing, evidence
 from llmattr.core.files import write
 from llmattr.core.method import describe
@@ -20,7 +21,8 @@ from llmattr.core.plain_json import json_text
 
 FILE = ROOT / "eval" / "choices.json"
 THRESHOLDS = {
-    citing: ("CLEAR", "LEAST", "LEAST_SHARE", "SHARE"),
+    citing: ("CLEAR", "LEAST", "LEAST_SHARE", "SHARE", "LEAST_RELEVANCE"),
+    relevance: ("COMPLETING",),
     evidence: ("LEAST_SUPPORT", "LEAST_PER_TOKEN", "CARRIED", "MISSING", "EXPLAINED", "LIKELY", "ENOUGH"),
 }
 

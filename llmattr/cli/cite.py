@@ -12,7 +12,7 @@ from llmattr.cli.files import check_folder, check_outputs, documents, quiet, rep
 from llmattr.cli.given import Input, refuse, typed
 from llmattr.cli.methods import MethodCommand, taken
 from llmattr.context.contract import Method
-from llmattr.context.methods.fused import Fused
+from llmattr.context.methods.games import Alone
 from llmattr.core.processes import device, is_main
 from llmattr.errors import LlmattrError, note
 from llmattr.text.messages import TEMPLATE, conversation
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from llmattr.training.query import TraceIndex
 
 
-QUICK = Fused()
+QUICK = Alone()
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Answerer:
     help="fast: bfloat16 on a GPU and on a processor with AMX or AVX512-BF16, else float32",
 )
 @click.option("--device", help="cpu, cuda, cuda:1 ...; the GPU where there is one")
-@click.option("--quick", is_flag=True, help="stop at the first look: the method fused, one short pass a source, no METHOD")
+@click.option("--quick", is_flag=True, help="stop at the first look: the method alone, one short pass a source, no METHOD")
 @click.option("--verify/--no-verify", default=True, help="ask the model about what is cited: verdicts, what suffices")
 @click.option("--judge", metavar="HUB_ID", help="also ask this entailment model (hub id or folder) about each sentence")
 @click.option("--zoom", is_flag=True, help="also say which words of the best source matter (more ablations)")

@@ -24,13 +24,16 @@ class MethodCommand(click.Command):
     """A command with a family's methods as sub-commands, each with its own options, anywhere among the arguments."""
 
     methods: Mapping[str, type] = context.METHODS
-    default = "context-cite"
+    default = "screening"
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take the method's name out of the arguments and put the method, with its options, into `method`."""
         name, args = self._take_method(args)
         ctx.meta["method"] = name
-        rest = super().parse_args(ctx, args)
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise self._of_another(name, error) or error from None
         ctx.params["method"] = taken(self.methods[name], ctx.params)
         return rest
 
@@ -39,6 +42,13 @@ class MethodCommand(click.Command):
         cut = pieces(args, self.params)
         found = next((piece for piece in cut if piece[0] in self.methods), [self.default])
         return found[0], [word for piece in cut if piece is not found for word in piece]
+
+    def _of_another(self, name: str, error: click.NoSuchOption) -> click.UsageError | None:
+        """The error for an option that other methods have."""
+        flags = {other: [_flag(field) for field in dataclasses.fields(method)] for other, method in self.methods.items()}
+        having = [other for other in flags if error.option_name in flags[other]]
+        said = f"No such option {error.option_name!r} of {name}; name a method that has it: {', '.join(having)}"
+        return click.UsageError(said, error.ctx) if having else None
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The command's own options and those of the method that was named."""
@@ -77,7 +87,7 @@ def options_of(method: type) -> list[click.Parameter]:
     types = types_of(method)
     return [
         click.Option(
-            [f"--{field.name.replace('_', '-')}", field.name],
+            [_flag(field), field.name],
             type=_option_type(types[field.name]),
             default=field.default,
             help=field.metadata["help"],
@@ -85,6 +95,10 @@ def options_of(method: type) -> list[click.Parameter]:
         )
         for field in dataclasses.fields(method)
     ]
+
+
+def _flag(field: "dataclasses.Field[Any]") -> str:
+    return f"--{field.name.replace('_', '-')}"
 
 
 def _option_type(kind: object) -> Any:

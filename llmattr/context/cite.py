@@ -14,7 +14,8 @@ import numpy as np
 from llmattr.context.contract import Method
 from llmattr.context.methods import METHODS
 from llmattr.context.methods.games import LeaveOneOut
-from llmattr.context.methods.surrogates import ContextCite
+from llmattr.context.methods.screening import Screening
+from llmattr.context.relevance import relevance, what_cannot_be_compared
 from llmattr.context.removal.ablation import ContextAblation, Store, store_path
 from llmattr.context.removal.cache import limit, shrink
 from llmattr.context.removal.contrast import ONE_ALONE, contrast
@@ -50,7 +51,7 @@ def cite(
     sources: str | Splitter = "sentences",
     language: str | None = None,
     template: str | None = None,
-    method: object = ContextCite(),
+    method: object = Screening(),
     measure: Measure = "logit",
     verify: bool = True,
     judge: str | None = None,
@@ -92,7 +93,7 @@ def cite(
         chat = conversation(context, query, messages, template or PLAIN_TEMPLATE)  # around the same documents
     prompt = Prompt(lm.tokenizer, chat, parts, tools=tuple(plain_tools(list(tools))))
     prompt = _answered(lm, prompt, response, max_new_tokens)
-    for oddity in prompt.oddities():
+    for oddity in [*prompt.oddities(), *what_cannot_be_compared(prompt)]:
         note(oddity)
     answered = time.perf_counter()
     if len(prompt.sources) == 1:
@@ -148,6 +149,7 @@ class ContextSession:
         result = returned_scores(self.method, found, ablation.sources, targets)
         return dataclasses.replace(
             result,
+            relevance=relevance(ablation) if ablation.sources.kind != "words" else None,
             method=describe(self.method),
             run={**result.run, **{package: version(package) for package in RECORDED}},
             response=self.ablation.prompt.response,

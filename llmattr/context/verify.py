@@ -8,16 +8,16 @@ import numpy as np
 from jaxtyping import Float
 
 from llmattr.ablation import ask
+from llmattr.context.relevance import asked, completing, languages, relevance
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.core.attribution import Attribution
 from llmattr.core.citing import Score
-from llmattr.core.evidence import ENOUGH, Citation, Evidence, Signs, TargetEvidence, verdict_of
+from llmattr.core.evidence import CITING, ENOUGH, Citation, Evidence, Signs, TargetEvidence, verdict_of
 from llmattr.core.sources import Sources, Targets
 from llmattr.model.judge import Judge
 from llmattr.text.names import missing
-from llmattr.text.own_words import OwnWord, own_words, stated
+from llmattr.text.own_words import OwnWord, own_words
 from llmattr.text.refusals import refuses
-from llmattr.text.words import read
 
 TRIED = 5  # sources of one target that are tried, at most
 
@@ -93,36 +93,38 @@ class Reading:
         everything = np.ones((1, len(ablation.sources)), dtype=bool)
         self.full, self.empty = ablation.token_logprobs(np.concatenate([everything, ~everything]))
         self.messages = ablation.prompt.messages
-        self.sources = [read([text]) for text in ablation.sources.texts]
+        self.question = asked(self.messages)
+        self.languages = languages(ablation.prompt)
+        self.stated = relevance(ablation).max(axis=1)
         self.missing = [self._missing(t) for t in range(len(self.targets))]
 
     def _missing(self, t: int) -> tuple[tuple[int, int], ...]:
         """The target's names and numbers that stand nowhere in what the model was given, as characters of the response."""
         given = [text for message in self.messages for text in message.said]
-        return tuple((self._start(t) + one.start, self._start(t) + one.end) for one in missing(self.targets.texts[t], given))
+        found = missing(self.targets.texts[t], given)
+        found = found if self.languages is None else [one for one in found if one.kind == "number"]  # names have other forms
+        return tuple((self._start(t) + one.start, self._start(t) + one.end) for one in found)
 
     def signs(self, t: int, support: float, opposing: float) -> Signs:
         """All that the verdict goes by."""
-        own = own_words(self.targets.texts[t], self._question())
+        own = own_words(self.targets.texts[t], self.question)
         a, b = self.ablation.target_tokens[t]
         tokens = [i for i in range(a, b) if self._has(i, t, own)] or list(range(a, b))
         full, empty = self.full[tokens].sum(), self.empty[tokens].sum()
-        share = stated(own, self.sources)
         return Signs(
             support=support,
             empty=float(self.empty[a:b].sum()),
             tokens=float(b - a),
             explained=float(1 - full / empty) if empty < 0 else 0.0,
-            stated=None if np.isnan(share) else share,
+            stated=None if np.isnan(self.stated[t]) else float(self.stated[t]),
             is_missing=bool(self.missing[t]),
             opposing=opposing,
             is_refusal=refuses(self.targets.texts[t]),
         )
 
-    def _question(self) -> str:
-        """What the user asked: the fixed text of the last turn of his."""
-        turns = [message for message in self.messages if message.role == "user"] or self.messages
-        return " ".join(part for part in turns[-1].parts if isinstance(part, str))
+    def second_hop(self, t: int, cited: Sequence[int]) -> int | None:
+        """A source of another document, that a reader needs beside those that are cited."""
+        return completing(f"{self.question} {self.targets.texts[t]}", self.ablation.sources, cited)
 
     def _start(self, t: int) -> int:
         assert self.targets.spans is not None  # of a response, targets are parts of it
@@ -155,10 +157,11 @@ def _judge(
     opposing, opposed_by = _opposing(result, t)
     kept, share = _sufficient(known, t, sources)
     signs = reading.signs(t, known.support(t), opposing)
+    verdict = verdict_of(signs)
     return TargetEvidence(
         full=float(known.values[known.everything][t]),
         empty=float(known.values[NONE][t]),
-        verdict=verdict_of(signs),
+        verdict=verdict,
         opposed_by=opposed_by,
         citations=tuple(Citation(i, known.necessity(t, i), known.sufficiency(t, i)) for i in sources),
         sufficient=kept,
@@ -167,6 +170,7 @@ def _judge(
         explained=signs.explained,
         stated=signs.stated,
         missing=reading.missing[t],
+        second_hop=reading.second_hop(t, sources) if verdict in CITING and result.can_cite else None,
     )
 
 

@@ -41,20 +41,21 @@ class Session(Protocol):
 class Attribution:
     """A number for every (target, source): `values[target, source]`, positive = the source made the target likelier.
 
-    Additive methods predict an ablation as `outputs[m, t] = baseline[t] + masks[m, n] @ values[t, n].T`, so `baseline` is
-    what is left with every source removed. `index[t, k]` names the sources of the k columns; None = all n of them in order.
-    `lds` [t] says how well a fit predicts ablations that it did not see: their rank correlation (Spearman), cross-validated,
-    from -1 to 1 = best; nan where the outputs never change, None for what makes no fit. `evidence` is what true ablations say
-    beside the scores, `session` what can attribute further parts of the response. `stderr` is None where nothing was sampled
-    (scores have no error), and nan where an error is not known (too few ablations): nothing is cited then. `traced`: the
-    sources are training data, so that its page ranks rows for each query instead of showing a context. `asked`: the prompt and
-    completion of each target, or of the one response that all of them are parts of; None where nothing was asked. `cites`:
-    False where scores have a unit and are no effects on what was said, so that nothing is cited by them. `share`: of a target's
-    highest score what a citation has at least. `ceiling` [t]: the
-    highest LDS that the noise between seeds leaves. `meaning`: what a score says, where that is not the usual. `verified`: what
-    models trained without the best rows say (`curation.counterfactual.verified`). `details`: what else a method says of each
-    target, t of each (a fit's penalty `alpha`, the `pairs` of sources). `model`: what tells the model that answered from others
-    (`Scorer.fingerprint`). `run` is a record: which settings, how long.
+    Additive methods predict an ablation as `outputs[m, t] = baseline[t] + masks[m, n] @ values[t, n].T`, so `baseline` is what
+    is left with every source removed. `index[t, k]` names the sources of the k columns; None = all n of them in order. `lds`
+    [t] says how well a fit predicts ablations that it did not see: their rank correlation (Spearman), cross-validated, from -1
+    to 1 = best; nan where the outputs never change, None for what makes no fit. `evidence` is what true ablations say beside
+    the scores, `session` what can attribute further parts of the response. `stderr` is None where nothing was sampled (scores
+    have no error), and nan where an error is not known (too few ablations): nothing is cited then. `traced`: the sources are
+    training data, so that its page ranks rows for each query instead of showing a context. `asked`: the prompt and completion
+    of each target, or of the one response that all of them are parts of; None where nothing was asked. `cites`: False where
+    scores have a unit and are no effects on what was said, so that nothing is cited by them. `relevance` [t, k]: the share of
+    what the target says that each source has by words, None where that means nothing; nan where it is not known. `share`: of a
+    target's highest score, weighed by it, what a citation has at least. `ceiling` [t]: the highest LDS that the noise between
+    seeds leaves. `meaning`: what a score says, where that is not the usual. `verified`: what models trained without the best
+    rows say (`curation.counterfactual.verified`). `details`: what else a method says of each target, t of each (a fit's penalty
+    `alpha`, the `pairs` of sources). `model`: what tells the model that answered from others (`Scorer.fingerprint`). `run` is a
+    record: which settings, how long.
     Slicing by target (`result[0]`) gives an Attribution with that target alone. Raises `LlmattrError` for scores that are not
     finite, an error below 0, and arrays of another shape.
     """
@@ -75,6 +76,7 @@ class Attribution:
     traced: bool = False
     asked: Sequence[Mapping[str, str]] | None = None
     cites: bool = True
+    relevance: Float[np.ndarray, "t k"] | None = field(default=None, repr=False)
     share: float = SHARE
     ceiling: Float[np.ndarray, " t"] | None = None
     meaning: str | None = None
@@ -87,7 +89,7 @@ class Attribution:
 
     def __post_init__(self) -> None:
         t, k = len(self.targets), len(self.sources) if self.index is None else np.shape(self.index)[-1]
-        whole = {"values": self.values, "index": self.index, "stderr": self.stderr}
+        whole = {name: vars(self)[name] for name in ("values", "index", "stderr", "relevance")}
         columns = {"baseline": self.baseline, "lds": self.lds, "ceiling": self.ceiling}
         for name, array in (whole | columns).items():
             if array is not None or name == "values":
@@ -120,7 +122,7 @@ class Attribution:
 
     def __getitem__(self, target: SupportsIndex | slice) -> "Attribution":
         target = check_index(target, len(self), "targets")
-        columns = {name: vars(self)[name] for name in ("index", "stderr", "baseline", "lds", "ceiling")}
+        columns = {name: vars(self)[name] for name in ("index", "stderr", "relevance", "baseline", "lds", "ceiling")}
         columns = {name: None if column is None else column[target] for name, column in columns.items()}
         asked = self.asked[target] if self.asked is not None and len(self.asked) == len(self) else self.asked
         evidence = None if self.evidence is None else self.evidence[target]
@@ -145,7 +147,8 @@ class Attribution:
         """
         if not self.can_cite:
             return np.zeros(self.values.shape, dtype=bool)
-        cited = is_cited(self.values, self.stderr, self._least, share=self.share, quotable=self._quotable)
+        beside = {"share": self.share, "quotable": self._quotable, "relevance": self.relevance}
+        cited = is_cited(self.values, self.stderr, self._least, **beside)
         if self.evidence is None:
             return cited
         return cited & np.array([one.verdict in CITING for one in self.evidence.targets], dtype=bool)[:, None]
@@ -224,7 +227,7 @@ class Attribution:
     def refine(self, method: object) -> "Attribution":
         """The same response by another method; ablations that were scored before are not run again.
 
-        So citations can be had at once, and better ones later: `cite(..., method="fused")`, then `.refine("context-cite")`.
+        So citations can be had at once, and better ones later: `cite(..., method="alone")`, then `.refine("screening")`.
         """
         if self.session is None:
             raise LlmattrError("only a fresh result of cite() can be refined; run cite() again for this one")
@@ -314,5 +317,5 @@ def by_document(attribution: Attribution) -> Attribution:
     stderr = None if attribution.stderr is None else summed(attribution.stderr)
     ids, texts, groups = [d.id for d in documents], [d.text for d in documents], np.arange(len(documents))
     whole = Sources("documents", ids, texts, groups=groups, documents=documents)
-    of_the_parts = {"evidence": None, "session": None, "details": {}}
+    of_the_parts = {"evidence": None, "session": None, "relevance": None, "details": {}}
     return dataclasses.replace(attribution, values=values, stderr=stderr, sources=whole, **of_the_parts)

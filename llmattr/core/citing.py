@@ -11,7 +11,8 @@ LEAST_SHARE = 0.01  # of the target's largest score, in a unit of anybody's
 ROUNDING = 1e-12  # of the baseline
 IN_NATS = ("logit", "logprob")  # measures
 UNITLESS = ("loss", "margin", "similarity")  # measures whose scores rank, and have no unit in which one could be clear
-SHARE = 0.2  # of the highest score of the same target that can be quoted
+SHARE = 0.2  # of the highest score of the same target that can be quoted, both weighed by relevance
+LEAST_RELEVANCE = 0.2  # of the highest: what the model needs most is cited without a word in common
 
 
 class Score(NamedTuple):
@@ -35,17 +36,28 @@ def is_cited(
     *,
     share: float = SHARE,
     quotable: Bool[np.ndarray, "..."] | bool = True,
+    relevance: Float[np.ndarray, "*t k"] | None = None,
 ) -> Bool[np.ndarray, "*t k"]:
     """Whether a source is cited for a target: its score is clear (`is_clear`), among the best, and it can be quoted.
 
-    `values >= share * max(values of quotable sources)`. A source that cannot be quoted (a heading, a rule, markup) keeps its
-    score and is never cited.
+    `w values >= share * max(w values of quotable sources)`, `w = max(relevance / max relevance, 0.2)`: what the model needed
+    and has the words of the sentence, so that a reader can check it; 1 where no relevance is known, or none has any. A source
+    that cannot be quoted (a heading, a rule, markup) keeps its score and is never cited.
 
     >>> is_cited(np.array([4.9, 0.9, 1.2, 5.5]), quotable=np.array([True, True, True, False])).tolist()
     [True, False, True, False]
+    >>> is_cited(np.array([4.9, 1.2, 1.2]), relevance=np.array([0.8, 0.8, 0.1])).tolist()
+    [True, True, False]
     """
-    highest = np.where(quotable, values, 0.0).max(axis=-1, keepdims=True, initial=0.0)
-    return is_clear(values, stderr, least) & quotable & (values >= share * highest)
+    weighed = values if relevance is None else values * _weights(relevance)
+    highest = np.where(quotable, weighed, 0.0).max(axis=-1, keepdims=True, initial=0.0)
+    return is_clear(values, stderr, least) & quotable & (weighed >= share * highest)
+
+
+def _weights(relevance: Float[np.ndarray, "*t k"]) -> Float[np.ndarray, "*t k"]:
+    highest = relevance.max(axis=-1, keepdims=True, initial=0.0)
+    shares = np.divide(relevance, highest, out=np.ones_like(relevance), where=highest > 0)
+    return np.maximum(shares, LEAST_RELEVANCE)
 
 
 def is_clear(
@@ -80,4 +92,5 @@ def citation_rule(measure: str, share: float = SHARE) -> str:
     """The rule in words, for scores of this measure."""
     least = f"{LEAST}" if measure in IN_NATS else f"{LEAST_SHARE:.0%} of the largest"
     clear = f"its score is above {least} and above {CLEAR:.0f} standard errors"
-    return f"cited = {clear}, and at least {share:.0%} of the sentence's highest; a heading or markup never is"
+    among = f"at least {share:.0%} of the sentence's highest, both weighed by the words of the sentence that the source has"
+    return f"cited = {clear}, and {among}; a heading or markup never is"

@@ -46,12 +46,13 @@ class Citation:
 class TargetEvidence:
     """What ablations say of one target: its value with the whole context and without any, and what follows.
 
-    `sufficient`: the fewest of its best sources that alone give at least 90 % of the support `full - empty`, truly
-    ablated (all that were tried, where none do); `share` is what they give. `alternatives`: pairs of which either suffices.
-    Of the words that it adds to the question, `explained` is the share of their surprise that the context takes away, `stated`
-    the share that one source has; None where that is not known. `missing`: its names, numbers and dates that stand nowhere in
-    what the model was given, as characters of the response. `entailed`: how likely a judge finds it that the sources which were
-    tried say it; None without one.
+    `sufficient`: the fewest of its best sources that alone give at least 90 % of the support `full - empty`, truly ablated (all
+    that were tried, where none do); `share` is what they give. `alternatives`: pairs of which either suffices. Of the words
+    that it adds to the question, `explained` is the share of their surprise that the context takes away, `stated` the share
+    that one source has; None where that is not known. `missing`: its names, numbers and dates that stand nowhere in what the
+    model was given, as characters of the response. `second_hop`: a source of another document that has what was asked and said
+    and no cited source has: a reader needs it to check the sentence, the model did not need it to say it. `entailed`: how
+    likely a judge finds it that the sources which were tried say it; None without one.
     """
 
     full: float
@@ -65,6 +66,7 @@ class TargetEvidence:
     explained: float | None = None
     stated: float | None = None
     missing: tuple[tuple[int, int], ...] = ()
+    second_hop: int | None = None
     entailed: float | None = None
 
     @property

@@ -88,17 +88,24 @@ def find_method(method: object, methods: dict[str, type], contract: type[T] = Na
     method = by_default(method) if isinstance(method, type) else method
     if not isinstance(method, Named):
         raise LlmattrError(f"a method is a name or a dataclass of METHODS, not {method!r} (there are: {known})")
-    check_kind(method, contract)
+    if type(method) not in methods.values():
+        _check_own(method, methods, contract)
     if not isinstance(method, contract):
         lacking, near = _lacking(method, contract)
         instead = f": is {near!r} meant for it?" if near else f", which {contract.__module__}.{contract.__name__} describes"
         raise LlmattrError(f"the method {type(method).__name__} has no {lacking!r}{instead}")
     check_verbs(method, contract)
-    check_words(method, contract)
-    if type(method) is not methods.get(method.name, type(method)):
-        raise LlmattrError(f"{method.name!r} is the name of another method: give {type(method).__name__} a name of its own")
+    for name in _names_of(contract):
+        check_text(attrgetter(name)(method), f"{type(method).__name__}: {name}")
     check_options(method)
     return method
+
+
+def _check_own(method: Named, methods: dict[str, type], contract: type) -> None:
+    """Raise `LlmattrError` for a method that is not in the list, where it belongs into another or has the name of one in it."""
+    check_kind(method, contract)
+    if method.name in methods:
+        raise LlmattrError(f"{method.name!r} is the name of another method: give {type(method).__name__} a name of its own")
 
 
 def by_default(kind: type) -> object:
@@ -111,7 +118,7 @@ def by_default(kind: type) -> object:
 
 
 def _names_of(contract: type) -> list[str]:
-    """The public names that a contract annotates, its bases' too: what a class says of itself, in a text each."""
+    """The public names that a contract annotates, its bases' too: what a class says of itself (name, family ...), in texts."""
     return [name for base in contract.__mro__ for name in inspect.get_annotations(base) if not name.startswith("_")]
 
 
@@ -121,12 +128,6 @@ def _lacking(method: object, contract: type) -> tuple[str, str | None]:
     wanted = [name for name in (*_names_of(contract), *vars(contract)) if not name.startswith("_")]
     lacking = next(name for name in wanted if name not in has)
     return lacking, nearest(lacking, [name for name in has if name != lacking])
-
-
-def check_words(method: object, contract: type) -> None:
-    """Raise `LlmattrError` for a name, family, unit ... that is no text."""
-    for name in _names_of(contract):
-        check_text(attrgetter(name)(method), f"{type(method).__name__}: {name}")
 
 
 def check_verbs(method: object, contract: type) -> None:

@@ -149,18 +149,20 @@ def _target(a: Attribution, number: int, marks: dict[int, int]) -> Target:
     cited = [s for s in sources if s.score.cited]
     against = [s for s in sources if s.clear and s.sign == "against"][:-3:-1]
     evidence = a.evidence.targets[0] if a.evidence else None
+    hop = None if evidence is None else evidence.second_hop
+    hops = [_source(score, marks, peak, least) for score in a.top(None) if score.source == hop]
     is_opposed = bool(cited) or evidence is None or evidence.verdict == "contradicted"
-    others = [s for s in sources if s.sign == "for" and not s.score.cited and (s.clear or s in faint)]
+    others = [s for s in sources if s.sign == "for" and not s.score.cited and (s.clear or s in faint) and s.score.source != hop]
     others += [] if is_opposed else against
     best = cited[:LISTED] if a.can_cite else sources[:NUMBERED]
     return Target(
         number=number,
         pieces=_pieces(a),
         lit=[s for s in strongest if s.clear][:LIT] + faint,
-        listed=best + (against if is_opposed else []),
+        listed=best + hops + (against if is_opposed else []),
         more=others[:LISTED] if a.can_cite else [],
         unlisted=len(cited) - len(best) if a.can_cite else 0,
-        marked=[s for s in cited if s.mark and s.score.rank <= NUMBERED],
+        marked=[s for s in cited if s.mark and s.score.rank <= NUMBERED] + hops,
         evidence=evidence,
         findings=findings(evidence, marks, a.response or "") if evidence else [],
         depends=_depends(a),

@@ -74,7 +74,7 @@ def _source(sources: Sources, i: int) -> dict[str, Any]:
 
 def _target(a: Attribution, t: int) -> dict[str, Any]:
     start, end = (None, None) if a.targets.spans is None else a.targets.spans[t].tolist()
-    rows = {"values": a.values, "stderr": a.stderr, "index": a.index}
+    rows = {"values": a.values, "stderr": a.stderr, "relevance": a.relevance, "index": a.index}
     return {
         "text": a.targets.texts[t],
         "start": start,
@@ -117,6 +117,7 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
         asked=saved.get("asked"),
         traced=saved["traced"],
         cites=saved["cites"],
+        relevance=_numbers(targets, "relevance"),
         share=saved.get("share", 0.0),  # files from before there was one
         ceiling=_numbers(targets, "ceiling"),
         meaning=saved.get("meaning"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from llmattr.core.attribution import Attribution, sentence_rows
 from llmattr.core.sources import Sources
-from llmattr.report.marks import citation_numbers
+from llmattr.report.marks import citation_numbers, marked
 from llmattr.report.reference import place, reference_to
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
@@ -20,9 +20,9 @@ def markdown(attribution: Attribution, top: int = 5) -> str:
     body, ends = _body(attribution)
     layout = _Layout.of(body)
     for row, end in zip(sentence_rows(attribution), ends, strict=True):
-        cited = [score for score in attribution[row].top(top) if score.cited]
         where = layout.place(end)
-        marks[where] = marks.get(where, "") + "".join(f"[^{numbers[score.source]}]" for score in cited)
+        behind = "".join(f"[^{numbers[score.source]}]" for score in marked(attribution, row, top))
+        marks[where] = marks.get(where, "") + behind
     notes = []
     for source, number in numbers.items():
         text = " ".join(attribution.sources.texts[source].split())

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from llmattr.core.attribution import Attribution, sentence_rows
+from llmattr.core.attribution import Attribution, Score, sentence_rows
 from llmattr.core.evidence import TargetEvidence
 
 Piece = tuple[str, int | None]  # a stretch of a text, and the number of the source or target that it is
@@ -13,7 +13,8 @@ def citation_numbers(attribution: Attribution, top: int | None = None) -> dict[i
     """Source number -> its mark, 1-based: the cited sources in order of first appearance over the sentence targets.
 
     Within a sentence the best source comes first. The numbers are the same in every report: those with few sources a sentence
-    leave numbers out. Sources that contradict a sentence come behind. `top`: the best of each sentence (None = all).
+    leave numbers out. Second hops and sources that contradict a sentence come behind. `top`: the best of each sentence (None =
+    all).
     """
     if not attribution.can_cite:
         return {}
@@ -21,9 +22,18 @@ def citation_numbers(attribution: Attribution, top: int | None = None) -> dict[i
     sentences = attribution[rows.start : rows.stop]
     numbers = dict.fromkeys(score.source for score in sentences.top(None) if score.cited)
     shown = {score.source for score in sentences.top(top) if score.cited}
-    against = [opposing(one) for one in sentences.evidence.targets] if sentences.evidence else []
-    numbers |= dict.fromkeys(source for source in against if source is not None)
-    return {source: mark for mark, source in enumerate(numbers, 1) if source in shown or source in against}
+    evidence = sentences.evidence.targets if sentences.evidence else ()
+    beside = [*(one.second_hop for one in evidence), *(opposing(one) for one in evidence)]
+    numbers |= dict.fromkeys(source for source in beside if source is not None)
+    return {source: mark for mark, source in enumerate(numbers, 1) if source in shown or source in beside}
+
+
+def marked(attribution: Attribution, row: int, top: int | None = None) -> list[Score]:
+    """What has its mark behind a sentence: the best that it cites, and its second hop."""
+    scores = attribution[row].top(None)
+    hop = attribution.evidence.targets[row].second_hop if attribution.evidence else None
+    cited = [score for score in scores[:top] if score.cited]
+    return cited + [score for score in scores if score.source == hop]
 
 
 def opposing(evidence: TargetEvidence) -> int | None:

@@ -10,7 +10,7 @@ from llmattr.core.attribution import Attribution, Score, sentence_rows
 from llmattr.core.citing import LEAST, citation_rule
 from llmattr.core.evidence import RULE
 from llmattr.report.lines import one_line, plain
-from llmattr.report.marks import citation_numbers
+from llmattr.report.marks import citation_numbers, marked
 from llmattr.report.quality import fit_quality, how_sure
 from llmattr.report.ranking import error, ranking, summary
 from llmattr.report.reference import place
@@ -48,7 +48,7 @@ def terminal(attribution: Attribution, top: int = 5, verbose: bool = False) -> s
 def _target(attribution: Attribution, row: int, numbers: dict[int, int], top: int, *, verbose: bool) -> list[str]:
     """A sentence with its marks, and what is found of it."""
     cited = [score for score in attribution[row].top(top) if score.cited]
-    marks = " ".join(click.style(f"[{numbers[score.source]}]", fg="cyan") for score in cited)
+    marks = " ".join(click.style(f"[{numbers[score.source]}]", fg="cyan") for score in marked(attribution, row, top))
     lines = [" ".join(filter(None, [_sentence(attribution, row), marks]))]
     evidence = attribution.evidence.targets[row] if attribution.evidence else None
     said = findings(evidence, numbers, attribution.response or "") if evidence else []

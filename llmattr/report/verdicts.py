@@ -73,6 +73,8 @@ def _sources(evidence: TargetEvidence, numbers: dict[int, int]) -> list[str]:
         enough = "is enough" if one else "are enough"
         part = f"carr{'ies' if one else 'y'} {evidence.share:.0%} of its support"
         found.append(f"{names} alone {enough if evidence.share >= ENOUGH else part}")
+    if evidence.second_hop in numbers:
+        found.append(f"[{numbers[evidence.second_hop]}] has the rest of what was asked; the model did not need it")
     either = [f"[{numbers[a]}] or [{numbers[b]}]" for a, b in evidence.alternatives if a in numbers and b in numbers]
     return found + ([f"either would do: {'; '.join(either)}"] if either else [])
 

@@ -1,8 +1,11 @@
 """The words that a sentence adds to what it answers, and how many of them one source has."""
 
-import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
 
 from llmattr.text.names import stopwords
 from llmattr.text.numbers import Number, numbers
@@ -39,21 +42,41 @@ def own_words(sentence: str, told: str = "") -> list[OwnWord]:
     return [word for word in found if not word.stands_in(known)] or found
 
 
-def stated(words: Sequence[OwnWord], sources: Sequence[Words]) -> float:
-    """The largest share of the words that one source has, rare ones counting more; nan without words or sources.
+class Found(NamedTuple):
+    """Which sources have which words: `has` [w, n]. `weights` [w]: rare words count more, `log(1 + n / (n_w + 1/2))`."""
 
-    `max_i sum_w weight(w) [w in i] / sum_w weight(w)`, `weight(w) = log(1 + n / (n_w + 1/2))`, n_w of the n sources have w.
+    has: Bool[np.ndarray, "w n"]
+    weights: Float[np.ndarray, " w"]
 
-    >>> sources = [read([text]) for text in ("It was built in 1889.", "Eiffel built bridges.")]
-    >>> round(stated(own_words("Eiffel built it in 1889."), sources), 2)
-    0.63
+    def of(self, words: Bool[np.ndarray, " w"] | slice = slice(None)) -> Float[np.ndarray, " n"]:
+        """The weight of these words that each source has."""
+        return self.weights[words] @ self.has[words]
+
+
+def find(words: Sequence[OwnWord], texts: Sequence[str]) -> Found:
+    """The words in the texts, in any form."""
+    sources = _each(tuple(texts))
+    has = np.array([[word.stands_in(source) for source in sources] for word in words], dtype=bool)
+    has = has.reshape(len(words), len(texts))
+    return Found(has, np.log1p(len(texts) / (has.sum(axis=1) + 0.5)))
+
+
+def stated(words: Sequence[OwnWord], texts: Sequence[str]) -> Float[np.ndarray, " n"]:
+    """The share of the words that each text has; nan where there are no words to compare.
+
+    `sum_w weight(w) [w in i] / sum_w weight(w)`.
+
+    >>> stated(own_words("Eiffel built it in 1889."), ["It was built in 1889.", "Eiffel built bridges."]).round(2).tolist()
+    [0.63, 0.63]
     """
-    found = [[word.stands_in(source) for source in sources] for word in words]
-    weights = [math.log(1 + len(sources) / (sum(row) + 0.5)) for row in found]
-    if not sum(weights):
-        return math.nan
-    shares = (sum(w for w, row in zip(weights, found, strict=True) if row[i]) for i in range(len(sources)))
-    return max(shares) / sum(weights)
+    found = find(words, texts)
+    whole = found.weights.sum()
+    return found.of() / whole if whole else np.full(len(texts), np.nan)
+
+
+@lru_cache(maxsize=8)
+def _each(texts: tuple[str, ...]) -> tuple[Words, ...]:
+    return tuple(read([text]) for text in texts)
 
 
 def _words(sentence: str) -> Iterator[OwnWord]:

@@ -46,7 +46,7 @@ def test_the_answer_sentence_by_sentence_with_its_sources(run):
     code, told, _ = run("-v")
     assert code == 0
     assert "positive = the source made the sentence likelier" in told
-    assert "context-cite (n_ablations 64, keep 0.5, alpha auto, prior none, bootstraps 100, limit 256)" in told
+    assert "screening (n_ablations 32, prior alone), " in told
 
 
 def test_zoom_into_sources_of_one_word_shows_the_answer(run):
@@ -66,18 +66,18 @@ def test_a_byte_that_is_no_text_is_one_clear_line(run, option):
 def test_quick_is_the_cheap_method_and_no_other(run):
     code, out, _ = run("--quick", "-v")
     assert code == 0
-    assert "fused (share 0.25)" in out
+    assert "\nalone, " in out
     code, _, err = run("--quick", "ridge")
     assert code == 2
-    assert "--quick is the method fused: leave ridge out, or --quick" in err
+    assert "--quick is the method alone: leave ridge out, or --quick" in err
 
 
 def test_someone_who_waits_has_a_first_look(run, monkeypatch):
     monkeypatch.setattr(sys.modules["llmattr.cli.cite"], "_looks_first", lambda method, how: True)
     code, out, err = run("-v")
     assert code == 0
-    assert "That is a first look (fused); better scores follow." in err
-    assert "context-cite (n_ablations 64" in out
+    assert "That is a first look (alone); better scores follow." in err
+    assert "screening (n_ablations 32" in out
 
 
 def test_cited_sources_name_document_line_and_characters(run):
@@ -91,7 +91,7 @@ def test_cited_sources_name_document_line_and_characters(run):
     "arguments",
     [
         ("context-cite", "--n-ablations", "8", "--keep", "0.3", "--alpha", "0.05"),
-        ("--n-ablations", "8", "--keep=0.3", "--alpha", "0.05"),
+        ("--n-ablations", "8", "--keep=0.3", "--alpha", "0.05", "context-cite"),
         ("--n-ablations", "8", "context-cite", "--alpha", "0.05", "--top", "2", "--keep", "0.3"),
     ],
 )
@@ -120,7 +120,7 @@ def test_standard_input_and_a_generated_answer(run, monkeypatch):
     code, out, err = run("-v", "--max-new-tokens", "6", "--n-ablations", "4", files=("-",), response=None)
     assert code == 0
     assert err == "llmattr: note: the answer was cut off at 6 tokens\n"
-    assert "context-cite (n_ablations 4" in out
+    assert "screening (n_ablations 4" in out
 
 
 def test_a_method_name_may_be_the_value_of_an_option(run):
@@ -145,9 +145,10 @@ def test_a_method_name_may_be_the_value_of_an_option(run):
         (("contxt-cite",), {}, "'contxt-cite' does not exist; did you mean 'context-cite'?"),
         (("--n-ablations", "1"), {}, "n_ablations must be 2 or more"),
         (("--n-ablations", "many"), {}, "'many' is not a valid integer"),
-        (("--keep", "1"), {}, "keep must lie between 0 and 1"),
+        (("context-cite", "--keep", "1"), {}, "keep must lie between 0 and 1"),
         (("--modle", "x"), {}, "No such option"),
-        (("leave-one-out", "--alpha", "1"), {}, "No such option"),
+        (("--alpha", "1"), {}, "No such option '--alpha' of screening; name a method that has it: context-cite, ridge"),
+        (("leave-one-out", "--alphas", "1"), {}, "No such option '--alphas'"),
         (("--model", "smolm2"), {}, "cannot load the model 'smolm2'; did you mean 'smollm2'?"),
         (("--sources", "sentance"), {}, "'sentance' is not one of"),
         (("--template", "{query}"), {}, "has no {context}"),
@@ -155,7 +156,7 @@ def test_a_method_name_may_be_the_value_of_an_option(run):
         (("--json", "canal.txt"), {}, "cannot write 'canal.txt': it is an input"),
         (("--json", "out", "--html", "out"), {}, "cannot write 'out': it is an input or another output"),
         (("--device", "nowhere"), {}, "cannot use the device 'nowhere'"),
-        (("--alpha", "-1"), {}, "alpha must be 0 or more"),
+        (("ridge", "--alpha", "-1"), {}, "alpha must be 0 or more"),
         (("--seed", "5000000000"), {}, "seed must lie between"),
         (("--model", ""), {}, "the model must be a name"),
         ((), {"files": ("-", "-")}, "standard input (-) is given twice"),
@@ -331,7 +332,7 @@ def test_help_loads_no_torch():
     code = "import sys, llmattr, llmattr.cli as c; c.main(['cite', '--help']); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "Options of context-cite" in done.stdout
+    assert "Options of screening" in done.stdout
     assert "leave-one-out" in done.stdout
 
 
@@ -391,9 +392,9 @@ def test_heads_are_fitted_once_and_used(tiny_folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--n-ablations", "auto"], "stopped"),
+        (["context-cite", "--n-ablations", "auto"], "stopped"),
         (["--n-ablations", "many"], "'many' is not a valid integer"),
-        (["--alpha", "much"], "'much' is not a valid float"),
+        (["ridge", "--alpha", "much"], "'much' is not a valid float"),
         (["--n-ablations", "1"], "n_ablations must be 2 or more"),
         (["--prior", "guess"], "'guess' is not one of"),
     ],

@@ -38,11 +38,8 @@ def test_the_whole_response_and_each_sentence_are_targets(result):
     assert list(result.targets.texts) == [ANSWER, "It opened in 1914.", "It has locks."]
     assert result.values.shape == result.stderr.shape == (3, 5)
     assert result.response == ANSWER
-    assert result.run["forward_passes"] <= 32  # 2^5 masks at the most, though 64 were drawn
-    assert result.method == {
-        "name": "context-cite", "n_ablations": 64, "keep": 0.5, "alpha": "auto", "prior": "none", "bootstraps": 100,
-        "limit": 256,
-    }  # fmt: skip
+    assert result.run["forward_passes"] <= 32  # 2^5 masks at the most
+    assert result.method == {"name": "screening", "n_ablations": 32, "prior": "alone"}
     assert result.lds.shape == (3,)
 
 
@@ -382,7 +379,7 @@ class TestTools:
 def test_a_first_look_is_refined_without_asking_again(counted):
     """What the cheap method asked for is known, and the better scores are those that it would have had alone."""
     lm, asked = counted
-    first = cite(lm, CONTEXT, "When did it open?", response=ANSWER, method="fused", verify=False)
+    first = cite(lm, CONTEXT, "When did it open?", response=ANSWER, method="alone", verify=False)
     assert sum(asked) == 6
     refined = first.refine("leave-one-out")
     assert sum(asked) == 12

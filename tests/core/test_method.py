@@ -350,7 +350,7 @@ class TestKinds:
         rows = [{"prompt": "a", "completion": "b"}]
         ours, trained, again = context.METHODS, training.METHODS, retraining.METHODS
         for call, taken_by in (
-            (lambda: llmattr.retrain("scratch", rows, rows, ours["fused"]()), "retraining: give it to llmattr.cite"),
+            (lambda: llmattr.retrain("scratch", rows, rows, ours["screening"]()), "retraining: give it to llmattr.cite"),
             (lambda: llmattr.retrain("scratch", rows, rows, trained["bm25"]()), "to llmattr.build_index"),
             (
                 lambda: llmattr.cite("none", "It is.", "?", method=again["ame"]),

@@ -3,7 +3,6 @@
 from llmattr.context.methods.at2 import At2
 from llmattr.context.methods.attention import Attention
 from llmattr.context.methods.baselines import Length, Random, WordShare
-from llmattr.context.methods.fused import Fused
 from llmattr.context.methods.games import Alone, Banzhaf, LeaveOneOut, Shapley
 from llmattr.context.methods.gradients import GradientInput, IntegratedGradients
 from llmattr.context.methods.hierarchical import Hierarchical
@@ -15,17 +14,16 @@ from llmattr.context.methods.surrogates import Blend, ContextCite, Interactions,
 METHODS = {
     method.name: method
     for method in (
+        Screening,
         ContextCite,
         Ridge,
         Blend,
         Interactions,
-        Screening,
         Hierarchical,
         Shapley,
         Banzhaf,
         LeaveOneOut,
         Alone,
-        Fused,
         SourceGates,
         GradientInput,
         IntegratedGradients,

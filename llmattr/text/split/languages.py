@@ -44,9 +44,12 @@ _LETTERS = regex.compile("|".join(rf"(?P<{script}>\p{{{script}}})" for script in
 def language_of(text: str) -> str:
     """The ISO 639-1 code of a text's language, always the same for the same text; English where nothing says another."""
     script = script_of(text)
-    if script is None:
-        return "en"
-    known = _SCRIPTS[script]
+    return told_language(text) or ("en" if script is None else _SCRIPTS[script][0])
+
+
+def told_language(text: str) -> str | None:
+    """The same, None where neither script nor words say it."""
+    known = _SCRIPTS.get(script_of(text) or "", ())
     return known[0] if len(known) == 1 else _told_apart(text[:_SAMPLE], known)
 
 
@@ -60,10 +63,10 @@ def script_of(text: str) -> str | None:
     return "Hiragana" if best == "Han" and kana * 10 > counts["Han"] else best
 
 
-def _told_apart(text: str, known: tuple[str, ...]) -> str:
+def _told_apart(text: str, known: tuple[str, ...]) -> str | None:
     chances = dict(_identifier().rank(regex.sub(r"https?://\S+|[\d\W_]+", " ", text)))
-    best = max(known, key=lambda language: chances[language])
-    return best if chances[best] >= _SURE * sum(chances[language] for language in known) else known[0]
+    best = max(known, key=lambda language: chances[language], default=None)
+    return best if best and chances[best] >= _SURE * sum(chances[language] for language in known) else None
 
 
 @cache
