@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import math
 import sys
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
@@ -156,7 +157,8 @@ def _without_types(function: Callable[..., object]) -> inspect.Signature:
 
 def public_names(method: object) -> list[str]:
     """What a method has and is not None, but for names that begin with an underscore."""
-    of_class = vars(method if isinstance(method, type) else type(method))
+    kind = method if isinstance(method, type) else type(method)
+    of_class = ChainMap(*[dict(vars(base)) for base in kind.__mro__])
     return [name for name in dir(method) if not name.startswith("_") and of_class.get(name, name) is not None]
 
 

@@ -371,5 +371,11 @@ class TestKinds:
         for contract in (context.contract.Method, retraining.contract.Method):
             assert find_method(some(**body), {}, contract)
 
+    def test_a_verb_that_a_base_takes_away(self):
+        base = type("Base", (), {"attribute": None})
+        kind = dataclass(frozen=True)(type("Some", (base,), {"name": "some", "family": "datamodel"}))
+        with pytest.raises(LlmattrError, match="the method Some has no 'attribute', which llmattr"):
+            find_method(kind, {}, context.contract.Method)
+
     def test_the_verbs_of_training(self):
         assert VERBS.keys() == TRAINING_VERBS
