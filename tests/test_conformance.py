@@ -162,6 +162,13 @@ class TestBroken:
         with pytest.raises(AssertionError, match=message):
             check_method(mine())
 
+    def test_a_look_into_the_model_is_not_asked_of_a_world_of_sums(self):
+        def attribute(self, ablation, seed=0):
+            assert not ablation.lm.model.training
+            return surrogate.leave_one_out(ablation, seed)
+
+        check_method(dataclass(frozen=True)(type("Mine", (Mine,), {"__doc__": "Mine.", "attribute": attribute})))
+
     def test_the_sign(self):
         def attribute(self, ablation, seed=0):
             found = surrogate.leave_one_out(ablation, seed)

@@ -9,7 +9,7 @@ import click
 
 from llmattr import context
 from llmattr.cli.given import Input, pieces
-from llmattr.core.method import accepted, types_of
+from llmattr.core.method import accepted, check_described, types_of
 from llmattr.errors import LlmattrError
 
 T = TypeVar("T")
@@ -83,6 +83,7 @@ def names_of(param: click.Parameter) -> set[str]:
 
 def options_of(method: type) -> list[click.Parameter]:
     """A method's hyper-parameters as command-line options."""
+    check_described(method)
     types = types_of(method)
     return [
         click.Option(

@@ -10,10 +10,12 @@ from typing import Any
 
 import click
 
+from llmattr import context, retraining, training
 from llmattr.cli.command import MODEL, digest_of, index_records, versions, without_outputs
 from llmattr.cli.differences import differences, index_differences
 from llmattr.cli.files import check_outputs, quiet, shown
 from llmattr.core.files import read_record, write
+from llmattr.core.method import TAKEN_BY, Kind
 from llmattr.errors import LlmattrError, note
 from llmattr.text.readers.finding import matches
 
@@ -25,7 +27,7 @@ MAKE_RESULTS = ("cite", "eval", "trace")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="keep what is made: a file, of an index a folder; FILE itself too")
 @click.pass_context
-def rerun(context: click.Context, file: Path, out: Path | None) -> None:
+def rerun(ctx: click.Context, file: Path, out: Path | None) -> None:
     """Make a result again, and say whether it is the same.
 
     FILE: what --json wrote, or the folder of an index. Start it where the command was run: paths are as they were given.
@@ -42,7 +44,7 @@ def rerun(context: click.Context, file: Path, out: Path | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         made = (out if is_index and out else Path(folder) / "out"), Path(folder) / "result.json"
         for command in commands:
-            _run(context.find_root().command, command["arguments"], *made)
+            _run(ctx.find_root().command, command["arguments"], *made)
         if is_index:
             found = index_differences(file, made[0])
         elif not made[1].exists():
@@ -52,7 +54,7 @@ def rerun(context: click.Context, file: Path, out: Path | None) -> None:
             if out:
                 write(out, made[1].read_bytes())
     click.echo("\n".join([f"not the same as {file}:", *(f"  {line}" for line in found)]) if found else f"the same as {file}")
-    context.exit(1 if found else 0)
+    ctx.exit(1 if found else 0)
 
 
 def _command_of(file: Path) -> dict[str, Any]:
@@ -70,7 +72,16 @@ def _command_of(file: Path) -> dict[str, Any]:
         )
     if not isinstance(saved, dict) or not _is_command(saved.get("command")):
         raise LlmattrError(f"{str(file)!r} is no result of llmattr: give what --json wrote, or the folder of an index")
+    _check_known(saved.get("method"), saved["command"]["arguments"])
     return saved["command"]
+
+
+def _check_known(method: object, arguments: Sequence[str]) -> None:
+    """Raise `LlmattrError` where a command named a method of one's own, which is in a list of this package no more."""
+    name = method.get("name") if isinstance(method, dict) else None
+    if name in arguments and not any(name in known for known in (context.METHODS, training.METHODS, retraining.METHODS)):
+        kind: Kind = "context" if arguments[0] == "cite" else "training" if "index" in arguments[:2] else "retraining"
+        raise LlmattrError(f"the method {name!r} is none of llmattr's: give its class to {TAKEN_BY[kind]}(..., method=...)")
 
 
 def _is_command(command: object) -> bool:
@@ -94,6 +105,8 @@ def _commands_of_index(folder: Path) -> list[dict[str, Any]]:
     records = index_records(folder)
     run = read_record(records[min(1, len(records) - 1)])
     commands = run.get("commands", [])
+    for command in commands:
+        _check_known(run["method"], command["arguments"])
     if len(commands) != len(run["parts"]):
         made = "was made from Python" if not commands else "was partly made from Python"
         raise LlmattrError(f"{str(folder)!r} {made}, not from the command line: only what commands made can be made again")

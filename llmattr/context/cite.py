@@ -22,7 +22,7 @@ from llmattr.context.removal.contrast import ONE_ALONE, contrast
 from llmattr.context.verify import judged
 from llmattr.context.verify import verify as evidence_for
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import describe, find_method, returned_scores
+from llmattr.core.method import describe, find_method, returned_scores, unchanged
 from llmattr.core.processes import device, is_main, of_main
 from llmattr.core.sources import Measure, Targets
 from llmattr.errors import LlmattrError, check_choice, check_text, note
@@ -144,7 +144,9 @@ class ContextSession:
     def attribute(self, targets: Targets) -> Attribution:
         """Attribute these targets; what was scored before is not run again."""
         ablation = self.ablation.of(targets)
-        result = returned_scores(self.method, self.method.attribute(ablation, self.seed), ablation.sources, targets)
+        with unchanged(self.method.name, lambda: [list(ablation.sources.ids), list(ablation.sources.texts)]):
+            found = self.method.attribute(ablation, self.seed)
+        result = returned_scores(self.method, found, ablation.sources, targets)
         return dataclasses.replace(
             result,
             relevance=relevance(ablation) if ablation.sources.kind != "words" else None,

@@ -4,14 +4,17 @@ import dataclasses
 import inspect
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from operator import attrgetter
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints, runtime_checkable
 
 from llmattr.core.attribution import Attribution
+from llmattr.core.plain_json import plain
 from llmattr.core.sources import Sources, Targets
-from llmattr.errors import LlmattrError, check_choice, check_number, did_you_mean, nearest
+from llmattr.errors import LlmattrError, check_choice, check_number, check_text, did_you_mean, nearest
 
 T = TypeVar("T")
 
@@ -29,19 +32,33 @@ def option(default: T, help: str, least: int | float = 0, below: int | float = m
     return dataclasses.field(default=default, metadata={"help": help, "least": least, "below": below})
 
 
-# What the commands that take a method have themselves, by its kind: no method has an option of such a name.
-RESERVED = {
-    "context": """cache concurrency device dtype files help html index json judge language max_new_tokens measure model
-        no_cache no_verify prune query quick rather_than response seed served_model sources template timeout tokenizer top
-        verbose verify zoom""",
-    "training": """append checkpoints columns complement data device dim dtype help kind learning_rates model modules out
-        row_type rows seed split strict unknown width""",
-    "retraining": """batch_size clip columns completion data group_by help html jobs json learning_rate mean measure model out
-        prompt queries replicates schedule seed split start steps top verify warmup weight_decay""",
-}
+Kind = Literal["context", "training", "retraining"]
+TAKEN_BY: dict[Kind, str] = {"context": "llmattr.cite", "training": "llmattr.build_index", "retraining": "llmattr.retrain"}
+TRAINING_VERBS = {"weigh", "transform", "precondition", "retrieve"}
+ABLATIONS: dict[str, Kind] = {"ContextAblation": "context", "RetrainingAblation": "retraining"}  # that `attribute` takes
 
 
-def accepted(kind: object) -> tuple[Any, tuple[str, ...]]:
+def kinds_of(method: object) -> set[Kind]:
+    """Which kinds a method (or a contract) may be of, by its verbs, and by the ablation that its `attribute` says it takes."""
+    has = public_names(method)
+    kinds: set[Kind] = {"training"} if TRAINING_VERBS.intersection(has) else set()
+    if "attribute" in has:
+        own = attrgetter("attribute")(method)
+        said = str(inspect.signature(own)) if callable(own) else ""
+        kinds |= {kind for name, kind in ABLATIONS.items() if name in said} or set(ABLATIONS.values())
+    return kinds
+
+
+def check_kind(method: object, contract: type) -> None:
+    """Raise `LlmattrError` for a method of another kind than the contract's, with the function that takes it."""
+    kinds, wanted = kinds_of(method), kinds_of(contract)
+    if kinds and wanted and not kinds & wanted:
+        of = " or ".join(TAKEN_BY[kind] for kind in sorted(kinds))
+        kind = method if isinstance(method, type) else type(method)
+        raise LlmattrError(f"{kind.__name__} is no method of {min(wanted)}: give it to {of}")
+
+
+def accepted(kind: object) -> tuple[Any, tuple[Any, ...]]:
     """What a field of this type takes, and which words: `int | Literal["auto"]` -> int, ("auto",)."""
     parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     words = [part for part in parts if get_origin(part) is Literal]
@@ -50,71 +67,99 @@ def accepted(kind: object) -> tuple[Any, tuple[str, ...]]:
 
 
 def describe(method: Named) -> dict[str, Any]:
-    """The record of a method in `run.json` and JSON results: its name and every field.
+    """The record of a method in `run.json` and JSON results: its name and every field, as JSON has them.
 
     Raises `LlmattrError` for a field that is out of its bounds: no result is had with one, however it was asked for.
     """
     check_options(method)
-    return {"name": method.name, **dataclasses.asdict(method)}
+    return {"name": method.name, **plain(dataclasses.asdict(method))}
 
 
 def find_method(method: object, methods: dict[str, type], contract: type[T] = Named) -> T:
     """Return the method itself, or the default one of that name or class.
 
-    Raises `LlmattrError` for an unknown one, one that lacks what its family's `contract` names or whose verb takes other
-    arguments, and a field out of its bounds.
+    Raises `LlmattrError` for an unknown one, one of another kind, one that lacks what its family's `contract` names or whose
+    verb takes other arguments, and a field out of its bounds.
     """
     known = ", ".join(methods)
     if isinstance(method, str):
         if method not in methods:
             raise LlmattrError(f"unknown method {method!r}{did_you_mean(method, methods)} (there are: {known})")
         method = methods[method]
-    method = method() if isinstance(method, type) else method
+    method = by_default(method) if isinstance(method, type) else method
     if not isinstance(method, Named):
         raise LlmattrError(f"a method is a name or a dataclass of METHODS, not {method!r} (there are: {known})")
+    if type(method) not in methods.values():
+        _check_own(method, methods, contract)
     if not isinstance(method, contract):
         lacking, near = _lacking(method, contract)
-        instead = f": is {near!r} meant for it?" if near else f" (there are: {known})"
+        instead = f": is {near!r} meant for it?" if near else f", which {contract.__module__}.{contract.__name__} describes"
         raise LlmattrError(f"the method {type(method).__name__} has no {lacking!r}{instead}")
     check_verbs(method, contract)
-    if type(method) is not methods.get(method.name, type(method)):
-        raise LlmattrError(f"{method.name!r} is the name of another method: give {type(method).__name__} a name of its own")
+    for name in _names_of(contract):
+        check_text(attrgetter(name)(method), f"{type(method).__name__}: {name}")
     check_options(method)
     return method
+
+
+def _check_own(method: Named, methods: dict[str, type], contract: type) -> None:
+    """Raise `LlmattrError` for a method that is not in the list, where it belongs into another or has the name of one in it."""
+    check_kind(method, contract)
+    if method.name in methods:
+        raise LlmattrError(f"{method.name!r} is the name of another method: give {type(method).__name__} a name of its own")
+
+
+def by_default(kind: type) -> object:
+    """The method with its defaults; raises `LlmattrError` for a class that is not had without more."""
+    try:
+        return kind()
+    except TypeError as error:
+        named = f"{kind.__name__} cannot be had by its name or class"
+        raise LlmattrError(f"{named}: every option needs a default ({error}); else give an instance") from None
+
+
+def _names_of(contract: type) -> list[str]:
+    """The public names that a contract annotates, its bases' too: what a class says of itself (name, family ...), in texts."""
+    return [name for base in contract.__mro__ for name in inspect.get_annotations(base) if not name.startswith("_")]
 
 
 def _lacking(method: object, contract: type) -> tuple[str, str | None]:
     """The first name of the contract that a method has not, and the one that may be meant for it."""
     has = public_names(method)
-    wanted = [name for name in (*contract.__annotations__, *vars(contract)) if not name.startswith("_")]
-    lacking = next(name for name in wanted if name not in has or vars(type(method)).get(name, name) is None)
+    wanted = [name for name in (*_names_of(contract), *vars(contract)) if not name.startswith("_")]
+    lacking = next(name for name in wanted if name not in has)
     return lacking, nearest(lacking, [name for name in has if name != lacking])
 
 
 def check_verbs(method: object, contract: type) -> None:
     """Raise `LlmattrError` for a verb that cannot be given, by place, what the contract says that it takes."""
-    kind = type(method).__name__
     verbs = {name: verb for name, verb in inspect.getmembers(contract, inspect.isfunction) if not name.startswith("_")}
     for name, verb in verbs.items():
-        own = attrgetter(name)(method)
-        if not callable(own):
-            raise LlmattrError(f"{kind}: {name} is {own!r:.60} and no function")
-        _self, *wanted = _without_types(verb)
-        taken = inspect.Signature(_without_types(own))
-        try:
-            taken.bind(*wanted)
-        except TypeError:
-            raise LlmattrError(f"{kind}: {name} takes {taken}, and must take {inspect.Signature(wanted)}") from None
+        check_arguments(f"{type(method).__name__}: {name}", attrgetter(name)(method), verb.__get__(method))
 
 
-def _without_types(function: Callable[..., object]) -> list[inspect.Parameter]:
+def check_arguments(what: str, own: object, like: Callable[..., object]) -> None:
+    """Raise `LlmattrError` for what is no function, or one that cannot be given, by place, what another one takes."""
+    if not callable(own):
+        raise LlmattrError(f"{what} is {own!r:.60} and no function")
+    taken, wanted = _without_types(own), _without_types(like)
+    try:
+        taken.bind(*wanted.parameters)
+    except TypeError:
+        raise LlmattrError(f"{what} takes {taken}, and must take {wanted}") from None
+
+
+def _without_types(function: Callable[..., object]) -> inspect.Signature:
     """A function's parameters: their names, places and defaults."""
-    return [one.replace(annotation=one.empty) for one in inspect.signature(function).parameters.values()]
+    parameters = inspect.signature(function).parameters.values()
+    return inspect.Signature([one.replace(annotation=one.empty) for one in parameters])
 
 
 def public_names(method: object) -> list[str]:
-    """What a method has, but for names that begin with an underscore."""
-    return [name for name in dir(method) if not name.startswith("_")]
+    """What a method has and is not None, but for names that begin with an underscore."""
+    kind = method if isinstance(method, type) else type(method)
+    of_class = ChainMap(*[dict(vars(base)) for base in kind.__mro__])
+    return [name for name in dir(method) if not name.startswith("_") and of_class.get(name, name) is not None]
 
 
 def returned(method: Named, verb: str, found: object, wanted: type[T], shape: Sequence[int] | None = None) -> T:
@@ -149,6 +194,15 @@ def returned_scores(method: Named, found: object, sources: Sources, targets: Tar
     return scores
 
 
+@contextmanager
+def unchanged(name: str, look: Callable[[], object], error: type[Exception] = LlmattrError) -> Iterator[None]:
+    """What a method is given is afterwards what it was before, where somebody looks at it in this way."""
+    before = look()
+    yield
+    if look() != before:
+        raise error(f"{name} changed what it was given, which others use after it: let it work on a copy")
+
+
 def check_options(options: object) -> None:
     """Raise `LlmattrError` for a field of a dataclass that is out of its bounds or none of its choices."""
     if not dataclasses.is_dataclass(options):
@@ -166,14 +220,32 @@ def check_options(options: object) -> None:
             raise LlmattrError(f"{field.name} must be {wanted}, not {value!r:.60}")
 
 
+def check_described(options: type) -> None:
+    """Raise `LlmattrError` for a dataclass with a field that no command line can give."""
+    types = types_of(options)
+    for field in dataclasses.fields(options):
+        what, kind = f"{options.__name__}'s option {field.name}", accepted(types[field.name])[0]
+        if field.default is dataclasses.MISSING:
+            raise LlmattrError(f"{what} has no default, so it is not had by its name: make it with option(default, help)")
+        if not field.metadata.get("help"):
+            instead = "make it with option(default, help), or annotate it as ClassVar[...] if it is no option"
+            raise LlmattrError(f"{what} has no description for --help: {instead}")
+        if kind not in (None, int, float, str, bool):
+            raise LlmattrError(f"{what} is of the type {kind}, which no command line can give")
+
+
 def types_of(options: type) -> dict[str, Any]:
     """The types of a dataclass's fields, also where they are texts (`from __future__ import annotations`)."""
     wanted = {field.name for field in dataclasses.fields(options)}  # what a ClassVar is, need not be known when this runs
     try:
-        return {name: kind for base in options.__mro__[::-1] for name, kind in _own_types(base, wanted).items()}
-    except NameError as error:
+        types = {name: kind for base in options.__mro__[::-1] for name, kind in _own_types(base, wanted).items()}
+    except (NameError, AttributeError, SyntaxError, TypeError) as error:
         what = f"the types of {options.__name__}'s fields cannot be read: {error}"
         raise LlmattrError(f"{what}; import or define it at the top of the file, and not under TYPE_CHECKING") from None
+    for name, kind in types.items():
+        if odd := [word for word in accepted(kind)[1] if not isinstance(word, str)]:
+            raise LlmattrError(f"{options.__name__}: the words of {name} (Literal) must be texts, not {odd[0]!r}")
+    return types
 
 
 def _own_types(kind: type, wanted: set[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from llmattr.ablation import random_masks
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import check_options, describe, find_method, returned_scores
+from llmattr.core.method import check_options, describe, find_method, returned_scores, unchanged
 from llmattr.core.sources import Measure, Sources, Targets
 from llmattr.errors import LlmattrError, check_choice, check_number, note
 from llmattr.model.contract import fingerprint_in
@@ -72,7 +72,10 @@ def attributed(ablation: RetrainingAblation, method: Method) -> Attribution:
     if isinstance(method, OnSubsets):
         _note_few(method, ablation.sources)
     started = time.perf_counter()
-    found = returned_scores(method, method.attribute(ablation, ablation.seed), ablation.sources)  # data-oob has its own targets
+    sources = ablation.sources
+    with unchanged(method.name, lambda: [list(sources.ids), list(sources.texts), ablation.member.tolist()]):
+        scores = method.attribute(ablation, ablation.seed)
+    found = returned_scores(method, scores, sources)  # data-oob has its own targets
     run = {**found.run, "seconds": {"train": time.perf_counter() - started}}
     ceiling = _ceiling(method, ablation) if isinstance(method, OnSubsets) else None
     run |= {"runs": max(run["runs"], len(ablation.memory))}

@@ -1,11 +1,10 @@
 """`check_method`: which kind a method is of, and how each kind is tried."""
 
-import inspect
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, ClassVar, Protocol, get_args, runtime_checkable
 from unittest.mock import patch
 
 import numpy as np
@@ -15,7 +14,7 @@ from llmattr import context, retraining, training
 from llmattr.context.cite import cite
 from llmattr.context.contract import Method
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import check_verbs, find_method, public_names, returned_scores
+from llmattr.core.method import Kind, by_default, find_method, kinds_of, public_names, returned_scores, unchanged
 from llmattr.errors import LlmattrError, LlmattrNote, check_choice, nearest
 from llmattr.model import batches
 from llmattr.model.lm import LM
@@ -24,7 +23,6 @@ from llmattr.retraining.contract import Method as RetrainingMethod
 from llmattr.testing import worlds
 from llmattr.testing.properties import (
     AskingMethod,
-    by_default,
     check_contract,
     check_names,
     check_near,
@@ -35,7 +33,6 @@ from llmattr.testing.properties import (
     check_worlds_of_sums,
     require,
     state_of,
-    unchanged,
 )
 from llmattr.text.rows import row_text
 from llmattr.training.contract import (
@@ -51,8 +48,6 @@ from llmattr.training.contract import (
 from llmattr.training.projection import Projection
 from llmattr.training.trace import trace
 
-Kind = Literal["context", "training", "retraining"]
-
 
 @runtime_checkable
 class RetrievesItself(Protocol):
@@ -66,10 +61,12 @@ def check_method(method: object, kind: Kind | None = None) -> None:
 
     `method`: an instance, with options that make it cheap (`n_models=40`), or a class. `kind`: a method with a verb of training
     (`weigh`, `transform`, `precondition`, `retrieve`) is of training; one that has `attribute` is of retraining where that
-    takes a `RetrainingAblation`, else of the context, unless you say it.
+    takes a `RetrainingAblation`, else of the context, unless you say it where that says neither.
 
     Of all: a frozen dataclass with a name, a family and described options, none of which takes nonsense; finite scores of the
-    right shape, the same for the same seed, that come back from JSON unchanged; what it is given stays as it is. Of contexts:
+    right shape, the same for the same seed, that come back from JSON unchanged; what it is given stays as it is (`cite`,
+    `retrain` and `trace` notice changed texts and queries themselves; a model's weights are compared here alone, since that
+    takes as long as they are large, and what is made for one call only, as the rows for `retrieve`, harms nobody). Of contexts:
     scores depend neither on the batch size nor on what the other targets are. Of training: nor on the order of the rows; rows
     support themselves, in the mean, and a row that is asked for comes first where the class says `retrieves_itself:
     ClassVar[bool] = True`. Of families that ask ablations, where masks are all that the method needs: where sources only add
@@ -94,18 +91,13 @@ def check_method(method: object, kind: Kind | None = None) -> None:
 
 
 def kind_of(method: object) -> Kind:
-    """Which kind a method is of, by its verb, and by the ablation that its `attribute` takes."""
-    if not isinstance(method, Method):
-        has = public_names(method)
-        if not VERBS.keys() & set(has):
-            verbs = ("attribute", *VERBS)
-            instead = misspelt(has, verbs)
-            raise LlmattrError(f"a method has one of the verbs {', '.join(verbs)}; {type(method).__name__} has {instead}")
-        find_training_method(method, training.METHODS)  # which says what is missing
-        return "training"
-    check_verbs(method, Method)
-    ablation = next(iter(inspect.signature(method.attribute).parameters.values()))
-    return "retraining" if "RetrainingAblation" in inspect.formatannotation(ablation.annotation) else "context"
+    """Which kind a method is of; where its `attribute` says nothing of the ablation that it takes, the context's."""
+    kinds = kinds_of(method)
+    if not kinds:
+        verbs = ("attribute", *VERBS)
+        instead = misspelt(public_names(method), verbs)
+        raise LlmattrError(f"a method has one of the verbs {', '.join(verbs)}; {type(method).__name__} has {instead}")
+    return "context" if "context" in kinds else min(kinds)
 
 
 def check_context(method: Method) -> None:
@@ -117,7 +109,7 @@ def check_context(method: Method) -> None:
     model, tokenizer = worlds.model_of_the_context()
     model = model.double()  # in which equal paths give equal numbers
 
-    @unchanged(method.name, lambda: state_of(model))
+    @unchanged(method.name, lambda: state_of(model), AssertionError)
     def asked(tokens: int = 1024, side: str = "left") -> Attribution:
         lm = LM(model, tokenizer, "a small model", tokens, side)
         context = " ".join(worlds.SENTENCES)
@@ -142,7 +134,7 @@ def check_training(method: TrainingMethod) -> None:
     pair = worlds.model_of_rows(*worlds.ROWS)
     how: dict[str, Any] = {"projection": Projection(kind="random", dim=256), "modules": "1.*down_proj", "row_type": "float16"}
 
-    @unchanged(method.name, lambda: state_of(pair[0]))
+    @unchanged(method.name, lambda: state_of(pair[0]), AssertionError)
     def asked(rows: Sequence[dict[str, str]] = worlds.ROWS, queries: Sequence[dict[str, str]] = worlds.ASKED) -> Attribution:
         return trace(pair, list(rows), list(queries), method, **how)
 
@@ -184,7 +176,7 @@ def check_retraining(method: RetrainingMethod) -> None:
     pair = worlds.model_of_rows(*worlds.FACTS, *worlds.QUERIES)
     with tempfile.TemporaryDirectory() as runs:
         how: dict[str, Any] = {"recipe": worlds.SHORT, "group_by": "place", "out": runs}
-        with unchanged(method.name, lambda: state_of(pair[0])):
+        with unchanged(method.name, lambda: state_of(pair[0]), AssertionError):
             found, again = (retrain(pair, worlds.FACTS, worlds.QUERIES, method, **how) for _ in range(2))
     check_scores(method, found, again, (len(found), len(worlds.PLACES)))
     _check_sums(method, forwards, backwards)
@@ -194,7 +186,7 @@ def _check_answer(method: AskingMethod, world: worlds.Sums) -> None:
     """What is asked and what comes back, before anything that costs more."""
     ablation = world.ablation
     with suppress(worlds.LooksInsideError):
-        with unchanged(method.name, lambda: worlds.given(ablation)):
+        with unchanged(method.name, lambda: worlds.given(ablation), AssertionError):
             found = method.attribute(ablation, 0)
         check_shape(method.name, found, world.effects.shape)
         returned_scores(method, found, ablation.sources)

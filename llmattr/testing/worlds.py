@@ -125,8 +125,12 @@ class SummingScorer:
         """Its name."""
         return {"model": self.name}
 
+    def __getattr__(self, name: str) -> Any:
+        """What only a model has."""
+        raise LooksInsideError(name)
 
-class LooksInsideError(Exception):
+
+class LooksInsideError(AttributeError):
     """A method looked for the weights of a world that has none."""
 
 

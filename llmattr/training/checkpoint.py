@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from llmattr.core.method import returned
+from llmattr.core.method import returned, unchanged
 from llmattr.errors import LlmattrError
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, row_text
@@ -111,7 +111,9 @@ class Checkpoint:
 
     def _weighed(self, method: IndexMethod, queries: Float[np.ndarray, "t D"]) -> Weighed:
         """What the method makes of these queries, with arrays of the shapes that rows are multiplied with."""
-        weighed, (n, dim) = returned(method, "weigh", method.weigh(self.index, queries), Weighed), self.index.vectors.shape
+        with unchanged(method.name, queries.tobytes):
+            weighed = returned(method, "weigh", method.weigh(self.index, queries), Weighed)
+        n, dim = self.index.vectors.shape
         if np.isfinite(queries).all():  # else it is not the method's doing, and the score that is none is named
             returned(method, "weigh", weighed.queries, np.ndarray, queries.shape)
         for name, array, shape in (("root", weighed.root, (dim, dim)), ("outer", weighed.outer, (n,))):

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from llmattr.core.method import Named, find_method, public_names
-from llmattr.errors import LlmattrError, check_choice, did_you_mean
+from llmattr.core.method import Named, check_kind, find_method, public_names
+from llmattr.errors import LlmattrError, check_choice, check_number, did_you_mean
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
 from llmattr.training.gradients.layers import Layers
@@ -140,6 +140,7 @@ def find_training_method(method: object, methods: dict[str, type]) -> TrainingMe
     Raises `LlmattrError` as `find_method` does; for a class with none of the verbs (a misspelt one), or several; and for one
     without what its kind has besides.
     """
+    check_kind(method, IndexMethod)
     found = find_method(method, methods)
     has = public_names(found)
     verbs = [verb for verb in VERBS if verb in has]
@@ -153,6 +154,7 @@ def find_training_method(method: object, methods: dict[str, type]) -> TrainingMe
         check_choice("vectors", chosen.vectors, get_args(VectorKind))
     if isinstance(chosen, StreamMethod):
         check_choice("product", chosen.product, get_args(Product))
+        check_number("rank", chosen.rank, 0, whole=True)
     return chosen
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from llmattr.core.method import returned
+from llmattr.core.method import check_arguments, returned
 from llmattr.core.progress import Progress, progress
 from llmattr.core.seeded import gaussian
 from llmattr.errors import LlmattrError
@@ -77,6 +77,7 @@ def _transform(method: StreamMethod, at: Layered) -> Transform:
     def checked(name: str, gradient: torch.Tensor) -> torch.Tensor:
         return returned(method, f"transform of the layer {name}", transform(name, gradient), torch.Tensor, gradient.shape)
 
+    check_arguments(f"{method.name}: the function that transform gave", transform, checked)
     return checked
 
 

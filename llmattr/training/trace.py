@@ -13,7 +13,7 @@ from torch import Tensor
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import check_options, describe, returned
 from llmattr.core.processes import is_main
-from llmattr.errors import LlmattrError, check_choice, note
+from llmattr.errors import LlmattrError, check_choice, check_text, note
 from llmattr.model.batches import batch_tokens
 from llmattr.model.lm import LM
 from llmattr.text.reading import Columns, Data, Queries, open_rows, read_queries
@@ -210,7 +210,10 @@ class _Build:
 
     def _fitted(self, method: StreamMethod, lm: LM, examples: Examples, layers: Layers) -> Bases:
         fitted = returned(method, "fit", method.fit(lm, examples, layers, self.projection.seed), dict)
-        return {name: returned(method, f"fit's {name!r}", tensor, Tensor) for name, tensor in fitted.items()}
+        for name, tensor in fitted.items():
+            check_text(name, f"{method.name}: the name of a tensor that fit gave")
+            returned(method, f"fit's {name!r}", tensor, Tensor)
+        return fitted
 
 
 def open_index(

@@ -14,8 +14,9 @@ from llmattr.cli import main
 from llmattr.cli.cite import cite
 from llmattr.cli.methods import names_of, with_options_of
 from llmattr.cli.trace import trace
-from llmattr.core.method import RESERVED, option
+from llmattr.core.method import option
 from llmattr.errors import LlmattrError
+from llmattr.testing.properties import RESERVED
 from tests import tiny_models
 
 ROWS = [

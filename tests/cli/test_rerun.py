@@ -3,14 +3,17 @@
 import io
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from llmattr import build_index
+from llmattr import build_index, context, retraining, training
 from llmattr.cli import main
 from llmattr.cli.differences import differences
+from llmattr.cli.retrain import _command
+from llmattr.cli.trace import trace
 from llmattr.core.attribution import Attribution
 from llmattr.training.index.files import read_run, save_run
 from tests import tiny_models
@@ -304,3 +307,24 @@ def test_differences_are_told_by_field():
     now = {"a": [{"v": 1.5, "seconds": 4}, {"v": 2.0}], "run": {"seed": 0, "torch": "2"}}
     assert differences(then, then) == []
     assert differences(then, now) == ["a.v: 1.0 then, 1.5 now, and 1 more", "only: True then, None now"]
+
+
+def test_a_method_of_ones_own_is_named(run, monkeypatch):
+    """What a program of one's own put into METHODS is there no more: Python's function takes its class."""
+    for methods, name, line in (
+        (context.METHODS, "leave-one-out", CITE + "--json a.json mine"),
+        (retraining.METHODS, "leave-one-out", "trace mine --json b.json " + TRAINED),
+        (training.METHODS, "bm25", INDEX + "mine"),
+    ):
+        own = dataclass(frozen=True)(type("Mine", (methods[name],), {"name": "mine"}))
+        with monkeypatch.context() as patch:
+            patch.setitem(methods, "mine", own)
+            if "trace mine" in line:
+                patch.setitem(trace.commands, "mine", _command("mine", own))
+            code, _, err = run(line)
+            assert (code, err) == (0, err), err
+    for file, function in (("a.json", "cite"), ("b.json", "retrain"), ("rows.idx", "build_index")):
+        said = (
+            f"llmattr: error: the method 'mine' is none of llmattr's: give its class to llmattr.{function}(..., method=...)\n"
+        )
+        assert run(f"rerun {file}") == (2, "", said)

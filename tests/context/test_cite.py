@@ -277,8 +277,29 @@ def test_what_is_no_method_is_one_clear_error(tiny):
     for method in (Misspelt, Misspelt()):
         with pytest.raises(LlmattrError, match=r"the method Misspelt has no 'attribute': is 'atribute' meant for it\?"):
             cite(tiny, CONTEXT, "When?", response=ANSWER, method=method)
-    with pytest.raises(LlmattrError, match=r"the method Nameless has no 'family' \(there are: screening, context-cite, "):
+    with pytest.raises(LlmattrError, match=r"Nameless has no 'family', which llmattr.context.contract.Method describes"):
         cite(tiny, CONTEXT, "When?", response=ANSWER, method=Nameless)
+
+
+def test_a_method_that_changes_its_sources_is_refused(tiny):
+    @dataclass(frozen=True)
+    class Changes:
+        name: ClassVar[str] = "changes"
+        family: ClassVar[str] = "predictive"
+
+        def attribute(self, ablation, seed=0):
+            found = llmattr.surrogate.leave_one_out(ablation)
+            ablation.sources.texts[0] = "Other words."
+            return found
+
+    with pytest.raises(LlmattrError, match="changes changed what it was given, which others use after it"):
+        cite(tiny, CONTEXT, "When?", response=ANSWER, method=Changes)
+
+
+def test_no_masks_have_no_outputs(tiny):
+    session = cite(tiny, CONTEXT, "When?", response=ANSWER, method="leave-one-out", verify=False).session
+    outputs = session.ablation(np.empty((0, len(session.ablation.sources)), dtype=bool))
+    assert outputs.shape == (0, len(session.ablation.targets))
 
 
 def test_every_method_keeps_the_contract():

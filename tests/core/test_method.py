@@ -5,7 +5,7 @@ from __future__ import annotations  # as in a contributor's file: the types of t
 import importlib
 import inspect
 import pkgutil
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar, Literal, Protocol, get_args, get_origin, get_type_hints, runtime_checkable
 
 import numpy as np
@@ -15,8 +15,9 @@ import torch
 import llmattr
 from llmattr import context, retraining, training
 from llmattr.cli.methods import options_of
-from llmattr.core.method import Named, accepted, describe, find_method, option, returned, types_of
+from llmattr.core.method import TRAINING_VERBS, Named, accepted, describe, find_method, option, returned, types_of
 from llmattr.errors import LlmattrError, check_number
+from llmattr.training.contract import VERBS
 from llmattr.training.projection import Projection
 from tests import worlds
 
@@ -243,11 +244,11 @@ EVERY = {
 @pytest.mark.parametrize("name", EVERY)
 def test_no_option_of_a_method_takes_an_unknown_word(name):
     method = EVERY[name]()
-    for field in fields(method):
-        words = accepted(types_of(type(method))[field.name])[1]
+    for one in fields(method):
+        words = accepted(types_of(type(method))[one.name])[1]
         if words:
-            with pytest.raises(LlmattrError, match=f"{field.name} must be"):
-                llmattr.core.method.check_options(replace(method, **{field.name: "no such word"}))
+            with pytest.raises(LlmattrError, match=f"{one.name} must be"):
+                llmattr.core.method.check_options(replace(method, **{one.name: "no such word"}))
 
 
 def test_a_truth_value_is_no_number():
@@ -272,3 +273,109 @@ def test_switches_and_names_are_checked_too(options, what):
     with pytest.raises(LlmattrError, match=what):
         describe(Plain(**options))
     assert describe(Plain()) == {"name": "plain", "is_on": True, "model": "minilm"}
+
+
+ONE = option(1, "so many")
+
+
+def some(kind="int", made=ONE, **body):
+    """A method with one field `k`."""
+    body = {"__annotations__": {"k": kind}, "k": made, "name": "some", "__module__": __name__, **body}
+    return dataclass(frozen=True)(type("Some", (), body))
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        (Literal[1, 2], "Some: the words of k \\(Literal\\) must be texts, not 1"),
+        ("int |", "the types of Some's fields cannot be read: "),
+        (
+            "np.nosuch",
+            "fields cannot be read: module 'numpy' has no attribute 'nosuch'; import or define it",
+        ),
+    ],
+)
+def test_types_that_cannot_be_read_are_one_line(kind, what):
+    with pytest.raises(LlmattrError, match=what):
+        find_method(some(kind)(), {})
+
+
+@pytest.mark.parametrize("value", [np.int64(2), np.float32(2.0), np.float64(2.0)])
+def test_a_record_has_plain_numbers(value):
+    found = describe(some("float")(value))
+    assert found == {"name": "some", "k": 2}
+    assert type(found["k"]) in (int, float)
+
+
+@pytest.mark.usefixtures("unchecked")
+class TestFieldsOfAClass:
+    """Python needs a default where a class is given, the command line a description and a type besides."""
+
+    def test_without_a_default(self):
+        bare = some(made=field())
+        with pytest.raises(LlmattrError, match=r"Some cannot be had by its name or class: every option needs a default .*'k'"):
+            find_method(bare, {})
+        assert describe(find_method(bare(3), {})) == {"name": "some", "k": 3}
+
+    @pytest.mark.parametrize(
+        ("changes", "what"),
+        [
+            ({"made": field()}, "k has no default"),
+            ({"made": 3}, r"k has no description for --help: make it with option\(.*, or annotate it as ClassVar"),
+            (
+                {"kind": tuple[int, ...], "made": option((1,), "some")},
+                "k is of the type tuple.*, which no command line",
+            ),
+        ],
+    )
+    def test_on_the_command_line(self, monkeypatch, capsys, changes, what):
+        monkeypatch.setitem(context.METHODS, "some", some(**changes))
+        with pytest.raises(LlmattrError, match=f"Some's option {what}"):
+            options_of(context.METHODS["some"])
+        assert llmattr.cli.main(["cite", "file", "some"]) == 2
+        assert capsys.readouterr().err.startswith("llmattr: error: Some's option k")
+
+    @pytest.mark.parametrize("said", [None, 5])
+    def test_a_name_or_family_that_is_no_text(self, said):
+        body = {"family": said, "attribute": lambda self, ablation, seed=0: None}
+        with pytest.raises(LlmattrError, match=f"Some: family must be text, not {said}"):
+            find_method(some(**body), {}, context.contract.Method)
+
+
+@pytest.mark.usefixtures("unchecked")
+class TestKinds:
+    """A method that is given to the function of another family is told which function takes it."""
+
+    def test_of_this_package(self):
+        rows = [{"prompt": "a", "completion": "b"}]
+        ours, trained, again = context.METHODS, training.METHODS, retraining.METHODS
+        for call, taken_by in (
+            (lambda: llmattr.retrain("scratch", rows, rows, ours["screening"]()), "retraining: give it to llmattr.cite"),
+            (lambda: llmattr.retrain("scratch", rows, rows, trained["bm25"]()), "to llmattr.build_index"),
+            (
+                lambda: llmattr.cite("none", "It is.", "?", method=again["ame"]),
+                "context: give it to llmattr.retrain",
+            ),
+            (lambda: llmattr.cite("none", "It is.", "?", method=trained["ekfac"]), "to llmattr.build_index"),
+            (lambda: llmattr.trace("none", rows, rows, ours["random"]), "training: give it to llmattr.cite"),
+            (
+                lambda: llmattr.trace("none", rows, rows, again["shapley"]()),
+                "training: give it to llmattr.retrain",
+            ),
+        ):
+            with pytest.raises(LlmattrError, match=f"is no method of .*{taken_by}$"):
+                call()
+
+    def test_one_that_does_not_say_is_taken_by_both(self):
+        body = {"family": "datamodel", "attribute": lambda self, ablation, seed=0: None}
+        for contract in (context.contract.Method, retraining.contract.Method):
+            assert find_method(some(**body), {}, contract)
+
+    def test_a_verb_that_a_base_takes_away(self):
+        base = type("Base", (), {"attribute": None})
+        kind = dataclass(frozen=True)(type("Some", (base,), {"name": "some", "family": "datamodel"}))
+        with pytest.raises(LlmattrError, match="the method Some has no 'attribute', which llmattr"):
+            find_method(kind, {}, context.contract.Method)
+
+    def test_the_verbs_of_training(self):
+        assert VERBS.keys() == TRAINING_VERBS

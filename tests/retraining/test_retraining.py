@@ -571,6 +571,19 @@ def test_a_method_without_what_methods_have_is_refused_before_anything_is_traine
         retrain("there is no such model", ROWS, ASKED, mine)
 
 
+def test_a_method_that_changes_its_sources_is_refused():
+    def attribute(self, ablation, seed=0):
+        found = surrogate.leave_one_out(ablation)
+        ablation.sources.texts[0] = "Other words."
+        return found
+
+    mine = dataclasses.dataclass(frozen=True)(
+        type("Mine", (), {"name": "mine", "family": "predictive", "attribute": attribute})
+    )
+    with pytest.raises(LlmattrError, match="mine changed what it was given, which others use after it"):
+        attributed(from_function(lambda weights, seed: weights[:1], 3), mine())
+
+
 def test_retrain_names_the_options_of_its_ablation():
     taken = inspect.signature(retraining_ablation).parameters.keys() - {"model", "data", "queries", "seed"}
     assert taken == RetrainingOptions.__annotations__.keys()

@@ -5,6 +5,7 @@ from typing import ClassVar, get_args
 
 import numpy as np
 import pytest
+import torch
 
 from llmattr.cli import main
 from llmattr.core.method import describe
@@ -95,6 +96,9 @@ def test_a_class_of_anyones_works(tiny, monkeypatch):
     assert result.values[0, 0] > 0
 
 
+PLACE = "llmattr.training.contract"
+
+
 class TestRefused:
     """One line that names the verbs, before any model is loaded."""
 
@@ -106,9 +110,15 @@ class TestRefused:
             ({"weigh": None, "retrieves": verb}, f"{KNOWN} 'retrieves'; did you mean 'retrieve'?"),
             ({"weigh": None}, f"{KNOWN} none"),
             ({"retrieve": verb}, f"{KNOWN} weigh and retrieve"),
-            ({"vectors": None}, f"the method Mine has no 'vectors' (there are: {', '.join(METHODS)})"),
-            ({"unit": None, "measure": None}, f"the method Mine has no 'unit' (there are: {', '.join(METHODS)})"),
-            ({"weigh": None, "transform": verb}, f"the method Mine has no 'rank' (there are: {', '.join(METHODS)})"),
+            ({"vectors": None}, f"the method Mine has no 'vectors', which {PLACE}.IndexMethod describes"),
+            (
+                {"unit": None, "measure": None},
+                f"the method Mine has no 'unit', which {PLACE}.Method describes",
+            ),
+            (
+                {"weigh": None, "transform": verb},
+                f"the method Mine has no 'rank', which {PLACE}.StreamMethod describes",
+            ),
             ({"measure": "loose"}, "measure must be one of loss, margin, sampled, not 'loose'; did you mean 'loss'?"),
             (
                 {"vectors": "gradient"},
@@ -217,6 +227,26 @@ class TestGiven:
         self.fails(tiny, "mine: transform gave a dict and no function", **STREAM, transform=lambda self, fitted, groups: {})
         numpys = {**STREAM, "transform": verb, "fit": lambda self, lm, examples, layers, seed: {"a": np.ones(3)}}
         self.fails(tiny, "mine: fit's 'a' gave a ndarray and no Tensor", **numpys)
+        numbered = {**numpys, "fit": lambda self, lm, examples, layers, seed: {1: torch.ones(3)}}
+        self.fails(tiny, "mine: the name of a tensor that fit gave must be text, not 1", **numbered)
+        one = {**STREAM, "transform": lambda self, fitted, groups: lambda gradients: gradients}
+        self.fails(tiny, r"the function that transform gave takes \(gradients\), and must take \(name, gradient\)", **one)
+
+    @pytest.mark.parametrize("rank", ["2", -1, 1.5, True])
+    def test_a_rank_that_is_none(self, unchecked, rank):
+        mine = dataclass(frozen=True)(type("Mine", (), {**BASE, **STREAM, "transform": verb, "rank": rank}))
+        with pytest.raises(LlmattrError, match="rank must be 0 or more and whole"):
+            find_training_method(mine, METHODS)
+
+    def test_queries_that_are_changed(self, tiny, unchecked):
+        """They are multiplied again, with the rows or, of rows for themselves, with what `weigh` gave."""
+
+        def weigh(self, index, queries):
+            weighed = Weighed(queries.copy())
+            queries[:] = 0
+            return weighed
+
+        self.fails(tiny, "mine changed what it was given, which others use after it", vectors="gradients", weigh=weigh)
 
     @pytest.mark.parametrize(
         ("change", "message"),

@@ -125,7 +125,8 @@ class ContextAblation:
                 self.store.add(key, logprobs)
         finally:
             self.store.save()  # also when it was stopped by Ctrl-C
-        return np.stack([self.store.rows[mask.tobytes()] for mask in masks])
+        rows = [self.store.rows[mask.tobytes()] for mask in masks]
+        return np.stack(rows) if rows else np.empty((0, len(self.prompt.response_ids)))
 
     def _not_finite(self, mask: Bool[np.ndarray, " n"], logprobs: Float[np.ndarray, " r"]) -> LlmattrError:
         token = int(np.isfinite(logprobs).argmin())
