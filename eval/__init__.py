@@ -27,9 +27,9 @@ BENCHMARKS = {
     "data": Benchmark("the public data that the benchmarks read: what there is, where it is from; fetches, checks it", "data"),
     "families": Benchmark("every method of context and training: what it supports, predicts and costs", "families", 26, ASKED),
     "context": Benchmark("contexts: LDS, top-k drop, gold sentences, cost of every method", "context.bench", 60, ASKED),
-    "citations": Benchmark("contexts: is what people marked as supporting found, and cited?", "context.citations", 30, ASKED),
+    "citations": Benchmark("contexts: is what people marked as supporting found, and cited?", "context.citations", 60, ASKED),
     "verdicts": Benchmark(
-        "contexts: is a right answer from the context, a false one not?", "context.verdicts", 10, (*ASKED, "attributionbench")
+        "contexts: is a right answer from the context, a false one not?", "context.verdicts", 30, (*ASKED, "attributionbench")
     ),
     "contextcite": Benchmark(
         "contexts: ContextCite in its own setting: LDS, ablations", "context.contextcite", None, ASKED[:1]

@@ -22,7 +22,7 @@ from eval.context.answers import Dressed, answered, judging, read
 from eval.context.bench import SETTINGS, SUPPORT
 from eval.context.case import GOLD, Case, Model, Size
 from eval.context.entailment import Entails, entailed, entailment_model
-from eval.context.questions import FULL, OPTIONS, problems, right_answers
+from eval.context.questions import OPTIONS, problems, right_answers
 from eval.harness.command import plain_name
 from eval.harness.contract import Entry, Judged, Scored
 from eval.harness.entries import entries
@@ -46,6 +46,7 @@ NOTES = (
     "the verdict. cite, second hops too: what it names beside as not needed by the model counts as cited.",
     "Gold sentences: 1 for those that people marked, the highest that can be reached.",
 )
+CHEAP = ("screening", "context-cite", "alone", "bm25", "embeddings")  # without --full
 OLD, SHIPPED, HOPS = "the rule of d168c08", "cite", "cite, second hops too"
 ENTAILED = (
     "Entailed: ALCE's precision, recall and F1. The claim is the question with the answer; the passages are what the method "
@@ -92,12 +93,12 @@ class CitedCase(Case):
 
 def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     """The questions, every method at its budget, and gold sentences."""
-    if given["full"] and not given["sets"]:
-        given = {**given, "sets": ",".join(name for name in FULL if name != "musique")}  # it has no gold sentences
+    all_of_them = given["full"] or given["tiny"]
+    methods = split(given["methods"]) or ([] if all_of_them else CHEAP)
     asked = budgets(given["budget"], (16,) if given["tiny"] else (64,))
     entails = entailment_model(given["entailment"]) if given["entailment"] else None
     make = partial(CitedCase, support_alone=True, entails=entails)
-    if given["sets"] or given["data"] or given["full"] or given["tiny"] or not given["gold_answers"]:
+    if given["sets"] or given["data"] or given["tiny"] or not given["gold_answers"]:
         cases, notes = problems(given, folder, given["gold_answers"], make=make)
     else:
         cases, notes = _answers(given["model"], folder, make), []
@@ -119,7 +120,7 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     return Plan(
         about=f"{'tiny' if given['tiny'] else plain_name(given['model'])} and {whose}.",
         problems=cases,
-        entries=[*entries(METHODS, split(given["methods"]), asked, SETTINGS), *_whole(), _old(asked[0]), Entry(GOLD)],
+        entries=[*entries(METHODS, methods, asked, SETTINGS), *_whole(), _old(asked[0]), Entry(GOLD)],
         measures=(*SUPPORT, "citations", "furniture", "threshold F1", "entailed precision", "entailed recall", "entailed f1"),
         base="context-cite",
         against=("AP", "cited f1"),

@@ -366,7 +366,8 @@ class TestCitations:
         assert list(record) == ["table", *sides, "agreement"]
         lines = {figure["method"]: figure for figure in record["table"]["figures"]}
         methods = ["leave-one-out", "attention", "bm25", "random", "length", "word-share"]
-        assert list(lines) == [*methods, f"context-cite, {citations.OLD}", GOLD]
+        whole = [citations.SHIPPED, citations.HOPS, f"context-cite, {citations.OLD}"]
+        assert list(lines) == [*methods, *whole, GOLD]
         assert lines["attention"]["not measured"] == "5 of 5: LlmattrError: no luck"
         assert lines[GOLD]["AP"] == 1
         assert lines[GOLD]["not measured"] == "1 of 5: LlmattrError: no gold sentences"
