@@ -22,7 +22,7 @@ _JOINED = (
     rf"(?:(?<=\b(?:\p{{Lu}}|{_TITLES}))\.\s?|[^\S\n]|\n(?!\s)|[-–'’]|[^\S\n]&[^\S\n]"
     rf"|\s(?:(?:{_PARTICLES})\s|[dl]['’]){{1,2}})"
 )
-_RUN = regex.compile(rf"(?<![\p{{L}}\p{{M}}]){_CAPITAL}(?:{_JOINED}{_CAPITAL})*", regex.V1)
+_RUN = regex.compile(rf"(?<![\p{{L}}\p{{M}}]\p{{Nd}}*){_CAPITAL}(?:{_JOINED}{_CAPITAL})*", regex.V1)
 _KATAKANA = regex.compile(r"[\p{Katakana}ー]{3,}")
 _BESIDE_A_NUMBER = regex.compile(r"\p{Nd}\.?\s(?:de\s)?(\p{L}{3,})\b|\b(\p{L}{3,})\s(?:de\s)?\p{Nd}{4}\b")
 _BEGIN = regex.compile(rf"(?:(?<!\b(?:\p{{Lu}}|{_TITLES}))[.!?:;…]['\"’”»)\]]*\s|\n)[\s\p{{P}}\p{{S}}]*$|^[^\p{{L}}\p{{N}}]*$")

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmattr.text.names import missing, names
@@ -143,6 +143,7 @@ def test_the_words_of_a_name_stand_in_one_source_but_for_what_is_known():
 
 @settings(max_examples=100, deadline=None)
 @given(TEXTS)
+@example("a0A0")
 def test_nothing_of_a_text_is_missing_from_itself(text):
     assert missing(text, [text]) == []
     assert missing(text, [], known=text) == []
