@@ -144,12 +144,13 @@ class ContextSession:
     def attribute(self, targets: Targets) -> Attribution:
         """Attribute these targets; what was scored before is not run again."""
         ablation = self.ablation.of(targets)
-        with unchanged(self.method.name, lambda: [list(ablation.sources.ids), list(ablation.sources.texts)]):
+        given = (ablation.sources.ids, ablation.sources.texts, targets.texts)
+        with unchanged(self.method.name, lambda: [list(each) for each in given]):
             found = self.method.attribute(ablation, self.seed)
         result = returned_scores(self.method, found, ablation.sources, targets)
         return dataclasses.replace(
             result,
-            relevance=relevance(ablation) if ablation.sources.kind != "words" else None,
+            relevance=relevance(ablation) if ablation.sources.kind != "words" and result.index is None else None,
             method=describe(self.method),
             run={**result.run, **{package: version(package) for package in RECORDED}},
             response=self.ablation.prompt.response,

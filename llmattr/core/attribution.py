@@ -94,6 +94,9 @@ class Attribution:
         for name, array in (whole | columns).items():
             if array is not None or name == "values":
                 self._check(name, array, (t, k) if name in whole else (t,))
+        if self.index is not None and not _are_places(self.index, len(self.sources)):
+            what = f"is not of {len(self.sources)} {self.sources.kind}, each at most once a target"
+            raise LlmattrError(f"{self.method['name']} gave an index that {what}")
         for name, said in self.details.items():
             if len(said) != t:
                 raise LlmattrError(f"{self.method['name']} gave {len(said)} details {name!r} for {t} targets")
@@ -285,6 +288,13 @@ class Attribution:
             raise LlmattrError(f"cannot read {str(path)!r}: it is not text") from None
         except LlmattrError as error:
             raise LlmattrError(f"cannot read {str(path)!r}: {error}") from None
+
+
+def _are_places(index: Int[np.ndarray, "t k"], n: int) -> bool:
+    """Whether each row has places among n things, none of them twice."""
+    if index.dtype.kind not in "iu":
+        return False
+    return bool(((index >= 0) & (index < n)).all()) and bool((np.diff(np.sort(index, axis=1), axis=1) > 0).all())
 
 
 def sentence_rows(attribution: Attribution) -> range:

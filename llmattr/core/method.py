@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import math
+import re
 import sys
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_choice, check_number, check_text, did_you_mean, nearest
 
 T = TypeVar("T")
+FAMILIES = ("datamodel", "game-theoretic", "predictive", "corroborative", "reference")
 
 
 @runtime_checkable
@@ -97,7 +99,9 @@ def find_method(method: object, methods: dict[str, type], contract: type[T] = Na
         raise LlmattrError(f"the method {type(method).__name__} has no {lacking!r}{instead}")
     check_verbs(method, contract)
     for name in _names_of(contract):
-        check_text(attrgetter(name)(method), f"{type(method).__name__}: {name}")
+        said = check_text(attrgetter(name)(method), f"{type(method).__name__}: {name}")
+        if name == "family":
+            check_choice(f"the family of {method.name}", said, FAMILIES)
     check_options(method)
     return method
 
@@ -174,11 +178,9 @@ def returned(method: Named, verb: str, found: object, wanted: type[T], shape: Se
     array: Any = found
     if tuple(array.shape) != tuple(shape):
         raise LlmattrError(f"{method.name}: {verb} gave an array {tuple(array.shape)} where {tuple(shape)} is needed")
-    try:
-        finite = bool((abs(array) < math.inf).all())
-    except TypeError:
-        raise LlmattrError(f"{method.name}: {verb} gave an array of {array.dtype}, which are no numbers") from None
-    if not finite:
+    if not re.search(r"float|int", str(array.dtype)):  # of numpy or torch
+        raise LlmattrError(f"{method.name}: {verb} gave an array of {array.dtype}, which are no numbers: give real ones")
+    if not bool((abs(array) < math.inf).all()):
         raise LlmattrError(f"{method.name}: {verb} gave a number that is not finite, of numbers that are")
     return found
 

@@ -13,7 +13,18 @@ from jaxtyping import Float
 
 from llmattr.context.contract import Method as ContextMethod
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import Kind, Named, accepted, check_described, check_options, describe, returned, types_of, unchanged
+from llmattr.core.method import (
+    FAMILIES,
+    Kind,
+    Named,
+    accepted,
+    check_described,
+    check_options,
+    describe,
+    returned,
+    types_of,
+    unchanged,
+)
 from llmattr.errors import LlmattrError
 from llmattr.retraining.contract import Method as RetrainingMethod
 from llmattr.testing.worlds import Sums
@@ -24,7 +35,6 @@ if TYPE_CHECKING:
 
 AskingMethod = ContextMethod | RetrainingMethod  # they ask an ablation
 ALIKE = ("corroborative", "reference")  # families that never ask what would have happened
-FAMILIES = ("datamodel", "game-theoretic", "predictive", *ALIKE)
 
 
 # What the commands that take a method have themselves, by its kind: no method has an option of such a name.

@@ -376,9 +376,7 @@ class TestCitations:
         assert "cited f1" not in lines["bm25"]
         assert any("1 of 5 questions have no marked sentences" in note for note in record["table"]["notes"])
         kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out.kept/scores/**/*.npz")}
-        assert (
-            len(kept) == 5 + 5 + (DRAWS + 2) * 5 + 3 * 5 + 4
-        )  # all of cite, with second hops, the older rule
+        assert len(kept) == 5 + 5 + (DRAWS + 2) * 5 + 3 * 5 + 4  # all of cite, with second hops, the older rule
         CliRunner().invoke(citations.command, words)  # what failed is tried again, the rest is not
         assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("out.kept/scores/**/*.npz")} == kept
 
