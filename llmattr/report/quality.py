@@ -19,7 +19,9 @@ def how_sure(attribution: Attribution) -> list[str]:
         return []
     least = min(known)
     how = next(how for bound, how in SURE if least >= bound)
-    return [f"How sure: the scores foretell {how} what the model says when other sources are taken away ({least:.2f} of 1)."]
+    more = "; more ablations may help (--n-ablations)" * (how == SURE[-1][1] and "n_ablations" in attribution.method)
+    foretold = f"the scores foretell {how} what the model says when other sources are taken away ({least:.2f} of 1){more}"
+    return [f"How sure: {foretold}."]
 
 
 def _tried(attribution: Attribution) -> list[str]:
