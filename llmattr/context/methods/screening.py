@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Screening:
-    """Masks by design and a fit around what each source does alone: half the ablations of random masks.
+    """Masks by design and a fit around what each source does alone: for few ablations.
 
     The rows of a Hadamard matrix, then their complements (Plackett and Burman 1946); how far the scores may leave the prior is
     what makes the outputs likeliest. `surrogate.screening` says how. The default; on 48 questions that judge, F1 of what it
