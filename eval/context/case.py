@@ -181,7 +181,7 @@ class Case:
     @cached_property
     def held_out(self) -> tuple[Bool[np.ndarray, "m n"], Float[np.ndarray, "m t"]]:
         """Masks that keep a sentence with probability .5, others than methods draw, and the outputs under them."""
-        masks = unseen_masks(self.size.held_out, len(self.ablation.sources), choices.seed())
+        masks = unseen_masks(self.size.held_out, len(self.ablation.sources), choices.seed("context"))
         return masks, self.ablation(masks)
 
     def judge(self, found: Mapping[str, Scored]) -> dict[str, Judged]:

@@ -55,7 +55,7 @@ def problems(
     every = {name: list(questions(name)) for name in names}
     fit = {name: fitting(found, size.least, size.most, gold_answer) for name, found in every.items()}
     committed = {name: _ids(fitting(every[name], SIZE.least, SIZE.most)[:CHOSEN_ON]) for name in names}
-    pairs = [drawn(fit[name], count, choices.seed(), committed[name]) for name in names]
+    pairs = [drawn(fit[name], count, choices.seed("context"), committed[name]) for name in names]
     if not any(judging for _, judging in pairs):
         raise LlmattrError(
             f"no set has more than {CHOSEN_ON} questions of {size.least} to {size.most} sentences: see --sentences"

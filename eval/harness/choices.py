@@ -1,14 +1,15 @@
 """What was chosen before anything is judged: thresholds, defaults, and what they were chosen on. `python -m eval choices`.
 
-They stand in eval/choices.json. What judges (questions, masks) is drawn by a seed made of that file, so that whoever changes a
-choice is judged by other questions, and a clone of the same file by the same. A table says where the code differs from it.
+They stand in eval/choices.json. What judges (questions, masks) is drawn by a seed made of the choices of its kind in that file, so
+that whoever changes a choice is judged by other questions, and a clone of the same file by the same. A table says where the code
+differs from it.
 """
 
 import datetime
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import click
 
@@ -20,6 +21,8 @@ from llmattr.core.method import describe
 from llmattr.core.plain_json import json_text
 
 FILE = ROOT / "eval" / "choices.json"
+Kind = Literal["context", "training"]  # thresholds are of citations, so that no choice of the one touches what judges the other
+FAMILIES = {"context": ("context",), "training": ("training", "retraining")}
 THRESHOLDS = {
     citing: ("CLEAR", "LEAST", "LEAST_SHARE", "SHARE", "LEAST_RELEVANCE"),
     relevance: ("COMPLETING",),
@@ -44,9 +47,11 @@ def committed(file: Path = FILE) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def seed(file: Path = FILE) -> int:
-    """What judges is drawn by this; 1 to 2^32 - 1, since methods draw theirs by 0."""
-    choices = {name: value for name, value in committed(file).items() if name in ("thresholds", "defaults")}
+def seed(kind: Kind, file: Path = FILE) -> int:
+    """What judges choices of this kind is drawn by it; 1 to 2^32 - 1, since methods draw theirs by 0."""
+    said = committed(file)
+    choices: dict[str, Any] = {family: said["defaults"][family] for family in FAMILIES[kind]}
+    choices |= {"thresholds": said["thresholds"]} if kind == "context" else {}
     return 1 + int(hashlib.sha256(json_text(choices).encode()).hexdigest()[:8], 16) % (2**32 - 1)
 
 
@@ -96,4 +101,5 @@ def command(commit: bool, data: str | None, run: str | None) -> None:
         write(FILE, json_text({"chosen_on": chosen_on, **current()}) + "\n")
     for line in differences():
         click.echo(line)
-    click.echo(f"what judges is drawn by the seed {seed()}")
+    seeds = ", ".join(f"{seed(kind)} ({kind})" for kind in get_args(Kind))
+    click.echo(f"what judges is drawn by the seeds {seeds}")

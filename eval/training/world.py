@@ -184,11 +184,11 @@ class World:
         measures, judges = {}, {}
         rows = np.random.default_rng(0).integers(self.size.held_out, size=(DRAWS, self.size.held_out))
         for rate in self.rates:
-            masks, outputs = self.held_out(rate, choices.seed())
+            masks, outputs = self.held_out(rate, choices.seed("training"))
             measures[column(rate)] = metrics.lds(scored.values, masks, outputs)
             judges[column(rate)] = np.stack([metrics.lds(scored.values, masks[some], outputs[some]) for some in rows])
         measures["LDS, chosen on"] = metrics.lds(scored.values, *self.held_out(0.5, CHOSEN_ON))
-        masks, outputs = self.held_out(0.5, choices.seed())
+        masks, outputs = self.held_out(0.5, choices.seed("training"))
         predicted = scored.predicted(masks)
         if predicted is not None:
             measures["counterfactual error"] = metrics.counterfactual_error(predicted, outputs)
@@ -225,7 +225,7 @@ class World:
         """How well a run with another seed foretells one, and the LDS that the noise between seeds leaves to any prediction."""
         measures = {}
         for rate in self.rates:
-            masks, _ = self.held_out(rate, choices.seed())
+            masks, _ = self.held_out(rate, choices.seed("training"))
             runs = self.ablation.replicated(masks[: max(4, len(masks) // 4)], 2)
             same = foretold(runs[:, 0].T, runs[:, 1].T) if name == AGAIN else metrics.lds_ceiling(runs)
             measures[column(rate)] = same

@@ -351,7 +351,7 @@ class TestChoices:
         assert choices.committed()["chosen_on"].keys() == {"data", "run", "date"}
 
     def test_another_choice_is_told_and_judged_by_others(self, monkeypatch, tmp_path):
-        seed = choices.seed()
+        seed = choices.seed("context")
         assert 0 < seed < 2**32
         monkeypatch.setattr(choices.citing, "LEAST", 0.5)
         (told,) = choices.differences()
@@ -359,7 +359,8 @@ class TestChoices:
         assert "NOT as committed" in choices.notes()[-1]
         file = tmp_path / "choices.json"
         file.write_text(json.dumps({"chosen_on": {}, **choices.current()}))
-        assert choices.seed(file) != seed
+        assert choices.seed("context", file) != seed
+        assert choices.seed("training", file) == choices.seed("training")  # a threshold of citations is none of its
 
     def test_what_the_code_has_no_more_is_told_as_well(self, tmp_path):
         now = choices.current()
@@ -377,4 +378,6 @@ class TestChoices:
 
     def test_committing_needs_what_they_were_made_on(self):
         assert CliRunner().invoke(choices.command, ["--commit"]).exit_code == 2
-        assert str(choices.seed()) in CliRunner().invoke(choices.command).output
+        told = CliRunner().invoke(choices.command).output
+        assert f"{choices.seed('context')} (context)" in told
+        assert f"{choices.seed('training')} (training)" in told
