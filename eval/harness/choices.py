@@ -1,8 +1,8 @@
 """What was chosen before anything is judged: thresholds, defaults, and what they were chosen on. `python -m eval choices`.
 
-They stand in eval/choices.json. What judges (questions, masks) is drawn by a seed made of the choices of its kind in that file, so
-that whoever changes a choice is judged by other questions, and a clone of the same file by the same. A table says where the code
-differs from it.
+They stand in eval/choices.json. What judges (questions, masks) is drawn by a seed made of the choices of its kind in that file,
+so that whoever changes a choice is judged by other questions, and a clone of the same file by the same. A table says where the
+code differs from it.
 """
 
 import datetime
