@@ -103,7 +103,7 @@ class TestContract:
         [
             (int, field(default=3), "option much has no description"),
             (int, option(0, "how much", least=1), "much must be 1 or more"),
-            (list, option(None, "how much"), "of the type <class 'list'>, which no command line can give"),
+            (tuple, option((), "how much"), "of the type <class 'tuple'>, which no command line can give"),
             ("NoSuchType", option(1, "how much"), "the types of Mine's fields cannot be read"),
         ],
     )
@@ -290,7 +290,22 @@ class TestBroken:
             ablation.member[:] = 0
             return found
 
-        self.broken("mine changed what it was given", attribute=attribute)
+        self.broken(r"mine changed what it was given, .* \(member\)", attribute=attribute)
+
+    def test_where_sources_stand_is_left_as_it_was(self):
+        def attribute(self, ablation, seed=0):
+            found = surrogate.leave_one_out(ablation, seed)
+            ablation.sources.spans[:] = 0
+            return found
+
+        self.broken(r"mine changed what it was given, .* \(sources\)", attribute=attribute)
+
+    def test_no_hook_is_left_on_the_model(self):
+        def attribute(self, ablation, seed=0):
+            ablation.weights.model.register_forward_hook(lambda *_: None)
+            return surrogate.leave_one_out(ablation, seed)
+
+        self.broken(r"mine changed what it was given, .* \(hooks\): .* or put it back as it was", attribute=attribute)
 
     def test_the_baseline(self):
         def attribute(self, ablation, seed=0):
@@ -330,6 +345,13 @@ class TestBrokenTraining:
 
         changes = {"family": "predictive", "vectors": "gradients", "retrieves_itself": True, "weigh": weigh}
         self.broken(r"claims that a row finds itself; row \d+ came first", **changes)
+
+    def test_a_claim_that_is_a_text(self, unchecked):
+        def retrieve(self, rows, queries):
+            return np.zeros((len(queries), len(rows)))
+
+        with pytest.raises(LlmattrError, match="mine: retrieves_itself must be True or False, not 'no'"):
+            check_method(self.made(retrieve=retrieve, retrieves_itself="no"))
 
     def test_the_shape(self):
         def retrieve(self, rows, queries):

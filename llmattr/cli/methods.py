@@ -9,7 +9,8 @@ import click
 
 from llmattr import context
 from llmattr.cli.given import Input, pieces
-from llmattr.core.method import accepted, check_described, types_of
+from llmattr.core.fields import accepted, types_of
+from llmattr.core.method import check_described, check_listed
 from llmattr.errors import LlmattrError
 
 T = TypeVar("T")
@@ -28,6 +29,7 @@ class MethodCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take the method's name out of the arguments and put the method, with its options, into `method`."""
+        check_listed(self.methods)
         name, args = self._take_method(args)
         ctx.meta["method"] = name
         try:

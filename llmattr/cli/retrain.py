@@ -13,7 +13,7 @@ from llmattr.cli.files import check_folder, check_outputs, quiet, report
 from llmattr.cli.given import Input, typed
 from llmattr.cli.methods import first_line, options_of, taken, with_options_of
 from llmattr.cli.rows import ROWS_OPTIONS
-from llmattr.core.method import check_options
+from llmattr.core.method import check_listed, check_options
 from llmattr.core.sources import Measure
 from llmattr.errors import LlmattrError, note
 from llmattr.retraining import Recipe
@@ -136,6 +136,7 @@ OPTIONS = [
 
 def commands() -> list[click.Command]:
     """One command for each method that trains again."""
+    check_listed(retraining.METHODS)
     return [_command(name, method) for name, method in retraining.METHODS.items()]
 
 

@@ -22,7 +22,8 @@ from llmattr.context.removal.contrast import ONE_ALONE, contrast
 from llmattr.context.verify import judged
 from llmattr.context.verify import verify as evidence_for
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import describe, find_method, returned_scores, unchanged
+from llmattr.core.method import asking, describe, find_method, returned_scores, unchanged
+from llmattr.core.plain_json import plain
 from llmattr.core.processes import device, is_main, of_main
 from llmattr.core.sources import Measure, Targets
 from llmattr.errors import LlmattrError, check_choice, check_text, note
@@ -144,8 +145,8 @@ class ContextSession:
     def attribute(self, targets: Targets) -> Attribution:
         """Attribute these targets; what was scored before is not run again."""
         ablation = self.ablation.of(targets)
-        given = (ablation.sources.ids, ablation.sources.texts, targets.texts)
-        with unchanged(self.method.name, lambda: [list(each) for each in given]):
+        given = {"sources": vars(ablation.sources), "targets": vars(targets)}
+        with unchanged(self.method.name, lambda: plain(given)), asking(self.method.name, ablation):
             found = self.method.attribute(ablation, self.seed)
         result = returned_scores(self.method, found, ablation.sources, targets)
         return dataclasses.replace(

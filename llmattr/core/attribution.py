@@ -1,7 +1,7 @@
 """What a result is: a number for every target and source, and what else is known of them (`Attribution`)."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, runtime_checkable
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from llmattr.core.citing import SHARE, UNITLESS, Score, is_cited, is_clear, least_score
 from llmattr.core.evidence import CITING, Evidence
 from llmattr.core.faces import face
+from llmattr.core.fields import check_fields, is_plain
 from llmattr.core.files import write
 from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_index, check_number
@@ -57,7 +58,7 @@ class Attribution:
     `alpha`, the `pairs` of sources). `model`: what tells the model that answered from others (`Scorer.fingerprint`). `run` is a
     record: which settings, how long.
     Slicing by target (`result[0]`) gives an Attribution with that target alone. Raises `LlmattrError` for scores that are not
-    finite, an error below 0, and arrays of another shape.
+    finite, an error below 0, arrays of another shape, and what is not of its field's type.
     """
 
     values: Float[np.ndarray, "t k"]
@@ -88,6 +89,9 @@ class Attribution:
         return len(self.targets)
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.method, dict) and "name" in self.method):
+            raise LlmattrError(f"an attribution's method must be the record of one (describe(self)), not {self.method!r:.60}")
+        check_fields(self, self.method["name"])
         t, k = len(self.targets), len(self.sources) if self.index is None else np.shape(self.index)[-1]
         whole = {name: vars(self)[name] for name in ("values", "index", "stderr", "relevance")}
         columns = {"baseline": self.baseline, "lds": self.lds, "ceiling": self.ceiling}
@@ -98,8 +102,9 @@ class Attribution:
             what = f"is not of {len(self.sources)} {self.sources.kind}, each at most once a target"
             raise LlmattrError(f"{self.method['name']} gave an index that {what}")
         for name, said in self.details.items():
-            if len(said) != t:
-                raise LlmattrError(f"{self.method['name']} gave {len(said)} details {name!r} for {t} targets")
+            many = len(said) if isinstance(said, Sized) else "no list of"
+            if many != t:
+                raise LlmattrError(f"{self.method['name']} gave {many} details {name!r} for {t} targets")
         if not np.isfinite(self.values).all():  # or a report would say that there is no effect
             raise self._not_finite()
         if self.stderr is not None and (self.stderr < 0).any():
@@ -107,7 +112,7 @@ class Attribution:
 
     def _check(self, name: str, array: object, shape: tuple[int, ...]) -> None:
         """Raise `LlmattrError` for what is no array of numbers in this shape."""
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        if not (isinstance(array, np.ndarray) and is_plain(array) and array.dtype.kind in "fiu"):
             raise LlmattrError(
                 f"{self.method['name']} gave a {type(array).__name__} as {name}: give an array of numbers (numpy)"
             )

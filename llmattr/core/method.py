@@ -4,20 +4,21 @@ import dataclasses
 import inspect
 import math
 import re
-import sys
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Real
 from operator import attrgetter
-from types import NoneType, SimpleNamespace, UnionType
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from llmattr.core.attribution import Attribution
+from llmattr.core.fields import accepted, check_field, is_plain, types_of
 from llmattr.core.plain_json import plain
 from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_choice, check_number, check_text, did_you_mean, nearest
 
 T = TypeVar("T")
+NAME = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 FAMILIES = ("datamodel", "game-theoretic", "predictive", "corroborative", "reference")
 
 
@@ -30,7 +31,13 @@ class Named(Protocol):
 
 
 def option(default: T, help: str, least: int | float = 0, below: int | float = math.inf) -> T:
-    """A hyper-parameter: a dataclass field with its default, the sentence that `--help` shows, and its bounds."""
+    """A hyper-parameter: a dataclass field with its default, the sentence that `--help` shows, and its bounds.
+
+    Raises `LlmattrError` for a sentence that is no text, and bounds that are no numbers.
+    """
+    check_text(help, "an option's help")
+    if not (isinstance(least, Real) and isinstance(below, Real)):
+        raise LlmattrError(f"an option's bounds must be numbers, not {least!r:.60} and {below!r:.60}")
     return dataclasses.field(default=default, metadata={"help": help, "least": least, "below": below})
 
 
@@ -60,14 +67,6 @@ def check_kind(method: object, contract: type) -> None:
         raise LlmattrError(f"{kind.__name__} is no method of {min(wanted)}: give it to {of}")
 
 
-def accepted(kind: object) -> tuple[Any, tuple[Any, ...]]:
-    """What a field of this type takes, and which words: `int | Literal["auto"]` -> int, ("auto",)."""
-    parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-    words = [part for part in parts if get_origin(part) is Literal]
-    others = [part for part in parts if part not in words]
-    return (others[0] if others else None), tuple(word for part in words for word in get_args(part))
-
-
 def describe(method: Named) -> dict[str, Any]:
     """The record of a method in `run.json` and JSON results: its name and every field, as JSON has them.
 
@@ -83,6 +82,7 @@ def find_method(method: object, methods: dict[str, type], contract: type[T] = Na
     Raises `LlmattrError` for an unknown one, one of another kind, one that lacks what its family's `contract` names or whose
     verb takes other arguments, and a field out of its bounds.
     """
+    check_listed(methods)
     known = ", ".join(methods)
     if isinstance(method, str):
         if method not in methods:
@@ -91,6 +91,7 @@ def find_method(method: object, methods: dict[str, type], contract: type[T] = Na
     method = by_default(method) if isinstance(method, type) else method
     if not isinstance(method, Named):
         raise LlmattrError(f"a method is a name or a dataclass of METHODS, not {method!r} (there are: {known})")
+    check_name(method)
     if type(method) not in methods.values():
         _check_own(method, methods, contract)
     if not isinstance(method, contract):
@@ -104,6 +105,19 @@ def find_method(method: object, methods: dict[str, type], contract: type[T] = Na
             check_choice(f"the family of {method.name}", said, FAMILIES)
     check_options(method)
     return method
+
+
+def check_listed(methods: Mapping[str, type]) -> None:
+    """Raise `LlmattrError` for a `METHODS` with anything but the classes of methods, each under its own name."""
+    for name, kind in methods.items():
+        if not (isinstance(kind, type) and isinstance(kind, Named) and kind.name == name):
+            raise LlmattrError(f"METHODS[{name!r}] is {kind!r:.80}, and must be the class of a method of that name")
+
+
+def check_name(method: Named) -> None:
+    """Raise `LlmattrError` for a name that is no word of a command line."""
+    if not NAME.fullmatch(check_text(method.name, f"{type(method).__name__}: name")):
+        raise LlmattrError(f"the name {method.name!r} becomes a sub-command: it must be small letters, digits and hyphens")
 
 
 def _check_own(method: Named, methods: dict[str, type], contract: type) -> None:
@@ -173,6 +187,9 @@ def returned(method: Named, verb: str, found: object, wanted: type[T], shape: Se
     """
     if not isinstance(found, wanted):
         raise LlmattrError(f"{method.name}: {verb} gave a {type(found).__name__} and no {wanted.__name__}")
+    if not is_plain(found):
+        odd = f"{method.name}: {verb} gave a {type(found).__name__} that is masked, sparse or a matrix"
+        raise LlmattrError(f"{odd}: give a plain array, with a number in each place")
     if shape is None:
         return found
     array: Any = found
@@ -197,12 +214,27 @@ def returned_scores(method: Named, found: object, sources: Sources, targets: Tar
 
 
 @contextmanager
-def unchanged(name: str, look: Callable[[], object], error: type[Exception] = LlmattrError) -> Iterator[None]:
-    """What a method is given is afterwards what it was before, where somebody looks at it in this way."""
+def unchanged(name: str, look: Callable[[], Mapping[str, object]], error: type[Exception] = LlmattrError) -> Iterator[None]:
+    """What a method is given is afterwards what it was before, where somebody looks at each part of it in this way."""
     before = look()
     yield
-    if look() != before:
-        raise error(f"{name} changed what it was given, which others use after it: let it work on a copy")
+    after = look()
+    if changed := [part for part in before if after[part] != before[part]]:
+        what = f"{name} changed what it was given, which others use after it ({', '.join(changed)})"
+        raise error(f"{what}: let it work on a copy, or put it back as it was")
+
+
+@contextmanager
+def asking(name: str, ablation: object) -> Iterator[None]:
+    """Raises `LlmattrError` where a method looks for what its ablation has not: it may be a method of another kind."""
+    try:
+        yield
+    except AttributeError as error:
+        if type(error.obj) is not type(ablation):
+            raise
+        known = ", ".join(f"{TAKEN_BY[kind]} gives a {one}" for one, kind in ABLATIONS.items())
+        what = f"{name} looks for {error.name!r}, which a {type(ablation).__name__} has not"
+        raise LlmattrError(f"{what}: annotate in `attribute` which ablation it takes ({known})") from error
 
 
 def check_options(options: object) -> None:
@@ -217,9 +249,8 @@ def check_options(options: object) -> None:
             check_number(field.name, value, *bounds, whole=kind is int, words=words)
         elif words:
             check_choice(field.name, value, words)
-        elif kind in (bool, str) and not isinstance(value, (kind, NoneType)):
-            wanted = "True or False" if kind is bool else "a text"
-            raise LlmattrError(f"{field.name} must be {wanted}, not {value!r:.60}")
+        else:
+            check_field(field.name, value, types[field.name])
 
 
 def check_described(options: type) -> None:
@@ -227,6 +258,8 @@ def check_described(options: type) -> None:
     types = types_of(options)
     for field in dataclasses.fields(options):
         what, kind = f"{options.__name__}'s option {field.name}", accepted(types[field.name])[0]
+        if field.name.startswith("_"):
+            raise LlmattrError(f"{what} begins with an underscore, which no command line can give: take it away")
         if field.default is dataclasses.MISSING:
             raise LlmattrError(f"{what} has no default, so it is not had by its name: make it with option(default, help)")
         if not field.metadata.get("help"):
@@ -234,22 +267,3 @@ def check_described(options: type) -> None:
             raise LlmattrError(f"{what} has no description for --help: {instead}")
         if kind not in (None, int, float, str, bool):
             raise LlmattrError(f"{what} is of the type {kind}, which no command line can give")
-
-
-def types_of(options: type) -> dict[str, Any]:
-    """The types of a dataclass's fields, also where they are texts (`from __future__ import annotations`)."""
-    wanted = {field.name for field in dataclasses.fields(options)}  # what a ClassVar is, need not be known when this runs
-    try:
-        types = {name: kind for base in options.__mro__[::-1] for name, kind in _own_types(base, wanted).items()}
-    except (NameError, AttributeError, SyntaxError, TypeError) as error:
-        what = f"the types of {options.__name__}'s fields cannot be read: {error}"
-        raise LlmattrError(f"{what}; import or define it at the top of the file, and not under TYPE_CHECKING") from None
-    for name, kind in types.items():
-        if odd := [word for word in accepted(kind)[1] if not isinstance(word, str)]:
-            raise LlmattrError(f"{options.__name__}: the words of {name} (Literal) must be texts, not {odd[0]!r}")
-    return types
-
-
-def _own_types(kind: type, wanted: set[str]) -> dict[str, Any]:
-    own = {name: said for name, said in inspect.get_annotations(kind).items() if name in wanted}
-    return get_type_hints(SimpleNamespace(__annotations__=own), vars(sys.modules[kind.__module__]))

@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 
 from llmattr.ablation import random_masks
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import check_options, describe, find_method, returned_scores, unchanged
+from llmattr.core.method import asking, check_options, describe, find_method, returned_scores, unchanged
+from llmattr.core.plain_json import plain
 from llmattr.core.sources import Measure, Sources, Targets
 from llmattr.errors import LlmattrError, check_choice, check_number, note
 from llmattr.model.contract import fingerprint_in
@@ -73,10 +74,11 @@ def attributed(ablation: RetrainingAblation, method: Method) -> Attribution:
         _note_few(method, ablation.sources)
     started = time.perf_counter()
     sources = ablation.sources
-    with unchanged(method.name, lambda: [list(sources.ids), list(sources.texts), ablation.member.tolist()]):
+    given = {"sources": vars(sources), "targets": vars(ablation.targets), "member": ablation.member}
+    with unchanged(method.name, lambda: plain(given)), asking(method.name, ablation):
         scores = method.attribute(ablation, ablation.seed)
     found = returned_scores(method, scores, sources)  # data-oob has its own targets
-    run = {**found.run, "seconds": {"train": time.perf_counter() - started}}
+    run = {**ablation.record(), **found.run, "seconds": {"train": time.perf_counter() - started}}
     ceiling = _ceiling(method, ablation) if isinstance(method, OnSubsets) else None
     run |= {"runs": max(run["runs"], len(ablation.memory))}
     asked = ablation.trainer.asked if found.targets.texts == ablation.targets.texts else []

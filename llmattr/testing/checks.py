@@ -14,6 +14,7 @@ from llmattr import context, retraining, training
 from llmattr.context.cite import cite
 from llmattr.context.contract import Method
 from llmattr.core.attribution import Attribution
+from llmattr.core.fields import check_field
 from llmattr.core.method import Kind, by_default, find_method, kinds_of, public_names, returned_scores, unchanged
 from llmattr.errors import LlmattrError, LlmattrNote, check_choice, nearest
 from llmattr.model import batches
@@ -65,8 +66,8 @@ def check_method(method: object, kind: Kind | None = None) -> None:
 
     Of all: a frozen dataclass with a name, a family and described options, none of which takes nonsense; finite scores of the
     right shape, the same for the same seed, that come back from JSON unchanged; what it is given stays as it is (`cite`,
-    `retrain` and `trace` notice changed texts and queries themselves; a model's weights are compared here alone, since that
-    takes as long as they are large, and what is made for one call only, as the rows for `retrieve`, harms nobody). Of contexts:
+    `retrain` and `trace` notice changed texts, rows, layers and queries themselves; a model's weights and hooks are compared
+    here alone, since that takes as long as they are large). Of contexts:
     scores depend neither on the batch size nor on what the other targets are. Of training: nor on the order of the rows; rows
     support themselves, in the mean, and a row that is asked for comes first where the class says `retrieves_itself:
     ClassVar[bool] = True`. Of families that ask ablations, where masks are all that the method needs: where sources only add
@@ -161,6 +162,8 @@ def _check_claims(method: TrainingMethod) -> None:
     """What a class says of itself: its family, and that it finds the row itself, under that name."""
     near = nearest("retrieves_itself", [name for name, said in vars(type(method)).items() if isinstance(said, bool)])
     require(near in (None, "retrieves_itself"), f"{method.name} says {near!r}, which nothing reads: retrieves_itself is meant")
+    if isinstance(method, RetrievesItself):
+        check_field(f"{method.name}: retrieves_itself", method.retrieves_itself, bool)
     of_gradients = isinstance(method, StreamMethod | WholeMethod) or (
         isinstance(method, IndexMethod) and method.vectors == "gradients"
     )

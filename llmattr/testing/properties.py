@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,16 +12,16 @@ from jaxtyping import Float
 
 from llmattr.context.contract import Method as ContextMethod
 from llmattr.core.attribution import Attribution
+from llmattr.core.fields import accepted, types_of
 from llmattr.core.method import (
     FAMILIES,
     Kind,
     Named,
-    accepted,
     check_described,
+    check_name,
     check_options,
     describe,
     returned,
-    types_of,
     unchanged,
 )
 from llmattr.errors import LlmattrError
@@ -70,8 +69,7 @@ def check_contract(method: object) -> Method:
     require(frozen, f"{kind.__name__} is not frozen: a result must say what it was made with")
     if not isinstance(method, Method):
         raise AssertionError(f"{kind.__name__} needs a name and a family, both ClassVar[str]")
-    known = re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", method.name)
-    require(known, f"the name {method.name!r} becomes a sub-command: small letters, digits and hyphens")
+    check_name(method)
     require(method.family in FAMILIES, f"{method.name} is of the family {method.family!r}; there are {', '.join(FAMILIES)}")
     said = (kind.__doc__ or "").strip()
     made = said.startswith(f"{kind.__name__}(")  # by dataclass, where there was none
@@ -113,16 +111,21 @@ def check_shape(name: str, found: object, shape: tuple[int, int]) -> None:
 
 def check_retrieved(method: TextMethod, rows: list[str], queries: list[str]) -> None:
     """One row of scores for each query."""
-    with unchanged(method.name, lambda: [*rows, *queries], AssertionError):
+    with unchanged(method.name, lambda: {"rows": list(rows), "queries": list(queries)}, AssertionError):
         got = returned(method, "retrieve", method.retrieve(rows, queries), np.ndarray).shape
     many = f"{len(queries)} queries and {len(rows)} rows"
     require(got == (len(queries), len(rows)), f"{method.name}: retrieve gave {got} for {many}: one row for each query")
 
 
-def state_of(model: "torch.nn.Module") -> list[Any]:
-    """What a method may not change of a model: how it runs, and its weights."""
-    sums = [float(weights.detach().double().sum()) for weights in model.parameters()]
-    return [[module.training for module in model.modules()], sums]
+def state_of(model: "torch.nn.Module") -> dict[str, Any]:
+    """What a method may not change of a model: how it runs, what hooks on to it, and its weights."""
+    modules, weights = list(model.modules()), list(model.parameters())
+    return {
+        "training": [module.training for module in modules],
+        "hooks": [len(some) for module in modules for name, some in vars(module).items() if name.endswith("_hooks")],
+        "requires_grad": [one.requires_grad for one in weights],
+        "weights": [float(one.detach().double().sum()) for one in weights],
+    }
 
 
 def check_supports(name: str, scores: Float[np.ndarray, "n n"]) -> None:

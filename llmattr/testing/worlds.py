@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from llmattr.ablation import Ablation
 from llmattr.context.removal.ablation import ContextAblation
+from llmattr.core.plain_json import plain
 from llmattr.model.contract import Weights
 from llmattr.retraining.ablation import RetrainingAblation
 from llmattr.retraining.build import from_function
@@ -49,6 +50,7 @@ def small_model(texts: Sequence[str]) -> tuple[Any, Any]:
         for weights in model.parameters():
             if weights.dim() > 1:
                 weights.mul_(10)  # as they are drawn, all answers are nearly alike
+        model(torch.zeros((1, 1), dtype=torch.long), output_hidden_states=True)  # so that transformers' own hooks are there
     return model, tokenizer
 
 
@@ -70,10 +72,10 @@ class Sums:
     effects: Float[np.ndarray, "t n"]
 
 
-def given(ablation: Ablation) -> list[Any]:
+def given(ablation: Ablation) -> dict[str, Any]:
     """What a method is given to look at."""
-    member = ablation.member.tolist() if isinstance(ablation, RetrainingAblation) else None
-    return [list(ablation.sources.ids), list(ablation.sources.texts), list(ablation.targets.texts), member]
+    member = ablation.member if isinstance(ablation, RetrainingAblation) else None
+    return plain({"sources": vars(ablation.sources), "targets": vars(ablation.targets), "member": member})
 
 
 def context_of_sums(order: Sequence[int]) -> Sums:

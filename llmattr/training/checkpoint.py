@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from llmattr.core.fields import check_fields
 from llmattr.core.method import returned, unchanged
+from llmattr.core.plain_json import plain
 from llmattr.errors import LlmattrError
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, row_text
@@ -95,7 +97,8 @@ class Checkpoint:
             case TextMethod():
                 texts, queries = ([row_text(row) for row in part] for part in (index.rows(), asked.rows))
                 shape = len(queries), len(texts)
-                found = returned(method, "retrieve", method.retrieve(texts, queries), np.ndarray, shape)
+                with unchanged(method.name, lambda: {"rows": list(texts), "queries": list(queries)}):
+                    found = returned(method, "retrieve", method.retrieve(texts, queries), np.ndarray, shape)
                 return [(np.arange(len(index)), found)], None
             case StreamMethod() | WholeMethod():
                 return streamed(method, self.layered(lm), lm.tokenize(index.rows()), asked, rows), None
@@ -111,8 +114,9 @@ class Checkpoint:
 
     def _weighed(self, method: IndexMethod, queries: Float[np.ndarray, "t D"]) -> Weighed:
         """What the method makes of these queries, with arrays of the shapes that rows are multiplied with."""
-        with unchanged(method.name, queries.tobytes):
+        with unchanged(method.name, lambda: {"queries": queries.tobytes(), "index.run": plain(self.index.run)}):
             weighed = returned(method, "weigh", method.weigh(self.index, queries), Weighed)
+        check_fields(weighed, f"{method.name}: weigh")
         n, dim = self.index.vectors.shape
         if np.isfinite(queries).all():  # else it is not the method's doing, and the score that is none is named
             returned(method, "weigh", weighed.queries, np.ndarray, queries.shape)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from llmattr.core.method import check_arguments, returned
+from llmattr.core.method import check_arguments, returned, unchanged
 from llmattr.core.progress import Progress, progress
 from llmattr.core.seeded import gaussian
 from llmattr.errors import LlmattrError
@@ -62,7 +62,12 @@ def query_sides(method: StreamMethod | WholeMethod, at: Layered, train: Examples
 def _at_once(method: WholeMethod, at: Layered, train: Examples, asked: Examples) -> dict[str, Side]:
     layers = at.layers
     gradients = exact_gradients(at.lm, asked, layers, method.measure, batch=1)
-    solved = method.precondition(at.lm, train, layers, gradients, at.seed)
+
+    def look() -> dict[str, object]:
+        return {"layers": list(layers.items()), "examples": train.fingerprint(), "queries": gradients._version}
+
+    with unchanged(method.name, look):
+        solved = method.precondition(at.lm, train, layers, gradients, at.seed)
     solved = returned(method, "precondition", solved, torch.Tensor, gradients.shape)
     parts = solved.split([weight(module).numel() for module in layers.values()], dim=1)
     return {name: part.view(-1, *in_and_out(layers[name])) for name, part in zip(layers, parts, strict=True)}
@@ -70,12 +75,14 @@ def _at_once(method: WholeMethod, at: Layered, train: Examples, asked: Examples)
 
 def _transform(method: StreamMethod, at: Layered) -> Transform:
     """The method's `transform`, of which every layer's answer is checked: another shape would be multiplied all the same."""
-    transform = method.transform(at.fitted, at.groups)
+    transform = method.transform(dict(at.fitted), dict(at.groups))
     if not callable(transform):
         raise LlmattrError(f"{method.name}: transform gave a {type(transform).__name__} and no function")
 
     def checked(name: str, gradient: torch.Tensor) -> torch.Tensor:
-        return returned(method, f"transform of the layer {name}", transform(name, gradient), torch.Tensor, gradient.shape)
+        with unchanged(method.name, lambda: {"gradients": gradient._version}):  # torch counts what is written into it
+            found = transform(name, gradient)
+        return returned(method, f"transform of the layer {name}", found, torch.Tensor, gradient.shape)
 
     check_arguments(f"{method.name}: the function that transform gave", transform, checked)
     return checked

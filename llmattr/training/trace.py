@@ -11,7 +11,7 @@ from typing import Any, TypedDict, Unpack
 from torch import Tensor
 
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import check_options, describe, returned
+from llmattr.core.method import check_options, describe, returned, unchanged
 from llmattr.core.processes import is_main
 from llmattr.errors import LlmattrError, check_choice, check_text, note
 from llmattr.model.batches import batch_tokens
@@ -209,7 +209,8 @@ class _Build:
                 return Nothing()
 
     def _fitted(self, method: StreamMethod, lm: LM, examples: Examples, layers: Layers) -> Bases:
-        fitted = returned(method, "fit", method.fit(lm, examples, layers, self.projection.seed), dict)
+        with unchanged(method.name, lambda: {"layers": list(layers.items()), "examples": examples.fingerprint()}):
+            fitted = returned(method, "fit", method.fit(lm, examples, layers, self.projection.seed), dict)
         for name, tensor in fitted.items():
             check_text(name, f"{method.name}: the name of a tensor that fit gave")
             returned(method, f"fit's {name!r}", tensor, Tensor)

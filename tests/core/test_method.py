@@ -5,6 +5,7 @@ from __future__ import annotations  # as in a contributor's file: the types of t
 import importlib
 import inspect
 import pkgutil
+import re
 from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar, Literal, Protocol, get_args, get_origin, get_type_hints, runtime_checkable
 
@@ -15,8 +16,10 @@ import torch
 import llmattr
 from llmattr import context, retraining, training
 from llmattr.cli.methods import options_of
-from llmattr.core.method import TRAINING_VERBS, Named, accepted, describe, find_method, option, returned, types_of
+from llmattr.core.fields import accepted, types_of
+from llmattr.core.method import TRAINING_VERBS, Named, describe, find_method, option, returned, unchanged
 from llmattr.errors import LlmattrError, check_number
+from llmattr.testing.worlds import FACTS, SHORT, model_of_rows
 from llmattr.training.contract import VERBS
 from llmattr.training.projection import Projection
 from tests import worlds
@@ -162,9 +165,33 @@ class TestReturned:
         for bad, message in (
             ([[1.0]], "mine: retrieve gave a list and no ndarray"),
             (np.array([["a"]]), "mine: retrieve gave an array of <U1, which are no numbers"),
+            (np.array([[True]]), "mine: retrieve gave an array of bool, which are no numbers"),
+            (np.ma.ones((1, 1)), "mine: retrieve gave a MaskedArray that is masked, sparse or a matrix: give a plain array"),
+            (np.ones((1, 1)).view(np.matrix), "mine: retrieve gave a matrix that is"),
         ):
             with pytest.raises(LlmattrError, match=message):
                 returned(Mine(), "retrieve", bad, np.ndarray, (1, 1))
+
+    @pytest.mark.parametrize("shape", [(1, 1), None])
+    def test_a_sparse_tensor(self, shape):
+        with pytest.raises(LlmattrError, match="mine: fit gave a Tensor that is masked, sparse or a matrix"):
+            returned(Mine(), "fit", torch.ones(1, 1).to_sparse(), torch.Tensor, shape)
+
+    def test_truth_values_of_torch(self):
+        with pytest.raises(LlmattrError, match=r"mine: transform gave an array of torch\.bool, which are no numbers"):
+            returned(Mine(), "transform", torch.ones(1, 1) > 0, torch.Tensor, (1, 1))
+
+
+def test_what_is_changed_is_named():
+    given = {"rows": [1, 2], "queries": [3]}
+
+    @unchanged("mine", lambda: {name: list(some) for name, some in given.items()})
+    def reverse():
+        for some in given.values():
+            some.reverse()
+
+    with pytest.raises(LlmattrError, match=r"mine changed what it was given, which others use after it \(rows\): let it work"):
+        reverse()
 
 
 def words_of(kind):
@@ -267,7 +294,12 @@ class Plain:
 
 @pytest.mark.parametrize(
     ("options", "what"),
-    [({"is_on": "no"}, "is_on must be True or False, not 'no'"), ({"model": 5}, "model must be a text, not 5")],
+    [
+        ({"is_on": "no"}, "is_on must be True or False, not 'no'"),
+        ({"is_on": None}, "is_on must be True or False, not None"),
+        ({"model": 5}, "model must be a text, not 5"),
+        ({"model": None}, "model must be a text, not None"),
+    ],
 )
 def test_switches_and_names_are_checked_too(options, what):
     with pytest.raises(LlmattrError, match=what):
@@ -298,6 +330,52 @@ def some(kind="int", made=ONE, **body):
 def test_types_that_cannot_be_read_are_one_line(kind, what):
     with pytest.raises(LlmattrError, match=what):
         find_method(some(kind)(), {})
+
+
+def test_none_is_taken_where_it_is_said():
+    assert describe(some("str | None", option(None, "which"))()) == {"name": "some", "k": None}
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("made", "what"),
+    [
+        (lambda: option(1, 5), "an option's help must be text, not 5"),
+        (lambda: option(1, "so many", least="1"), "an option's bounds must be numbers, not '1' and inf"),
+        (lambda: option(1, "so many", below=None), "an option's bounds must be numbers, not 0 and None"),
+    ],
+)
+def test_an_option_that_is_none(made, what):
+    with pytest.raises(LlmattrError, match=f"^{what}$"):
+        made()
+
+
+@pytest.mark.usefixtures("unchecked")
+class TestNames:
+    @pytest.mark.parametrize("name", ["My Method", "", "a\nb", "-a", "a--b", "naïve"])
+    def test_no_word_of_a_command_line(self, name):
+        with pytest.raises(LlmattrError, match="becomes a sub-command: it must be small letters, digits and hyphens"):
+            find_method(some(name=name), {})
+
+    @pytest.mark.parametrize("name", [5, ["x"]])
+    def test_no_text(self, name):
+        with pytest.raises(LlmattrError, match=re.escape(f"Some: name must be text, not {name}")):
+            find_method(some(name=name), {"mine": Mine})
+
+    @pytest.mark.parametrize("name", ["other", 5])
+    def test_listed_under_another(self, name):
+        with pytest.raises(LlmattrError, match=re.escape(f"METHODS[{name!r}] is <class") + ".* of a method of that name"):
+            find_method("mine", {"mine": Mine, name: Mine})
+
+    @pytest.mark.parametrize("listed", [Mine(), 5, lambda: Mine(), str, None])
+    def test_something_else_is_listed(self, monkeypatch, capsys, listed):
+        message = "METHODS['mine'] is .*, and must be the class of a method of that name"
+        monkeypatch.setitem(context.METHODS, "mine", listed)
+        with pytest.raises(LlmattrError, match=message.replace("[", r"\[")):
+            llmattr.cite("no such model", "It opened in 1914.", "When?")
+        for line in (["cite", "file", "mine"], ["cite", "--help"]):
+            assert llmattr.cli.main(line) == 2
+            assert capsys.readouterr().err.startswith("llmattr: error: METHODS['mine'] is ")
 
 
 @pytest.mark.parametrize("value", [np.int64(2), np.float32(2.0), np.float64(2.0)])
@@ -335,6 +413,12 @@ class TestFieldsOfAClass:
         assert llmattr.cli.main(["cite", "file", "some"]) == 2
         assert capsys.readouterr().err.startswith("llmattr: error: Some's option k")
 
+    def test_a_hidden_one(self, monkeypatch):
+        body = {"__annotations__": {"_k": "int"}, "_k": ONE, "name": "some", "__module__": __name__}
+        hidden = dataclass(frozen=True)(type("Some", (), body))
+        with pytest.raises(LlmattrError, match="Some's option _k begins with an underscore, which no command line can give"):
+            options_of(hidden)
+
     @pytest.mark.parametrize("said", [None, 5])
     def test_a_name_or_family_that_is_no_text(self, said):
         body = {"family": said, "attribute": lambda self, ablation, seed=0: None}
@@ -370,6 +454,27 @@ class TestKinds:
         body = {"family": "datamodel", "attribute": lambda self, ablation, seed=0: None}
         for contract in (context.contract.Method, retraining.contract.Method):
             assert find_method(some(**body), {}, contract)
+
+    def test_one_that_does_not_say_and_is_of_the_other_kind(self):
+        """One line, with what it looked for and which function gives that; an error of the method's own stays what it is."""
+        rows = FACTS
+        model = model_of_rows(*rows)
+
+        def tried(attribute):
+            mine = some(family="predictive", attribute=attribute)()
+            yield lambda: llmattr.cite(model, "The canal is wide. It is old.", "What?", response="It is wide.", method=mine)
+            yield lambda: llmattr.retrain(model, rows, rows[:1], mine, recipe=SHORT)
+
+        message = "some looks for '{}', which a {} has not: annotate in `attribute` .*llmattr.cite gives a ContextAblation"
+        cite, retrain = tried(lambda self, ablation, seed=0: ablation.member)
+        with pytest.raises(LlmattrError, match=message.format("member", "ContextAblation")):
+            cite()
+        cite, retrain = tried(lambda self, ablation, seed=0: ablation.prompt)
+        with pytest.raises(LlmattrError, match=message.format("prompt", "RetrainingAblation")):
+            retrain()
+        for call in tried(lambda self, ablation, seed=0: seed.nosuch):
+            with pytest.raises(AttributeError, match="'int' object has no attribute 'nosuch'"):
+                call()
 
     def test_a_verb_that_a_base_takes_away(self):
         base = type("Base", (), {"attribute": None})

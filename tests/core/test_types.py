@@ -117,11 +117,36 @@ class TestShapes:
             ({"lds": np.ones(3)}, "given gave lds"),
             ({"targets": Targets(["one"])}, r"given gave values \(2, 2\) for 1 targets"),
             ({"details": {"x": [1]}}, "given gave 1 details 'x' for 2 targets"),
+            ({"details": {"x": 1}}, "given gave no list of details 'x' for 2 targets"),
+            ({"values": np.ma.ones((2, 2))}, "given gave a MaskedArray as values: give an array of numbers"),
+            ({"stderr": np.ma.masked_all((2, 2))}, "given gave a MaskedArray as stderr"),
         ],
     )
     def test_arrays_of_another_shape(self, fields, message):
         with pytest.raises(LlmattrError, match=message):
             replace(made([[1.0, 2], [3, 4]]), **fields)
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"run": None}, "given: run must be dict, not None"),
+            ({"details": "abc"}, "given: details must be Mapping, not 'abc'"),
+            ({"evidence": 3}, "given: evidence must be Evidence or None, not 3"),
+            ({"cites": "no"}, "given: cites must be True or False, not 'no'"),
+            ({"share": "all"}, "given: share must be a number, not 'all'"),
+            ({"unit": 5}, "given: unit must be a text, not 5"),
+            ({"targets": "abc"}, "given: targets must be Targets, not 'abc'"),
+            ({"method": "given"}, r"an attribution's method must be the record of one \(describe\(self\)\), not 'given'"),
+            ({"method": {}}, "an attribution's method must be the record of one"),
+        ],
+    )
+    def test_fields_of_another_type(self, fields, message):
+        with pytest.raises(LlmattrError, match=f"^{message}"):
+            replace(made([[1.0, 2], [3, 4]]), **fields)
+
+    def test_whole_numbers_and_numpys_are_numbers(self):
+        assert replace(made([[1.0, 2], [3, 4]]), share=np.float32(0.5)).share == 0.5
+        assert replace(made([[1.0, 2], [3, 4]]), share=1).share == 1
 
 
 class TestFinite:

@@ -580,8 +580,22 @@ def test_a_method_that_changes_its_sources_is_refused():
     mine = dataclasses.dataclass(frozen=True)(
         type("Mine", (), {"name": "mine", "family": "predictive", "attribute": attribute})
     )
-    with pytest.raises(LlmattrError, match="mine changed what it was given, which others use after it"):
+    with pytest.raises(LlmattrError, match=r"mine changed what it was given, which others use after it \(sources\)"):
         attributed(from_function(lambda weights, seed: weights[:1], 3), mine())
+
+
+def test_what_a_method_does_not_record_the_ablation_does():
+    def attribute(self, ablation, seed=0):
+        return dataclasses.replace(surrogate.leave_one_out(ablation), run={"pairs": 3})
+
+    mine = dataclasses.dataclass(frozen=True)(
+        type("Mine", (), {"name": "mine", "family": "predictive", "attribute": attribute})
+    )
+    ablation = from_function(lambda weights, seed: weights[:1], 3, name="first")
+    run = attributed(ablation, mine()).run
+    assert run.pop("seconds").keys() == {"train"}
+    assert run == {**ablation.record(), "pairs": 3}
+    assert run["runs"] == len(ablation.memory) > 0
 
 
 def test_retrain_names_the_options_of_its_ablation():

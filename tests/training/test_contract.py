@@ -202,6 +202,8 @@ class TestGiven:
             (lambda q: Weighed(q[:1]), r"mine: weigh gave an array \(1, \d+\) where"),
             (lambda q: Weighed(q, cosine=True, root=np.ones((3, 3))), r"mine: root of weigh gave an array \(3, 3\) where"),
             (lambda q: Weighed(q, outer=np.ones(3)), r"mine: outer of weigh gave an array \(3,\) where \(6,\) is needed"),
+            (lambda q: Weighed(q, cosine="no"), "mine: weigh: cosine must be True or False, not 'no'"),
+            (lambda q: Weighed(np.ma.masked_array(q)), "mine: weigh gave a MaskedArray that is masked, sparse or a matrix"),
             (lambda q: Weighed(q * np.nan), "mine: weigh gave a number that is not finite, of numbers that are"),
         ],
     )
@@ -215,6 +217,9 @@ class TestGiven:
             (lambda x: x[:0], r"mine: transform of the layer model\S+ gave an array \(0, \d+, \d+\) where"),
             (lambda x: x * float("nan"), r"mine: transform of the layer model\S+ gave a number that is not finite"),
             (lambda x: None, r"mine: transform of the layer model\S+ gave a NoneType and no Tensor"),
+            (lambda x: x > 0, r"mine: transform of the layer model\S+ gave an array of torch.bool, which are no numbers"),
+            (lambda x: x.to_sparse(), r"mine: transform of the layer model\S+ gave a Tensor that is masked, sparse"),
+            (lambda x: x.mul_(2), r"mine changed what it was given, which others use after it \(gradients\)"),
         ],
     )
     def test_transform(self, tiny, unchecked, change, message):
@@ -248,12 +253,59 @@ class TestGiven:
 
         self.fails(tiny, "mine changed what it was given, which others use after it", vectors="gradients", weigh=weigh)
 
+    @pytest.mark.parametrize("change", [lambda run: run.update(dim=3), lambda run: run["layers"].pop()])
+    def test_a_record_that_is_changed(self, tiny, unchecked, change):
+        def weigh(self, index, queries):
+            change(index.run)
+            return Weighed(queries)
+
+        self.fails(tiny, r"mine changed .* \(index.run\): let it work on a copy", vectors="gradients", weigh=weigh)
+
+    @pytest.mark.parametrize("part", ["rows", "queries"])
+    def test_texts_that_are_changed(self, tiny, unchecked, part):
+        """Scores of rows in another order would be read as those of rows in theirs."""
+
+        def retrieve(self, rows, queries):
+            {"rows": rows, "queries": queries}[part].reverse()
+            return np.ones((len(queries), len(rows)))
+
+        self.fails(tiny, rf"mine changed what it was given, which others use after it \({part}\)", retrieve=retrieve)
+
+    @pytest.mark.parametrize(
+        ("part", "change"), [("layers", lambda layers, _: layers.popitem()), ("examples", lambda _, rows: rows.ids.reverse())]
+    )
+    def test_layers_and_examples_that_are_changed(self, tiny, unchecked, part, change):
+        def fit(self, lm, examples, layers, seed):
+            change(layers, examples)
+            return {}
+
+        def precondition(self, lm, examples, layers, queries, seed):
+            change(layers, examples)
+            return queries
+
+        message = rf"mine changed what it was given, which others use after it \({part}\)"
+        self.fails(tiny, message, **{**STREAM, "fit": fit}, transform=verb)
+        self.fails(tiny, message, precondition=precondition)
+
+    def test_what_was_fitted_is_its_own_to_change(self, tiny, unchecked):
+        """Nobody else reads these two dicts: the next question is given them anew."""
+
+        def transform(self, fitted, groups):
+            fitted.clear()
+            groups.clear()
+            return lambda name, gradients: gradients
+
+        mine = dataclass(frozen=True)(type("Mine", (), {**BASE, **STREAM, "transform": transform}))()
+        assert trace(tiny, ROWS, ROWS[:2], mine).values.shape == (2, 6)
+
     @pytest.mark.parametrize(
         ("change", "message"),
         [
             (lambda q: q[:, :-1], r"mine: precondition gave an array \(2, \d+\) where \(2, \d+\) is needed"),
             (lambda q: None, "mine: precondition gave a NoneType and no Tensor"),
             (lambda q: q * float("inf"), "mine: precondition gave a number that is not finite"),
+            (lambda q: q.to_sparse(), "mine: precondition gave a Tensor that is masked, sparse or a matrix"),
+            (lambda q: q.mul_(2), r"mine changed what it was given, which others use after it \(queries\)"),
         ],
     )
     def test_precondition(self, tiny, unchecked, change, message):
