@@ -55,6 +55,26 @@ def test_the_readme_shows_every_folder_of_a_room(room):
     assert set(re.findall(r"(\w+)/", line)) == there
 
 
+@pytest.mark.parametrize("room", ["context", "training", "retraining"])
+def test_the_readme_names_every_file_of_a_room(room):
+    tree = (ROOT / "README.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
+    line = re.search(rf"^  {room}/(.*?)^  \w", tree, re.MULTILINE | re.DOTALL)[1]
+    assert unnamed(line, (PACKAGE / room).glob("*.py")) == []
+
+
+def test_the_readme_of_eval_names_every_file():
+    """But for results, and for the runners of peers, which are one each."""
+    files = (ROOT / "eval/README.md").read_text("utf-8").split("## Files")[1]
+    assert unnamed(files, (path for path in (ROOT / "eval").rglob("*.py") if path.parent.name != "peers")) == []
+
+
+def unnamed(text, paths):
+    """Which of these files the text does not name, with or without the ending."""
+    there = sorted(path.stem for path in paths if not path.stem.startswith("__"))
+    assert there
+    return [stem for stem in there if not re.search(rf"\b{stem}\b", text)]
+
+
 def test_contributing_names_places_that_are_there():
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     places = re.findall(r"`((?:llmattr|tests|eval)/[\w/.]*)`", text)
