@@ -15,7 +15,13 @@ from jaxtyping import AbstractArray
 from llmattr.errors import LlmattrError
 
 NUMBERS: dict[object, type] = {int: Integral, float: Real}  # numpy's, too
-WORDS = {bool: "True or False", str: "a text", NoneType: "None", Integral: "a whole number", Real: "a number"}
+WORDS: dict[object, str] = {
+    bool: "True or False",
+    str: "a text",
+    NoneType: "None",
+    Integral: "a whole number",
+    Real: "a number",
+}
 
 
 @cache
@@ -64,7 +70,7 @@ def _classes_of(made: type) -> dict[str, tuple[Any, ...]]:
 def _check(name: str, value: object, classes: tuple[Any, ...]) -> None:
     with suppress(TypeError):  # a type that `isinstance` knows nothing of
         if classes and not isinstance(value, classes):
-            wanted = " or ".join(WORDS.get(one, one.__name__) for one in classes)
+            wanted = " or ".join(WORDS.get(one) or one.__name__ for one in classes)
             raise LlmattrError(f"{name} must be {wanted}, not {value!r:.60}")
 
 
