@@ -27,6 +27,7 @@ from eval.harness.command import plain_name
 from eval.harness.contract import Costs, Entry, Judged, PerUnit, Scored
 from eval.harness.entries import entries
 from eval.harness.run import Plan, benchmark, split
+from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.verify import Reading
 from llmattr.core.evidence import Signs
 
@@ -87,12 +88,13 @@ class Claimed:
     @cached_property
     def read(self) -> list[Signs]:
         """What is read of each answer's first sentence."""
+        _score([case.ablation for case in self.cases.values()])
         found = []
         for case in self.cases.values():
             ablation, reading = case.ablation, Reading(case.ablation)
             t = 0 if len(ablation.targets) == 1 else 1
             whole, none = (ablation(np.full((1, len(ablation.sources)), kept))[0, t] for kept in (True, False))
-            found.append(reading.signs(t, float(whole - none), 0.0))
+            found.append(reading.with_rivals({t: reading.signs(t, float(whole - none), 0.0)})[t])
         return found
 
     def score(self, entry: Entry) -> Scored:
@@ -115,6 +117,17 @@ class Claimed:
             gap = values[kinds.index(above), 1] - values[kinds.index(below), 1] if both else np.nan
             measures[f"{above} > {below}"] = np.append((np.sign(gap) + 1) / 2, np.full(len(kinds) - 1, np.nan))
         return measures
+
+
+def _score(answers: Sequence[ContextAblation]) -> None:
+    """All answers with every source and with none, in one call: most are to the same documents, which are read once."""
+    both = [(one, np.full(len(one.sources), kept)) for one in answers for kept in (True, False)]
+    new = [(one, mask) for one, mask in both if mask.tobytes() not in one.store.rows]
+    for i, logprobs in answers[0].lm.score([one.prompt.render(mask) for one, mask in new]):
+        one, mask = new[i]
+        one.store.add(mask.tobytes(), logprobs)
+    for one in answers:
+        one.store.save()
 
 
 ABOVE = (("right", "false"), ("right", "swapped"), ("reworded", "false"), ("reworded", "swapped"))

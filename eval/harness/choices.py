@@ -26,7 +26,7 @@ FAMILIES = {"context": ("context",), "training": ("training", "retraining")}
 THRESHOLDS = {
     citing: ("CLEAR", "LEAST", "LEAST_SHARE", "SHARE", "LEAST_RELEVANCE"),
     relevance: ("COMPLETING",),
-    evidence: ("LEAST_SUPPORT", "LEAST_PER_TOKEN", "CARRIED", "MISSING", "EXPLAINED", "LIKELY", "ENOUGH"),
+    evidence: ("LEAST_SUPPORT", "LEAST_PER_TOKEN", "CARRIED", "MISSING", "EXPLAINED", "LIKELY", "ENOUGH", "RIVAL"),
 }
 
 

@@ -1,15 +1,16 @@
 """Ask the model about the sources that a method cites: are they needed, do they suffice, does another say the same?"""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from llmattr.ablation import ask
 from llmattr.context.relevance import asked, completing, languages, relevance
 from llmattr.context.removal.ablation import ContextAblation
+from llmattr.context.rivals import rivals
 from llmattr.core.attribution import Attribution
 from llmattr.core.citing import Score
 from llmattr.core.evidence import CITING, ENOUGH, Citation, Evidence, Signs, TargetEvidence, verdict_of
@@ -38,7 +39,7 @@ def judged(evidence: Evidence, sources: Sources, targets: Targets, judge: Judge)
 
 
 def verify(result: Attribution, ablation: ContextAblation) -> Evidence:
-    """True ablations of what the result cites: 2 + 2 for each source that is tried, and a few sets of them.
+    """True ablations of what the result cites: 2 + 2 for each source that is tried, and a few sets of them; then other names.
 
     Of each target the cited sources are tried, best first, at most five; where a score has no error to stand clear of
     (similarities), the three best. Masks that the method has asked for already cost nothing.
@@ -52,7 +53,9 @@ def verify(result: Attribution, ablation: ContextAblation) -> Evidence:
     pairs = [_alike(known, t, sources) for t, sources in enumerate(tried)]
     known.ask(known.everything - {*pair} for found in pairs for pair in found)
     reading = Reading(ablation)
-    targets = [_judge(result, known, t, tried[t], pairs[t], reading=reading) for t in range(len(result))]
+    signs = {t: reading.signs(t, known.support(t), _opposing(result, t)[0]) for t in range(len(result))}
+    signs = reading.with_rivals(signs)
+    targets = [_judge(result, known, t, tried[t], pairs[t], signs=signs[t], reading=reading) for t in range(len(result))]
     assert ablation.prompt.response_offsets is not None  # a prompt with a response has them
     return Evidence(tuple(targets), ablation.prompt.response_offsets, reading.full, reading.empty)
 
@@ -95,8 +98,24 @@ class Reading:
         self.messages = ablation.prompt.messages
         self.question = asked(self.messages)
         self.languages = languages(ablation.prompt)
-        self.stated = relevance(ablation).max(axis=1)
+        self.parts = self._parts()
+        self.stated = self._stated(relevance(ablation).max(axis=1))
         self.missing = [self._missing(t) for t in range(len(self.targets))]
+
+    def _parts(self) -> Bool[np.ndarray, "t t"]:
+        """Which targets are parts of which: sentences of the whole response."""
+        assert self.targets.spans is not None  # of a response, targets are parts of it
+        starts, ends = self.targets.spans.T
+        lengths = ends - starts
+        return (starts >= starts[:, None]) & (ends <= ends[:, None]) & (lengths < lengths[:, None])
+
+    def _stated(self, shares: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
+        """The share of each target's own words that one source has; of several sentences, one source for each of them."""
+        words = np.array([len(own_words(text, self.question)) for text in self.targets.texts])
+        weights = np.where(self.parts, words, 0)
+        counted = weights.sum(axis=1)
+        comparable = np.where(words > 0, shares, 0.0)
+        return np.where(counted > 0, weights @ comparable / np.maximum(counted, 1), shares)
 
     def _missing(self, t: int) -> tuple[tuple[int, int], ...]:
         """The target's names and numbers that stand nowhere in what the model was given, as characters of the response."""
@@ -121,6 +140,15 @@ class Reading:
             opposing=opposing,
             is_refusal=refuses(self.targets.texts[t]),
         )
+
+    def with_rivals(self, signs: Mapping[int, Signs]) -> dict[int, Signs]:
+        """The same, with the names that are likelier in place of its own, of each sentence that would be from the context."""
+        assert self.targets.spans is not None
+        spans = [tuple(span) for span in self.targets.spans.tolist()]
+        would = [t for t, one in signs.items() if verdict_of(one) in CITING and not self.parts[t].any()]
+        sentences = {spans[t]: t for t in would if self.languages is None}  # the whole response may be one of them
+        found = rivals(self.ablation, self.question, self.full, list(sentences.values()))
+        return {t: replace(one, rival=found.get(sentences.get(spans[t], -1))) for t, one in signs.items()}
 
     def second_hop(self, t: int, cited: Sequence[int]) -> int | None:
         """A source of another document, that a reader needs beside those that are cited."""
@@ -152,17 +180,22 @@ def _alike(known: _Known, t: int, sources: list[int]) -> list[tuple[int, int]]:
 
 
 def _judge(
-    result: Attribution, known: _Known, t: int, sources: list[int], pairs: list[tuple[int, int]], *, reading: Reading
+    result: Attribution,
+    known: _Known,
+    t: int,
+    sources: list[int],
+    pairs: list[tuple[int, int]],
+    *,
+    signs: Signs,
+    reading: Reading,
 ) -> TargetEvidence:
-    opposing, opposed_by = _opposing(result, t)
     kept, share = _sufficient(known, t, sources)
-    signs = reading.signs(t, known.support(t), opposing)
     verdict = verdict_of(signs)
     return TargetEvidence(
         full=float(known.values[known.everything][t]),
         empty=float(known.values[NONE][t]),
         verdict=verdict,
-        opposed_by=opposed_by,
+        opposed_by=_opposing(result, t)[1],
         citations=tuple(Citation(i, known.necessity(t, i), known.sufficiency(t, i)) for i in sources),
         sufficient=kept,
         share=share,
@@ -170,6 +203,7 @@ def _judge(
         explained=signs.explained,
         stated=signs.stated,
         missing=reading.missing[t],
+        rival=signs.rival,
         second_hop=reading.second_hop(t, sources) if verdict in CITING and result.can_cite else None,
     )
 

@@ -23,11 +23,13 @@ MISSING = 0.4  # less, where a name or number stands nowhere in what the model w
 EXPLAINED = 0.3  # of the surprise, where words cannot be compared
 LIKELY = -0.7  # nats a token: the model would say it by itself, half of the time token by token
 ENOUGH = 0.9  # of the support: what suffices
+RIVAL = 3.0  # nats: another name of the documents is 20 times likelier in a name's place
 RULE = (
     "Support = with the whole context less without any. Of the words that a sentence adds to the question, the context takes "
     "away a share of the surprise, and one source has a share. A sentence is from the context when the support is at least "
     f"{LEAST_SUPPORT:.0f} nat and the two shares add up to {CARRIED} or more ({CARRIED + MISSING} where a name or number of it "
-    "stands nowhere in what the model was given); contradicted when the support is as far below "
+    "stands nowhere in what the model was given) and no other name of the documents that was tried is likelier by "
+    f"{RIVAL:.0f} nats in the place of one of its own; contradicted when the support is as far below "
     "zero, or one source opposes by as much and by more than the support; from memory when the model would say it without the "
     "context; else not supported."
 )
@@ -43,6 +45,16 @@ class Citation:
 
 
 @dataclass(frozen=True)
+class Rival:
+    """A name of the documents that is likelier to the model, by so many nats, than the one which the response says there."""
+
+    start: int  # characters of the response
+    end: int
+    text: str
+    nats: float
+
+
+@dataclass(frozen=True)
 class TargetEvidence:
     """What ablations say of one target: its value with the whole context and without any, and what follows.
 
@@ -50,9 +62,10 @@ class TargetEvidence:
     that were tried, where none do); `share` is what they give. `alternatives`: pairs of which either suffices. Of the words
     that it adds to the question, `explained` is the share of their surprise that the context takes away, `stated` the share
     that one source has; None where that is not known. `missing`: its names, numbers and dates that stand nowhere in what the
-    model was given, as characters of the response. `second_hop`: a source of another document that has what was asked and said
-    and no cited source has: a reader needs it to check the sentence, the model did not need it to say it. `entailed`: how
-    likely a judge finds it that the sources which were tried say it; None without one.
+    model was given, as characters of the response. `rival`: the likeliest of the documents' other names that were tried in
+    place of its own, if it is far likelier. `second_hop`: a source of another document that has what was asked and said and no
+    cited source has: a reader needs it to check the sentence, the model did not need it to say it. `entailed`: how likely a
+    judge finds it that the sources which were tried say it; None without one.
     """
 
     full: float
@@ -66,6 +79,7 @@ class TargetEvidence:
     explained: float | None = None
     stated: float | None = None
     missing: tuple[tuple[int, int], ...] = ()
+    rival: Rival | None = None
     second_hop: int | None = None
     entailed: float | None = None
 
@@ -108,8 +122,9 @@ class Signs:
     `support`: with the whole context less without any, in nats of log-odds. `empty`: the log-probability of its `tokens` tokens
     without. `explained`: the share of the surprise of its own words (those that it adds to the question) that the context takes
     away, `1 - log p(with) / log p(without)`. `stated`: the share of its own words that one source has, None where words cannot
-    be compared. `is_missing`: a name or number of it stands nowhere in what the model was given. `opposing`: the strongest
-    score against it that stands clear of its error, as a size, or 0. `is_refusal`: it says that the answer is not known.
+    be compared. `is_missing`: a name or number of it stands nowhere in what the model was given. `rival`: another name is far
+    likelier in the place of one of its own. `opposing`: the strongest score against it that stands clear of its error, as a
+    size, or 0. `is_refusal`: it says that the answer is not known.
     """
 
     support: float
@@ -118,6 +133,7 @@ class Signs:
     explained: float
     stated: float | None = None
     is_missing: bool = False
+    rival: Rival | None = None
     opposing: float = 0.0
     is_refusal: bool = False
 
@@ -130,7 +146,7 @@ def verdict_of(signs: Signs) -> Verdict:
     if signs.support <= -least or (signs.opposing >= least and signs.opposing > signs.support):
         return "contradicted"
     if signs.support >= LEAST_SUPPORT and _is_carried(signs):
-        return "context"
+        return "context" if signs.rival is None else "unsupported"
     return "memory" if signs.empty >= LIKELY * signs.tokens else "unsupported"
 
 
@@ -165,6 +181,7 @@ def _target(saved: dict[str, Any]) -> TargetEvidence:
     known["sufficient"] = tuple(known["sufficient"])
     for name in ("alternatives", "missing"):
         known[name] = tuple(tuple(pair) for pair in known.get(name, ()))
+    known["rival"] = Rival(**known["rival"]) if known.get("rival") else None
     return TargetEvidence(**known)
 
 

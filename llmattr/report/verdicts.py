@@ -47,7 +47,8 @@ def findings(evidence: TargetEvidence, numbers: dict[int, int], response: str = 
 
     `response`: the text in which the evidence's missing words stand.
     """
-    return [VERDICTS[evidence.verdict], *_missing(evidence, response), *_sources(evidence, numbers), *_judged(evidence)]
+    words = [*_missing(evidence, response), *_rival(evidence, response)]
+    return [VERDICTS[evidence.verdict], *words, *_sources(evidence, numbers), *_judged(evidence)]
 
 
 def _judged(evidence: TargetEvidence) -> list[str]:
@@ -60,6 +61,13 @@ def _judged(evidence: TargetEvidence) -> list[str]:
 def _missing(evidence: TargetEvidence, response: str) -> list[str]:
     words = [repr(word) for start, end in evidence.missing if (word := one_line(response[start:end]))]
     return [f"{listed(words)} stand{'s' * (len(words) == 1)} nowhere in what the model was given"] if words else []
+
+
+def _rival(evidence: TargetEvidence, response: str) -> list[str]:
+    if evidence.rival is None or not response:
+        return []
+    said = one_line(response[evidence.rival.start : evidence.rival.end])
+    return [f"check {said!r}: the model finds {one_line(evidence.rival.text)!r} likelier there"]
 
 
 def _sources(evidence: TargetEvidence, numbers: dict[int, int]) -> list[str]:

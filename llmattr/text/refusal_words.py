@@ -31,6 +31,8 @@ _STATED = (
     r"stated|mentioned|specified|given|provided|indicated|listed|named|said|available|described|disclosed"
     r"|included|discussed|explained|addressed|recorded|reported|covered"
 )
+_TOLD = r"(?:stated|mentioned|specified|given|provided|indicated|listed|named|said|addressed|reported|told|identified)"
+_UNTOLD_THING = r"(?:(?:the|his|her|its|their|any|what|which|who|whose|where|when|why|how)\b[^,]*?)"  # whatever was asked for
 _INFO = r"(?:information|info|details?|answer)"
 _SORRY = (
     r"^(?:(?:sorry|i'm (?:very |so )?sorry|i am (?:very |so )?sorry|i'm afraid|i am afraid|unfortunately|sadly"
@@ -45,15 +47,17 @@ _ENGLISH_DENIAL = (
     # the documents do not tell; none of them tells
     r"DOC,? (?:(?:on|about) (?:(?!TELL)\S+ ){1,8}?)?(?:(?!(?:that|he|she|they|it|his|her"
     r"|says?)\b)\S+ ){0,3}?NO ?(?:\S+ ){0,4}?TELL"
-    r"|DOC (?:\S+ ){0,2}?(?:(?:is|are) silent|(?:is|are) too \w+ to TELL|stops? short of|(?:gives?|offers?|provides?) no\b"
-    r"|leaves? (?:\S+ ){0,2}?(?:open|out|UNTOLD))"
+    r"|DOC (?:(?:on|about) (?:\S+ ){1,8}?)?(?:\S+ ){0,2}?(?:(?:is|are) silent|(?:is|are) too \w+ to TELL|stops? short of"
+    r"|(?:gives?|offers?|provides?) no\b|makes? no (?:\w+ )?(?:statement|mention|reference|comment)\b"
+    r"|(?:says?|tells?(?: us| me)?) nothing\b|leaves? (?:\S+ ){0,2}?(?:open|out|UNTOLD))"
     r"|NO (?:\S+ ){0,5}?DOC (?:\S+ ){0,3}?TELL|NO ?(?:\S+ ){0,2}?TELL(?:.* )?IN_DOC(?! \w)"
     r"|^(?:nothing|none of (?:this|these|it)) (?:here |there )?TELL (?:me |us )?WH"
     # it is not told in them
     r"|NO ?(?:\S+ ){0,12}?KNOWN(?:.* )?IN_DOC|\b(?:UNTOLD|impossible|nowhere) (?:.* )?IN_DOC"
-    r"|IN_DOC,? (?:\S+ ){0,5}?(?:NO ?(?:\S+ ){0,3}?KNOWN(?! to)|\bit (?:is|remains) UNTOLD)"
+    r"|IN_DOC,? (?:\S+ ){0,5}?(?:NO ?(?:\S+ ){0,3}?KNOWN(?! to)|\b(?:is|are|remains?) UNTOLD)"
     r"|^(?:\w+ ){0,2}IN_DOC,.* (?:(?:is|are|was|were|has|have)(?: not|n't)|cannot|can't|no)(?: be"
-    r"| been)? (?:\w+ly )?KNOWN(?! to)|\b(?:is|are)(?:n't| not) (?:among the (?:facts|details)\b|IN_DOC)"
+    r"| been)? (?:\w+ly )?KNOWN(?! to)|\b(?:is|are)(?:n't| not) (?:among (?:the (?:facts|details)|it|them|these)\b"
+    r"|(?:a )?part IN_DOC|IN_DOC)"
     # they tell something else (as `beside` says), but not this
     r"|^(?:(?:but|though|yet|and) )?(?:not (?:\w+ )?WH\b|(?:not|neither) (?:its|his|her|their|the)\b(?!.* (?:was|were|is"
     r"|are|had|has|did|could)\b)|nothing (?:about|on|of)\b|never (?:of|about|WH)\b|no (?:\w+ ){1,3}(?:that|who|which|of"
@@ -82,7 +86,7 @@ ENGLISH = Refusing(
     r"|made) out|clear|unclear|unknown|known|possible"
     r"|(?<=\b(?:i|we|one|you|to|cannot|can't) (?:\w+ )?)(?:tell|say|know|see))\b",
     phrase=rf"{_SPEAKER_CANNOT}(?:know\b(?! how to)|answer\b|determine\b"
-    rf"|(?:find|locate)(?! (?:my|our|a way|peace)\b)[^,]*$|see (?:any|an|that|this|IN_DOC)\b"
+    rf"|(?:find|locate)(?! (?:my|our|a way|peace)\b)[^,]*$|see (?:any|an|that|this|(?:\S+ ){{0,10}}?IN_DOC)\b"
     rf"|(?:tell|say) (?:you|from|for|with|{_WH})\b|(?:(?:work|make|find) out|establish|identify|decide|settle) {_WH}\b"
     rf"|provide (?:an|you|that|a|any|the|this)\b|compare|confirm|verify|have (?:(?:any|enough|sufficient|access|specific"
     rf"|the|to|that|more|further|details?|on|about|current|necessary|relevant) )*(?:{_INFO}|data))"
@@ -100,6 +104,9 @@ ENGLISH = Refusing(
     rf"|answer|information|details?|population|length|height)(?: of [\w ]+)?|{_WH} .*)"
     rf" (?:is|are|was)(?: not|n't) (?:explicitly |clearly |specifically |directly )?(?:{_STATED})(?: here"
     rf"| anywhere| explicitly)?(?:$| {_WH}\b)"
+    rf"|{_SORRY}{_UNTOLD_THING} (?:(?:is|are)(?: not|n't) (?:\w+ly )?{_TOLD}(?:(?: by name)?(?: here| there| anywhere)?)$"
+    r"|(?:is|are|goes|go|remains?) (?:left )?un(?:said|mentioned|stated|named|specified|told)$)"
+    rf"|{_SORRY}there (?:is|'s) nothing (?:here|there|IN_DOC) (?:on|about|that|to)\b"
     rf"|{_SORRY}(?:neither|none) [^,]*(?:is|are) (?:mentioned|stated|specified|indicated)$|\b(?:is|are) (?:missing"
     rf"|absent) here$"
     rf"|^(?:no|not enough|insufficient) (?:\w+ )?(?:{_INFO}|mention)(?: (?:about|on|regarding) .*)?(?:$"
@@ -112,8 +119,8 @@ ENGLISH = Refusing(
     r"|no idea|(?:do not|don't|cannot|can't) (?:know|say|answer))$",
     beside=rf"{_SORRY}$|(?:but |although |though |while |whereas |and |only )*(?:(?:the|this|these|all|both|it"
     rf"|they|provided|given|you|shared) )*(?:DOC|it|they)?(?: (?:you|provided|shared|only|merely|simply|just|do|does))*"
-    rf" ?(?:mentions?|discuss(?:es)?|describes?|(?:talk|tell|speak)s? (?:of|about)|covers?|refers? to|focus(?:es)? on"
-    rf"|provides?|contains?|gives?|lists?|traces?|(?:is|are) about|(?:say|state"
+    rf" ?(?:mentions?|discuss(?:es)?|describes?|(?:talk|tell|speak)s? (?:us |me )?(?:of|about)|covers?|refers? to"
+    rf"|focus(?:es)? on|provides?|contains?|gives?|lists?|traces?|(?:is|are) about|(?:say|state"
     rf"|tell)s? {_WH})\b(?!.*(?<!\bof )\bthat\b)(?!.*\d)"
     r"|(?:but |and |so )?(?:please|you (?:may|might|could|can|should|would)|if you|let me know|(?:i|we) (?:would"
     r"|can only|could only|need|recommend|suggest|will need)|i'd |feel free|could you|would you"

@@ -10,7 +10,7 @@ from llmattr import cite
 from llmattr.ablation import random_masks
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.removal.hidden import HiddenAblation
-from llmattr.context.verify import verify
+from llmattr.context.verify import Reading, verify
 from llmattr.core.attribution import Attribution
 from llmattr.core.evidence import CARRIED, EXPLAINED, LEAST_PER_TOKEN, LEAST_SUPPORT, LIKELY, MISSING, Signs, verdict_of
 from llmattr.core.sources import Targets
@@ -115,6 +115,17 @@ def test_a_sentence_is_from_the_context_when_it_explains_it_and_a_source_states_
     assert verdict_of(signs(explained=EXPLAINED - 1e-9, stated=None)) == "unsupported"
     assert verdict_of(signs(support=LEAST_SUPPORT)) == "context"
     assert verdict_of(signs(support=LEAST_SUPPORT - 1e-9)) == "unsupported"
+
+
+def test_sentences_may_each_be_stated_by_another_source(tiny):
+    def stated(answer):
+        reading = Reading(ablation_of(tiny, answer=answer))
+        return [reading.signs(t, 0.0, 0.0).stated for t in range(len(reading.targets))]
+
+    assert stated("It opened in 1914. It has locks.") == [1, 1, 1]
+    half = stated("It opened in 1914. It has dams.")  # opened, 1914; dams
+    assert half == pytest.approx([2 / 3, 1, 0])
+    assert stated("It opened in 1914 with locks.")[0] < 1  # of one sentence, by one source
 
 
 def test_what_opposes_a_sentence_contradicts_it():
