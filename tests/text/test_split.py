@@ -290,7 +290,7 @@ def test_a_title_at_a_line_s_end_goes_on_with_the_name():
 @pytest.mark.parametrize(
     "marked",  # a | where a sentence ends
     [
-        "\"It is true.\"|He left.|\"Is it true?\" he asked.|“It is.” Mary said so.|It was.|“It is.”|This answered nobody.",
+        '"It is true."|He left.|"Is it true?" he asked.|“It is.” Mary said so.|It was.|“It is.”|This answered nobody.',
         "“It is late.|Is it true?” Mary asked.|'It's Ann's!' Mary cried.|“He asked, ‘Is it true?’” Mary said.|No.",
         "*“Is it true?”* Mary wondered.|“Perhaps…” Tom murmured.|He said “Is it true?”|Mary asked twice.",
         "<i>“Is it true?”</i> Mary asked.|&ldquo;Is it true?&rdquo; Mary asked.|No.",

@@ -783,3 +783,38 @@ def test_a_list_of_links_alone_is_contents():
     assert cut(told, "sentences", "markdown").blocks.count("item") == 3
     alone = "- [History](a)\n- [Mast](b)\n- [Hill](c)\n"
     assert cut(alone, "sentences", "markdown").quotable.all()
+
+
+MANUAL = """LS(1)                            User Commands                           LS(1)
+
+NAME
+       ls - list directory contents
+
+DESCRIPTION
+       List  information  about  the FILEs (the current directory by default).
+       Sort them.
+
+       -l     use a long listing format
+
+       -a     all
+
+SEE ALSO
+       dircolors(1)
+
+GNU coreutils 9.1               September 2022                           LS(1)
+"""
+
+
+def test_a_manual_s_heads_and_feet_are_none_of_it_and_its_options_no_headings():
+    assert units(MANUAL) == [
+        ("NAME", "heading#"),
+        ("ls - list directory contents", "paragraph"),
+        ("DESCRIPTION", "heading#"),
+        ("List  information  about  the FILEs (the current directory by default).", "paragraph"),
+        ("Sort them.", "paragraph"),
+        ("-l     use a long listing format", "paragraph"),
+        ("-a     all", "paragraph"),
+        ("SEE ALSO", "heading#"),
+        ("dircolors(1)", "paragraph"),
+    ]
+    assert units(MANUAL * 2) == units(MANUAL) * 2
