@@ -20,6 +20,7 @@ _OF_ALL = regex.compile(
 _MANUAL = regex.compile(
     r"(?P<page>\S+\(\d\w*\))\s{2,}\S.*\s{2,}(?P=page)\s*"
 )  # "LS(1)    User Commands    LS(1)", and so its foot ends
+_FOOT = regex.compile(r"\s*\S.*\s{2,}(?P<page>\S+)\s*")
 _BARE = regex.compile(r"[ /]*")  # without its digits
 _SHORT = 100  # characters: a longer line is no running head
 _WRAPPED = 30  # characters: a line that is shorter was not wrapped
@@ -84,9 +85,9 @@ def _interrupts(said: Sequence[Line], k: int, heads: Set[int]) -> bool:
 def _of_manual(said: Sequence[Line]) -> set[int]:
     """The heads and feet of a page of a manual, at its ends or, of several, side by side."""
     named = {k: head["page"] for k, line in enumerate(said) if (head := _MANUAL.fullmatch(line.text))}
-    feet = {k for k, line in enumerate(said) if regex.search(r"\S\s{2,}\S+\(\d\w*\)\s*$", line.text)}
     pages = set(named.values())
-    return set(named) | {k for k in feet if said[k].text.split()[-1] in pages and (k + 1 == len(said) or k + 1 in named)}
+    feet = {k for k in range(len(said)) if k + 1 in named or k + 1 == len(said)} if named else set[int]()
+    return set(named) | {k for k in feet if (foot := _FOOT.fullmatch(said[k].text)) and foot["page"] in pages}
 
 
 def _outer(said: Sequence[Line], alone: Sequence[int]) -> set[int]:

@@ -101,10 +101,12 @@ def _joined(run: list[Line]) -> list[Block]:
     texts = [line.said for line in run]
     if _REFERENCE.match(" ".join(texts)):
         return [_block(run, "row")]
-    set_apart = any(all(map(cells, texts)) for cells in (_CELLS.search, _COLUMNS.match))
-    if len(run) > 1 and set_apart and not any(map(MARKER.match, texts)):
-        return [_block([line], "row") for line in run]
     kind: Kind = "item" if MARKER.match(texts[0]) else "quote" if run[0].depth else "paragraph"
+    if len(run) == 1:
+        return [_block(run, "code" if COMMAND.match(texts[0]) else kind)]
+    set_apart = any(all(map(cells, texts)) for cells in (_CELLS.search, _COLUMNS.match))
+    if set_apart and not any(map(MARKER.match, texts)):
+        return [_block([line], "row") for line in run]
     begins = entries(texts)
     found: list[Block] = []
     for first, last in itertools.pairwise([*begins, len(run)]):
