@@ -89,7 +89,7 @@ _SYNTAX = [  # what prose has none of, or one: calls, braces, assignments, opera
     for pattern in (
         r"\w\([^()\n]*\)|\w\($",
         r"[{}][;,]?$",
-        r"^[^\n.]*[\w\])]\s?[-+*:]?=\s?\S|^\s+[\w-]+: \S[^\n]*;$",
+        r"^[^\n.]*[\w\])]\s?[-+*:]?=\s?\S|^[ \t]+[\w-]+: \S[^\n]*;$",
         r"\w(?:::|->)\w|=>|&&|\|\||[!=]=|\+\+|\$\{?[A-Za-z_]",
         r"^[ \t]*(?://|/\*|\#!|\#[ \t]*(?:include|define|if\w*|endif)\b)",
         r"^[ \t]*(?:end|fi|done|esac|(?:return|const|let|var|public|static|package|import|using|def|func|fn|function)\b.*)$",

@@ -45,9 +45,10 @@ _MARK = regex.compile(
             rf"\\(?P<item>item)\b[ \t]*|\\(?P<entry>bibitem)(?:{_OPTION})?\{{[^{{}}]*\}}",
             rf"\\(?:begin|end)\{{[\w*]+\}}{_ARGUMENTS}",
             rf"^[ \t]*\\(?:{_SILENT})\b\*?(?:\\\w+)?{_ARGUMENTS}",
-            r"^[ \t]*\\(?!cite|text|emph|\w*ref\b|footnote|LaTeX|TeX)[a-zA-Z@]++\*?(?:\[[^\s\[\]]*\]|\{[^\s{}]*\})*+[ \t]*$",
-            r"^[ \t]*[{}][ \t]*$",
-            r"(?P<blank>\n[ \t]*\n\s*)",
+            r"^[ \t]*\\(?!cite|text|emph|href|\w*ref\b|footnote|LaTeX|TeX)[a-zA-Z@]++\*?"
+            rf"(?:(?:\[[^\s\[\]]*\]|\{{[^\s{{}}]*\}})*+|{_GROUP}(?:{_GROUP})++)[ \t\r]*(?:%[^\n]*)?$",
+            r"^[ \t]*[{}][ \t\r]*$",
+            r"(?P<blank>\n[ \t\r]*\n\s*)",
         ]
     ),
     regex.S | regex.M,

@@ -36,9 +36,10 @@ def _read(lines: Sequence[Line], at: int, prose: Sequence[Line]) -> tuple[Sequen
         end = run_end(lines, at, lambda said: not ends.match(said))
         is_code = opening[1].lower() in _CODE or end == len(lines)  # what is never closed hides nothing
         return [("code", lines[at + 1 : end])] if is_code else [], end + 1
-    for what, pattern in (("title", _TITLE), ("prose", _CAPTION)):
-        if said := pattern.match(line.text):
-            return [(what, [rest_of(line, said.end())])], at + 1
+    if title := _TITLE.match(line.text):
+        return [("title", [rest_of(line, title.end())])], at + 1
+    if caption := _CAPTION.match(line.text):
+        return [("prose", [rest_of(line, caption.end())])], at + 1
     if _DRAWER.match(line.text):
         end = next((k for k in range(at + 1, min(at + _DRAWN, len(lines))) if lines[k].text.strip().upper() == ":END:"), at)
         return [], end + 1
