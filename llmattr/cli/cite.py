@@ -139,8 +139,8 @@ def cite(
 ) -> None:
     """Answer a question about FILEs and say which sentences made the model say so.
 
-    A FILE is text, Markdown, PDF, HTML, DOCX, ODT, RTF, e-mail, CSV, JSON, XML, a notebook, subtitles or code; a folder; a
-    pattern such as "docs/**/*.md"; or - for standard input. What is no text needs llmattr[files].
+    A FILE is text, Markdown, LaTeX, PDF, HTML, DOCX, ODT, RTF, e-mail, CSV, JSON, XML, a notebook, subtitles, code or a
+    patch; a folder; a pattern such as "docs/**/*.md"; or - for standard input. What is no text needs llmattr[files].
     """
     answerer, how = taken(Answerer, options), options
     check_outputs(files, [out for out in (html, json) if out])

@@ -5,7 +5,7 @@ from types import MappingProxyType, NoneType
 from typing import Any
 
 from llmattr.errors import LlmattrError, check_text
-from llmattr.text.forms import CHATS, SHARE_GPT, function_of, is_chat
+from llmattr.text.forms import CHATS, ROLES, SHARE_GPT, function_of, is_chat
 
 COLUMNS = (("messages",), ("prompt", "completion"), ("text",))
 OFTEN = MappingProxyType(  # what else these columns are called
@@ -55,6 +55,9 @@ def check_chat(chat: object, column: str, name: str) -> None:
     if not is_chat(chat) or not all(_is_message(message) for message in chat):
         raise LlmattrError(f"{name} has no list of messages with 'role' and 'content' in {column!r}: {chat!r:.60}")
     for place, message in enumerate(chat, 1):
+        if message["role"] not in ROLES:
+            known = ", ".join(ROLES)
+            raise LlmattrError(f"message {place} of {name} has the role {message['role']!r}, which is none of {known}")
         _check_message(message, f"message {place} of {name}")
 
 

@@ -12,6 +12,7 @@ from llmattr.errors import LlmattrError
 
 Message = dict[str, Any]
 
+ROLES = ("system", "developer", "user", "assistant", "tool", "function", "ipython")  # of who speaks, as templates know them
 SHARE_GPT = {name: name for name in ("system", "developer", "user", "assistant", "tool")} | {"human": "user"}
 SHARE_GPT |= dict.fromkeys(("gpt", "chatgpt", "bot", "model", "bard", "bing", "claude", "function_call"), "assistant")
 SHARE_GPT |= dict.fromkeys(("observation", "function_response", "tool_response"), "tool")

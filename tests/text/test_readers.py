@@ -751,3 +751,12 @@ def test_rows_for_training_are_the_documents_of_a_folder(docs):
     rows = [{"text": "Text of a.", "id": "docs/a.txt"}, {"text": "# B\n\nText of b.", "id": "docs/b.md"}]
     assert read_rows(docs)[:2] == rows
     assert read_rows("docs/b.md") == rows[1:]
+
+
+def test_a_badge_and_what_labels_a_drawing_furnish_a_page_and_entitle_nothing_above_them():
+    page = (
+        "<p>330 m</p><i class=badge>Verified Purchase</i><p><i class=badge>New</i> It is good.</p><svg><text>2020</text></svg>"
+    )
+    document = read_bytes(page.encode(), "page", "html")
+    assert document.text.split("\n\n") == ["330 m", "Verified Purchase", "New It is good.", "2020"]
+    assert [document.text[a:b] for a, b, _ in document.blocks] == ["Verified Purchase", "2020"]

@@ -287,6 +287,10 @@ class TestInMemory:
             ({"messages": [{"role": "user"}]}, "row 1 has no list of messages"),
             ({"messages": [{"role": "user", "content": "\ud800"}]}, "message 1 of row 1 is not valid Unicode"),
             ({"conversations": [{"from": "gpt"}]}, "row 1: turn 1 of 'messages', from 'gpt', has no 'value'"),
+            (
+                {"messages": [{"role": "alien", "content": "a"}]},
+                "message 1 of row 1 has the role 'alien', which is none of system, developer, user, assistant, tool",
+            ),
             ({"conversations": [{"from": "zork", "value": "a"}]}, "row 1: 'messages' has a turn from 'zork', which is none of"),
         ],
     )

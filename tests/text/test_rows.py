@@ -147,9 +147,9 @@ def test_a_row_keeps_what_counts_when_its_prompt_is_longer_than_the_window(model
 
 def test_what_cannot_be_counted_is_named_with_the_roles_that_there_are(tmp_path):
     path = tmp_path / "a.jsonl"
-    turns = [{"role": "user", "content": "a"}, {"role": "assistent", "content": "b"}]
+    turns = [{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}]
     path.write_text("\n" + json.dumps({"messages": turns}))
-    said = f"line 2 of '{path}' (turns of 'user', 'assistent', none of 'assistant')"
+    said = f"line 2 of '{path}' (turns of 'user', 'tool', none of 'assistant')"
     with pytest.raises(LlmattrError) as error:
         tokenize(open_rows(path), tiny_models.tokenizer(CHATML))
     assert said in str(error.value)

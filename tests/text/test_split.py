@@ -285,3 +285,41 @@ def test_a_stop_that_ends_no_sentence_and_one_that_does(language, marked):
 def test_a_title_at_a_line_s_end_goes_on_with_the_name():
     text = "They built the church of St.\nAldan in 1900. It is old."
     assert cut_texts(text) == ["They built the church of St. Aldan in 1900.", "It is old."]
+
+
+@pytest.mark.parametrize(
+    "marked",  # a | where a sentence ends
+    [
+        '"It is true."|He left.|"Is it true?" he asked.|“It is.” Mary said so.|It was.|“It is.”|This answered nobody.',
+        "“It is late.|Is it true?” Mary asked.|'It's Ann's!' Mary cried.|“He asked, ‘Is it true?’” Mary said.|No.",
+        "*“Is it true?”* Mary wondered.|“Perhaps…” Tom murmured.|He said “Is it true?”|Mary asked twice.",
+        "<i>“Is it true?”</i> Mary asked.|&ldquo;Is it true?&rdquo; Mary asked.|No.",
+        "„Es ist spät.|Wirklich?“ fragte er.|Niemand wusste es.|»Es ist spät.|Wirklich?« fragte er.|„Nein!“|Er ging.",
+        "« Il est tard.|Vraiment ? » demanda-t-il.|« Non ! » s’écria Jean.|« Oui. »|Il partit.",
+        "«¿De verdad?» preguntó él.|Nadie lo sabía.|«No.»|Se fue.",
+        "«Правда?» — спросил он.|Никто не знал.|«Нет».|Он ушёл.",
+        "«Αλήθεια;» ρώτησε εκείνος.|Κανείς δεν ήξερε.",
+        "”Onko totta?” Matti kysyi.|Kukaan ei tiennyt.",
+        "“Thật sao?” Nam hỏi.|Không ai biết.",
+        "“진짜예요.” 그가 말했다.|아무도 몰랐다.|“진짜예요.”|그는 떠났다.",
+        '"هذا صحيح." قال أحمد.|لا.|"هذا صحيح."|غادر أحمد.',
+        '"זה נכון." אמר דוד.|לא.',
+        "“हाँ।” उसने कहा।|कोई नहीं।",
+    ],
+)
+def test_a_sentence_goes_on_behind_a_quotation_where_it_says_who_speaks(marked):
+    right = marked.split("|")
+    assert cut_texts(" ".join(right), format="markdown") == right
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "「遅い。|本当ですか？」と彼は言った。|「本当ですか？」彼は聞いた。|「本当だ。」|誰も答えなかった。",
+        "「彼は『本当か？』と言った。」と母が言った。|「本当だ。」|彼は去った。",
+        "“真的吗？”老人低声问道。|“真的。”|没有人回答。|“真的。”|他走了。",
+        "他说：“真的吗？”然后走了。|「真的嗎？」他說。|沒有。",
+    ],
+)
+def test_so_it_does_where_no_space_stands_behind_it(marked):
+    assert cut_texts(marked.replace("|", "")) == marked.split("|")

@@ -1,6 +1,7 @@
 """Structure first: what the blocks of each format are, which of them can be quoted, and that nothing is lost."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -783,3 +784,360 @@ def test_a_list_of_links_alone_is_contents():
     assert cut(told, "sentences", "markdown").blocks.count("item") == 3
     alone = "- [History](a)\n- [Mast](b)\n- [Hill](c)\n"
     assert cut(alone, "sentences", "markdown").quotable.all()
+
+
+MANUAL = """LS(1)                            User Commands                           LS(1)
+
+NAME
+       ls - list directory contents
+
+DESCRIPTION
+       List  information  about  the FILEs (the current directory by default).
+       Sort them.
+
+       -l     use a long listing format
+
+       -a     all
+
+SEE ALSO
+       dircolors(1)
+
+GNU coreutils 9.1               September 2022                           LS(1)
+"""
+
+
+def test_a_manual_s_heads_and_feet_are_none_of_it_and_its_options_no_headings():
+    assert units(MANUAL) == [
+        ("NAME", "heading#"),
+        ("ls - list directory contents", "paragraph"),
+        ("DESCRIPTION", "heading#"),
+        ("List  information  about  the FILEs (the current directory by default).", "paragraph"),
+        ("Sort them.", "paragraph"),
+        ("-l     use a long listing format", "paragraph"),
+        ("-a     all", "paragraph"),
+        ("SEE ALSO", "heading#"),
+        ("dircolors(1)", "paragraph"),
+    ]
+    assert units(MANUAL * 2) == units(MANUAL) * 2
+
+
+LATEX = r"""% A comment
+\documentclass[11pt]{article}
+\usepackage{amsmath} % more
+\newcommand{\R}{\mathbb{R}}
+\title{On Towers: \emph{A} Study}
+\author{Ann Okoro \and Ben}
+\begin{document}
+\maketitle
+\begin{abstract}
+The tower is tall. It was built
+in 1889~\cite{eiffel}.
+\end{abstract}
+
+\section{Introduction}\label{sec:intro}
+\noindent We show that $x = 1. y$ holds (see Fig.~3). Then
+50\% of it is wet. % a remark
+\label{p:a}
+In the end we have
+\begin{equation}\label{eq:a}
+  E = mc^2.
+\end{equation}
+where $m$ is the mass.
+
+``Is it true?'' he asked. ``No.''
+
+\begin{itemize}
+  \item First one. Second.
+  \item[b)] Another one.
+\end{itemize}
+\begin{figure}[ht]
+  \centering
+  \includegraphics[width=\textwidth]{a.png}
+  \caption{The tower. It is \textbf{tall}.}
+  \label{fig:a}
+\end{figure}
+\begin{table}
+\begin{tabular}{l|r}
+\hline
+Item & Price \\
+\hline
+Tea & 3 \\[2pt]
+Cake & 4 \\ \hline
+\end{tabular}
+\end{table}
+\begin{verbatim}
+def f(): return 1
+\end{verbatim}
+\begin{comment}
+Not seen.
+\end{comment}
+\vspace{1em}
+\bibliographystyle{plain}
+\begin{thebibliography}{9}
+\bibitem{a} Ann Okoro. \emph{Towers}. 1999.
+\end{thebibliography}
+\end{document}
+Nothing here.
+"""
+
+ORG = """#+TITLE: On towers
+#+AUTHOR: Ann
+* TODO Introduction :tag:
+  SCHEDULED: <2024-01-01>
+  :PROPERTIES:
+  :ID: 12
+  :END:
+The tower is tall. It was built
+in 1889.
+# A comment. Two.
+- First one. Two.
+- [ ] Second
+#+CAPTION: A table of it.
+| Item | Price |
+|------+-------|
+| Tea  | 3     |
+| Cake | 4     |
+#+BEGIN_SRC python :results output
+def f():
+    return 1
+#+END_SRC
+#+begin_quote
+It is so. Yes.
+#+end_quote
+: literal text
+-----
+[fn:1] A note.
+"""
+
+ASCIIDOC = """= On towers
+Ann Okoro <a@b.example>
+:toc: left
+:icons: font
+
+== Introduction
+
+The tower is tall. It was built
+in 1889.
+
+NOTE: Take care. It is high.
+
+.A listing
+[source,python]
+----
+def f():
+    return 1
+----
+
+* One. Two.
+** Deeper
+. Numbered
+
+image::a.png[A tower]
+
+[cols="1,2", options="header"]
+|===
+|Item |Price
+
+|Tea |3
+|Cake
+|4
+|===
+
+// comment. two
+====
+Example here. Two.
+====
+"""
+
+PATCH = r"""From 0123456789012345678901234567890123456789 Mon Sep 17 00:00:00 2001
+From: Ann Okoro <ann@a.example>
+Date: Mon, 6 May 2024 10:00:00 +0000
+Subject: [PATCH] Fix the tower
+
+The tower was wrong. It is
+right now.
+
+Signed-off-by: Ann <a@a.example>
+---
+ a.py | 3 ++-
+ b.py | 1 +
+ 2 files changed, 3 insertions(+), 1 deletion(-)
+ create mode 100644 b.py
+
+diff --git a/a.py b/a.py
+index 83db48f..bf269f4 100644
+--- a/a.py
++++ b/a.py
+@@ -1,4 +1,5 @@ def f():
+ import os
+-x = 1
++x = 2
++-- y
+ w
+ z
+diff --git a/b.py b/b.py
+new file mode 100644
+--- /dev/null
++++ b/b.py
+@@ -0,0 +1 @@
++b = 1
+\ No newline at end of file
+"""
+PATCH += "-- \n2.39.2\n"
+
+TABLES = """Title
+=====
+
++-------+-------+
+| Item  | Price |
++=======+=======+
+| Tea   | 3     |
+| green |       |
++-------+-------+
+| Cake  | 4     |
++-------+-------+
+
+The end. Yes.
+
+=====  =====
+Item   Price
+=====  =====
+Tea    3
+       more
+Cake   4
+=====  =====
+
+.. note:: It is so. Yes.
+
+====  ====
+a     b
+c     d
+====  ====
+"""
+
+
+def cited(text, format=None):
+    """What can be quoted."""
+    return [part for part, kind in units(text, format) if not kind.endswith("#")]
+
+
+def test_of_latex_what_is_printed():
+    assert looks_like(LATEX) == "latex"
+    assert cited(LATEX) == [
+        "The tower is tall.",
+        "It was built\nin 1889~\\cite{eiffel}.",
+        "We show that $x = 1. y$ holds (see Fig.~3).",
+        "Then\n50\\% of it is wet.",
+        "In the end we have",
+        "E = mc^2.",
+        "where $m$ is the mass.",
+        "``Is it true?'' he asked.",
+        "``No.''",
+        "First one.",
+        "Second.",
+        "[b)] Another one.",
+        "The tower.",
+        "It is \\textbf{tall}.",
+        "Tea & 3",
+        "Cake & 4",
+        "def f(): return 1",
+        "Ann Okoro. \\emph{Towers}. 1999.",
+    ]
+    assert [part for part, kind in units(LATEX) if kind == "heading#"] == ["On Towers: \\emph{A} Study", "Introduction"]
+    assert cited("A tower. \\begin{table} It is \\emph{tall. And} old.", "tex") == ["A tower.", "It is \\emph{tall. And} old."]
+
+
+def test_of_org_mode_what_is_said():
+    assert looks_like(ORG) == "org"
+    assert cited(ORG) == [
+        "The tower is tall.",
+        "It was built\nin 1889.",
+        "- First one.",
+        "Two.",
+        "- [ ] Second",
+        "A table of it.",
+        "| Tea  | 3     |",
+        "| Cake | 4     |",
+        "def f():\n    return 1",
+        "It is so.",
+        "Yes.",
+        ": literal text",
+        "[fn:1] A note.",
+    ]
+    assert cited("#+BEGIN_SRC\nf(1)\n\n: a\n", "org") == ["f(1)", ": a"]
+
+
+def test_of_asciidoc_what_is_said():
+    assert cited(ASCIIDOC, "adoc") == [
+        "Ann Okoro <a@b.example>",
+        "The tower is tall.",
+        "It was built\nin 1889.",
+        "NOTE: Take care.",
+        "It is high.",
+        "def f():\n    return 1",
+        "* One.",
+        "Two.",
+        "Deeper",
+        "Numbered",
+        "|Tea |3",
+        "|Cake",
+        "|4",
+        "Example here.",
+        "Two.",
+    ]
+
+
+def test_of_a_patch_its_hunks_and_what_is_said_of_it():
+    assert looks_like(PATCH) == looks_like(PATCH[PATCH.index("diff") :]) == "diff"
+    assert cited(PATCH) == [
+        "The tower was wrong.",
+        "It is\nright now.",
+        "Signed-off-by: Ann <a@a.example>",
+        "import os\n-x = 1\n+x = 2\n+-- y\n w\n z",
+        "+b = 1",
+    ]
+    long = "@@ -1,2 +1,42 @@\n a\n" + "+b\n" * 20 + "+\n" + "+c\n" * 19 + " d\n"
+    assert cited(long, "patch") == ["a", ("+b\n" * 20).strip(), ("+c\n" * 19).strip(), "d"]
+
+
+def test_tables_of_restructured_text_are_rows():
+    assert units(TABLES, "rst") == [
+        ("Title", "heading#"),
+        ("| Item  | Price |", "row#"),
+        ("| Tea   | 3     |\n| green |       |", "row"),
+        ("| Cake  | 4     |", "row"),
+        ("The end.", "paragraph"),
+        ("Yes.", "paragraph"),
+        ("Item   Price", "row#"),
+        ("Tea    3\n       more", "row"),
+        ("Cake   4", "row"),
+        ("It is so.", "paragraph"),
+        ("Yes.", "paragraph"),
+        ("a     b", "row"),
+        ("c     d", "row"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        ("\\title{", "latex"), ("\\begin{tabular}{", "latex"), ("$$ a", "latex"), ("{{a}", "latex"),
+        ("#+BEGIN_SRC\n", "org"), (":a:\n", "org"), ("== ==\na b\n", "rst"), ("|===\n", "asciidoc"), ("@@ -1 +1 @@\n", "diff"),
+    ],
+)  # fmt: skip
+def test_time_of_marks_that_never_close_does_not_grow_with_the_square_of_the_length(text, format):
+    started = time.process_time()
+    cut(text * (100_000 // len(text)), format=format)
+    assert time.process_time() - started < 6
+
+
+def test_a_long_class_is_its_docstring_its_values_and_its_methods():
+    docs = '    """' + "What it is.\n" * 30 + '    """'
+    methods = [
+        '    def f(self):\n        """It is f."""\n        return 1',
+        "    @property\n    def g(self):\n        return 2",
+    ]
+    text = "\n\n".join(["class A:\n" + docs, "    a = 1\n    b = 2", *methods])
+    assert [part for part, _ in units(text, "py")] == ["class A:\n" + docs, "a = 1\n    b = 2", *map(str.strip, methods)]
+    values = "\n\n".join(["class A:\n    a = 1", *(f"    b{k} = {k}" for k in range(40))])
+    assert len(units(values, "py")) == 41

@@ -44,7 +44,20 @@ def units(text, format=None):
         ('<p>Seen. <a href="#top">Back to top</a></p><p><a href="#x">back to top</a></p>', ["Seen."]),
         ('<li>A note. <a href="#fnref1">↩</a> <a href="#fnref1-2">↩<sup>2</sup></a></li>', ["A note."]),
         ("<p>Tall. <b aria-hidden=true>Built in 1889.</b></p>", ["Tall.", "<b aria-hidden=true>Built in 1889.</b>"]),
-        ("Tall.<svg><title>A map</title><text>Paris 1889</text><text>Rome</text></svg>", ["Tall.", "Paris 1889", "Rome"]),
+        (
+            "Tall.<svg><title>A map</title><text>Paris 1889</text><text>The tower of Rome is old.</text></svg>",
+            ["Tall.", "#Paris 1889", "The tower of Rome is old."],
+        ),
+        ("<p>See <svg><title>A link</title><path/></svg> here.", ["See <svg><title>A link</title><path/></svg> here."]),
+        (
+            "<p>330 m</p><i class=a-badge>Verified Purchase</i><p>It is good.",
+            ["330 m", "#<i class=a-badge>Verified Purchase</i>", "It is good."],
+        ),
+        (
+            "<p><i class=badge>New</i> It is good.</p><a class='btn btn-big' href=x>Read more</a>",
+            ["<i class=badge>New</i> It is good.", "#<a class='btn btn-big' href=x>Read more</a>"],
+        ),
+        ("<p>It is good.</p><div role=button>Add to cart</div>", ["It is good."]),
         ("<button>How tall is the tower?</button>", ["<button>How tall is the tower?</button>"]),
         ("<dl><dt>-q<dt>--quiet<dd>Be still. Now.<dt>x<dd><p>a.</dl>", ["-q<dt>--quiet<dd>Be still.", "Now.", "x<dd><p>a."]),
         (

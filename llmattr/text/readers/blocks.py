@@ -18,12 +18,16 @@ _SPANS = re.compile(r"(?<!\\)(?=\[[^\]\n]{0,300}\]\(|<[!?]|&#?\w+;)|(?<=!)(?=\[[
 
 
 class Block(NamedTuple):
-    """A piece of Markdown, where it stands in its file, whether no empty line parts it from the one before, or it furnishes."""
+    """A piece of Markdown, where it stands in its file, whether no empty line parts it from the one before, or it furnishes.
+
+    A label furnishes, too, but what stands above it is no title of it.
+    """
 
     text: str
     place: Mapping[str, Any]
     tight: bool = False
     furniture: bool = False
+    label: bool = False
 
 
 Places = tuple[tuple[int, Mapping[str, Any]], ...]

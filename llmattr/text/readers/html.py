@@ -49,7 +49,8 @@ def _with_titles(blocks: list[Block]) -> list[Block]:
     """Short lines right above what furnishes a page are its titles."""
     found = list(blocks)
     for i in range(len(blocks) - 1):
-        if blocks[i + 1].furniture and not (blocks[i].tight or blocks[i + 1].tight) and is_title(blocks[i].text):
+        after = blocks[i + 1]
+        if after.furniture and not (after.label or blocks[i].tight or after.tight) and is_title(blocks[i].text):
             found[i] = blocks[i]._replace(furniture=True)
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from llmattr.text.readers.blocks import Block, escaped, heading, indented, one_line, table_blocks
-from llmattr.text.split.html_seen import is_left_out, is_navigation, texts_of_picture
+from llmattr.text.split.html_seen import is_label, is_left_out, is_navigation, texts_of_picture
 from llmattr.text.split.tags import HEADINGS, Element, Text
 
 _LAYOUT = {"table", "ul", "ol", "h1", "h2", "h3", "h4", "pre"}  # in a cell: the table only places what is in it
@@ -20,21 +20,25 @@ _BREAK = "\u2028"  # stands for <br>
 def blocks_of(element: Element, inside: bool) -> Iterator[Block]:
     """What an element has, block by block; text between blocks is a paragraph of its own."""
     inline: list[str] = []
+    labels: list[str] = []  # those of them that are labels
     line = element.line
     for i, child in enumerate(element.children):
         if isinstance(child, Text):
             inline.append(child.said)
         elif child.is_block or (child.tag == "svg" and texts_of_picture(child)):
-            yield _paragraph(inline, line)
+            yield _paragraph(inline, line, labels)
             if child.tag not in ("head", "title") and not is_left_out(child, inside):
+                label = is_label(child)
                 made = _block(child, inside)
-                yield from (block._replace(furniture=True) for block in made) if is_navigation(child) else made
-            inline, line = [], child.line
+                named = label or is_navigation(child)
+                yield from (block._replace(furniture=True, label=label) for block in made) if named else made
+            inline, labels, line = [], [], child.line
         else:
             line = line if any(map(str.strip, inline)) else child.line
             named = child.tag == "button" and any(map(str.strip, inline)) and _says(element.children[i + 1 :])
             inline.append(_inline(child) if named or not is_left_out(child, inside=True) else "")
-    yield _paragraph(inline, line)
+            labels += inline[-1:] if is_label(child) else []
+    yield _paragraph(inline, line, labels)
 
 
 def _says(nodes: Sequence[Element | Text]) -> bool:
@@ -42,10 +46,12 @@ def _says(nodes: Sequence[Element | Text]) -> bool:
     return any(isinstance(node, Text) and any(map(str.isalnum, node.said)) for node in nodes)
 
 
-def _paragraph(inline: list[str], line: int) -> Block:
-    """A paragraph by its lines."""
+def _paragraph(inline: list[str], line: int, labels: Sequence[str] = ()) -> Block:
+    """A paragraph by its lines; one of labels alone is a label."""
     text = re.sub(r"[ \t\r\n\f]+", " ", "".join(inline))
-    return Block(escaped("\n".join(part for part in text.split(_BREAK) if part.strip())), _place(line))
+    label = bool(labels) and [part for part in inline if part.strip()] == [part for part in labels if part.strip()]
+    said = escaped("\n".join(part for part in text.split(_BREAK) if part.strip()))
+    return Block(said, _place(line), furniture=label, label=label)
 
 
 def _place(line: int) -> dict[str, Any]:
@@ -74,7 +80,8 @@ def _block(element: Element, inside: bool) -> Iterator[Block]:
     elif tag in ("ul", "ol"):
         yield from _list(element, inside)
     elif tag == "svg":
-        yield from (_paragraph([_inline(said)], said.line) for said in texts_of_picture(element))
+        for said in texts_of_picture(element):
+            yield _paragraph([_inline(said)], said.line, [_inline(said)] if is_label(said) else [])
     elif tag == "dl":
         yield from _definitions(element, inside)
     elif tag == "pre":

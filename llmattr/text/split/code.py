@@ -90,13 +90,19 @@ def _statements(
 
 
 def _of_class(node: ast.ClassDef, lines: Sequence[Line], first: int, last: int) -> list[Rows]:
-    """A class by its methods, each with its comment; what stands before the first goes with the `class` line."""
+    """A class by its methods, each with its comment; what stands before the first goes with the `class` line if it is short.
+
+    Where it is long, or where a very long class has no method, the docstring alone does.
+    """
     inner = _of_body(node.body, lines, node.body[0].lineno - 1, last)
     methods = {item.lineno - 1 for item in node.body if isinstance(item, _DEFINITION)}
-    begins = [k for k, (a, b) in enumerate(inner) if any(a <= row < b for row in methods)]
-    if not begins or not inner[begins[0]][0] > first:
+    begins = next((k for k, (a, b) in enumerate(inner) if any(a <= row < b for row in methods)), len(inner))
+    behind = inner[begins][0] if begins < len(inner) else last
+    if not inner[0][0] > first or (behind == last and last - first < 2 * _LONG):
         return [(first, last)]
-    return [(first, inner[begins[0]][0]), *inner[begins[0] :]]
+    if begins > 1 and behind - first >= _LONG:
+        return [(first, inner[0][1]), *inner[1:]]
+    return [(first, behind), *inner[begins:]]
 
 
 def _is_comment(line: Line) -> bool:

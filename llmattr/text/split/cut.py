@@ -20,6 +20,7 @@ from llmattr.text.split.sentences import sentence_spans
 
 _HALF = regex.compile(r"[\ud800-\udfff]")
 _CUTTERS = {"answer": "markdown:answer", "json": "tree:blocks", "table": "tables:blocks"}  # others have their format's name
+_READ_AS = {"latex": str.maketrans("`'~", "‘’\u00a0")}  # characters that are others to who reads a format
 _BEGINNING = 80  # characters of a block that tell its script
 
 
@@ -49,7 +50,7 @@ def cut(
     name = find_format(text, format)
     blocks = _with_known(_blocks(text, name), text, known) if text.strip() else []
     if kind == "sentences":
-        blocks = _sentences(text, blocks, language)
+        blocks = _sentences(text.translate(_READ_AS.get(name, {})), blocks, language)
     elif kind == "words":
         blocks = [block for whole in blocks for block in _inside(whole, spans(text[whole.start : whole.end], words))]
     elif kind == "documents" or name == "plain":

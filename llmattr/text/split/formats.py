@@ -10,9 +10,13 @@ from llmattr.text.split.blocks import Line, newlines_of
 from llmattr.text.split.reasoning import has_reasoning
 
 FORMATS = {  # and the endings of files that are built so, or are read to texts that are
-    "plain": "txt text log tex pdf docx odt rtf",
+    "plain": "txt text log pdf docx odt rtf",
     "markdown": "md mdx mkd markdown",
     "rst": "rst rest",
+    "asciidoc": "adoc asciidoc",
+    "org": "org",
+    "latex": "tex ltx",
+    "diff": "diff patch",
     "answer": "",
     "html": "htm xhtml html",
     "code": "py pyi js mjs ts tsx jsx java c h cc cpp hpp cs go rs rb php swift kt scala sh bash sql r jl lua m pl yaml yml "
@@ -50,6 +54,12 @@ _MARKDOWN = regex.compile(
     regex.M,
 )
 _RST = regex.compile(r"^\.\. (?:\|[^|\n]+\| )?[a-z-]+::(?: |$)", regex.M)
+_LATEX = regex.compile(r"\A(?:\s|%[^\n]*\n)*+\\(?:documentclass|documentstyle|chapter|section|begin\{)")
+_ORG = regex.compile(r"\A(?:\s|#[^+\n][^\n]*\n)*+(?:#\+(?:title|author|options|startup|begin)[:_]|\*+ (?:TODO|DONE) )", regex.I)
+_DIFF = regex.compile(  # with what is said of it above its first file or hunk
+    r"(?=From [0-9a-f]{40} |commit [0-9a-f]{40}|diff -|Index: |--- )(?:[^@\n].*\n|\n)*?"
+    r"(?:diff --git .*\n|--- .*\n\+\+\+ .*\n@@ -\d)"
+)
 _PYTHON = regex.compile(r"^(?:async def|def|class|import|from|@\w|if __name__)\b?", regex.M)
 _TRACE = regex.compile(r"\s*+(?:Traceback \(most recent call last\):\s|.*\n[ \t]+at \S.*[(:]\S+:\d+\)?\n)")  # up to an error
 _REMARK = regex.compile(  # of code, or a Markdown's code: it says nothing of the lines around it
@@ -79,7 +89,7 @@ _SYNTAX = [  # what prose has none of, or one: calls, braces, assignments, opera
     for pattern in (
         r"\w\([^()\n]*\)|\w\($",
         r"[{}][;,]?$",
-        r"^[^\n.]*[\w\])]\s?[-+*:]?=\s?\S|^\s+[\w-]+: \S[^\n]*;$",
+        r"^[^\n.]*[\w\])]\s?[-+*:]?=\s?\S|^[ \t]+[\w-]+: \S[^\n]*;$",
         r"\w(?:::|->)\w|=>|&&|\|\||[!=]=|\+\+|\$\{?[A-Za-z_]",
         r"^[ \t]*(?://|/\*|\#!|\#[ \t]*(?:include|define|if\w*|endif)\b)",
         r"^[ \t]*(?:end|fi|done|esac|(?:return|const|let|var|public|static|package|import|using|def|func|fn|function)\b.*)$",
@@ -106,6 +116,10 @@ def looks_like(text: str) -> str:
     lines = lines[:-1] if len(text) > _LOOKED_AT else lines  # the last may be half a one
     if head.startswith("WEBVTT") or any(CUE.match(line.text) for line in lines[:2]):
         return "subtitles"
+    if _LATEX.search(head):
+        return "latex"
+    if _DIFF.match(head):
+        return "diff"
     if _is_html(text):
         return "html"
     if _are_records([line.text.strip() for line in lines[:20]]):
@@ -120,6 +134,8 @@ def looks_like(text: str) -> str:
         return "code"
     if _RST.search(head) and "\n```" not in head:
         return "rst"
+    if _ORG.match(head):
+        return "org"
     return "markdown" if _MARKDOWN.search(head) or has_reasoning(text) else "plain"
 
 

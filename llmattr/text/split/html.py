@@ -1,5 +1,6 @@
 """HTML: the text between block tags; tags, scripts, styles, navigation and page furniture are no source."""
 
+import bisect
 import itertools
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -9,7 +10,7 @@ import regex
 from llmattr.text.split import code
 from llmattr.text.split.blocks import Block, Kind, says_something, seen, shifted
 from llmattr.text.split.breaks import rejoined
-from llmattr.text.split.html_seen import is_left_out, is_navigation, is_title, texts_of_picture
+from llmattr.text.split.html_seen import is_label, is_left_out, is_navigation, is_title, texts_of_picture
 from llmattr.text.split.tags import BLOCKS, HEADINGS, Element, Text, read
 
 _KINDS: dict[str, Kind] = {
@@ -57,6 +58,7 @@ class _Close(NamedTuple):
 def blocks(text: str) -> list[Block]:
     """The blocks of a page, in order."""
     run, is_whole = _Run(text), bool(_WHOLE_PAGE.match(text))
+    labels: list[tuple[int, int]] = []
     waiting: list[tuple[Element | Text | _Close, Kind, bool]] = [(read(text), "paragraph", False)]
     while waiting:
         node, kind, inside = waiting.pop()
@@ -68,7 +70,10 @@ def blocks(text: str) -> list[Block]:
             if node.is_block or node.tag in ("script", "style"):
                 run.close()
         else:
-            kind = "furniture" if kind == "furniture" or is_navigation(node) else _KINDS.get(node.tag, kind)
+            label = is_label(node)
+            labels += [(node.start, node.end)] if label else []
+            named = label or is_navigation(node)
+            kind = "furniture" if kind == "furniture" or named else _KINDS.get(node.tag, kind)
             run.enter(node)
             found = [block._replace(quotable=block.quotable and kind != "furniture") for block in _whole(node, text)]
             run.found += found
@@ -76,17 +81,19 @@ def blocks(text: str) -> list[Block]:
             inner = [] if found else [(child, kind, inside or node.tag in _INSIDE) for child in reversed(children)]
             waiting += [(_Close(node), kind, inside), *inner]
     run.close()
-    found = _with_titles(rejoined(run.found, text), text)
+    found = _with_titles(rejoined(run.found, text), text, labels)
     if any(block.quotable for block in found):
         return found
     return [block._replace(quotable=block.kind == "furniture") for block in found]  # a page of links alone
 
 
-def _with_titles(blocks: list[Block], text: str) -> list[Block]:
-    """Short lines without a stop right above navigation are its titles."""
+def _with_titles(blocks: list[Block], text: str, labels: list[tuple[int, int]]) -> list[Block]:
+    """Short lines without a stop right above navigation, which no label is, are its titles."""
     found = list(blocks)
     for i, (block, after) in enumerate(itertools.pairwise(blocks)):
-        if after.kind == "furniture" and is_title(seen(text[block.start : block.end])):
+        nearest = bisect.bisect_left(labels, (after.end, 0)) - 1
+        is_bar = after.kind == "furniture" and (nearest < 0 or labels[nearest][1] < after.end)
+        if is_bar and is_title(seen(text[block.start : block.end])):
             found[i] = block._replace(kind="furniture", quotable=False)
     return found
 
@@ -143,6 +150,8 @@ class _Run:
             part = self.text[text.start : text.end]
             if self.end is None:
                 self.kind, self.first = kind, text.start + len(part) - len(part.lstrip())
+            elif self.kind == "furniture":  # a badge before text is part of it
+                self.kind = kind
             self.end = text.start + len(part.rstrip())
             self.after_term = False
 

@@ -24,6 +24,10 @@ _BOXES = regex.compile(
     r"|feedback[_-]?(?:box|form|widget)|page[_-]?feedback|(?:page|was)[_-]?helpful|skip[_-]?links?)(?=$|\s)",
     regex.I,
 )
+_BADGES = regex.compile(  # "Verified purchase", "Read more"
+    r"(?:^|[\s_-])(?:badges?|btn|button|chip|pill|verified(?:[_-]purchase)?|label-\w+)(?=$|[\s_-])", regex.I
+)
+_CALLED = ("class", "id", "data-hook", "data-testid")
 _BOX = 60  # words: what is called so and says more is no box
 _TITLE = 30  # characters
 _LINKS = 3  # items of a list of links, at least
@@ -39,8 +43,8 @@ def is_left_out(element: Element, inside: bool = False) -> bool:
         return False
     if element.tag == "svg":
         return not texts_of_picture(element)
-    if element.tag == "button":
-        return len("".join(element.texts()).split()) < _SAID
+    if element.tag == "button" or element.attributes.get("role") == "button":
+        return _is_short(element)
     if element.tag in _UNSEEN or (element.tag in ("aside", "footer") and not inside):
         return True
     if element.tag == "form":
@@ -62,18 +66,17 @@ def is_left_out(element: Element, inside: bool = False) -> bool:
     return unseen or "hidden" in said or role in _ROLES or (role == "complementary" and not inside)
 
 
+def _is_short(element: Element) -> bool:
+    return len("".join(element.texts()).split()) < _SAID
+
+
 def texts_of_picture(picture: Element) -> list[Element]:
     """What is written in a drawing (SVG)."""
     return [element for element in picture.elements() if element.tag == "text" and any(map(str.strip, element.texts()))]
 
 
 def is_navigation(element: Element) -> bool:
-    """Whether it is a list of links alone, or a box that is called so: with more letters in links, or for cookies and the like.
-
-    So is the label of a field, in a few words.
-    """
-    if element.tag == "label":
-        return len("".join(element.texts()).split()) < _SAID
+    """Whether it is a list of links alone, or a box that is called so: with more letters in links, or for cookies."""
     if element.tag in LISTS:
         items = [child for child in element.children if isinstance(child, Element)]
         return len(items) >= _LINKS and all(_linked(item) == 1 for item in items)
@@ -83,6 +86,12 @@ def is_navigation(element: Element) -> bool:
     if _BOXES.search(called):
         return len("".join(element.texts()).split()) < _BOX
     return bool(_NAMES.search(called)) and _linked(element) > _LINKED
+
+
+def is_label(element: Element) -> bool:
+    """Whether it is the label of a field or of a place in a drawing, or is called a badge or a button; in a few words each."""
+    named = element.tag in ("label", "text") or _BADGES.search(" ".join(element.attributes.get(name, "") for name in _CALLED))
+    return bool(named) and _is_short(element)
 
 
 def is_title(line: str) -> bool:

@@ -17,6 +17,10 @@ _WITH_HEAD = regex.compile(r"\s*(?:\S.{0,70}?\S\s{3,}+[-–—|]?\s*(?P<number>\
 _OF_ALL = regex.compile(
     r"\s*(?:page|seite|página|sivu|стр\.?)\s+\d+\s*(?:/|of|von|de|sur|из)\s*\d+\s*", regex.I
 )  # needs no other
+_MANUAL = regex.compile(
+    r"(?P<page>\S+\(\d\w*\))\s{2,}\S.*\s{2,}(?P=page)\s*"
+)  # "LS(1)    User Commands    LS(1)", and so its foot ends
+_FOOT = regex.compile(r"\s*\S.*\s{2,}(?P<page>\S+)\s*")
 _BARE = regex.compile(r"[ /]*")  # without its digits
 _SHORT = 100  # characters: a longer line is no running head
 _WRAPPED = 30  # characters: a line that is shorter was not wrapped
@@ -42,6 +46,7 @@ def running_heads(text: str, lines: Sequence[Line]) -> set[int]:
     found |= {k for k in alone if _OF_ALL.fullmatch(said[k].text)}
     found |= {k for k in heads if k in borders or k - 1 in found or k + 1 in found}
     begins = [0, *(k for k in range(1, len(said)) if "\f" in gaps[k]), len(said)]
+    found |= _of_manual(said)
     pages = itertools.starmap(range, itertools.pairwise(begins))
     return {said[k].start for page in pages if not found.issuperset(page) for k in found.intersection(page)}
 
@@ -75,6 +80,14 @@ def _interrupts(said: Sequence[Line], k: int, heads: Set[int]) -> bool:
     goes_on = any(line.text.lstrip()[:1].islower() for line in said[k + 1 : k + 3])
     between = k > 0 and (len(said[k - 1].text) >= _WRAPPED or bool({k - 1, k + 1} & heads))
     return between and goes_on and not SENTENCE_END.search(said[k - 1].text)
+
+
+def _of_manual(said: Sequence[Line]) -> set[int]:
+    """The heads and feet of a page of a manual, at its ends or, of several, side by side."""
+    named = {k: head["page"] for k, line in enumerate(said) if (head := _MANUAL.fullmatch(line.text))}
+    pages = set(named.values())
+    feet = {k for k in range(len(said)) if k + 1 in named or k + 1 == len(said)} if named else set[int]()
+    return set(named) | {k for k in feet if (foot := _FOOT.fullmatch(said[k].text)) and foot["page"] in pages}
 
 
 def _outer(said: Sequence[Line], alone: Sequence[int]) -> set[int]:

@@ -25,14 +25,15 @@ _COLUMNS = regex.compile(r"(?=.*\d).*[^\s.!?:;,]\s{2,}\S")
 _LETTER = regex.compile(r"\p{L}\.\s")
 _UNDERLINE = regex.compile(r"\s*(=+|-+|~+|\*+|\^+)\s*$")
 _TITLE = regex.compile(r"(?!\p{Ll})(?=.*\p{L})[^\n\r]{2,80}(?<![.!?:;,。！？…।؟។៖៕៖၊။»”\"')])$")
+_SECTION = regex.compile(r"\p{Lu}[\p{Lu} /&-]{3,40}")  # of a manual, whose text is set in below it
 _VERB = regex.compile(  # of a sentence without its stop
     r"\b(?:is|are|was|were|has|have|ist|sind|wird|wurde|hat|est|sont|était|es|fue|está|είναι|ήταν|है|हैं|था|थी|थे)\b"
     r"|[うくすつぬむるただいね]$|[다요]$"
 )
 _TITLE_NUMBER = regex.compile(r"(?:\p{L}+ )?\d+(?:\.\d)*[.):]?(?!\S)")  # "2.1", "Chapter 3:"
 _FACT = regex.compile(
-    r"(?<!\d)(?!(?:1\d|20)\d\d(?!\d))\d|\w: [\p{Ll}\d]"
-)  # "Flight 12", "Pros: light"; a year may be of a title
+    r"(?<!\d)(?!(?:1\d|20)\d\d(?!\d))\d|\w: [\p{Ll}\d]|^--?[\p{L}?]"
+)  # "Flight 12", "Pros: light", "-l  list all"; a year may be of a title
 
 
 def blocks(text: str) -> list[Block]:
@@ -95,13 +96,17 @@ def _parts(run: list[Line], line: Line, text: str, blank: bool, furniture: Set[i
 
 def _joined(run: list[Line]) -> list[Block]:
     """One block for each stretch of lines that were wrapped."""
+    if len(run) > 1 and _SECTION.fullmatch(run[0].text) and run[1].indent > run[0].indent:
+        return [_block(run[:1], "heading", False), *_joined(run[1:])]
     texts = [line.said for line in run]
     if _REFERENCE.match(" ".join(texts)):
         return [_block(run, "row")]
-    set_apart = any(all(map(cells, texts)) for cells in (_CELLS.search, _COLUMNS.match))
-    if len(run) > 1 and set_apart and not any(map(MARKER.match, texts)):
-        return [_block([line], "row") for line in run]
     kind: Kind = "item" if MARKER.match(texts[0]) else "quote" if run[0].depth else "paragraph"
+    if len(run) == 1:
+        return [_block(run, "code" if COMMAND.match(texts[0]) else kind)]
+    set_apart = any(all(map(cells, texts)) for cells in (_CELLS.search, _COLUMNS.match))
+    if set_apart and not any(map(MARKER.match, texts)):
+        return [_block([line], "row") for line in run]
     begins = entries(texts)
     found: list[Block] = []
     for first, last in itertools.pairwise([*begins, len(run)]):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import regex
 
 from llmattr.text.split.abbreviations import MAY_END, is_abbreviated
+from llmattr.text.split.quotations import quotation_goes_on
 from llmattr.text.split.tags import TAG
 
 Span = tuple[int, int]
@@ -20,9 +21,10 @@ _OPAQUE = regex.compile(
 _WHOLE = regex.compile(r"[\p{Latin}\p{Greek}\p{Cyrillic}\p{N}\s,/%’-]*+[.!?]?")  # no stop inside: it is one sentence
 _CODE_STOP = regex.compile(r"(?<=\w\w)\.`+$|\.\s*\$\$$")  # of the sentence, set inside as quotation marks have it
 _CLOSERS = regex.compile(
-    r"(?:[」』”’）】》〉〟»›)\]}]|[\"'*_~`]+(?!\w)|\$\$|</[a-zA-Z][^<>]*>|\[\^?\w{1,4}(?:[,–-]\s?\w{1,4})*\]|<sup\b[^<>]*>.{0,80}?</sup>"
+    r"(?:[」』”’）】》〉〟»›)\]}]|&(?:quot|r[sda]quo);|[\"'*_~`]+(?!\w)|\$\$|</[a-zA-Z][^<>]*>|\[\^?\w{1,4}(?:[,–-]\s?\w{1,4})*\]|<sup\b[^<>]*>.{0,80}?</sup>"
     r"|[¹²³⁰-⁹†‡]+|\s?(?:(?:(?=\p{Emoji_Presentation}|\p{Extended_Pictographic}\uFE0F)\X)++|[:;]-?[)(DP](?!\w)))+"
 )
+_NAMED_WHITE = regex.compile(r"&(?:nbsp|quot|[lr][sda]quo|bdquo|sbquo);")  # to the sentence: quotation marks are at its ends
 _OPENERS = regex.compile(r"(?<=\S)\s+[\"'“”„«»‘(\[¿¡*_]+$")
 _CJK = r"[\p{Han}\p{Hiragana}\p{Katakana}」』”’）】》]"
 _WIDE_STOP = regex.compile(rf"(?:[。！？｡．]|(?<={_CJK})[!?…])[。！？｡．!?…]*[」』”’）】》〉)\"]*")
@@ -38,7 +40,7 @@ _ASIDE = r"\[\p{L}[^\[\]]{1,30}\]\s+\p{Lu}"  # "[pause] Then"
 _CLOSED = regex.compile(
     r"(?:[.!?…।؟។](?:[\"'”’»)\]*_`]|\[\^?\w{1,4}\]|[¹²³⁰-⁹†‡])+|…|\.\.\.)\s+(?=[\"'“‘«(\[*_¿¡„—–-]*\s?[\p{Lu}\p{Lt}\p{Lo}\p{Nd}])"
 )
-_QUOTED = regex.compile(r"(?<![^\s(\[—–-])[“«„”\"]([^“”«»„\"]{3,600}?[.!?…؟।។]\s[^“”«»„\"]{2,600}?)[”»“\"]")
+_QUOTED = regex.compile(r"(?<![^\s(\[—–-])(?:[“«„”\"]|»(?=\S))([^“”«»„\"]{3,600}?[.!?…؟।។]\s[^“”«»„\"]{2,600}?)[”«»“\"]")
 _BEFORE_THE_FIRST = regex.compile(r"(?:^|[:.;!?]\s)\s*$")
 _NUMBERED = regex.compile(r"(?<!\S)\(?(\d{1,2})[.)]\s+(?=\p{L})")
 
@@ -52,7 +54,6 @@ _JOINED = regex.compile(r"[-‐‑/]?[\p{L}\p{N}º]")
 _UNCASED = regex.compile(r"\p{Lo}")
 _WIDE_LETTER = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
 _NO_BEGINNING = frozenset(",;:，、；：)]")
-_ASKED = regex.compile(r"[?!؟][”»\"]$")
 _QUOTES = regex.compile(r"\s*[\r\n]\s*(?:>\s?)+")  # of a quotation, at the beginning of its next line
 _OWN = regex.compile(r"[।॥។៕။።]")  # stops of scripts in which a full stop is one of abbreviations, where they have both
 _ABBREVIATED = regex.compile(r"[\p{Devanagari}\p{Bengali}\p{Khmer}\p{Myanmar}\p{Ethiopic}](?<!\.)\.$")
@@ -61,14 +62,6 @@ _WHITE = regex.compile(r"\s")
 _COMPARED = str.maketrans("<>", "==")
 _LETTERED = regex.compile(r"\(?\p{Ll}[.)]\s")  # an item of a list inside a line
 _LOWER = regex.compile(rf"(?!{_ASIDE}|['’]\p{{Ll}}\s\p{{Lu}})[\"'“”‘’«»(\[*_¿¡—–-]*\s*(?:</?[a-z][^<>]*>)*\p{{Ll}}(?!\p{{Lu}})")
-_AFTER_QUOTE = regex.compile(r"(?:と|って|という|といった|なんて|など|は|が|を|に|の|も|で|や|、|，|,)")
-_SAID = regex.compile(  # who says it, with a verb of saying
-    r"[^。！？，“「]{0,8}[说說道问問喊叫答想写寫嚷]"
-    r"|[^।?!“‘]{0,40}?(?:कहा|कही|पूछ|बोल|चिल्ला|लिखा|उत्तर दिया|जवाब दिया|सोचा)"
-    r"|[^។?!«“]{0,40}?(?:និយាយ|ឆ្លើយ|សួរ|ស្រែក|តប)"
-    r"|(?:\p{Lu}[\w.’'-]* ){1,3}(?:said|asked|replied|cried|shouted|whispered|answered|wrote)\b"
-)
-_OPENING_QUOTES, _CLOSING_QUOTES = frozenset("“‘「『«\"'"), frozenset("”’」』»\"'")
 _PAUSE = regex.compile(r"\s(?:…|\.\.\.)$")  # an ellipsis apart, in the middle of a sentence where no capital letter follows
 
 
@@ -103,7 +96,7 @@ def _veiled(match: regex.Match[str]) -> str:
         stop = _CODE_STOP.search(match[0])
         ending = stop[0] if stop else ""
         return "X" + "x" * (len(match[0]) - 1 - len(ending)) + ending
-    return (" " if match[0][0] == "<" or match[0] == "&nbsp;" else "x") * len(match[0])
+    return (" " if match[0][0] == "<" or _NAMED_WHITE.fullmatch(match[0]) else "x") * len(match[0])
 
 
 def _trimmed(text: str, start: int, end: int) -> Span | None:
@@ -176,20 +169,12 @@ def _goes_on(left: str, right: str, language: str, has_case: bool) -> bool:
         return not (_CLAUSE_END.search(left) and _CLAUSE.match(right))
     if _PAUSE.search(left) and _UNCASED.match(right):
         return True
-    return is_abbreviated(left, right, language) or _quotation_goes_on(left, right, has_case) or _parenthesis_goes_on(left)
-
-
-def _quotation_goes_on(left: str, right: str, has_case: bool) -> bool:
-    """Whether a sentence goes on behind a quotation that ends with a stop."""
-    if left[-1:] in "」』）" and _AFTER_QUOTE.match(right):
-        return True
-    opening = left.lstrip()[:1]
-    whole = opening in _OPENING_QUOTES and left.count(opening) == (2 if opening in "\"'" else 1)
-    if whole and left[-1:] in _CLOSING_QUOTES and _SAID.match(right):
-        return True
-    if whole and not has_case and _ASKED.search(left) and _LETTER.match(right):
-        return not _WIDE_LETTER.match(right)
-    return _inside(left)
+    return (
+        is_abbreviated(left, right, language)
+        or quotation_goes_on(left, right, has_case)
+        or _inside(left)
+        or _parenthesis_goes_on(left)
+    )
 
 
 def _inside(left: str) -> bool:

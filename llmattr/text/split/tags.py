@@ -30,6 +30,7 @@ _VOID = _names("area base br col embed hr img input link meta param source track
 _RAW = _names("script style textarea title")  # what is in them is text up to their end tag
 _CELLS, _PARTS = _names("td th"), _names("thead tbody tfoot caption")
 _WHOLE = _names("table")
+_DRAWING = _names("svg")  # its title is no block
 _TABLE = _CELLS | _PARTS | _names("table tr")
 _DEEP = 200  # elements: a tag closes one no further out
 
@@ -154,7 +155,7 @@ class _Tree:
             self._imply(_HEAD, frozenset(), start)
         if name in _CLOSES:
             self._imply(*_CLOSES[name], start)
-        if name in BLOCKS:
+        if name in BLOCKS and not (name == "title" and self._nearest(_DRAWING, BLOCKS) is not None):
             self._imply(frozenset(("p",)), BLOCKS, start)
             for outer in reversed(self.open):
                 if outer.has_blocks:
