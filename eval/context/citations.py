@@ -38,7 +38,8 @@ from llmattr.core.citing import citation_rule, is_clear
 NOTES = (
     "AP: average precision; MRR: mean reciprocal rank; R@k: recall among the k highest; AUROC: the chance that a marked "
     "sentence is above another. Equal scores: the mean order. 95 %: bootstrap over questions.",
-    f"Cited: by the method's own rule, {citation_rule('logit')}. Similarities and attention have none and cite nothing.",
+    f"Cited: by the method's own rule, {citation_rule('logit')}; sentence by sentence, and the answer has what they have. "
+    "Similarities and attention have none and cite nothing.",
     "Threshold F1: what has a certain share of the highest score is cited, the share that gives the best mean F1 on the "
     "questions that choices are made on; judged on the others.",
     "Citations: how many an answer has; furniture: of them headings, navigation and boilerplate, on dressed pages.",
@@ -71,6 +72,11 @@ class CitedCase(Case):
         return replace(found, evidence=verify(found, ablation)) if entry.how.get("rule") in (SHIPPED, HOPS) else found
 
     def cited(self, found: Attribution, entry: Entry) -> Bool[np.ndarray, "t n"]:
+        """What a reader is shown; of several sentences the whole cites what each of them does."""
+        cited = self._shown(found, entry)
+        return cited if len(cited) == 1 else np.concatenate([cited[1:].any(axis=0, keepdims=True), cited[1:]])
+
+    def _shown(self, found: Attribution, entry: Entry) -> Bool[np.ndarray, "t n"]:
         """By the library's rule, by that and with second hops, or by an older one for comparison."""
         if entry.how.get("rule") == OLD:
             return is_clear(found.values, found.stderr)

@@ -79,7 +79,8 @@ def _tried(response: str, place: tuple[int, int], target: int, question: str, so
     own = [name for name in missing(sentence, [question]) if kinds.get(name) in candidates]
     for name in own[:NAMES]:
         said = _tokens(sentence[name.start : name.end])
-        others = [other for other in candidates[kinds[name]] if said.isdisjoint(new := _tokens(other)) and not new <= told]
+        kind = [other for other in candidates[kinds[name]] if said.isdisjoint(new := _tokens(other)) and not new <= told]
+        others = [other for other in kind if name in missing(sentence, [other])]  # NHL is the National Hockey League
         yield from (_Tried(target, start + name.start, start + name.end, other) for other in others[:OTHERS])
 
 

@@ -138,7 +138,7 @@ class Reading:
             stated=None if np.isnan(self.stated[t]) else float(self.stated[t]),
             is_missing=bool(self.missing[t]),
             opposing=opposing,
-            is_refusal=refuses(self.targets.texts[t]),
+            is_refusal=refuses(self.targets.texts[t], self.question),
         )
 
     def with_rivals(self, signs: Mapping[int, Signs]) -> dict[int, Signs]:

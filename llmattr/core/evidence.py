@@ -23,7 +23,7 @@ MISSING = 0.4  # less, where a name or number stands nowhere in what the model w
 EXPLAINED = 0.3  # of the surprise, where words cannot be compared
 LIKELY = -0.7  # nats a token: the model would say it by itself, half of the time token by token
 ENOUGH = 0.9  # of the support: what suffices
-RIVAL = 3.0  # nats: another name of the documents is 20 times likelier in a name's place
+RIVAL = 4.0  # nats: another name of the documents is 55 times likelier in a name's place
 RULE = (
     "Support = with the whole context less without any. Of the words that a sentence adds to the question, the context takes "
     "away a share of the surprise, and one source has a share. A sentence is from the context when the support is at least "

@@ -30,16 +30,20 @@ class OwnWord(NamedTuple):
 
 
 def own_words(sentence: str, told: str = "") -> list[OwnWord]:
-    """Words with a meaning and numbers of a sentence that were not told before, as in the question.
+    """Words with a meaning and numbers of a sentence that were not told before, as in the question; all where none are new.
 
-    All of them where it has none of its own. Of scripts without spaces there are numbers and words in katakana alone.
+    Of scripts without spaces there are numbers and words in katakana alone.
 
     >>> [word.text for word in own_words("The tower was built in 1889 by Eiffel.", "Who built the tower?")]
     ['1889', 'Eiffel']
     """
-    found = sorted(_words(sentence))
+    return new_words(sentence, told) or sorted(_words(sentence))
+
+
+def new_words(sentence: str, told: str) -> list[OwnWord]:
+    """Words with a meaning and numbers of a sentence that were not told before."""
     known = read([told], language_of(sentence))
-    return [word for word in found if not word.stands_in(known)] or found
+    return [word for word in sorted(_words(sentence)) if not word.stands_in(known)]
 
 
 class Found(NamedTuple):

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import regex
+
 
 class Refusing(NamedTuple):
     """The words of a language, whose names in capitals stand for them in the patterns behind them.
@@ -130,4 +132,31 @@ ENGLISH = Refusing(
     r"|, (?=(?:so|which|please|and (?:it|he|she|they|the|i|this|that|there|you))\b)|(?<=^(?:while|although|though"
     r"|whereas)\b[^,]*),",
     denial=_ENGLISH_DENIAL.replace("UNTOLD", f"(?:{_UNTOLD})").replace("WH", _WH),
+)
+
+# English words that say nothing but what documents do or do not do.
+OF_DOCUMENTS = """
+document documentation text passage context source excerpt paragraph snippet summary article page material information result
+content report search
+say said state stated statement mention mentioned tell told give given provide provided name named naming specify specified
+indicate indicated indication reveal disclose explain describe cover address answer answered include contain list listed note
+record identify identified establish clarify discuss show shown offer supply make comment word detail clue hint data evidence
+basis refer reference speak talk
+know known clear unclear determine determined find found see seen learn learned infer conclude work possible impossible able
+unable sure certain unknown appear stand let allow help settle decide compare
+not no none nothing neither nor never nowhere without cannot could lack lacking missing absent silent silence omit omitted leave
+left open unsaid unnamed unstated unspecified unmentioned fail insufficient short enough only about
+sorry unfortunately sadly afraid available question specific specifically further exact exactly explicitly anywhere something
+either among here there part of these those this that any fact year date number place location person people other two both one
+what which who whom whose when where why how whether based according
+"""
+LACKING = regex.compile(
+    r"\b(?:not|no|none|nothing|neither|nor|never|nowhere|cannot|unable|impossible|un(?:named|stated|said|mentioned|specified"
+    r"|known|clear)|lack\w*|missing|absent|silent|omit\w*|leaves?|left|fails?|insufficient|short)\b|n['’]t\b",
+    regex.IGNORECASE,
+)
+SPOKEN_OF = regex.compile(
+    r"\b(?:documents?|documentation|texts?|passages?|context|sources?|excerpts?|paragraphs?|snippets?|summary|articles?|pages?"
+    r"|materials?|information|search results?)\b|^(?:(?:unfortunately|sadly|sorry|but|so)\W+)*(?:i|we)(?:['’]m)?\b",
+    regex.IGNORECASE,
 )

@@ -4,17 +4,20 @@ from functools import cache
 
 import regex
 
+from llmattr.text.own_words import new_words, own_words
 from llmattr.text.refusal_languages import LANGUAGES
+from llmattr.text.refusal_words import LACKING, OF_DOCUMENTS, SPOKEN_OF
 
 Patterns = dict[str, regex.Pattern[str]]  # of the fields of `Refusing`
 
+NEW = 2  # words: of 48 refusals 37 add no more, of 233 other answers and 160 claims none that denies so
 _LONGEST = 1000  # characters of a sentence that does nothing but refuse
 _MARKS = regex.compile(r"(?:\b(?:References?|Sources?): ?)?\[\^?\d+(?:, ?\d+)*\]")  # of a citation
 _DRESSING = " .,!?。、，！؟،*_\"'“”„«»()[]"
 
 
-def refuses(sentence: str) -> bool:
-    """Whether it says that the answer is not known or not in the documents, and nothing else.
+def refuses(sentence: str, question: str = "") -> bool:
+    """Whether it says, of this question, that the answer is not known or not in the documents, and nothing else.
 
     What is denied must be what the documents say or what the speaker knows: that a thing is not so, or that nobody
     knows it, is a fact that documents have. English, German, French, Spanish, Italian, Portuguese, Dutch, Russian,
@@ -24,12 +27,24 @@ def refuses(sentence: str) -> bool:
     True
     >>> refuses("The treaty does not mention slavery."), refuses("The text does not say when, but it was built in 1889.")
     (False, False)
+    >>> refuses("On who built it the documents offer not a word.", "Who built the bridge?")
+    True
     """
     if len(sentence) > _LONGEST:
         return False
     sentence = _MARKS.sub(" ", sentence)
+    if question and _adds_nothing(sentence, question):
+        return True
     plain = regex.sub(r"[’‘]", "'", " ".join(sentence.casefold().split()).strip(_DRESSING))
     return any(_all_refuse(plain, _patterns(language)) for language in LANGUAGES)
+
+
+def _adds_nothing(sentence: str, question: str) -> bool:
+    """In English: it denies something of the documents or the speaker, and has hardly a word but the question's and of such."""
+    if not (LACKING.search(sentence) and SPOKEN_OF.search(sentence)):
+        return False
+    new = new_words(sentence, f"{question} {OF_DOCUMENTS}")
+    return len(new) <= NEW and all(word.number is None for word in new) and 2 * len(new) < len(own_words(sentence))
 
 
 def _all_refuse(sentence: str, say: Patterns) -> bool:

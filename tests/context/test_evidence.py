@@ -12,10 +12,22 @@ from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.removal.hidden import HiddenAblation
 from llmattr.context.verify import Reading, verify
 from llmattr.core.attribution import Attribution
-from llmattr.core.evidence import CARRIED, EXPLAINED, LEAST_PER_TOKEN, LEAST_SUPPORT, LIKELY, MISSING, Signs, verdict_of
+from llmattr.core.evidence import (
+    CARRIED,
+    EXPLAINED,
+    LEAST_PER_TOKEN,
+    LEAST_SUPPORT,
+    LIKELY,
+    MISSING,
+    RIVAL,
+    Rival,
+    Signs,
+    verdict_of,
+)
 from llmattr.core.sources import Targets
 from llmattr.errors import LlmattrError
 from llmattr.model.judge import Judge
+from llmattr.report.verdicts import findings
 from llmattr.text.messages import conversation
 from llmattr.text.prompt import Prompt, cut
 
@@ -126,6 +138,41 @@ def test_sentences_may_each_be_stated_by_another_source(tiny):
     half = stated("It opened in 1914. It has dams.")  # opened, 1914; dams
     assert half == pytest.approx([2 / 3, 1, 0])
     assert stated("It opened in 1914 with locks.")[0] < 1  # of one sentence, by one source
+
+
+def test_a_sentence_with_a_rival_is_not_supported():
+    rival = Rival(0, 4, "Gauss", RIVAL)
+    assert verdict_of(signs(rival=rival)) == "unsupported"
+    assert verdict_of(signs(rival=rival, support=-9.0)) == "contradicted"
+
+
+def test_rivals_are_of_the_sentences_that_would_be_from_the_context(tiny, monkeypatch):
+    asked = []
+
+    def one_rival(ablation, question, full, targets):
+        asked.extend(targets)
+        return {targets[0]: Rival(0, 2, "Gauss", 9.0)}
+
+    monkeypatch.setattr("llmattr.context.verify.rivals", one_rival)
+    reading = Reading(ablation_of(tiny))
+    found = reading.with_rivals({0: signs(), 1: signs(support=0.0), 2: signs()})
+    assert asked == [2]  # the whole response is no sentence of its own
+    assert [t for t, one in found.items() if one.rival] == [2]
+    alone = Reading(ablation_of(tiny, answer="It has locks."))
+    asked.clear()
+    found = alone.with_rivals({0: signs(), 1: signs()})
+    assert len(asked) == 1  # the whole response is its one sentence
+    assert found[0].rival == found[1].rival
+    assert found[0].rival is not None
+
+
+def test_a_rival_is_named_and_kept(tiny, tmp_path):
+    result = cite(tiny, CONTEXT, "When?", response=ANSWER, method="bm25")
+    one = dataclasses.replace(result.evidence.targets[1], verdict="unsupported", rival=Rival(0, 2, "Gauss", 9.0))
+    targets = (result.evidence.targets[0], one, *result.evidence.targets[2:])
+    told = dataclasses.replace(result, evidence=dataclasses.replace(result.evidence, targets=targets))
+    assert "check 'It': the model finds 'Gauss' likelier there" in findings(one, {}, result.response)
+    assert Attribution.load(told.save(tmp_path / "a.json")).evidence.targets[1].rival == one.rival
 
 
 def test_what_opposes_a_sentence_contradicts_it():

@@ -176,6 +176,109 @@ en The document never mentions the band's drummer.
 en It is not possible to say from these texts who founded the label.
 en From these pages I cannot make out who the actor was.
 en That the documents do not tell.
+en The documents do not say who directed the film.
+en Nothing in these pages tells when the bridge was finished.
+en I could not find the name of the architect in the text.
+en The passages give no date for the founding of the company.
+en Where she was born is not stated in any of the documents.
+en The sources don't reveal how many people live there.
+en There is no mention of his salary in the articles.
+en None of the given documents names the river.
+en The text leaves open which of the two was older.
+en From these documents it cannot be said which team won.
+en The provided context does not contain enough information to answer that.
+en Which country he came from is left unsaid.
+en The year of its opening does not appear in the passages.
+en The answer is not in the text.
+en It isn't clear from the documents who wrote the song.
+en We are not told how long the war lasted.
+en The length of the river is not among the facts given.
+en Neither article mentions the birthplace of the singer.
+en The documents are silent about the cost of the building.
+en I have no information about the author's second novel.
+en The page says nothing of the year in which the school closed.
+en Based on the given documents, the director's nationality is unknown.
+en No source gives the name of the second actor.
+en The documents do not go into when the album was released.
+en That cannot be answered with the documents at hand.
+en The excerpt stops short of naming the winner.
+en There is nothing here on who owned the mill.
+en The population of the town is not reported.
+en The text never says what the company makes.
+en I'm unable to tell from the passages which station he worked for.
+en The identity of the buyer isn't disclosed in these documents.
+en How tall the tower is cannot be learned from this text.
+en The documents make no statement about the age of the king.
+en It is not said who succeeded him.
+en The date of the treaty is not to be found in the documents.
+en The documents speak of the battle but not of who commanded.
+en The texts at hand do not answer this question.
+en The information needed to answer is missing from the documents.
+en These documents do not allow me to say which film came first.
+en His mother's name is not part of the documents.
+en The nationality of the composer is not mentioned anywhere.
+en What the medal was for remains unclear in the text.
+en The passage does not give the county in which the village lies.
+en Sorry, but the passages don't include the name of the ship.
+en I can't tell which of the two magazines was founded first from what is here.
+en The documents omit the name of the publisher.
+en No date of birth is given for the second director.
+en The text contains no details on the population of the island.
+en The record label is not identified in the provided documents.
+en The documents lack any reference to the awards she won.
+en There's no way to tell from the documents when the treaty ended.
+en The context provides no answer to who played the doctor.
+en Nowhere do the documents say which university he attended.
+en The sources do not specify the capacity of the stadium.
+en I don't see the birthplace of the second man in the passages.
+en The documents do not let one work out which of the films is older.
+en The question of who founded the club is not addressed.
+en It cannot be determined from the documents whether they met.
+en The names of the other actors are not listed.
+en The articles give the title but not the year.
+en The passages say where he lived, not where he was born.
+en The documents tell us about the band, but who plays the drums is not among it.
+en Her second husband is not named there.
+en No document mentions what the station's first broadcast was.
+en The documents do not state it.
+en On the matter of the founding date the documents are silent.
+en The paragraph on the town leaves out the number of inhabitants.
+en The text does not tell us the other names of the group.
+en The remaining members are not given.
+en The exact height goes unmentioned.
+en The documents provide no basis for saying who was first.
+en The given texts make no mention of a second film.
+en I looked through the documents and found no mention of a sequel.
+en I find no statement on the matter in the documents.
+en There is not enough in these pages to say which one is larger.
+en The documents say who wrote it but not when.
+en The actor's further roles are not given.
+en The location of the headquarters is not provided in the passages.
+en This is not something the documents tell.
+en Who taught him is something the passages leave out.
+en I am afraid this is not covered by the documents.
+en It is not possible to say from the text who won the match.
+en The documents do not let me compare the two dates.
+en One cannot tell from these passages which of the two cities is larger.
+en The reason for the closure is not explained in the text.
+en No passage tells us the name of the horse.
+en Whether the two were related is not discussed.
+en I cannot answer this from the documents I was given.
+en The birthplace of the mother of the king is absent from the text.
+en The documents don't provide that information.
+en There is no answer to this in the documents.
+en That detail is not in the passages.
+en The passages don't disclose the river's length.
+en None of the pages has the answer.
+en The text fails to mention the founder.
+en Unfortunately, I do not have enough information to answer.
+en The passage does not specify it.
+en It is unclear from the documents.
+en The documents do not tell in which country the lake lies.
+en How many albums he made cannot be found in these articles.
+en The information about the coach's successor is not available in the text.
+en The search results do not mention the price.
+en The name of the second wife remains unknown in the documents.
 """
 
 CLAIMS = """
@@ -333,4 +436,64 @@ en Who built the pyramid is not known to historians.
 en The text covers the war but not one battle was won.
 en I was able to find the date of the wedding in the documents.
 en I can tell who won: the text names Gates.
+en The treaty does not say who owns the island.
+en No bridge crosses the river there.
+en The law does not mention women.
+en He did not name a successor.
+en The king was never found.
+en Nobody knows who built the temple.
+en The author is unknown.
+en The painting is not signed.
+en The company does not disclose its profits.
+en The book does not have an index.
+en She never told anyone where she was born.
+en The cause of the fire was never determined.
+en The exact date of his birth is unknown.
+en The film was not released in Japan.
+en The song does not appear on the album.
+en The actor is not named in the credits.
+en The ship was never found.
+en There is no evidence that he visited Rome.
+en The two brothers were not mentioned in the will.
+en The winner was not announced until May.
+en The contract gives no date for delivery.
+en The Bible does not mention the name of Noah's wife.
+en It cannot be seen from the ground.
+en He could not find the source of the Nile.
+en The report was not published.
+en The club has no stadium of its own.
+en The plaque gives only the year.
+en No one was named king.
+en The text was lost in 1602.
+en The document was signed in Paris.
+en The first edition did not include the map.
+en The museum does not list its owners.
+en The location of the tomb is not known.
+en The magazine said nothing about the affair.
+en Neither of the two films was directed by him.
+en The island is not part of the kingdom.
+en The source of the river is a lake.
+en The documents were found in a cave.
+en The article was written by Smith, not Jones.
+en The page was torn out in 1940.
+en The city has no university.
+en The novel leaves open whether he dies.
+en He left out the second verse.
+en The constitution does not mention political parties.
+en Its name is not given on the map.
+en The victims were not identified.
+en The album is not available on vinyl.
+en Nothing is left of the castle.
+en The manuscript is missing its first page.
+en The law is silent on the matter.
+en The letter does not say where he was.
+en The will names no heir.
+en The village is not part of the district.
+en He is not listed among the founders.
+en Not all of the text was published.
+en No film by him was shown there.
+en The name of the street is not official.
+en The sources of the lake are not in Sweden.
+en The cause is not understood.
+en The author of the page is Jane Okoro.
 """

@@ -40,3 +40,34 @@ def test_a_refusal_that_goes_on_to_claim_is_none(sentence):
 @pytest.mark.parametrize("nothing", ["", " ", "...", "1889", "Yes.", "The tower was built in 1889."])
 def test_nothing_and_plain_facts_refuse_nothing(nothing):
     assert not refuses(nothing)
+
+
+ASKED = "Who was the father of the director of The Blue Lantern?"
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Sadly the documents give us no clue as to who the director's father was.",
+        "The documents identify the director but not the father.",
+        "As to the father of the director, the passages keep silent.",
+        "The provided passages offer nothing on the director's father.",
+        "The context is insufficient to tell who the father of the director was.",
+    ],
+)
+def test_what_adds_nothing_to_the_question_refuses_it(sentence):
+    assert refuses(sentence, ASKED)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The father of the director of The Blue Lantern was not Karl Lund.",
+        "The documents name Karl Lund as the father of the director, not Ana Petrov.",
+        "The director of The Blue Lantern had no father in the film.",
+        "Nobody knew the father of the director of The Blue Lantern.",
+        "The document was not signed by the director in 1932.",
+    ],
+)
+def test_a_denial_that_adds_something_claims_it(sentence):
+    assert not refuses(sentence, ASKED)
