@@ -4,13 +4,13 @@ from functools import cache
 
 import regex
 
-from llmattr.text.own_words import new_words, own_words
+from llmattr.text.own_words import new_words
 from llmattr.text.refusal_languages import LANGUAGES
 from llmattr.text.refusal_words import LACKING, OF_DOCUMENTS, SPOKEN_OF
 
 Patterns = dict[str, regex.Pattern[str]]  # of the fields of `Refusing`
 
-NEW = 2  # words: of 48 refusals 37 add no more, of 233 other answers and 160 claims none that denies so
+NEW = 3  # words: of 48 refusals 41 add no more, of 233 other answers and 160 claims none that denies so
 _LONGEST = 1000  # characters of a sentence that does nothing but refuse
 _MARKS = regex.compile(r"(?:\b(?:References?|Sources?): ?)?\[\^?\d+(?:, ?\d+)*\]")  # of a citation
 _DRESSING = " .,!?。、，！؟،*_\"'“”„«»()[]"
@@ -44,7 +44,7 @@ def _adds_nothing(sentence: str, question: str) -> bool:
     if not (LACKING.search(sentence) and SPOKEN_OF.search(sentence)):
         return False
     new = new_words(sentence, f"{question} {OF_DOCUMENTS}")
-    return len(new) <= NEW and all(word.number is None for word in new) and 2 * len(new) < len(own_words(sentence))
+    return len(new) <= NEW and all(word.number is None for word in new)
 
 
 def _all_refuse(sentence: str, say: Patterns) -> bool:
