@@ -134,6 +134,8 @@ ENGLISH = Refusing(
     denial=_ENGLISH_DENIAL.replace("UNTOLD", f"(?:{_UNTOLD})").replace("WH", _WH),
 )
 
+SPEAKER = regex.compile(rf"{_SORRY}(?:i|we)(?:'m)?\b")
+TOLD = regex.compile(rf"\b(?:see|mention|telling|nowhere|{_UNTOLD})\b")
 # English words that say nothing but what documents do or do not do.
 OF_DOCUMENTS = """
 document documentation text passage context source excerpt paragraph snippet summary article page material information result
@@ -150,13 +152,3 @@ sorry unfortunately sadly afraid available question specific specifically furthe
 either among here there part of these those this that any fact year date number place location person people other two both one
 what which who whom whose when where why how whether based according
 """
-LACKING = regex.compile(
-    r"\b(?:not|no|none|nothing|neither|nor|never|nowhere|cannot|unable|impossible|un(?:named|stated|said|mentioned|specified"
-    r"|known|clear)|lack\w*|missing|absent|silent|omit\w*|leaves?|left|fails?|insufficient|short)\b|n['’]t\b",
-    regex.IGNORECASE,
-)
-SPOKEN_OF = regex.compile(
-    r"\b(?:documents?|documentation|texts?|passages?|context|sources?|excerpts?|paragraphs?|snippets?|summary|articles?|pages?"
-    r"|materials?|information|search results?)\b|^(?:(?:unfortunately|sadly|sorry|but|so)\W+)*(?:i|we)(?:['’]m)?\b",
-    regex.IGNORECASE,
-)

@@ -6,7 +6,7 @@ import regex
 
 from llmattr.text.own_words import new_words
 from llmattr.text.refusal_languages import LANGUAGES
-from llmattr.text.refusal_words import LACKING, OF_DOCUMENTS, SPOKEN_OF
+from llmattr.text.refusal_words import OF_DOCUMENTS, SPEAKER, TOLD
 
 Patterns = dict[str, regex.Pattern[str]]  # of the fields of `Refusing`
 
@@ -33,17 +33,19 @@ def refuses(sentence: str, question: str = "") -> bool:
     if len(sentence) > _LONGEST:
         return False
     sentence = _MARKS.sub(" ", sentence)
-    if question and _adds_nothing(sentence, question):
-        return True
     plain = regex.sub(r"[’‘]", "'", " ".join(sentence.casefold().split()).strip(_DRESSING))
-    return any(_all_refuse(plain, _patterns(language)) for language in LANGUAGES)
+    refused = any(_all_refuse(plain, _patterns(language)) for language in LANGUAGES)
+    return refused or (bool(question) and _adds_nothing(plain, question))
 
 
-def _adds_nothing(sentence: str, question: str) -> bool:
-    """In English: it denies something of the documents or the speaker, and has hardly a word but the question's and of such."""
-    if not (LACKING.search(sentence) and SPOKEN_OF.search(sentence)):
+def _adds_nothing(plain: str, question: str) -> bool:
+    """In English: it denies that documents tell, and has hardly a word but the question's and what is said of documents."""
+    say = _patterns("en")
+    of_documents = say["doc"].search(plain) or SPEAKER.search(plain)
+    tells = say["tell"].search(plain) or say["known"].search(plain) or TOLD.search(plain)
+    if not (of_documents and say["no"].search(plain) and tells):
         return False
-    new = new_words(sentence, f"{question} {OF_DOCUMENTS}")
+    new = new_words(plain, f"{question} {OF_DOCUMENTS}")
     return len(new) <= NEW and all(word.number is None for word in new)
 
 

@@ -71,3 +71,19 @@ def test_what_adds_nothing_to_the_question_refuses_it(sentence):
 )
 def test_a_denial_that_adds_something_claims_it(sentence):
     assert not refuses(sentence, ASKED)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The document was not signed by the mayor.",
+        "The source of the Nile is not in Egypt.",
+        "I do not need a licence.",
+        "There is no search page.",
+        "The text of the treaty does not name the king.",
+        "The passage lacked light.",
+    ],
+)
+def test_a_denial_that_the_question_asked_for_is_an_answer(sentence):
+    asked = "Was the document signed by the mayor, do I need a licence, is there a search page, does the treaty name the king?"
+    assert not refuses(sentence, f"{asked} Is the source of the Nile in Egypt? Did the passage lack light?")
