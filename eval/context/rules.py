@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from llmattr.core.evidence import LEAST_PER_TOKEN, LEAST_SUPPORT, MISSING, Signs, verdict_of
+from llmattr.core.evidence import CARRIED, LEAST_PER_TOKEN, LEAST_SUPPORT, MISSING, Signs, verdict_of
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,9 @@ class Ours:
         return verdict_of(signs)
 
     def sign(self, signs: Signs) -> float:
-        """What the context explains, what one source states, and whether a name is missing."""
-        return signs.explained + (signs.stated or 0.0) - (MISSING if signs.is_missing else 0.0)
+        """What the context explains, what one source states, whether a name is missing, and whether it has a rival."""
+        less = (MISSING if signs.is_missing else 0.0) + (CARRIED if signs.rival else 0.0)
+        return signs.explained + (signs.stated or 0.0) - less
 
 
 @dataclass(frozen=True)

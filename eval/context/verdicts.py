@@ -3,7 +3,8 @@
 Is an answer that the documents carry called "from the context", and any other not? Our own full-sentence answers to public
 questions (`eval.context.answers`): right, reworded, paraphrased, false, swapped, refusing, the first three also without the
 sentences that support them; and claims of AttributionBench, which people judged. What the verdict goes by is read from two
-passes of each answer; the rules are held against each other on the same reading.
+passes of each answer (and other names in the place of its own, at the price of a pass or less); the rules are held against each
+other on the same reading.
 """
 
 import dataclasses

@@ -26,12 +26,13 @@ ENOUGH = 0.9  # of the support: what suffices
 RIVAL = 4.0  # nats: another name of the documents is 55 times likelier in a name's place
 RULE = (
     "Support = with the whole context less without any. Of the words that a sentence adds to the question, the context takes "
-    "away a share of the surprise, and one source has a share. A sentence is from the context when the support is at least "
+    "away a share of the surprise, and one source has a share. A sentence that says no more than that the documents do not "
+    f"tell is a refusal. It is contradicted when the support is {LEAST_SUPPORT:.0f} nat ({LEAST_PER_TOKEN} a token, if that is "
+    "more) below zero, or one source opposes by as much and by more than the support; from the context when the support is at least "
     f"{LEAST_SUPPORT:.0f} nat and the two shares add up to {CARRIED} or more ({CARRIED + MISSING} where a name or number of it "
-    "stands nowhere in what the model was given) and no other name of the documents that was tried is likelier by "
-    f"{RIVAL:.0f} nats in the place of one of its own; contradicted when the support is as far below "
-    "zero, or one source opposes by as much and by more than the support; from memory when the model would say it without the "
-    "context; else not supported."
+    f"stands nowhere in what the model was given; the first alone to {EXPLAINED} where words cannot be compared), unless "
+    f"another name of the documents is likelier by {RIVAL:.0f} nats in the place of one of its own: then it is not supported; "
+    f"from memory when it has {LIKELY} nats a token or more without the context; else not supported."
 )
 
 
@@ -146,7 +147,7 @@ def verdict_of(signs: Signs) -> Verdict:
     if signs.support <= -least or (signs.opposing >= least and signs.opposing > signs.support):
         return "contradicted"
     if signs.support >= LEAST_SUPPORT and _is_carried(signs):
-        return "context" if signs.rival is None else "unsupported"
+        return "unsupported" if signs.rival else "context"
     return "memory" if signs.empty >= LIKELY * signs.tokens else "unsupported"
 
 
