@@ -29,9 +29,9 @@ RULE = (
     "away a share of the surprise, and one source has a share. A sentence that says no more than that the documents do not "
     f"tell is a refusal. It is contradicted when the support is {LEAST_SUPPORT:.0f} nat ({LEAST_PER_TOKEN} a token, if that is "
     "more) below zero, or one source opposes by as much and by more than the support; from the context when the support is at "
-    f"least {LEAST_SUPPORT:.0f} nat and the two shares add up to {CARRIED} or more ({CARRIED + MISSING} where a name or number of it "
+    f"least {LEAST_SUPPORT:.0f} nat and the two shares add up to {CARRIED} or more ({CARRIED + MISSING} where a name or number "
     f"stands nowhere in what the model was given; the first alone to {EXPLAINED} where words cannot be compared), unless "
-    f"another name of the documents is likelier by {RIVAL:.0f} nats in the place of one of its own: then it is not supported; "
+    f"another name of the documents is likelier by {RIVAL:.0f} nats in the place of its own: then it is not supported; "
     f"from memory when it has {LIKELY} nats a token or more without the context; else not supported."
 )
 
