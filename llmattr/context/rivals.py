@@ -6,6 +6,7 @@ A wrong name that the documents do contain passes every test of what stands wher
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +16,9 @@ from llmattr.context.removal.ablation import ContextAblation
 from llmattr.core.evidence import RIVAL, Rival
 from llmattr.core.sources import Sources
 from llmattr.text.names import Name, missing, names
-from llmattr.text.numbers import numbers
 from llmattr.text.own_words import find, own_words
 from llmattr.text.prompt import Prompt
+from llmattr.text.tokens import Cutter
 from llmattr.text.units import MONTHS, fold
 
 NAMES = 3  # of a sentence that are tried
@@ -36,29 +37,44 @@ class _Tried(NamedTuple):
 def rivals(ablation: ContextAblation, question: str, full: Float[np.ndarray, " r"], targets: Sequence[int]) -> dict[int, Rival]:
     """The strongest rival of each of these targets that has one, of `RIVAL` nats or more.
 
-    Of its names, years and measures that the question does not tell, three are tried: five others of the same kind stand in the
-    place of each, those of the sources with the most words of question and sentence. A rival's nats are `log p(other, rest of
-    the sentence) - log p(name, rest)` behind all sources and the same beginning. `full`: the log-probabilities of the
-    response's tokens with all sources.
+    Of its names, months and years that the question does not tell, three are tried: five others of the same kind stand in the
+    place of each, those of the sources with the most words of question and sentence; none that a source has together with the
+    name, since both may be right. A rival's nats are `log p(other, rest of the sentence) - log p(name, rest)` behind all
+    sources and the same beginning. `full`: the log-probabilities of the response's tokens with all sources. A server is not
+    asked: it would cut every other into tokens, one after the other.
     """
     prompt = ablation.prompt
+    if isinstance(prompt.tokenizer, Cutter):
+        return {}
     spans = ablation.targets.spans
     assert spans is not None  # of a response, targets are parts of it
-    places = {t: (int(start), int(end)) for t, (start, end) in enumerate(spans)}
+    places = {t: (int(spans[t, 0]), int(spans[t, 1])) for t in targets}
     tried = [one for t in targets for one in _tried(prompt.response, places[t], t, question, ablation.sources)]
-    others = [prompt.with_response(_said(prompt.response, one, places[one.target][1])) for one in tried]
+    ends = {t: _end(prompt, places[t][1]) for t in targets}
+    others = [(one, prompt.with_response(_said(prompt.response, one, ends[one.target]))) for one in tried]
+    others = [(one, other) for one, other in others if _fits(ablation.lm.window, other)]
     found: dict[int, Rival] = {}
-    for i, logprobs in ablation.lm.score([other.full() for other in others]):
-        one = tried[i]
-        said = _from(prompt, full, one.start, places[one.target][1])
-        nats = _from(others[i], logprobs, one.start) - said
+    for i, logprobs in ablation.lm.score([other.full() for _, other in others]):
+        one, other = others[i]
+        nats = _from(other, logprobs, one.start) - _from(prompt, full, one.start, ends[one.target])
         if nats >= max(RIVAL, found[one.target].nats if one.target in found else RIVAL):
             found[one.target] = Rival(one.start, one.end, one.other, nats)
     return found
 
 
+def _end(prompt: Prompt, end: int) -> int:
+    """Where the token ends that holds the target's last character: a break behind the sentence may be part of it."""
+    assert prompt.response_offsets is not None  # a prompt with a response has them
+    starts, ends = prompt.response_offsets.T
+    return int(ends[starts < end].max(initial=end))
+
+
+def _fits(window: int | None, prompt: Prompt) -> bool:
+    return window is None or len(prompt.full().ids) <= window
+
+
 def _said(response: str, one: _Tried, end: int) -> str:
-    """The response up to the target's end, with the other name."""
+    """The response up to `end`, with the other name."""
     return response[: one.start] + one.other + response[one.end : end]
 
 
@@ -73,25 +89,31 @@ def _tried(response: str, place: tuple[int, int], target: int, question: str, so
     """Each name of the target's that is tried, with each that stands in its place."""
     start, end = place
     sentence = response[start:end]
-    known = f"{question}\n{sentence}"
-    candidates = _candidates(known, sources)
-    kinds, told = _kinds(sentence), _tokens(known)
+    candidates = _candidates(f"{question}\n{sentence}", sources)
+    kinds, told = _kinds(sentence), _tokens(f"{question}\n{sentence}")
     own = [name for name in missing(sentence, [question]) if kinds.get(name) in candidates]
     for name in own[:NAMES]:
-        said = _tokens(sentence[name.start : name.end])
-        kind = [other for other in candidates[kinds[name]] if said.isdisjoint(new := _tokens(other)) and not new <= told]
-        others = [other for other in kind if name in missing(sentence, [other])]  # NHL is the National Hockey League
-        yield from (_Tried(target, start + name.start, start + name.end, other) for other in others[:OTHERS])
+        said = sentence[name.start : name.end]
+        others = (
+            other
+            for other, holding in candidates[kinds[name]].items()
+            if not _tokens(other) <= told
+            and _tokens(other).isdisjoint(_tokens(said))
+            and not any(said in sources.texts[i] for i in holding)
+            and name in missing(sentence, [other])  # NHL is the National Hockey League
+        )
+        yield from (_Tried(target, start + name.start, start + name.end, other) for other in islice(others, OTHERS))
 
 
-def _candidates(known: str, sources: Sources) -> dict[str, list[str]]:
-    """Names of the sources by kind, those that stand near what is known first."""
+def _candidates(known: str, sources: Sources) -> dict[str, dict[str, list[int]]]:
+    """Names of the sources by kind, with those that have them; the names that stand near what is known first."""
     near = np.argsort(-find(own_words(known), sources.texts).of(), kind="stable")
-    found: dict[str, dict[str, None]] = {}
-    for text in (sources.texts[int(i)] for i in near):
+    found: dict[str, dict[str, list[int]]] = {}
+    for i in near.tolist():
+        text = str(sources.texts[i])
         for name, kind in _kinds(text).items():
-            found.setdefault(kind, {})[text[name.start : name.end]] = None
-    return {kind: list(texts) for kind, texts in found.items()}
+            found.setdefault(kind, {}).setdefault(text[name.start : name.end], []).append(i)
+    return found
 
 
 def _tokens(text: str) -> set[str]:
@@ -100,16 +122,12 @@ def _tokens(text: str) -> set[str]:
 
 @lru_cache(maxsize=4096)
 def _kinds(text: str) -> dict[Name, str]:
-    """The names of a text that have a kind: months, years, measures by what they measure, and names of anything else."""
-    counted = {number[:2]: number for number in numbers(text)}
+    """The names of a text that have a kind: months, years, and names of anything else; no other numbers."""
     found = {}
     for name in names(text):
         said = text[name.start : name.end]
-        number = counted.get(name[:2])
         if name.kind == "name":
             found[name] = "month" if fold(said) in MONTHS else "name"
-        elif number is not None and number.unit is not None:
-            found[name] = number.unit.kind
         elif said.isdecimal() and len(said) == 4:
             found[name] = "year"
     return found

@@ -13,7 +13,7 @@ from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.rivals import rivals
 from llmattr.core.attribution import Attribution
 from llmattr.core.citing import Score
-from llmattr.core.evidence import CITING, ENOUGH, Citation, Evidence, Signs, TargetEvidence, verdict_of
+from llmattr.core.evidence import CITING, ENOUGH, Citation, Evidence, Rival, Signs, TargetEvidence, verdict_of
 from llmattr.core.sources import Sources, Targets
 from llmattr.model.judge import Judge
 from llmattr.text.names import missing
@@ -103,7 +103,7 @@ class Reading:
         self.missing = [self._missing(t) for t in range(len(self.targets))]
 
     def _parts(self) -> Bool[np.ndarray, "t t"]:
-        """Which targets are parts of which: sentences of the whole response."""
+        """Whether target t has target u as a part, [t, u]: the whole response its sentences."""
         assert self.targets.spans is not None  # of a response, targets are parts of it
         starts, ends = self.targets.spans.T
         lengths = ends - starts
@@ -142,13 +142,21 @@ class Reading:
         )
 
     def with_rivals(self, signs: Mapping[int, Signs]) -> dict[int, Signs]:
-        """The same, with the names that are likelier in place of its own, of each sentence that would be from the context."""
+        """The same, with the names that are likelier in place of its own, of each sentence that would be from the context.
+
+        The whole response has the strongest rival of its sentences.
+        """
         assert self.targets.spans is not None
         spans = [tuple(span) for span in self.targets.spans.tolist()]
         would = [t for t, one in signs.items() if verdict_of(one) in CITING and not self.parts[t].any()]
         sentences = {spans[t]: t for t in would if self.languages is None}  # the whole response may be one of them
         found = rivals(self.ablation, self.question, self.full, list(sentences.values()))
-        return {t: replace(one, rival=found.get(sentences.get(spans[t], -1))) for t, one in signs.items()}
+
+        def of(t: int) -> Rival | None:
+            within = [found[s] for span, s in sentences.items() if s in found and (span == spans[t] or self.parts[t, s])]
+            return max(within, key=lambda rival: rival.nats, default=None)
+
+        return {t: replace(one, rival=of(t)) for t, one in signs.items()}
 
     def second_hop(self, t: int, cited: Sequence[int]) -> int | None:
         """A source of another document, that a reader needs beside those that are cited."""

@@ -51,7 +51,7 @@ _ENGLISH_DENIAL = (
     r"|says?)\b)\S+ ){0,3}?NO ?(?:\S+ ){0,4}?TELL"
     r"|DOC (?:(?:on|about) (?:\S+ ){1,8}?)?(?:\S+ ){0,2}?(?:(?:is|are) silent|(?:is|are) too \w+ to TELL|stops? short of"
     r"|(?:gives?|offers?|provides?) no\b|makes? no (?:\w+ )?(?:statement|mention|reference|comment)\b"
-    r"|(?:says?|tells?(?: us| me)?) nothing\b|leaves? (?:\S+ ){0,2}?(?:open|out|UNTOLD))"
+    r"|(?:says?|ha(?:s|ve)|tells?(?: us| me)?) nothing\b|leaves? (?:\S+ ){0,2}?(?:open|out|UNTOLD))"
     r"|NO (?:\S+ ){0,5}?DOC (?:\S+ ){0,3}?TELL|NO ?(?:\S+ ){0,2}?TELL(?:.* )?IN_DOC(?! \w)"
     r"|^(?:nothing|none of (?:this|these|it)) (?:here |there )?TELL (?:me |us )?WH"
     # it is not told in them
@@ -67,7 +67,8 @@ _ENGLISH_DENIAL = (
 )
 
 ENGLISH = Refusing(
-    doc=r"\b(?:texts?|documents?|documentation|passages?|contexts?|sources?|excerpts?|paragraphs?|snippets?|summary|pages?"
+    doc=r"\b(?:texts?|documents?|docs|documentation|knowledge base|(?:these|the given|the provided) (?:files|records)"
+    r"|passages?|contexts?|sources?|excerpts?|paragraphs?|snippets?|summary|pages?"
     r"|articles?(?! \d)|search results?|ones (?:here|provided|given|above)"
     r"|what (?:i (?:was|have been)|you(?: have|'ve)?) (?:given|gave|provided|shared|shown|sent)"
     r"|(?:provided|given|available|supplied|above|retrieved) (?:information|content|data|material|page|report|results?)"
@@ -136,6 +137,14 @@ ENGLISH = Refusing(
 
 SPEAKER = regex.compile(rf"{_SORRY}(?:i|we)(?:'m)?\b")
 TOLD = regex.compile(rf"\b(?:see|mention|telling|nowhere|{_UNTOLD})\b")
+TELLS = regex.compile(
+    r"\b(?:says?|states?|shows?|tells?|names?|mentions?|gives?|lists?|notes?|reports?|explains?|describes?|indicates?|writes?)\b"
+    r"(?! (?:us |me |you )?(?:no|nothing|neither|none)\b)"
+)
+YES_OR_NO = regex.compile(
+    r"(?:^|[\n.?!:,])\s*(?:and |or )?(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|may|must)\b",
+    regex.IGNORECASE,
+)
 # English words that say nothing but what documents do or do not do.
 OF_DOCUMENTS = """
 document documentation text passage context source excerpt paragraph snippet summary article page material information result

@@ -4,13 +4,14 @@ from functools import cache
 
 import regex
 
+from llmattr.text.names import missing
 from llmattr.text.own_words import new_words
 from llmattr.text.refusal_languages import LANGUAGES
-from llmattr.text.refusal_words import OF_DOCUMENTS, SPEAKER, TOLD
+from llmattr.text.refusal_words import OF_DOCUMENTS, SPEAKER, TELLS, TOLD, YES_OR_NO
 
 Patterns = dict[str, regex.Pattern[str]]  # of the fields of `Refusing`
 
-NEW = 3  # words: of 48 refusals 41 add no more, of 233 other answers and 160 claims none that denies so
+NEW = 3  # words: of 48 refusals 35 add no more; of 233 other answers and 160 claims none is taken for one
 _LONGEST = 1000  # characters of a sentence that does nothing but refuse
 _MARKS = regex.compile(r"(?:\b(?:References?|Sources?): ?)?\[\^?\d+(?:, ?\d+)*\]")  # of a citation
 _DRESSING = " .,!?。、，！؟،*_\"'“”„«»()[]"
@@ -34,19 +35,26 @@ def refuses(sentence: str, question: str = "") -> bool:
         return False
     sentence = _MARKS.sub(" ", sentence)
     plain = regex.sub(r"[’‘]", "'", " ".join(sentence.casefold().split()).strip(_DRESSING))
+    plain = regex.sub(r"\b(there|that|it|this)'s\b", r"\1 is", plain)
     refused = any(_all_refuse(plain, _patterns(language)) for language in LANGUAGES)
-    return refused or (bool(question) and _adds_nothing(plain, question))
+    return refused or (bool(question) and _adds_nothing(sentence, plain, question))
 
 
-def _adds_nothing(plain: str, question: str) -> bool:
-    """In English: it denies that documents tell, and has hardly a word but the question's and what is said of documents."""
+def _adds_nothing(sentence: str, plain: str, question: str) -> bool:
+    """In English: it denies that documents tell, and has hardly a word but the question's and what is said of documents.
+
+    What the documents do tell before the denial is an answer, and so is any denial where yes or no was asked, and a name.
+    """
     say = _patterns("en")
+    denied = say["no"].search(plain)
     of_documents = say["doc"].search(plain) or SPEAKER.search(plain)
     tells = say["tell"].search(plain) or say["known"].search(plain) or TOLD.search(plain)
-    if not (of_documents and say["no"].search(plain) and tells):
+    if not (denied and of_documents and tells) or YES_OR_NO.search(question):
+        return False
+    if (telling := TELLS.search(plain)) and telling.start() < denied.start():
         return False
     new = new_words(plain, f"{question} {OF_DOCUMENTS}")
-    return len(new) <= NEW and all(word.number is None for word in new)
+    return len(new) <= NEW and all(word.number is None for word in new) and not missing(sentence, [question])
 
 
 def _all_refuse(sentence: str, say: Patterns) -> bool:

@@ -157,13 +157,21 @@ def test_rivals_are_of_the_sentences_that_would_be_from_the_context(tiny, monkey
     reading = Reading(ablation_of(tiny))
     found = reading.with_rivals({0: signs(), 1: signs(support=0.0), 2: signs()})
     assert asked == [2]  # the whole response is no sentence of its own
-    assert [t for t, one in found.items() if one.rival] == [2]
+    assert [t for t, one in found.items() if one.rival] == [0, 2]  # it has that of its sentence
     alone = Reading(ablation_of(tiny, answer="It has locks."))
     asked.clear()
     found = alone.with_rivals({0: signs(), 1: signs()})
     assert len(asked) == 1  # the whole response is its one sentence
     assert found[0].rival == found[1].rival
     assert found[0].rival is not None
+
+
+def test_names_of_another_language_have_no_rivals(tiny, monkeypatch):
+    asked = []
+    monkeypatch.setattr("llmattr.context.verify.rivals", lambda ablation, question, full, targets: asked.extend(targets) or {})
+    german = ablation_of(tiny, answer="Der Kanal wurde im Jahr 1914 mit vielen Schleusen eröffnet.")
+    Reading(german).with_rivals({0: signs(), 1: signs()})
+    assert asked == []
 
 
 def test_a_rival_is_named_and_kept(tiny, tmp_path):

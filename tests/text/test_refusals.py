@@ -87,3 +87,36 @@ def test_a_denial_that_adds_something_claims_it(sentence):
 def test_a_denial_that_the_question_asked_for_is_an_answer(sentence):
     asked = "Was the document signed by the mayor, do I need a licence, is there a search page, does the treaty name the king?"
     assert not refuses(sentence, f"{asked} Is the source of the Nile in Egypt? Did the passage lack light?")
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The text says it was Lund, not Petrov.",
+        "The documents say that Karl Lund built it, not Petrov.",
+        "The documents name Lund and no one else.",
+        "The document says that it was painted red, not blue.",
+        "The article states that nobody built the bridge.",
+        "No document has it, but Lund built the bridge.",
+    ],
+)
+def test_what_the_documents_tell_is_an_answer(sentence):
+    assert not refuses(sentence, "Who built the bridge, and which colour has it?")
+
+
+@pytest.mark.parametrize("sentence", ["The power source is not included.", "Source maps are not included in the build."])
+def test_a_denial_answers_yes_or_no(sentence):
+    assert not refuses(sentence, "Is the power source included? Are source maps included in the build?")
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "There's no mention of the architect.",
+        "The docs don't tell us that.",
+        "That isn't something the docs go into.",
+        "The knowledge base has nothing on this.",
+    ],
+)
+def test_documents_have_more_names(sentence):
+    assert refuses(sentence, "Who was the architect of the bridge?")
