@@ -242,6 +242,14 @@ def test_an_answer_is_cut_by_the_same_code():
     assert list(targets.texts) == [answer, *right]
 
 
+@pytest.mark.parametrize("label", ["**Founders**", "**Founders:**", "__Who founded it__:"])
+def test_words_in_bold_before_a_list_are_its_heading_in_an_answer(label):
+    items = [("- Ana Petrov did.", "item"), ("- Karl Lund paid.", "item")]
+    assert units(f"{label}\n\n- Ana Petrov did.\n- Karl Lund paid.", "answer") == [(label, "heading#"), *items]
+    assert units(f"{label}\n\nAna Petrov did.", "answer") == [(label, "paragraph"), ("Ana Petrov did.", "paragraph")]
+    assert units("**It is old.**\n\n- Karl Lund paid.", "answer")[0] == ("**It is old.**", "paragraph")
+
+
 def test_documents_say_their_format_and_the_language_is_handed_on():
     documents = [{"text": "# A title\n\nIt is old."}, {"text": "Am 3. Mai."}]
     sources = prompt(documents, "Yes.", language="de").sources

@@ -27,6 +27,7 @@ _NAME = regex.compile(r"\s*[\w.-]+|\{[^}]*\}")  # of an admonition, before its t
 _BOLD = regex.compile(
     r"(\*\*|__)(?![^\n]*: [^\n]*\d)(?:\d+(?:\.\d+)*[.)]\s)?[\p{Lu}\p{Lo}][^*_\n]{0,80}(?<![.!?:;,。！？…।])\1"
 )
+_LABEL = regex.compile(r"(\*\*|__)[^*_\n]{1,80}(?<![.!?。！？])\1:?")
 _STOP = regex.compile(r"[.!…。！।॥۔។][\"'”’»)\]*_」』）]*+$")  # a heading may end in a question
 _HARD_BREAK = regex.compile(  # or a line that is bold as a whole: "> **Note**"
     r"(?:(?<! ) {2,}+|\\|<br\s*/?>[ \t]*)\r?\n|^(?:[ \t]*>)*[ \t]*(\*\*|__)[^*_\n]+\1[ \t]*\r?\n", regex.M
@@ -82,10 +83,21 @@ def answer(text: str) -> list[Block]:
             found[-1] = found[-1]._replace(end=block.end)
         else:
             found.append(block)
+    found = _with_labels(text, found)
     if any(block.quotable for block in found):
         return found
     begin = max((part.end for part in parts(text) if part.is_reasoning), default=0)
     return [block._replace(quotable=block.kind == "heading" and block.start >= begin) for block in found]
+
+
+def _with_labels(text: str, found: list[Block]) -> list[Block]:
+    """The same with words in bold that stand alone before a list as its heading."""
+    labels = {
+        block
+        for block, after in itertools.pairwise(found)
+        if block.kind == "paragraph" and after.kind == "item" and _LABEL.fullmatch(text, block.start, block.end)
+    }
+    return [block._replace(kind="heading", quotable=False) if block in labels else block for block in found]
 
 
 @cache
