@@ -106,6 +106,8 @@ def _interval(line: Line, name: str, beside: bool) -> Figure:
     judges = line.judges(name)
     if judges is None:
         mean, low, high = interval(each, line.groups)
+        if name.startswith(SHARES) and low == high:
+            low, high = of_equals(mean, _count(each, line.groups))
         least, most = (0, 1) if name.startswith(SHARES) else (-1, 1) if name.startswith("LDS") else (-np.inf, np.inf)
         low, high = max(low, least), min(high, most)
     else:
@@ -116,6 +118,18 @@ def _interval(line: Line, name: str, beside: bool) -> Figure:
     if beside and np.isfinite(all_units[chosen]).any():
         row[f"{name}, chosen on"] = float(np.nanmean(all_units[chosen]))
     return row
+
+
+def of_equals(share: float, n: int) -> tuple[float, float]:
+    """The interval of a share of which all n units say the same: of 0 and 1 as Clopper and Pearson have it, else unknown.
+
+    That all of n are right happens in 2.5 % where `0.025^(1/n)` are.
+
+    >>> [round(bound, 2) for bound in of_equals(1.0, 37)]
+    [0.91, 1.0]
+    """
+    beyond = (LEVEL / 2) ** (1 / n)
+    return (beyond, 1.0) if share == 1 else (0.0, 1 - beyond) if share == 0 else (share, share)
 
 
 def _count(each: Float[np.ndarray, " u"], groups: Sequence[str]) -> int:

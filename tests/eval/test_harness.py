@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from eval.harness import choices, kept
-from eval.harness.compare import compared, figures, interval, real
+from eval.harness.compare import compared, figures, interval, of_equals, real
 from eval.harness.contract import Entry, Judged, Problem, Scored
 from eval.harness.entries import DRAWS, entries
 from eval.harness.kept import Kept
@@ -221,6 +221,14 @@ def test_intervals_are_of_groups_and_few_have_none():
     assert np.isnan(interval(np.array([1.0, 2.0, 3.0]), list("abc")).low)
     assert interval(np.ones(9), range(9)) == (1, 1, 1)
     assert np.isnan(interval(np.array([np.nan]), ["a"]).mean)
+
+
+@pytest.mark.parametrize("n", [4, 37])
+def test_a_share_of_which_all_say_the_same_is_not_certain(n):
+    low, high = of_equals(1.0, n)
+    assert (low**n, high) == (pytest.approx(0.025), 1)  # were the share so low, all n would be right once in 40
+    assert of_equals(0.0, n) == (0, pytest.approx(1 - low))
+    assert of_equals(0.5, n) == (0.5, 0.5)
 
 
 def test_a_method_that_cannot_do_with_the_budget_is_not_compared(tmp_path):
