@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import llmattr
+from eval import ROOT
 from eval.harness.contract import Entry, Problem, Scored
 from llmattr import __version__
 from llmattr.core.files import digest, write
@@ -84,10 +85,10 @@ class Kept:
 
 @cache
 def code() -> str:
-    """The digest of the library's own files: its version alone does not change with every commit."""
-    root = Path(llmattr.__file__).parent
-    files = sorted(root.rglob("*.py"))
-    return hashlib.sha256(b"".join(str(path.relative_to(root)).encode() + path.read_bytes() for path in files)).hexdigest()
+    """The digest of the library's and the benchmarks' own files: the version alone does not change with every commit."""
+    roots = [Path(llmattr.__file__).parent, ROOT / "eval"]
+    files = sorted((path.relative_to(root.parent), path) for root in roots for path in root.rglob("*.py"))
+    return hashlib.sha256(b"".join(str(name).encode() + path.read_bytes() for name, path in files)).hexdigest()
 
 
 def _slug(name: str) -> str:

@@ -7,8 +7,10 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from eval.harness import choices
+from eval.harness.kept import code
 from llmattr.core.files import write
 from llmattr.core.plain_json import json_text
 
@@ -18,12 +20,14 @@ PACKAGES = ("llmattr", "torch", "transformers", "numpy")
 
 
 def circumstances(command: str) -> dict[str, Any]:
-    """The command, the date, the machine with its load, and the versions."""
+    """The command, the date, the machine with its load, and the versions: of packages, of our code, of what judges."""
+    seeds = "/".join(str(choices.seed(kind)) for kind in get_args(choices.Kind))
     return {
         "command": command,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.platform(), "load": _load()},
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+        | {"code": code()[:12], "seeds": seeds},
     }
 
 
