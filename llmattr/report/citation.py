@@ -46,7 +46,7 @@ class Source:
 class Target:
     """A choice: what was said, the sources to light, to list, to keep behind "more", and to name by their marks.
 
-    `unlisted`: how many more are cited. `pieces`: its text, with what stands in no source marked. `depends`: its tokens, and
+    `unlisted`: how many more are cited. `pieces`: its text, with what a reader has to doubt marked. `depends`: its tokens, and
     how strongly each depends on the context, of 100.
     """
 
@@ -170,13 +170,16 @@ def _target(a: Attribution, number: int, marks: dict[int, int]) -> Target:
 
 
 def _pieces(a: Attribution) -> list[tuple[str, bool]]:
-    """The one target's text, cut around the names and numbers that stand nowhere in what the model was given."""
+    """The one target's text, cut around what a reader has to doubt: names that stand nowhere, or have a rival."""
     if a.evidence is None or a.targets.spans is None or a.response is None:
         return [(a.targets.texts[0], False)]
     start, end = map(int, a.targets.spans[0])
-    missing = [(s, e) for s, e in a.evidence.targets[0].missing if start <= s < e <= end]
-    places = sorted({start, end, *itertools.chain(*missing)})
-    return [(a.response[s:e], (s, e) in missing) for s, e in itertools.pairwise(places)]
+    one = a.evidence.targets[0]
+    doubted = [*one.missing, *([(one.rival.start, one.rival.end)] if one.rival else [])]
+    doubted = [(s, e) for s, e in doubted if start <= s < e <= end]
+    places = sorted({start, end, *itertools.chain(*doubted)})
+    marked = [any(s <= first and last <= e for s, e in doubted) for first, last in itertools.pairwise(places)]
+    return [(a.response[s:e], mark) for (s, e), mark in zip(itertools.pairwise(places), marked, strict=True)]
 
 
 def _depends(a: Attribution) -> list[tuple[str, int]]:

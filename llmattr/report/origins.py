@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from llmattr.core.attribution import Attribution, Score, sentence_rows
-from llmattr.core.evidence import VERDICTS, Verdict
+from llmattr.core.evidence import CITING, VERDICTS, Verdict
 from llmattr.origins import Origin, Origins
 from llmattr.report.html import environment
 from llmattr.report.lines import one_line, plain
@@ -66,7 +66,7 @@ def text(origins: Origins, top: int = SHOWN) -> str:
         sources = [_cited_line(origins.context, score, marks) for score in origin.citations[:top]]
         shares = _percents(origin.rows)
         rows = [_row_line(score, share) for score, share in zip(origin.rows[:top], shares, strict=False)]
-        if origin.evidence.verdict == "context":
+        if origin.evidence.verdict in CITING:
             names = ", ".join(score.id for score in origin.rows[:top])
             rows = [f"    training rows nearest to it: {names}"] if names else []
             lines += [*sources, *rows, ""]

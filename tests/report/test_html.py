@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from llmattr.core.attribution import Attribution, sentence_rows
-from llmattr.core.evidence import Evidence, TargetEvidence
+from llmattr.core.evidence import Evidence, Rival, TargetEvidence
 from llmattr.core.sources import Document, Sources, Targets
 from llmattr.report.html import frame, open_page, page
 from llmattr.report.marks import citation_numbers
@@ -305,6 +305,18 @@ def test_what_stands_in_no_source_is_marked_and_an_unsupported_sentence_says_so(
     assert re.findall(r'class="flag">(.*?)<', html) == ["not supported"]
     assert "'Dogs' stands nowhere in what the model was given" in html_unescaped(html)
     assert "[3]" not in Page(html).running  # nothing is cited for it
+
+
+def test_a_name_with_a_rival_is_marked():
+    attribution = make()
+    start = int(attribution.targets.spans[2, 0])
+    rival = Rival(start, start + 4, "Cats", 9.0)
+    found = [TargetEvidence(5.0, 1.0, "context") for _ in range(4)]
+    found[2] = TargetEvidence(5.0, 1.0, "unsupported", missing=((start + 2, start + 4),), rival=rival)  # they may overlap
+    tokens = np.array([[0, len(RESPONSE)]])
+    html = page(dataclasses.replace(attribution, evidence=Evidence(tuple(found), tokens, np.zeros(1), np.zeros(1))))
+    assert "<mark>Do</mark><mark>gs</mark> bark." in html
+    assert "check 'Dogs': the model finds 'Cats' likelier there" in html_unescaped(html)
 
 
 def html_unescaped(text: str) -> str:
