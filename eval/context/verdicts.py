@@ -29,7 +29,7 @@ from eval.harness.contract import Costs, Entry, Judged, PerUnit, Scored
 from eval.harness.entries import entries
 from eval.harness.run import Plan, benchmark, split
 from llmattr.context.removal.ablation import ContextAblation
-from llmattr.context.verify import Reading
+from llmattr.context.signs import Reading
 from llmattr.core.evidence import Signs
 
 REMOVED = "without its sources"

@@ -10,7 +10,8 @@ from llmattr import cite
 from llmattr.ablation import random_masks
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.removal.hidden import HiddenAblation
-from llmattr.context.verify import Reading, verify
+from llmattr.context.signs import Reading
+from llmattr.context.verify import verify
 from llmattr.core.attribution import Attribution
 from llmattr.core.evidence import (
     CARRIED,
@@ -153,7 +154,7 @@ def test_rivals_are_of_the_sentences_that_would_be_from_the_context(tiny, monkey
         asked.extend(targets)
         return {targets[0]: Rival(0, 2, "Gauss", 9.0)}
 
-    monkeypatch.setattr("llmattr.context.verify.rivals", one_rival)
+    monkeypatch.setattr("llmattr.context.signs.rivals", one_rival)
     reading = Reading(ablation_of(tiny))
     found = reading.with_rivals({0: signs(), 1: signs(support=0.0), 2: signs()})
     assert asked == [2]  # the whole response is no sentence of its own
@@ -168,7 +169,7 @@ def test_rivals_are_of_the_sentences_that_would_be_from_the_context(tiny, monkey
 
 def test_names_of_another_language_have_no_rivals(tiny, monkeypatch):
     asked = []
-    monkeypatch.setattr("llmattr.context.verify.rivals", lambda ablation, question, full, targets: asked.extend(targets) or {})
+    monkeypatch.setattr("llmattr.context.signs.rivals", lambda ablation, question, full, targets: asked.extend(targets) or {})
     german = ablation_of(tiny, answer="Der Kanal wurde im Jahr 1914 mit vielen Schleusen eröffnet.")
     Reading(german).with_rivals({0: signs(), 1: signs()})
     assert asked == []

@@ -1,0 +1,131 @@
+"""What the text of a sentence and its tokens say, before any source is tried: what a verdict is given by."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from llmattr.context.relevance import asked, completing, languages, relevance
+from llmattr.context.removal.ablation import ContextAblation
+from llmattr.context.rivals import rivals
+from llmattr.core.evidence import CITING, Rival, Signs, verdict_of
+from llmattr.core.sources import Targets
+from llmattr.text.names import missing
+from llmattr.text.own_words import OwnWord, own_words
+from llmattr.text.refusals import refuses
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What the targets say, and how likely each token of the response is with every source and with none."""
+
+    ablation: ContextAblation
+
+    @property
+    def targets(self) -> Targets:
+        """The response and its sentences."""
+        return self.ablation.targets
+
+    @cached_property
+    def _both(self) -> Float[np.ndarray, "2 r"]:
+        everything = np.ones((1, len(self.ablation.sources)), dtype=bool)
+        return self.ablation.token_logprobs(np.concatenate([everything, ~everything]))
+
+    @property
+    def full(self) -> Float[np.ndarray, " r"]:
+        """The log-probabilities of the response's tokens with every source."""
+        return self._both[0]
+
+    @property
+    def empty(self) -> Float[np.ndarray, " r"]:
+        """Those with none."""
+        return self._both[1]
+
+    @cached_property
+    def question(self) -> str:
+        """What the user asked."""
+        return asked(self.ablation.prompt.messages)
+
+    @cached_property
+    def languages(self) -> tuple[str, str] | None:
+        """That of the answer and that of the documents, where they are two."""
+        return languages(self.ablation.prompt)
+
+    @cached_property
+    def parts(self) -> Bool[np.ndarray, "t t"]:
+        """Whether target t has target u as a part, [t, u]: the whole response its sentences."""
+        assert self.targets.spans is not None  # of a response, targets are parts of it
+        starts, ends = self.targets.spans.T
+        lengths = ends - starts
+        return (starts >= starts[:, None]) & (ends <= ends[:, None]) & (lengths < lengths[:, None])
+
+    @cached_property
+    def stated(self) -> Float[np.ndarray, " t"]:
+        """The share of each target's own words that one source has; of several sentences, one source for each of them."""
+        shares = relevance(self.ablation).max(axis=1)
+        words = np.array([len(own_words(text, self.question)) for text in self.targets.texts])
+        weights = np.where(self.parts, words, 0)
+        counted = weights.sum(axis=1)
+        comparable = np.where(words > 0, shares, 0.0)
+        return np.where(counted > 0, weights @ comparable / np.maximum(counted, 1), shares)
+
+    @cached_property
+    def missing(self) -> list[tuple[tuple[int, int], ...]]:
+        """Each target's names and numbers that stand nowhere in what the model was given, as characters of the response."""
+        given = [text for message in self.ablation.prompt.messages for text in message.said]
+        return [self._missing(t, given) for t in range(len(self.targets))]
+
+    def signs(self, t: int, support: float, opposing: float) -> Signs:
+        """All that the verdict goes by."""
+        own = own_words(self.targets.texts[t], self.question)
+        a, b = self.ablation.target_tokens[t]
+        tokens = [i for i in range(a, b) if self._has(i, t, own)] or list(range(a, b))
+        full, empty = self.full[tokens].sum(), self.empty[tokens].sum()
+        return Signs(
+            support=support,
+            empty=float(self.empty[a:b].sum()),
+            tokens=float(b - a),
+            explained=float(1 - full / empty) if empty < 0 else 0.0,
+            stated=None if np.isnan(self.stated[t]) else float(self.stated[t]),
+            is_missing=bool(self.missing[t]),
+            opposing=opposing,
+            is_refusal=refuses(self.targets.texts[t], self.question),
+        )
+
+    def with_rivals(self, signs: Mapping[int, Signs]) -> dict[int, Signs]:
+        """The same, with the names that are likelier in place of its own, of each sentence that would be from the context.
+
+        The whole response has the strongest rival of its sentences.
+        """
+        assert self.targets.spans is not None
+        spans = [tuple(span) for span in self.targets.spans.tolist()]
+        would = [t for t, one in signs.items() if verdict_of(one) in CITING and not self.parts[t].any()]
+        sentences = {spans[t]: t for t in would if self.languages is None}  # the whole response may be one of them
+        found = rivals(self.ablation, self.question, self.full, list(sentences.values()))
+
+        def of(t: int) -> Rival | None:
+            within = [found[s] for span, s in sentences.items() if s in found and (span == spans[t] or self.parts[t, s])]
+            return max(within, key=lambda rival: rival.nats, default=None)
+
+        return {t: replace(one, rival=of(t)) for t, one in signs.items()}
+
+    def second_hop(self, t: int, cited: Sequence[int]) -> int | None:
+        """A source of another document, that a reader needs beside those that are cited."""
+        return completing(f"{self.question} {self.targets.texts[t]}", self.ablation.sources, cited)
+
+    def _missing(self, t: int, given: Sequence[str]) -> tuple[tuple[int, int], ...]:
+        found = missing(self.targets.texts[t], given)
+        found = found if self.languages is None else [one for one in found if one.kind == "number"]  # names have other forms
+        return tuple((self._start(t) + one.start, self._start(t) + one.end) for one in found)
+
+    def _start(self, t: int) -> int:
+        assert self.targets.spans is not None  # of a response, targets are parts of it
+        return int(self.targets.spans[t, 0])
+
+    def _has(self, token: int, t: int, own: Sequence[OwnWord]) -> bool:
+        """Whether a token of the response is of one of the target's own words."""
+        assert self.ablation.prompt.response_offsets is not None
+        start, end = self.ablation.prompt.response_offsets[token] - self._start(t)
+        return any(start < word.end and end > word.start for word in own)
