@@ -28,7 +28,7 @@ def refuses(sentence: str, question: str = "") -> bool:
     True
     >>> refuses("The treaty does not mention slavery."), refuses("The text does not say when, but it was built in 1889.")
     (False, False)
-    >>> refuses("On who built it the documents offer not a word.", "Who built the bridge?")
+    >>> refuses("The documents keep silent as to who built it.", "Who built the bridge?")
     True
     """
     if len(sentence) > _LONGEST:
