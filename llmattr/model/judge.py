@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from llmattr.errors import LlmattrError
+from llmattr.model.forward import setting
 from llmattr.model.loading import complete, load_tokenizer, told
 
 FOLLOWS = ("entail", "support", "consistent", "factual")  # how the label begins that says so
@@ -42,7 +43,7 @@ class Judge:
         """
         import torch
 
-        longest = min(self.tokenizer.model_max_length, getattr(self.model.config, "max_position_embeddings", None) or 512)
+        longest = min(self.tokenizer.model_max_length, setting(self.model.config, "max_position_embeddings") or 512)
         inputs = self.tokenizer(premise, claim, truncation="only_first", max_length=longest, return_tensors="pt")
         with torch.inference_mode():
             logits = self.model(**inputs).logits[0].float()
