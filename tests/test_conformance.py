@@ -104,6 +104,8 @@ class TestContract:
             (int, field(default=3), "option much has no description"),
             (int, option(0, "how much", least=1), "much must be 1 or more"),
             (tuple, option((), "how much"), "of the type <class 'tuple'>, which no command line can give"),
+            (int | None, option(None, "how much"), "of the type int | None, which no command line can give"),
+            (int | str, option(1, "how much"), "of the type int | str, which no command line can give"),
             ("NoSuchType", option(1, "how much"), "the types of Mine's fields cannot be read"),
         ],
     )

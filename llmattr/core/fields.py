@@ -50,10 +50,11 @@ def _parts(kind: object) -> tuple[Any, ...]:
 
 
 def accepted(kind: object) -> tuple[Any, tuple[Any, ...]]:
-    """What a field of this type takes, and which words: `int | Literal["auto"]` -> int, ("auto",)."""
+    """What a field of this type takes, and which words: `int | Literal["auto"]` -> int, ("auto",); else a union as it is."""
     words = [part for part in _parts(kind) if get_origin(part) is Literal]
     others = [part for part in _parts(kind) if part not in words]
-    return (others[0] if others else None), tuple(word for part in words for word in get_args(part))
+    other = others[0] if len(others) == 1 else kind if others else None
+    return other, tuple(word for part in words for word in get_args(part))
 
 
 def _classes(kind: object) -> tuple[Any, ...]:
