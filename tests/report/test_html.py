@@ -316,7 +316,7 @@ def test_a_name_with_a_rival_is_marked():
     tokens = np.array([[0, len(RESPONSE)]])
     html = page(dataclasses.replace(attribution, evidence=Evidence(tuple(found), tokens, np.zeros(1), np.zeros(1))))
     assert "<mark>Do</mark><mark>gs</mark> bark." in html
-    assert "check 'Dogs': the model finds 'Cats' likelier there" in html_unescaped(html)
+    assert "Check 'Dogs': the model finds 'Cats' likelier there" in html_unescaped(html)
 
 
 def html_unescaped(text: str) -> str:
