@@ -1,12 +1,14 @@
 """Training attribution: gradients, projections, the index on disk, and every method on it."""
 
 import errno
+import gc
 import inspect
 import json
 import os
 import re
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -108,6 +110,22 @@ def test_the_model_is_left_as_it_was():
     assert [n for n, p in lm.model.named_parameters() if not p.requires_grad] == ["lm_head.weight"]
     assert all(parameter.grad is None for parameter in lm.model.parameters())
     assert not any(module._forward_hooks for module in lm.model.modules())
+
+
+def test_nothing_of_a_pass_outlives_it():
+    """No circle holds a layer's output, and with it the whole graph, until some later collection: memory would double."""
+    lm = LM(tiny_models.llama(), tiny_models.tokenizer())
+    layers, alive = linear_layers(lm), []
+    handles = [module.register_forward_hook(lambda *given: alive.append(weakref.ref(given[2]))) for module in layers.values()]
+    gc.disable()
+    try:
+        exact_gradients(lm, tokenize(ROWS[:2], lm.tokenizer), layers)
+        assert len(alive) >= len(layers)
+        assert not [one for one in alive if one() is not None]
+    finally:
+        gc.enable()
+        for handle in handles:
+            handle.remove()
 
 
 class InPlace(torch.nn.Module):

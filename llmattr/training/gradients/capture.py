@@ -55,17 +55,19 @@ def _forward_hook(name: str, recorder: Recorder) -> Any:
             return None
         if output.dim() != 3:  # as DoRA, which takes the norm of the weight that way, and no gradient of it
             if output.requires_grad:
-                output.register_hook(lambda _: _refuse(name, output.dim()))
+                dimensions = output.dim()
+                output.register_hook(lambda _: _refuse(name, dimensions))
             return None
         if not output.requires_grad:  # the graph starts here: nothing before the first tracked layer is differentiated
             output = output.requires_grad_(True).clone()  # no leaf, which a model could not change in place
         given = inputs[0].detach()
-        kept, version = recorder.keep(name, given), given._version
+        # A hook must not hold its own tensor: the circle would keep every pass's graph until some later collection.
+        kept, version, shape = recorder.keep(name, given), given._version, output.shape
 
         def gradient(outputs: torch.Tensor) -> None:
             if any(part is given for part in (kept if isinstance(kept, tuple) else (kept,))) and given._version != version:
                 raise LlmattrError(f"layer {name!r} has its inputs changed in place after it ran: leave it out (modules)")
-            recorder.gradient(name, kept, outputs.view(output.shape))
+            recorder.gradient(name, kept, outputs.view(shape))
 
         _unchanged(output).register_hook(gradient)
         return output
