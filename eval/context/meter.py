@@ -4,27 +4,30 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
 from eval.harness.contract import Costs
-from llmattr.context.removal.ablation import ContextAblation
+from llmattr.context.removal.ablation import ContextAblation, Row
 from llmattr.core.files import write
 from llmattr.core.plain_json import json_text
+from llmattr.text.prompt import Prompt
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
 class Timed(ContextAblation):
-    """An ablation that keeps the CPU seconds that each mask took when it was scored, in memory and beside what was scored.
+    """An ablation that keeps the CPU seconds that each mask (or other response) took, in memory and beside what was scored.
 
-    Masks that are scored together share prefixes; each has the share of their seconds that its tokens have of theirs.
+    Those that are scored together share prefixes; each has the share of their seconds that its tokens have of theirs.
     """
 
     tokens: dict[str, int] = field(default_factory=dict)
@@ -36,8 +39,18 @@ class Timed(ContextAblation):
             if short(mask) not in self.tokens:
                 self.tokens[short(mask)] = len(self.prompt.render(mask).ids)
         new = {short(mask) for mask in masks if mask.tobytes() not in self.store.rows}
+        return self._timed(new, lambda: super(Timed, self).token_logprobs(masks))
+
+    def other_logprobs(self, others: Sequence[Prompt]) -> list[Row]:
+        """As the ablation gives them."""
+        self.tokens.update({named(one): len(one.full().ids) for one in others})
+        new = {named(one) for one in others if one.response not in self.store.others}
+        return self._timed(new, lambda: super(Timed, self).other_logprobs(others))
+
+    def _timed(self, new: set[str], scored: Callable[[], T]) -> T:
+        """What is scored, with the seconds that what is new in it takes."""
         started = time.process_time()
-        found = super().token_logprobs(masks)
+        found = scored()
         if new:
             rate = (time.process_time() - started) / sum(self.tokens[name] for name in new)
             self.seconds.update({name: rate * self.tokens[name] for name in new})
@@ -57,6 +70,11 @@ def short(mask: Bool[np.ndarray, " n"]) -> str:
     return np.packbits(mask).tobytes().hex()
 
 
+def named(other: Prompt) -> str:
+    """Another response's name, as no mask has it."""
+    return f"={other.response}"
+
+
 def times_path(scored: Path) -> Path:
     """Where the seconds are kept of what was scored."""
     return scored.with_suffix(".seconds.json")
@@ -72,8 +90,8 @@ def times(scored: Path | None) -> dict[str, float]:
 class Metered(Timed):
     """An ablation that keeps account of what one method asks for, whether or not it was scored before.
 
-    `asked`: its masks. `others`: the sizes of what a method sent through the model by itself, forward and backward.
-    `spent`: CPU seconds inside this ablation.
+    `asked`: its masks and other responses. `others`: the sizes of what a method sent through the model by itself, forward and
+    backward. `spent`: CPU seconds inside this ablation.
     """
 
     asked: set[str] = field(default_factory=set)
@@ -83,10 +101,17 @@ class Metered(Timed):
 
     def token_logprobs(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m r"]:
         """As the ablation gives them."""
+        return self._counted({short(mask) for mask in masks}, lambda: super(Metered, self).token_logprobs(masks))
+
+    def other_logprobs(self, others: Sequence[Prompt]) -> list[Row]:
+        """As the ablation gives them."""
+        return self._counted({named(one) for one in others}, lambda: super(Metered, self).other_logprobs(others))
+
+    def _counted(self, asked: set[str], scored: Callable[[], T]) -> T:
         started = time.process_time()
-        self.asked.update(short(mask) for mask in masks)
+        self.asked.update(asked)
         self.scoring.append(True)
-        found = super().token_logprobs(masks)
+        found = scored()
         self.scoring.pop()
         self.spent.append(time.process_time() - started)
         return found

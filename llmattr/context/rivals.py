@@ -54,8 +54,7 @@ def rivals(ablation: ContextAblation, question: str, full: Float[np.ndarray, " r
     others = [(one, prompt.with_response(_said(prompt.response, one, ends[one.target]))) for one in tried]
     others = [(one, other) for one, other in others if _fits(ablation.lm.window, other)]
     found: dict[int, Rival] = {}
-    for i, logprobs in ablation.lm.score([other.full() for _, other in others]):
-        one, other = others[i]
+    for (one, other), logprobs in zip(others, ablation.other_logprobs([other for _, other in others]), strict=True):
         nats = _from(other, logprobs, one.start) - _from(prompt, full, one.start, ends[one.target])
         if nats >= max(RIVAL, found[one.target].nats if one.target in found else RIVAL):
             found[one.target] = Rival(one.start, one.end, one.other, nats)

@@ -43,15 +43,19 @@ class Likes:
         return found
 
 
+def ablation_of(tokenizer, answer, nats, document=DOCUMENT, question=QUESTION, room=None):
+    chat = conversation(document, question)
+    prompt = Prompt(tokenizer, chat, cut(chat, "sentences")).with_response(answer)
+    window = None if room is None else len(prompt.full().ids) + room
+    return ContextAblation(Likes(tokenizer, nats, window), prompt, prompt.targets())
+
+
 @pytest.fixture
 def run(tiny):
-    def found(answer, nats, targets=(1,), document=DOCUMENT, question=QUESTION, room=None):
-        chat = conversation(document, question)
-        prompt = Prompt(tiny.tokenizer, chat, cut(chat, "sentences")).with_response(answer)
-        window = None if room is None else len(prompt.full().ids) + room
-        lm = Likes(tiny.tokenizer, nats, window)
-        ablation = ContextAblation(lm, prompt, prompt.targets())
-        return rivals(ablation, question, lm(prompt.response_ids), targets), lm.asked
+    def found(answer, nats, targets=(1,), question=QUESTION, **how):
+        ablation = ablation_of(tiny.tokenizer, answer, nats, question=question, **how)
+        full = ablation.lm(ablation.prompt.response_ids)
+        return rivals(ablation, question, full, targets), ablation.lm.asked
 
     return found
 
@@ -124,6 +128,16 @@ def test_the_same_in_another_form_is_no_other_name(run):
     assert not [text for text in asked if "came the U.S." in text or "National Hockey League came" in text]
     _, asked = run("It was Lund.", {}, document="Karl Lund did it. Ana Petrov paid.", question="Who?")
     assert asked == ["It was Ana Petrov."]  # not Karl Lund
+
+
+def test_none_is_scored_twice_and_each_is_a_pass(tiny):
+    ablation = ablation_of(tiny.tokenizer, "Karl Lund built it.", {"Karl": -30.0})
+    full = ablation.lm(ablation.prompt.response_ids)
+    first = rivals(ablation, QUESTION, full, (1,))
+    asked = list(ablation.lm.asked)
+    assert len(ablation.store) == len(asked) > 0
+    assert rivals(ablation.of(ablation.targets), QUESTION, full, (1,)) == first
+    assert ablation.lm.asked == asked
 
 
 def test_what_the_question_tells_is_not_tried(run):

@@ -69,6 +69,21 @@ def test_what_was_scored_before_a_stop_is_kept(counted, tmp_path):
     np.testing.assert_allclose(resumed.values, run(lm, None).values, atol=1e-8)
 
 
+def test_other_responses_are_kept_beside_the_masks(tmp_path):
+    """Each with its own number of tokens; two that add to one file lose nothing."""
+    path, answers = store_path(tmp_path, "x"), {"One.": [-1.0], "Deux, trois…": [-2.0, -3.0, -4.0]}
+    first, second = Store(path), Store(path)
+    for store, (answer, logprobs) in zip((first, second), answers.items(), strict=True):
+        store.add_other(answer, np.array(logprobs))
+        store.save()
+    second.add(np.array([True, False]).tobytes(), np.array([-5.0, -6.0]))
+    second.save()
+    found = Store(path)
+    assert {answer: row.tolist() for answer, row in found.others.items()} == answers
+    assert [row.tolist() for row in found.rows.values()] == [[-5.0, -6.0]]
+    assert found.resumed == len(found) == 3
+
+
 def test_a_damaged_file_is_scored_again(tmp_path):
     path = store_path(tmp_path, "x")
     store = Store(path)

@@ -6,6 +6,7 @@ What was scored is kept by mask: in memory, and in a file so that a run that was
 import dataclasses
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -27,59 +28,86 @@ from llmattr.text.prompt import Prompt, Rendered
 
 EVERY = 2.0  # seconds between two writes of the file, at least
 
+Row = Float[np.ndarray, " r"]
+
 
 class Store:
-    """Token log-probabilities of a response [r] for each mask [n] that was scored.
+    """Token log-probabilities of a response [r] for each mask [n] that was scored, and of others behind all sources.
 
-    `path`: a file (.npz) to go on from and to add to, whole or not at all, by any number of processes at once; None keeps them
-    in memory only.
+    `rows`: mask -> log-probabilities. `others`: another response -> those of its own tokens. `path`: a file (.npz) to go on
+    from and to add to, whole or not at all, by any number of processes at once; None keeps them in memory only.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self.rows: dict[bytes, Float[np.ndarray, " r"]] = {} if path is None else of_main(_read(path))
-        self.resumed = len(self.rows)  # that many were there before
-        self._written, self._at = len(self.rows), time.monotonic()
+        self.rows: dict[bytes, Row] = {}
+        self.others: dict[str, Row] = {}
+        if path is not None:
+            self.rows, self.others = of_main(_read(path))
+        self.resumed = len(self)  # that many were there before
+        self._written, self._at = len(self), time.monotonic()
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows) + len(self.others)
 
-    def add(self, mask: bytes, logprobs: Float[np.ndarray, " r"]) -> None:
+    def add(self, mask: bytes, logprobs: Row) -> None:
         """Keep one more; now and then the file is written."""
         self.rows[mask] = logprobs
+        self._save_at_times()
+
+    def add_other(self, response: str, logprobs: Row) -> None:
+        """Keep one of another response."""
+        self.others[response] = logprobs
+        self._save_at_times()
+
+    def _save_at_times(self) -> None:
         if time.monotonic() - self._at > EVERY:
             self.save()
 
     def save(self) -> None:
         """Add to the file, if there is one and something to add."""
         self._at = time.monotonic()
-        if self.path is not None and is_main() and self._written < len(self.rows):
+        if self.path is not None and is_main() and self._written < len(self):
             self._write(self.path)
-            self._written = len(self.rows)
+            self._written = len(self)
 
     def _write(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with alone(path.parent):  # else of two that add to what is there one would be lost
-                rows = {**self.rows, **_read(path)}
-                masks = np.stack([np.frombuffer(mask, dtype=bool) for mask in rows])
-                write_arrays(path, masks=masks, logprobs=np.stack(list(rows.values())))
+                rows, others = _read(path)
+                write_arrays(path, **_arrays(self.rows | rows, self.others | others))
         except (OSError, LlmattrError) as error:
             note(f"cannot keep what was scored ({error}): a run that is stopped starts again")
             self.path = None
 
 
-def _read(path: Path) -> dict[bytes, Float[np.ndarray, " r"]]:
+def _arrays(rows: dict[bytes, Row], others: dict[str, Row]) -> dict[str, np.ndarray]:
+    """What a file holds; the other responses' tokens stand one behind the other, since each has its own number of them."""
+    masks, tokens = [np.frombuffer(mask, dtype=bool) for mask in rows], list(others.values())
+    found = {"masks": np.stack(masks), "logprobs": np.stack(list(rows.values()))} if rows else {}
+    if others:
+        lengths = np.array([len(row) for row in tokens])
+        found |= {"others": np.array(list(others)), "lengths": lengths, "tokens": np.concatenate(tokens)}
+    return found
+
+
+def _read(path: Path) -> tuple[dict[bytes, Row], dict[str, Row]]:
     try:
         saved = read_arrays(path)
     except FileNotFoundError:
-        return {}
+        return {}, {}
     except LlmattrError as error:
         note(f"{error}: what was scored before is scored again")
-        return {}
+        return {}, {}
     with suppress(OSError):
         os.utime(path)  # what was used last is removed last
-    return {mask.tobytes(): row for mask, row in zip(saved["masks"], saved["logprobs"], strict=True)}
+    masks, logprobs = saved.get("masks", ()), saved.get("logprobs", ())
+    others = np.split(saved["tokens"], np.cumsum(saved["lengths"])[:-1]) if "others" in saved else ()
+    return (
+        {mask.tobytes(): row for mask, row in zip(masks, logprobs, strict=True)},
+        dict(zip(saved.get("others", np.empty(0, str)).tolist(), others, strict=True)),
+    )
 
 
 def store_path(folder: str | Path, *identity: object) -> Path:
@@ -127,6 +155,22 @@ class ContextAblation:
             self.store.save()  # also when it was stopped by Ctrl-C
         rows = [self.store.rows[mask.tobytes()] for mask in masks]
         return np.stack(rows) if rows else np.empty((0, len(self.prompt.response_ids)))
+
+    def other_logprobs(self, others: Sequence[Prompt]) -> list[Row]:
+        """Log-probabilities of the tokens of other responses, each behind all sources; only those not seen before are run.
+
+        `others`: this prompt with another response. Several processes run a share each.
+        """
+        new = {one.response: one for one in others if one.response not in self.store.others}
+        mine = share(list(new))
+        try:
+            for i, logprobs in self.lm.score([new[response].full() for response in mine]):
+                self.store.add_other(mine[i], logprobs)
+            for response, logprobs in gathered([(one, self.store.others[one]) for one in mine]) if new else ():
+                self.store.add_other(response, logprobs)
+        finally:
+            self.store.save()
+        return [self.store.others[one.response] for one in others]
 
     def _not_finite(self, mask: Bool[np.ndarray, " n"], logprobs: Float[np.ndarray, " r"]) -> LlmattrError:
         token = int(np.isfinite(logprobs).argmin())
