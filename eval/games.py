@@ -110,14 +110,15 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     asked = budgets(given["budget"], (16,) if given["tiny"] else (64, 256))
     sets = given["sets"] or ("canal" if given["tiny"] else "hotpotqa,2wiki,qed")
     usual = Size(least=4, most=MOST, held_out=4)
+    methods = {name: METHODS[name] for name in ASKING}  # no baselines: they look at texts, which a game has not
+    lines = entries(methods, split(given["methods"]), asked)
     cases, notes = problems(
         {**given, "sets": sets, "sentences": given["sentences"] or MOST}, folder, gold_answer=False, usual=usual, make=Game
     )
-    methods = {name: METHODS[name] for name in ASKING}  # no baselines: they look at texts, which a game has not
     return Plan(
         about=f"{'tiny' if given['tiny'] else plain_name(given['model'])} and its own answers, every subset of the sentences.",
         problems=[case for case in cases if case.question.size <= MOST],
-        entries=entries(methods, split(given["methods"]), asked),
+        entries=lines,
         measures=GAPS,
         base="shapley",
         against=("error to shapley",),

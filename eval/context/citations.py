@@ -102,6 +102,7 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     all_of_them = given["full"] or given["tiny"]
     methods = split(given["methods"]) or ([] if all_of_them else CHEAP)
     asked = budgets(given["budget"], (16,) if given["tiny"] else (64,))
+    lines = entries(METHODS, methods, asked, SETTINGS)
     entails = entailment_model(given["entailment"]) if given["entailment"] else None
     make = partial(CitedCase, support_alone=True, entails=entails)
     if given["sets"] or given["data"] or given["tiny"] or not given["gold_answers"]:
@@ -126,7 +127,7 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     return Plan(
         about=f"{'tiny' if given['tiny'] else plain_name(given['model'])} and {whose}.",
         problems=cases,
-        entries=[*entries(METHODS, methods, asked, SETTINGS), *_whole(), _old(asked[0]), Entry(GOLD)],
+        entries=[*lines, *_whole(), _old(asked[0]), Entry(GOLD)],
         measures=(*SUPPORT, "citations", "furniture", "threshold F1", "entailed precision", "entailed recall", "entailed f1"),
         base="context-cite",
         against=("AP", "cited f1"),

@@ -42,11 +42,10 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     """HotpotQA's questions, context-cite as it is published and by default, and the paper's baselines."""
     asked = budgets(given["budget"], (16, 8) if given["tiny"] else (64, 32, 128, 256))
     given = {**given, "sets": given["sets"] or ("canal" if given["tiny"] else "hotpotqa")}
+    others = entries({name: METHODS[name] for name in BASELINES}, split(given["methods"]), ())
     cases, notes = problems(given, folder, gold_answer=False, usual=USUAL, make=WholeAnswer)
     cite = METHODS["context-cite"]
     lines = [*at_budgets("alpha 0.01", cite, {"alpha": 0.01}, asked), *at_budgets("context-cite", cite, {}, asked)]
-    known = {name: METHODS[name] for name in BASELINES}
-    others = entries(known, split(given["methods"]), ())
     who = "tiny" if given["tiny"] else plain_name(given["model"])
     return Plan(
         about=f"{who} and its own answers, judged by {cases[0].size.held_out} held-out ablations of each.",

@@ -140,13 +140,14 @@ def _is_right(verdict: str, should: str) -> bool:
 
 def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     """All answers and claims, and every rule."""
+    lines = entries(RULES, split(given["methods"]), ())
     model = Model("tiny" if given["tiny"] else given["model"])
     problems = [*_answers(model, folder), *_claims(model, folder)]
     problems.sort(key=lambda one: not one.judging)
     return Plan(
         about=f"{'tiny' if given['tiny'] else plain_name(given['model'])} and our own answers to public questions.",
         problems=problems[:2] if given["tiny"] else problems,
-        entries=entries(RULES, split(given["methods"]), ()),
+        entries=lines,
         measures=(*SHOULD, *(f"{a} > {b}" for a, b in ABOVE)),
         base=Ours.name,
         against=("right", "false"),

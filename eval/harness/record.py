@@ -5,7 +5,6 @@ import json
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,10 +12,9 @@ from eval.harness import choices
 from eval.harness.kept import code
 from llmattr.core.files import write
 from llmattr.core.plain_json import json_text
+from llmattr.core.versions import versions
 
 Figure = dict[str, Any]  # one row of a table: column -> number or words
-
-PACKAGES = ("llmattr", "torch", "transformers", "numpy")
 
 
 def circumstances(command: str) -> dict[str, Any]:
@@ -26,8 +24,7 @@ def circumstances(command: str) -> dict[str, Any]:
         "command": command,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.platform(), "load": _load()},
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
-        | {"code": code()[:12], "seeds": seeds},
+        "versions": {"python": platform.python_version(), **versions(), "code": code()[:12], "seeds": seeds},
     }
 
 

@@ -32,7 +32,7 @@ OPTIONS = (
     click.option(
         "--minutes", type=click.FloatRange(min=0, min_open=True), help="As many problems as fit; says beforehand which."
     ),
-    click.option("--again", is_flag=True, help="Forget what was measured before."),
+    click.option("--again", is_flag=True, help="Score anew; answers, scored ablations and trained models stay."),
     click.option("--out", type=click.Path(path_type=Path), help="The JSON file; Markdown and all scores go beside it."),
 )
 
@@ -59,7 +59,7 @@ class Plan:
         """What is printed: what is compared, with interval and number; the first other measures; what it took."""
         compared = [f"{name}{more}" for name in self.against for more in ("", " 95 %", " n")]
         others = [name for name in self.measures if name not in self.against][:PRINTED]
-        return ["method", "budget", *compared, *others, "needs at least", "CPU s", "not measured"]
+        return ["method", "budget", *compared, *others, "needs at least", "tokens", "models", "CPU s", "not measured"]
 
 
 def split(given: str) -> list[str]:
@@ -84,6 +84,7 @@ class Run:
     minutes: float | None = None
     found: dict[tuple[str, str], Scored | str] = field(default_factory=dict)  # by problem and entry; what went wrong is words
     notes: list[str] = field(default_factory=list)
+    from_before: int = 0  # scores that an earlier run kept
 
     @cached_property
     def problems(self) -> list[Problem]:
@@ -125,9 +126,12 @@ class Run:
         for number, problem in enumerate(self.problems, 1):
             self.found |= {(problem.name, name): wrong for name, wrong in self.unfit.items()}
             for entry in self.fit:
+                self.from_before += self.kept.has(problem, entry)
                 if not self.kept.has(problem, entry):
                     click.echo(f"{number}/{len(self.problems)} {problem.name}: {entry.name} ...", err=True)
                 self.found[problem.name, entry.name] = self._scored(problem, entry)
+        if self.from_before:
+            self.notes.append(f"{self.from_before} of {len(self.found)} scores were kept by a run before this one.")
         self.notes += self.kept.stale(self.problems, self.fit) + self.kept.of_other_code(self.problems, self.fit)
 
     def _can_be_asked(self, problem: Problem) -> bool:
@@ -284,7 +288,7 @@ def measured(
     folder = out.with_suffix(".kept")
     kept = Kept(folder / "scores")
     if given["again"]:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(kept.folder, ignore_errors=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LlmattrNote)  # a few of them for each method and question
         run = Run(plan(given, folder), kept, given["minutes"])

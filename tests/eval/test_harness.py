@@ -86,6 +86,11 @@ def test_nothing_is_scored_twice_and_a_killed_run_goes_on(tmp_path):
     assert problems[1].asked == ["base", "other", "other"]
 
 
+def test_what_was_kept_is_told(tmp_path):
+    assert run(toys(2), [BASE], tmp_path).notes == []
+    assert run(toys(3), [BASE], tmp_path).notes == ["2 of 3 scores were kept by a run before this one."]
+
+
 def test_seconds_are_those_of_all_runs_that_left_scores(tmp_path):
     folder = Kept(tmp_path)
     assert folder.spent(2.0) == 2.0
@@ -109,9 +114,8 @@ def test_what_is_stale_is_named_and_made_again(tmp_path, monkeypatch, what):
 
 def test_scores_by_other_code_of_the_same_version_are_named(tmp_path, monkeypatch):
     run(toys(2), [BASE], tmp_path)
-    assert run(toys(2), [BASE], tmp_path).notes == []
     monkeypatch.setattr(kept, "code", lambda: "another")
-    (note,) = run(toys(2), [BASE], tmp_path).notes
+    _, note = run(toys(2), [BASE], tmp_path).notes
     assert note.endswith("(--again measures them anew): base (2).")
 
 
