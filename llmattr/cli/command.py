@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import click
 
 from llmattr.cli.given import given_inputs, pieces
 from llmattr.core.files import digest
+from llmattr.core.versions import versions
 from llmattr.errors import LlmattrError
 from llmattr.text.readers.finding import matches
 
-PACKAGES = ("llmattr", "numpy", "scikit-learn", "torch", "transformers")
 # Where results go and what is kept on the way: no part of what a command computes, and elsewhere when it runs again.
 OUTPUTS = ("--json", "--html", "--write-masks", "--out", "--cache", "--no-cache")
 
@@ -49,11 +48,6 @@ def without_outputs(words: Sequence[str], params: Iterable[click.Parameter]) -> 
     """The line of a command with these parameters, less what it writes."""
     kept = [piece for piece in pieces(words, params) if piece[0].split("=")[0] not in OUTPUTS]
     return [word for piece in kept for word in piece]
-
-
-def versions() -> dict[str, str]:
-    """The version of each package that numbers may depend on."""
-    return {package: version(package) for package in PACKAGES}
 
 
 def digest_of(name: str) -> str | None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from llmattr.cli.command import PACKAGES, index_records
+from llmattr.cli.command import index_records
 from llmattr.core.files import DIGEST, read_record
+from llmattr.core.versions import PACKAGES
 from llmattr.errors import LlmattrError
 
 SPENT = ("seconds", "forward_passes", "resumed")  # what a run cost, which a clock, and what was kept before, decide

@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 from llmattr import context, retraining, training
-from llmattr.cli.command import MODEL, digest_of, index_records, versions, without_outputs
+from llmattr.cli.command import MODEL, digest_of, index_records, without_outputs
 from llmattr.cli.differences import differences, index_differences
 from llmattr.cli.files import check_outputs, quiet, shown
 from llmattr.core.files import read_record, write
-from llmattr.core.method import TAKEN_BY, Kind
+from llmattr.core.kinds import TAKEN_BY, Kind
+from llmattr.core.versions import versions
 from llmattr.errors import LlmattrError, note
 from llmattr.text.readers.finding import matches
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,10 +21,13 @@ from llmattr.context.removal.contrast import ONE_ALONE, contrast
 from llmattr.context.verify import judged
 from llmattr.context.verify import verify as evidence_for
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import asking, describe, find_method, returned_scores, unchanged
+from llmattr.core.kinds import asking
+from llmattr.core.method import describe, find_method
 from llmattr.core.plain_json import plain
 from llmattr.core.processes import device, is_main, of_main
+from llmattr.core.returned import returned_scores, unchanged
 from llmattr.core.sources import Measure, Targets
+from llmattr.core.versions import versions
 from llmattr.errors import LlmattrError, check_choice, check_text, note
 from llmattr.model.contract import Scorer
 from llmattr.model.judge import Judge
@@ -36,8 +38,6 @@ from llmattr.text.forms import plain_tools
 from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, conversation, take_answer
 from llmattr.text.prompt import Prompt, cut
 from llmattr.text.split import Splitter
-
-RECORDED = ("llmattr", "transformers", "torch", "scikit-learn")  # packages whose versions a run records
 
 
 def cite(
@@ -153,7 +153,7 @@ class ContextSession:
             result,
             relevance=relevance(ablation) if ablation.sources.kind != "words" and result.index is None else None,
             method=describe(self.method),
-            run={**result.run, **{package: version(package) for package in RECORDED}},
+            run={**result.run, **versions()},
             response=self.ablation.prompt.response,
             session=self,
             model=self.model,

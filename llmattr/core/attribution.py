@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from llmattr.core.citing import SHARE, UNITLESS, Score, is_cited, is_clear, least_score
-from llmattr.core.evidence import CITING, Evidence
+from llmattr.core.evidence import Evidence
 from llmattr.core.faces import face
 from llmattr.core.fields import check_fields, is_plain
 from llmattr.core.files import write
@@ -159,7 +159,7 @@ class Attribution:
         cited = is_cited(self.values, self.stderr, self._least, **beside)
         if self.evidence is None:
             return cited
-        return cited & np.array([one.verdict in CITING for one in self.evidence.targets], dtype=bool)[:, None]
+        return cited & np.array([one.is_supported for one in self.evidence.targets], dtype=bool)[:, None]
 
     @property
     def clear(self) -> Bool[np.ndarray, "t k"]:

@@ -89,6 +89,21 @@ class TargetEvidence:
         """What the context as a whole does for the target."""
         return self.full - self.empty
 
+    @property
+    def is_supported(self) -> bool:
+        """Whether sources are cited for it."""
+        return self.verdict in CITING
+
+    @property
+    def is_contradicted(self) -> bool:
+        """Whether the context makes it less likely, as a whole or by one source."""
+        return self.verdict == "contradicted"
+
+    @property
+    def contradicting(self) -> int | None:
+        """The source that contradicts it, where that is the verdict."""
+        return self.opposed_by if self.is_contradicted else None
+
     def citation(self, source: int) -> Citation | None:
         """What is known of this source, if it was tried."""
         return next((citation for citation in self.citations if citation.source == source), None)

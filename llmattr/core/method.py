@@ -4,17 +4,14 @@ import dataclasses
 import inspect
 import math
 import re
-from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from numbers import Real
 from operator import attrgetter
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
-from llmattr.core.attribution import Attribution
-from llmattr.core.fields import accepted, check_field, is_plain, types_of
+from llmattr.core.fields import accepted, check_field, types_of
+from llmattr.core.kinds import check_kind, public_names
 from llmattr.core.plain_json import plain
-from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_choice, check_number, check_text, did_you_mean, nearest
 
 T = TypeVar("T")
@@ -39,32 +36,6 @@ def option(default: T, help: str, least: int | float = 0, below: int | float = m
     if not (isinstance(least, Real) and isinstance(below, Real)):
         raise LlmattrError(f"an option's bounds must be numbers, not {least!r:.60} and {below!r:.60}")
     return dataclasses.field(default=default, metadata={"help": help, "least": least, "below": below})
-
-
-Kind = Literal["context", "training", "retraining"]
-TAKEN_BY: dict[Kind, str] = {"context": "llmattr.cite", "training": "llmattr.build_index", "retraining": "llmattr.retrain"}
-TRAINING_VERBS = {"weigh", "transform", "precondition", "retrieve"}
-ABLATIONS: dict[str, Kind] = {"ContextAblation": "context", "RetrainingAblation": "retraining"}  # that `attribute` takes
-
-
-def kinds_of(method: object) -> set[Kind]:
-    """Which kinds a method (or a contract) may be of, by its verbs, and by the ablation that its `attribute` says it takes."""
-    has = public_names(method)
-    kinds: set[Kind] = {"training"} if TRAINING_VERBS.intersection(has) else set()
-    if "attribute" in has:
-        own = attrgetter("attribute")(method)
-        said = str(inspect.signature(own)) if callable(own) else ""
-        kinds |= {kind for name, kind in ABLATIONS.items() if name in said} or set(ABLATIONS.values())
-    return kinds
-
-
-def check_kind(method: object, contract: type) -> None:
-    """Raise `LlmattrError` for a method of another kind than the contract's, with the function that takes it."""
-    kinds, wanted = kinds_of(method), kinds_of(contract)
-    if kinds and wanted and not kinds & wanted:
-        of = " or ".join(TAKEN_BY[kind] for kind in sorted(kinds))
-        kind = method if isinstance(method, type) else type(method)
-        raise LlmattrError(f"{kind.__name__} is no method of {min(wanted)}: give it to {of}")
 
 
 def describe(method: Named) -> dict[str, Any]:
@@ -171,70 +142,6 @@ def _without_types(function: Callable[..., object]) -> inspect.Signature:
     """A function's parameters: their names, places and defaults."""
     parameters = inspect.signature(function).parameters.values()
     return inspect.Signature([one.replace(annotation=one.empty) for one in parameters])
-
-
-def public_names(method: object) -> list[str]:
-    """What a method has and is not None, but for names that begin with an underscore."""
-    kind = method if isinstance(method, type) else type(method)
-    of_class = ChainMap(*[dict(vars(base)) for base in kind.__mro__])
-    return [name for name in dir(method) if not name.startswith("_") and of_class.get(name, name) is not None]
-
-
-def returned(method: Named, verb: str, found: object, wanted: type[T], shape: Sequence[int] | None = None) -> T:
-    """What a method's verb gave, if that is of the wanted type; an array (numpy's or torch's): of finite numbers in this shape.
-
-    Raises `LlmattrError` with the method and the verb.
-    """
-    if not isinstance(found, wanted):
-        raise LlmattrError(f"{method.name}: {verb} gave a {type(found).__name__} and no {wanted.__name__}")
-    if not is_plain(found):
-        odd = f"{method.name}: {verb} gave a {type(found).__name__} that is masked, sparse or a matrix"
-        raise LlmattrError(f"{odd}: give a plain array, with a number in each place")
-    if shape is None:
-        return found
-    array: Any = found
-    if tuple(array.shape) != tuple(shape):
-        raise LlmattrError(f"{method.name}: {verb} gave an array {tuple(array.shape)} where {tuple(shape)} is needed")
-    if not re.search(r"float|int", str(array.dtype)):  # of numpy or torch
-        raise LlmattrError(f"{method.name}: {verb} gave an array of {array.dtype}, which are no numbers: give real ones")
-    if not bool((abs(array) < math.inf).all()):
-        raise LlmattrError(f"{method.name}: {verb} gave a number that is not finite, of numbers that are")
-    return found
-
-
-def returned_scores(method: Named, found: object, sources: Sources, targets: Targets | None = None) -> Attribution:
-    """What a method's `attribute` gave; raises `LlmattrError` unless it is of the sources (and the targets) that were asked."""
-    scores = returned(method, "attribute", found, Attribution)
-    same = [list(scores.sources.ids) == list(sources.ids) and list(scores.sources.texts) == list(sources.texts)]
-    same += [] if targets is None else [list(scores.targets.texts) == list(targets.texts)]
-    if not all(same):
-        what = "targets" if same[0] else "sources"
-        raise LlmattrError(f"{method.name}: attribute gave scores of other {what}, or in another order: return ablation.{what}")
-    return scores
-
-
-@contextmanager
-def unchanged(name: str, look: Callable[[], Mapping[str, object]], error: type[Exception] = LlmattrError) -> Iterator[None]:
-    """What a method is given is afterwards what it was before, where somebody looks at each part of it in this way."""
-    before = look()
-    yield
-    after = look()
-    if changed := [part for part in before if after[part] != before[part]]:
-        what = f"{name} changed what it was given, which others use after it ({', '.join(changed)})"
-        raise error(f"{what}: let it work on a copy, or put it back as it was")
-
-
-@contextmanager
-def asking(name: str, ablation: object) -> Iterator[None]:
-    """Raises `LlmattrError` where a method looks for what its ablation has not: it may be a method of another kind."""
-    try:
-        yield
-    except AttributeError as error:
-        if type(error.obj) is not type(ablation):
-            raise
-        known = ", ".join(f"{TAKEN_BY[kind]} gives a {one}" for one, kind in ABLATIONS.items())
-        what = f"{name} looks for {error.name!r}, which a {type(ablation).__name__} has not"
-        raise LlmattrError(f"{what}: annotate in `attribute` which ablation it takes ({known})") from error
 
 
 def check_options(options: object) -> None:

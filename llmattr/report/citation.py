@@ -151,7 +151,7 @@ def _target(a: Attribution, number: int, marks: dict[int, int]) -> Target:
     evidence = a.evidence.targets[0] if a.evidence else None
     hop = None if evidence is None else evidence.second_hop
     hops = [_source(score, marks, peak, least) for score in a.top(None) if score.source == hop]
-    is_opposed = bool(cited) or evidence is None or evidence.verdict == "contradicted"
+    is_opposed = bool(cited) or evidence is None or evidence.is_contradicted
     others = [s for s in sources if s.sign == "for" and not s.score.cited and (s.clear or s in faint) and s.score.source != hop]
     others += [] if is_opposed else against
     best = cited[:LISTED] if a.can_cite else sources[:NUMBERED]

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from llmattr.core.attribution import Attribution, Score, sentence_rows
-from llmattr.core.evidence import TargetEvidence
 
 Piece = tuple[str, int | None]  # a stretch of a text, and the number of the source or target that it is
 
@@ -23,7 +22,7 @@ def citation_numbers(attribution: Attribution, top: int | None = None) -> dict[i
     numbers = dict.fromkeys(score.source for score in sentences.top(None) if score.cited)
     shown = {score.source for score in sentences.top(top) if score.cited}
     evidence = sentences.evidence.targets if sentences.evidence else ()
-    beside = [*(one.second_hop for one in evidence), *(opposing(one) for one in evidence)]
+    beside = [*(one.second_hop for one in evidence), *(one.contradicting for one in evidence)]
     numbers |= dict.fromkeys(source for source in beside if source is not None)
     return {source: mark for mark, source in enumerate(numbers, 1) if source in shown or source in beside}
 
@@ -34,11 +33,6 @@ def marked(attribution: Attribution, row: int, top: int | None = None) -> list[S
     hop = attribution.evidence.targets[row].second_hop if attribution.evidence else None
     cited = [score for score in scores[:top] if score.cited]
     return cited + [score for score in scores if score.source == hop]
-
-
-def opposing(evidence: TargetEvidence) -> int | None:
-    """The source that contradicts a sentence, where that is the verdict."""
-    return evidence.opposed_by if evidence.verdict == "contradicted" else None
 
 
 def cut(text: str, numbers: Iterable[int], spans: Any) -> tuple[list[Piece], list[int]]:

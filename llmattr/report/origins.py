@@ -6,11 +6,11 @@ from typing import Any
 import click
 
 from llmattr.core.attribution import Attribution, Score, sentence_rows
-from llmattr.core.evidence import CITING, VERDICTS, Verdict
+from llmattr.core.evidence import VERDICTS, Verdict
 from llmattr.origins import Origin, Origins
 from llmattr.report.html import environment
 from llmattr.report.lines import one_line, plain
-from llmattr.report.marks import citation_numbers, cut, opposing
+from llmattr.report.marks import citation_numbers, cut
 from llmattr.report.ranking import summary
 from llmattr.report.reference import place, titled
 from llmattr.report.verdicts import COLOURS, findings, overview
@@ -66,7 +66,7 @@ def text(origins: Origins, top: int = SHOWN) -> str:
         sources = [_cited_line(origins.context, score, marks) for score in origin.citations[:top]]
         shares = _percents(origin.rows)
         rows = [_row_line(score, share) for score, share in zip(origin.rows[:top], shares, strict=False)]
-        if origin.evidence.verdict in CITING:
+        if origin.evidence.is_supported:
             names = ", ".join(score.id for score in origin.rows[:top])
             rows = [f"    training rows nearest to it: {names}"] if names else []
             lines += [*sources, *rows, ""]
@@ -113,7 +113,7 @@ def _card(origins: Origins, number: int, marks: dict[int, int], common: frozense
     question = context.asked[0]["prompt"] if context.asked else ""
     wanted = strengths(f"{question} {origin.text}", (len(question) + 1, len(question) + 1 + len(origin.text)), common)
     shown, shares = origin.rows[:SHOWN], _percents(origin.rows)
-    against = opposing(evidence)
+    against = evidence.contradicting
     scores = context[sentence_rows(context)[number]].top(None)
     worst = next((score for score in scores if score.source == against), None)
     return Card(

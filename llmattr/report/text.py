@@ -8,7 +8,7 @@ import numpy as np
 
 from llmattr.core.attribution import Attribution, Score, sentence_rows
 from llmattr.core.citing import LEAST, citation_rule
-from llmattr.core.evidence import CITING, RULE
+from llmattr.core.evidence import RULE
 from llmattr.report.lines import one_line, plain
 from llmattr.report.marks import citation_numbers, marked
 from llmattr.report.quality import fit_quality, how_sure
@@ -52,7 +52,7 @@ def _target(attribution: Attribution, row: int, numbers: dict[int, int], top: in
     lines = [" ".join(filter(None, [_sentence(attribution, row), marks]))]
     evidence = attribution.evidence.targets[row] if attribution.evidence else None
     said = findings(evidence, numbers, attribution.response or "") if evidence else []
-    if not cited and (evidence is None or evidence.verdict in CITING):
+    if not cited and (evidence is None or evidence.is_supported):
         said.append(NONE_CITED)
     if evidence:
         said[0] = coloured(evidence, said[0])

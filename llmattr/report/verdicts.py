@@ -3,9 +3,8 @@
 import click
 
 from llmattr.core.attribution import Attribution, sentence_rows
-from llmattr.core.evidence import CITING, ENOUGH, VERDICTS, TargetEvidence, Verdict
+from llmattr.core.evidence import ENOUGH, VERDICTS, TargetEvidence, Verdict
 from llmattr.report.lines import one_line
-from llmattr.report.marks import opposing
 
 COLOURS: dict[Verdict, str] = {
     "context": "blue",
@@ -33,7 +32,7 @@ def _agreement(attribution: Attribution) -> str:
     assert attribution.evidence is not None
     asked = [attribution.evidence.targets[row] for row in sentence_rows(attribution)]
     asked = [one for one in asked if one.entailed is not None]
-    same = sum((one.entailed > EVEN) is (one.verdict in CITING) for one in asked if one.entailed is not None)
+    same = sum((one.entailed > EVEN) is one.is_supported for one in asked if one.entailed is not None)
     return f" The judge agrees on {same} of {len(asked)}." if asked else ""
 
 
@@ -71,8 +70,8 @@ def _rival(evidence: TargetEvidence, response: str) -> list[str]:
 
 
 def _sources(evidence: TargetEvidence, numbers: dict[int, int]) -> list[str]:
-    if evidence.verdict not in CITING:
-        against = opposing(evidence)
+    if not evidence.is_supported:
+        against = evidence.contradicting
         return [f"opposed by source [{numbers[against]}]"] if against in numbers else []
     found = []
     if evidence.share is not None and all(source in numbers for source in evidence.sufficient):

@@ -11,8 +11,10 @@ from jaxtyping import Float, Int
 
 from llmattr.ablation import random_masks
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import asking, check_options, describe, find_method, returned_scores, unchanged
+from llmattr.core.kinds import asking
+from llmattr.core.method import check_options, describe, find_method
 from llmattr.core.plain_json import plain
+from llmattr.core.returned import returned_scores, unchanged
 from llmattr.core.sources import Measure, Sources, Targets
 from llmattr.errors import LlmattrError, check_choice, check_number, note
 from llmattr.model.contract import fingerprint_in

@@ -15,7 +15,9 @@ from llmattr.context.cite import cite
 from llmattr.context.contract import Method
 from llmattr.core.attribution import Attribution
 from llmattr.core.fields import check_field
-from llmattr.core.method import Kind, by_default, find_method, kinds_of, public_names, returned_scores, unchanged
+from llmattr.core.kinds import Kind, kinds_of, public_names
+from llmattr.core.method import by_default, find_method
+from llmattr.core.returned import returned_scores, unchanged
 from llmattr.errors import LlmattrError, LlmattrNote, check_choice, nearest
 from llmattr.model import batches
 from llmattr.model.lm import LM

@@ -13,17 +13,9 @@ from jaxtyping import Float
 from llmattr.context.contract import Method as ContextMethod
 from llmattr.core.attribution import Attribution
 from llmattr.core.fields import accepted, types_of
-from llmattr.core.method import (
-    FAMILIES,
-    Kind,
-    Named,
-    check_described,
-    check_name,
-    check_options,
-    describe,
-    returned,
-    unchanged,
-)
+from llmattr.core.kinds import Kind
+from llmattr.core.method import FAMILIES, Named, check_described, check_name, check_options, describe
+from llmattr.core.returned import returned, unchanged
 from llmattr.errors import LlmattrError
 from llmattr.retraining.contract import Method as RetrainingMethod
 from llmattr.testing.worlds import Sums

@@ -1,6 +1,6 @@
 """How refusals are said in languages other than English, as patterns of small letters."""
 
-from llmattr.text.refusal_words import ENGLISH, Refusing
+from llmattr.text.refusal_english import ENGLISH, Refusing
 
 LANGUAGES: dict[str, Refusing] = {
     "en": ENGLISH,

@@ -6,8 +6,8 @@ import regex
 
 from llmattr.text.names import missing
 from llmattr.text.own_words import new_words
+from llmattr.text.refusal_english import OF_DOCUMENTS, SPEAKER, TELLS, TOLD, YES_OR_NO
 from llmattr.text.refusal_languages import LANGUAGES
-from llmattr.text.refusal_words import OF_DOCUMENTS, SPEAKER, TELLS, TOLD, YES_OR_NO
 
 Patterns = dict[str, regex.Pattern[str]]  # of the fields of `Refusing`
 

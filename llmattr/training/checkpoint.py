@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from llmattr.core.fields import check_fields
-from llmattr.core.method import returned, unchanged
 from llmattr.core.plain_json import plain
+from llmattr.core.returned import returned, unchanged
 from llmattr.errors import LlmattrError
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, row_text

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from llmattr.core.method import Named, check_kind, find_method, public_names
+from llmattr.core.kinds import check_kind, public_names
+from llmattr.core.method import Named, find_method
 from llmattr.errors import LlmattrError, check_choice, check_number, did_you_mean
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from llmattr.core.method import check_arguments, returned, unchanged
+from llmattr.core.method import check_arguments
 from llmattr.core.progress import Progress, progress
+from llmattr.core.returned import returned, unchanged
 from llmattr.core.seeded import gaussian
 from llmattr.errors import LlmattrError
 from llmattr.model.batches import plan

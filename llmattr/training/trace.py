@@ -11,8 +11,9 @@ from typing import Any, TypedDict, Unpack
 from torch import Tensor
 
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import check_options, describe, returned, unchanged
+from llmattr.core.method import check_options, describe
 from llmattr.core.processes import is_main
+from llmattr.core.returned import returned, unchanged
 from llmattr.errors import LlmattrError, check_choice, check_text, note
 from llmattr.model.batches import batch_tokens
 from llmattr.model.lm import LM

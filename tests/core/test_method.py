@@ -17,7 +17,9 @@ import llmattr
 from llmattr import context, retraining, training
 from llmattr.cli.methods import options_of
 from llmattr.core.fields import accepted, types_of
-from llmattr.core.method import TRAINING_VERBS, Named, describe, find_method, option, returned, unchanged
+from llmattr.core.kinds import TRAINING_VERBS
+from llmattr.core.method import Named, describe, find_method, option
+from llmattr.core.returned import returned, unchanged
 from llmattr.errors import LlmattrError, check_number
 from llmattr.testing.worlds import FACTS, SHORT, model_of_rows
 from llmattr.training.contract import VERBS

@@ -1,4 +1,4 @@
-"""How refusals are said, language by language, as patterns of small letters."""
+"""How a refusal is put together in any language, and how it is said in English: patterns of small letters."""
 
 from typing import NamedTuple
 
