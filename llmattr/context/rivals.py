@@ -18,6 +18,7 @@ from llmattr.core.sources import Sources
 from llmattr.text.names import Name, missing, names
 from llmattr.text.own_words import find, own_words
 from llmattr.text.prompt import Prompt
+from llmattr.text.split import sentences
 from llmattr.text.tokens import Cutter
 from llmattr.text.units import MONTHS, fold
 
@@ -38,10 +39,10 @@ def rivals(ablation: ContextAblation, question: str, full: Float[np.ndarray, " r
     """The strongest rival of each of these targets that has one, of `RIVAL` nats or more.
 
     Of its names, months and years that the question does not tell, three are tried: five others of the same kind stand in the
-    place of each, those of the sources with the most words of question and sentence; none that a source has together with the
-    name, since both may be right. A rival's nats are `log p(other, rest of the sentence) - log p(name, rest)` behind all
-    sources and the same beginning. `full`: the log-probabilities of the response's tokens with all sources. A server is not
-    asked: it would cut every other into tokens, one after the other.
+    place of each, those of the documents' sentences with the most words of question and sentence; none that a sentence has
+    together with the name, since both may be right. A rival's nats are `log p(other, rest of the sentence) - log p(name, rest)`
+    behind all sources and the same beginning. `full`: the log-probabilities of the response's tokens with all sources. A server
+    is not asked: it would cut every other into tokens, one after the other.
     """
     prompt = ablation.prompt
     if isinstance(prompt.tokenizer, Cutter):
@@ -49,7 +50,8 @@ def rivals(ablation: ContextAblation, question: str, full: Float[np.ndarray, " r
     spans = ablation.targets.spans
     assert spans is not None  # of a response, targets are parts of it
     places = {t: (int(spans[t, 0]), int(spans[t, 1])) for t in targets}
-    tried = [one for t in targets for one in _tried(prompt.response, places[t], t, question, ablation.sources)]
+    passages = _passages(ablation.sources)
+    tried = [one for t in targets for one in _tried(prompt.response, places[t], t, question, passages)]
     ends = {t: _end(prompt, places[t][1]) for t in targets}
     others = [(one, prompt.with_response(_said(prompt.response, one, ends[one.target]))) for one in tried]
     others = [(one, other) for one, other in others if _fits(ablation.lm.window, other)]
@@ -84,11 +86,19 @@ def _from(prompt: Prompt, logprobs: Float[np.ndarray, " r"], start: int, end: in
     return float(logprobs[(ends > start) & (starts < (len(prompt.response) if end is None else end))].sum())
 
 
-def _tried(response: str, place: tuple[int, int], target: int, question: str, sources: Sources) -> Iterator[_Tried]:
+def _passages(sources: Sources) -> list[str]:
+    """The documents' sentences, whatever the sources are."""
+    if sources.kind == "sentences":
+        return list(sources.texts)
+    whole = [document.text for document in sources.documents] or sources.texts
+    return [sentence for text in whole for sentence in sentences(text)]
+
+
+def _tried(response: str, place: tuple[int, int], target: int, question: str, passages: Sequence[str]) -> Iterator[_Tried]:
     """Each name of the target's that is tried, with each that stands in its place."""
     start, end = place
     sentence = response[start:end]
-    candidates = _candidates(f"{question}\n{sentence}", sources)
+    candidates = _candidates(f"{question}\n{sentence}", passages)
     kinds, told = _kinds(sentence), _tokens(f"{question}\n{sentence}")
     own = [name for name in missing(sentence, [question]) if kinds.get(name) in candidates]
     for name in own[:NAMES]:
@@ -98,18 +108,18 @@ def _tried(response: str, place: tuple[int, int], target: int, question: str, so
             for other, holding in candidates[kinds[name]].items()
             if not _tokens(other) <= told
             and _tokens(other).isdisjoint(_tokens(said))
-            and not any(said in sources.texts[i] for i in holding)
+            and not any(said in passages[i] for i in holding)
             and name in missing(sentence, [other])  # NHL is the National Hockey League
         )
         yield from (_Tried(target, start + name.start, start + name.end, other) for other in islice(others, OTHERS))
 
 
-def _candidates(known: str, sources: Sources) -> dict[str, dict[str, list[int]]]:
-    """Names of the sources by kind, with those that have them; the names that stand near what is known first."""
-    near = np.argsort(-find(own_words(known), sources.texts).of(), kind="stable")
+def _candidates(known: str, passages: Sequence[str]) -> dict[str, dict[str, list[int]]]:
+    """Names of the passages by kind, with those that have them; the names that stand near what is known first."""
+    near = np.argsort(-find(own_words(known), passages).of(), kind="stable")
     found: dict[str, dict[str, list[int]]] = {}
     for i in near.tolist():
-        text = str(sources.texts[i])
+        text = passages[i]
         for name, kind in _kinds(text).items():
             found.setdefault(kind, {}).setdefault(text[name.start : name.end], []).append(i)
     return found

@@ -43,9 +43,9 @@ class Likes:
         return found
 
 
-def ablation_of(tokenizer, answer, nats, document=DOCUMENT, question=QUESTION, room=None):
+def ablation_of(tokenizer, answer, nats, document=DOCUMENT, question=QUESTION, room=None, unit="sentences"):
     chat = conversation(document, question)
-    prompt = Prompt(tokenizer, chat, cut(chat, "sentences")).with_response(answer)
+    prompt = Prompt(tokenizer, chat, cut(chat, unit)).with_response(answer)
     window = None if room is None else len(prompt.full().ids) + room
     return ContextAblation(Likes(tokenizer, nats, window), prompt, prompt.targets())
 
@@ -138,6 +138,11 @@ def test_none_is_scored_twice_and_each_is_a_pass(tiny):
     assert len(ablation.store) == len(asked) > 0
     assert rivals(ablation.of(ablation.targets), QUESTION, full, (1,)) == first
     assert ablation.lm.asked == asked
+
+
+@pytest.mark.parametrize("unit", ["words", "paragraphs", "documents"])
+def test_names_are_those_of_sentences_whatever_the_sources_are(run, unit):
+    assert run("Karl Lund built it.", {"Karl": -30.0}, unit=unit) == run("Karl Lund built it.", {"Karl": -30.0})
 
 
 def test_what_the_question_tells_is_not_tried(run):
