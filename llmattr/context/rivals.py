@@ -119,7 +119,7 @@ def _candidates(known: str, passages: Sequence[str]) -> dict[str, dict[str, list
     near = np.argsort(-find(own_words(known), passages).of(), kind="stable")
     found: dict[str, dict[str, list[int]]] = {}
     for i in near.tolist():
-        text = passages[i]
+        text = str(passages[i])
         for name, kind in _kinds(text).items():
             found.setdefault(kind, {}).setdefault(text[name.start : name.end], []).append(i)
     return found
