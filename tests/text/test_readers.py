@@ -611,6 +611,9 @@ def test_a_notebook_is_its_cells_and_what_they_wrote():
         ("<r><price in='EUR'>3</price><at year='1889'/></r>", "- price (in: EUR): 3\n- at (year: 1889)"),
         ("<r><b year='1889' id='b1'><name>A</name></b></r>", "- b (year: 1889)\n- name: A"),
         ("<r><p id='a'># 1 in sales.</p></r>", "\\# 1 in sales."),
+        ("<r><d>&lt;p>It is &lt;b>old&lt;/b>. A &amp;amp; B.&lt;/p></d></r>", "It is old. A & B."),
+        ("<svg><style>a{}</style><path d='m 1 2'/><text>It is old.</text></svg>", "It is old."),
+        ("<svg><path d='m 1 2'/></svg>", "<svg><path d='m 1 2'/></svg>"),
         ("<a b='1'/>", "<a b='1'/>"),
         ("<a><b>open", "<a><b>open"),
         ("<!DOCTYPE a [<!ENTITY f SYSTEM 'file:///etc/hostname'>]><a>&f;</a>", "<!DOCTYPE a [<!ENTITY f SYSTEM 'file:///etc/hostname'>]><a>&f;</a>"),
@@ -618,6 +621,12 @@ def test_a_notebook_is_its_cells_and_what_they_wrote():
 )  # fmt: skip
 def test_xml_is_the_text_of_its_elements(data, text):
     assert read_bytes(data.encode("latin-1"), "x.xml", "xml").text == text
+
+
+def test_xml_is_known_by_its_beginning_where_the_ending_says_nothing():
+    data = b"<?xml version='1.0'?>\n<plist><key>Name</key></plist>"
+    assert read_bytes(data, "x.plist", "plist").text == read_bytes(b"\xef\xbb\xbf" + data, "x").text == "- key: Name"
+    assert read_bytes(data, "x.txt", "txt").text == data.decode()
 
 
 def test_mail_says_what_it_says_and_what_is_attached_is_noted():

@@ -83,7 +83,7 @@ def read_bytes(data: bytes, name: str, ending: str = "") -> Document:
     if len(data) > MOST:
         raise LlmattrError(f"{name!r} has more than {MOST / 2**20:.0f} MB: give the part of it that matters")
     kind = kind_of(data, name, MOST)
-    if kind == "html" and ending:
+    if (kind == "html" and ending) or (kind == "xml" and ending in READERS):
         kind = None  # of a template, say, the ending tells more
     if kind is not None and kind not in READERS:
         advice = "" if ":" in kind else ": give text, or a file of a kind that is read"

@@ -50,6 +50,7 @@ ZIPPED = MappingProxyType(
 )
 _CONTROLS = frozenset({*range(32), 127} - {*b"\t\n\v\f\r\x1b"})  # colours of a terminal are text
 MARKUP = (b"<!doctype html", b"<html")
+XML = (b"<?xml ", b"\xef\xbb\xbf<?xml ")
 
 
 def kind_of(data: bytes, name: str, most: int) -> str | None:
@@ -64,6 +65,8 @@ def kind_of(data: bytes, name: str, most: int) -> str | None:
         return "rtf"
     if start.lower().startswith(MARKUP):
         return "html"
+    if start.startswith(XML):
+        return "xml"
     if data.startswith(b"PK\x03\x04"):
         return _zipped(data, name, most)
     if data[4:8] == b"ftyp":

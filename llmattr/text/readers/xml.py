@@ -1,27 +1,33 @@
 """XML: the text of its elements, and what they are called where they are no sentences."""
 
+import re
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from llmattr.core.sources import Document
 from llmattr.text.readers.blocks import Block, composed, escaped, one_line
 from llmattr.text.readers.html import read_html
+from llmattr.text.readers.html_blocks import blocks_of
 from llmattr.text.readers.plain import read_plain
+from llmattr.text.split.tags import read
 
 _ENDS = (".", "!", "?", ":", "。", "！", "？", "।", "؟")
 _MARKS = ("id", "class", "style", "version")  # attributes that tell nothing of what is said
+_HTML = re.compile(r"</[a-zA-Z]\w*>|<br\s*/?>")  # as feeds have it in their texts
 
 
 def read_xml(data: bytes, name: str) -> Document:
     """The text of each element that has one, with all that stands in it; one that is no sentence as `- price (in: EUR): 3`.
 
-    XHTML is read as HTML. What has all its text in attributes stays as it stands, and so does what is no XML.
+    XHTML and drawings are read as HTML, and so is HTML that an element has as its text. What has all its text in attributes
+    stays as it stands, and so does what is no XML.
     """
     try:
         root = ElementTree.fromstring(data)  # knows no file or address beside this one
         if _name(root.tag) == "html":
             return read_html(data, name)
-        text = composed(_blocks(root))[0] if _said(root) else ""
+        is_drawing = _name(root.tag) == "svg"
+        text = read_html(data, name).text if is_drawing else _said(root) and composed(_blocks(root))[0]
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError):
         return read_plain(data, name, "html")
     return Document(text, name, format="markdown") if text else read_plain(data, name, "code")
@@ -46,6 +52,9 @@ def _texts(node: ElementTree.Element) -> Iterator[str]:
 def _blocks(node: ElementTree.Element, after_item: bool = False) -> Iterator[Block]:
     has_text = _has_text(node)
     said = _said(node) if has_text else ""
+    if not len(node) and _HTML.search(said):
+        yield from (block._replace(place={}) for block in blocks_of(read(node.text or ""), inside=True))
+        return
     if has_text and (len(node) or said.endswith(_ENDS)):
         yield Block(escaped(said), {})
         return
