@@ -326,10 +326,7 @@ def test_a_mark_of_reasoning_that_is_named_in_passing_is_text(right):
 
 def test_a_reasoning_that_an_answer_begins_with_may_have_no_end():
     assert units("<think>\nHm. It was", "answer") == [("Hm.", "paragraph#"), ("It was", "paragraph#")]
-    assert units("So.\n\n<think>\nHm.", "answer")[-1] == (
-        "<think>\nHm.",
-        "paragraph",
-    )  # which an answer that has begun may name
+    assert units("So.\n\n<think>\nHm.", "answer")[-1] == ("Hm.", "paragraph")  # which an answer that has begun may name
 
 
 @pytest.mark.parametrize(
@@ -358,6 +355,37 @@ def test_lines_of_facts_are_not_joined_where_they_are_short():
 def test_lines_that_are_set_in_are_not_joined_with_what_stands_around_them():
     parts = ["Its water feeds three rivers", "The Upper Arn", "The Lower Arn", "The Brook", "and a canal."]
     assert [said for said, _ in units("\n".join([parts[0], *(f"  {one}" for one in parts[1:4]), parts[4]]))] == parts
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"https://a.example/a/long/address/that/goes/deep/{k}" for k in range(3)],
+        ["a/b/c/Main.java,sha256=47DEQpj8HBSa,0", "Zed/b/c/Other.java,sha256=kQx1FwnIPaam,12", "lib/q.java,sha256=x,1"],
+        [f"{k}.0000000e+00   1.2e-01   -3" for k in range(1, 4)],
+        ["52 34 59", "43 74 11"],
+    ],
+)
+def test_addresses_paths_and_numbers_stand_on_lines_of_their_own(lines):
+    assert [said for said, _ in units("\n".join(lines))] == lines
+
+
+def test_a_wrapped_address_and_a_word_alone_are_part_of_their_sentence():
+    right = ["See the pages of the archive that are kept at\nhttps://a.example/a/long/address/that/goes/deep/1.", "It is old."]
+    assert [said for said, _ in units("\n".join(right))] == right
+
+
+def test_tags_on_lines_of_their_own_are_no_source():
+    prompt = '<documents>\n<document index="1">\n<text>\nIt is old. It is tall.\n</text>\n</document>\n</documents>'
+    assert units(prompt) == [("It is old.", "paragraph"), ("It is tall.", "paragraph")]
+    assert units("<context>\nIt is **old**.\n</context>\n\nSo.") == [("It is **old**.", "paragraph"), ("So.", "paragraph")]
+    assert units("Write to:\n<a@b.example>") == [("Write to:", "paragraph"), ("<a@b.example>", "paragraph")]
+
+
+def test_a_number_that_begins_no_list_is_part_of_its_sentence():
+    right = "Without arguments it prints the label and ends with\n0.  With more it compares them, and ends with 0\nas well."
+    assert units(right)[0] == (right.split("  ")[0], "paragraph")
+    assert [kind for _, kind in units("We need:\n1. salt\n2. oil")] == ["paragraph", "item", "item"]
 
 
 def test_a_wrapped_paragraph_of_names_is_no_list():
@@ -779,7 +807,8 @@ def test_restructured_text():
         ("[1] A note.", "item"),
         ("The end.", "paragraph"),
     ]
-    assert units(".. code::", "rst") == units("..", "rst") == units("\n\n", "rst") == []
+    assert units(".. code::", "rst") == units("..", "rst") == units("\n\n", "rst") == units(":orphan:\n", "rst") == []
+    assert units("#. Salt\n#. Oil", "rst") == [("#. Salt", "item"), ("#. Oil", "item")]
     assert units("Call::\n\n   x. Y.", "rst") == [("Call::", "paragraph"), ("x. Y.", "code")]
 
 
@@ -827,6 +856,8 @@ def test_a_manual_s_heads_and_feet_are_none_of_it_and_its_options_no_headings():
         ("dircolors(1)", "paragraph"),
     ]
     assert units(MANUAL * 2) == units(MANUAL) * 2
+    long = "       --long\n           Give the output in a long form, which says more.  Implies\n           --dry-run.\n"
+    assert [said for said, _ in units(long)][-1] == "Implies\n           --dry-run."
 
 
 LATEX = r"""% A comment

@@ -161,7 +161,7 @@ class _Run:
             return
         if element.tag in BLOCKS or element.tag in ("br", "text"):
             self.close()
-        elif self.end is None and element.inner < element.close:
+        elif self.end is None and element.inner < element.close and self.text[element.inner] not in "\r\n":
             self.opened.append(element.start)
 
     def leave(self, element: Element) -> None:
@@ -172,7 +172,7 @@ class _Run:
             self.close()
         elif self.end is None and self.opened[-1:] == [element.start]:
             self.opened.pop()
-        elif self.end is not None and element.start < self.end:
+        elif self.end is not None and element.start < self.end and self.text[element.close - 1] not in "\r\n":
             self.end = max(self.end, element.end)
 
     def close(self) -> None:

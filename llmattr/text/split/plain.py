@@ -5,15 +5,15 @@ from collections.abc import Iterator, Sequence, Set
 
 import regex
 
-from llmattr.text.split.blocks import ASKS, SENTENCE_END, Block, Kind, Line, is_blank, lines_of, says_something
+from llmattr.text.split.blocks import ASKS, SENTENCE_END, Block, Kind, Line, is_blank, lines_of, says_something, seen
 from llmattr.text.split.entries import COMMAND, LOGGED, SPEAKER, entries
 from llmattr.text.split.pages import running_heads
-from llmattr.text.split.wrapping import Shape, is_open
+from llmattr.text.split.wrapping import WIDE, Shape, is_open
 
 # What opens a list item: a bullet, a number of any depth, a letter or a roman number, each with its stop.
 _NAMED = r"M\.\s+\p{Lu}|\p{Lu}\.\s+\p{Lu}[\p{L}'’-]+,\s+\p{Lu}\."  # "M. Dupont", "A. Smith, B. Jones"
 MARKER = regex.compile(
-    rf"\s*(?:[-*+•‣◦▪·–—]|(?!{_NAMED})\(?(?:\d{{1,3}}(?:\.\d{{1,3}})*[.)]|\d{{1,3}}(?:\.\d{{1,3}})+(?!\)?\s+\p{{Ll}})"
+    rf"\s*(?:[-*+•‣◦▪·–—]|\#\.|(?!{_NAMED})\(?(?:\d{{1,3}}(?:\.\d{{1,3}})*[.)]|\d{{1,3}}(?:\.\d{{1,3}})+(?!\)?\s+\p{{Ll}})"
     r"|\p{L}\p{M}*[.)]|[ivxlcIVXLC]{1,6}[.)])\)?)\s+(?=\S)"
     r"|\s*\[\d{1,3}\]\s+(?=[^\p{Ll}\s])"
 )
@@ -23,9 +23,11 @@ _REFERENCE = regex.compile(  # of a list of them: a number, who with initials, a
 _CELLS = regex.compile(r"\S[ ]*\t\s*\S")
 _COLUMNS = regex.compile(r"(?=.*\d).*[^\s.!?:;,]\s{2,}\S")
 _LETTER = regex.compile(r"\p{L}\.\s")
+_LATER = regex.compile(r"\(?(?!1\D)\d+[.)]")  # a number that no list begins with
 _UNDERLINE = regex.compile(r"\s*(=+|-+|~+|\*+|\^+)\s*$")
 _TITLE = regex.compile(r"(?!\p{Ll})(?=.*\p{L})[^\n\r]{2,80}(?<![.!?:;,。！？…।؟។៖៕៖၊။»”\"')])$")
 _SECTION = regex.compile(r"\p{Lu}[\p{Lu} /&-]{3,40}")  # of a manual, whose text is set in below it
+_OPTION = regex.compile(r"--?\w[^.!?]*$")  # of a command, above what it does
 _VERB = regex.compile(  # of a sentence without its stop
     r"\b(?:is|are|was|were|has|have|ist|sind|wird|wurde|hat|est|sont|était|es|fue|está|είναι|ήταν|है|हैं|था|थी|थे)\b"
     r"|[うくすつぬむるただいね]$|[다요]$"
@@ -76,7 +78,7 @@ def _runs(lines: list[Line], furniture: Set[int], heads: Set[int]) -> Iterator[l
         if line.start in heads or not text:
             blank = True
             continue
-        rule = not says_something(text) and line.start not in furniture
+        rule = not _says(text) and line.start not in furniture
         if run and _parts(run, line, text, blank and not (head and is_open(run[-1].text, text)), furniture):
             title = rule and len(run) == 1 and not blank and _UNDERLINE.match(text)
             yield [*run, line] if title else run
@@ -89,22 +91,42 @@ def _runs(lines: list[Line], furniture: Set[int], heads: Set[int]) -> Iterator[l
 
 def _parts(run: list[Line], line: Line, text: str, blank: bool, furniture: Set[int]) -> bool:
     """Whether a line begins something else than the run before it."""
-    apart = blank or line.start in furniture or run[-1].start in furniture or not says_something(text)
-    named = _LETTER.match(text) and not MARKER.match(run[0].said) and not SENTENCE_END.search(run[-1].text)  # "by\nA. Okoro"
-    return apart or bool(MARKER.match(text) and not named) or line.depth != run[-1].depth
+    apart = blank or line.start in furniture or run[-1].start in furniture or not _says(text)
+    return apart or (bool(MARKER.match(text)) and not _goes_on(run, text)) or line.depth != run[-1].depth
+
+
+def _goes_on(run: list[Line], text: str) -> bool:
+    r"""Whether a line that looks like an item is within a sentence: "by\nA. Okoro", "it ends with\n14. With more"."""
+    last = run[-1].said
+    if MARKER.match(run[0].said) or MARKER.match(last) or SENTENCE_END.search(last):
+        return False
+    return bool(_LETTER.match(text) or (_LATER.match(text) and len(last) >= WIDE))
+
+
+def _says(line: str) -> bool:
+    """Whether a line is more than a rule or tags, such as those that a prompt sets around a document."""
+    return says_something(seen(line) if "<" in line else line)
+
+
+def _are_numbers(line: str) -> bool:
+    """Whether each of its words has a digit, and no two letters."""
+    words = line.split()
+    return len(words) > 1 and all(any(map(str.isdigit, word)) and sum(map(str.isalpha, word)) < 2 for word in words)
 
 
 def _joined(run: list[Line]) -> list[Block]:
     """One block for each stretch of lines that were wrapped."""
     if len(run) > 1 and _SECTION.fullmatch(run[0].text) and run[1].indent > run[0].indent:
         return [_block(run[:1], "heading", False), *_joined(run[1:])]
+    if len(run) > 2 and _OPTION.match(run[0].said) and run[1].indent > run[0].indent:
+        return [_block(run[:1], "paragraph"), *_joined(run[1:])]
     texts = [line.said for line in run]
     if _REFERENCE.match(" ".join(texts)):
         return [_block(run, "row")]
     kind: Kind = "item" if MARKER.match(texts[0]) else "quote" if run[0].depth else "paragraph"
     if len(run) == 1:
         return [_block(run, "code" if COMMAND.match(texts[0]) else kind)]
-    set_apart = any(all(map(cells, texts)) for cells in (_CELLS.search, _COLUMNS.match))
+    set_apart = any(all(map(cells, texts)) for cells in (_CELLS.search, _COLUMNS.match, _are_numbers))
     if set_apart and not any(map(MARKER.match, texts)):
         return [_block([line], "row") for line in run]
     begins = entries(texts)

@@ -15,7 +15,7 @@ _OPTION = regex.compile(r"\s+:[\w-]+:(?:\s|$)")
 _FIELD = regex.compile(r":[^:\n]+:\s+\S")
 _GRID = regex.compile(r"\s*\+(?:[-=]+\+)+\s*$")
 _BORDER = regex.compile(r"\s*=+(?:\s+=+)+\s*$")
-_SUBSTITUTIONS = regex.compile(r"\s*(?:\|[^|\n]+\|_{0,2}\s*)+$")
+_SILENT_LINE = regex.compile(r"\s*(?:\|[^|\n]+\|_{0,2}\s*)+$|:[\w-]+:\s*$")  # substitutions; ":orphan:"
 _LISTS = frozenset(["contents", "index", "sectnum", "toctree"])
 _CODE = frozenset(["code", "code-block", "sourcecode", "parsed-literal", "doctest", "testcode", "prompt", "math"])
 _SILENT = _LISTS | frozenset(["image", "include", "highlight", "literalinclude", "module", "currentmodule", "meta", "raw"])
@@ -38,7 +38,7 @@ def _read(lines: Sequence[Line], at: int, prose: Sequence[Line]) -> tuple[Sequen
         return [("prose", [rest_of(line, footnote.end())])], at + 1
     if _EXPLICIT.match(line.text):
         return [], _body_end(lines, at + 1, line.indent)
-    if _SUBSTITUTIONS.match(line.text):
+    if _SILENT_LINE.match(line.text):
         return [], at + 1
     if _GRID.match(line.text):
         return _grid(lines, at)

@@ -18,7 +18,7 @@ _OPEN = regex.compile(  # a word that no line of a list ends with
     r"|le|la|les|de|du|des|un|une|et|à|est|el|los|las|del|y|en|con|por|que|по|на|от|для|и|в|с|του|της|το|και|να)$"
 )
 _CJK_END = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}、，；：]$")
-_NARROW, _WIDE = 20, 40  # columns: a line shorter than the first is no wrapped one, one as long as the second may always be
+_NARROW, WIDE = 20, 40  # columns: a line shorter than the first is no wrapped one, one as long as the second may always be
 _FULL = 0.85  # of the widest line: one that is longer is full, whatever comes behind
 
 
@@ -40,8 +40,10 @@ class Shape:
         """Of the lines of a paragraph, one or more."""
         small = [text[:1].islower() for text in texts]
         words = all(small) and not any(map(SENTENCE_END.search, texts))  # a list of words in lower case
+        if len(texts) > 1 and all(text.isascii() and " " not in text and not text.endswith("-") for text in texts):
+            return Shape(0, False, True)  # of paths, addresses, names
         width = max(map(len, texts))
-        full = all(_is_full(line, after, width) and len(line) >= _WIDE for line, after in itertools.pairwise(texts))
+        full = all(_is_full(line, after, width) and len(line) >= WIDE for line, after in itertools.pairwise(texts))
         ends = [bool(SENTENCE_END.search(text)) for text in texts]
         prose = full and len(texts) > 1 and ends[-1] and not all(ends)  # the lines of a list end alike
         flows = (any(small[1:]) and not words) or any(map(_HYPHEN.search, texts[:-1])) or prose
@@ -61,13 +63,13 @@ class Shape:
         if _CJK_END.search(line):
             return len(line) >= max(_NARROW * 3 // 4, self.width - 2)
         full = _is_full(line, after, self.width)
-        return full and len(line) >= (_NARROW if self.flows else _WIDE) and (self.flows or not SENTENCE_END.search(line))
+        return full and len(line) >= (_NARROW if self.flows else WIDE) and (self.flows or not SENTENCE_END.search(line))
 
     def lists_in(self, run: Sequence[Line], begin: int, i: int) -> bool:
         """Whether a line is set in below one that had room for its first word, or the first that is not behind such lines."""
         line, after = run[i - 1], run[i]
         full = _is_full(line.said, after.said, self.width)
-        deeper = after.indent > line.indent and not after.said[:1].islower() and not (full and len(line.said) >= _WIDE)
+        deeper = after.indent > line.indent and not after.said[:1].islower() and not (full and len(line.said) >= WIDE)
         return deeper or (begin > 0 and after.indent < run[begin].indent and not full)
 
 
