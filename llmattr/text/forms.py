@@ -56,9 +56,9 @@ def rows_of_frame(frame: Frame) -> list[dict[str, Any]]:
 
 def drawn(given: Iterable[Any], called: str, what: str, most: int) -> Iterator[Any]:
     """What it gives, one by one; raises `LlmattrError` where it breaks off, or gives more than it says it has, or `most`."""
-    most = len(given) if isinstance(given, Sized) else most
     number = 0
     try:
+        most = len(given) if isinstance(given, Sized) else most
         for number, one in enumerate(given, 1):
             if number > most:
                 raise LlmattrError(f"{called} has given {most:,} {what} and goes on: give fewer of them, or a list")

@@ -304,6 +304,7 @@ CYCLE["me"] = CYCLE
         ([LangChain(metadata=CYCLE)], "the metadata of document 1 contain themselves"),
         ([TEXT, Broken()], "document 2, a Broken, cannot be read .KeyError: "),
         ((TEXT[: 1 // i] for i in (1, 0)), "the context broke off behind 1 documents .ZeroDivisionError: "),
+        (np.array("a"), "the context broke off behind 0 documents .TypeError: "),
         (Endless(itertools.repeat(TEXT)), "the context has given 2 documents and goes on"),
         ({"a": {"documents": [TEXT]}, "b": {"documents": [TEXT]}}, "several of a, b have documents: give those of one"),
         ([{"type": "document", "source": {"type": "base64", "data": "JVBE"}}], "document 1 must be a text"),

@@ -629,6 +629,14 @@ def test_xml_is_known_by_its_beginning_where_the_ending_says_nothing():
     assert read_bytes(data, "x.txt", "txt").text == data.decode()
 
 
+def test_a_path_is_a_name():
+    with pytest.raises(LlmattrError, match=r"^'' does not exist$"):  # and not the folder that one is in
+        read_files("")
+    for read in (read_file, read_files):
+        with pytest.raises(LlmattrError, match=r"^a file is given by its path, not by None$"):
+            read(None)
+
+
 def test_mail_says_what_it_says_and_what_is_attached_is_noted():
     message = EmailMessage()
     message["From"], message["Subject"], message["Date"] = (

@@ -89,6 +89,16 @@ def test_a_function_of_the_users_own():
         spans("abc", lambda text: ["X"])
 
 
+def test_what_is_no_text_or_no_splitter_is_said_in_a_line():
+    for wrong in (None, 5, b"a"):
+        with pytest.raises(LlmattrError, match=r"^what is cut must be text, not"):
+            cut(wrong)
+    with pytest.raises(LlmattrError, match=r"^unknown format 5 "):
+        cut("a", format=5)
+    with pytest.raises(LlmattrError, match=r"^a splitter gives a list of the parts of a text, not None"):
+        spans("a", lambda text: None)
+
+
 def test_an_unknown_kind_of_source_is_named_with_the_nearest_known_one():
     with pytest.raises(LlmattrError, match="unknown sources 'sentence'; did you mean 'sentences'"):
         find_splitter("sentence")
@@ -233,6 +243,13 @@ def test_time_does_not_grow_with_the_square_of_the_length(text):
 def test_abbreviations_and_quotations_of_other_scripts(language, right):
     assert cut_texts(" ".join(right)) == right
     assert cut_texts(" ".join(right), language=language) == right
+
+
+@pytest.mark.parametrize(("first", "text", "last"), [("a", "`", "[a"), ("a.", "\t", "b"), ("", "<pre>", "</pre>")])
+def test_nor_does_that_of_a_long_run_inside_a_text(first, text, last):
+    started = time.process_time()
+    cut(f"{first}{text * (100_000 // len(text))}{last}", format="html" if "<" in text else "plain")
+    assert time.process_time() - started < 6
 
 
 @pytest.mark.parametrize("text", ["word ", "/* a\n", "` \\", "'''", "{"])

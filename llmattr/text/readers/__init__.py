@@ -13,7 +13,7 @@ from types import MappingProxyType
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, note
 from llmattr.text.readers.docx import read_docx
-from llmattr.text.readers.finding import find_files, is_pattern, shown
+from llmattr.text.readers.finding import find_files, is_pattern, path_of, shown
 from llmattr.text.readers.html import read_html
 from llmattr.text.readers.kinds import kind_of
 from llmattr.text.readers.mail import read_mail
@@ -51,6 +51,7 @@ def read_file(path: str | os.PathLike[str]) -> Document:
 
     Raises `LlmattrError` for one that is empty, too large, no text, damaged, or that changes while it is read.
     """
+    path = path_of(path)
     name = shown(path)
     try:
         is_pipe = Path(path).is_fifo()
@@ -100,7 +101,8 @@ def read_files(name: str | os.PathLike[str]) -> list[Document]:
 
     What cannot be read in a folder is left out with one note; alone, or where nothing else is there, it is refused.
     """
-    return read_found(find_files(os.fspath(name)), os.fspath(name))
+    name = path_of(name)
+    return read_found(find_files(name), name)
 
 
 def read_found(files: Sequence[Path], name: str) -> list[Document]:

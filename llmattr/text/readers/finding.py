@@ -13,15 +13,25 @@ from llmattr.errors import LlmattrError, note
 MOST_FILES = 10_000
 
 
+def path_of(name: object) -> str:
+    """The path that is given, as text. Raises `LlmattrError` for what is none."""
+    if not isinstance(name, (str, os.PathLike)):
+        raise LlmattrError(f"a file is given by its path, not by {name!r:.60}")
+    return os.fsdecode(name)
+
+
 def shown(name: str | os.PathLike[str]) -> str:
     """A file's name as people read it."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
 def exists(name: str | os.PathLike[str]) -> bool:
-    """Whether there is a file or folder of this name. Raises `LlmattrError` where the system does not let us see."""
+    """Whether there is a file or folder of this name, which is not empty: that is a variable of the shell that was never set.
+
+    Raises `LlmattrError` where the system does not let us see.
+    """
     try:
-        return Path(name).exists()
+        return name != "" and Path(name).exists()
     except ValueError:  # a NUL in it
         return False
     except OSError as error:

@@ -46,6 +46,8 @@ def cut(
     between the sources is white space, rules, fences, tags: with it they are the text.
     """
     find_splitter(kind)
+    if not isinstance(text, str):
+        raise LlmattrError(f"what is cut must be text, not {text!r:.60}")
     text = _HALF.sub("\ufffd", text)  # half a surrogate is no character to any reader, and as long as one
     name = find_format(text, format)
     blocks = _with_known(_blocks(text, name), text, known) if text.strip() else []

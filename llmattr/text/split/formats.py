@@ -102,10 +102,10 @@ def find_format(text: str, format: str | None = None) -> str:
     """The name in `FORMATS` of a text's format, which may be given as the ending of a file; None: as the text looks."""
     if format is None:
         return looks_like(text)
-    name = format.lower().lstrip(".")
+    name = str(format).lower().lstrip(".")
     name = ENDINGS.get(name, name)
     if name not in FORMATS:
-        raise LlmattrError(f"unknown format {format!r}{did_you_mean(format, FORMATS)} (there are: {', '.join(FORMATS)})")
+        raise LlmattrError(f"unknown format {format!r}{did_you_mean(name, FORMATS)} (there are: {', '.join(FORMATS)})")
     return name
 
 

@@ -21,6 +21,7 @@ _KINDS: dict[str, Kind] = {
 }
 _LAYOUT = frozenset(("table", "ul", "ol", "div", "h1", "h2", "h3"))  # in a cell: it is no value, but a place on the page
 _DEFINED = frozenset(("dt", "dd", "p"))
+_DEEP = 20  # elements, each alone in the one around it
 _INSIDE = frozenset(("article", "blockquote", "main", "section"))
 _WHOLE_PAGE = regex.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype|html|head|body)\b", regex.I | regex.S)
 _MARKDOWN = regex.compile(r"\n[ \t]*\n {0,3}(?:#{1,6} |[-*+] |\d{1,3}[.)] |> |```|~~~|\|)")
@@ -127,7 +128,9 @@ def _texts(node: Element | Text) -> list[str]:
 
 def _innermost(element: Element) -> list[Element | Text]:
     """What stands inside of an element, and of the one that alone is in it."""
-    while len(element.children) == 1 and isinstance(element.children[0], Element):
+    for _ in range(_DEEP):
+        if not (len(element.children) == 1 and isinstance(element.children[0], Element)):
+            break
         element = element.children[0]
     return element.children
 

@@ -1,6 +1,6 @@
 """Splitters: functions text -> parts; the parts of those that are here, joined, are the text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import regex
@@ -33,7 +33,10 @@ def spans(text: str, splitter: Splitter) -> Int[np.ndarray, "n 2"]:
     that is not there.
     """
     found, end = [], 0
-    for number, part in enumerate(splitter(text), 1):
+    parts = splitter(text)
+    if not isinstance(parts, Iterable):
+        raise LlmattrError(f"a splitter gives a list of the parts of a text, not {parts!r:.60}")
+    for number, part in enumerate(parts, 1):
         if not isinstance(part, str):
             raise LlmattrError(f"part {number} of the splitter is no text but {part!r:.60}")
         if not part.strip():

@@ -16,7 +16,7 @@ _PAGE = 5000  # characters
 
 # What stands for itself and holds stops that end nothing: code, addresses, targets of links, tags.
 _OPAQUE = regex.compile(
-    rf"`+[^`\n]+`+|<code\b[^<>]*>[^<>]*</code>|\]\([^()\s]*(?:\s[^()\n]*)?\)|\$\$[^$]+\$\$|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|{TAG}|<!--[^<>]*>|&#?\w+;"
+    rf"(?<!`)`++[^`\n]++`++|<code\b[^<>]*>[^<>]*</code>|\]\([^()\s]*(?:\s[^()\n]*)?\)|\$\$[^$]+\$\$|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]|{TAG}|<!--[^<>]*>|&#?\w+;"
 )
 _WHOLE = regex.compile(r"[\p{Latin}\p{Greek}\p{Cyrillic}\p{N}\s,/%’-]*+[.!?]?")  # no stop inside: it is one sentence
 _CODE_STOP = regex.compile(r"(?<=\w\w)\.`+$|\.\s*\$\$$")  # of the sentence, set inside as quotation marks have it
@@ -54,7 +54,8 @@ _JOINED = regex.compile(r"[-‐‑/]?[\p{L}\p{N}º]")
 _UNCASED = regex.compile(r"\p{Lo}")
 _WIDE_LETTER = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
 _NO_BEGINNING = frozenset(",;:，、；：)]")
-_QUOTES = regex.compile(r"\s*[\r\n]\s*(?:>\s?)+")  # of a quotation, at the beginning of its next line
+_QUOTES = regex.compile(r"[\r\n][^\S\r\n]*+(?:>\s?)+")  # of a quotation, at the beginning of its next line
+_ANGLES = regex.compile(r"(?:>\s?)*+\s*+")
 _OWN = regex.compile(r"[।॥។៕။።]")  # stops of scripts in which a full stop is one of abbreviations, where they have both
 _ABBREVIATED = regex.compile(r"[\p{Devanagari}\p{Bengali}\p{Khmer}\p{Myanmar}\p{Ethiopic}](?<!\.)\.$")
 _INK = regex.compile(r"\S")
@@ -100,11 +101,11 @@ def _veiled(match: regex.Match[str]) -> str:
 
 
 def _trimmed(text: str, start: int, end: int) -> Span | None:
-    part = text[start:end]
-    marks = _QUOTES.match(text, start, end)
-    start, part = (marks.end(), text[marks.end() : end]) if marks else (start, part)
-    start += len(part) - len(part.lstrip())
-    return (start, start + len(part.strip())) if part.strip() else None
+    first = end - len(text[start:end].lstrip())
+    if regex.search(r"[\r\n]", text[start:first]):  # marks of a quotation may begin its line
+        first = _ANGLES.match(text, first, end).end()  # type: ignore[union-attr]  # it matches nothing, too
+    last = first + len(text[first:end].rstrip())
+    return (first, last) if first < last else None
 
 
 def _candidates(plain: str, language: str) -> Iterator[int]:
