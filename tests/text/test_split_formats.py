@@ -526,6 +526,13 @@ def test_a_line_break_in_markdown_is_a_space(text):
     assert [said for said, _ in units(text, "markdown")] == [text]
 
 
+def test_but_lines_of_a_list_are_its_items():
+    tips = ["Sort the samples by place", "Show them as a tree", "Compare two files", "Ask `perf` for the rest of them"]
+    assert [said for said, _ in units("\n".join(tips), "markdown")] == tips
+    names = "The following have helped\nAda Lovelace, who wrote most of the engine and its tables\nin many years"
+    assert len(units(names, "markdown")) == 1
+
+
 @pytest.mark.parametrize("hard", ["  \n", "\\\n", "<br>\n"])
 def test_but_a_hard_break_parts(hard):
     assert [said for said, _ in units(f"> The tower{hard}> Paris", "markdown")] == ["The tower", "Paris"]

@@ -11,6 +11,7 @@ from llmattr.text.split import code, html, plain
 from llmattr.text.split.blocks import Block, Kind, Line, newlines_of, says_something, shifted
 from llmattr.text.split.breaks import rejoined
 from llmattr.text.split.reasoning import parts
+from llmattr.text.split.wrapping import is_list
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -114,7 +115,10 @@ def _reader() -> "MarkdownIt":
 
 
 def _hard_lines(text: str, kind: Kind) -> list[Block]:
-    """A paragraph between its hard breaks: any other break of a line is a space in Markdown."""
+    """A paragraph between its hard breaks: any other break of a line is a space in Markdown, unless the lines are a list."""
+    lines = [line.said for line in newlines_of(text) if line.said]
+    if len(lines) > 3 and is_list(lines):
+        return plain.prose(text, kind)
     breaks = list(_HARD_BREAK.finditer(text))
     ends = [*(one.end() if one[1] else one.start() for one in breaks), len(text)]
     starts = [_QUOTES.match(text, a, b).end() for a, b in zip([0, *(one.end() for one in breaks)], ends, strict=True)]  # type: ignore[union-attr]

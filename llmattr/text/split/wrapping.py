@@ -73,6 +73,13 @@ class Shape:
         return deeper or (begin > 0 and after.indent < run[begin].indent and not full)
 
 
+def is_list(texts: Sequence[str]) -> bool:
+    """Whether lines, four or more, list something even where a break of a line is a space: most had room for more words."""
+    shape = Shape.of(texts)
+    full = sum(_is_full(line, after, shape.width) for line, after in itertools.pairwise(texts))
+    return shape.lists and len(texts) > 3 and 2 * full < len(texts)
+
+
 def _is_full(line: str, after: str, width: int) -> bool:
     """Whether the first word of the line after had no room in a line."""
     return len(line) + 1 + len(after.split(maxsplit=1)[0]) > width or len(line) > _FULL * width
