@@ -183,6 +183,13 @@ def test_code_by_its_own_syntax_and_a_long_class_by_its_methods():
     assert [part for part, _ in units(braces, "js")] == [braces[: braces.index("\n\nconst")], "const b = 2;\nconst c = 3;"]
 
 
+def test_statements_without_a_blank_line_between_them_are_parted_where_they_are_many():
+    text = "\n".join(f"ERROR_{k}: int = {k}" for k in range(100))
+    found = [said.count("\n") + 1 for said, _ in units(text, "py")]
+    assert found == [30, 30, 30, 10]
+    assert len(units("x = [\n" + "    1,\n" * 100 + "]", "py")) == 1  # one statement
+
+
 def test_rows_records_and_cues():
     table = 'name,city\nAda,"London,\nEngland"\nAlan,Maida Vale\n'
     assert looks_like(table) == "table"

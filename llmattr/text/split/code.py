@@ -9,7 +9,7 @@ import regex
 
 from llmattr.text.split.blocks import Block, Line, newlines_of
 
-_LONG = 30  # lines: a class of as many is cut by its methods
+_LONG = 30  # lines: a class of as many is cut by its methods, and statements that stand together are at such a place
 _CLOSES = regex.compile(r"\s*(?:[)\]}]|(?:end|else|elif|except|finally|catch)\b)")
 _ONLY_CLOSES = regex.compile(r"\s*(?:[)\]}]+[;,]?|end)\s*$")
 _CLASS = regex.compile(r"\s*(?:[\w()]+\s+){0,8}(?:(?:class|interface|struct|trait|enum|object|module|namespace)\s+\w|impl\b)")
@@ -57,12 +57,12 @@ def _block(lines: Sequence[Line]) -> Block:
 
 
 def _of_body(body: Sequence[ast.stmt], lines: Sequence[Line], begin: int, end: int) -> list[Rows]:
-    """Definitions, each with the comment right above it, and other statements together that no blank line parts."""
+    """Definitions, each with the comment right above it, and others together that no blank line parts, a page at most."""
     found: list[Rows] = []
     joins = False  # whether what comes next may stand with the rows before
     for first, last, node in _statements(body, lines, begin, end):
         defines = isinstance(node, _DEFINITION)
-        touches = joins and found[-1][1] == first
+        touches = joins and found[-1][1] == first and first - found[-1][0] < _LONG
         if touches and not (defines and not _is_comment(lines[first - 1])):
             first = found.pop()[0]
         if isinstance(node, ast.ClassDef) and last - first >= _LONG:

@@ -19,7 +19,7 @@ FORMATS = {  # and the endings of files that are built so, or are read to texts 
     "diff": "diff patch",
     "answer": "",
     "html": "htm xhtml html",
-    "code": "py pyi js mjs ts tsx jsx java c h cc cpp hpp cs go rs rb php swift kt scala sh bash sql r jl lua m pl yaml yml "
+    "code": "py pyi js mjs ts tsx jsx java c h cc cpp hpp cs go rs rb php swift kt scala sh bash sql r jl lua m pl pm yaml yml "
     "toml ini css",
     "table": "csv tsv",
     "records": "jsonl ndjson",
