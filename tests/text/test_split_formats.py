@@ -533,6 +533,11 @@ def test_a_line_break_in_markdown_is_a_space(text):
     assert [said for said, _ in units(text, "markdown")] == [text]
 
 
+def test_a_rule_right_above_a_paragraph_is_no_part_of_it():
+    assert units("========\nIt is `old`.\n\n====\n", "markdown") == [("It is `old`.", "paragraph")]
+    assert units("a\n===\n\n$$\nx = 1\n$$", "markdown")[1] == ("$$\nx = 1\n$$", "paragraph")
+
+
 def test_but_lines_of_a_list_are_its_items():
     tips = ["Sort the samples by place", "Show them as a tree", "Compare two files", "Ask `perf` for the rest of them"]
     assert [said for said, _ in units("\n".join(tips), "markdown")] == tips

@@ -33,6 +33,7 @@ _STOP = regex.compile(r"[.!…。！।॥۔។][\"'”’»)\]*_」』）]*+$")
 _HARD_BREAK = regex.compile(  # or a line that is bold as a whole: "> **Note**"
     r"(?:(?<! ) {2,}+|\\|<br\s*/?>[ \t]*)\r?\n|^(?:[ \t]*>)*[ \t]*(\*\*|__)[^*_\n]+\1[ \t]*\r?\n", regex.M
 )
+_RULE = regex.compile(r"[ \t>]*([=*_~#+-])\1{2,}+[ \t]*$")  # above a paragraph, with no blank line between
 _DEEP = 100  # levels, two to a list: what is set in further is one paragraph
 _NAMED_TAG = regex.compile(r"\s*(?:>\s?)*<[a-z]\w*>[ \t]+\p{Ll}")  # "<div> is a tag that groups"
 _LINKS = 3  # items of a list of links, at least
@@ -175,6 +176,8 @@ def _of_leaf(token: "Token", kind: Kind, part: str, lines: list[Line], *, prose:
         first += 1
     while last > first and not lines[last - 1].text.strip(" \t>"):
         last -= 1
+    while first < last and token.type == "paragraph_open" and _RULE.match(lines[first].text):
+        first += 1
     if first >= last:
         return []
     start, end = lines[first].start, lines[last - 1].end
