@@ -263,6 +263,17 @@ class Attribution:
         """The response with numbered footnotes, in Markdown."""
         return face("markdown").markdown(self)
 
+    def citations(self, shape: str) -> Any:
+        """What the answer cites, sentence by sentence, in the shape in which a vendor gives citations.
+
+        `shape`: "anthropic" (a message), "openai" (the part `output_text`), "gemini" (a candidate), "cohere" (a message),
+        "bedrock" (a response of Converse), "langchain" (a text block), each a dict with their names and units; or "markdown".
+        Scores, errors, support in nats and verdicts stand under "llmattr" in the one place where each has room for what is not
+        theirs: there `start` and `end` are code points of the answer, and of the document. `llmattr.text.shapes.read` reads
+        them. Raises `LlmattrError` where nothing can be cited: training rows, no answer, scores without a unit.
+        """
+        return face("shapes").citations(self, shape)
+
     def html(self) -> str:
         """One self-contained page: choose a sentence of the response and see its sources."""
         return face("html").page(self)

@@ -1,0 +1,110 @@
+"""A text with marks: [1], [2,3], [1-3], 【1】, 【4:0†file】, [^1] with footnotes, <cite ...>, and names such as (Doe 2020)."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from llmattr.text.shapes.marked import Marked, Marker, without_marks
+from llmattr.text.shapes.references import references
+
+MOST = 50  # sources of one mark: more are no range of sources
+QUOTED = 4  # words of a footnote before its last parenthesis, from which on they may be a quote
+_NUMBERS = r"\d{1,3}(?:\s*[-–]\s*\d{1,3})?"
+_MARK = re.compile(
+    rf"""(?:```|~~~).*?(?:```|~~~|\Z) | (?P<tick>`+)(?!`)[^\n]{{1,500}}?(?<!`)(?P=tick)(?!`) | \\.  # code, and what is escaped
+    | \[\^(?P<note>[^\]\s]{{1,80}})\](?!:)
+    | (?P<outer>\[)?[\[【［](?:doc(?:ument)?|source)?[ ]?(?P<numbers>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)[\]】］](?(outer)\])
+      (?:\((?P<url>[^()\s]+)\))?
+    | 【(?:\d+:(?P<result>\d+)|(?P<source>\d+))†(?P<file>[^】\n]{{0,200}})】
+    | <cite\b(?P<attributes>[^<>]{{0,300}}?)(?:/>|>(?P<claim>[^<]{{0,5000}})</cite>)
+    | [(\[](?P<names>[^()\[\]\n]{{1,300}})[)\]]""",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+_ATTRIBUTE = re.compile(
+    r"\b(?:index|ids?|docs?|documents?|sources?|refs?)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'/>]+)", re.IGNORECASE
+)
+_DOCUMENT = re.compile(
+    r"(?:doc(?:ument)?|source)?[-_: ]?(\d{1,3})(?:[-:].*)?", re.IGNORECASE
+)  # "2", or "2-1:4" with its sentences
+_LINK = re.compile(r"https?://[^\s<>()\"'\]]+")
+
+
+def read(text: str, names: Mapping[str, str | int]) -> Marked:
+    """The answer without its marks and references; `names` says which document "Doe 2020" is: its number, id or title.
+
+    Numbers count from 1; those of <cite> from 0, where one of them is 0.
+    """
+    found = _from_one(text, [marker for mark in _MARK.finditer(text) for marker in _markers(mark, names)])
+    listed = references(text, lambda label, end: any(_label(marker) == label and marker.start < end for marker in found))
+    found = [marker for marker in found if not any(start <= marker.start < end for start, end in listed.places)]
+    marks = [marker.written for marker in found if marker.written and marker.start == marker.end]
+    tags = [tag for one in found if one.written and one.start < one.end for tag in zip(*_around(one), strict=True)]
+    return without_marks(text, [_told(one, listed.texts.get(_label(one))) for one in found], marks, [*listed.places, *tags])
+
+
+def _from_one(text: str, markers: list[Marker]) -> list[Marker]:
+    """Tags that count from 0, counted from 1."""
+    tags = {marker.written for marker in markers if marker.written and text.startswith("<", marker.written[0])}
+    if not any(marker.number == 0 for marker in markers if marker.written in tags):
+        return markers
+    moved = {one: replace(one, number=one.number + 1) for one in markers if one.written in tags and one.number is not None}
+    return [moved.get(one, one) for one in markers]
+
+
+def _around(marker: Marker) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where the two tags around a claim begin, and where they end."""
+    start, end = marker.written or (marker.start, marker.end)
+    return (start, marker.end), (marker.start, end)
+
+
+def _label(marker: Marker) -> str:
+    return marker.title or str(marker.number)
+
+
+def _told(marker: Marker, reference: str | None) -> Marker:
+    """With what its reference says of the source."""
+    if reference is None:
+        return marker
+    reference = re.sub(r"\\(\W)", r"\1", reference)
+    quote, link = reference.rpartition(" (")[0], _LINK.search(reference)
+    quote = quote if len(quote.split()) >= QUOTED else None
+    return replace(marker, title=reference, key=link[0] if link else marker.key, quote=quote)
+
+
+def _markers(mark: re.Match[str], names: Mapping[str, str | int]) -> Iterator[Marker]:
+    one = Marker(mark.start(), mark.start(), written=mark.span())
+    if note := mark["note"]:
+        yield replace(one, number=int(note)) if note.isdecimal() else replace(one, title=note)
+    elif mark["numbers"]:
+        numbers = [number for part in re.split("[,;]", mark["numbers"]) for number in _range(part)]
+        yield from (replace(one, number=number, key=mark["url"]) for number in numbers)
+    elif mark["file"] is not None:
+        is_name = mark["file"] != "source" and not re.fullmatch(r"L\d+(-L\d+)?", mark["file"])
+        number = int(mark["source"]) if mark["source"] else int(mark["result"]) + 1
+        yield replace(one, number=number, title=mark["file"] if is_name else None)
+    elif mark["attributes"] is not None:
+        yield from _cites(mark, one)
+    elif mark["names"] and names:
+        parts = [(part.strip(), next((name for name in names if name in part), None)) for part in mark["names"].split(";")]
+        if any(name for _, name in parts):
+            yield from (_named(replace(one, title=part), None if name is None else names[name]) for part, name in parts)
+
+
+def _range(part: str) -> range:
+    """The numbers of "2" or "1-3"; the two alone, where they are no range."""
+    ends = [int(end) for end in re.findall(r"\d+", part)]
+    return range(ends[0], ends[-1] + 1) if ends[0] <= ends[-1] < ends[0] + MOST else range(ends[0], ends[0] + 1)
+
+
+def _named(marker: Marker, known: str | int | None) -> Marker:
+    return replace(marker, number=known) if isinstance(known, int) else replace(marker, key=known)
+
+
+def _cites(mark: re.Match[str], one: Marker) -> Iterator[Marker]:
+    """What a tag's attribute names, for the text in it; without one its text names the source."""
+    found, claim = _ATTRIBUTE.search(mark["attributes"]), mark["claim"] or ""
+    if found and claim.strip():
+        one = replace(one, start=mark.start("claim"), end=mark.end("claim"))
+    for part in re.split(r"\s*[,;]\s*", found[1].strip("\"'") if found else claim.strip()):
+        number = _DOCUMENT.fullmatch(part)
+        yield replace(one, number=int(number[1])) if number else replace(one, key=part or None)

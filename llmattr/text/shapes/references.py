@@ -1,0 +1,68 @@
+"""The list of references that an answer ends with, and its footnotes: what a mark's label stands for."""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+_ENTRY = re.compile(
+    r"[ \t]{0,3}(?:[-*+][ \t]+)?"
+    r"(?:\[(?P<note>\^)?(?P<label>[^\]\s]+)\]:?|【(?P<wide>\d+)】|(?P<plain>\d{1,3})[.)])[ \t]+(?P<text>\S.*)"
+)
+_HEADING = re.compile(
+    r"[ \t]*(?:#{1,6}[ \t]+)?[*_]{0,2}(?:references?|sources?|citations?|bibliography|footnotes|works cited|notes|"
+    r"quellen|literatur|références|referencias|fuentes|fonti|参考文献|出典)[*_]{0,2}:?[*_]{0,2}[ \t]*",
+    re.IGNORECASE,
+)
+
+
+class References(NamedTuple):
+    """What each label stands for, and the characters of the answer that say so."""
+
+    texts: dict[str, str]
+    places: list[tuple[int, int]]
+
+
+def references(text: str, is_marked: Callable[[str, int], bool]) -> References:
+    """Footnotes anywhere, and a list at the end: below a heading, or of labels that are marked before it (`is_marked`)."""
+    lines, start = [], 0
+    for line in text.splitlines(keepends=True):
+        lines.append((start, line.rstrip("\r\n")))
+        start += len(line)
+    first = _first_of_list(lines, is_marked)
+    texts: dict[str, str] = {}
+    places: list[tuple[int, int]] = []
+    label = None
+    for number, (start, line) in enumerate(lines):
+        entry = _ENTRY.fullmatch(line)
+        if entry and (number >= first or entry["note"]):
+            label = _label(entry)
+            texts.setdefault(label, entry["text"].strip())
+        elif label is not None and line[:1].isspace() and line.strip():
+            texts[label] += " " + line.strip()
+        elif number < first:
+            label = None
+            continue
+        places.append((len(text[:start].rstrip()), start + len(line)))
+    if places and not text[places[-1][1] :].strip():
+        places[-1] = (places[-1][0], len(text))
+    return References(texts, places)
+
+
+def _first_of_list(lines: list[tuple[int, str]], is_marked: Callable[[str, int], bool]) -> int:
+    """The line where the list at the end begins, with its heading; the number of lines, where there is none."""
+    entries = {number: entry for number, (_, line) in enumerate(lines) if (entry := _ENTRY.fullmatch(line))}
+    number = len(lines)
+    while number and (number - 1 in entries or not lines[number - 1][1].strip() or lines[number - 1][1][0].isspace()):
+        number -= 1
+    listed = [entry for place, entry in entries.items() if place >= number]
+    if not listed:
+        return len(lines)
+    if number and _HEADING.fullmatch(lines[number - 1][1]):
+        return number - 1
+    first = min(place for place in entries if place >= number)
+    are_labels = not any(entry["plain"] for entry in listed)
+    return first if are_labels and any(is_marked(_label(entry), lines[first][0]) for entry in listed) else len(lines)
+
+
+def _label(entry: re.Match[str]) -> str:
+    return entry["label"] or entry["wide"] or entry["plain"]

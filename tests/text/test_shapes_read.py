@@ -1,0 +1,335 @@
+"""Answers that carry citations, as vendors and models write them: the text, the places, and which document each one means."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmattr.errors import LlmattrError
+from llmattr.text.shapes import read
+from llmattr.text.shapes.units import POINTS, UTF8, UTF16, offset, span
+
+DOCUMENTS = [
+    {"id": "tower", "title": "Guide", "text": "The tower 🗼 was built in 1889. It is tall.", "url": "https://example.org/a"},
+    {"id": "docs/bridge.txt", "text": "The bridge was opened in 1932."},
+    {"id": "grass", "title": "On grass", "text": "The grass is green. The sky is blue."},
+]
+
+
+def markers(found):
+    """The answer's part and the document of every marker."""
+    return [(found.answer[one.start : one.end] or one.start, one.document) for one in found.markers]
+
+
+class TestUnits:
+    TEXT = "e\u0301 🗼👩‍🚒!"  # a combining mark, an emoji, and one of three code points joined
+
+    @pytest.mark.parametrize(("unit", "size"), [(POINTS, 8), (UTF16, 11), (UTF8, 20)])
+    def test_the_whole_text(self, unit, size):
+        assert offset(self.TEXT, len(self.TEXT), unit) == size
+        assert span(self.TEXT, 0, size, unit) == (0, len(self.TEXT))
+
+    @given(st.text(st.characters(exclude_categories=["Cs"])), st.data())
+    def test_there_and_back(self, text, data):
+        start = data.draw(st.integers(0, len(text)))
+        end = data.draw(st.integers(start, len(text)))
+        for unit in (POINTS, UTF16, UTF8):
+            assert span(text, offset(text, start, unit), offset(text, end, unit), unit) == (start, end)
+
+    @pytest.mark.parametrize(("start", "end"), [(2, 3), (0, 99), (-1, 2), (3, 1), ("0", 3), (True, 3), (None, 3), (0.0, 3)])
+    def test_what_is_no_place_is_refused(self, start, end):
+        with pytest.raises(LlmattrError, match=r"a citation stands at .* of a text of 20 UTF-8 bytes: there is no such part"):
+            span(self.TEXT, start, end, UTF8)
+
+    def test_the_text_that_is_said_there_tells_the_unit(self):
+        text = "🗼 is tall."
+        assert span(text, 3, 11, POINTS, says="is tall.") == (2, 10)  # UTF-16
+        assert span(text, 5, 13, POINTS, says="is tall.") == (2, 10)  # UTF-8
+        assert span(text, 2, 9, POINTS, says="something else") == (2, 9)
+
+
+class TestMarks:
+    """Marks in a text: they go, and each place is that of the text without them."""
+
+    @pytest.mark.parametrize(
+        ("text", "answer", "expected"),
+        [
+            ("Built in 1889 [1]. Opened [2,3].", "Built in 1889. Opened.", [(13, 0), (21, 1), (21, 2)]),
+            ("A [1][3]. B[2] c.", "A. B c.", [(1, 0), (1, 2), (4, 1)]),
+            ("A [1], [2]; B.", "A; B.", [(1, 0), (1, 1)]),
+            ("A [1-3].", "A.", [(1, 0), (1, 1), (1, 2)]),
+            ("A [1–2; 3].", "A.", [(1, 0), (1, 1), (1, 2)]),
+            ("A ([1], [2]).", "A.", [(1, 0), (1, 1)]),
+            ("A. [1] [2]\nB.", "A.\nB.", [(2, 0), (2, 1)]),
+            ("[1] A.\n- [2] B.\n2. [3] C", "A.\n- B.\n2. C", [(0, 0), (5, 1), (11, 2)]),
+            ("🗼【1】。B［2］", "🗼。B", [(1, 0), (3, 1)]),
+            ("A【4:0†source】 b【3:9†bridge.txt】【2†source】", "A b", [(1, 0), (3, 1), (3, 1)]),
+            ("A [doc1] b [Source 2].", "A b.", [(1, 0), (3, 1)]),
+            ("A [1](https://example.org/a) [[2]](https://other.org).", "A.", [(1, 0), (1, 1)]),
+            ("A [7] [0].", "A.", [(1, None), (1, None)]),
+            ("A <cite>2</cite> b <cite id='grass'/>.", "A b.", [(1, 1), (3, 2)]),
+            ('It <cite index="2">opened in 1932</cite>.', "It opened in 1932.", [("opened in 1932", 1)]),
+            ('<cite index="0-1,1-2:3">Both</cite>.', "Both.", [("Both", 0), ("Both", 1)]),
+            ("`x[1]` \\[1\\] [2020] [ ] [a](b) (1998)\n```\ny[2]\n```", None, []),
+            ("", "", []),
+        ],
+    )  # fmt: skip
+    def test_are_read(self, text, answer, expected):
+        found = read(text, documents=DOCUMENTS)
+        assert found.answer == (text if answer is None else answer)
+        assert markers(found) == expected
+
+    def test_say_what_was_written(self):
+        text = "A [1, 3]. <cite id=2>B</cite>"
+        found = read(text, documents=DOCUMENTS)
+        assert found.written == text
+        assert [text[slice(*one.written)] for one in found.markers] == ["[1, 3]", "[1, 3]", "<cite id=2>B</cite>"]
+
+    def test_names_by_a_map(self):
+        names = {"Doe 2020": "bridge.txt", "Roe et al., 2019": 3}
+        found = read(
+            "A (Doe 2020, p. 3; Roe et al., 2019; Poe 1900). B [Doe 2020]. C (Zoe 1).", documents=DOCUMENTS, names=names
+        )
+        assert found.answer == "A. B. C (Zoe 1)."
+        assert [(one.title, one.document) for one in found.markers] == [
+            ("Doe 2020, p. 3", 1), ("Roe et al., 2019", 2), ("Poe 1900", None), ("Doe 2020", 1),
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("names", [{"Doe 2020": None}, {1: "tower"}, {"": "tower"}, {"Doe": True}])
+    def test_other_maps_are_refused(self, names):
+        with pytest.raises(LlmattrError, match="names say which document each is, by its number, id or title"):
+            read("A (Doe 2020).", names=names)
+
+    @pytest.mark.parametrize("text", ["[" * 20_000, "(" * 20_000, "<cite " * 5_000, "`" * 20_000, "```" * 5_000, "【1" * 9_000])
+    def test_unfinished_ones_are_text(self, text):
+        assert read(text).answer == text
+
+
+class TestReferences:
+    """A number means what the list at the answer's end says; without one, the documents in their order."""
+
+    @pytest.mark.parametrize(
+        "listed",
+        [
+            "References:\n[1] docs/bridge.txt\n[2] Guide, p. 3",
+            "## Sources\n\n1. bridge.txt\n2. https://example.org/a",
+            "**Quellen:**\n- [1] bridge.txt\n- [2] The Guide\n  of 2020",
+            "[1]: bridge.txt\n[2]: tower",
+            "[^1]: bridge.txt\n[^2]: Guide",
+            "参考文献\n【1】 bridge.txt\n【2】 Guide\n",
+        ],
+    )
+    def test_at_the_end(self, listed):
+        found = read(f"It was opened [1]. It is tall [2].\n\n{listed}", documents=DOCUMENTS)
+        assert found.answer == "It was opened. It is tall."
+        assert markers(found) == [(13, 1), (25, 0)]
+
+    def test_what_the_list_has_and_nobody_gave_is_no_source(self):
+        text = "A [1]. B [2].\n\n[1] bridge.txt\n[2] Tales of the unknown, 1999"
+        assert markers(read(text, documents=DOCUMENTS)) == [(1, 1), (4, None)]
+
+    def test_a_list_of_other_names_keeps_the_order(self):
+        text = "A [1]. B [2].\n\nReferences\n[1] First result\n[2] Second result"
+        assert markers(read(text, documents=DOCUMENTS)) == [(1, 0), (4, 1)]
+
+    def test_footnotes_stand_anywhere(self):
+        found = read("A[^doe].\n\n[^doe]: Guide\n  by Doe\n\nB[^2].\n", documents=DOCUMENTS)
+        assert (found.answer, markers(found)) == ("A.\n\nB.\n", [(1, 0), (5, 1)])
+        assert found.markers[0].title == "Guide by Doe"
+
+    @pytest.mark.parametrize("text", ["Steps:\n1. one\n2. two", "1. one\n2. two", "[1] says so.", "Sources:\n", "A.\n\n[3] B."])
+    def test_what_is_no_list_stays(self, text):
+        assert read(text).answer == text.replace("[1] ", "").replace("[3] ", "")
+
+    def test_without_documents_the_answers_own_are_given(self):
+        found = read("A [1]. B [2]. C [3].\n\n[1] Guide, https://example.org/a\n[2] Bridges")
+        assert [document.id for document in found.documents] == ["https://example.org/a", "Bridges"]
+        assert markers(found) == [(1, 0), (4, 1), (7, None)]
+
+
+class TestVendors:
+    """Responses as the services return them."""
+
+    def test_anthropic(self):
+        claim = {"type": "char_location", "document_index": 2, "document_title": "On grass"}
+        content = [
+            {"type": "thinking", "thinking": "Hm. [1]", "signature": ""},
+            {"type": "text", "text": "According to the documents:\n", "citations": None},
+            {"type": "text", "text": "the grass is green", "citations": [
+                {**claim, "cited_text": "The grass is green. ", "start_char_index": 0, "end_char_index": 20}]},
+            {"type": "text", "text": " and opened."},
+            {"type": "text", "text": " It is 🗼. ", "citations": [
+                {"type": "web_search_result_location", "cited_text": "The tower 🗼", "url": "https://example.org/a",
+                 "title": "A", "encrypted_index": "x"},
+                {"type": "search_result_location", "cited_text": "", "source": "bridge.txt", "search_result_index": 0,
+                 "title": None, "start_block_index": 0, "end_block_index": 1}]},
+        ]  # fmt: skip
+        found = read({"id": "m", "type": "message", "role": "assistant", "content": content}, documents=DOCUMENTS)
+        assert found.answer == "According to the documents:\nthe grass is green and opened. It is 🗼. "
+        assert markers(found) == [("the grass is green", 2), ("It is 🗼.", 0), ("It is 🗼.", 1)]
+        assert (found.markers[0].span, found.markers[0].quote) == ((0, 20), "The grass is green. ")
+        assert read(content, documents=DOCUMENTS) == found
+
+    def test_openai_takes_out_the_links_that_it_wrote(self):
+        text = "🗼 is tall. ([example.org](https://example.org/a?x=1)) It was opened."
+        link = {
+            "type": "url_citation",
+            "start_index": 11,
+            "end_index": 53,
+            "url": "https://example.org/a?x=1",
+            "title": "Guide",
+        }
+        file = {"type": "file_citation", "index": len(text), "file_id": "file-1", "filename": "bridge.txt"}
+        part = {
+            "type": "output_text",
+            "text": text,
+            "annotations": [link, file, {"type": "file_path", "file_id": "f", "index": 0}],
+        }
+        output = [{"type": "reasoning", "summary": []}, {"type": "message", "role": "assistant", "content": [part]}]
+        found = read({"object": "response", "output": output}, documents=DOCUMENTS)
+        assert found.answer == "🗼 is tall. It was opened."
+        assert markers(found) == [(10, 0), (25, 1)]
+        assert found.written[slice(*found.markers[0].written)].startswith("([example.org]")
+
+    def test_openai_chat_and_assistants(self):
+        inner = {"start_index": 0, "end_index": 10, "url": "https://example.org/a", "title": "x"}
+        message = {
+            "role": "assistant",
+            "content": "🗼 is tall.",
+            "annotations": [{"type": "url_citation", "url_citation": inner}],
+        }
+        assert markers(read({"choices": [{"message": message}]}, documents=DOCUMENTS)) == [("🗼 is tall.", 0)]
+        mark = {
+            "type": "file_citation",
+            "text": "【4:0†source】",
+            "start_index": 10,
+            "end_index": 22,
+            "file_citation": {"file_id": "grass"},
+        }
+        text = {"value": "🗼 is tall.【4:0†source】", "annotations": [mark]}
+        found = read({"role": "assistant", "content": [{"type": "text", "text": text}]}, documents=DOCUMENTS)
+        assert (found.answer, markers(found)) == ("🗼 is tall.", [(10, 2)])
+
+    def test_gemini_counts_bytes_of_a_part(self):
+        chunks = [
+            {"web": {"uri": "https://example.org/a", "title": "example.org"}},
+            {"retrievedContext": {"title": "bridge.txt"}},
+        ]
+        supports = [
+            {"segment": {"endIndex": 13, "text": "🗼 is tall."}, "groundingChunkIndices": [0, 1], "confidenceScores": []},
+            {"segment": {"partIndex": 2, "startIndex": 1, "endIndex": 6}, "groundingChunkIndices": [9]},
+        ]
+        parts = [{"text": "🗼 is tall."}, {"text": "thoughts", "thought": True}, {"text": " Yes."}]
+        grounding = {"groundingChunks": chunks, "groundingSupports": supports}
+        candidate = {"content": {"parts": parts}, "groundingMetadata": grounding}
+        supports[1]["segment"]["endIndex"] = 5
+        found = read({"candidates": [candidate]}, documents=DOCUMENTS)
+        assert found.answer == "🗼 is tall. Yes."
+        assert markers(found) == [("🗼 is tall.", 0), ("🗼 is tall.", 1), ("Yes.", None)]
+        in_python = {"content": {"parts": [{"text": "🗼 is tall."}]}, "grounding_metadata": {"grounding_chunks": chunks,
+            "grounding_supports": [{"segment": {"end_index": 13}, "grounding_chunk_indices": [1]}]}}  # fmt: skip
+        assert markers(read(in_python, documents=DOCUMENTS)) == [("🗼 is tall.", 1)]
+
+    def test_cohere(self):
+        sources = [
+            {"type": "document", "id": "doc:1", "document": {"id": "doc:1", "text": "The bridge was opened in 1932."}},
+            {"type": "tool", "id": "search_x:0", "tool_output": {"content": "The grass is green. The sky is blue."}},
+        ]
+        citations = [
+            {"start": 2, "end": 10, "text": "is tall.", "sources": sources, "type": "TEXT_CONTENT", "content_index": 0},
+            {"start": 0, "end": 3, "text": "Hm.", "sources": sources, "type": "THINKING_CONTENT"},
+        ]
+        content = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "🗼 is tall."}]
+        message = {"role": "assistant", "content": content, "citations": citations}
+        assert markers(read({"id": "x", "message": message}, documents=DOCUMENTS)) == [("is tall.", 1), ("is tall.", 2)]
+        old = {"text": "🗼 is tall.", "documents": [{"id": "web_0", "snippet": "It is tall."}],
+               "citations": [{"start": 3, "end": 11, "text": "is tall.", "document_ids": ["web_0"]}]}  # fmt: skip
+        assert markers(read(old, documents=DOCUMENTS)) == [("is tall.", 0)]
+
+    def test_bedrock(self):
+        cited = {"title": "On grass", "sourceContent": [{"text": "The sky is blue."}],
+                 "location": {"documentChar": {"documentIndex": 2, "start": 20, "end": 36}}}  # fmt: skip
+        web = {"title": "A", "location": {"web": {"url": "https://example.org/a"}}}
+        content = [
+            {"text": "So "},
+            {"citationsContent": {"content": [{"text": "the sky is blue"}, {"text": "."}], "citations": [cited, web]}},
+            {"reasoningContent": {"reasoningText": {"text": "Hm."}}},
+        ]
+        found = read(
+            {"output": {"message": {"role": "assistant", "content": content}}, "stopReason": "end_turn"}, documents=DOCUMENTS
+        )
+        assert found.answer == "So the sky is blue."
+        assert markers(found) == [("the sky is blue.", 2), ("the sky is blue.", 0)]
+
+    def test_bedrock_knowledge_base(self):
+        part = {"textResponsePart": {"span": {"start": 0, "end": 9}, "text": "🗼 is tall."}}
+        chunk = {"content": {"text": "It is tall."}, "location": {"type": "S3", "s3Location": {"uri": "s3://b/x.pdf"}}}
+        cited = {"generatedResponsePart": part, "retrievedReferences": [chunk]}
+        found = read({"output": {"text": "🗼 is tall. Yes."}, "citations": [cited], "sessionId": "s"}, documents=DOCUMENTS)
+        assert markers(found) == [("🗼 is tall.", 0)]
+        assert found.markers[0].key == "s3://b/x.pdf"
+
+    def test_langchain(self):
+        cited = {"type": "citation", "cited_text": "It is tall.", "title": "Guide"}
+        content = [
+            {"type": "reasoning", "reasoning": "Hm."},
+            {"type": "text", "text": "So. ", "annotations": []},
+            {"type": "text", "text": "🗼 is tall.", "annotations": [cited, {**cited, "start_index": 2, "end_index": 10}]},
+        ]
+        found = read({"type": "ai", "content": content}, documents=DOCUMENTS)
+        assert (found.answer, markers(found)) == ("So. 🗼 is tall.", [("🗼 is tall.", 0), ("is tall.", 0)])
+        assert found.markers[0].start == 4
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Tall [2]."}]},
+            {"type": "output_text", "text": "Tall [2].", "annotations": []},
+            {"role": "assistant", "content": "Tall [2]."},
+            {"candidates": [{"content": {"parts": [{"text": "Tall [2]."}]}}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "Tall [2]."}], "citations": []},
+            {"output": {"message": {"content": [{"text": "Tall [2]."}]}}},
+            {"type": "ai", "content": "Tall [2]."},
+        ],
+    )
+    def test_without_citations_the_text_is_read(self, answer):
+        found = read(answer, documents=DOCUMENTS)
+        assert (found.answer, markers(found)) == ("Tall.", [(4, 1)])
+
+    def test_the_answers_own_documents(self):
+        chunks = [{"web": {"uri": "https://a.org", "title": "A"}}, {"retrievedContext": {"title": "B", "text": "Its text."}}]
+        supports = [{"segment": {"endIndex": 4}, "groundingChunkIndices": [1, 0]}]
+        candidate = {
+            "content": {"parts": [{"text": "Yes."}]},
+            "groundingMetadata": {"groundingChunks": chunks, "groundingSupports": supports},
+        }
+        found = read(candidate)
+        assert [(one.id, one.title, one.text) for one in found.documents] == [
+            ("B", "B", "Its text."),
+            ("https://a.org", "A", ""),
+        ]
+        assert [one.document for one in found.markers] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "shape", "said"),
+    [
+        (3, None, "this is no answer with citations that is known: a int"),
+        ({"foo": 1, "bar": 2}, None, "a dict with foo, bar; give a text, or a response of gemini"),
+        ({"type": "output_text", "text": "A."}, "anthropic", "this is no answer of 'anthropic'"),
+        ("{}", "openai", "is a dict or their object, not a text: parse its JSON first"),
+        ("A.", "opnai", "shape must be one of .*; did you mean 'openai'"),
+        ("\ud800", None, "the answer is not valid Unicode"),
+        ({"type": "output_text", "text": "A.", "annotations": [{"type": "url_citation", "start_index": 0, "end_index": 9}]},
+         None, "a citation stands at 0 to 9 of a text of 2 code points"),
+        ([{"type": "text", "text": "A.", "citations": [{"type": "char_location"}]}], None,
+         "in the shape of 'anthropic' cannot be read: a citation has no 'cited_text'"),
+        ([{"type": "text", "text": "A.", "citations": [7]}], None, r"'anthropic' cannot be read \(\w+Error: "),
+        ({"content": {"parts": [{"text": "A."}]}, "groundingMetadata": {"groundingSupports": [
+            {"segment": {"partIndex": 4, "endIndex": 1}, "groundingChunkIndices": [0]}]}}, None,
+         r"'gemini' cannot be read \(\w+Error: "),
+    ],
+)  # fmt: skip
+def test_what_is_no_answer_is_refused_in_a_line(answer, shape, said):
+    with pytest.raises(LlmattrError, match=said) as error:
+        read(answer, shape)
+    assert "\n" not in str(error.value)
