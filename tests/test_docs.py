@@ -150,6 +150,9 @@ def test_python_blocks(folder, monkeypatch, smollm2):
     assert names["opened"].sources.metadata(int(names["opened"].values[0].argmax())) == {"path": "paper.pdf", "page": 2}
     assert names["result"].response == "It is 330 metres tall."
     assert names["cited"].sources.metadata(names["best"].source) == names["retrieved"][0]["metadata"]
+    start, end = (names["shaped"]["annotations"][0][name] for name in ("start_index", "end_index"))
+    assert names["shaped"]["text"][start:end] == "It was built in 1889."
+    assert names["read"](names["shaped"], documents=names["retrieved"]).markers[0].document == 0
     assert "1889" in names["answer"].top(1)[0].text
     assert names["both"][0].citations[0].text.strip() == "It is 330 metres tall."
     assert (folder / "result.html").stat().st_size > 0

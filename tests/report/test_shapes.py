@@ -1,5 +1,6 @@
 """What is cited, in the shapes of vendors: their names and units, and back again; their own types, where these are there."""
 
+import copy
 import dataclasses
 import json
 
@@ -161,6 +162,41 @@ def test_what_is_written_is_read(shape):
             assert [one.quote for one in found.markers] == QUOTES
         if shape not in ("openai", "markdown", "cohere"):
             assert len({one.start for one in found.markers}) == 2
+
+
+def test_a_result_from_a_file_cites_the_same(tmp_path):
+    loaded = Attribution.load(attribution().save(tmp_path / "a.json"))
+    assert [loaded.citations(shape) for shape in EXPECTED] == list(EXPECTED.values())
+
+
+def places(given, path=()):
+    """The way to everything in dicts and lists."""
+    items = given.items() if isinstance(given, dict) else enumerate(given) if isinstance(given, list) else ()
+    for key, value in items:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_damage_is_read_or_told_in_a_line(shape):
+    """Whatever stands in the place of anything: never another error, never a marker that is not in the answer."""
+    whole = {name: value for name, value in EXPECTED[shape].items() if name not in ("llmattr", "extras")}
+    told = []
+    for *way, last in places(whole):
+        for odd in (None, 7, "x", [], {}, [None], True):
+            damaged = copy.deepcopy(whole)
+            there = damaged
+            for key in way:
+                there = there[key]
+            there[last] = odd
+            try:
+                found = read(damaged, shape, documents=DOCUMENTS)
+            except LlmattrError as error:
+                told.append(str(error))
+            else:
+                assert all(0 <= one.start <= one.end <= len(found.answer) for one in found.markers)
+    assert told
+    assert [line for line in told if "\n" in line or len(line) > 250] == []
 
 
 def test_without_documents_what_was_quoted_comes_back():

@@ -18,14 +18,10 @@ _MARK = re.compile(
     | 【(?:\d+:(?P<result>\d+)|(?P<source>\d+))†(?P<file>[^】\n]{{0,200}})】
     | <cite\b(?P<attributes>[^<>]{{0,300}}?)(?:/>|>(?P<claim>[^<]{{0,5000}})</cite>)
     | [(\[](?P<names>[^()\[\]\n]{{1,300}})[)\]]""",
-    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+    re.VERBOSE | re.DOTALL | re.I,
 )
-_ATTRIBUTE = re.compile(
-    r"\b(?:index|ids?|docs?|documents?|sources?|refs?)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'/>]+)", re.IGNORECASE
-)
-_DOCUMENT = re.compile(
-    r"(?:doc(?:ument)?|source)?[-_: ]?(\d{1,3})(?:[-:].*)?", re.IGNORECASE
-)  # "2", or "2-1:4" with its sentences
+_ATTRIBUTE = re.compile(r"\b(?:index|ids?|docs?|documents?|sources?|refs?)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'/>]+)", re.I)
+_DOCUMENT = re.compile(r"(?:doc(?:ument)?|source)?[-_: ]?(\d{1,3})(?:[-:].*)?", re.I)  # "2", or "2-1:4": its sentences 1 to 4
 _LINK = re.compile(r"https?://[^\s<>()\"'\]]+")
 
 
@@ -35,8 +31,9 @@ def read(text: str, names: Mapping[str, str | int]) -> Marked:
     Numbers count from 1; those of <cite> from 0, where one of them is 0.
     """
     found = _from_one(text, [marker for mark in _MARK.finditer(text) for marker in _markers(mark, names)])
-    listed = references(text, lambda label, end: any(_label(marker) == label and marker.start < end for marker in found))
-    found = [marker for marker in found if not any(start <= marker.start < end for start, end in listed.places)]
+    first = {_label(marker): marker.start for marker in reversed(found)}
+    listed = references(text, lambda label, end: first.get(label, end) < end)
+    found = [marker for marker in found if not listed.has(marker.start)]
     marks = [marker.written for marker in found if marker.written and marker.start == marker.end]
     tags = [tag for one in found if one.written and one.start < one.end for tag in zip(*_around(one), strict=True)]
     return without_marks(text, [_told(one, listed.texts.get(_label(one))) for one in found], marks, [*listed.places, *tags])

@@ -1,11 +1,13 @@
 """An answer that carries citations already: its text, and for each of its markers where it stands and what it claims."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import NamedTuple
 
+from llmattr.core.fields import check_field, check_fields
 from llmattr.core.sources import Document
 from llmattr.text.shapes.units import POINTS, span
 
@@ -69,6 +71,8 @@ def placed(parts: Sequence[str], claims: Iterable[Claim], unit: str = POINTS) ->
     starts, written = [0, *accumulate(map(len, parts))], "".join(parts)
     markers = []
     for part, marker, start, end, says in claims:
+        check_fields(marker, "a citation")
+        check_field("what a citation says", says, str | None)
         first, last = _trimmed(parts[part]) if start is None else span(parts[part], start, end, unit, says)
         covered = parts[part][first:last]
         is_mark = covered.startswith("【") or ("://" in (marker.key or "") and (marker.key or "") in covered)
@@ -81,18 +85,18 @@ def without_marks(
     written: str, markers: Sequence[Marker], marks: Iterable[tuple[int, int]], others: Iterable[tuple[int, int]] = ()
 ) -> Marked:
     """The answer without these marks, with the space before them, and without other stretches, as they are."""
-    drops = sorted({*_with_space(written, marks), *others})
-    answer, end = "", 0
-    for start, stop in drops:
-        answer, end = answer + written[end:start] if start > end else answer, max(end, stop)
-    answer += written[end:]
+    gone: list[tuple[int, int]] = []
+    for start, stop in sorted({*_with_space(written, marks), *others}):
+        last = gone.pop() if gone and start <= gone[-1][1] else (start, stop)
+        gone.append((last[0], max(last[1], stop)))
+    kept = [0, *(place for stretch in gone for place in stretch), len(written)]
+    answer = "".join(written[start:stop] for start, stop in zip(kept[::2], kept[1::2], strict=True))
+    starts, sizes = [start for start, _ in gone], [0, *accumulate(stop - start for start, stop in gone)]
 
     def moved(place: int) -> int:
-        gone = end = 0
-        for start, stop in drops:
-            start, stop = max(start, end), min(stop, place)
-            gone, end = gone + max(0, stop - start), max(end, stop)
-        return min(place - gone, len(answer))
+        before = bisect_left(starts, place)
+        inside = max(0, gone[before - 1][1] - place) if before else 0
+        return place - sizes[before] + inside
 
     markers = [replace(marker, start=moved(marker.start), end=moved(marker.end)) for marker in markers]
     return Marked(answer, tuple(sorted(markers, key=lambda marker: (marker.end, marker.start))), written)
@@ -115,9 +119,12 @@ def _with_space(text: str, marks: Iterable[tuple[int, int]]) -> list[tuple[int, 
 
 
 def _spaced(text: str, start: int, stop: int) -> tuple[int, int]:
-    if text[:start].endswith("(") and text.startswith(")", stop):
+    if start and text.startswith("(", start - 1) and text.startswith(")", stop):
         start, stop = start - 1, stop + 1
-    line = text[text.rfind("\n", 0, start) + 1 : start]
-    if _BEGINNING.fullmatch(line):
-        return start, stop + len(text[stop:]) - len(text[stop:].lstrip(" \t"))
-    return start - (0 if text[stop : stop + 1].isalnum() else len(line) - len(line.rstrip(" \t"))), stop
+    if _BEGINNING.fullmatch(text, text.rfind("\n", 0, start) + 1, start):
+        while text.startswith((" ", "\t"), stop):
+            stop += 1
+    elif not text[stop : stop + 1].isalnum():
+        while text.startswith((" ", "\t"), start - 1):
+            start -= 1
+    return start, stop

@@ -1,6 +1,7 @@
 """The list of references that an answer ends with, and its footnotes: what a mark's label stands for."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,6 +22,11 @@ class References(NamedTuple):
     texts: dict[str, str]
     places: list[tuple[int, int]]
 
+    def has(self, place: int) -> bool:
+        """Whether this character is one of them."""
+        before = bisect_right(self.places, place, key=lambda one: one[0])
+        return before > 0 and place < self.places[before - 1][1]
+
 
 def references(text: str, is_marked: Callable[[str, int], bool]) -> References:
     """Footnotes anywhere, and a list at the end: below a heading, or of labels that are marked before it (`is_marked`)."""
@@ -31,7 +37,7 @@ def references(text: str, is_marked: Callable[[str, int], bool]) -> References:
     first = _first_of_list(lines, is_marked)
     texts: dict[str, str] = {}
     places: list[tuple[int, int]] = []
-    label = None
+    label, behind = None, 0  # what is written last, and where
     for number, (start, line) in enumerate(lines):
         entry = _ENTRY.fullmatch(line)
         if entry and (number >= first or entry["note"]):
@@ -40,9 +46,10 @@ def references(text: str, is_marked: Callable[[str, int], bool]) -> References:
         elif label is not None and line[:1].isspace() and line.strip():
             texts[label] += " " + line.strip()
         elif number < first:
-            label = None
+            label, behind = None, start + len(line.rstrip()) if line.strip() else behind
             continue
-        places.append((len(text[:start].rstrip()), start + len(line)))
+        places.append((behind, start + len(line)))
+        behind = start + len(line)
     if places and not text[places[-1][1] :].strip():
         places[-1] = (places[-1][0], len(text))
     return References(texts, places)
@@ -57,11 +64,11 @@ def _first_of_list(lines: list[tuple[int, str]], is_marked: Callable[[str, int],
     listed = [entry for place, entry in entries.items() if place >= number]
     if not listed:
         return len(lines)
-    if number and _HEADING.fullmatch(lines[number - 1][1]):
-        return number - 1
-    first = min(place for place in entries if place >= number)
-    are_labels = not any(entry["plain"] for entry in listed)
-    return first if are_labels and any(is_marked(_label(entry), lines[first][0]) for entry in listed) else len(lines)
+    has_heading = number > 0 and _HEADING.fullmatch(lines[number - 1][1]) is not None
+    first = number - 1 if has_heading else min(place for place in entries if place >= number)
+    has_labels = not any(entry["plain"] for entry in listed)  # others may be any list
+    is_marked_before = any(is_marked(_label(entry), lines[first][0]) for entry in listed)
+    return first if has_heading + has_labels + is_marked_before > 1 else len(lines)
 
 
 def _label(entry: re.Match[str]) -> str:

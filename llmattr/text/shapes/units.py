@@ -24,27 +24,34 @@ def span(text: str, start: object, end: object, unit: str = POINTS, says: str | 
     Where it is known what the text `says` there, and another unit leads to it, that one was counted in: programs in between
     count as their language does. Raises `LlmattrError` for what is no place of the text.
     """
-    counted = {one: (_place(text, start, one), _place(text, end, one)) for one in (unit, POINTS, UTF16, UTF8)}
-    places = {one: (s, e) for one, (s, e) in counted.items() if s is not None and e is not None and s <= e}
-    for s, e in places.values():
-        if says and text[s:e] == says:
-            return s, e
-    if unit not in places:
+    first = found = _span(text, start, end, unit)
+    for other in (POINTS, UTF16, UTF8):
+        if says and (found is None or text[slice(*found)] != says):
+            found = _span(text, start, end, other)
+    if says and found is not None and text[slice(*found)] == says:
+        return found
+    if first is None:
         size = offset(text, len(text), unit)
         raise LlmattrError(
             f"a citation stands at {start!r:.20} to {end!r:.20} of a text of {size} {unit}: there is no such part"
         )
-    return places[unit]
+    return first
+
+
+def _span(text: str, start: object, end: object, unit: str) -> tuple[int, int] | None:
+    first, last = _place(text, start, unit), _place(text, end, unit)
+    return None if first is None or last is None or last < first else (first, last)
 
 
 def _place(text: str, counted: object, unit: str) -> int | None:
     """The code point up to which this was counted; None where there is none, or none begins."""
-    if not isinstance(counted, int) or isinstance(counted, bool) or not 0 <= counted <= offset(text, len(text), unit):
+    if not isinstance(counted, int) or isinstance(counted, bool) or counted < 0:
         return None
     if unit == POINTS:
-        return counted
+        return counted if counted <= len(text) else None
     encoding, size = _ENCODED[unit]
+    encoded = text.encode(encoding)
     try:
-        return len(text.encode(encoding)[: counted * size].decode(encoding))
+        return len(encoded[: counted * size].decode(encoding)) if counted * size <= len(encoded) else None
     except UnicodeDecodeError:
         return None

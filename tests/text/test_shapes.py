@@ -59,6 +59,7 @@ class TestMarks:
             ("A [1-3].", "A.", [(1, 0), (1, 1), (1, 2)]),
             ("A [1–2; 3].", "A.", [(1, 0), (1, 1), (1, 2)]),
             ("A ([1], [2]).", "A.", [(1, 0), (1, 1)]),
+            ("[1]) A (", ") A (", [(0, 0)]),
             ("A. [1] [2]\nB.", "A.\nB.", [(2, 0), (2, 1)]),
             ("[1] A.\n- [2] B.\n2. [3] C", "A.\n- B.\n2. C", [(0, 0), (5, 1), (11, 2)]),
             ("🗼【1】。B［2］", "🗼。B", [(1, 0), (3, 1)]),
@@ -104,6 +105,33 @@ class TestMarks:
         assert read(text).answer == text
 
 
+PIECES = [
+    *("[1]", "[2,3]", "[^1]", "[^1]: x y", "【1】", "【4:0†source】", "<cite id=1>", "</cite>", "<cite/>", "(Doe 2020)"),
+    *("References:\n", "[1] tower", "1. a\n", "- ", "\n", " ", "word", "🗼", ".", ", ", "`", "```", "(", ")", "[", "]", "]("),
+    *("\\", "https://x.org"),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
+def test_any_text_is_read(text):
+    """Each marker stands in the answer and was written in the text, and nothing is in the answer that was not."""
+    found = read(text, documents=DOCUMENTS, names={"Doe 2020": 2})
+    assert found.written == text
+    rest = iter(text)
+    assert all(character in rest for character in found.answer)
+    for one in found.markers:
+        assert 0 <= one.start <= one.end <= len(found.answer)
+        assert 0 <= one.written[0] < one.written[1] <= len(text)
+
+
+def test_long_answers_with_many_marks():
+    text = "".join(f"Sentence {i} says something [{i % 3 + 1}]. " for i in range(3000))
+    found = read(text, documents=DOCUMENTS)
+    assert found.answer == "".join(f"Sentence {i} says something. " for i in range(3000))
+    assert all(found.answer[one.start] == "." for one in found.markers)
+    assert [one.document for one in found.markers] == [0, 1, 2] * 1000
+
+
 class TestReferences:
     """A number means what the list at the answer's end says; without one, the documents in their order."""
 
@@ -136,7 +164,9 @@ class TestReferences:
         assert (found.answer, markers(found)) == ("A.\n\nB.\n", [(1, 0), (5, 1)])
         assert found.markers[0].title == "Guide by Doe"
 
-    @pytest.mark.parametrize("text", ["Steps:\n1. one\n2. two", "1. one\n2. two", "[1] says so.", "Sources:\n", "A.\n\n[3] B."])
+    @pytest.mark.parametrize(
+        "text", ["Steps:\n1. one\n2. two", "1. one\n2. two", "[1] says so.", "Sources:\n", "A.\n\n[3] B.", "Notes:\n1. one"]
+    )
     def test_what_is_no_list_stays(self, text):
         assert read(text).answer == text.replace("[1] ", "").replace("[3] ", "")
 
