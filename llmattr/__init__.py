@@ -7,6 +7,7 @@ from llmattr.moved import find_moved
 
 if TYPE_CHECKING:
     from llmattr import ablation, context, metrics, retraining, surrogate, testing, training
+    from llmattr.context.check import check
     from llmattr.context.cite import cite
     from llmattr.core.attribution import Attribution
     from llmattr.core.sources import Document, Sources, Targets
@@ -25,6 +26,7 @@ __all__ = [
     "Targets",
     "ablation",
     "build_index",
+    "check",
     "cite",
     "context",
     "metrics",
@@ -45,6 +47,7 @@ _PLACES = {
     "Sources": "llmattr.core.sources",
     "Targets": "llmattr.core.sources",
     "build_index": "llmattr.training.trace",
+    "check": "llmattr.context.check",
     "cite": "llmattr.context.cite",
     "open_index": "llmattr.training.trace",
     "retrain": "llmattr.retraining.build",

@@ -7,6 +7,7 @@ import warnings
 import click
 
 from llmattr.cli.cache import cache
+from llmattr.cli.check import check
 from llmattr.cli.cite import cite
 from llmattr.cli.command import Remembering
 from llmattr.cli.evaluate import evaluate
@@ -22,7 +23,7 @@ def cli() -> None:
     """Where did this come from? Attribute what a language model says, with evidence."""
 
 
-for command in (cache, cite, evaluate, fit_heads, rerun, trace):
+for command in (cache, check, cite, evaluate, fit_heads, rerun, trace):
     cli.add_command(command)
 
 

@@ -2,26 +2,25 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmattr.cli.answerer import Answerer, answering
 from llmattr.cli.files import check_folder, check_outputs, documents, quiet, report
 from llmattr.cli.given import Input, refuse, typed
 from llmattr.cli.methods import MethodCommand, taken
 from llmattr.context.contract import Method
 from llmattr.context.methods.games import Alone
-from llmattr.core.processes import device, is_main
+from llmattr.core.processes import is_main
 from llmattr.errors import LlmattrError, note
 from llmattr.text.messages import TEMPLATE, conversation
 from llmattr.text.split import SPLITTERS
 
 if TYPE_CHECKING:
     from llmattr.core.attribution import Attribution
-    from llmattr.model.lm import LM
-    from llmattr.model.server import ServerLM
     from llmattr.origins import Origins
     from llmattr.training.query import TraceIndex
 
@@ -29,65 +28,10 @@ if TYPE_CHECKING:
 QUICK = Alone()
 
 
-@dataclass(frozen=True)
-class Answerer:
-    """Which model answers: one by its name, one behind a server, or that of an index."""
-
-    model: str | None
-    index: str | None
-    dtype: str
-    device: str | None
-    served_model: str | None
-    tokenizer: str | None
-    concurrency: int
-    timeout: float
-
-    @property
-    def server(self) -> str | None:
-        """Its address, where it is behind one."""
-        return self.model if self.model is not None and self.model.startswith(("http://", "https://")) else None
-
-    def check(self) -> None:
-        """Raise `LlmattrError` for options that are of another kind of model."""
-        if self.server:
-            refuse("a server has its own type and device", "dtype", "device")
-        else:
-            refuse("--model is no server (http://...)", "served_model", "tokenizer", "concurrency", "timeout")
-
-    def load(self) -> "LM | ServerLM":
-        """The model, where no index names it."""
-        from llmattr.model.lm import LM
-        from llmattr.model.server import ServerLM
-
-        if self.server:
-            how = {"concurrency": self.concurrency, "timeout": self.timeout}
-            return ServerLM(self.server, self.served_model, self.tokenizer, **how)
-        return LM.load("smollm2" if self.model is None else self.model, self.dtype, self.device or device())
-
-    def open(self, index: str) -> "TraceIndex":
-        """The index with its model, which is asked in the type that the rows' gradients were computed in."""
-        from llmattr.training.trace import open_index
-
-        training = open_index(index, self.model, self.device or device())
-        built = training.index.run["dtype"]
-        if typed("dtype") and self.dtype not in ("fast", built):
-            raise LlmattrError(
-                f"--dtype {self.dtype}: the index {index!r} was built in {built}, and the answer must come from the same "
-                f"numbers: leave --dtype out, or build the index with --dtype {self.dtype}"
-            )
-        return training
-
-
 @click.command(cls=MethodCommand, options_metavar="--query Q [OPTIONS]")
 @click.argument("files", metavar="FILE... [METHOD]", nargs=-1, required=True, type=Input())
 @click.option("--query", required=True, help="the question to answer about the files")
-@click.option(
-    "--model", show_default="smollm2, or the index's", help="hub id, folder, http://server, or smollm2 (embedded, needs no hub)"
-)
-@click.option("--served-model", help="with a server: the model's name there, where it has several")
-@click.option("--tokenizer", help="with a server: hub id or folder with the model's chat template; plain text without it")
-@click.option("--concurrency", type=click.IntRange(min=1), default=8, show_default=True, help="with a server: requests at once")
-@click.option("--timeout", type=click.FloatRange(min=0.001), default=60, show_default=True, help="with a server: seconds")
+@answering
 @click.option(
     "--index",
     metavar="IDX",
@@ -102,14 +46,6 @@ class Answerer:
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="longest answer")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="seed of everything random")
 @click.option("--measure", type=click.Choice(["logit", "logprob"]), default="logit", show_default=True, help="of what was said")
-@click.option(
-    "--dtype",
-    type=click.Choice(["fast", "float32", "bfloat16", "float16"]),
-    default="fast",
-    show_default=True,
-    help="fast: bfloat16 on a GPU and on a processor with AMX or AVX512-BF16, else float32",
-)
-@click.option("--device", help="cpu, cuda, cuda:1 ...; the GPU where there is one")
 @click.option("--quick", is_flag=True, help="stop at the first look: the method alone, one short pass a source, no METHOD")
 @click.option("--verify/--no-verify", default=True, help="ask the model about what is cited: verdicts, what suffices")
 @click.option("--judge", metavar="HUB_ID", help="also ask this entailment model (hub id or folder) about each sentence")

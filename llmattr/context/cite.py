@@ -3,7 +3,6 @@
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -14,9 +13,10 @@ from llmattr.context.contract import Method
 from llmattr.context.methods import METHODS
 from llmattr.context.methods.games import LeaveOneOut
 from llmattr.context.methods.screening import Screening
+from llmattr.context.opening import scorer_of, store_of
 from llmattr.context.relevance import relevance, what_cannot_be_compared
-from llmattr.context.removal.ablation import ContextAblation, Store, store_path
-from llmattr.context.removal.cache import limit, shrink
+from llmattr.context.removal.ablation import ContextAblation, Store
+from llmattr.context.removal.cache import limit
 from llmattr.context.removal.contrast import ONE_ALONE, contrast
 from llmattr.context.verify import judged
 from llmattr.context.verify import verify as evidence_for
@@ -24,15 +24,13 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.kinds import asking
 from llmattr.core.method import describe, find_method
 from llmattr.core.plain_json import plain
-from llmattr.core.processes import device, is_main, of_main
+from llmattr.core.processes import is_main, of_main
 from llmattr.core.returned import returned_scores, unchanged
 from llmattr.core.sources import Measure, Targets
 from llmattr.core.versions import versions
 from llmattr.errors import LlmattrError, check_choice, check_text, note
 from llmattr.model.contract import Scorer
 from llmattr.model.judge import Judge
-from llmattr.model.lm import LM
-from llmattr.model.server import ServerLM
 from llmattr.text.documents import Context, read_documents
 from llmattr.text.forms import plain_tools
 from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, conversation, take_answer
@@ -86,7 +84,7 @@ def cite(
     parts = cut(chat, sources, language)  # before a model is loaded, so that mistakes show at once
     room = limit() if cache is not None else 0.0
     started = time.perf_counter()
-    lm = _model(model)
+    lm = scorer_of(model)
     if lm.kind != "causal":
         raise LlmattrError(f"{lm.name or 'the model'} is a {lm.kind} model: cite needs one that predicts the next token")
     if not lm.tokenizer.chat_template:
@@ -100,7 +98,7 @@ def cite(
     if len(prompt.sources) == 1:
         note("there is only one source: its score is what is lost without it (leave-one-out)")
         chosen = LeaveOneOut()
-    store = Store() if cache is None else _store(cache, room, lm, prompt)
+    store = Store() if cache is None else store_of(cache, room, lm, prompt)
     ablation = ContextAblation(lm, prompt, prompt.targets(measure), store)
     if rather_than is not None:
         ablation = _contrasted(ablation, rather_than, chosen)
@@ -179,25 +177,6 @@ def part_of(response: str, part: str | tuple[int, int], measure: str = "logit") 
     if not 0 <= start < end <= len(response) or not response[start:end].strip():
         raise LlmattrError(f"characters {start} to {end} are no part of the response, which has {len(response)}")
     return Targets([response[start:end]], np.array([part]), measure)
-
-
-def _model(model: object) -> Scorer:
-    """The model by its name, folder or address, or as it was given."""
-    if isinstance(model, (LM, ServerLM)):
-        return model
-    if isinstance(model, str) and model.startswith(("http://", "https://")):
-        return ServerLM(model)
-    return LM.load(model, "fast", device())
-
-
-def _store(cache: str | Path, room: float, lm: Scorer, prompt: Prompt) -> Store:
-    assert prompt.sources.spans is not None  # sources cut from documents have them
-    places = prompt.sources.spans.tolist(), prompt.full().ids
-    store = Store(store_path(cache, lm.record(), lm.fingerprint(), *places, repr(prompt.messages)))
-    if is_main():
-        with suppress(OSError):  # a folder that may only be read serves all the same
-            shrink(Path(cache), room)
-    return store
 
 
 def _answered(lm: Scorer, prompt: Prompt, response: str | None, max_new_tokens: int) -> Prompt:

@@ -19,9 +19,13 @@ from llmattr.text.refusals import refuses
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What the targets say, and how likely each token of the response is with every source and with none."""
+    """What the targets say, and how likely each token of the response is with the sources that are kept and with none.
+
+    `kept` [n]: which are the whole context; None: every source.
+    """
 
     ablation: ContextAblation
+    kept: Bool[np.ndarray, " n"] | None = None
 
     @property
     def targets(self) -> Targets:
@@ -29,13 +33,16 @@ class Reading:
         return self.ablation.targets
 
     @cached_property
+    def _all(self) -> Bool[np.ndarray, " n"]:
+        return np.ones(len(self.ablation.sources), dtype=bool) if self.kept is None else self.kept
+
+    @cached_property
     def _both(self) -> Float[np.ndarray, "2 r"]:
-        everything = np.ones((1, len(self.ablation.sources)), dtype=bool)
-        return self.ablation.token_logprobs(np.concatenate([everything, ~everything]))
+        return self.ablation.token_logprobs(np.stack([self._all, np.zeros_like(self._all)]))
 
     @property
     def full(self) -> Float[np.ndarray, " r"]:
-        """The log-probabilities of the response's tokens with every source."""
+        """The log-probabilities of the response's tokens with every source that is kept."""
         return self._both[0]
 
     @property
@@ -64,7 +71,7 @@ class Reading:
     @cached_property
     def stated(self) -> Float[np.ndarray, " t"]:
         """The share of each target's own words that one source has; of several sentences, one source for each of them."""
-        shares = relevance(self.ablation).max(axis=1)
+        shares = relevance(self.ablation)[:, self._all].max(axis=1)
         words = np.array([len(own_words(text, self.question)) for text in self.targets.texts])
         weights = np.where(self.parts, words, 0)
         counted = weights.sum(axis=1)
@@ -74,8 +81,17 @@ class Reading:
     @cached_property
     def missing(self) -> list[tuple[tuple[int, int], ...]]:
         """Each target's names and numbers that stand nowhere in what the model was given, as characters of the response."""
-        given = [text for message in self.ablation.prompt.messages for text in message.said]
-        return [self._missing(t, given) for t in range(len(self.targets))]
+        return [self._missing(t, self._given) for t in range(len(self.targets))]
+
+    @property
+    def _given(self) -> list[str]:
+        """All that the model could read: the documents of which a source is kept, and what else was said."""
+        messages, groups = self.ablation.prompt.messages, self.ablation.sources.groups
+        if self.kept is None or groups is None:
+            return [text for message in messages for text in message.said]
+        read = [self.ablation.sources.documents[i] for i in np.unique(groups[self.kept]).tolist()]
+        fixed = [part for message in messages for part in message.parts if isinstance(part, str)]
+        return fixed + [text for document in read for text in (document.title, document.text) if text]
 
     def signs(self, t: int, support: float, opposing: float) -> Signs:
         """All that the verdict goes by."""

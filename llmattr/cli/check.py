@@ -1,0 +1,130 @@
+"""`llmattr check`."""
+
+import json as jsons
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmattr.cli.answerer import Answerer, answering
+from llmattr.cli.files import check_folder, check_outputs, documents, quiet, read, write_json
+from llmattr.cli.given import Input, refuse, typed
+from llmattr.cli.methods import taken
+from llmattr.errors import LlmattrError
+
+if TYPE_CHECKING:
+    from llmattr.context.checked import Check
+
+FAILED = 1  # the exit code where --fail-on finds what it names
+MODEL = ("model", "served_model", "tokenizer", "concurrency", "timeout", "dtype", "device", "cache", "no_cache")
+SHAPES = ("markdown", "anthropic", "openai", "gemini", "cohere", "bedrock", "langchain")
+
+
+@click.command(options_metavar="--documents FILE [OPTIONS]")
+@click.argument("answer", metavar="ANSWER", type=Input())
+@click.option(
+    "--documents",
+    "given",
+    multiple=True,
+    type=Input(),
+    help="what the answer could cite, in the order of its numbers; again for more",
+)
+@click.option("--query", help="what was asked; without it the model is asked for a fact from the documents")
+@click.option("--shape", type=click.Choice(SHAPES), help="how the citations are written; found out where it is not given")
+@click.option("--names", type=Input(), help='a JSON file that says which document a name is: {"Doe 2020": 2}')
+@click.option("--quick", is_flag=True, help="without a model: by words, names and numbers alone, under a second")
+@click.option("--repair", is_flag=True, help="also write the answer with the citations that hold, and what was changed")
+@click.option(
+    "--fail-on",
+    default="",
+    metavar="WORDS",
+    help="exit code 1 where there are any of: wrong, unsupported, missing (with commas)",
+)
+@answering
+@click.option("--index", hidden=True)
+@click.option("--language", help="of the documents and the answer (de, ja ...), for where sentences end")
+@click.option("--cache", type=click.Path(path_type=Path), help="folder for what was scored, from which a run goes on")
+@click.option("--no-cache", is_flag=True, help="keep nothing, and start anew")
+@click.option("--junit", type=click.Path(path_type=Path), help="write JUnit XML, as continuous integration shows it")
+@click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
+@click.pass_context
+def check(
+    context: click.Context,
+    answer: str,
+    *,
+    given: tuple[str, ...],
+    query: str | None,
+    shape: str | None,
+    names: str | None,
+    quick: bool,
+    repair: bool,
+    fail_on: str,
+    language: str | None,
+    cache: Path | None,
+    no_cache: bool,
+    junit: Path | None,
+    json: Path | None,
+    **options: Any,
+) -> None:
+    """Check the citations of ANSWER, a file or - : does each marker hold, does a sentence lack one?
+
+    ANSWER is text with marks ([1], [2,3], [1-3], [^1], (Doe 2020) ...), or the JSON of a vendor's response. Numbers name the
+    documents in their order, or by the list of references at the answer's end.
+    """
+    answerer = taken(Answerer, options)
+    words = [word.strip() for word in fail_on.split(",") if word.strip()]
+    check_outputs((answer, *given), [out for out in (json, junit) if out])
+    if quick:
+        refuse("--quick asks no model", *MODEL)
+    if typed("no_cache"):
+        refuse("--no-cache keeps nothing", "cache")
+    answerer.check()
+    if cache:
+        check_folder(cache)
+    from llmattr.context.checked import refuse_words
+
+    refuse_words(words)
+    said, known = _read(answer), [document for name in given for document in documents(name)]
+    how = {"shape": shape, "names": None if names is None else _names(names), "language": language}
+    quiet()
+    from llmattr.context.check import check
+    from llmattr.context.removal.cache import place
+
+    lm = None if quick else answerer.load()
+    kept = None if quick or no_cache else cache or place()
+    found = check(lm, said, known or None, query, cache=kept, **how)
+    models = [] if lm is None or answerer.server else [lm.record()]
+    _show(found, repair, junit, json, models)
+    context.exit(FAILED if words and found.fails(words) else 0)
+
+
+def _read(name: str) -> Any:
+    """The answer: JSON where the file is that, else its text."""
+    text = read(name)
+    with suppress(ValueError):
+        if isinstance(found := jsons.loads(text), (dict, list)):
+            return found
+    return text
+
+
+def _names(name: str) -> dict[str, Any]:
+    try:
+        found = jsons.loads(Path(name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LlmattrError(f"--names {name!r} is no JSON file: {error}") from None
+    if not isinstance(found, dict):
+        raise LlmattrError(f'--names {name!r} must hold an object: {{"Doe 2020": 2}}')
+    return found
+
+
+def _show(found: "Check", repair: bool, junit: Path | None, json: Path | None, models: list[dict[str, str]]) -> None:
+    text, result = found.to_text(), found.to_dict()
+    if repair:
+        again = found.repaired()
+        result["repaired"] = {"text": again.text, "changes": [vars(one) for one in again.changes]}
+        changes = [f"  {one.done} {one.mark}: {one.why}" for one in again.changes] or ["  nothing"]
+        text += "\n\nRepaired:\n\n" + again.text.rstrip() + "\n\nChanged:\n" + "\n".join(changes)
+    lines = [f"JUnit XML: {found.save(junit)}"] if junit else []
+    lines += [write_json(json, result, models)] if json else []
+    click.echo("\n".join([text, *lines]))

@@ -1,0 +1,132 @@
+"""The sentences of an answer behind each document alone: what `check` asks a model."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from llmattr.context.checked import Sentence, Support, best_passage
+from llmattr.context.opening import scorer_of, store_of
+from llmattr.context.relevance import relevance
+from llmattr.context.removal.ablation import ContextAblation, Store
+from llmattr.context.removal.cache import limit
+from llmattr.context.signs import Reading
+from llmattr.core.evidence import LEAST_PER_TOKEN, LEAST_SUPPORT, Signs, Verdict, verdict_of
+from llmattr.core.sources import Sources
+from llmattr.errors import note
+from llmattr.text.messages import Message
+from llmattr.text.prompt import Prompt
+from llmattr.text.shapes import Marked
+
+
+def by_model(
+    model: object, marked: Marked, asked: tuple[tuple[Message, ...], Sources], cache: str | Path | None
+) -> tuple[list[tuple[int, int]], list[Sentence], dict[str, Any]]:
+    """Each sentence held against each document by what the model says behind that document alone, and behind all others."""
+    room = limit() if cache is not None else 0.0
+    lm = scorer_of(model)
+    prompt = Prompt(lm.tokenizer, *asked).with_response(marked.answer)
+    for oddity in prompt.oddities():
+        note(oddity)
+    store = Store() if cache is None else store_of(cache, room, lm, prompt)
+    ablation = ContextAblation(lm, prompt, prompt.targets(), store)
+    found = _Behind(ablation, len(marked.documents))
+    assert ablation.targets.spans is not None  # of a response, targets are parts of it
+    rows = range(1, len(ablation.targets)) if len(ablation.targets) > 1 else range(1)
+    spans = [(int(a), int(b)) for a, b in ablation.targets.spans[rows.start :]]
+    return spans, [found.sentence(t) for t in rows], {"method": "model", **ablation.record()}
+
+
+@dataclass(frozen=True, eq=False)
+class _Behind:
+    """The sentences behind all documents, behind each alone, and behind all but each; the model is asked once for all."""
+
+    ablation: ContextAblation
+    documents: int
+
+    @cached_property
+    def masks(self) -> list[Bool[np.ndarray, " n"]]:
+        """Which sources each document has."""
+        groups = self.ablation.sources.groups
+        assert groups is not None  # sources cut from documents have them
+        return [groups == d for d in range(self.documents)]
+
+    @cached_property
+    def values(self) -> Float[np.ndarray, "m t"]:
+        """The targets behind all, behind none, behind each document alone, behind all others."""
+        everything = np.ones(len(self.ablation.sources), dtype=bool)
+        return self.ablation(np.array([everything, ~everything, *self.masks, *(~mask for mask in self.masks)]))
+
+    def alone(self, t: int, d: int) -> float:
+        """What a document gives alone, in nats."""
+        return float(self.values[2 + d, t] - self.values[1, t])
+
+    def needed(self, t: int, d: int) -> float:
+        """What is lost without it."""
+        return float(self.values[0, t] - self.values[2 + self.documents + d, t])
+
+    @cached_property
+    def signs(self) -> dict[int, Signs]:
+        """What the verdict behind all documents goes by."""
+        reading, everything = Reading(self.ablation), self.values[0] - self.values[1]
+        against = [max(0.0, -min(self.needed(t, d) for d in range(self.documents))) for t in range(len(everything))]
+        return reading.with_rivals({t: reading.signs(t, float(gives), against[t]) for t, gives in enumerate(everything)})
+
+    @cached_property
+    def readings(self) -> list[Reading]:
+        """The answer behind each document."""
+        return [Reading(self.ablation, mask) for mask in self.masks]
+
+    @cached_property
+    def shares(self) -> Float[np.ndarray, "t n"]:
+        """The share of each sentence's own words that each source has."""
+        return relevance(self.ablation)
+
+    def sentence(self, t: int) -> Sentence:
+        """The sentence that is target t."""
+        assert self.ablation.targets.spans is not None
+        start, end = map(int, self.ablation.targets.spans[t])
+        return Sentence(start, end, verdict_of(self.signs[t]), tuple(self._support(t, d) for d in range(self.documents)))
+
+    def _support(self, t: int, d: int) -> Support:
+        reading, quote = self.readings[d], best_passage(self.ablation.sources, d, self.shares[t])[1]
+        if reading.kept is None or not reading.kept.any():  # an empty document
+            return Support(d, "unsupported", "words")
+        signs = replace(reading.signs(t, self.alone(t, d), 0.0), rival=self.signs[t].rival)
+        return Support(
+            d,
+            _verdict(signs, self.needed(t, d)),
+            _because(signs),
+            stated=signs.stated,
+            explained=signs.explained,
+            alone=self.alone(t, d),
+            needed=self.needed(t, d),
+            missing=reading.missing[t],
+            quote=quote,
+        )
+
+
+def _verdict(signs: Signs, needed: float) -> Verdict:
+    """That of a sentence behind one document. It contradicts where the sentence is likelier without it beside all others.
+
+    A document on something else makes a sentence less likely than no document does, and contradicts nothing.
+    """
+    if needed <= -max(LEAST_SUPPORT, LEAST_PER_TOKEN * signs.tokens):
+        return "contradicted"
+    found = verdict_of(signs)
+    return "unsupported" if found == "contradicted" else found
+
+
+def _because(signs: Signs) -> str:
+    """The signal that decides a verdict: of two that are added, the higher one for it, the lower one against it."""
+    verdict = verdict_of(signs)
+    if signs.rival is not None and verdict_of(replace(signs, rival=None)) != verdict:
+        return "another name that is likelier"
+    if signs.is_missing and verdict_of(replace(signs, is_missing=False)) != verdict:
+        return "a name or number"
+    if signs.stated is None or signs.is_refusal:
+        return "words" if signs.is_refusal else "the model"
+    return "the model" if (signs.explained >= signs.stated) is (verdict == "context") else "words"

@@ -1,0 +1,109 @@
+"""`check`: are the citations right that an answer already carries?"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from llmattr.context.checked import Check, CheckedMarker, Sentence, Support, best_passage, of_sentences, standing
+from llmattr.core.evidence import Verdict
+from llmattr.core.sources import Sources
+from llmattr.core.versions import versions
+from llmattr.errors import LlmattrError, note
+from llmattr.text import split
+from llmattr.text.documents import Context
+from llmattr.text.messages import TEMPLATE, conversation
+from llmattr.text.names import Name, missing
+from llmattr.text.own_words import own_words, stated
+from llmattr.text.prompt import cut
+from llmattr.text.refusals import refuses
+from llmattr.text.shapes import Marked, read
+
+UNASKED = "Context: {context}\n\nState a fact from the context."  # the prompt where nobody says what was asked
+# By words alone a document supports a sentence when it has this share of its words, less for each number and name it has not.
+ENOUGH, LESS_NUMBER, LESS_NAME = 0.6, 0.1, 0.05
+
+
+def check(
+    model: object,
+    answer: object,
+    context: Context | None = None,
+    query: str | None = None,
+    *,
+    shape: str | None = None,
+    names: Mapping[Any, Any] | None = None,
+    language: str | None = None,
+    cache: str | Path | None = None,
+) -> Check:
+    """Whether each marker of an answer holds, and which sentence lacks one.
+
+    `model`: as in `cite`; None: by words, names and numbers alone, without a model. `answer`: a text with marks ([1], [2,3],
+    [^1] ...), or a vendor's response (`shape`, see `llmattr.text.shapes.read`). `context`: the documents that it could cite, in
+    the order of their numbers; None: what the answer itself has of them. `query`: what was asked. `names`: which document
+    "Doe 2020" is.
+
+    A document supports a sentence when the sentence would be from the context by the rule of `core.evidence`, were that
+    document the whole context: 2 d + 2 passes for d documents. Without a model: when one sentence of it has `ENOUGH` of the
+    words that the sentence adds to the question, less `LESS_NUMBER` and `LESS_NAME` for each number and name that it has not.
+    Raises `LlmattrError` for what the user can mend.
+    """
+    started = time.perf_counter()
+    marked = read(answer, shape, documents=context, names=names)
+    if not marked.documents:
+        raise LlmattrError("there are no documents: give those that the answer could cite")
+    if not marked.answer.strip():
+        raise LlmattrError("the answer is empty: there is nothing to check")
+    chat = conversation(marked.documents, query, template=UNASKED if query is None else TEMPLATE)
+    parts = cut(chat, "sentences", language)
+    if model is None:
+        spans, sentences = _by_words(marked, parts, query or "", language)
+        run: dict[str, Any] = {"method": "words"}
+    else:
+        from llmattr.context.behind import by_model  # with torch, which words alone do not need
+
+        spans, sentences, run = by_model(model, marked, (chat, parts), cache)
+    if not marked.markers:
+        note("the answer has no markers: what each sentence lacks is said")
+    markers = [
+        CheckedMarker(marker, t, standing(marker.document, sentences[t]))
+        for marker, stands in zip(marked.markers, of_sentences(marked, spans), strict=True)
+        for t in stands
+    ]
+    run |= {"query": query, "seconds": time.perf_counter() - started, **versions()}
+    return Check(marked, tuple(sentences), tuple(markers), run)
+
+
+def _by_words(marked: Marked, parts: Sources, query: str, language: str | None) -> tuple[list[tuple[int, int]], list[Sentence]]:
+    """Each sentence held against each document by words, names and numbers."""
+    cuts = split.cut(marked.answer, "sentences", "answer", language)
+    spans = [(int(a), int(b)) for a, b in (cuts.spans[cuts.quotable] if cuts.quotable.any() else cuts.spans)]
+    sentences = []
+    for start, end in spans:
+        text = marked.answer[start:end]
+        shares = stated(own_words(text, query), parts.texts)
+        lacking = [_lacking(marked, d, text, query) for d in range(len(marked.documents))]
+        supports = tuple(_worded(parts, d, shares, lacking[d], start) for d in range(len(marked.documents)))
+        verdict: Verdict = "context" if any(one.holds for one in supports) else "unsupported"
+        sentences.append(Sentence(start, end, "refusal" if refuses(text, query) else verdict, supports))
+    return spans, sentences
+
+
+def _lacking(marked: Marked, document: int, text: str, query: str) -> list[Name]:
+    """The names and numbers of a sentence that a document has not, nor the question."""
+    one = marked.documents[document]
+    return missing(text, [part for part in (one.title, one.text) if part], query)
+
+
+def _worded(parts: Sources, document: int, shares: Float[np.ndarray, " n"], lacking: list[Name], start: int) -> Support:
+    """What a document does for a sentence by words alone."""
+    share, quote = best_passage(parts, document, shares)
+    numbers = sum(one.kind == "number" for one in lacking)
+    less = LESS_NUMBER * numbers + LESS_NAME * (len(lacking) - numbers)
+    holds = share is not None and share - less >= ENOUGH
+    decided = not holds and share is not None and share >= ENOUGH
+    spans = tuple((start + one.start, start + one.end) for one in lacking)
+    because = "a name or number" if decided else "words"
+    return Support(document, "context" if holds else "unsupported", because, stated=share, missing=spans, quote=quote)

@@ -1,0 +1,158 @@
+"""A check of an answer's citations: for the terminal, as JSON, and as JUnit XML."""
+
+import xml.etree.ElementTree as ET
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from llmattr.context.checked import STANDINGS, Check, CheckedMarker, Sentence, Standing, Support
+from llmattr.core import plain_json
+from llmattr.core.evidence import VERDICTS
+from llmattr.report.lines import one_line, plain
+
+COLOURS: dict[Standing, str] = {
+    "needed": "green",
+    "carried": "green",
+    "wrong": "red",
+    "contradicts": "red",
+    "nowhere": "red",
+}
+QUOTED = 160  # characters of a passage that are shown
+
+
+def text(check: Check) -> str:
+    """Each sentence with its markers and what is found of them; what is wrong, in one line at the end."""
+    lines: list[str] = []
+    for t, sentence in enumerate(check.sentences):
+        said = check.answer[sentence.start : sentence.end]
+        lines += [click.style(plain(one_line(said, 500)), bold=True)]
+        lines += [f"    {line}" for one in check.markers if one.sentence == t for line in _marker(check, one)]
+        lines += [f"    {line}" for line in _sentence(check, t)]
+    lines += [line for one in check.markers if one.sentence is None for line in _marker(check, one)]
+    return "\n".join([*lines, "", summary(check)])
+
+
+def summary(check: Check) -> str:
+    """How many markers hold, and what is missing, in a line."""
+    held = len(check.markers) - len(check.wrong)
+    parts = [f"{held} of {len(check.markers)} markers hold"] if check.markers else ["no markers"]
+    parts += [f"{len(check.unsupported)} of {_many(len(check.sentences), 'sentence')} unsupported"]
+    parts += [f"{len(check.missing)} supported without a marker"] if check.missing else []
+    how = "by words, names and numbers alone" if check.run.get("method") == "words" else f"asking {check.run.get('model')}"
+    return f"{', '.join(parts)} ({how})."
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1)}"
+
+
+def _marker(check: Check, one: CheckedMarker) -> list[str]:
+    """A marker, its standing, what decided it and the passage."""
+    mark = _mark(check, one)
+    standing = click.style(STANDINGS[one.standing], fg=COLOURS[one.standing])
+    support = check.support(one)
+    if support is None:
+        return [f"{mark} {standing}"]
+    document = _name(check, support.document)
+    told = "; ".join(filter(None, [f"decided by {support.because}", _numbers(support), _missing(check, support)]))
+    return [f"{mark} {standing} ({plain(document)}; {told})", *_quote(check, support)]
+
+
+def _mark(check: Check, one: CheckedMarker) -> str:
+    written = one.marker.written
+    return click.style(plain(check.marked.written[slice(*written)] if written else f"[{one.marker.name}]"), fg="cyan")
+
+
+def _name(check: Check, document: int) -> str:
+    one = check.documents[document]
+    return one.title or one.id
+
+
+def _numbers(support: Support) -> str:
+    """Its nats, or the share of the words."""
+    if support.alone is not None and support.needed is not None:
+        return f"{support.alone:+.2f} nats alone, {support.needed:+.2f} lost without it"
+    return "" if support.stated is None else f"{support.stated:.0%} of the words"
+
+
+def _missing(check: Check, support: Support) -> str:
+    words = [repr(one_line(check.answer[a:b])) for a, b in support.missing]
+    return f"it has no {', '.join(words)}" if words else ""
+
+
+def _quote(check: Check, support: Support) -> list[str]:
+    if support.quote is None or not support.stated:
+        return []
+    passage = check.documents[support.document].text[slice(*support.quote)]
+    return [f"    {plain(one_line(passage, QUOTED))}"]
+
+
+def _sentence(check: Check, t: int) -> list[str]:
+    """What a sentence lacks."""
+    sentence = check.sentences[t]
+    if t in check.missing:
+        best = sentence.supporters
+        lacks = f"[{best[0] + 1}] ({_name(check, best[0])}) supports it" if best else "all documents together support it"
+        return [click.style(f"supported without a marker: {plain(lacks)}", fg="yellow")]
+    if t in check.unsupported:
+        return [click.style(_unsupported(sentence), fg="red")]
+    return []
+
+
+def _unsupported(sentence: Sentence) -> str:
+    return (
+        "no document supports it"
+        if sentence.verdict == "unsupported"
+        else f"no document supports it: {VERDICTS[sentence.verdict]}"
+    )
+
+
+def to_dict(check: Check) -> dict[str, Any]:
+    """The check in plain lists: `sentences` with the support of each document, `markers`, `failures`, `run`."""
+    return {
+        "answer": check.answer,
+        "written": check.marked.written,
+        "documents": [{"id": one.id, "title": one.title, "metadata": dict(one.metadata)} for one in check.documents],
+        "sentences": [
+            {**asdict(one), "text": check.answer[one.start : one.end], "missing_marker": t in check.missing}
+            for t, one in enumerate(check.sentences)
+        ],
+        "markers": [
+            {**asdict(one.marker), "sentence": one.sentence, "standing": one.standing, "meaning": STANDINGS[one.standing]}
+            for one in check.markers
+        ],
+        "failures": check.fails(),
+        "run": check.run,
+    }
+
+
+def json_text(check: Check) -> str:
+    """The same as a JSON text."""
+    return plain_json.json_text(to_dict(check))
+
+
+def junit(check: Check) -> str:
+    """A test case for each marker ("wrong") and each sentence ("unsupported", "missing")."""
+    cases: list[tuple[str, str, str | None]] = []
+    for number, one in enumerate(check.markers, 1):
+        mark = click.unstyle(_mark(check, one))
+        where = "before the answer" if one.sentence is None else f"sentence {one.sentence + 1}"
+        cases.append(("markers", f"{number}. {mark} in {where}", None if one.holds else f"wrong: {STANDINGS[one.standing]}"))
+    for t, sentence in enumerate(check.sentences):
+        wrong = "; ".join(click.unstyle(line) for line in _sentence(check, t)) or None
+        kind = "missing: " if t in check.missing else "unsupported: "
+        said = one_line(check.answer[sentence.start : sentence.end], QUOTED)
+        cases.append(("sentences", f"{t + 1}. {said}", kind + wrong if wrong else None))
+    failures = sum(wrong is not None for _, _, wrong in cases)
+    suite = ET.Element("testsuite", name="llmattr check", tests=str(len(cases)), failures=str(failures), errors="0")
+    for of, name, wrong in cases:
+        case = ET.SubElement(suite, "testcase", classname=f"llmattr.check.{of}", name=_printable(name))
+        if wrong is not None:
+            ET.SubElement(case, "failure", message=_printable(wrong))
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _printable(text: str) -> str:
+    """Without the control characters that XML cannot hold."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
