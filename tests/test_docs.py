@@ -120,7 +120,23 @@ def test_rerun_lines(folder, smollm2):
     assert done.stdout == "the same as built.json\n"
 
 
-ELSEWHERE = {"trace", "eval", "--index", "rerun"}  # by the tests above
+@pytest.mark.slow
+def test_check_lines(folder, smollm2):
+    (folder / "answer.txt").write_text("The tower was built in 1889 [1]. The bridge was opened in 1932 [1].")
+    with_model, quick = (
+        subprocess.run(line.replace("llmattr ", f"{sys.executable} -m llmattr "), shell=True, cwd=folder, **PIPED)
+        for line in commands("llmattr")
+        if " check " in line
+    )
+    assert (with_model.returncode, quick.returncode) == (0, 1)
+    assert "The bridge was opened in 1932 [2]." in quick.stdout
+    for said in (with_model.stdout, quick.stdout):
+        assert "[1] supports, and is needed (report.txt" in said
+        assert "(report.txt; decided by" in said
+
+
+PIPED = {"capture_output": True, "text": True}
+ELSEWHERE = {"trace", "eval", "--index", "rerun", "check"}  # by the tests above
 
 
 @pytest.mark.slow

@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answerer:
-    """Which model answers: one by its name, one behind a server, or that of an index."""
+    """Which model answers: one by its name, or one behind a server."""
 
     model: str | None
-    index: str | None
     dtype: str
     device: str | None
     served_model: str | None

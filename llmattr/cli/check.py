@@ -28,7 +28,7 @@ SHAPES = ("markdown", "anthropic", "openai", "gemini", "cohere", "bedrock", "lan
     "given",
     multiple=True,
     type=Input(),
-    help="what the answer could cite, in the order of its numbers; again for more",
+    help="what the answer could cite, in the order of its numbers",
 )
 @click.option("--query", help="what was asked; without it the model is asked for a fact from the documents")
 @click.option("--shape", type=click.Choice(SHAPES), help="how the citations are written; found out where it is not given")
@@ -39,10 +39,9 @@ SHAPES = ("markdown", "anthropic", "openai", "gemini", "cohere", "bedrock", "lan
     "--fail-on",
     default="",
     metavar="WORDS",
-    help="exit code 1 where there are any of: wrong, unsupported, missing (with commas)",
+    help="exit code 1 where any of these is: wrong,unsupported,missing",
 )
 @answering
-@click.option("--index", hidden=True)
 @click.option("--language", help="of the documents and the answer (de, ja ...), for where sentences end")
 @click.option("--cache", type=click.Path(path_type=Path), help="folder for what was scored, from which a run goes on")
 @click.option("--no-cache", is_flag=True, help="keep nothing, and start anew")
@@ -87,12 +86,14 @@ def check(
     refuse_words(words)
     said, known = _read(answer), [document for name in given for document in documents(name)]
     how = {"shape": shape, "names": None if names is None else _names(names), "language": language}
-    quiet()
     from llmattr.context.check import check
-    from llmattr.context.removal.cache import place
 
-    lm = None if quick else answerer.load()
-    kept = None if quick or no_cache else cache or place()
+    lm = kept = None
+    if not quick:
+        from llmattr.context.removal.cache import place
+
+        quiet()
+        lm, kept = answerer.load(), None if no_cache else cache or place()
     found = check(lm, said, known or None, query, cache=kept, **how)
     models = [] if lm is None or answerer.server else [lm.record()]
     _show(found, repair, junit, json, models)

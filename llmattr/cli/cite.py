@@ -61,6 +61,7 @@ def cite(
     files: tuple[str, ...],
     *,
     query: str,
+    index: str | None,
     method: Method,
     quick: bool,
     top: int,
@@ -80,7 +81,7 @@ def cite(
     """
     answerer, how = taken(Answerer, options), options
     check_outputs(files, [out for out in (html, json) if out])
-    _check_together(answerer, how, prune)
+    _check_together(answerer, index, how, prune)
     if quick and click.get_current_context().meta["method"] != MethodCommand.default:
         raise LlmattrError(f"--quick is the method {QUICK.name}: leave {method.name} out, or --quick")
     if cache:
@@ -92,7 +93,7 @@ def cite(
     quiet()
     from llmattr.context.cite import cite
 
-    training = answerer.open(answerer.index) if answerer.index else None
+    training = answerer.open(index) if index else None
     lm = answerer.load() if training is None else training.checkpoints[0].load()
     first = QUICK if quick or _looks_first(method, how) else method
     found = cite(lm, given, query, method=first, cache=None if no_cache else cache or place(), **how)
@@ -109,9 +110,9 @@ def cite(
         report(result, text + pruned, html=html, json=json, models=models)
 
 
-def _check_together(answerer: Answerer, how: Mapping[str, Any], prune: bool) -> None:
+def _check_together(answerer: Answerer, index: str | None, how: Mapping[str, Any], prune: bool) -> None:
     """Raise `LlmattrError` for options that do not go together."""
-    if answerer.index and (how["rather_than"] or not how["verify"]):
+    if index and (how["rather_than"] or not how["verify"]):
         raise LlmattrError("--index asks where each sentence comes from, which needs --verify and no --rather-than")
     answerer.check()
     if typed("no_cache"):

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from llmattr.context.checked import Sentence, Support, best_passage
 from llmattr.context.opening import scorer_of, store_of
 from llmattr.context.relevance import relevance
 from llmattr.context.removal.ablation import ContextAblation, Store
 from llmattr.context.removal.cache import limit
 from llmattr.context.signs import Reading
+from llmattr.context.standing import Sentence, Support, best_passage
 from llmattr.core.evidence import LEAST_PER_TOKEN, LEAST_SUPPORT, Signs, Verdict, verdict_of
 from llmattr.core.sources import Sources
 from llmattr.errors import note

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from llmattr.context.checked import Check, CheckedMarker, Sentence, Support, best_passage, of_sentences, standing
-from llmattr.core.evidence import Verdict
+from llmattr.context.checked import Check
+from llmattr.context.standing import CheckedMarker, Sentence, Support, best_passage, of_sentences, standing
+from llmattr.core.evidence import MISSING, Verdict
 from llmattr.core.sources import Sources
 from llmattr.core.versions import versions
 from llmattr.errors import LlmattrError, note
@@ -23,8 +24,8 @@ from llmattr.text.refusals import refuses
 from llmattr.text.shapes import Marked, read
 
 UNASKED = "Context: {context}\n\nState a fact from the context."  # the prompt where nobody says what was asked
-# By words alone a document supports a sentence when it has this share of its words, less for each number and name it has not.
-ENOUGH, LESS_NUMBER, LESS_NAME = 0.6, 0.1, 0.05
+# Of the own words of a sentence that one sentence of a document has; `MISSING` more where it lacks a name or number.
+WORDED = 0.4
 
 
 def check(
@@ -46,8 +47,8 @@ def check(
     "Doe 2020" is.
 
     A document supports a sentence when the sentence would be from the context by the rule of `core.evidence`, were that
-    document the whole context: 2 d + 2 passes for d documents. Without a model: when one sentence of it has `ENOUGH` of the
-    words that the sentence adds to the question, less `LESS_NUMBER` and `LESS_NAME` for each number and name that it has not.
+    document the whole context: 2 d + 2 passes for d documents. Without a model: when one sentence of it has `WORDED` of the
+    words that the sentence adds to the question, and `MISSING` more where the document has not all its names and numbers.
     Raises `LlmattrError` for what the user can mend.
     """
     started = time.perf_counter()
@@ -100,10 +101,8 @@ def _lacking(marked: Marked, document: int, text: str, query: str) -> list[Name]
 def _worded(parts: Sources, document: int, shares: Float[np.ndarray, " n"], lacking: list[Name], start: int) -> Support:
     """What a document does for a sentence by words alone."""
     share, quote = best_passage(parts, document, shares)
-    numbers = sum(one.kind == "number" for one in lacking)
-    less = LESS_NUMBER * numbers + LESS_NAME * (len(lacking) - numbers)
-    holds = share is not None and share - less >= ENOUGH
-    decided = not holds and share is not None and share >= ENOUGH
+    holds = share is not None and share >= WORDED + (MISSING if lacking else 0.0)
+    decided = not holds and share is not None and share >= WORDED
     spans = tuple((start + one.start, start + one.end) for one in lacking)
     because = "a name or number" if decided else "words"
     return Support(document, "context" if holds else "unsupported", because, stated=share, missing=spans, quote=quote)

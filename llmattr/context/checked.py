@@ -1,100 +1,25 @@
-"""What is found of an answer with citations: of each marker whether it holds, of each sentence what it lacks."""
+"""What is found of an answer that carries citations already: its markers and sentences, what is wrong, how it is saved."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import numpy as np
-from jaxtyping import Float
-
-from llmattr.core.evidence import Verdict
+from llmattr.context.repair import Repaired, repaired
+from llmattr.context.standing import CheckedMarker, Sentence, Support, unmarked
 from llmattr.core.faces import face
 from llmattr.core.files import write
-from llmattr.core.sources import Document, Sources
+from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, check_choice
-from llmattr.text.shapes.marked import Marked, Marker
+from llmattr.text.shapes.marked import Marked
 
-if TYPE_CHECKING:
-    from llmattr.context.repair import Repaired
-
-Standing = Literal["needed", "carried", "wrong", "contradicts", "nowhere"]
-STANDINGS: dict[Standing, str] = {
-    "needed": "supports, and is needed",
-    "carried": "supports, not needed: another document does too",
-    "wrong": "does not support",
-    "contradicts": "contradicts",
-    "nowhere": "there is no such source",
-}
-HOLDING: tuple[Standing, ...] = ("needed", "carried")
 Failure = Literal["wrong", "unsupported", "missing"]
 FAILURES: dict[Failure, str] = {
     "wrong": "a marker that does not support its sentence, contradicts it or names no source",
     "unsupported": "a sentence that nothing supports",
     "missing": "a supported sentence without a marker that holds",
 }
-
-
-@dataclass(frozen=True)
-class Support:
-    """What one document does for one sentence, were it the whole context.
-
-    `verdict`: by the rule of `core.evidence`; by words alone it is "context" or "unsupported". `stated`: the share of the words
-    that the sentence adds to the question which one sentence of the document has. `explained`: the share of their surprise that
-    the document takes away. `alone`, `needed`: nats that it gives alone, and that are lost without it; None by words alone.
-    `missing`: names and numbers that it has not, as characters of the answer. `because`: the signal that decided it. `quote`:
-    the document's characters that say it best.
-    """
-
-    document: int
-    verdict: Verdict
-    because: str
-    stated: float | None = None
-    explained: float | None = None
-    alone: float | None = None
-    needed: float | None = None
-    missing: tuple[tuple[int, int], ...] = ()
-    quote: tuple[int, int] | None = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether it supports the sentence."""
-        return self.verdict == "context"
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """A sentence of the answer, by its characters: its verdict behind all documents, and what each of them does for it."""
-
-    start: int
-    end: int
-    verdict: Verdict
-    supports: tuple[Support, ...]  # one a document
-
-    @property
-    def supporters(self) -> list[int]:
-        """The documents that support it, the best first."""
-        holding = [one for one in self.supports if one.holds]
-        return [one.document for one in sorted(holding, key=_strength, reverse=True)]
-
-
-def _strength(one: Support) -> float:
-    return (one.explained or 0.0) + (one.stated or 0.0)
-
-
-@dataclass(frozen=True)
-class CheckedMarker:
-    """A marker, the sentence behind which it stands (by its place among the sentences; None: behind none), and its standing."""
-
-    marker: Marker
-    sentence: int | None
-    standing: Standing
-
-    @property
-    def holds(self) -> bool:
-        """Whether its source supports the sentence."""
-        return self.standing in HOLDING
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +54,7 @@ class Check:
     @cached_property
     def missing(self) -> list[int]:
         """The supported sentences without a marker that holds."""
-        marked = {marker.sentence for marker in self.markers if marker.holds}
-        return [t for t, one in enumerate(self.sentences) if one.verdict == "context" and t not in marked]
+        return unmarked(self.sentences, self.markers)
 
     def fails(self, on: Collection[str] = tuple(FAILURES)) -> list[Failure]:
         """Which of these it has: "wrong", "unsupported", "missing"; raises `LlmattrError` for another word."""
@@ -160,11 +84,9 @@ class Check:
         """JUnit XML: a test case for each marker and each sentence, as systems of continuous integration show them."""
         return face("check").junit(self)
 
-    def repaired(self) -> "Repaired":
-        """The answer with wrong markers dropped and missing ones added, numbered anew, and a list of what was changed."""
-        from llmattr.context.repair import repaired
-
-        return repaired(self)
+    def repaired(self) -> Repaired:
+        """The answer with wrong markers dropped and missing ones added, and a list of what was changed."""
+        return repaired(self.marked, self.sentences, self.markers)
 
     def save(self, path: str | Path) -> Path:
         """Write it as .json or .xml (JUnit), whole or not at all; raises `LlmattrError` for another ending."""
@@ -185,52 +107,3 @@ def refuse_words(words: Collection[str]) -> None:
     """Raise `LlmattrError` for a word that is none of `FAILURES`."""
     for word in words:
         check_choice("what a check may fail on", word, tuple(FAILURES))
-
-
-def of_sentences(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """For each marker the sentences that it stands for: those that it covers, or the one that ends where it stands or before.
-
-    A marker in front of the first sentence stands for it.
-    """
-    found = []
-    for marker in marked.markers:
-        covered = [t for t, (start, end) in enumerate(spans) if start < marker.end and marker.start < end]
-        before = [t for t, (start, _) in enumerate(spans) if start < marker.start]
-        is_place = marker.start == marker.end
-        found.append((before[-1:] or list(range(len(spans)))[:1]) if is_place else covered)
-    return found
-
-
-def standing(document: int | None, sentence: Sentence) -> Standing:
-    """What a marker that names this document is worth behind this sentence.
-
-    A document that does not carry the sentence by itself still supports it where no document does, all of them together do, and
-    without it the sentence loses its support (`needed` is a half of what all give, or more).
-    """
-    if document is None:
-        return "nowhere"
-    support = sentence.supports[document]
-    others = [one for one in sentence.supporters if one != document]
-    if support.holds:
-        return "carried" if others else "needed"
-    if support.verdict == "contradicted":
-        return "contradicts"
-    together = sentence.verdict == "context" and not others
-    return "needed" if together and _is_part(support, sentence) else "wrong"
-
-
-def _is_part(support: Support, sentence: Sentence) -> bool:
-    if support.needed is None:
-        return False
-    return support.needed > 0 and support.needed >= max((one.needed or 0.0) for one in sentence.supports) / 2
-
-
-def best_passage(parts: Sources, document: int, shares: Float[np.ndarray, " n"]) -> tuple[float | None, tuple[int, int] | None]:
-    """The highest share that one of a document's sentences has, and its characters; None where no words can be compared."""
-    assert parts.groups is not None
-    assert parts.spans is not None  # sources cut from documents have both
-    own = np.flatnonzero((parts.groups == document) & np.isfinite(shares))
-    if not len(own):
-        return None, None
-    best = own[shares[own].argmax()]
-    return float(shares[best]), (int(parts.spans[best, 0]), int(parts.spans[best, 1]))

@@ -1,11 +1,12 @@
 """The answer again with the citations that hold: wrong markers dropped, missing ones added."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from llmattr.context.checked import STANDINGS, Check
+from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, unmarked
+from llmattr.text.shapes.marked import Marked
 
 _CLOSING = re.compile(r"[.!?。！？…:;]*[\"'”’»)\]*_]*\s*$")  # what ends a sentence, behind which no mark stands
 Done = Literal["dropped", "added", "renumbered"]
@@ -29,12 +30,26 @@ class Repaired:
     changes: tuple[Change, ...]
 
 
-def repaired(check: Check) -> Repaired:
+class _Carried(NamedTuple):
+    """What an answer carries."""
+
+    marked: Marked
+    sentences: Sequence[Sentence]
+    markers: Sequence[CheckedMarker]
+
+    @property
+    def missing(self) -> list[int]:
+        """The sentences that lack a marker."""
+        return unmarked(self.sentences, self.markers)
+
+
+def repaired(marked: Marked, sentences: Sequence[Sentence], markers: Sequence[CheckedMarker]) -> Repaired:
     """What holds stays where it stood; what a sentence lacks, its best document, stands at its end.
 
     A number is the document's place, from 1. Where the answer ends with a list of references, documents are numbered as they
     are first cited, and the list is written anew.
     """
+    check = _Carried(marked, sentences, markers)
     listed = any(one.marker.number is not None and one.marker.title is not None for one in check.markers)
     cited = {t: dict(_cited(check, t)) for t in range(len(check.sentences))}
     order = list(dict.fromkeys(document for documents in cited.values() for document in documents))
@@ -45,15 +60,15 @@ def repaired(check: Check) -> Repaired:
         for document, place in documents.items():
             places.setdefault(place, []).append(document)
         for place, some in sorted(places.items()):
-            text += check.answer[end:place] + _marks(check.answer[:place], [numbers[d] for d in some])
+            text += check.marked.answer[end:place] + _marks(check.marked.answer[:place], [numbers[d] for d in some])
             end = place
-    text += check.answer[end:]
+    text += check.marked.answer[end:]
     if listed and order:
         text = f"{text.rstrip()}\n\n" + "\n".join(f"[{numbers[d]}] {_name(check, d)}" for d in order) + "\n"
     return Repaired(text, tuple(_changes(check, numbers)))
 
 
-def _cited(check: Check, t: int) -> Iterator[tuple[int, int]]:
+def _cited(check: _Carried, t: int) -> Iterator[tuple[int, int]]:
     """The documents that a sentence shall cite, each with its place in the answer."""
     sentence, there = check.sentences[t], False
     for one in check.markers:
@@ -65,10 +80,10 @@ def _cited(check: Check, t: int) -> Iterator[tuple[int, int]]:
         yield sentence.supporters[0], _end(check, t)
 
 
-def _end(check: Check, t: int) -> int:
+def _end(check: _Carried, t: int) -> int:
     """Where a mark stands behind a sentence: before what closes it."""
     sentence = check.sentences[t]
-    text = check.answer[sentence.start : sentence.end]
+    text = check.marked.answer[sentence.start : sentence.end]
     closing = _CLOSING.search(text)
     return sentence.start + (closing.start() if closing else len(text))
 
@@ -78,13 +93,15 @@ def _marks(before: str, numbers: list[int]) -> str:
     return space + "".join(f"[{number}]" for number in sorted(numbers))
 
 
-def _name(check: Check, document: int) -> str:
-    one = check.documents[document]
+def _name(check: _Carried, document: int) -> str:
+    one = check.marked.documents[document]
     return one.title or one.id
 
 
-def _changes(check: Check, numbers: dict[int, int]) -> Iterator[Change]:
-    for one in check.wrong:
+def _changes(check: _Carried, numbers: dict[int, int]) -> Iterator[Change]:
+    for one in check.markers:
+        if one.holds:
+            continue
         yield Change("dropped", _written(check, one.marker.written, one.marker.name), STANDINGS[one.standing], one.sentence)
     for t in check.missing:
         if supporters := check.sentences[t].supporters:
@@ -97,6 +114,6 @@ def _changes(check: Check, numbers: dict[int, int]) -> Iterator[Change]:
             yield Change("renumbered", f"[{number}]", f"{_name(check, document)} was {was}")
 
 
-def _written(check: Check, written: tuple[int, int] | None, name: str) -> str:
+def _written(check: _Carried, written: tuple[int, int] | None, name: str) -> str:
     """A mark as it was written, or the source's name where there was none."""
     return check.marked.written[slice(*written)] if written else name

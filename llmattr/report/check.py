@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from llmattr.context.checked import STANDINGS, Check, CheckedMarker, Sentence, Standing, Support
+from llmattr.context.checked import Check
+from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, Standing, Support
 from llmattr.core import plain_json
 from llmattr.core.evidence import VERDICTS
 from llmattr.report.lines import one_line, plain
@@ -101,11 +102,8 @@ def _sentence(check: Check, t: int) -> list[str]:
 
 
 def _unsupported(sentence: Sentence) -> str:
-    return (
-        "no document supports it"
-        if sentence.verdict == "unsupported"
-        else f"no document supports it: {VERDICTS[sentence.verdict]}"
-    )
+    why = "" if sentence.verdict == "unsupported" else f": {VERDICTS[sentence.verdict]}"
+    return f"no document supports it{why}"
 
 
 def to_dict(check: Check) -> dict[str, Any]:

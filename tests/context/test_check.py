@@ -1,0 +1,267 @@
+"""The citations that an answer carries: each marker's standing, what a sentence lacks, the answer repaired."""
+
+import json
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+import llmattr
+from llmattr.cli import main
+from llmattr.context.behind import _Behind
+from llmattr.context.check import WORDED, check
+from llmattr.context.checked import FAILURES
+from llmattr.context.removal.ablation import ContextAblation
+from llmattr.context.standing import Sentence, Support, of_sentences, standing
+from llmattr.core.evidence import MISSING
+from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.text.messages import conversation
+from llmattr.text.prompt import Prompt, cut
+from llmattr.text.shapes import read
+
+TOWER = "The Eiffel Tower was built in 1889 by Gustave Eiffel's company. It is 330 metres tall."
+CANAL = "The Panama Canal opened in 1914. It is 82 km long."
+FAIR = "In 1889 the tower of Gustave Eiffel was opened in Paris."
+DOCUMENTS = [TOWER, CANAL, FAIR]
+ANSWER = (
+    "The Eiffel Tower was built in 1889 [1]. The Panama Canal opened in 1914 [1]. It is 82 km long. The tower is 500 metres "
+    "tall [1][3]. The canal is deep [7]. The documents do not say who painted it."
+)
+
+
+def standings(found):
+    return [(one.sentence, one.marker.number, one.standing) for one in found.markers]
+
+
+@pytest.fixture(scope="module")
+def found():
+    return check(None, ANSWER, DOCUMENTS)
+
+
+def test_each_marker_has_its_standing(found):
+    assert standings(found) == [
+        (0, 1, "carried"),  # the third document has tower, Eiffel and 1889 too
+        (1, 1, "wrong"),
+        (3, 1, "wrong"),
+        (3, 3, "wrong"),
+        (4, 7, "nowhere"),
+    ]
+    assert check(None, "The Panama Canal opened in 1914 [2].", DOCUMENTS).markers[0].standing == "needed"
+
+
+def test_each_sentence_says_what_it_lacks(found):
+    assert found.missing == [1, 2]
+    assert found.unsupported == [3, 4]
+    assert [found.sentences[t].supporters for t in (1, 2)] == [[1], [1]]
+    assert found.sentences[5].verdict == "refusal"
+
+
+def test_a_name_or_number_that_is_not_there_decides():
+    """Nine words stand there, two years do not: words alone, `9 w / (9 w + 2 v)` of weights log(5/3) and log 3, would do."""
+    text = "The long grey Panama Canal opened wide beside Colon town"
+    share = 9 * np.log(5 / 3) / (9 * np.log(5 / 3) + 2 * np.log(3))
+    found = check(None, f"{text} in 1915 and 1916 [1].", [f"{text}."])
+    support = found.support(found.markers[0])
+    assert support.stated == pytest.approx(share)
+    assert [found.answer[a:b] for a, b in support.missing] == ["1915", "1916"]
+    assert WORDED < share < WORDED + MISSING
+    assert (support.because, found.markers[0].standing) == ("a name or number", "wrong")
+
+
+def test_the_passage_is_the_sentence_that_says_it(found):
+    support = found.sentences[2].supports[1]
+    assert CANAL[slice(*support.quote)].strip() == "It is 82 km long."
+
+
+def test_what_the_question_tells_is_not_asked_of_a_document():
+    told = check(None, "The tower in Lyon is 330 metres tall [1].", [TOWER], "How tall is the tower in Lyon?")
+    untold = check(None, "The tower in Lyon is 330 metres tall [1].", [TOWER])
+    assert not told.support(told.markers[0]).missing
+    support = untold.support(untold.markers[0])
+    assert [untold.answer[a:b] for a, b in support.missing] == ["Lyon"]
+
+
+def test_a_marker_stands_for_the_sentence_before_it_or_for_what_it_covers():
+    marked = read("[1] One is here. Two is there [2]. And so on.\n\n[3]", documents=["a", "b", "c"])
+    spans = [(0, marked.answer.index(".") + 1), (marked.answer.index("Two"), marked.answer.index("there") + 6)]
+    spans.append((marked.answer.index("And"), marked.answer.index("so on") + 6))
+    assert of_sentences(marked, spans) == [[0], [1], [2]]
+    tags = read("<cite doc='1'>One. Two.</cite> Three.", documents=["a"])
+    assert of_sentences(tags, [(0, 4), (5, 9), (10, 16)]) == [[0, 1]]
+
+
+def support(document, verdict="unsupported", needed=None, stated=0.0):
+    return Support(document, verdict, "words", needed=needed, stated=stated)
+
+
+@pytest.mark.parametrize(
+    ("supports", "whole", "document", "expected"),
+    [
+        ([support(0, "context"), support(1)], "context", 0, "needed"),
+        ([support(0, "context"), support(1, "context")], "context", 0, "carried"),
+        ([support(0, "context"), support(1)], "context", 1, "wrong"),
+        ([support(0, "contradicted"), support(1)], "unsupported", 0, "contradicts"),
+        ([support(0, needed=2.0), support(1, needed=1.0)], "context", 1, "needed"),  # only both together say it
+        ([support(0, needed=2.0), support(1, needed=0.5)], "context", 1, "wrong"),
+        ([support(0, needed=2.0), support(1, needed=1.0)], "unsupported", 1, "wrong"),
+        ([support(0, "context")], "context", None, "nowhere"),
+    ],
+)
+def test_standings(supports, whole, document, expected):
+    assert standing(document, Sentence(0, 5, whole, tuple(supports))) == expected
+
+
+def test_the_repaired_answer_has_the_markers_that_hold(found):
+    again = found.repaired()
+    assert again.text == (
+        "The Eiffel Tower was built in 1889 [1]. The Panama Canal opened in 1914 [2]. It is 82 km long [2]. The tower is 500 "
+        "metres tall. The canal is deep. The documents do not say who painted it."
+    )
+    assert [(one.done, one.mark, one.sentence) for one in again.changes] == [
+        ("dropped", "[1]", 1), ("dropped", "[1]", 3), ("dropped", "[3]", 3), ("dropped", "[7]", 4),
+        ("added", "[2]", 1), ("added", "[2]", 2),
+    ]  # fmt: skip
+    assert not check(None, again.text, DOCUMENTS).fails(["wrong", "missing"])
+
+
+def test_a_list_of_references_is_written_anew_in_the_order_of_citing():
+    answer = "The Panama Canal opened in 1914 [1]. It is 82 km long [1].\n\nReferences\n[1] canal.txt\n[2] tower.txt\n"
+    documents = [{"id": "tower.txt", "text": TOWER}, {"id": "canal.txt", "text": CANAL}]
+    found = check(None, answer, documents)
+    assert standings(found) == [(0, 1, "needed"), (1, 1, "needed")]
+    again = found.repaired()
+    assert again.text == "The Panama Canal opened in 1914 [1]. It is 82 km long [1].\n\n[1] canal.txt\n"
+    assert again.changes == ()
+
+
+def test_a_vendors_answer_is_checked_by_what_it_quotes_itself():
+    given = {
+        "role": "assistant",
+        "content": [
+            {
+                "type": "text",
+                "text": "The Panama Canal opened in 1914.",
+                "citations": [
+                    {"type": "char_location", "cited_text": "The Panama Canal opened in 1914.", "document_index": 0,
+                     "document_title": "Canal", "start_char_index": 0, "end_char_index": 32}
+                ],
+            },
+            {"type": "text", "text": " It is 500 km long."},
+        ],
+    }  # fmt: skip
+    found = check(None, given)
+    assert standings(found) == [(0, 1, "needed")]
+    assert found.unsupported == [1]
+    assert check(None, given, [CANAL]).markers[0].holds
+
+
+def test_what_fails_is_what_is_asked_for(found):
+    assert found.fails() == ["wrong", "unsupported", "missing"]
+    assert found.fails(["missing"]) == ["missing"]
+    fine = check(None, "The Panama Canal opened in 1914 [2].", DOCUMENTS)
+    assert fine.fails() == []
+    with pytest.raises(LlmattrError, match="what a check may fail on"):
+        found.fails(["bad"])
+
+
+def test_json_and_junit_say_the_same(found, tmp_path):
+    saved = json.loads(found.save(tmp_path / "a.json").read_text())
+    assert [one["standing"] for one in saved["markers"]] == [one.standing for one in found.markers]
+    assert [t for t, one in enumerate(saved["sentences"]) if one["missing_marker"]] == found.missing
+    suite = ET.fromstring(found.save(tmp_path / "a.xml").read_text())  # our own file
+    cases = suite.findall("testcase")
+    assert len(cases) == int(suite.get("tests")) == len(found.markers) + len(found.sentences)
+    assert sum(case.find("failure") is not None for case in cases) == int(suite.get("failures")) == 8
+    with pytest.raises(LlmattrError, match=r"saved as \.json, \.xml"):
+        found.save(tmp_path / "a.txt")
+
+
+def test_bad_input_is_one_line():
+    for given, message in {
+        ("", ()): "there are no documents",
+        ("Fine.", ("",)): "empty|no part",
+        ("  ", (CANAL,)): "the answer is empty",
+    }.items():
+        with pytest.raises(LlmattrError, match=message):
+            check(None, given[0], list(given[1]) or None)
+    with pytest.warns(LlmattrNote, match="the answer has no markers"):
+        assert check(None, "The Panama Canal opened in 1914.", [CANAL]).missing == [0]
+
+
+def test_behind_one_document_the_model_says_what_cite_finds_of_it_alone(tiny):
+    """Of one document: alone it gives what all give, and without it is lost what it gives; the verdict is that of all."""
+    found = check(tiny, "The canal opened in 1914 [1]. It has locks.", [CANAL], "When did it open?")
+    for sentence in found.sentences:
+        (one,) = sentence.supports
+        assert one.alone == one.needed
+        assert (one.verdict == sentence.verdict) or sentence.verdict == "contradicted"
+    assert found.run["forward_passes"] == 2
+
+
+def test_each_document_is_asked_alone_and_left_out_once(tiny):
+    chat = conversation(DOCUMENTS, "When?")
+    prompt = Prompt(tiny.tokenizer, chat, cut(chat, "sentences")).with_response("It opened in 1914. It is tall.")
+    ablation = ContextAblation(tiny, prompt, prompt.targets())
+    behind = _Behind(ablation, 3)
+    for d, mask in enumerate(behind.masks):
+        alone, without, none, whole = (ablation(m[None])[0] for m in (mask, ~mask, mask & ~mask, mask | ~mask))
+        assert behind.alone(1, d) == pytest.approx(alone[1] - none[1])
+        assert behind.needed(1, d) == pytest.approx(whole[1] - without[1])
+    assert len(ablation.store.rows) == 2 + 2 * 3
+
+
+def test_an_empty_document_supports_nothing(tiny):
+    documents = [CANAL, {"text": "\n", "title": "Empty"}]
+    for model in (None, tiny):
+        found = check(model, "The canal opened in 1914 [2].", documents)
+        assert found.markers[0].standing == "wrong"
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "answer.txt").write_text(ANSWER)
+    words = ["check", str(tmp_path / "answer.txt"), "--quick"]
+    for number, text in enumerate(DOCUMENTS):
+        (tmp_path / f"{number}.txt").write_text(text)
+        words += ["--documents", str(tmp_path / f"{number}.txt")]
+    return words
+
+
+def test_the_command_line(files, tmp_path, capsys):
+    out = ["--json", str(tmp_path / "out.json"), "--junit", str(tmp_path / "out.xml"), "--repair"]
+    assert main([*files, *out]) == 0
+    said = capsys.readouterr().out
+    assert "1 of 5 markers hold, 2 of 6 sentences unsupported, 2 supported without a marker" in said
+    assert "It is 82 km long [2]." in said
+    saved = json.loads((tmp_path / "out.json").read_text())
+    assert saved["repaired"]["changes"][0]["done"] == "dropped"
+    assert saved["command"]["arguments"][0] == "check"
+    assert main([*files, "--fail-on", "unsupported,missing"]) == 1
+    assert main([*files[:-6], *files[-4:-2], "--fail-on", "nothing"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model", "smollm2"], "--model would be of no use: --quick asks no model"),
+        (["--names", "none.json"], "is no JSON file"),
+        (["--fail-on", "all"], "what a check may fail on"),
+        (["--shape", "openai"], "is a dict or their object, not a text"),
+        (["--documents", "none.txt"], "does not exist"),
+    ],
+)
+def test_bad_options_are_one_line(files, capsys, words, message):
+    assert main([*files, *words]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert message in line
+
+
+def test_names_of_a_map(files, tmp_path, capsys):
+    (tmp_path / "answer.txt").write_text("The Panama Canal opened in 1914 (Doe 2020).")
+    (tmp_path / "names.json").write_text('{"Doe 2020": 2}')
+    assert main([*files, "--names", str(tmp_path / "names.json"), "--fail-on", ",".join(FAILURES)]) == 0
+    assert "(Doe 2020) supports, and is needed" in capsys.readouterr().out
+
+
+def test_it_is_a_public_name():
+    assert llmattr.check is check
