@@ -31,6 +31,9 @@ BENCHMARKS = {
     "verdicts": Benchmark(
         "contexts: is a right answer from the context, a false one not?", "context.verdicts", 30, (*ASKED, "attributionbench")
     ),
+    "checks": Benchmark(
+        "contexts: does a reference support a claim, as people judged it?", "context.checks", 4, ("attributionbench",)
+    ),
     "contextcite": Benchmark(
         "contexts: ContextCite in its own setting: LDS, ablations", "context.contextcite", None, ASKED[:1]
     ),

@@ -26,7 +26,18 @@ from llmattr.core.files import write
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARKED = re.compile(r"(<!-- results: (\w+) -->\n)(?:(?!<!-- results:).)*?(<!-- end of results -->)", re.DOTALL)
-EXPECTED = ("families", "context", "citations", "verdicts", "facts", "lds", "bench_cite", "bench_trace", "bench_retrain")
+EXPECTED = (
+    "families",
+    "context",
+    "citations",
+    "verdicts",
+    "checks",
+    "facts",
+    "lds",
+    "bench_cite",
+    "bench_trace",
+    "bench_retrain",
+)
 
 
 KINDS = {"about": str, "command": str, "date": str, "machine": dict, "versions": dict, "figures": list, "notes": list}

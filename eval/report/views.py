@@ -24,6 +24,7 @@ class View:
 
 CITED = ("cited precision", "cited recall", "cited f1")
 VERDICTS = ("right", "reworded", "paraphrase", "supported", "false", "swapped", "unsupported", "refusal", "right > swapped")
+CHECKED = ("claims", "AUROC", "macro-F1")
 COSTS = ("CPU s", "passes", "tokens", "models", "bytes", "needs at least")
 EACH = ("LDS", "LDS, 0.9 kept", "QLD", "drop 3", "AP", "MRR", "cited f1", "threshold F1")  # a column of a curve each
 CURVE = View(("family", "method", "budget", *EACH, *COSTS), "at every budget", sort=False)
@@ -44,6 +45,10 @@ VIEWS: dict[tuple[str, str], tuple[View, ...]] = {
         View(("AP", "AP, chosen on", "AP minus context-cite", "MRR", "R@3", *CITED, "cited f1, chosen on", "threshold F1")),
     ),
     ("verdicts", "table"): (View(VERDICTS),),
+    ("checks", "table"): (
+        View(("signal", "file", *CHECKED), keep=lambda row: row.get("set") == "all", sort=False),
+        View(("signal", "file", "set", *CHECKED), "each set", lambda row: row.get("set") != "all", sort=False),
+    ),
     ("facts", "table"): (
         View((*JUDGED, "LDS minus bm25", "QLD", "forgotten", "tail-patch", *COSTS), "prediction"),
         View(("MRR", "MRR minus bm25", "AP", "P@1", "R@3", "R@10", "cited f1"), "support"),
