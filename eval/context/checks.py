@@ -1,7 +1,7 @@
 """Does a reference support a claim, as people judged it? `python -m eval checks`.
 
 AttributionBench (arXiv 2402.15089): claims of seven sets with their references. Each signal's threshold is chosen on the dev
-file; the two test files are for the table alone. `llmattr, quick` is what `llmattr check --quick` goes by, and needs no model: of
+file; the two test files are for the table alone. `llmattr, quick` is what `llmattr check --quick` goes by, without a model: of
 a claim the worst sentence, of the references the best. With `--model` the model is asked too.
 """
 
