@@ -11,6 +11,7 @@ from llmattr.cli.answerer import Answerer, answering
 from llmattr.cli.files import check_folder, check_outputs, documents, quiet, read, write_json
 from llmattr.cli.given import Input, refuse, typed
 from llmattr.cli.methods import taken
+from llmattr.core.files import write
 from llmattr.errors import LlmattrError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ SHAPES = ("markdown", "anthropic", "openai", "gemini", "cohere", "bedrock", "lan
 @click.option("--language", help="of the documents and the answer (de, ja ...), for where sentences end")
 @click.option("--cache", type=click.Path(path_type=Path), help="folder for what was scored, from which a run goes on")
 @click.option("--no-cache", is_flag=True, help="keep nothing, and start anew")
+@click.option("--html", type=click.Path(path_type=Path), help="write a page to read in a browser")
 @click.option("--junit", type=click.Path(path_type=Path), help="write JUnit XML, as continuous integration shows it")
 @click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
 @click.pass_context
@@ -62,6 +64,7 @@ def check(
     language: str | None,
     cache: Path | None,
     no_cache: bool,
+    html: Path | None,
     junit: Path | None,
     json: Path | None,
     **options: Any,
@@ -73,7 +76,7 @@ def check(
     """
     answerer = taken(Answerer, options)
     words = [word.strip() for word in fail_on.split(",") if word.strip()]
-    check_outputs((answer, *given), [out for out in (json, junit) if out])
+    check_outputs((answer, *given), [out for out in (html, json, junit) if out])
     if quick:
         refuse("--quick asks no model", *MODEL)
     if typed("no_cache"):
@@ -96,7 +99,7 @@ def check(
         lm, kept = answerer.load(), None if no_cache else cache or place()
     found = check(lm, said, known or None, query, cache=kept, **how)
     models = [] if lm is None or answerer.server else [lm.record()]
-    _show(found, repair, junit, json, models)
+    _show(found, repair, models, html=html, junit=junit, json=json)
     context.exit(FAILED if words and found.fails(words) else 0)
 
 
@@ -119,13 +122,16 @@ def _names(name: str) -> dict[str, Any]:
     return found
 
 
-def _show(found: "Check", repair: bool, junit: Path | None, json: Path | None, models: list[dict[str, str]]) -> None:
+def _show(
+    found: "Check", repair: bool, models: list[dict[str, str]], *, html: Path | None, junit: Path | None, json: Path | None
+) -> None:
     text, result = found.to_text(), found.to_dict()
     if repair:
         again = found.repaired()
         result["repaired"] = {"text": again.text, "changes": [vars(one) for one in again.changes]}
         changes = [f"  {one.done} {one.mark}: {one.why}" for one in again.changes] or ["  nothing"]
         text += "\n\nRepaired:\n\n" + again.text.rstrip() + "\n\nChanged:\n" + "\n".join(changes)
-    lines = [f"JUnit XML: {found.save(junit)}"] if junit else []
+    lines = [f"HTML page: {write(html, found.html())}"] if html else []
+    lines += [f"JUnit XML: {write(junit, found.junit())}"] if junit else []
     lines += [write_json(json, result, models)] if json else []
     click.echo("\n".join([text, *lines]))

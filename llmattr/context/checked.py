@@ -80,6 +80,10 @@ class Check:
         """The whole of it in plain lists."""
         return face("check").to_dict(self)
 
+    def html(self) -> str:
+        """A page to read in a browser, without scripts."""
+        return face("check_page").page(self)
+
     def junit(self) -> str:
         """JUnit XML: a test case for each marker and each sentence, as systems of continuous integration show them."""
         return face("check").junit(self)
@@ -89,9 +93,9 @@ class Check:
         return repaired(self.marked, self.sentences, self.markers)
 
     def save(self, path: str | Path) -> Path:
-        """Write it as .json or .xml (JUnit), whole or not at all; raises `LlmattrError` for another ending."""
+        """Write it as .json, .html or .xml (JUnit), whole or not at all; raises `LlmattrError` for another ending."""
         path = Path(path)
-        forms = {".json": lambda: face("check").json_text(self), ".xml": self.junit}
+        forms = {".json": lambda: face("check").json_text(self), ".html": self.html, ".xml": self.junit}
         if path.suffix not in forms:
             raise LlmattrError(f"a check is saved as {', '.join(forms)}, not as {path.name!r}")
         return write(path, forms[path.suffix]())

@@ -50,22 +50,28 @@ def _many(count: int, word: str) -> str:
 
 def _marker(check: Check, one: CheckedMarker) -> list[str]:
     """A marker, its standing, what decided it and the passage."""
-    mark = _mark(check, one)
+    mark = click.style(plain(mark_of(check, one)), fg="cyan")
     standing = click.style(STANDINGS[one.standing], fg=COLOURS[one.standing])
     support = check.support(one)
     if support is None:
         return [f"{mark} {standing}"]
-    document = _name(check, support.document)
-    told = "; ".join(filter(None, [f"decided by {support.because}", _numbers(support), _missing(check, support)]))
-    return [f"{mark} {standing} ({plain(document)}; {told})", *_quote(check, support)]
+    document = plain(name_of(check, support.document))
+    return [f"{mark} {standing} ({document}; {told_of(check, support)})", *_quote(check, support)]
 
 
-def _mark(check: Check, one: CheckedMarker) -> str:
+def told_of(check: Check, support: Support) -> str:
+    """What decided, in nats or in words, and which names and numbers the document has not."""
+    return "; ".join(filter(None, [f"decided by {support.because}", _numbers(support), _missing(check, support)]))
+
+
+def mark_of(check: Check, one: CheckedMarker) -> str:
+    """A marker as it was written, or what it calls its source."""
     written = one.marker.written
-    return click.style(plain(check.marked.written[slice(*written)] if written else f"[{one.marker.name}]"), fg="cyan")
+    return check.marked.written[slice(*written)] if written else f"[{one.marker.name}]"
 
 
-def _name(check: Check, document: int) -> str:
+def name_of(check: Check, document: int) -> str:
+    """What a document is called."""
     one = check.documents[document]
     return one.title or one.id
 
@@ -90,15 +96,17 @@ def _quote(check: Check, support: Support) -> list[str]:
 
 
 def _sentence(check: Check, t: int) -> list[str]:
-    """What a sentence lacks."""
+    return [click.style(plain(line), fg="yellow" if t in check.missing else "red") for line in lacking(check, t)]
+
+
+def lacking(check: Check, t: int) -> list[str]:
+    """What a sentence lacks: a marker, or any document that supports it."""
     sentence = check.sentences[t]
     if t in check.missing:
         best = sentence.supporters
-        lacks = f"[{best[0] + 1}] ({_name(check, best[0])}) supports it" if best else "all documents together support it"
-        return [click.style(f"supported without a marker: {plain(lacks)}", fg="yellow")]
-    if t in check.unsupported:
-        return [click.style(_unsupported(sentence), fg="red")]
-    return []
+        lacks = f"[{best[0] + 1}] ({name_of(check, best[0])}) supports it" if best else "all documents together support it"
+        return [f"supported without a marker: {lacks}"]
+    return [_unsupported(sentence)] if t in check.unsupported else []
 
 
 def _unsupported(sentence: Sentence) -> str:
@@ -134,11 +142,11 @@ def junit(check: Check) -> str:
     """A test case for each marker ("wrong") and each sentence ("unsupported", "missing")."""
     cases: list[tuple[str, str, str | None]] = []
     for number, one in enumerate(check.markers, 1):
-        mark = click.unstyle(_mark(check, one))
+        mark = mark_of(check, one)
         where = "before the answer" if one.sentence is None else f"sentence {one.sentence + 1}"
         cases.append(("markers", f"{number}. {mark} in {where}", None if one.holds else f"wrong: {STANDINGS[one.standing]}"))
     for t, sentence in enumerate(check.sentences):
-        wrong = "; ".join(click.unstyle(line) for line in _sentence(check, t)) or None
+        wrong = "; ".join(lacking(check, t)) or None
         kind = "missing: " if t in check.missing else "unsupported: "
         said = one_line(check.answer[sentence.start : sentence.end], QUOTED)
         cases.append(("sentences", f"{t + 1}. {said}", kind + wrong if wrong else None))

@@ -1,6 +1,7 @@
 """The citations that an answer carries: each marker's standing, what a sentence lacks, the answer repaired."""
 
 import json
+import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -172,8 +173,21 @@ def test_json_and_junit_say_the_same(found, tmp_path):
     cases = suite.findall("testcase")
     assert len(cases) == int(suite.get("tests")) == len(found.markers) + len(found.sentences)
     assert sum(case.find("failure") is not None for case in cases) == int(suite.get("failures")) == 8
-    with pytest.raises(LlmattrError, match=r"saved as \.json, \.xml"):
+    with pytest.raises(LlmattrError, match=r"saved as \.json, \.html, \.xml"):
         found.save(tmp_path / "a.txt")
+
+
+def test_the_page_shows_every_marker_and_what_sentences_lack(found):
+    page = found.html()
+    assert "<script" not in page
+    assert page.count('<article class="card') == len(found.sentences)
+    shown = re.findall(r'<li class="(\w+)"><span class="badge">(\[\d\])</span>', page)
+    assert shown == [(one.standing, f"[{one.marker.number}]") for one in found.markers]
+    assert page.count('class="lack"') == len(found.missing) + len(found.unsupported)
+    odd = check(
+        None, "The <b>Panama</b> Canal opened in 1914 [1].", ["<i>The Panama Canal opened in 1914.</i>"], "<u>When?</u>"
+    )
+    assert not re.search("<[biu]>", odd.html())
 
 
 def test_bad_input_is_one_line():
