@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llmattr.context.checked import Check
 
 FAILED = 1  # the exit code where --fail-on finds what it names
-MODEL = ("model", "served_model", "tokenizer", "concurrency", "timeout", "dtype", "device", "cache", "no_cache")
+MODEL = ("model", "served_model", "tokenizer", "concurrency", "timeout", "dtype", "device", "cache")
 SHAPES = ("markdown", "anthropic", "openai", "gemini", "cohere", "bedrock", "langchain")
 
 

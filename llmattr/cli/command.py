@@ -15,7 +15,7 @@ from llmattr.errors import LlmattrError
 from llmattr.text.readers.finding import matches
 
 # Where results go and what is kept on the way: no part of what a command computes, and elsewhere when it runs again.
-OUTPUTS = ("--json", "--html", "--write-masks", "--out", "--cache", "--no-cache")
+OUTPUTS = ("--json", "--html", "--junit", "--write-masks", "--out", "--cache", "--no-cache")
 
 MODEL = ("dtype", "model_hash", "tokenizer_hash")  # what tells a model from others of its name
 

@@ -21,7 +21,7 @@ from llmattr.errors import LlmattrError, note
 from llmattr.text.readers.finding import matches
 
 AGAIN = ": bring it back, or run the command anew"
-MAKE_RESULTS = ("cite", "eval", "trace")
+MAKE_RESULTS = ("check", "cite", "eval", "trace")
 
 
 @click.command()

@@ -250,6 +250,8 @@ def test_the_command_line(files, tmp_path, capsys):
     saved = json.loads((tmp_path / "out.json").read_text())
     assert saved["repaired"]["changes"][0]["done"] == "dropped"
     assert saved["command"]["arguments"][0] == "check"
+    assert main(["rerun", str(tmp_path / "out.json")]) == 0
+    assert capsys.readouterr().out.startswith("the same as")
     assert main([*files, "--fail-on", "unsupported,missing"]) == 1
     assert main([*files[:-6], *files[-4:-2], "--fail-on", "nothing"]) == 2
 
