@@ -102,7 +102,7 @@ def _veiled(match: regex.Match[str]) -> str:
 
 def _trimmed(text: str, start: int, end: int) -> Span | None:
     first = end - len(text[start:end].lstrip())
-    if regex.search(r"[\r\n]", text[start:first]):  # marks of a quotation may begin its line
+    if "\n" in text[start:first] or "\r" in text[start:first]:  # marks of a quotation may begin its line
         first = _ANGLES.match(text, first, end).end()  # type: ignore[union-attr]  # it matches nothing, too
     last = first + len(text[first:end].rstrip())
     return (first, last) if first < last else None
