@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from eval.harness.contract import Costs
-from llmattr.context.removal.ablation import ContextAblation, Row
+from llmattr.context.removal.ablation import ContextAblation, Other
 from llmattr.core.files import write
 from llmattr.core.plain_json import json_text
 from llmattr.text.prompt import Prompt
@@ -41,7 +41,7 @@ class Timed(ContextAblation):
         new = {short(mask) for mask in masks if mask.tobytes() not in self.store.rows}
         return self._timed(new, lambda: super(Timed, self).token_logprobs(masks))
 
-    def other_logprobs(self, others: Sequence[Prompt]) -> list[Row]:
+    def other_logprobs(self, others: Sequence[Prompt]) -> list[Other]:
         """As the ablation gives them."""
         self.tokens.update({named(one): len(one.full().ids) for one in others})
         new = {named(one) for one in others if one.response not in self.store.others}
@@ -103,7 +103,7 @@ class Metered(Timed):
         """As the ablation gives them."""
         return self._counted({short(mask) for mask in masks}, lambda: super(Metered, self).token_logprobs(masks))
 
-    def other_logprobs(self, others: Sequence[Prompt]) -> list[Row]:
+    def other_logprobs(self, others: Sequence[Prompt]) -> list[Other]:
         """As the ablation gives them."""
         return self._counted({named(one) for one in others}, lambda: super(Metered, self).other_logprobs(others))
 

@@ -29,6 +29,7 @@ from llmattr.text.prompt import Prompt, Rendered
 EVERY = 2.0  # seconds between two writes of the file, at least
 
 Row = Float[np.ndarray, " r"]
+Other = Float[np.ndarray, " _"]  # of another response, which has its own number of tokens
 
 
 class Store:
@@ -41,7 +42,7 @@ class Store:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self.rows: dict[bytes, Row] = {}
-        self.others: dict[str, Row] = {}
+        self.others: dict[str, Other] = {}
         if path is not None:
             self.rows, self.others = of_main(_read(path))
         self.resumed = len(self)  # that many were there before
@@ -55,7 +56,7 @@ class Store:
         self.rows[mask] = logprobs
         self._save_at_times()
 
-    def add_other(self, response: str, logprobs: Row) -> None:
+    def add_other(self, response: str, logprobs: Other) -> None:
         """Keep one of another response."""
         self.others[response] = logprobs
         self._save_at_times()
@@ -82,7 +83,7 @@ class Store:
             self.path = None
 
 
-def _arrays(rows: dict[bytes, Row], others: dict[str, Row]) -> dict[str, np.ndarray]:
+def _arrays(rows: dict[bytes, Row], others: dict[str, Other]) -> dict[str, np.ndarray]:
     """What a file holds; the other responses' tokens stand one behind the other, since each has its own number of them."""
     masks, tokens = [np.frombuffer(mask, dtype=bool) for mask in rows], list(others.values())
     found = {"masks": np.stack(masks), "logprobs": np.stack(list(rows.values()))} if rows else {}
@@ -92,7 +93,7 @@ def _arrays(rows: dict[bytes, Row], others: dict[str, Row]) -> dict[str, np.ndar
     return found
 
 
-def _read(path: Path) -> tuple[dict[bytes, Row], dict[str, Row]]:
+def _read(path: Path) -> tuple[dict[bytes, Row], dict[str, Other]]:
     try:
         saved = read_arrays(path)
     except FileNotFoundError:
@@ -156,7 +157,7 @@ class ContextAblation:
         rows = [self.store.rows[mask.tobytes()] for mask in masks]
         return np.stack(rows) if rows else np.empty((0, len(self.prompt.response_ids)))
 
-    def other_logprobs(self, others: Sequence[Prompt]) -> list[Row]:
+    def other_logprobs(self, others: Sequence[Prompt]) -> list[Other]:
         """Log-probabilities of the tokens of other responses, each behind all sources; only those not seen before are run.
 
         `others`: this prompt with another response. Several processes run a share each.

@@ -46,7 +46,7 @@ READERS: Mapping[str, FileReader] = MappingProxyType(
 MOST = 2**27  # bytes of a file: 128 MB
 
 
-def read_file(path: str | os.PathLike[str]) -> Document:
+def read_file(path: object) -> Document:
     """A file by what it is, else by its ending (`READERS`), else as plain text; its id is its path.
 
     Raises `LlmattrError` for one that is empty, too large, no text, damaged, or that changes while it is read.
@@ -96,7 +96,7 @@ def read_bytes(data: bytes, name: str, ending: str = "") -> Document:
     return document
 
 
-def read_files(name: str | os.PathLike[str]) -> list[Document]:
+def read_files(name: object) -> list[Document]:
     """The documents of a file, a folder with all below it, or a pattern such as `docs/**/*.md`, in order of their paths.
 
     What cannot be read in a folder is left out with one note; alone, or where nothing else is there, it is refused.

@@ -33,9 +33,9 @@ class Cut(NamedTuple):
 
 
 def cut(
-    text: str,
+    text: object,
     kind: str = "sentences",
-    format: str | None = None,
+    format: object = None,
     language: str | None = None,
     known: Sequence[tuple[int, int, Kind]] = (),
 ) -> Cut:

@@ -98,7 +98,7 @@ _SYNTAX = [  # what prose has none of, or one: calls, braces, assignments, opera
 ]
 
 
-def find_format(text: str, format: str | None = None) -> str:
+def find_format(text: str, format: object = None) -> str:
     """The name in `FORMATS` of a text's format, which may be given as the ending of a file; None: as the text looks."""
     if format is None:
         return looks_like(text)
