@@ -1,6 +1,7 @@
 """`llmattr check`."""
 
 import json as jsons
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,7 @@ def check(
     answerer = taken(Answerer, options)
     words = [word.strip() for word in fail_on.split(",") if word.strip()]
     check_outputs((answer, *given), [out for out in (html, json, junit) if out])
+    _check_apart(answer, given)
     if quick:
         refuse("--quick asks no model", *MODEL)
     if typed("no_cache"):
@@ -112,6 +114,15 @@ def _read(name: str) -> Any:
     return text
 
 
+def _check_apart(answer: str, given: tuple[str, ...]) -> None:
+    """Refuse an answer that is one of the documents: each of its sentences would be supported."""
+    from llmattr.text.readers.finding import find_files, matches
+
+    files = {path.resolve() for name in given if name != "-" and matches(name) for path in find_files(name)}
+    if answer != "-" and Path(answer).resolve() in files:
+        raise LlmattrError(f"{answer!r} is the answer and among the documents: it would support itself")
+
+
 def _names(name: str) -> dict[str, Any]:
     try:
         found = jsons.loads(Path(name).read_text(encoding="utf-8"))
@@ -125,13 +136,15 @@ def _names(name: str) -> dict[str, Any]:
 def _show(
     found: "Check", repair: bool, models: list[dict[str, str]], *, html: Path | None, junit: Path | None, json: Path | None
 ) -> None:
+    from llmattr.report.lines import plain
+
     text, result = found.to_text(), found.to_dict()
     if repair:
         again = found.repaired()
         result["repaired"] = {"text": again.text, "changes": [vars(one) for one in again.changes]}
-        changes = [f"  {one.done} {one.mark}: {one.why}" for one in again.changes] or ["  nothing"]
-        text += "\n\nRepaired:\n\n" + again.text.rstrip() + "\n\nChanged:\n" + "\n".join(changes)
+        changes = [plain(f"  {one.done} {one.mark}: {one.why}") for one in again.changes] or ["  nothing"]
+        text += "\n\nRepaired:\n\n" + plain(again.text.rstrip()) + "\n\nChanged:\n" + "\n".join(changes)
     lines = [f"HTML page: {write(html, found.html())}"] if html else []
     lines += [f"JUnit XML: {write(junit, found.junit())}"] if junit else []
     lines += [write_json(json, result, models)] if json else []
-    click.echo("\n".join([text, *lines]))
+    click.echo("\n".join([text, *lines]), color=False if os.environ.get("NO_COLOR") else None)

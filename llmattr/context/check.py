@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import regex
 from jaxtyping import Float
 
 from llmattr.context.checked import Check
 from llmattr.context.standing import CheckedMarker, Sentence, Support, best_passage, of_sentences, standing
 from llmattr.core.evidence import MISSING, Verdict
+from llmattr.core.fields import check_field
 from llmattr.core.sources import Sources
 from llmattr.core.versions import versions
 from llmattr.errors import LlmattrError, note
@@ -26,6 +28,7 @@ from llmattr.text.shapes import Marked, read
 UNASKED = "Context: {context}\n\nState a fact from the context."  # the prompt where nobody says what was asked
 # Of the own words of a sentence that one sentence of a document has; `MISSING` more where it lacks a name or number.
 WORDED = 0.4
+_WITHOUT_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")  # numbers are compared
 
 
 def check(
@@ -52,6 +55,7 @@ def check(
     Raises `LlmattrError` for what the user can mend.
     """
     started = time.perf_counter()
+    check_field("language", language, str | None)
     marked = read(answer, shape, documents=context, names=names)
     if not marked.documents:
         raise LlmattrError("there are no documents: give those that the answer could cite")
@@ -89,6 +93,9 @@ def _by_words(marked: Marked, parts: Sources, query: str, language: str | None) 
         supports = tuple(_worded(parts, d, shares, lacking[d], start) for d in range(len(marked.documents)))
         verdict: Verdict = "context" if any(one.holds for one in supports) else "unsupported"
         sentences.append(Sentence(start, end, "refusal" if refuses(text, query) else verdict, supports))
+    texts = [marked.answer[one.start : one.end] for one in sentences if all(of.stated is None for of in one.supports)]
+    if unread := sum(_WITHOUT_SPACES.search(text) is not None for text in texts):
+        note(f"{unread} of {len(sentences)} sentences have no words to compare, in a script without spaces: ask a model")
     return spans, sentences
 
 

@@ -1,14 +1,15 @@
 """The answer again with the citations that hold: wrong markers dropped, missing ones added."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from functools import cached_property
+from itertools import groupby
+from typing import Literal
 
-from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, unmarked
-from llmattr.text.shapes.marked import Marked
+from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, by_sentence, unmarked
+from llmattr.text.shapes.marked import Marked, begins_line
 
-_CLOSING = re.compile(r"[.!?。！？…:;]*[\"'”’»)\]*_]*\s*$")  # what ends a sentence, behind which no mark stands
+_CLOSING = ("\"'”’»」』*_", ".!?。！？…:;")  # what ends a sentence, behind which no mark stands: outside, inside
 Done = Literal["dropped", "added", "renumbered"]
 
 
@@ -30,67 +31,94 @@ class Repaired:
     changes: tuple[Change, ...]
 
 
-class _Carried(NamedTuple):
+@dataclass(frozen=True)
+class _Carried:
     """What an answer carries."""
 
     marked: Marked
     sentences: Sequence[Sentence]
     markers: Sequence[CheckedMarker]
 
+    @cached_property
+    def missing(self) -> dict[int, int]:
+        """The best document of each sentence that lacks a marker, where one supports it."""
+        lacking = {t: self.sentences[t].supporters for t in unmarked(self.sentences, self.markers)}
+        return {t: supporters[0] for t, supporters in lacking.items() if supporters}
+
+    @cached_property
+    def by_sentence(self) -> dict[int | None, list[CheckedMarker]]:
+        """The markers of each sentence."""
+        return by_sentence(self.markers)
+
     @property
-    def missing(self) -> list[int]:
-        """The sentences that lack a marker."""
-        return unmarked(self.sentences, self.markers)
+    def is_right(self) -> bool:
+        """Whether nothing is wrong or missing in a text that says so itself: a vendor's has no marks."""
+        return not self.missing and all(one.holds and one.marker.written for one in self.markers)
+
+    @cached_property
+    def space(self) -> str:
+        """What stands before a mark: nothing, where this answer's stand close to what is before them, as in Chinese."""
+        starts = {one.marker.written[0] for one in self.markers if one.marker.written}
+        before = [self.marked.written[start - 1] if start else " " for start in starts]
+        return "" if before and not any(letter in " \t\n(" for letter in before) else " "
 
 
 def repaired(marked: Marked, sentences: Sequence[Sentence], markers: Sequence[CheckedMarker]) -> Repaired:
-    """What holds stays where it stood; what a sentence lacks, its best document, stands at its end.
+    """What holds stays where it stood; what a sentence lacks, its best document, stands for a wrong one or at its end.
 
-    A number is the document's place, from 1. Where the answer ends with a list of references, documents are numbered as they
-    are first cited, and the list is written anew.
+    A number is the document's place, from 1. Where the answer says what its sources are called, documents are numbered as they
+    are first cited, and the list of references is written anew. An answer with nothing wrong is as it was written.
     """
     check = _Carried(marked, sentences, markers)
-    listed = any(one.marker.number is not None and one.marker.title is not None for one in check.markers)
-    cited = {t: dict(_cited(check, t)) for t in range(len(check.sentences))}
-    order = list(dict.fromkeys(document for documents in cited.values() for document in documents))
+    if check.is_right:
+        return Repaired(marked.written, ())
+    listed = any(one.marker.title is not None for one in check.markers)
+    cited = [sorted(set(_cited(check, t))) for t in range(len(check.sentences))]
+    order = list(dict.fromkeys(document for places in cited for _, document in places))
     numbers = {d: (order.index(d) if listed else d) + 1 for d in order}
     text, end = "", 0
-    for documents in cited.values():
-        places: dict[int, list[int]] = {}
-        for document, place in documents.items():
-            places.setdefault(place, []).append(document)
-        for place, some in sorted(places.items()):
-            text += check.marked.answer[end:place] + _marks(check.marked.answer[:place], [numbers[d] for d in some])
-            end = place
+    for place, same in groupby((one for places in cited for one in places), key=lambda one: one[0]):
+        text += check.marked.answer[end:place] + _marks(check, place, [numbers[d] for _, d in same])
+        end = place
     text += check.marked.answer[end:]
     if listed and order:
-        text = f"{text.rstrip()}\n\n" + "\n".join(f"[{numbers[d]}] {_name(check, d)}" for d in order) + "\n"
+        text = f"{text.rstrip()}\n\n" + "\n".join(f"[{numbers[d]}] {_reference(check, d)}" for d in order) + "\n"
     return Repaired(text, tuple(_changes(check, numbers)))
 
 
 def _cited(check: _Carried, t: int) -> Iterator[tuple[int, int]]:
-    """The documents that a sentence shall cite, each with its place in the answer."""
-    sentence, there = check.sentences[t], False
-    for one in check.markers:
-        if one.sentence == t and one.holds and one.marker.document is not None:
-            inside = sentence.start < one.marker.end <= sentence.end
-            yield one.marker.document, one.marker.end if inside else _end(check, t)
-            there = True
-    if not there and t in check.missing and sentence.supporters:
-        yield sentence.supporters[0], _end(check, t)
+    """The documents that a sentence shall cite, each behind its place in the answer."""
+    own = check.by_sentence.get(t, [])
+    for one in own:
+        if one.holds and one.marker.document is not None:
+            yield _place(check, t, one), one.marker.document
+    if t in check.missing:
+        yield _place(check, t, own[-1] if own else None), check.missing[t]
 
 
-def _end(check: _Carried, t: int) -> int:
-    """Where a mark stands behind a sentence: before what closes it."""
+def _place(check: _Carried, t: int, one: CheckedMarker | None) -> int:
+    """Where a mark stands: where this one did, if that is in its sentence, else before what closes the sentence."""
     sentence = check.sentences[t]
-    text = check.marked.answer[sentence.start : sentence.end]
-    closing = _CLOSING.search(text)
-    return sentence.start + (closing.start() if closing else len(text))
+    if one is not None and sentence.start < one.marker.end <= sentence.end:
+        return one.marker.end
+    said = check.marked.answer[sentence.start : sentence.end].rstrip()
+    for closing in ("| \t", *_CLOSING):  # a row of a table first
+        said = said.rstrip(closing).rstrip() or said
+    return sentence.start + len(said)
 
 
-def _marks(before: str, numbers: list[int]) -> str:
-    space = "" if not before or before[-1].isspace() else " "
-    return space + "".join(f"[{number}]" for number in sorted(numbers))
+def _marks(check: _Carried, place: int, numbers: list[int]) -> str:
+    answer, marks = check.marked.answer, "".join(f"[{number}]" for number in sorted(numbers))
+    if begins_line(answer, place):
+        return f"{marks} "
+    is_inside = answer[place - 1].isspace() or answer[place : place + 1].isalnum()
+    return marks if is_inside else f"{check.space}{marks}"
+
+
+def _reference(check: _Carried, document: int) -> str:
+    """What the answer says of a source, else what it is called, in a line."""
+    told = (one.marker.title for one in check.markers if one.marker.document == document)
+    return " ".join((next(filter(None, told), None) or _name(check, document)).split())
 
 
 def _name(check: _Carried, document: int) -> str:
@@ -103,10 +131,8 @@ def _changes(check: _Carried, numbers: dict[int, int]) -> Iterator[Change]:
         if one.holds:
             continue
         yield Change("dropped", _written(check, one.marker.written, one.marker.name), STANDINGS[one.standing], one.sentence)
-    for t in check.missing:
-        if supporters := check.sentences[t].supporters:
-            best = supporters[0]
-            yield Change("added", f"[{numbers[best]}]", f"{_name(check, best)} supports it", t)
+    for t, best in check.missing.items():
+        yield Change("added", f"[{numbers[best]}]", f"{_name(check, best)} supports it", t)
     for document, number in numbers.items():
         told = [one.marker.number for one in check.markers if one.marker.document == document]
         if old := sorted({one for one in told if one is not None and one != number}):

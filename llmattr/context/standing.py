@@ -1,5 +1,6 @@
 """What a marker is worth: the sentence that it stands for, what each document does for that, and what follows."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -89,11 +90,20 @@ def of_sentences(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[list[
     A marker in front of the first sentence stands for it.
     """
     found = []
+    starts, ends = [start for start, _ in spans], [end for _, end in spans]
     for marker in marked.markers:
-        covered = [t for t, (start, end) in enumerate(spans) if start < marker.end and marker.start < end]
-        before = [t for t, (start, _) in enumerate(spans) if start < marker.start]
-        is_place = marker.start == marker.end
-        found.append((before[-1:] or list(range(len(spans)))[:1]) if is_place else covered)
+        if marker.start == marker.end:
+            found.append([max(bisect_left(starts, marker.start) - 1, 0)][: len(spans)])
+        else:
+            found.append(list(range(bisect_right(ends, marker.start), bisect_left(starts, marker.end))))
+    return found
+
+
+def by_sentence(markers: Sequence[CheckedMarker]) -> dict[int | None, list[CheckedMarker]]:
+    """The markers of each sentence that has any."""
+    found: dict[int | None, list[CheckedMarker]] = {}
+    for one in markers:
+        found.setdefault(one.sentence, []).append(one)
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from llmattr.context.checked import Check
-from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, Standing, Support
+from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, Standing, Support, by_sentence
 from llmattr.core import plain_json
 from llmattr.core.evidence import VERDICTS
 from llmattr.report.lines import one_line, plain
@@ -25,12 +25,13 @@ QUOTED = 160  # characters of a passage that are shown
 def text(check: Check) -> str:
     """Each sentence with its markers and what is found of them; what is wrong, in one line at the end."""
     lines: list[str] = []
+    markers = by_sentence(check.markers)
     for t, sentence in enumerate(check.sentences):
         said = check.answer[sentence.start : sentence.end]
         lines += [click.style(plain(one_line(said, 500)), bold=True)]
-        lines += [f"    {line}" for one in check.markers if one.sentence == t for line in _marker(check, one)]
+        lines += [f"    {line}" for one in markers.get(t, []) for line in _marker(check, one)]
         lines += [f"    {line}" for line in _sentence(check, t)]
-    lines += [line for one in check.markers if one.sentence is None for line in _marker(check, one)]
+    lines += [line for one in markers.get(None, []) for line in _marker(check, one)]
     return "\n".join([*lines, "", summary(check)])
 
 

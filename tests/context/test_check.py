@@ -69,6 +69,11 @@ def test_a_name_or_number_that_is_not_there_decides():
     assert (support.because, found.markers[0].standing) == ("a name or number", "wrong")
 
 
+def test_where_no_words_can_be_compared_a_line_says_so():
+    with pytest.warns(LlmattrNote, match="1 of 2 sentences have no words to compare"):
+        check(None, "灯塔建于1878年[1]。六岁以下儿童免费[1]。", ["灯塔建于1878年。六岁以下儿童免费。"])
+
+
 def test_the_passage_is_the_sentence_that_says_it(found):
     support = found.sentences[2].supports[1]
     assert CANAL[slice(*support.quote)].strip() == "It is 82 km long."
@@ -126,13 +131,72 @@ def test_the_repaired_answer_has_the_markers_that_hold(found):
 
 
 def test_a_list_of_references_is_written_anew_in_the_order_of_citing():
-    answer = "The Panama Canal opened in 1914 [1]. It is 82 km long [1].\n\nReferences\n[1] canal.txt\n[2] tower.txt\n"
+    answer = "The Panama Canal opened in 1914 [1]. It is 82 km long [2].\n\nReferences\n[1] M. Roe, canal.txt\n[2] tower.txt\n"
     documents = [{"id": "tower.txt", "text": TOWER}, {"id": "canal.txt", "text": CANAL}]
     found = check(None, answer, documents)
-    assert standings(found) == [(0, 1, "needed"), (1, 1, "needed")]
+    assert standings(found) == [(0, 1, "needed"), (1, 2, "wrong")]
     again = found.repaired()
-    assert again.text == "The Panama Canal opened in 1914 [1]. It is 82 km long [1].\n\n[1] canal.txt\n"
-    assert again.changes == ()
+    assert again.text == "The Panama Canal opened in 1914 [1]. It is 82 km long [1].\n\n[1] M. Roe, canal.txt\n"
+    assert [(one.done, one.mark) for one in again.changes] == [("dropped", "[2]"), ("added", "[1]")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The Panama Canal opened in 1914.[1] It is 82 km long (see [1, 1]).",
+        "- [1] The Panama Canal opened in 1914 【1】.\n- It is 82 km long [[1]](https://example.org/canal).  \n",
+        "The Panama Canal opened in 1914[^c].\n\n## Notes\n\n[^c]: M. Roe, canal.txt\n[^d]: Another\n",
+        "The Panama Canal [2] opened in 1914 [2].\n\nReferences\n1. tower.txt\n2. canal.txt\n",
+        "The documents do not say it.",
+    ],
+)
+def test_an_answer_with_nothing_wrong_stays_as_it_was_written(answer):
+    again = check(None, answer, [{"id": "canal.txt", "text": CANAL}]).repaired()
+    assert (again.text, again.changes) == (answer, ())
+
+
+@pytest.mark.parametrize(
+    ("answer", "repaired"),
+    [  # each lacks the mark of the last sentence, or has a wrong one
+        ("The canal [1] opened in 1914 [1], it is 82 km long.[2]", "The canal [1] opened in 1914 [1], it is 82 km long."),
+        ("- [1] It opened in 1914.\n- [2] It is 82 km long.", "- [1] It opened in 1914.\n- [1] It is 82 km long."),
+        ("| Opened | 1914 | [2] |\n| Length | 82 km |\n", "| Opened | 1914 | [1] |\n| Length | 82 km [1] |\n"),
+        ("It opened in 1914.[1] It is 82 km long.", "It opened in 1914.[1] It is 82 km long[1]."),
+        ("(It is 82 km long.)", "(It is 82 km long.) [1]"),
+        ("It is 82 km long: [map](https://example.org/a).", "It is 82 km long: [map](https://example.org/a) [1]."),
+        ("It is 82 km long !", "It is 82 km long [1] !"),
+        ("**It is 82 km long.** So\n", "**It is 82 km long [1].** So\n"),
+    ],
+)
+def test_a_mark_is_put_where_a_person_would_put_it(answer, repaired):
+    documents = ["The canal opened in 1914. It is 82 km long (https://example.org/a). Opened: 1914. Length: 82 km.", "No."]
+    found = check(None, answer, documents)
+    assert found.repaired().text == repaired
+    assert read(repaired).answer == found.answer
+    assert not check(None, repaired, documents).fails(["wrong", "missing"])
+
+
+PIECES = ["It opened in 1914", "It is 82 km long", "**It is tall**", "Nobody knows", '"It is 330 metres tall"', "`a[1]` is it"]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_repaired_answer_has_every_character_but_the_marks(seed):
+    """Whatever stands where: the reader takes the marks out of both, and the same is left; a repaired answer is right."""
+    draw = np.random.default_rng(seed)
+    answer = ""
+    for _ in range(draw.integers(1, 7)):
+        marks = ["", "[1]", " [2]", " [3][1]", "[1, 9]", " ([2])"]
+        before, after = (marks[draw.integers(len(marks))] for _ in range(2))
+        start = ["", " ", "\n\n", "\n- ", "\n1. "][draw.integers(5)]
+        end = [".", "!", " ?", ":", ""][draw.integers(5)]
+        answer += f"{start}{PIECES[draw.integers(len(PIECES))]}{before}{end}{after}"
+    answer += ["", "\n", "\n\nSources\n[1] canal.txt\n[2] tower.txt\n"][draw.integers(3)]
+    documents = [{"id": "tower.txt", "text": TOWER}, {"id": "canal.txt", "text": CANAL + " It opened in 1914."}, FAIR]
+    found = check(None, answer, documents)
+    again = found.repaired().text
+    assert read(again).answer.strip() == found.answer.strip()
+    assert not check(None, again, documents).fails(["wrong", "missing"])
+    assert check(None, again, documents).repaired().text == again
 
 
 def test_a_vendors_answer_is_checked_by_what_it_quotes_itself():
@@ -198,6 +262,9 @@ def test_bad_input_is_one_line():
     }.items():
         with pytest.raises(LlmattrError, match=message):
             check(None, given[0], list(given[1]) or None)
+    for bad, message in [({"names": ["Doe"]}, "names must be a dict"), ({"language": 5}, "language must be")]:
+        with pytest.raises(LlmattrError, match=message):
+            check(None, "Fine [1].", [CANAL], **bad)
     with pytest.warns(LlmattrNote, match="the answer has no markers"):
         assert check(None, "The Panama Canal opened in 1914.", [CANAL]).missing == [0]
 
@@ -270,6 +337,27 @@ def test_bad_options_are_one_line(files, capsys, words, message):
     assert main([*files, *words]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
     assert message in line
+
+
+def test_a_checks_json_is_made_again(files, tmp_path, capsys):
+    out = ["--json", str(tmp_path / "out.json"), "--junit", str(tmp_path / "out.xml"), "--fail-on", "wrong"]
+    assert main([*files, *out]) == 1
+    (tmp_path / "out.xml").unlink()
+    capsys.readouterr()
+    assert main(["rerun", str(tmp_path / "out.json")]) == 0
+    assert capsys.readouterr().out == f"the same as {tmp_path / 'out.json'}\n"
+    assert not (tmp_path / "out.xml").exists()
+
+
+def test_an_answer_is_none_of_the_documents(files, tmp_path, capsys):
+    assert main([*files, "--documents", str(tmp_path)]) == 2
+    assert "is the answer and among the documents" in capsys.readouterr().err
+
+
+def test_a_terminal_obeys_no_answer(files, tmp_path, capsys):
+    (tmp_path / "answer.txt").write_text("The Panama Canal opened in 1914 \x1b[2J [2].")
+    assert main([*files, "--repair"]) == 0
+    assert "\x1b[2J" not in capsys.readouterr().out
 
 
 def test_names_of_a_map(files, tmp_path, capsys):

@@ -64,7 +64,7 @@ class TestMarks:
             ("[1] A.\n- [2] B.\n2. [3] C", "A.\n- B.\n2. C", [(0, 0), (5, 1), (11, 2)]),
             ("🗼【1】。B［2］", "🗼。B", [(1, 0), (3, 1)]),
             ("A【4:0†source】 b【3:9†bridge.txt】【2†source】", "A b", [(1, 0), (3, 1), (3, 1)]),
-            ("A [doc1] b [Source 2].", "A b.", [(1, 0), (3, 1)]),
+            ("A [doc1] b [Source 2] [source: 3].", "A b.", [(1, 0), (3, 1), (3, 2)]),
             ("A [1](https://example.org/a) [[2]](https://other.org).", "A.", [(1, 0), (1, 1)]),
             ("A [7] [0].", "A.", [(1, None), (1, None)]),
             ("A <cite>2</cite> b <cite id='grass'/>.", "A b.", [(1, 1), (3, 2)]),
@@ -158,6 +158,13 @@ class TestReferences:
     def test_a_list_of_other_names_keeps_the_order(self):
         text = "A [1]. B [2].\n\nReferences\n[1] First result\n[2] Second result"
         assert markers(read(text, documents=DOCUMENTS)) == [(1, 0), (4, 1)]
+
+    def test_a_numbered_list_before_it_is_the_answers(self):
+        found = read(
+            "As follows.\n1. It was opened [1].\n2. It is tall [2].\n\n[1] bridge.txt\n[2] Guide\n", documents=DOCUMENTS
+        )
+        assert found.answer == "As follows.\n1. It was opened.\n2. It is tall."
+        assert [one.document for one in found.markers] == [1, 0]
 
     def test_footnotes_stand_anywhere(self):
         found = read("A[^doe].\n\n[^doe]: Guide\n  by Doe\n\nB[^2].\n", documents=DOCUMENTS)

@@ -97,6 +97,8 @@ def _plain(given: object) -> Any:
 
 
 def _checked(names: Mapping[Any, Any] | None) -> Mapping[str, str | int]:
+    if not isinstance(names, Mapping | None):
+        raise LlmattrError(f'names must be a dict such as {{"Doe 2020": 2}}, not {names!r:.40}')
     for name, document in (names or {}).items():
         if not (isinstance(name, str) and name and isinstance(document, (str, int)) and not isinstance(document, bool)):
             raise LlmattrError(

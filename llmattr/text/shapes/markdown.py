@@ -9,11 +9,12 @@ from llmattr.text.shapes.references import references
 
 MOST = 50  # sources of one mark: more are no range of sources
 QUOTED = 4  # words of a footnote before its last parenthesis, from which on they may be a quote
+_KIND = r"(?:doc(?:ument)?|source)"
 _NUMBERS = r"\d{1,3}(?:\s*[-–]\s*\d{1,3})?"
 _MARK = re.compile(
     rf"""(?:```|~~~).*?(?:```|~~~|\Z) | (?P<tick>`+)(?!`)[^\n]{{1,500}}?(?<!`)(?P=tick)(?!`) | \\.  # code, and what is escaped
     | \[\^(?P<note>[^\]\s]{{1,80}})\](?!:)
-    | (?P<outer>\[)?[\[【［](?:doc(?:ument)?|source)?[ ]?(?P<numbers>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)[\]】］](?(outer)\])
+    | (?P<outer>\[)?[\[【［](?:{_KIND}:?)?[ ]?(?P<numbers>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)[\]】］](?(outer)\])
       (?:\((?P<url>[^()\s]+)\))?
     | 【(?:\d+:(?P<result>\d+)|(?P<source>\d+))†(?P<file>[^】\n]{{0,200}})】
     | <cite\b(?P<attributes>[^<>]{{0,300}}?)(?:/>|>(?P<claim>[^<]{{0,5000}})</cite>)
@@ -21,7 +22,7 @@ _MARK = re.compile(
     re.VERBOSE | re.DOTALL | re.I,
 )
 _ATTRIBUTE = re.compile(r"\b(?:index|ids?|docs?|documents?|sources?|refs?)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'/>]+)", re.I)
-_DOCUMENT = re.compile(r"(?:doc(?:ument)?|source)?[-_: ]?(\d{1,3})(?:[-:].*)?", re.I)  # "2", or "2-1:4": its sentences 1 to 4
+_DOCUMENT = re.compile(rf"{_KIND}?[-_: ]?(\d{{1,3}})(?:[-:].*)?", re.I)  # "2", or "2-1:4": its sentences 1 to 4
 _LINK = re.compile(r"https?://[^\s<>()\"'\]]+")
 
 

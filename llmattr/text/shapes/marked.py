@@ -121,10 +121,15 @@ def _with_space(text: str, marks: Iterable[tuple[int, int]]) -> list[tuple[int, 
 def _spaced(text: str, start: int, stop: int) -> tuple[int, int]:
     if start and text.startswith("(", start - 1) and text.startswith(")", stop):
         start, stop = start - 1, stop + 1
-    if _BEGINNING.fullmatch(text, text.rfind("\n", 0, start) + 1, start):
+    if begins_line(text, start):
         while text.startswith((" ", "\t"), stop):
             stop += 1
     elif not text[stop : stop + 1].isalnum():
         while text.startswith((" ", "\t"), start - 1):
             start -= 1
     return start, stop
+
+
+def begins_line(text: str, place: int) -> bool:
+    """Whether what stands here begins a line, or the item of a list that is one."""
+    return _BEGINNING.fullmatch(text, text.rfind("\n", 0, place) + 1, place) is not None

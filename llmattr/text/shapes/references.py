@@ -58,6 +58,8 @@ def references(text: str, is_marked: Callable[[str, int], bool]) -> References:
 def _first_of_list(lines: list[tuple[int, str]], is_marked: Callable[[str, int], bool]) -> int:
     """The line where the list at the end begins, with its heading; the number of lines, where there is none."""
     entries = {number: entry for number, (_, line) in enumerate(lines) if (entry := _ENTRY.fullmatch(line))}
+    if entries and not entries[max(entries)]["plain"]:  # a numbered list before them is the answer's
+        entries = {number: entry for number, entry in entries.items() if not entry["plain"]}
     number = len(lines)
     while number and (number - 1 in entries or not lines[number - 1][1].strip() or lines[number - 1][1][0].isspace()):
         number -= 1
