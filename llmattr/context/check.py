@@ -57,8 +57,8 @@ def check(
     started = time.perf_counter()
     check_field("language", language, str | None)
     marked = read(answer, shape, documents=context, names=names)
-    if not marked.documents:
-        raise LlmattrError("there are no documents: give those that the answer could cite")
+    if not any(document.text.strip() for document in marked.documents):
+        raise LlmattrError("there are no documents with text: give those that the answer could cite")
     if not marked.answer.strip():
         raise LlmattrError("the answer is empty: there is nothing to check")
     chat = conversation(marked.documents, query, template=UNASKED if query is None else TEMPLATE)

@@ -134,7 +134,7 @@ def _changes(check: _Carried, numbers: dict[int, int]) -> Iterator[Change]:
     for t, best in check.missing.items():
         yield Change("added", f"[{numbers[best]}]", f"{_name(check, best)} supports it", t)
     for document, number in numbers.items():
-        told = [one.marker.number for one in check.markers if one.marker.document == document]
+        told = [one.marker.number for one in check.markers if one.marker.document == document and one.marker.written]
         if old := sorted({one for one in told if one is not None and one != number}):
             was = ", ".join(f"[{one}]" for one in old)
             yield Change("renumbered", f"[{number}]", f"{_name(check, document)} was {was}")

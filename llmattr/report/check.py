@@ -112,7 +112,7 @@ def lacking(check: Check, t: int) -> list[str]:
 
 def _unsupported(sentence: Sentence) -> str:
     why = "" if sentence.verdict == "unsupported" else f": {VERDICTS[sentence.verdict]}"
-    return f"no document supports it{why}"
+    return f"{'all documents together do not support' if sentence.supporters else 'no document supports'} it{why}"
 
 
 def to_dict(check: Check) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -220,6 +221,24 @@ def test_a_vendors_answer_is_checked_by_what_it_quotes_itself():
     assert check(None, given, [CANAL]).markers[0].holds
 
 
+def test_a_vendors_answer_without_its_sources_text_asks_for_it():
+    part = {"type": "output_text", "text": "It opened in 1914. It is dull."}
+    part["annotations"] = [{"type": "file_citation", "index": 18, "file_id": "f", "filename": "canal.txt"}]
+    with pytest.raises(LlmattrError, match="there are no documents with text"):
+        check(None, [part])
+    again = check(
+        None, [part], [{"id": "tower.txt", "text": TOWER}, {"id": "canal.txt", "text": "It opened in 1914."}]
+    ).repaired()
+    assert again.text == "It opened in 1914. [1] It is dull.\n\n[1] canal.txt\n"
+    assert again.changes == ()  # it had no number
+
+
+def test_what_supports_alone_is_not_said_to_support_nothing(found):
+    alone = Sentence(0, 3, "contradicted", (support(0, "context"),))
+    shown = replace(found, sentences=(alone, *found.sentences[1:])).to_text()
+    assert "all documents together do not support it: contradicted by the context" in shown
+
+
 def test_what_fails_is_what_is_asked_for(found):
     assert found.fails() == ["wrong", "unsupported", "missing"]
     assert found.fails(["missing"]) == ["missing"]
@@ -256,8 +275,8 @@ def test_the_page_shows_every_marker_and_what_sentences_lack(found):
 
 def test_bad_input_is_one_line():
     for given, message in {
-        ("", ()): "there are no documents",
-        ("Fine.", ("",)): "empty|no part",
+        ("", ()): "there are no documents with text",
+        ("Fine.", ("",)): "the context is empty",
         ("  ", (CANAL,)): "the answer is empty",
     }.items():
         with pytest.raises(LlmattrError, match=message):

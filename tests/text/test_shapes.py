@@ -1,5 +1,7 @@
 """Answers that carry citations, as vendors and models write them: the text, the places, and which document each one means."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,6 +146,8 @@ class TestReferences:
             "[1]: bridge.txt\n[2]: tower",
             "[^1]: bridge.txt\n[^2]: Guide",
             "参考文献\n【1】 bridge.txt\n【2】 Guide\n",
+            "Sources: [1] bridge.txt, [2] Guide.\n",
+            "**Quelle:** [1]: bridge.txt; [2]: tower",
         ],
     )
     def test_at_the_end(self, listed):
@@ -158,6 +162,23 @@ class TestReferences:
     def test_a_list_of_other_names_keeps_the_order(self):
         text = "A [1]. B [2].\n\nReferences\n[1] First result\n[2] Second result"
         assert markers(read(text, documents=DOCUMENTS)) == [(1, 0), (4, 1)]
+
+    def test_words_may_follow_it(self):
+        text = "It was opened [1]. It is tall [2].\n\n## Sources\n\n- [1] bridge.txt\n\n- [2] Guide\n\nIs there more to know?\n"
+        found = read(text, documents=DOCUMENTS)
+        assert found.answer == "It was opened. It is tall.\n\nIs there more to know?\n"
+        assert [one.document for one in found.markers] == [1, 0]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "It is so [1].\n\nNotes\n1. Take water with you.\n2. It is tall.\n\nThat is all.",
+            "Sources: [1] says that it is tall.",  # where nothing is marked before, it is no list
+            "Tall [1]. Sources: [2] bridge.txt\nThat is all.",
+        ],
+    )
+    def test_what_is_none_stays(self, text):
+        assert read(text, documents=DOCUMENTS).answer == re.sub(r" ?\[\d\]", "", text)
 
     def test_a_numbered_list_before_it_is_the_answers(self):
         found = read(

@@ -9,11 +9,15 @@ _ENTRY = re.compile(
     r"[ \t]{0,3}(?:[-*+][ \t]+)?"
     r"(?:\[(?P<note>\^)?(?P<label>[^\]\s]+)\]:?|【(?P<wide>\d+)】|(?P<plain>\d{1,3})[.)])[ \t]+(?P<text>\S.*)"
 )
-_HEADING = re.compile(
+_TITLE = (
     r"[ \t]*(?:#{1,6}[ \t]+)?[*_]{0,2}(?:references?|sources?|citations?|bibliography|footnotes|works cited|notes|"
-    r"quellen|literatur|références|referencias|fuentes|fonti|参考文献|出典)[*_]{0,2}:?[*_]{0,2}[ \t]*",
-    re.IGNORECASE,
+    r"quellen?|literatur|références|referencias|fuentes|fonti|参考文献|出典)[*_]{0,2}"
 )
+_HEADING = re.compile(rf"{_TITLE}:?[*_]{{0,2}}[ \t]*", re.IGNORECASE)
+_IN_LINE = re.compile(
+    rf"{_TITLE}[:：][*_]{{0,2}}[ \t]*(?=[\[【])(?P<entries>.+)", re.IGNORECASE
+)  # Sources: [1] a.txt, [2] b.txt
+_LABEL = re.compile(r"[\[【]\^?([^\]】\s]+)[\]】]:?")
 
 
 class References(NamedTuple):
@@ -29,23 +33,31 @@ class References(NamedTuple):
 
 
 def references(text: str, is_marked: Callable[[str, int], bool]) -> References:
-    """Footnotes anywhere, and a list at the end: below a heading, or of labels that are marked before it (`is_marked`)."""
+    """Footnotes anywhere, and a list: at the end, where it has a heading or labels that are marked before it (`is_marked`), or
+    above the last words, where it has both.
+    """
+    if (begin := _in_line(text, is_marked)) is not None:
+        _, *parts = _LABEL.split(text[begin:].strip())
+        before = references(text[:begin], is_marked)
+        told = {label: said.strip(" \t,;.") for label, said in zip(parts[::2], parts[1::2], strict=True)}
+        own = {label: said for label, said in told.items() if said}
+        return References(own | before.texts, [*before.places, (len(text[:begin].rstrip()), len(text))])
     lines, start = [], 0
     for line in text.splitlines(keepends=True):
         lines.append((start, line.rstrip("\r\n")))
         start += len(line)
-    first = _first_of_list(lines, is_marked)
+    listed = _lines_of_list(lines, is_marked)
     texts: dict[str, str] = {}
     places: list[tuple[int, int]] = []
     label, behind = None, 0  # what is written last, and where
     for number, (start, line) in enumerate(lines):
         entry = _ENTRY.fullmatch(line)
-        if entry and (number >= first or entry["note"]):
+        if entry and (number in listed or entry["note"]):
             label = _label(entry)
             texts.setdefault(label, entry["text"].strip())
         elif label is not None and line[:1].isspace() and line.strip():
             texts[label] += " " + line.strip()
-        elif number < first:
+        elif number not in listed:
             label, behind = None, start + len(line.rstrip()) if line.strip() else behind
             continue
         places.append((behind, start + len(line)))
@@ -53,6 +65,32 @@ def references(text: str, is_marked: Callable[[str, int], bool]) -> References:
     if places and not text[places[-1][1] :].strip():
         places[-1] = (places[-1][0], len(text))
     return References(texts, places)
+
+
+def _in_line(text: str, is_marked: Callable[[str, int], bool]) -> int | None:
+    """Where the last line begins, if it is the list."""
+    start = text.rstrip().rfind("\n") + 1
+    line = _IN_LINE.fullmatch(text[start:].rstrip())
+    return start if line and any(is_marked(label, start) for label in _LABEL.findall(line["entries"])) else None
+
+
+def _lines_of_list(lines: list[tuple[int, str]], is_marked: Callable[[str, int], bool]) -> range:
+    """The list at the end, or that of labels below the last heading; none, where there is no list."""
+    first = _first_of_list(lines, is_marked)
+    heading = max((number for number, (_, line) in enumerate(lines) if _HEADING.fullmatch(line)), default=None)
+    if first < len(lines) or heading is None:
+        return range(first, len(lines))
+    stop = last = heading + 1
+    while stop < len(lines) and (not lines[stop][1].strip() or _is_labelled(lines[stop][1]) or lines[stop][1][0].isspace()):
+        stop += 1
+        last = stop if lines[stop - 1][1].strip() else last
+    first = _first_of_list(lines[:last], is_marked)
+    return range(first, last)
+
+
+def _is_labelled(line: str) -> bool:
+    entry = _ENTRY.fullmatch(line)
+    return entry is not None and not entry["plain"]
 
 
 def _first_of_list(lines: list[tuple[int, str]], is_marked: Callable[[str, int], bool]) -> int:
