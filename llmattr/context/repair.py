@@ -97,11 +97,16 @@ def _cited(check: _Carried, t: int) -> Iterator[tuple[int, int]]:
 
 
 def _place(check: _Carried, t: int, one: CheckedMarker | None) -> int:
-    """Where a mark stands: where this one did, if that is in its sentence, else before what closes the sentence."""
-    sentence = check.sentences[t]
-    if one is not None and sentence.start < one.marker.end <= sentence.end:
-        return one.marker.end
-    said = check.marked.answer[sentence.start : sentence.end].rstrip()
+    """Where a mark stands: where this one did, if that is in its sentence, else before what closes the sentence.
+
+    Not where a line begins, but for a row of a table: there it could be the label of a reference.
+    """
+    sentence, answer = check.sentences[t], check.marked.answer
+    place = sentence.start if one is None else one.marker.end
+    is_row = answer[sentence.start : place].strip() == "|"
+    if sentence.start < place <= sentence.end and (is_row or not begins_line(answer, place)):
+        return place
+    said = answer[sentence.start : sentence.end].rstrip()
     for closing in ("| \t", *_CLOSING):  # a row of a table first
         said = said.rstrip(closing).rstrip() or said
     return sentence.start + len(said)

@@ -160,7 +160,8 @@ def test_an_answer_with_nothing_wrong_stays_as_it_was_written(answer):
     ("answer", "repaired"),
     [  # each lacks the mark of the last sentence, or has a wrong one
         ("The canal [1] opened in 1914 [1], it is 82 km long.[2]", "The canal [1] opened in 1914 [1], it is 82 km long."),
-        ("- [1] It opened in 1914.\n- [2] It is 82 km long.", "- [1] It opened in 1914.\n- [1] It is 82 km long."),
+        ("- [1] It opened in 1914.\n- [2] It is 82 km long.", "- It opened in 1914 [1].\n- It is 82 km long [1]."),
+        ("| [2] | Length: 82 km |\n", "| [1] | Length: 82 km |\n"),
         ("| Opened | 1914 | [2] |\n| Length | 82 km |\n", "| Opened | 1914 | [1] |\n| Length | 82 km [1] |\n"),
         ("It opened in 1914.[1] It is 82 km long.", "It opened in 1914.[1] It is 82 km long[1]."),
         ("(It is 82 km long.)", "(It is 82 km long.) [1]"),

@@ -11,6 +11,7 @@ from llmattr.core.fields import check_field, check_fields
 from llmattr.core.sources import Document
 from llmattr.text.shapes.units import POINTS, span
 
+_AROUND = (("(", ")"), ("<sup>", "</sup>"))  # a mark, and what goes with it
 _BEGINNING = re.compile(r"[ \t]*(?:[-*+•>|]|\d{1,3}[.)])?[ \t]*")  # of a line, or of an item
 
 
@@ -119,8 +120,9 @@ def _with_space(text: str, marks: Iterable[tuple[int, int]]) -> list[tuple[int, 
 
 
 def _spaced(text: str, start: int, stop: int) -> tuple[int, int]:
-    if start and text.startswith("(", start - 1) and text.startswith(")", stop):
-        start, stop = start - 1, stop + 1
+    for opening, closing in _AROUND:
+        if text.endswith(opening, 0, start) and text.startswith(closing, stop):
+            start, stop = start - len(opening), stop + len(closing)
     if begins_line(text, start):
         while text.startswith((" ", "\t"), stop):
             stop += 1
