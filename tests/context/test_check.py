@@ -359,16 +359,6 @@ def test_bad_options_are_one_line(files, capsys, words, message):
     assert message in line
 
 
-def test_a_checks_json_is_made_again(files, tmp_path, capsys):
-    out = ["--json", str(tmp_path / "out.json"), "--junit", str(tmp_path / "out.xml"), "--fail-on", "wrong"]
-    assert main([*files, *out]) == 1
-    (tmp_path / "out.xml").unlink()
-    capsys.readouterr()
-    assert main(["rerun", str(tmp_path / "out.json")]) == 0
-    assert capsys.readouterr().out == f"the same as {tmp_path / 'out.json'}\n"
-    assert not (tmp_path / "out.xml").exists()
-
-
 def test_an_answer_is_none_of_the_documents(files, tmp_path, capsys):
     assert main([*files, "--documents", str(tmp_path)]) == 2
     assert "is the answer and among the documents" in capsys.readouterr().err
