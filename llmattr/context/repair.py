@@ -109,7 +109,8 @@ def _place(check: _Carried, t: int, one: CheckedMarker | None) -> int:
     said = answer[sentence.start : sentence.end].rstrip()
     for closing in ("| \t", *_CLOSING):  # a row of a table first
         said = said.rstrip(closing).rstrip() or said
-    return sentence.start + len(said)
+    end = sentence.start + len(said)
+    return end - 1 if answer.startswith("](", end - 1) else end  # within the words of a link, which goes on
 
 
 def _marks(check: _Carried, place: int, numbers: list[int]) -> str:

@@ -166,12 +166,16 @@ def test_an_answer_with_nothing_wrong_stays_as_it_was_written(answer):
         ("It opened in 1914.[1] It is 82 km long.", "It opened in 1914.[1] It is 82 km long[1]."),
         ("(It is 82 km long.)", "(It is 82 km long.) [1]"),
         ("It is 82 km long: [map](https://example.org/a).", "It is 82 km long: [map](https://example.org/a) [1]."),
+        ("- [它长82千米。](https://elsewhere.net/q)", "- [它长82千米。 [1]](https://elsewhere.net/q)"),
         ("It is 82 km long !", "It is 82 km long [1] !"),
         ("**It is 82 km long.** So\n", "**It is 82 km long [1].** So\n"),
     ],
 )
 def test_a_mark_is_put_where_a_person_would_put_it(answer, repaired):
-    documents = ["The canal opened in 1914. It is 82 km long (https://example.org/a). Opened: 1914. Length: 82 km.", "No."]
+    documents = [
+        "The canal opened in 1914. It is 82 km long (https://example.org/a). Opened: 1914. Length: 82 km. 它长82千米。",
+        "No.",
+    ]
     found = check(None, answer, documents)
     assert found.repaired().text == repaired
     assert read(repaired).answer == found.answer
