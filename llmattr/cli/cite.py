@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmattr.cli.answerer import Answerer, answering
+from llmattr.cli.batch import Row, answered, check_batch, optional, text_of, told
 from llmattr.cli.files import check_folder, check_outputs, documents, quiet, report
 from llmattr.cli.given import Input, refuse, typed
 from llmattr.cli.methods import MethodCommand, taken
 from llmattr.context.contract import Method
 from llmattr.context.methods.games import Alone
+from llmattr.core.method import describe
 from llmattr.core.processes import is_main
+from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, note
 from llmattr.text.messages import TEMPLATE, conversation
 from llmattr.text.split import SPLITTERS
@@ -26,11 +29,18 @@ if TYPE_CHECKING:
 
 
 QUICK = Alone()
+ONE = ("query", "response", "rather_than", "index", "zoom", "prune", "html", "top", "verbose")  # options of one question
 
 
 @click.command(cls=MethodCommand, options_metavar="--query Q [OPTIONS]")
-@click.argument("files", metavar="FILE... [METHOD]", nargs=-1, required=True, type=Input())
-@click.option("--query", required=True, help="the question to answer about the files")
+@click.argument("files", metavar="FILE... [METHOD]", nargs=-1, type=Input())
+@click.option("--query", help="the question to answer about the files")
+@click.option(
+    "--questions",
+    type=Input(),
+    metavar="JSONL",
+    help="many: a file of {query, documents, response, id}; --json gets a line for each",
+)
 @answering
 @click.option(
     "--index",
@@ -60,7 +70,8 @@ QUICK = Alone()
 def cite(
     files: tuple[str, ...],
     *,
-    query: str,
+    query: str | None,
+    questions: str | None,
     index: str | None,
     method: Method,
     quick: bool,
@@ -80,7 +91,7 @@ def cite(
     patch; a folder; a pattern such as "docs/**/*.md"; or - for standard input. What is no text needs llmattr[files].
     """
     answerer, how = taken(Answerer, options), options
-    check_outputs(files, [out for out in (html, json) if out])
+    check_outputs((*files, *([questions] if questions else [])), [out for out in (html, json) if out])
     _check_together(answerer, index, how, prune)
     if quick and click.get_current_context().meta["method"] != MethodCommand.default:
         raise LlmattrError(f"--quick is the method {QUICK.name}: leave {method.name} out, or --quick")
@@ -88,7 +99,14 @@ def cite(
         check_folder(cache)
     from llmattr.context.removal.cache import place
 
+    kept = None if no_cache else cache or place()
     given = [document for name in files for document in documents(name)]
+    if questions is not None:
+        return _many(
+            answerer, questions, given, check_batch(json), {"method": QUICK if quick else method, **how, "cache": kept}
+        )
+    if not files or query is None:
+        raise click.UsageError("give FILEs and --query, or --questions with a row for each")
     conversation(given, query, template=how["template"] or TEMPLATE)  # mistakes show before torch is imported
     quiet()
     from llmattr.context.cite import cite
@@ -96,7 +114,7 @@ def cite(
     training = answerer.open(index) if index else None
     lm = answerer.load() if training is None else training.checkpoints[0].load()
     first = QUICK if quick or _looks_first(method, how) else method
-    found = cite(lm, given, query, method=first, cache=None if no_cache else cache or place(), **how)
+    found = cite(lm, given, query, method=first, cache=kept, **how)
     if first is not method and not quick and len(found.sources) > 1:
         _first_look(found, top)
         found = found.refine(method)
@@ -110,6 +128,34 @@ def cite(
         report(result, text + pruned, html=html, json=json, models=models)
 
 
+def _many(answerer: Answerer, questions: str, given: list[Document], out: Path, how: dict[str, Any]) -> None:
+    """A result for each row of a file, and how many there are of each verdict."""
+    from llmattr.core.evidence import VERDICTS
+    from llmattr.report.json import to_dict
+
+    quiet()
+    from llmattr.context.cite import cite
+
+    lm = answerer.load()
+
+    def one(row: Row) -> dict[str, Any]:
+        response = optional(row, "response", "answer")
+        context = row.get("documents", row.get("context", given or None))
+        found = cite(lm, context, text_of(row, "query", "question"), **{**how, "response": response})
+        return to_dict(found)
+
+    settings = {**{name: value for name, value in how.items() if name != "cache"}, "method": describe(how["method"])}
+    results = answered(questions, out, [settings, lm.record(), lm.fingerprint(), [vars(document) for document in given]], one)
+    click.echo(told(results, VERDICTS, _verdicts))
+    click.echo(f"JSON lines: {out}")
+
+
+def _verdicts(result: Mapping[str, Any]) -> list[str]:
+    """Those of a result's sentences."""
+    targets = result["targets"][1:] or result["targets"]
+    return [target["evidence"]["verdict"] for target in targets if target.get("evidence")]
+
+
 def _check_together(answerer: Answerer, index: str | None, how: Mapping[str, Any], prune: bool) -> None:
     """Raise `LlmattrError` for options that do not go together."""
     if index and (how["rather_than"] or not how["verify"]):
@@ -117,6 +163,8 @@ def _check_together(answerer: Answerer, index: str | None, how: Mapping[str, Any
     answerer.check()
     if typed("no_cache"):
         refuse("--no-cache keeps nothing", "cache")
+    if typed("questions"):
+        refuse("--questions has a row for each", *ONE)
     if how["response"] is not None and not prune:
         refuse("with --response no answer is written", "max_new_tokens")
     if how["rather_than"] is not None:

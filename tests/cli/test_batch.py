@@ -1,0 +1,145 @@
+"""Many rows of one command: what is kept, what goes on, and what a bad row is."""
+
+import json
+
+import pytest
+
+from llmattr.cli import main
+from llmattr.cli.batch import answered, told
+from llmattr.errors import LlmattrError
+
+ROWS = [{"id": "a", "n": 2}, {"id": "b", "n": 0}, {"n": 5}]
+
+
+@pytest.fixture
+def files(tmp_path):
+    def made(rows, name="q.jsonl"):
+        path = tmp_path / name
+        path.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows))
+        return str(path), tmp_path / "out.jsonl"
+
+    return made
+
+
+def tenth(asked):
+    """A work that divides ten by a row's n, and keeps what it was asked."""
+
+    def work(row):
+        asked.append(row["n"])
+        if row["n"] == 5:
+            raise LlmattrError("five\nis bad")
+        return {"tenth": 10 / row["n"]}
+
+    return work
+
+
+def lines(out):
+    return [json.loads(line) for line in out.read_text().splitlines()]
+
+
+def test_each_row_has_its_line_and_a_bad_one_its_error(files):
+    questions, out = files([*ROWS, "no json", "", "[1]"])
+    found = answered(questions, out, "how", tenth([]))
+    assert [{key: one[key] for key in one if key != "key"} for one in found] == [
+        {"line": 1, "id": "a", "tenth": 5.0},
+        {"line": 2, "id": "b", "error": "ZeroDivisionError: division by zero"},
+        {"line": 3, "id": None, "error": "five is bad"},
+        {"line": 4, "id": None, "error": "no JSON: Expecting value: line 1 column 1 (char 0)"},
+        {"line": 6, "id": None, "error": "a row must be an object, not [1]"},
+    ]
+    assert lines(out) == found
+
+
+def test_a_killed_run_goes_on_and_errors_are_tried_again(files):
+    questions, out = files(ROWS)
+    asked = []
+
+    def stopped(row):
+        if row["n"] == 0:
+            raise KeyboardInterrupt
+        return tenth(asked)(row)
+
+    with pytest.raises(KeyboardInterrupt):
+        answered(questions, out, "how", stopped)
+    out.write_text(out.read_text() + '{"line": 2, "ke')  # killed in the middle of a line
+    found = answered(questions, out, "how", tenth(asked))
+    assert asked == [2, 0, 5]
+    assert answered(questions, out, "how", tenth(asked)) == found
+    assert asked == [2, 0, 5, 0, 5]
+    assert sorted(one["line"] for one in lines(out)) == [1, 2, 3]
+
+
+def test_results_of_other_rows_or_options_are_not_mixed(files):
+    questions, out = files(ROWS)
+    answered(questions, out, "how", tenth([]))
+    for how, rows in (("another", ROWS), ("how", [{"n": 1}])):
+        questions, _ = files(rows)
+        before = out.read_text()
+        with pytest.raises(LlmattrError, match="holds something else, or results of other rows or options"):
+            answered(questions, out, how, tenth([]))
+        assert out.read_text() == before
+    out.write_text("a text of mine\nof two lines\n")
+    with pytest.raises(LlmattrError, match="holds something else"):
+        answered(questions, out, "how", tenth([]))
+
+
+def test_no_rows_are_refused(files):
+    questions, out = files(["", " "])
+    with pytest.raises(LlmattrError, match="is empty"):
+        answered(questions, out, "how", tenth([]))
+
+
+def test_the_summary_counts_verdicts_and_names_what_went_wrong():
+    results = [{"line": 1, "said": ["x", "x", "y"]}, *({"line": n, "error": "bad"} for n in range(2, 9))]
+    said = told(results, {"x": "are x", "y": "are y", "z": "are z"}, lambda one: one["said"])
+    assert said.splitlines() == [
+        "8 questions, 7 of them not answered; 3 sentences: 2 are x, 1 are y.",
+        *(f"    line {n}: bad" for n in range(2, 7)),
+        "    and 2 more",
+    ]
+
+
+class TestCite:
+    """On the command line, by a tiny model."""
+
+    @pytest.fixture
+    def run(self, files, tiny_folder, tmp_path, capsys):
+        (tmp_path / "canal.txt").write_text("The canal opened in 1914. It has locks.")
+
+        def run(rows, *words):
+            questions, out = files(rows)
+            line = ["cite", *words, "--questions", questions, "--json", str(out), "--model", str(tiny_folder), "--quick"]
+            code = main([*line, "--max-new-tokens", "4"])
+            return code, capsys.readouterr(), out
+
+        return run
+
+    def test_rows_with_documents_of_their_own_or_the_files(self, run, tmp_path):
+        own = {"query": "When?", "documents": ["It opened in 1936.", "It is long."], "response": "It opened in 1936.", "id": 7}
+        code, said, out = run([own, {"question": "When?"}, {"id": "bad"}], str(tmp_path / "canal.txt"))
+        assert code == 0
+        first, second, third = lines(out)
+        assert [source["text"] for source in first["sources"]] == ["It opened in 1936.", "It is long."]
+        assert (first["id"], first["response"]) == (7, "It opened in 1936.")
+        assert [source["text"] for source in second["sources"]] == ["The canal opened in 1914.", "It has locks."]
+        assert third["error"] == "the row has no 'query' or 'question'"
+        assert said.out.startswith("3 questions, 1 of them not answered; ")
+
+    def test_documents_are_needed_somewhere(self, run):
+        code, _, out = run([{"query": "When?"}])
+        assert code == 0
+        assert lines(out)[0]["error"].startswith("context is missing")
+
+    def test_options_of_one_question_are_refused(self, run, tmp_path):
+        for words in (["--query", "When?"], ["--response", "1914."], ["--zoom"]):
+            code, said, _ = run([{"query": "When?"}], *words)
+            assert code == 2
+            assert "would be of no use: --questions has a row for each" in said.err
+
+    def test_what_is_missing_is_said(self, tmp_path, capsys):
+        questions = tmp_path / "q.jsonl"
+        questions.write_text('{"query": "When?"}')
+        assert main(["cite", "--questions", str(questions)]) == 2
+        assert "--questions needs --json FILE" in capsys.readouterr().err
+        assert main(["cite", str(questions)]) == 2
+        assert "give FILEs and --query, or --questions" in capsys.readouterr().err
