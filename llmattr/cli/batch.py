@@ -98,7 +98,7 @@ def optional(row: Row, *names: str) -> str | None:
     return None if name is None else row[name]
 
 
-def told(results: Iterable[Result], meanings: Mapping[str, str], verdicts: Callable[[Result], Iterable[str]]) -> str:
+def told(results: Iterable[Result], meanings: Mapping[Any, str], verdicts: Callable[[Result], Iterable[str]]) -> str:
     """How many rows there are, how many went wrong, and their sentences by verdict."""
     results = list(results)
     wrong = [one for one in results if "error" in one]
