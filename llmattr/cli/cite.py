@@ -105,8 +105,10 @@ def cite(
         return _many(
             answerer, questions, given, check_batch(json), {"method": QUICK if quick else method, **how, "cache": kept}
         )
-    if not files or query is None:
-        raise click.UsageError("give FILEs and --query, or --questions with a row for each")
+    if not files:
+        raise click.MissingParameter(param_hint="'FILE... [METHOD]'", param_type="argument")
+    if query is None:
+        raise click.MissingParameter(param_hint="'--query' (or --questions)", param_type="option")
     conversation(given, query, template=how["template"] or TEMPLATE)  # mistakes show before torch is imported
     quiet()
     from llmattr.context.cite import cite

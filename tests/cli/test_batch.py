@@ -142,4 +142,4 @@ class TestCite:
         assert main(["cite", "--questions", str(questions)]) == 2
         assert "--questions needs --json FILE" in capsys.readouterr().err
         assert main(["cite", str(questions)]) == 2
-        assert "give FILEs and --query, or --questions" in capsys.readouterr().err
+        assert "Missing option '--query' (or --questions)" in capsys.readouterr().err
