@@ -2,17 +2,21 @@
 
 import json as jsons
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from llmattr.cli.answerer import Answerer, answering
+from llmattr.cli.batch import Row, answered, check_batch, optional, told
 from llmattr.cli.files import check_folder, check_outputs, documents, quiet, read, write_json
 from llmattr.cli.given import Input, refuse, typed
 from llmattr.cli.methods import taken
 from llmattr.core.files import write
+from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError
 
 if TYPE_CHECKING:
@@ -24,7 +28,7 @@ SHAPES = ("markdown", "anthropic", "openai", "gemini", "cohere", "bedrock", "lan
 
 
 @click.command(options_metavar="--documents FILE [OPTIONS]")
-@click.argument("answer", metavar="ANSWER", type=Input())
+@click.argument("answer", metavar="ANSWER", type=Input(), required=False)
 @click.option(
     "--documents",
     "given",
@@ -33,6 +37,9 @@ SHAPES = ("markdown", "anthropic", "openai", "gemini", "cohere", "bedrock", "lan
     help="what the answer could cite, in the order of its numbers",
 )
 @click.option("--query", help="what was asked; without it the model is asked for a fact from the documents")
+@click.option(
+    "--questions", type=Input(), metavar="JSONL", help="many: rows {answer, documents, query, id}; --json gets a line for each"
+)
 @click.option("--shape", type=click.Choice(SHAPES), help="how the citations are written; found out where it is not given")
 @click.option("--names", type=Input(), help='a JSON file that says which document a name is: {"Doe 2020": 2}')
 @click.option("--quick", is_flag=True, help="without a model: by words, names and numbers alone, under a second")
@@ -53,10 +60,11 @@ SHAPES = ("markdown", "anthropic", "openai", "gemini", "cohere", "bedrock", "lan
 @click.pass_context
 def check(
     context: click.Context,
-    answer: str,
+    answer: str | None,
     *,
     given: tuple[str, ...],
     query: str | None,
+    questions: str | None,
     shape: str | None,
     names: str | None,
     quick: bool,
@@ -77,8 +85,10 @@ def check(
     """
     answerer = taken(Answerer, options)
     words = [word.strip() for word in fail_on.split(",") if word.strip()]
-    check_outputs((answer, *given), [out for out in (html, json, junit) if out])
-    _check_apart(answer, given)
+    _check_given(answer, questions)
+    source = questions or answer or "-"
+    check_outputs((source, *given), [out for out in (html, json, junit) if out])
+    _check_apart(source, given)
     if quick:
         refuse("--quick asks no model", *MODEL)
     if typed("no_cache"):
@@ -89,7 +99,7 @@ def check(
     from llmattr.context.checked import refuse_words
 
     refuse_words(words)
-    said, known = _read(answer), [document for name in given for document in documents(name)]
+    known = [document for name in given for document in documents(name)]
     how = {"shape": shape, "names": None if names is None else _names(names), "language": language}
     from llmattr.context.check import check
 
@@ -99,10 +109,51 @@ def check(
 
         quiet()
         lm, kept = answerer.load(), None if no_cache else cache or place()
-    found = check(lm, said, known or None, query, cache=kept, **how)
+    if questions is not None:
+        settings = [how, repair, lm and [lm.record(), lm.fingerprint()], [vars(document) for document in known]]
+        ask = partial(check, lm, cache=kept, **how)
+        results = _many(ask, questions, known, check_batch(json), settings, repair=repair)
+        context.exit(FAILED if any(set(words) & {*one.get("failures", ())} for one in results) else 0)
+    found = check(lm, _read(source), known or None, query, cache=kept, **how)
     models = [] if lm is None or answerer.server else [lm.record()]
     _show(found, repair, models, html=html, junit=junit, json=json)
     context.exit(FAILED if words and found.fails(words) else 0)
+
+
+def _check_given(answer: str | None, questions: str | None) -> None:
+    """Raise for an answer and a file of them, or neither."""
+    if questions is None and answer is None:
+        raise click.MissingParameter(param_hint="'ANSWER' (or --questions)", param_type="argument")
+    if questions is not None:
+        refuse("--questions has a row for each", "query", "html", "junit")
+        if answer is not None:
+            raise LlmattrError(f"--questions has the answers: leave {answer!r} out")
+
+
+def _many(
+    ask: Callable[..., "Check"], questions: str, known: list[Document], out: Path, settings: object, *, repair: bool
+) -> list[dict[str, Any]]:
+    """A check of each row of a file, and how many sentences there are of each verdict."""
+    from llmattr.core.evidence import VERDICTS
+
+    def one(row: Row) -> dict[str, Any]:
+        answer = row.get("answer", row.get("response"))
+        if answer is None:
+            raise LlmattrError("the row has no 'answer'")
+        return _result(ask(answer, row.get("documents", known or None), optional(row, "query", "question")), repair)
+
+    results = answered(questions, out, settings, one)
+    click.echo(told(results, VERDICTS, lambda result: [sentence["verdict"] for sentence in result["sentences"]]))
+    click.echo(f"JSON lines: {out}")
+    return results
+
+
+def _result(found: "Check", repair: bool) -> dict[str, Any]:
+    """The check in plain lists, with the answer repaired."""
+    if not repair:
+        return found.to_dict()
+    again = found.repaired()
+    return {**found.to_dict(), "repaired": {"text": again.text, "changes": [vars(one) for one in again.changes]}}
 
 
 def _read(name: str) -> Any:
@@ -138,10 +189,9 @@ def _show(
 ) -> None:
     from llmattr.report.lines import plain
 
-    text, result = found.to_text(), found.to_dict()
+    text, result = found.to_text(), _result(found, repair)
     if repair:
         again = found.repaired()
-        result["repaired"] = {"text": again.text, "changes": [vars(one) for one in again.changes]}
         changes = [plain(f"  {one.done} {one.mark}: {one.why}") for one in again.changes] or ["  nothing"]
         text += "\n\nRepaired:\n\n" + plain(again.text.rstrip()) + "\n\nChanged:\n" + "\n".join(changes)
     lines = [f"HTML page: {write(html, found.html())}"] if html else []

@@ -1,7 +1,6 @@
 """`check`: are the citations right that an answer already carries?"""
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,9 @@ from jaxtyping import Float
 from llmattr.context.checked import Check
 from llmattr.context.standing import CheckedMarker, Sentence, Support, best_passage, of_sentences, standing
 from llmattr.core.evidence import MISSING, Verdict
-from llmattr.core.fields import check_field
 from llmattr.core.sources import Sources
 from llmattr.core.versions import versions
-from llmattr.errors import LlmattrError, note
+from llmattr.errors import LlmattrError, check_text, note
 from llmattr.text import split
 from llmattr.text.documents import Context
 from llmattr.text.messages import TEMPLATE, conversation
@@ -38,8 +36,8 @@ def check(
     query: str | None = None,
     *,
     shape: str | None = None,
-    names: Mapping[Any, Any] | None = None,
-    language: str | None = None,
+    names: object = None,
+    language: object = None,
     cache: str | Path | None = None,
 ) -> Check:
     """Whether each marker of an answer holds, and which sentence lacks one.
@@ -55,7 +53,7 @@ def check(
     Raises `LlmattrError` for what the user can mend.
     """
     started = time.perf_counter()
-    check_field("language", language, str | None)
+    language = None if language is None else check_text(language, "the language")
     marked = read(answer, shape, documents=context, names=names)
     if not any(document.text.strip() for document in marked.documents):
         raise LlmattrError("there are no documents with text: give those that the answer could cite")

@@ -143,3 +143,26 @@ class TestCite:
         assert "--questions needs --json FILE" in capsys.readouterr().err
         assert main(["cite", str(questions)]) == 2
         assert "Missing option '--query' (or --questions)" in capsys.readouterr().err
+
+
+def test_check_takes_many_answers_too(files, tmp_path, capsys):
+    canal = "The canal opened in 1914. It has locks."
+    rows = [
+        {"id": 1, "answer": "It has locks [1].", "documents": [canal]},
+        {"id": 2, "answer": "It opened in 1914. It has locks [2].", "documents": [canal, "Nothing."]},
+        {"id": 3, "documents": [canal]},
+    ]
+    questions, out = files(rows)
+    line = ["check", "--quick", "--questions", questions, "--json", str(out), "--repair"]
+    assert main([*line, "--fail-on", "unsupported"]) == 0
+    assert "3 questions, 1 of them not answered; 3 sentences: 3 from the context." in capsys.readouterr().out
+    first, second, third = lines(out)
+    assert [first["failures"], second["failures"]] == [[], ["wrong", "missing"]]
+    assert second["repaired"]["text"] == "It opened in 1914 [1]. It has locks [1]."
+    assert third["error"] == "the row has no 'answer'"
+    assert main([*line, "--fail-on", "missing"]) == 1
+    capsys.readouterr()
+    assert main(["check", "--quick"]) == 2
+    assert "Missing argument 'ANSWER' (or --questions)" in capsys.readouterr().err
+    assert main([*line, questions]) == 2
+    assert "--questions has the answers" in capsys.readouterr().err

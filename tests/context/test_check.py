@@ -286,7 +286,7 @@ def test_bad_input_is_one_line():
     }.items():
         with pytest.raises(LlmattrError, match=message):
             check(None, given[0], list(given[1]) or None)
-    for bad, message in [({"names": ["Doe"]}, "names must be a dict"), ({"language": 5}, "language must be")]:
+    for bad, message in [({"names": ["Doe"]}, "names must be a dict"), ({"language": 5}, "the language must be")]:
         with pytest.raises(LlmattrError, match=message):
             check(None, "Fine [1].", [CANAL], **bad)
     with pytest.warns(LlmattrNote, match="the answer has no markers"):

@@ -38,9 +38,7 @@ class _Model(Protocol):
     def model_dump(self, *, by_alias: bool, exclude_none: bool) -> dict[str, Any]: ...
 
 
-def read(
-    given: object, shape: str | None = None, *, documents: Context | None = None, names: Mapping[Any, Any] | None = None
-) -> Marked:
+def read(given: object, shape: str | None = None, *, documents: Context | None = None, names: object = None) -> Marked:
     """An answer with its citations: a text with marks, or a vendor's response, message or content, as a dict or their object.
 
     `shape` is one of `SHAPES` or "markdown"; None: what the answer looks like. A vendor's answer without citations is read as a
@@ -96,12 +94,14 @@ def _plain(given: object) -> Any:
     return [_plain(one) for one in given] if isinstance(given, (list, tuple)) else given
 
 
-def _checked(names: Mapping[Any, Any] | None) -> Mapping[str, str | int]:
-    if not isinstance(names, Mapping | None):
+def _checked(names: object) -> Mapping[str, str | int]:
+    if names is None:
+        return {}
+    if not isinstance(names, Mapping):
         raise LlmattrError(f'names must be a dict such as {{"Doe 2020": 2}}, not {names!r:.40}')
-    for name, document in (names or {}).items():
+    for name, document in names.items():
         if not (isinstance(name, str) and name and isinstance(document, (str, int)) and not isinstance(document, bool)):
             raise LlmattrError(
                 f"names say which document each is, by its number, id or title, not {name!r:.40}: {document!r:.40}"
             )
-    return names or {}
+    return names
