@@ -13,9 +13,9 @@ from llmattr.context.relevance import relevance
 from llmattr.context.removal.ablation import ContextAblation, Store
 from llmattr.context.removal.cache import limit
 from llmattr.context.signs import Reading
-from llmattr.context.standing import Sentence, Support, best_passage
+from llmattr.context.standing import Sentence, Support, best_passage, clauses
 from llmattr.core.evidence import LEAST_PER_TOKEN, LEAST_SUPPORT, Signs, Verdict, verdict_of
-from llmattr.core.sources import Sources
+from llmattr.core.sources import Sources, Targets
 from llmattr.errors import note
 from llmattr.text.messages import Message
 from llmattr.text.prompt import Prompt
@@ -32,12 +32,20 @@ def by_model(
     for oddity in prompt.oddities():
         note(oddity)
     store = Store() if cache is None else store_of(cache, room, lm, prompt)
-    ablation = ContextAblation(lm, prompt, prompt.targets(), store)
+    ablation = ContextAblation(lm, prompt, _targets(prompt, marked), store)
     found = _Behind(ablation, len(marked.documents))
     assert ablation.targets.spans is not None  # of a response, targets are parts of it
-    rows = range(1, len(ablation.targets)) if len(ablation.targets) > 1 else range(1)
-    spans = [(int(a), int(b)) for a, b in ablation.targets.spans[rows.start :]]
-    return spans, [found.sentence(t) for t in rows], {"method": "model", **ablation.record()}
+    spans = [(int(a), int(b)) for a, b in ablation.targets.spans[1:]]
+    return spans, [found.sentence(t) for t in range(1, len(spans) + 1)], {"method": "model", **ablation.record()}
+
+
+def _targets(prompt: Prompt, marked: Marked) -> Targets:
+    """The whole answer, and each of its sentences or their parts."""
+    whole = prompt.targets()
+    assert whole.spans is not None  # of a response, targets are parts of it
+    said = [(int(a), int(b)) for a, b in (whole.spans[1:] if len(whole) > 1 else whole.spans)]
+    spans = np.array([whole.spans[0].tolist(), *clauses(marked, said)])
+    return Targets([prompt.response[a:b] for a, b in spans], spans, whole.measure)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import regex
 from jaxtyping import Float
 
 from llmattr.context.checked import Check
-from llmattr.context.standing import CheckedMarker, Sentence, Support, best_passage, of_sentences, standing
+from llmattr.context.standing import CheckedMarker, Sentence, Support, best_passage, clauses, of_sentences, standing
 from llmattr.core.evidence import MISSING, Verdict
 from llmattr.core.sources import Sources
 from llmattr.core.versions import versions
@@ -82,7 +82,8 @@ def check(
 def _by_words(marked: Marked, parts: Sources, query: str, language: str | None) -> tuple[list[tuple[int, int]], list[Sentence]]:
     """Each sentence held against each document by words, names and numbers."""
     cuts = split.cut(marked.answer, "sentences", "answer", language)
-    spans = [(int(a), int(b)) for a, b in (cuts.spans[cuts.quotable] if cuts.quotable.any() else cuts.spans)]
+    said = [(int(a), int(b)) for a, b in (cuts.spans[cuts.quotable] if cuts.quotable.any() else cuts.spans)]
+    spans = clauses(marked, said)
     sentences = []
     for start, end in spans:
         text = marked.answer[start:end]

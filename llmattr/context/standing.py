@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from llmattr.core.evidence import Verdict
 from llmattr.core.sources import Sources
+from llmattr.text.own_words import own_words
 from llmattr.text.shapes.marked import Marked, Marker
 
 Standing = Literal["needed", "carried", "wrong", "contradicts", "nowhere"]
@@ -20,6 +21,7 @@ STANDINGS: dict[Standing, str] = {
     "contradicts": "contradicts",
     "nowhere": "there is no such source",
 }
+CLAIM = 3  # words with a meaning, of a part of a sentence that is judged by itself
 HOLDING: tuple[Standing, ...] = ("needed", "carried")
 
 
@@ -52,7 +54,7 @@ class Support:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of the answer, by its characters: its verdict behind all documents, and what each of them does for it."""
+    """A sentence of the answer, or its part up to a mark (`clauses`): its verdict, and what each document does for it."""
 
     start: int
     end: int
@@ -96,6 +98,23 @@ def of_sentences(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[list[
             found.append([max(bisect_left(starts, marker.start) - 1, 0)][: len(spans)])
         else:
             found.append(list(range(bisect_right(ends, marker.start), bisect_left(starts, marker.end))))
+    return found
+
+
+def clauses(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The sentences, cut behind each of their marks but the last: "A [1] and B [2]." claims two things.
+
+    A part has `CLAIM` words with a meaning or more, else its mark stands for more than it; what is behind the last mark belongs
+    to the part before it.
+    """
+    places = sorted({marker.end for marker in marked.markers if marker.start == marker.end})
+    found: list[tuple[int, int]] = []
+    for start, end in spans:
+        for place in [one for one in places if start < one <= end][:-1]:
+            if all(len(own_words(marked.answer[a:b])) >= CLAIM for a, b in ((start, place), (place, end))):
+                found.append((start, place))
+                start = place + len(marked.answer[place:end]) - len(marked.answer[place:end].lstrip())
+        found.append((start, end))
     return found
 
 

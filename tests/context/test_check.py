@@ -80,6 +80,37 @@ def test_the_passage_is_the_sentence_that_says_it(found):
     assert CANAL[slice(*support.quote)].strip() == "It is 82 km long."
 
 
+BOTH = "The Eiffel Tower was built in 1889 [1] and the Panama Canal opened in 1914 [2]."
+
+
+def test_a_mark_inside_a_sentence_stands_for_what_is_before_it(tiny):
+    found = check(None, BOTH, DOCUMENTS)
+    assert [found.answer[one.start : one.end] for one in found.sentences] == [
+        "The Eiffel Tower was built in 1889",
+        "and the Panama Canal opened in 1914.",
+    ]
+    assert standings(found) == [(0, 1, "carried"), (1, 2, "needed")]
+    assert found.fails() == []
+    assert found.repaired().text == BOTH
+    swapped = check(None, BOTH.replace("[1]", "[3]").replace("[2]", "[1]"), DOCUMENTS)
+    assert standings(swapped) == [(0, 3, "carried"), (1, 1, "wrong")]
+    assert [(one.start, one.end) for one in check(tiny, BOTH, DOCUMENTS).sentences] == [
+        (one.start, one.end) for one in found.sentences
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "According to [1], the Eiffel Tower was built in 1889 [1].",  # two words claim nothing
+        "The Eiffel Tower was built in 1889 [1], as everybody knows today.",  # behind the last mark
+        "The Eiffel Tower was built in 1889 [1][3].",
+    ],
+)
+def test_other_marks_stand_for_the_whole_sentence(answer):
+    assert len(check(None, answer, DOCUMENTS).sentences) == 1
+
+
 def test_what_the_question_tells_is_not_asked_of_a_document():
     told = check(None, "The tower in Lyon is 330 metres tall [1].", [TOWER], "How tall is the tower in Lyon?")
     untold = check(None, "The tower in Lyon is 330 metres tall [1].", [TOWER])
@@ -159,7 +190,7 @@ def test_an_answer_with_nothing_wrong_stays_as_it_was_written(answer):
 @pytest.mark.parametrize(
     ("answer", "repaired"),
     [  # each lacks the mark of the last sentence, or has a wrong one
-        ("The canal [1] opened in 1914 [1], it is 82 km long.[2]", "The canal [1] opened in 1914 [1], it is 82 km long."),
+        ("The canal [1] opened in 1914 [1], it is 82 km long.[2]", "The canal [1] opened in 1914 [1], it is 82 km long. [1]"),
         ("- [1] It opened in 1914.\n- [2] It is 82 km long.", "- It opened in 1914 [1].\n- It is 82 km long [1]."),
         ("| [2] | Length: 82 km |\n", "| [1] | Length: 82 km |\n"),
         ("| Opened | 1914 | [2] |\n| Length | 82 km |\n", "| Opened | 1914 | [1] |\n| Length | 82 km [1] |\n"),
