@@ -105,17 +105,20 @@ def clauses(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int,
     """The sentences, cut behind each of their marks but the last: "A [1] and B [2]." claims two things.
 
     A part has `CLAIM` words with a meaning or more, else its mark stands for more than it; what is behind the last mark belongs
-    to the part before it.
+    to the part before it. What ends with a colon and has no mark introduces what follows, and claims nothing.
     """
     places = sorted({marker.end for marker in marked.markers if marker.start == marker.end})
     found: list[tuple[int, int]] = []
     for start, end in spans:
-        for place in [one for one in places if start < one <= end][:-1]:
+        inside = [place for place in places if start < place <= end]
+        if not inside and marked.answer[start:end].rstrip(" \t*_").endswith((":", "：")):
+            continue
+        for place in inside[:-1]:
             if all(len(own_words(marked.answer[a:b])) >= CLAIM for a, b in ((start, place), (place, end))):
                 found.append((start, place))
                 start = place + len(marked.answer[place:end]) - len(marked.answer[place:end].lstrip())
         found.append((start, end))
-    return found
+    return found or list(spans)
 
 
 def by_sentence(markers: Sequence[CheckedMarker]) -> dict[int | None, list[CheckedMarker]]:

@@ -99,6 +99,15 @@ def test_a_mark_inside_a_sentence_stands_for_what_is_before_it(tiny):
     ]
 
 
+def test_what_introduces_a_list_claims_nothing():
+    found = check(None, "Here is what the **documents say:**\n\n- The Panama Canal opened in 1914 [2].\n- It is:", DOCUMENTS)
+    assert [found.answer[one.start : one.end].strip("- ") for one in found.sentences] == ["The Panama Canal opened in 1914."]
+    assert found.fails() == []
+    marked = check(None, "The Panama Canal opened in 1914 [1]:\n\n- 1914 [2].", DOCUMENTS)
+    assert [one.standing for one in marked.markers] == ["wrong", "needed"]
+    assert len(check(None, "As they say:", DOCUMENTS).sentences) == 1  # or nothing would be checked
+
+
 @pytest.mark.parametrize(
     "answer",
     [
