@@ -25,7 +25,7 @@ def answered(questions: str, out: Path, how: object, work: Callable[[Row], Resul
     A line of `out` has the row's `line` and `id`, the `key` of row and command (`how`), and the result, or an `error`, which is
     tried again the next time. Raises `LlmattrError` where `out` holds results of other rows or of another command.
     """
-    rows = [(number, line) for number, line in enumerate(read(questions).splitlines(), 1) if line.strip()]
+    rows = [(number, line) for number, line in enumerate(read(questions).split("\n"), 1) if line.strip()]
     if not rows:
         raise LlmattrError(f"{questions!r} has no rows: give a JSON object a line")
     keys = [digest([how, number, line])[:16] for number, line in rows]
@@ -44,8 +44,8 @@ def _kept(out: Path, keys: Iterable[str]) -> dict[str, Result]:
     """The results of an earlier run, and `out` with these alone: no errors, nothing that was cut off by a kill."""
     if not out.exists():
         return {}
-    lines = out.read_text(encoding="utf-8").splitlines()
-    found = [one for one in map(_parsed, lines) if one is not None]
+    lines = out.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # no other break of lines: texts have them
+    found = [one for line in lines if line and (one := _parsed(line)) is not None]
     known, strange = set(keys), [one for one in found if "key" not in one]
     if strange or any(one["key"] not in known for one in found) or len(found) < len(lines) - 1:
         raise LlmattrError(f"{str(out)!r} holds something else, or results of other rows or options: give another file")

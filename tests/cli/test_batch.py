@@ -83,6 +83,21 @@ def test_results_of_other_rows_or_options_are_not_mixed(files):
         answered(questions, out, "how", tenth([]))
 
 
+def test_breaks_of_lines_inside_texts_break_no_row(files):
+    """U+2028 and U+0085 stand as they are in JSON, and are no ends of its lines."""
+    text, asked = "one\u2028two\u0085three", []
+    questions, out = files([json.dumps({"id": text}, ensure_ascii=False)])
+
+    def work(row):
+        asked.append(row)
+        return {"said": row["id"]}
+
+    first = answered(questions, out, "how", work)
+    assert first[0]["said"] == text
+    assert answered(questions, out, "how", work) == first
+    assert len(asked) == 1
+
+
 def test_no_rows_are_refused(files):
     questions, out = files(["", " "])
     with pytest.raises(LlmattrError, match="is empty"):
