@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Int
 
 from llmattr.model.contract import Weights
-from llmattr.model.forward import abilities
+from llmattr.model.forward import without_cache
 from llmattr.text.rows import Examples
 
 
@@ -50,7 +50,7 @@ def _lengths(lm: Weights, rows: Sequence[torch.Tensor]) -> torch.Tensor:
 
 def _inputs(lm: Weights, ids: torch.Tensor, seen: torch.Tensor) -> dict[str, Any]:
     masked = {} if seen.all() else {"attention_mask": seen}
-    return {"input_ids": ids, **masked, **abilities(lm.model).without_cache}
+    return {"input_ids": ids, **masked, **without_cache(lm.model)}
 
 
 BATCH_TOKENS = 2048

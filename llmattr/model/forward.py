@@ -122,11 +122,17 @@ def _tried(model: "PreTrainedModel") -> Abilities:
         return Abilities({}, False, None, None)
     alone = _logits(model, logits_to_keep=torch.tensor([1], device=model.device))
     return Abilities(
-        without_cache={"use_cache": False} if _logits(model, use_cache=False) is not None else {},
+        without_cache=without_cache(model),
         keeps_logits=alone is not None and alone.shape[1] == 1 and alike(alone, plain[:, 1:2], plain.dtype),
         cache=next((name for name in ("cache", "past_key_values") if _fills(model, name)), None),
         padding_before=next((tuple(given) for given in _paddings(model) if _agrees(model, plain, given)), None),
     )
+
+
+@remembered
+def without_cache(model: "PreTrainedModel") -> dict[str, bool]:
+    """The option that keeps no keys and values, where the model takes one; found in one pass, where `abilities` needs five."""
+    return {"use_cache": False} if _logits(uncompiled(model), use_cache=False) is not None else {}
 
 
 def vocabulary(lm: Weights) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch.utils.hooks import RemovableHandle
 
 from llmattr.errors import LlmattrError
-from llmattr.model.forward import abilities, evaluating
+from llmattr.model.forward import evaluating, without_cache
 from llmattr.model.lm import LM
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def probe(model: "PreTrainedModel") -> dict[str, Any]:
     """The inputs of a forward pass of two rows of three tokens, to see how a model is built."""
     ids = torch.tensor([[0, 1, 0], [1, 0, 1]], device=model.device)
     both = {"decoder_input_ids": ids} if model.config.is_encoder_decoder else {}
-    return {"input_ids": ids, **both, **abilities(model).without_cache}
+    return {"input_ids": ids, **both, **without_cache(model)}
 
 
 def weight(module: torch.nn.Module) -> torch.Tensor:
