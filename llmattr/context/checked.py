@@ -18,7 +18,7 @@ Failure = Literal["wrong", "unsupported", "missing"]
 FAILURES: dict[Failure, str] = {
     "wrong": "a marker that does not support its sentence, contradicts it or names no source",
     "unsupported": "a sentence that nothing supports",
-    "missing": "a supported sentence without a marker that holds",
+    "missing": "a supported sentence without a marker that holds, of its own or further on in its paragraph",
 }
 
 
@@ -53,8 +53,8 @@ class Check:
 
     @cached_property
     def missing(self) -> list[int]:
-        """The supported sentences without a marker that holds."""
-        return unmarked(self.sentences, self.markers)
+        """The supported sentences without a marker that holds, of their own or further on in their paragraph."""
+        return unmarked(self.answer, self.sentences, self.markers)
 
     def fails(self, on: Collection[str] = tuple(FAILURES)) -> list[Failure]:
         """Which of these it has: "wrong", "unsupported", "missing"; raises `LlmattrError` for another word."""

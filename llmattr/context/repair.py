@@ -42,7 +42,7 @@ class _Carried:
     @cached_property
     def missing(self) -> dict[int, int]:
         """The best document of each sentence that lacks a marker, where one supports it."""
-        lacking = {t: self.sentences[t].supporters for t in unmarked(self.sentences, self.markers)}
+        lacking = {t: self.sentences[t].supporters for t in unmarked(self.marked.answer, self.sentences, self.markers)}
         return {t: supporters[0] for t, supporters in lacking.items() if supporters}
 
     @cached_property

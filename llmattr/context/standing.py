@@ -10,19 +10,21 @@ from jaxtyping import Float
 
 from llmattr.core.evidence import Verdict
 from llmattr.core.sources import Sources
+from llmattr.text import split
 from llmattr.text.own_words import own_words
 from llmattr.text.shapes.marked import Marked, Marker
 
-Standing = Literal["needed", "carried", "wrong", "contradicts", "nowhere"]
+Standing = Literal["needed", "carried", "silent", "wrong", "contradicts", "nowhere"]
 STANDINGS: dict[Standing, str] = {
     "needed": "supports, and is needed",
     "carried": "supports, not needed: another document does too",
+    "silent": "stands behind what is said to be in no document",
     "wrong": "does not support",
     "contradicts": "contradicts",
     "nowhere": "there is no such source",
 }
 CLAIM = 3  # words with a meaning, of a part of a sentence that is judged by itself
-HOLDING: tuple[Standing, ...] = ("needed", "carried")
+HOLDING: tuple[Standing, ...] = ("needed", "carried", "silent")
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class CheckedMarker:
 
     @property
     def holds(self) -> bool:
-        """Whether its source supports the sentence."""
+        """Whether its source supports the sentence, or there is nothing to support."""
         return self.standing in HOLDING
 
 
@@ -105,13 +107,14 @@ def clauses(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int,
     """The sentences, cut behind each of their marks but the last: "A [1] and B [2]." claims two things.
 
     A part has `CLAIM` words with a meaning or more, else its mark stands for more than it; what is behind the last mark belongs
-    to the part before it. What ends with a colon and has no mark introduces what follows, and claims nothing.
+    to the part before it. What has no mark and ends with a colon introduces what follows, and claims nothing; nor does code.
     """
     places = sorted({marker.end for marker in marked.markers if marker.start == marker.end})
+    code = _code(marked.answer)
     found: list[tuple[int, int]] = []
     for start, end in spans:
         inside = [place for place in places if start < place <= end]
-        if not inside and marked.answer[start:end].rstrip(" \t*_").endswith((":", "：")):
+        if not inside and (marked.answer[start:end].rstrip(" \t*_").endswith((":", "：")) or (start, end) in code):
             continue
         for place in inside[:-1]:
             if all(len(own_words(marked.answer[a:b])) >= CLAIM for a, b in ((start, place), (place, end))):
@@ -119,6 +122,12 @@ def clauses(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int,
                 start = place + len(marked.answer[place:end]) - len(marked.answer[place:end].lstrip())
         found.append((start, end))
     return found or list(spans)
+
+
+def _code(answer: str) -> set[tuple[int, int]]:
+    """The characters of each block of code."""
+    cut = split.cut(answer, "sentences", "answer")
+    return {(int(a), int(b)) for (a, b), kind in zip(cut.spans, cut.blocks, strict=True) if kind == "code"}
 
 
 def by_sentence(markers: Sequence[CheckedMarker]) -> dict[int | None, list[CheckedMarker]]:
@@ -137,6 +146,8 @@ def standing(document: int | None, sentence: Sentence) -> Standing:
     """
     if document is None:
         return "nowhere"
+    if sentence.verdict == "refusal":
+        return "silent"
     support = sentence.supports[document]
     others = [one for one in sentence.supporters if one != document]
     if support.holds:
@@ -164,7 +175,18 @@ def best_passage(parts: Sources, document: int, shares: Float[np.ndarray, " n"])
     return float(shares[best]), (int(parts.spans[best, 0]), int(parts.spans[best, 1]))
 
 
-def unmarked(sentences: Sequence[Sentence], markers: Sequence[CheckedMarker]) -> list[int]:
-    """The supported sentences without a marker that holds."""
-    marked = {marker.sentence for marker in markers if marker.holds}
-    return [t for t, one in enumerate(sentences) if one.verdict == "context" and t not in marked]
+def unmarked(answer: str, sentences: Sequence[Sentence], markers: Sequence[CheckedMarker]) -> list[int]:
+    """The supported sentences without a marker that holds: of their own, or the next one in their paragraph.
+
+    A mark at the end of a paragraph stands for what is before it, too, where its document supports that.
+    """
+    marked, found = by_sentence(markers), []
+    behind: set[int | None] = set()  # the documents of the next marks in the paragraph
+    for t in reversed(range(len(sentences))):
+        if t + 1 < len(sentences) and "\n" in answer[sentences[t].end : sentences[t + 1].start]:
+            behind = set()
+        own = marked.get(t, [])
+        behind = {one.marker.document for one in own if one.holds} if own else behind
+        if sentences[t].verdict == "context" and not (behind if own else behind.intersection(sentences[t].supporters)):
+            found.append(t)
+    return found[::-1]

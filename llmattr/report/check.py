@@ -15,6 +15,7 @@ from llmattr.report.lines import one_line, plain
 COLOURS: dict[Standing, str] = {
     "needed": "green",
     "carried": "green",
+    "silent": "green",
     "wrong": "red",
     "contradicts": "red",
     "nowhere": "red",
@@ -97,7 +98,15 @@ def _quote(check: Check, support: Support) -> list[str]:
 
 
 def _sentence(check: Check, t: int) -> list[str]:
+    if is_covered(check, t):
+        return [click.style("supported; the next mark in its paragraph covers it", fg="green")]
     return [click.style(plain(line), fg="yellow" if t in check.missing else "red") for line in lacking(check, t)]
+
+
+def is_covered(check: Check, t: int) -> bool:
+    """Whether a supported sentence without a marker of its own has that of a sentence further on."""
+    is_own = any(one.sentence == t for one in check.markers)
+    return check.sentences[t].verdict == "context" and not is_own and t not in check.missing
 
 
 def lacking(check: Check, t: int) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from llmattr.context.checked import Check
 from llmattr.context.standing import STANDINGS, CheckedMarker, Standing
-from llmattr.report.check import lacking, mark_of, name_of, summary, told_of
+from llmattr.report.check import is_covered, lacking, mark_of, name_of, summary, told_of
 from llmattr.report.html import environment
 from llmattr.report.marks import cut
 
@@ -65,7 +65,9 @@ def _card(check: Check, t: int) -> Card:
     sentence = check.sentences[t]
     markers = [one for one in check.markers if one.sentence == t]
     is_wrong = t in check.unsupported or any(not one.holds for one in markers)
-    state: State = "wrong" if is_wrong else "lacks" if t in check.missing else "fine" if markers else "plain"
+    state: State = (
+        "wrong" if is_wrong else "lacks" if t in check.missing else "fine" if markers or is_covered(check, t) else "plain"
+    )
     text = check.answer[sentence.start : sentence.end]
     return Card(t + 1, text, state, [_shown(check, one) for one in markers], lacking(check, t))
 

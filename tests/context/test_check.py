@@ -423,3 +423,28 @@ def test_names_of_a_map(files, tmp_path, capsys):
 
 def test_it_is_a_public_name():
     assert llmattr.check is check
+
+
+def test_a_mark_at_the_end_of_a_paragraph_covers_what_its_document_supports():
+    said = "The Panama Canal opened in 1914. It is 82 km long [2].\n\nThe tower is 330 metres tall.\n\nIt is 82 km long [2]."
+    found = check(None, said, DOCUMENTS)
+    assert found.missing == [2]  # what stands in a paragraph of its own
+    assert "covers it" in found.to_text()
+    assert found.repaired().text.count("[2]") == 2  # it needs no other mark
+    assert check(None, "The Panama Canal opened in 1914. The tower is 330 metres tall [1].", DOCUMENTS).missing == [0]
+    assert check(None, "The Panama Canal opened in 1914. It is deep [7]. It is 82 km long [2].", DOCUMENTS).missing == [0]
+
+
+def test_a_mark_behind_a_refusal_is_not_wrong():
+    found = check(None, "The documents do not say who painted it [1][3].", DOCUMENTS)
+    assert standings(found) == [(0, 1, "silent"), (0, 3, "silent")]
+    assert found.fails() == []
+    assert found.repaired().text == "The documents do not say who painted it [1][3]."
+
+
+def test_talk_and_code_claim_nothing():
+    said = "Sure! I found:\n\nThe canal is 82 km long [2].\n\n```\nprint(82)\n```\n\nI hope this helps! Shall I go on?"
+    found = check(None, said, DOCUMENTS)
+    assert [found.answer[one.start : one.end] for one in found.sentences] == ["The canal is 82 km long."]
+    assert found.fails() == []
+    assert found.repaired().text == said

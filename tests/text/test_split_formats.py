@@ -1199,3 +1199,31 @@ def test_a_long_class_is_its_docstring_its_values_and_its_methods():
     assert [part for part, _ in units(text, "py")] == ["class A:\n" + docs, "a = 1\n    b = 2", *map(str.strip, methods)]
     values = "\n\n".join(["class A:\n    a = 1", *(f"    b{k} = {k}" for k in range(40))])
     assert len(units(values, "py")) == 41
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(
+            "Sure!",
+            "Great question!",
+            "I hope this helps 😊",
+            "Let me know if you'd like more details.",
+            "Natürlich!",
+            "¡Claro!",
+        ),
+        *("If you have any other questions, feel free to ask!", "Would you like to know more?", "希望对您有所帮助！"),
+    ],
+)
+def test_what_an_assistant_says_around_its_answer_is_no_claim(said):
+    text = f"{said}\n\nThe canal opened in 1914."
+    found = cut(text, "sentences", "answer")
+    assert [text[a:b] for a, b in found.spans[found.quotable]] == ["The canal opened in 1914."]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Sure, it opened in 1914.", "Great Britain ruled it.", "Hope is a town.", "OK Computer is an album.", "He asked: “Why?”"],
+)
+def test_what_begins_as_talk_may_claim(said):
+    assert cut(said, "sentences", "answer").quotable.all()

@@ -1,8 +1,9 @@
-"""A text with marks: [1], [2,3], [1-3], 【1】, 【4:0†file】, [^1] with footnotes, <cite ...>, and names such as (Doe 2020)."""
+"""A text with marks: [1], [2,3], [1-3], [1, p. 3], ¹, 【1】, 【4:0†file】, [^1] with footnotes, <cite ...>, (Doe 2020)."""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from llmattr.text.shapes.marked import Marked, Marker, without_marks
 from llmattr.text.shapes.references import references
@@ -11,27 +12,34 @@ MOST = 50  # sources of one mark: more are no range of sources
 QUOTED = 4  # words of a footnote before its last parenthesis, from which on they may be a quote
 _KIND = r"(?:doc(?:ument)?|source)"
 _NUMBERS = r"\d{1,3}(?:\s*[-–]\s*\d{1,3})?"
+_WHERE = r"[,:]?[ ]?(?:pp?\.|pages?|S\.|§|sec\.|section|ch\.|chapter|fig\.|figure|table|lines?)[ ]?(?P<place>\d+)[-–\d.]*"
+_ABOVE = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+_BEHIND = r"(?:(?<=[.,;:!?…\"”’»)])|(?<=[^\W\d_]{4}))"  # a sentence or a long word: a short one may be a power, as in km²
 _MARK = re.compile(
     rf"""(?:```|~~~).*?(?:```|~~~|\Z) | (?P<tick>`+)(?!`)[^\n]{{1,500}}?(?<!`)(?P=tick)(?!`) | \\.  # code, and what is escaped
     | \[\^(?P<note>[^\]\s]{{1,80}})\](?!:)
-    | (?P<outer>\[)?[\[【［](?:{_KIND}:?)?[ ]?(?P<numbers>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)[\]】］](?(outer)\])
+    | (?P<outer>\[)?[\[【［](?:{_KIND}:?)?[ ]?(?P<numbers>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)(?:{_WHERE})?[\]】］](?(outer)\])
       (?:\((?P<url>[^()\s]+)\))?
     | 【(?:\d+:(?P<result>\d+)|(?P<source>\d+))†(?P<file>[^】\n]{{0,200}})】
+    | {_BEHIND}(?P<above>[{_ABOVE}]{{1,3}}(?:[ ]?[,˒⸴][ ]?[{_ABOVE}]{{1,3}})*)(?!\w)
+    | {_BEHIND}<sup>(?P<raised>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)</sup>
     | <cite\b(?P<attributes>[^<>]{{0,300}}?)(?:/>|>(?P<claim>[^<]{{0,5000}})</cite>)
     | [(\[](?P<names>[^()\[\]\n]{{1,300}})[)\]]""",
     re.VERBOSE | re.DOTALL | re.I,
 )
 _ATTRIBUTE = re.compile(r"\b(?:index|ids?|docs?|documents?|sources?|refs?)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'/>]+)", re.I)
 _DOCUMENT = re.compile(rf"{_KIND}?[-_: ]?(\d{{1,3}})(?:[-:].*)?", re.I)  # "2", or "2-1:4": its sentences 1 to 4
+_UNIT = re.compile(r"(?:met(?:re|er)|mile|hectare|inche?|feet|foot|yard|second)s?\Z", re.I)  # of which there are squares
 _LINK = re.compile(r"https?://[^\s<>()\"'\]]+")
 
 
-def read(text: str, names: Mapping[str, str | int]) -> Marked:
+def read(text: str, names: Mapping[str, str | int], own: Mapping[str, int] = MappingProxyType({})) -> Marked:
     """The answer without its marks and references; `names` says which document "Doe 2020" is: its number, id or title.
 
-    Numbers count from 1; those of <cite> from 0, where one of them is 0.
+    `own`: the numbers of documents by what they are called as files, in small letters: "report.pdf". Numbers count from 1;
+    those of <cite> from 0, where one of them is 0.
     """
-    found = _from_one(text, [marker for mark in _MARK.finditer(text) for marker in _markers(mark, names)])
+    found = _from_one(text, [marker for mark in _MARK.finditer(text) for marker in _markers(mark, names, own)])
     first = {_label(marker): marker.start for marker in reversed(found)}
     listed = references(text, lambda label, end: first.get(label, end) < end)
     found = [marker for marker in found if not listed.has(marker.start)]
@@ -69,23 +77,38 @@ def _told(marker: Marker, reference: str | None) -> Marker:
     return replace(marker, title=reference, key=link[0] if link else marker.key, quote=quote)
 
 
-def _markers(mark: re.Match[str], names: Mapping[str, str | int]) -> Iterator[Marker]:
+def _markers(mark: re.Match[str], names: Mapping[str, str | int], own: Mapping[str, int]) -> Iterator[Marker]:
     one = Marker(mark.start(), mark.start(), written=mark.span())
     if note := mark["note"]:
         yield replace(one, number=int(note)) if note.isdecimal() else replace(one, title=note)
     elif mark["numbers"]:
-        numbers = [number for part in re.split("[,;]", mark["numbers"]) for number in _range(part)]
-        yield from (replace(one, number=number, key=mark["url"]) for number in numbers)
+        page = int(mark["place"]) if mark["place"] else None
+        yield from (replace(one, number=number, key=mark["url"], page=page) for number in _numbers(mark["numbers"]))
+    elif mark["above"] or mark["raised"]:
+        if not _UNIT.search(mark.string, max(0, mark.start() - 12), mark.start()):
+            said = mark["raised"] or "".join(str(_ABOVE.find(one)) if one in _ABOVE else "," for one in mark["above"])
+            yield from (replace(one, number=number) for number in _numbers(said))
     elif mark["file"] is not None:
         is_name = mark["file"] != "source" and not re.fullmatch(r"L\d+(-L\d+)?", mark["file"])
         number = int(mark["source"]) if mark["source"] else int(mark["result"]) + 1
         yield replace(one, number=number, title=mark["file"] if is_name else None)
     elif mark["attributes"] is not None:
         yield from _cites(mark, one)
+    elif mark["names"] and (known := [own[part] for part in _parts(mark["names"]) if part in own]):
+        yield from (replace(one, number=number) for number in known)
     elif mark["names"] and names:
         parts = [(part.strip(), next((name for name in names if name in part), None)) for part in mark["names"].split(";")]
         if any(name for _, name in parts):
             yield from (_named(replace(one, title=part), None if name is None else names[name]) for part, name in parts)
+
+
+def _parts(said: str) -> list[str]:
+    return [part.strip().casefold() for part in re.split("[,;]", said)]
+
+
+def _numbers(said: str) -> list[int]:
+    """The numbers of "1, 3-5"."""
+    return [number for part in re.split("[,;]", said) if part.strip() for number in _range(part)]
 
 
 def _range(part: str) -> range:

@@ -1,6 +1,7 @@
 """Which document a marker means."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -10,6 +11,7 @@ from llmattr.text.shapes.marked import Marked, Marker
 
 NAMES = ("title", "source", "file_name", "filename", "file_path", "path", "url", "link")  # of a document, in its metadata
 LEAST = 3  # characters of a name that is looked for amid the words of a reference
+_KEY = re.compile(r"(?=\S*[\w-][._/-]\w)(?=\S*[^\W\d_])\S{3,}")  # report.pdf, doc-7, a_b: no word of a text
 ALL = 10**9  # what a name is worth that is all that was said: more than any among other words
 
 Known = list[tuple[set[str], str]]  # of each document what it is called, and its text, as words
@@ -67,10 +69,21 @@ def _called(said: list[str], names: set[str]) -> int:
     return max((len(name) for name in long for text in said if f" {name} " in f" {text} "), default=0)
 
 
+def file_names(documents: Sequence[Document]) -> dict[str, int]:
+    """The number of each document by what it is called as a file or a key, in small letters, where no other is called so."""
+    called = [{name.casefold() for name in _given(document) if _KEY.fullmatch(name)} for document in documents]
+    counts = Counter(name for names in called for name in names)
+    return {name: number for number, names in enumerate(called, 1) for name in names if counts[name] == 1}
+
+
 def _names(document: Document) -> set[str]:
+    return {_plain(name) for name in _given(document)} - {""}
+
+
+def _given(document: Document) -> set[str]:
     """Its id, its title, and its file or address, whole and its last part."""
     given = [document.id, document.title, *(document.metadata.get(name) for name in NAMES)]
-    return {_plain(part) for name in given if isinstance(name, str) for part in (name, name.rsplit("/", 1)[-1])} - {""}
+    return {part for name in given if isinstance(name, str) for part in (name, name.rsplit("/", 1)[-1])}
 
 
 def _plain(text: str) -> str:

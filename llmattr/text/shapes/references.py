@@ -1,13 +1,15 @@
 """The list of references that an answer ends with, and its footnotes: what a mark's label stands for."""
 
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable
 from typing import NamedTuple
 
 _ENTRY = re.compile(
     r"[ \t]{0,3}(?:[-*+][ \t]+)?"
-    r"(?:\[(?P<note>\^)?(?P<label>[^\]\s]+)\]:?|【(?P<wide>\d+)】|(?P<plain>\d{1,3})[.)])[ \t]+(?P<text>\S.*)"
+    r"(?:(?:\[(?P<note>\^)?(?P<label>[^\]\s]+)\]:?|【(?P<wide>\d+)】|(?P<plain>\d{1,3})[.)])[ \t]+"
+    r"|(?P<above>[⁰¹²³⁴-⁹]{1,3})[ \t]*)(?P<text>\S.*)"
 )
 _TITLE = (
     r"[ \t]*(?:#{1,6}[ \t]+)?[*_]{0,2}(?:references?|sources?|citations?|bibliography|footnotes|works cited|notes|"
@@ -112,4 +114,4 @@ def _first_of_list(lines: list[tuple[int, str]], is_marked: Callable[[str, int],
 
 
 def _label(entry: re.Match[str]) -> str:
-    return entry["label"] or entry["wide"] or entry["plain"]
+    return entry["label"] or entry["wide"] or entry["plain"] or unicodedata.normalize("NFKC", entry["above"])

@@ -17,6 +17,7 @@ from llmattr.text.split.formats import find_format
 from llmattr.text.split.languages import language_of, script_of
 from llmattr.text.split.parts import Splitter, documents, paragraphs, spans, words
 from llmattr.text.split.sentences import sentence_spans
+from llmattr.text.split.talk import is_talk
 
 _HALF = regex.compile(r"[\ud800-\udfff]")
 _CUTTERS = {"answer": "markdown:answer", "json": "tree:blocks", "table": "tables:blocks"}  # others have their format's name
@@ -53,6 +54,7 @@ def cut(
     blocks = _with_known(_blocks(text, name), text, known) if text.strip() else []
     if kind == "sentences":
         blocks = _sentences(text.translate(_READ_AS.get(name, {})), blocks, language)
+        blocks = _without_talk(text, blocks) if name == "answer" else blocks
     elif kind == "words":
         blocks = [block for whole in blocks for block in _inside(whole, spans(text[whole.start : whole.end], words))]
     elif kind == "documents" or name == "plain":
@@ -91,6 +93,11 @@ def _sentences(text: str, blocks: list[Block], language: str | None) -> list[Blo
         alike = language or (script == "Latin" and part.isascii()) or script_of(part[:_BEGINNING]) in (script, None)
         found += _inside(block, sentence_spans(part, of_all if alike else language_of(part)))
     return found
+
+
+def _without_talk(text: str, blocks: list[Block]) -> list[Block]:
+    """The sentences of an answer; those that claim nothing are none to point at."""
+    return [b._replace(quotable=b.quotable and not (b.kind in PROSE and is_talk(text[b.start : b.end]))) for b in blocks]
 
 
 def _is_read(block: Block, said: str, marked: bool) -> bool:

@@ -1,0 +1,40 @@
+"""What an assistant says around its answer ("Sure!", "I hope this helps!", a question back): nobody claims anything by it."""
+
+import regex
+
+_ASKED = regex.compile(r"[?？؟;][*_)\s]*$")  # the Greek question mark looks like a semicolon
+_GREEK = regex.compile(r"\p{Greek}")
+_MORE = r"(?:any |more |other |further |additional |some )*"
+_HELPS = r"(?:this|that|it|these|the above|my answer|the information)"
+_TALK = regex.compile(
+    rf"""[¡*_"'\s]*(?:
+      (?:sure(?:\ thing)?|certainly|of\ course|absolutely|definitely|ok(?:ay)?|great|no\ problem|with\ pleasure|gladly
+        |(?:that(?:'s|\ is)\ an?\ )?(?:great|good|excellent|interesting)\ question|thank(?:s|\ you)(?:\ for\ [^.,;:\d]{{1,60}})?
+        |you(?:'re|\ are)\ welcome|(?:i(?:'m|\ am|'d\ be|\ would\ be)\ )?(?:happy|glad)\ to\ help(?:\ with\ (?:this|that))?
+        |hello|hi(?:\ there)?|good\ luck|take\ care|have\ a\ (?:great|nice|good)\ day)
+      |(?:i\ )?hope\ {_HELPS}\ (?:helps?|answers\ your\ question|(?:was|is)\ helpful|clarifies\ (?:things|it|this))(?:\ you)?
+      |(?:please\ )?(?:let\ me\ know|feel\ free\ to\ (?:ask|let\ me\ know|reach\ out)|don't\ hesitate\ to\ (?:ask|reach\ out))
+        (?:\ (?:if|should|whether|about|for|in)\ [^.:;\d]{{1,90}}|\ {_MORE}(?:questions|details))?
+      |(?:if|should)\ you\ (?:have|need|would\ like|want|require)\ [^.:;\d]{{1,70}},\ (?:please\ |just\ )?
+        (?:let\ me\ know|feel\ free\ to\ (?:ask|reach|let)|(?:just\ )?ask(?:\ me|\ away)?(?=\W*$)
+        |i(?:'m|\ am|'d\ be)\ (?:happy|here|glad)\ to
+        |don't\ hesitate\ to)[^.:;\d]{{0,60}}
+      |here(?:'s|\ is|\ are)\ (?:the|a|an|my|your|what)\b[^.;\d]{{0,80}}:
+      |(?:ja\ )?(?:gerne?|natürlich|selbstverständlich|klar)|(?:ich\ )?hoffe,\ (?:das|dies)\ hilft(?:\ (?:dir|ihnen|weiter))*
+      |bien\ sûr|avec\ plaisir|j'espère\ que\ (?:cela|ça)\ (?:vous\ |t')?aide(?:ra)?|n'hésitez\ pas\ [^.:;\d]{{1,80}}
+      |claro(?:\ que\ sí)?|por\ supuesto|espero\ que\ (?:esto\ |te\ |le\ )*(?:ayude|sirva)|certamente|con\ piacere
+      |当然(?:可以)?|好的|没问题|希望(?:这|以上)?[^。！\d]{{0,8}}(?:有所)?帮助|もちろん(?:です)?|はい|お役に立てれば幸いです
+    )[*_"'\s.!,:。！…）)]*(?:[\p{{So}}\p{{Emoji_Presentation}}\ufe0f\s]*)$""",
+    regex.VERBOSE | regex.IGNORECASE,
+)
+
+
+def is_talk(said: str) -> bool:
+    """Whether a sentence of an answer only asks, greets, offers or wishes.
+
+    >>> [is_talk(said) for said in ("Sure!", "I hope this helps.", "Would you like to know more?", "Sure, it opened in 1914.")]
+    [True, True, True, False]
+    """
+    said = said.replace("’", "'")
+    asked = _ASKED.search(said)
+    return bool(_TALK.match(said)) or (asked is not None and (asked[0][0] != ";" or _GREEK.search(said) is not None))
