@@ -40,7 +40,7 @@ NOTES = (
     "AUROC: the chance that a supported claim is above an unsupported one. Macro-F1: the mean of both classes' F1 at the "
     "threshold that gives the highest on dev. 95 %: bootstrap over claims.",
     "words: the share of a claim's words that its references have. llmattr: the claim's worst sentence, by its best reference: "
-    "the share of its words that one sentence of it has"
+    "the share of its words that two neighbouring sentences of it have (one, with a model)"
     f", less {MISSING} where it lacks a name or number; with a model also the share of the surprise that it takes away.",
     "Claims without a reference are left out. In these sets the test of 500 was prepared otherwise than dev.",
 )

@@ -24,7 +24,8 @@ from llmattr.text.refusals import refuses
 from llmattr.text.shapes import Marked, read
 
 UNASKED = "Context: {context}\n\nState a fact from the context."  # the prompt where nobody says what was asked
-# Of the own words of a sentence that one sentence of a document has; `MISSING` more where it lacks a name or number.
+# Of the words of a sentence that two neighbouring sentences of a document have, the mean of all and of those that it adds to
+# the question; `MISSING` more where the document lacks a name or number.
 WORDED = 0.4
 _WITHOUT_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")  # numbers are compared
 
@@ -48,8 +49,9 @@ def check(
     "Doe 2020" is.
 
     A document supports a sentence when the sentence would be from the context by the rule of `core.evidence`, were that
-    document the whole context: 2 d + 2 passes for d documents. Without a model: when one sentence of it has `WORDED` of the
-    words that the sentence adds to the question, and `MISSING` more where the document has not all its names and numbers.
+    document the whole context: 2 d + 2 passes for d documents. Without a model: when two neighbouring sentences of it have
+    `WORDED` of its words (the mean of all and of those that it adds to the question), and `MISSING` more where the document has
+    not all its names and numbers.
     Raises `LlmattrError` for what the user can mend.
     """
     started = time.perf_counter()
@@ -83,13 +85,14 @@ def _by_words(marked: Marked, parts: Sources, query: str, language: str | None) 
     """Each sentence held against each document by words, names and numbers."""
     cuts = split.cut(marked.answer, "sentences", "answer", language)
     said = [(int(a), int(b)) for a, b in (cuts.spans[cuts.quotable] if cuts.quotable.any() else cuts.spans)]
-    spans = clauses(marked, said)
+    spans, neighbours = clauses(marked, said), _neighbours(parts)
     sentences = []
     for start, end in spans:
         text = marked.answer[start:end]
-        shares = stated(own_words(text, query), parts.texts)
+        shares = np.mean([stated(own_words(text, told), neighbours) for told in ("", query)], axis=0)
+        best = stated(own_words(text, query), parts.texts)
         lacking = [_lacking(marked, d, text, query) for d in range(len(marked.documents))]
-        supports = tuple(_worded(parts, d, shares, lacking[d], start) for d in range(len(marked.documents)))
+        supports = tuple(_worded(parts, d, (shares, best), lacking[d], start) for d in range(len(marked.documents)))
         verdict: Verdict = "context" if any(one.holds for one in supports) else "unsupported"
         sentences.append(Sentence(start, end, "refusal" if refuses(text, query) else verdict, supports))
     texts = [marked.answer[one.start : one.end] for one in sentences if all(of.stated is None for of in one.supports)]
@@ -98,15 +101,29 @@ def _by_words(marked: Marked, parts: Sources, query: str, language: str | None) 
     return spans, sentences
 
 
+def _neighbours(parts: Sources) -> list[str]:
+    """Each source with the one behind it in its document: "It opened in 1914." says it of what is named before."""
+    assert parts.groups is not None  # sources cut from documents have them
+    behind = [*parts.texts[1:], ""]
+    same = [*(parts.groups[1:] == parts.groups[:-1]), False]
+    return [f"{one} {after}" if together else one for one, after, together in zip(parts.texts, behind, same, strict=True)]
+
+
 def _lacking(marked: Marked, document: int, text: str, query: str) -> list[Name]:
     """The names and numbers of a sentence that a document has not, nor the question."""
     one = marked.documents[document]
     return missing(text, [part for part in (one.title, one.text) if part], query)
 
 
-def _worded(parts: Sources, document: int, shares: Float[np.ndarray, " n"], lacking: list[Name], start: int) -> Support:
-    """What a document does for a sentence by words alone."""
-    share, quote = best_passage(parts, document, shares)
+def _worded(
+    parts: Sources,
+    document: int,
+    shares: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]],
+    lacking: list[Name],
+    start: int,
+) -> Support:
+    """What a document does for a sentence by words alone: the `shares` of neighbours decide, each source's choose a quote."""
+    share, quote = best_passage(parts, document, shares[0])[0], best_passage(parts, document, shares[1])[1]
     holds = share is not None and share >= WORDED + (MISSING if lacking else 0.0)
     decided = not holds and share is not None and share >= WORDED
     spans = tuple((start + one.start, start + one.end) for one in lacking)
