@@ -117,3 +117,11 @@ def check_batch(json: Path | None) -> Path:
     if several():
         raise LlmattrError("--questions runs in one process: give each process a part of the questions, and a file of its own")
     return json
+
+
+def write_batch_page(html: Path | None, results: Iterable[Result]) -> None:
+    """The page of all results, where one was asked for."""
+    if html is not None:
+        from llmattr.report.batch_page import batch_page
+
+        click.echo(f"HTML page: {write(html, batch_page(list(results)))}")

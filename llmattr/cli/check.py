@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmattr.cli.answerer import Answerer, answering
-from llmattr.cli.batch import Row, answered, check_batch, optional, told
+from llmattr.cli.batch import Row, answered, check_batch, optional, told, write_batch_page
 from llmattr.cli.files import check_folder, check_outputs, documents, quiet, read, write_json
 from llmattr.cli.given import Input, refuse, typed
 from llmattr.cli.methods import taken
@@ -113,6 +113,7 @@ def check(
         settings = [how, repair, lm and [lm.record(), lm.fingerprint()], [vars(document) for document in known]]
         ask = partial(check, lm, cache=kept, **how)
         results = _many(ask, questions, known, check_batch(json), settings, repair=repair)
+        write_batch_page(html, results)
         context.exit(FAILED if any(set(words) & {*one.get("failures", ())} for one in results) else 0)
     found = check(lm, _read(source), known or None, query, cache=kept, **how)
     models = [] if lm is None or answerer.server else [lm.record()]
@@ -125,7 +126,7 @@ def _check_given(answer: str | None, questions: str | None) -> None:
     if questions is None and answer is None:
         raise click.MissingParameter(param_hint="'ANSWER' (or --questions)", param_type="argument")
     if questions is not None:
-        refuse("--questions has a row for each", "query", "html", "junit")
+        refuse("--questions has a row for each", "query", "junit")
         if answer is not None:
             raise LlmattrError(f"--questions has the answers: leave {answer!r} out")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmattr.cli.answerer import Answerer, answering
-from llmattr.cli.batch import Row, answered, check_batch, optional, text_of, told
+from llmattr.cli.batch import Result, Row, answered, check_batch, optional, text_of, told, write_batch_page
 from llmattr.cli.files import check_folder, check_outputs, documents, quiet, report
 from llmattr.cli.given import Input, refuse, typed
 from llmattr.cli.methods import MethodCommand, taken
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 QUICK = Alone()
-ONE = ("query", "response", "rather_than", "index", "zoom", "prune", "html", "top", "verbose")  # options of one question
+ONE = ("query", "response", "rather_than", "index", "zoom", "prune", "top", "verbose")  # options of one question
 
 
 @click.command(cls=MethodCommand, options_metavar="--query Q [OPTIONS]")
@@ -102,9 +102,10 @@ def cite(
     kept = None if no_cache else cache or place()
     given = [document for name in files for document in documents(name)]
     if questions is not None:
-        return _many(
+        results = _many(
             answerer, questions, given, check_batch(json), {"method": QUICK if quick else method, **how, "cache": kept}
         )
+        return write_batch_page(html, results)
     if not files:
         raise click.MissingParameter(param_hint="'FILE... [METHOD]'", param_type="argument")
     if query is None:
@@ -130,7 +131,7 @@ def cite(
         report(result, text + pruned, html=html, json=json, models=models)
 
 
-def _many(answerer: Answerer, questions: str, given: list[Document], out: Path, how: dict[str, Any]) -> None:
+def _many(answerer: Answerer, questions: str, given: list[Document], out: Path, how: dict[str, Any]) -> list[Result]:
     """A result for each row of a file, and how many there are of each verdict."""
     from llmattr.core.evidence import VERDICTS
     from llmattr.report.json import to_dict
@@ -150,6 +151,7 @@ def _many(answerer: Answerer, questions: str, given: list[Document], out: Path, 
     results = answered(questions, out, [settings, lm.record(), lm.fingerprint(), [vars(document) for document in given]], one)
     click.echo(told(results, VERDICTS, _verdicts))
     click.echo(f"JSON lines: {out}")
+    return results
 
 
 def _verdicts(result: Mapping[str, Any]) -> list[str]:

@@ -1,12 +1,15 @@
 """Many rows of one command: what is kept, what goes on, and what a bad row is."""
 
 import json
+import re
 
 import pytest
+from click.testing import CliRunner
 
-from llmattr.cli import main
+from llmattr.cli import cli, main
 from llmattr.cli.batch import answered, told
 from llmattr.errors import LlmattrError
+from llmattr.report.batch_page import batch_page
 
 ROWS = [{"id": "a", "n": 2}, {"id": "b", "n": 0}, {"n": 5}]
 
@@ -181,3 +184,40 @@ def test_check_takes_many_answers_too(files, tmp_path, capsys):
     assert "Missing argument 'ANSWER' (or --questions)" in capsys.readouterr().err
     assert main([*line, questions]) == 2
     assert "--questions has the answers" in capsys.readouterr().err
+
+
+CHECKED = {
+    "answer": "It opened in 1914 [1]. It is green [1]. It is 82 km long.",
+    "documents": ["It opened in 1914. It is 82 km long."],
+    "query": "What is <it>?",
+}
+
+
+def test_the_page_shows_what_does_not_hold_and_filters_it(files):
+    questions, out = files([{"id": "a", **CHECKED}, {"id": "b", **CHECKED, "answer": "It opened in 1914 [1]."}, "no json"])
+    html = out.with_suffix(".html")
+    done = CliRunner().invoke(cli, ["check", "--questions", questions, "--json", str(out), "--html", str(html), "--quick"])
+    assert done.exit_code == 0, done.output
+    page = html.read_text()
+    assert "<script" not in page
+    assert "What is &lt;it&gt;?" in page
+    rows = re.findall(r'<article class="row column([^"]*)">', page)
+    assert [set(kinds.split()) for kinds in rows] == [{"is-unsupported", "is-wrong", "is-missing"}, set(), {"is-failed"}]
+    assert [page.count(f'id="f-{kind}"') for kind in ("all", "unsupported", "wrong", "missing", "failed")] == [1] * 5
+    assert "[1] does not support" in page
+    again = html.read_text()
+    html.unlink()
+    CliRunner().invoke(cli, ["check", "--questions", questions, "--json", str(out), "--html", str(html), "--quick"])
+    assert html.read_text() == again  # of what is kept
+
+
+def test_the_page_of_cite_shows_what_is_cited():
+    target = {"text": "It is 82 km long.", "cited": [False, True], "evidence": {"verdict": "context"}}
+    targets = [{**target, "text": "whole"}, target, {**target, "cited": [False, False], "evidence": {"verdict": "memory"}}]
+    sources = [{"text": "a page"}, {"text": "a canal of 82 km"}]
+    result = {"line": 1, "id": None, "targets": targets, "sources": sources, "run": {"query": "How long?", "model": "m"}}
+    page = batch_page([result, {"line": 2, "id": 7, "error": "no context"}])
+    assert page.count("a canal of 82 km") == 1
+    assert "a page" not in page
+    assert "From the model&#39;s own memory" in page
+    assert "No context" in page
