@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import click
 
 from eval import ROOT
-from llmattr.context import check, relevance
+from llmattr.context import relevance, worded
 from llmattr.core import citing, evidence
 from llmattr.core.files import write
 from llmattr.core.method import describe
@@ -26,7 +26,7 @@ FAMILIES = {"context": ("context",), "training": ("training", "retraining")}
 THRESHOLDS = {
     citing: ("CLEAR", "LEAST", "LEAST_SHARE", "SHARE", "LEAST_RELEVANCE"),
     relevance: ("COMPLETING",),
-    check: ("WORDED",),
+    worded: ("WORDED",),
     evidence: ("LEAST_SUPPORT", "LEAST_PER_TOKEN", "CARRIED", "MISSING", "EXPLAINED", "LIKELY", "ENOUGH", "RIVAL"),
 }
 

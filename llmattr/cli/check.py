@@ -43,6 +43,7 @@ SHAPES = ("markdown", "anthropic", "openai", "gemini", "cohere", "bedrock", "lan
 @click.option("--shape", type=click.Choice(SHAPES), help="how the citations are written; found out where it is not given")
 @click.option("--names", type=Input(), help='a JSON file that says which document a name is: {"Doe 2020": 2}')
 @click.option("--quick", is_flag=True, help="without a model: by words, names and numbers alone, under a second")
+@click.option("--judge", metavar="HUB_ID", help="also go by this entailment model (hub id or folder)")
 @click.option("--repair", is_flag=True, help="also write the answer with the citations that hold, and what was changed")
 @click.option(
     "--fail-on",
@@ -68,6 +69,7 @@ def check(
     shape: str | None,
     names: str | None,
     quick: bool,
+    judge: str | None,
     repair: bool,
     fail_on: str,
     language: str | None,
@@ -100,7 +102,7 @@ def check(
 
     refuse_words(words)
     known = [document for name in given for document in documents(name)]
-    how = {"shape": shape, "names": None if names is None else _names(names), "language": language}
+    how = {"shape": shape, "names": None if names is None else _names(names), "language": language, "judge": judge}
     from llmattr.context.check import check
 
     lm = kept = None

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from llmattr.context.entailing import entailed
 from llmattr.context.opening import scorer_of, store_of
 from llmattr.context.relevance import relevance
 from llmattr.context.removal.ablation import ContextAblation, Store
@@ -21,9 +22,12 @@ from llmattr.text.messages import Message
 from llmattr.text.prompt import Prompt
 from llmattr.text.shapes import Marked
 
+if TYPE_CHECKING:
+    from llmattr.model.judge import Judge
+
 
 def by_model(
-    model: object, marked: Marked, asked: tuple[tuple[Message, ...], Sources], cache: str | Path | None
+    model: object, marked: Marked, asked: tuple[tuple[Message, ...], Sources], judge: "Judge | None", cache: str | Path | None
 ) -> tuple[list[tuple[int, int]], list[Sentence], dict[str, Any]]:
     """Each sentence held against each document by what the model says behind that document alone, and behind all others."""
     room = limit() if cache is not None else 0.0
@@ -33,7 +37,7 @@ def by_model(
         note(oddity)
     store = Store() if cache is None else store_of(cache, room, lm, prompt)
     ablation = ContextAblation(lm, prompt, _targets(prompt, marked), store)
-    found = _Behind(ablation, len(marked.documents))
+    found = _Behind(ablation, marked, judge)
     assert ablation.targets.spans is not None  # of a response, targets are parts of it
     spans = [(int(a), int(b)) for a, b in ablation.targets.spans[1:]]
     return spans, [found.sentence(t) for t in range(1, len(spans) + 1)], {"method": "model", **ablation.record()}
@@ -53,7 +57,13 @@ class _Behind:
     """The sentences behind all documents, behind each alone, and behind all but each; the model is asked once for all."""
 
     ablation: ContextAblation
-    documents: int
+    marked: Marked
+    judge: "Judge | None" = None
+
+    @property
+    def documents(self) -> int:
+        """How many documents there are."""
+        return len(self.marked.documents)
 
     @cached_property
     def masks(self) -> list[Bool[np.ndarray, " n"]]:
@@ -103,7 +113,8 @@ class _Behind:
         reading, quote = self.readings[d], best_passage(self.ablation.sources, d, self.shares[t])[1]
         if reading.kept is None or not reading.kept.any():  # an empty document
             return Support(d, "unsupported", "words")
-        signs = replace(reading.signs(t, self.alone(t, d), 0.0), rival=self.signs[t].rival)
+        likely = entailed(self.judge, self.marked.documents[d], quote, self.ablation.targets.texts[t])
+        signs = replace(reading.signs(t, self.alone(t, d), 0.0), rival=self.signs[t].rival, entailed=likely)
         return Support(
             d,
             _verdict(signs, self.needed(t, d)),
@@ -114,6 +125,7 @@ class _Behind:
             needed=self.needed(t, d),
             missing=reading.missing[t],
             quote=quote,
+            entailed=likely,
         )
 
 
@@ -131,6 +143,8 @@ def _verdict(signs: Signs, needed: float) -> Verdict:
 def _because(signs: Signs) -> str:
     """The signal that decides a verdict: of two that are added, the higher one for it, the lower one against it."""
     verdict = verdict_of(signs)
+    if signs.entailed is not None and verdict_of(replace(signs, entailed=None)) != verdict:
+        return "the judge"
     if signs.rival is not None and verdict_of(replace(signs, rival=None)) != verdict:
         return "another name that is likelier"
     if signs.is_missing and verdict_of(replace(signs, is_missing=False)) != verdict:

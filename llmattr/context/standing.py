@@ -35,7 +35,7 @@ class Support:
     that the sentence adds to the question which one sentence of the document has. `explained`: the share of their surprise that
     the document takes away. `alone`, `needed`: nats that it gives alone, and that are lost without it; None by words alone.
     `missing`: names and numbers that it has not, as characters of the answer. `because`: the signal that decided it. `quote`:
-    the document's characters that say it best.
+    the document's characters that say it best. `entailed`: how likely a judge finds that it follows; None without one.
     """
 
     document: int
@@ -47,6 +47,7 @@ class Support:
     needed: float | None = None
     missing: tuple[tuple[int, int], ...] = ()
     quote: tuple[int, int] | None = None
+    entailed: float | None = None
 
     @property
     def holds(self) -> bool:

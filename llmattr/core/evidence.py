@@ -140,7 +140,7 @@ class Signs:
     away, `1 - log p(with) / log p(without)`. `stated`: the share of its own words that one source has, None where words cannot
     be compared. `is_missing`: a name or number of it stands nowhere in what the model was given. `rival`: another name is far
     likelier in the place of one of its own. `opposing`: the strongest score against it that stands clear of its error, as a
-    size, or 0. `is_refusal`: it says that the answer is not known.
+    size, or 0. `is_refusal`: it says that the answer is not known. `entailed`: how likely a judge finds that it follows.
     """
 
     support: float
@@ -152,6 +152,7 @@ class Signs:
     rival: Rival | None = None
     opposing: float = 0.0
     is_refusal: bool = False
+    entailed: float | None = None
 
 
 def verdict_of(signs: Signs) -> Verdict:
@@ -167,10 +168,19 @@ def verdict_of(signs: Signs) -> Verdict:
 
 
 def _is_carried(signs: Signs) -> bool:
-    less = MISSING if signs.is_missing else 0.0
+    less = (MISSING if signs.is_missing else 0.0) - judged(signs.entailed)
     if signs.stated is None:
         return signs.explained - less >= EXPLAINED
     return signs.explained + signs.stated - less >= CARRIED
+
+
+def judged(entailed: float | None) -> float:
+    """What a judge adds to a sentence's signs: a half where it is sure that the sentence follows, less where it is not.
+
+    >>> judged(None), judged(1.0), judged(0.25)
+    (0.0, 0.5, -0.25)
+    """
+    return 0.0 if entailed is None else entailed - 0.5
 
 
 def target_to_dict(evidence: TargetEvidence) -> dict[str, Any]:

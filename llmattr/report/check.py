@@ -63,7 +63,9 @@ def _marker(check: Check, one: CheckedMarker) -> list[str]:
 
 def told_of(check: Check, support: Support) -> str:
     """What decided, in nats or in words, and which names and numbers the document has not."""
-    return "; ".join(filter(None, [f"decided by {support.because}", _numbers(support), _missing(check, support)]))
+    return "; ".join(
+        filter(None, [f"decided by {support.because}", _numbers(support), _judged(support), _missing(check, support)])
+    )
 
 
 def mark_of(check: Check, one: CheckedMarker) -> str:
@@ -83,6 +85,11 @@ def _numbers(support: Support) -> str:
     if support.alone is not None and support.needed is not None:
         return f"{support.alone:+.2f} nats alone, {support.needed:+.2f} lost without it"
     return "" if support.stated is None else f"{support.stated:.0%} of the words"
+
+
+def _judged(support: Support) -> str:
+    """What a judge says."""
+    return "" if support.entailed is None else f"{support.entailed:.0%} by the judge"
 
 
 def _missing(check: Check, support: Support) -> str:

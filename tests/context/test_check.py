@@ -11,15 +11,17 @@ import pytest
 import llmattr
 from llmattr.cli import main
 from llmattr.context.behind import _Behind
-from llmattr.context.check import WORDED, check
+from llmattr.context.check import check
 from llmattr.context.checked import FAILURES
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.standing import Sentence, Support, of_sentences, standing
+from llmattr.context.worded import WORDED
 from llmattr.core.evidence import MISSING
+from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.text.messages import conversation
 from llmattr.text.prompt import Prompt, cut
-from llmattr.text.shapes import read
+from llmattr.text.shapes import Marked, read
 
 TOWER = "The Eiffel Tower was built in 1889 by Gustave Eiffel's company. It is 330 metres tall."
 CANAL = "The Panama Canal opened in 1914. It is 82 km long."
@@ -347,7 +349,7 @@ def test_each_document_is_asked_alone_and_left_out_once(tiny):
     chat = conversation(DOCUMENTS, "When?")
     prompt = Prompt(tiny.tokenizer, chat, cut(chat, "sentences")).with_response("It opened in 1914. It is tall.")
     ablation = ContextAblation(tiny, prompt, prompt.targets())
-    behind = _Behind(ablation, 3)
+    behind = _Behind(ablation, Marked("", (), "", tuple(Document(text, text[:5]) for text in DOCUMENTS)))
     for d, mask in enumerate(behind.masks):
         alone, without, none, whole = (ablation(m[None])[0] for m in (mask, ~mask, mask & ~mask, mask | ~mask))
         assert behind.alone(1, d) == pytest.approx(alone[1] - none[1])
@@ -448,3 +450,41 @@ def test_talk_and_code_claim_nothing():
     assert [found.answer[one.start : one.end] for one in found.sentences] == ["The canal is 82 km long."]
     assert found.fails() == []
     assert found.repaired().text == said
+
+
+class Sure:
+    """A judge to whom each claim follows from what has its last word."""
+
+    def probability(self, premise, claim):
+        return 1.0 if claim.split()[-1].strip(".") in premise else 0.0
+
+
+class TestJudge:
+    @pytest.fixture(autouse=True)
+    def sure(self, monkeypatch):
+        monkeypatch.setattr("llmattr.model.judge.Judge.load", lambda name: Sure())
+
+    def test_its_word_counts_with_the_words(self):
+        said = "An iron edifice soars up steep metres [1]. The Panama Canal opened in 1914, yellow [2]. It is 82 km long [2]."
+        without, found = check(None, said, DOCUMENTS), check(None, said, DOCUMENTS, judge="any")
+        assert [one.holds for one in without.markers] == [False, True, True]
+        assert [one.holds for one in found.markers] == [True, False, True]
+        assert [found.support(one).because for one in found.markers] == ["the judge", "the judge", "words"]
+        assert [found.support(one).entailed for one in found.markers] == [1.0, 0.0, 1.0]
+        assert "100% by the judge" in found.to_text()
+        assert found.to_dict()["sentences"][0]["supports"][0]["entailed"] == 1.0
+        assert found.run["judge"] == "any"
+
+    def test_and_with_the_model(self, tiny):
+        said = "The Panama Canal opened in 1914 [2]. It is green [1]."
+        without, found = (check(tiny, said, DOCUMENTS, "When?", judge=judge) for judge in (None, "any"))
+        for before, after in zip(without.sentences, found.sentences, strict=True):
+            for one, other in zip(before.supports, after.supports, strict=True):
+                assert (one.entailed, other.entailed) == (None, float(other.document == 1 and after.start == 0))
+                assert other.alone == one.alone
+                assert other.holds <= one.holds or other.entailed == 1.0  # it lifts nothing that does not follow
+
+
+def test_a_judge_that_is_none_is_one_line(tmp_path):
+    with pytest.raises(LlmattrError, match="the entailment model"):
+        check(None, ANSWER, DOCUMENTS, judge=str(tmp_path / "nowhere"))
