@@ -23,7 +23,7 @@ def steps_of(chat: Sequence[Message]) -> tuple[Message, ...]:
     if asking is None:
         asking = max((i for i, message in enumerate(chat) if message.role not in RESULTS), default=len(chat) - 1)
     names = called(chat)
-    steps = list(itertools.accumulate(message.role not in SYSTEM for message in chat))
+    steps = list(itertools.accumulate(int(message.role not in SYSTEM) for message in chat))
     made = tuple(
         message if i == asking or message.role in SYSTEM else _as_documents(message, steps[i], names)
         for i, message in enumerate(chat)
