@@ -3,9 +3,9 @@
     python recipes/agent_trajectory.py          # the embedded SmolLM2: about two minutes of one core
     python recipes/agent_trajectory.py --tiny   # random weights, under ten seconds; only to see that everything runs
 
-An agent looks for a hotel, and a page that it reads tells it what to say (a prompt injection). Its last turn follows. Sources are
-all steps: what tools returned, and what the agent said between. `hierarchical` removes whole steps, then the sentences of those
-that matter; `leave-one-out` removes every sentence in turn. Then what comes first is removed, and the model is asked again.
+An agent looks for a hotel, and a page that it reads tells it what to say (a prompt injection). Its last turn follows. Sources
+are all steps: what tools returned, and what the agent said between. `hierarchical` removes whole steps, then the sentences of
+those that matter; `leave-one-out` removes every sentence in turn. What comes first is removed then, and the model asked again.
 Your own trajectory, in OpenAI's or Anthropic's form: --messages chat.json
 """
 
@@ -74,7 +74,7 @@ def main():
     options.add_argument("--tiny", action="store_true", help="random weights, in seconds")
     options.add_argument("--out", type=Path, default=Path("agent-trajectory"), help="folder for everything that is made")
     options.add_argument("--messages", type=Path, default=CHAT, help="a chat as JSON, whose last turn is the agent's")
-    options.add_argument("--ablations", type=int, default=32, help="of hierarchical, at most")
+    options.add_argument("--ablations", type=int, default=16, help="of hierarchical, at most")
     options.add_argument("--model", default="smollm2", help="hub id, local folder, or smollm2")
     args = options.parse_args()
     try:
