@@ -6,7 +6,8 @@ the sentences of the whole chat. Needs no data, and no judge: what was planted i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,12 @@ class Attacked(Case):
 
     messages: Sequence[Mapping[str, Any]] = ()
     position: Position = "early"
+    first: "Attacked | None" = None  # whose pace is that of all, so that not every prompt is scored to tell how long it takes
+
+    @cached_property
+    def seconds_a_token(self) -> float:
+        """Of scoring."""
+        return super().seconds_a_token if self.first is None else self.first.seconds_a_token
 
     def chat(self) -> tuple[Message, ...]:
         """The messages, with every step as a document."""
@@ -74,12 +81,13 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     if not methods or Hierarchical.name in methods:
         lines += [Entry(Hierarchical.name, Hierarchical(max(budget // 2, 4), block=100), budget) for budget in asked]
     model = Model("tiny" if given["tiny"] else given["model"])
-    lengths, count = ((3,), 1) if given["tiny"] else (LENGTHS, given["examples"] or (20 if given["full"] else 5))
+    lengths, count = ((3,), 1) if given["tiny"] else (LENGTHS, given["examples"] or (20 if given["full"] else 2))
     size = Size()
     cases = [
         Attacked(f"{one.length} calls", one.question, True, model, size, True, folder, True, one.messages, one.position)
         for one in trajectories(count, choices.seed("context"), lengths)
     ]
+    cases[1:] = [replace(case, first=cases[0]) for case in cases[1:]]
     return Plan(
         about=f"{'tiny' if given['tiny'] else plain_name(given['model'])} and the answers that follow what was planted.",
         problems=cases,
@@ -95,7 +103,7 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
 
 
 OPTIONS = (
-    click.option("--examples", type=click.IntRange(min=1), help="Trajectories of each length and position (5)."),
+    click.option("--examples", type=click.IntRange(min=1), help="Trajectories of each length and position (2)."),
     click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, or smollm2."),
 )
 command = benchmark("injection", __doc__ or "", plan, RESULTS / "injection.json", *OPTIONS)
