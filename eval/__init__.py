@@ -34,6 +34,7 @@ BENCHMARKS = {
     "checks": Benchmark(
         "contexts: does a reference support a claim, as people judged it?", "context.checks", 4, ("attributionbench",)
     ),
+    "injection": Benchmark("agents: is what was planted in a tool's result found, and its step?", "context.injection"),
     "contextcite": Benchmark(
         "contexts: ContextCite in its own setting: LDS, ablations", "context.contextcite", None, ASKED[:1]
     ),

@@ -50,6 +50,7 @@ def folder(tmp_path):
     (tmp_path / "paper.pdf").write_bytes(pdf_of([[(72, 700, 10, "A bridge.")], [(72, 700, 10, "It was opened in 1932.")]]))
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "tower.md").write_text(REPORT)
+    (tmp_path / "chat.json").write_text((ROOT / "recipes" / "documents" / "trajectory.json").read_text(encoding="utf-8"))
     facts = [{"prompt": f"The capital of {land} is ", "completion": f"{city}."} for land, city in CAPITALS.items()]
     (tmp_path / "facts.jsonl").write_text("\n".join(map(json.dumps, facts)))
     (tmp_path / "more.jsonl").write_text('{"prompt": "The capital of Kenya is ", "completion": "Nairobi."}')

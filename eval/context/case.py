@@ -27,6 +27,7 @@ from llmattr.core.plain_json import json_text
 from llmattr.errors import LlmattrError
 from llmattr.metrics.shapes import Scores
 from llmattr.model.lm import LM
+from llmattr.text.message import Message
 from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, conversation
 from llmattr.text.prompt import Prompt, cut
 
@@ -104,9 +105,7 @@ class Case:
     @cached_property
     def ablation(self) -> Timed:
         """The ablation of the answer; the targets are the whole answer and its sentences, if several."""
-        lm, question = self.model.lm, self.question
-        template = TEMPLATE if lm.tokenizer.chat_template else PLAIN_TEMPLATE
-        chat = conversation(question.documents, question.question, template=template)
+        lm, question, chat = self.model.lm, self.question, self.chat()
         prompt = Prompt(lm.tokenizer, chat, cut(chat, question.splitter))
         if len(prompt.sources) != question.size:
             raise LlmattrError(f"{question.size} sentences became {len(prompt.sources)} sources")
@@ -117,6 +116,11 @@ class Case:
         full = prompt.full()
         store = Store(store_path(self.folder / "ablations", lm.record(), lm.fingerprint(), full.ids, full.sources.tolist()))
         return Timed(lm, prompt, targets, store, seconds=times(store.path))
+
+    def chat(self) -> tuple[Message, ...]:
+        """What the model is asked."""
+        template = TEMPLATE if self.model.lm.tokenizer.chat_template else PLAIN_TEMPLATE
+        return conversation(self.question.documents, self.question.question, template=template)
 
     def _answered(self, prompt: Prompt) -> Prompt:
         if self.gold_answer and self.question.answer:

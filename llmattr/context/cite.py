@@ -33,8 +33,9 @@ from llmattr.model.contract import Scorer
 from llmattr.model.judge import Judge
 from llmattr.text.documents import Context, read_documents
 from llmattr.text.forms import plain_tools
-from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, conversation, take_answer
-from llmattr.text.prompt import Prompt, cut
+from llmattr.text.message import take_answer
+from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, conversation
+from llmattr.text.prompt import Prompt, Target, cut
 from llmattr.text.split import Splitter
 
 
@@ -47,6 +48,7 @@ def cite(
     tools: Sequence[Mapping[str, Any]] = (),
     response: str | None = None,
     rather_than: str | None = None,
+    target: Target = "answer",
     sources: str | Splitter = "sentences",
     language: str | None = None,
     template: str | None = None,
@@ -63,9 +65,10 @@ def cite(
     `model`: a hub id, a local folder, "smollm2" (the embedded model), (model, tokenizer), or an `LM`, which also says dtype,
     device and batch size. `context`: a text, or documents: texts, dicts with `text`, `title`, `id`, `metadata`, or what a
     retriever returns (see `read_documents`). `messages`: a chat with the documents in it (see `conversation`); if its last turn
-    is the assistant's, that is the response. `tools`: those that the model may call, for the chat template. `response`:
-    generated (greedy) when it is not given. `rather_than`: another answer; the scores then say what made the model give this
-    one and not that. `sources`: documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays).
+    is the assistant's, that is the response, unless another is given. `tools`: those that the model may call, for the chat
+    template. `response`: generated (greedy) when it is not given. `rather_than`: another answer; the scores then say what made
+    the model give this one and not that. `target`: "answer", or the "reasoning" before it, which is never part of the answer.
+    `sources`: documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays).
     `language`: the documents' (ISO 639-1), for where sentences end; None: as each reads. `method`: a name or a dataclass of
     `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`: ask the model about what is cited
     (`Attribution.evidence`). `judge`: a hub id or folder of an entailment model, whose word stands beside ours. `cache`: a
@@ -77,8 +80,10 @@ def cite(
     """
     chosen: Method = find_method(method, METHODS, Method)
     check_choice("measure", measure, get_args(Measure))
-    if messages is not None and response is None:
-        messages, response = take_answer(messages)
+    check_choice("target", target, get_args(Target))
+    if messages is not None:
+        messages, said = take_answer(messages, query)
+        response = said if response is None else response
     context = None if context is None else read_documents(context)  # once: a generator gives them only once, files take long
     chat = conversation(context, query, messages, template or TEMPLATE)
     parts = cut(chat, sources, language)  # before a model is loaded, so that mistakes show at once
@@ -90,7 +95,7 @@ def cite(
     if not lm.tokenizer.chat_template:
         note(f"{lm.name or 'the model'} has no chat template: the prompt is plain text")
         chat = conversation(context, query, messages, template or PLAIN_TEMPLATE)  # around the same documents
-    prompt = Prompt(lm.tokenizer, chat, parts, tools=tuple(plain_tools(list(tools))))
+    prompt = Prompt(lm.tokenizer, chat, parts, tools=tuple(plain_tools(list(tools))), target=target)
     prompt = _answered(lm, prompt, response, max_new_tokens)
     for oddity in [*prompt.oddities(), *what_cannot_be_compared(prompt)]:
         note(oddity)

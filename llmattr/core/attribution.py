@@ -314,12 +314,12 @@ def _are_places(index: Int[np.ndarray, "t k"], n: int) -> bool:
 
 
 def sentence_rows(attribution: Attribution) -> range:
-    """The rows of the sentence targets: all but target 0 when that is the whole response and there are others."""
-    spans, response = attribution.targets.spans, attribution.response
-    if spans is None or response is None or len(attribution) < 2:
+    """The rows of the sentence targets: all but target 0 when the others are parts of it."""
+    spans = attribution.targets.spans
+    if spans is None or attribution.response is None or len(attribution) < 2:
         return range(len(attribution))
-    whole = response[slice(*spans[0])].strip() == response.strip()
-    return range(1 if whole else 0, len(attribution))
+    is_whole = bool((spans[1:, 0] >= spans[0, 0]).all() and (spans[1:, 1] <= spans[0, 1]).all())
+    return range(1 if is_whole else 0, len(attribution))
 
 
 def by_document(attribution: Attribution) -> Attribution:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from llmattr.errors import LlmattrError
+from llmattr.text.items import plain_items
 
 Message = dict[str, Any]
 
@@ -108,8 +109,8 @@ def is_turn(given: Mapping[str, Any]) -> bool:
 
 
 def plain_chat(chat: Iterable[Mapping[str, Any]]) -> list[Message]:
-    """OpenAI's messages: Anthropic's blocks of calls, results and thoughts go where OpenAI has them, other parts stay."""
-    return [message for given in chat for message in _plain_message(given)]
+    """OpenAI's messages: Anthropic's blocks and Responses' items go where chat completions have them, other parts stay."""
+    return [message for given in plain_items(chat) for message in _plain_message(given)]
 
 
 OF_THE_REQUEST = ("citations", "cache_control")  # in a block of a document: nothing that is known of it

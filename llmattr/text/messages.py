@@ -2,36 +2,16 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, check_text, note
-from llmattr.text.documents import Context, read_document, read_documents, refuse_empty
-from llmattr.text.forms import is_chat, plain_chat
+from llmattr.text.documents import Context, read_documents, refuse_empty
+from llmattr.text.message import Message, read_chat
+from llmattr.text.steps import steps_of
 
 TEMPLATE = "Context: {context}\n\nQuery: {query}"  # ContextCite's
 PLAIN_TEMPLATE = TEMPLATE + "\n\nAnswer:\n"  # for models without a chat template
-
-
-@dataclass(frozen=True)
-class Message:
-    """One turn. A part is fixed text, or the documents that stand at that place; `other` are the chat's further keys."""
-
-    role: str
-    parts: tuple[str | tuple[Document, ...], ...]
-    other: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def documents(self) -> tuple[Document, ...]:
-        """The documents of all its parts, in order."""
-        return tuple(document for part in self.parts if not isinstance(part, str) for document in part)
-
-    @property
-    def said(self) -> list[str]:
-        """Everything in it that can be read: fixed text, and the documents with their titles."""
-        fixed = [part for part in self.parts if isinstance(part, str)]
-        return fixed + [text for document in self.documents for text in (document.title, document.text) if text]
 
 
 def conversation(
@@ -44,57 +24,20 @@ def conversation(
 
     Without `messages`: one user turn made from the template. With them, the documents are, in this order: parts
     `{"type": "document", "text": ...}` of a message; the context at `{context}` in a message, or where its own text stands in
-    one, or, with a query, in a last turn made from the template; without a context everything said before the last message,
-    except by the system (or that message, when it is alone), and what tools returned after it. The query
-    stands at `{query}` or becomes the last user turn.
+    one, or, with a query, in a last turn made from the template; without a context the steps of the chat (`steps_of`): every
+    turn but the system's and the user's last, with what tools returned and what was thought (or that one, when it is alone).
+    The query stands at `{query}` or becomes the last user turn.
     """
     if query is not None and not check_text(query, "the query").strip():
         raise LlmattrError("the query is empty: what should the model answer?")
     if messages is not None:
-        return _place_query(_place_documents(_read_chat(messages), context, query, template), query)
+        return _place_query(_place_documents(read_chat(messages), context, query, template), query)
     if context is None or (query is None and "{query}" in template):
         raise LlmattrError(f"{'context' if context is None else 'query'} is missing: give context and query, or messages")
     check_text(template, "the template")
     if query is not None and "{query}" not in template:
         raise LlmattrError(f"the template {template!r} has no {{query}}")
     return _place_query(_in_template((), read_documents(context), template), query)
-
-
-def take_answer(messages: Sequence[Mapping[str, Any]]) -> tuple[Sequence[Mapping[str, Any]], str | None]:
-    """The messages before the assistant's last turn and what it said there; all of them and None when it did not speak last."""
-    last = _read_chat(messages)[-1]
-    if last.role != "assistant":
-        return messages, None
-    return messages[:-1], "".join(part for part in last.parts if isinstance(part, str))
-
-
-def _read_chat(messages: object) -> tuple[Message, ...]:
-    if not isinstance(messages, (list, tuple)) or not messages:
-        raise LlmattrError(f"messages must be a list with at least the user's turn, not {messages!r:.60}")
-    messages = plain_chat(messages) if is_chat(messages) else messages
-    return tuple(_read_message(message, number) for number, message in enumerate(messages, 1))
-
-
-def _read_message(given: object, number: int) -> Message:
-    calling = isinstance(given, Mapping) and given.get("tool_calls") and given.get("content") is None
-    said = calling or (isinstance(given, Mapping) and isinstance(given.get("content"), (str, list, tuple)))
-    if not isinstance(given, Mapping) or "role" not in given or not said:
-        raise LlmattrError(f"message {number} must be a dict with 'role' and 'content'; it is {given!r:.80}")
-    check_text(given["role"], f"the role of message {number}")
-    content = [given["content"]] if isinstance(given.get("content"), str) else given.get("content") or ()
-    parts = tuple(_read_part(part, number) for part in content)
-    return Message(given["role"], parts, {key: given[key] for key in given if key not in ("role", "content")})
-
-
-def _read_part(part: object, number: int) -> str | tuple[Document]:
-    if isinstance(part, str):
-        return check_text(part, f"message {number}")
-    if isinstance(part, Mapping) and isinstance(part.get("text"), str):
-        check_text(part["text"], f"message {number}")
-        if part.get("type") != "document":
-            return part["text"]
-        return (read_document({key: value for key, value in part.items() if key != "type"}, number),)
-    raise LlmattrError(f"message {number} has a part that is neither text nor a document with 'text': {part!r:.80}")
 
 
 def _place_documents(
@@ -114,7 +57,7 @@ def _place_documents(
         return placed or _in_template(chat, documents, template)
     if not marked and any("{context}" in part for message in chat for part in message.parts if isinstance(part, str)):
         raise LlmattrError("a message has {context} in it, but there is no context to put there")
-    placed = chat if marked else _said_before(chat)
+    placed = chat if marked else steps_of(chat)
     refuse_empty([document for message in placed for document in message.documents])
     return placed
 
@@ -168,25 +111,6 @@ def _place_where_they_stand(chat: tuple[Message, ...], documents: tuple[Document
     if missing:
         raise LlmattrError(f"document {missing[0]!r} does not stand in the messages as the others do: put {{context}} there")
     return chat
-
-
-def _said_before(chat: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Every message but the last and the system's becomes a document; the last one, where there is no other.
-
-    The last message is what was asked last: calls of tools and what they returned come after it, and the latter are documents.
-    """
-    after = {i for i, message in enumerate(chat) if message.role == "tool" or "tool_calls" in message.other}
-    last = max((i for i in range(len(chat)) if i not in after), default=len(chat) - 1)
-    texts = ["".join(part for part in message.parts if isinstance(part, str)) for message in chat]
-    earlier = [i for i in range(last) if chat[i].role != "system" and not (i in after and not texts[i].strip())]
-    earlier += [i for i in range(last + 1, len(chat)) if chat[i].role == "tool"]
-    earlier = earlier or [last]
-
-    def as_document(i: int, message: Message) -> Message:
-        text = texts[i]
-        return dataclasses.replace(message, parts=((Document(text, f"{message.role} {i + 1}"),),))
-
-    return tuple(as_document(i, message) if i in earlier else message for i, message in enumerate(chat))
 
 
 def _place_query(chat: tuple[Message, ...], query: str | None) -> tuple[Message, ...]:

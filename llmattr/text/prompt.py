@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -13,11 +13,12 @@ from jaxtyping import Bool, Int
 from llmattr.core.sources import Document, Sources, Targets
 from llmattr.errors import LlmattrError
 from llmattr.text import split
-from llmattr.text.messages import Message
-from llmattr.text.rendering import Place, located, render_chat
-from llmattr.text.split.reasoning import ending_of
+from llmattr.text.message import Message, Parts
+from llmattr.text.rendering import Place, located, render_chat, thought_key, with_thought
+from llmattr.text.split.reasoning import ending_of, has_reasoning, said_in, without_opening
 from llmattr.text.tokens import Cutter, Reader, Tokenizer, decode, decoded_offsets, special_ids, trim
 
+Target = Literal["answer", "reasoning"]  # of a response: what was said, or what was thought before
 Rest = tuple[str, dict[int, int]]  # what is left of a text, and where its sources start in it
 
 
@@ -83,6 +84,7 @@ class Prompt:
     response_offsets: Int[np.ndarray, "r 2"] | None = None  # the characters of each response token
     tools: tuple[Any, ...] = ()  # that the model may call, as the chat template is told
     closing: str = ""  # ends the reasoning that the template opens, before a response that was given
+    target: Target = "answer"
 
     def render(self, mask: Bool[np.ndarray, " n"]) -> Rendered:
         """The tokens of prompt and response when only the sources in the mask are left."""
@@ -110,6 +112,7 @@ class Prompt:
         if not response.strip():
             raise LlmattrError("the response is empty: there is nothing to attribute")
         opened = dataclasses.replace(self, closing="")._whole[0]
+        response = without_opening(opened, response)
         prompt = dataclasses.replace(self, response=response, closing=ending_of(opened, response))
         text, _, breaks = prompt._whole
         if isinstance(self.tokenizer, Cutter):
@@ -144,14 +147,28 @@ class Prompt:
             found.append(f"special tokens are spelled in the documents ({len(breaks)}, the first in {typed!r}): they stay text")
         if self.closing:
             found.append(f"the chat template opens a reasoning: the response stands behind its end, {self.closing.strip()}")
+        if self.target == "answer" and has_reasoning(self.response) and not said_in(self.response):
+            found.append("the response has a reasoning and no answer behind it: the reasoning is what is attributed")
         return found
 
     def targets(self, measure: str = "logit") -> Targets:
-        """The whole response and each of its sentences that has a token of its own: no heading, table's header or reasoning."""
+        """The whole answer and each of its sentences that has a token of its own: no heading, table's header or reasoning.
+
+        With `target` "reasoning" the same of the reasoning before it; raises `LlmattrError` where there is none.
+        """
+        thinks = self.target == "reasoning"
+        stretches = said_in(self.response, thinks) or said_in(self.response, not thinks)
+        if thinks and not has_reasoning(self.response):
+            raise LlmattrError("the response has no reasoning that could be attributed: leave the target away")
         language = next((document.language for document in self.sources.documents), None)
-        inner = split.cut(self.response, "sentences", "answer", language)
-        said = inner.spans[inner.quotable] if inner.quotable.any() else inner.spans
-        spans = np.concatenate([split.spans(self.response, split.documents), said])
+        if thinks:
+            said = _sentences(self.response, stretches, language)
+        else:
+            inner = split.cut(self.response, "sentences", "answer", language)
+            said = inner.spans[inner.quotable] if inner.quotable.any() else inner.spans
+        whole = np.array(stretches[-1:])  # what is said last, where a reasoning stands between
+        inside = (said[:, 0] >= whole[0, 0]) & (said[:, 1] <= whole[0, 1])
+        spans = np.concatenate([whole, said[inside]])
         spans = spans[np.diff(self._tokens(spans))[:, 0] > 0]
         return Targets([self.response[a:b] for a, b in spans], spans, measure)
 
@@ -193,9 +210,9 @@ class Prompt:
         starts: dict[int, Place] = {}
         breaks: list[Place] = []
         groups = itertools.count()  # documents are numbered through all messages
-        for number, message in enumerate(self.messages):
+        for number, parts in enumerate(self._fields):
             content = ""
-            for part in message.parts:
+            for part in parts:
                 if not isinstance(part, str):
                     part, inside = self._documents_text(part, groups, mask)
                     starts |= {i: (number, len(content) + start) for i, start in inside.items()}
@@ -209,9 +226,23 @@ class Prompt:
         at = {i: place for i, place in at.items() if text.startswith(self.sources.texts[i], place)}  # not rewritten inside
         return text + self.closing, at, sorted(place for place in found[len(starts) :] if place is not None)
 
+    @property
+    def _fields(self) -> list[Parts]:
+        """What is written of each message: its reasoning, where it has one apart, and what it says."""
+        return [parts for m in self.messages for parts in ((m.thoughts, m.parts) if m.thoughts else (m.parts,))]
+
+    @cached_property
+    def _thought_key(self) -> str | None:
+        return thought_key(self.tokenizer)
+
     def _chat(self, contents: list[str]) -> str:
-        texts = [text if message.parts else None for message, text in zip(self.messages, contents, strict=True)]
-        chat = [{**m.other, "role": m.role, "content": text} for m, text in zip(self.messages, texts, strict=True)]
+        texts = iter(contents)
+        chat = []
+        for m in self.messages:
+            thought = next(texts) if m.thoughts else None
+            said = next(texts)
+            content = said if m.parts else None  # of a turn that only calls tools
+            chat.append({**m.other, "role": m.role, **with_thought(content, thought, self._thought_key)})
         try:
             return render_chat(self.tokenizer, chat, self.tools, tokenize=False, add_generation_prompt=True)
         except Exception as error:  # templates raise what they like
@@ -244,3 +275,9 @@ class Prompt:
                 text += whole[start:end]
             end_before = end
         return text + whole[end_before:].rstrip(), starts
+
+
+def _sentences(text: str, stretches: Sequence[tuple[int, int]], language: str | None) -> Int[np.ndarray, "s 2"]:
+    """The sentences of some stretches of a text."""
+    cuts = [(split.cut(text[a:b], "sentences", "markdown", language), a) for a, b in stretches]
+    return np.concatenate([cut.spans[cut.quotable if cut.quotable.any() else slice(None)] + a for cut, a in cuts])

@@ -8,6 +8,7 @@ from typing import Any
 
 from llmattr.errors import LlmattrError
 from llmattr.text.forms import function_of
+from llmattr.text.message import THOUGHTS
 from llmattr.text.tokens import Tokenizer
 
 Place = tuple[int, int]  # the number of a text, and a character in it
@@ -32,6 +33,29 @@ def render_chat(
         except Exception as error:  # templates raise what they like
             refused.append(error)
     raise refused[0]
+
+
+def thought_key(tokenizer: Tokenizer) -> str | None:
+    """The key of a message under which the tokenizer's chat template looks for the assistant's reasoning; None: it has none."""
+    thought = chr(_PRIVATE[0])
+    for key in THOUGHTS:
+        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!", key: thought}]
+        try:
+            text = tokenizer.apply_chat_template(turns, tokenize=False)
+        except Exception:  # templates raise what they like
+            continue
+        if thought in text:
+            return key
+    return None
+
+
+def with_thought(content: str | None, thought: str | None, key: str | None) -> dict[str, str | None]:
+    """A message's content and reasoning: under the template's key or, without one, as models write it before what they say."""
+    if not thought or not thought.strip():
+        return {"content": content}
+    if key is not None:
+        return {"content": content, key: thought}
+    return {"content": f"<think>\n{thought}\n</think>\n\n{content or ''}"}
 
 
 def _calling(message: Mapping[str, Any], form: Callable[[Any], Any], content: str | None) -> Mapping[str, Any]:

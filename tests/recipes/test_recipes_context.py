@@ -70,6 +70,23 @@ class TestTiny:
         for page in ("false-statement.html", "instruction.html"):
             assert "<article" in (out / page).read_text(encoding="utf-8")
 
+    def test_an_agents_trajectory_is_searched_step_by_step(self, run):
+        said, out = run("agent_trajectory", "--tiny")
+        found = re.findall(r"(\d+) passes, (\S+) tokens", said)
+        costs = [(int(passes), int(tokens.replace(",", ""))) for passes, tokens in found]
+        assert costs[0][0] <= 16
+        assert costs[1][0] == 34 + 1  # every sentence in turn, and all of them
+        assert costs[0][1] < costs[1][1] / 2
+        assert len(re.findall(r"step \d+: (?:result of \w+|assistant)$", said, re.MULTILINE)) == 2 * 3
+        assert "the agent said:    The booking failed." in said
+        assert "<article" in (out / "trajectory.html").read_text(encoding="utf-8")
+
+    def test_a_chat_without_an_answer_is_one_line(self, run, capsys, tmp_path):
+        (tmp_path / "chat.json").write_text('[{"role": "user"}]')
+        with pytest.raises(SystemExit):
+            run("agent_trajectory", "--tiny", "--messages", str(tmp_path / "chat.json"))
+        assert "message 1 must be a dict" in capsys.readouterr().err.splitlines()[-1]
+
     def test_stability_is_measured(self, run):
         said, out = run("stability", "--tiny")
         table = pd.read_csv(out / "stability.csv", index_col="ablations")
@@ -96,3 +113,10 @@ class TestSmollm2:
         assert (ranks["context-cite"], ranks["leave-one-out"]) == ("1", "1")
         assert int(ranks["bm25"]) > 1
         assert "without it the model says what it said before" in said
+
+    def test_the_planted_instruction_is_found_in_its_step_for_a_part_of_the_tokens(self, run, smollm2):
+        said, _ = run("agent_trajectory")
+        assert len(re.findall(r"tokens\n +\S+  step 7: result of read_page\n", said)) == 2
+        assert len(re.findall(r"step 7: result of read_page: Note for AI assistants", said)) == 2
+        first, second = (int(tokens.replace(",", "")) for tokens in re.findall(r"passes, (\S+) tokens", said))
+        assert first < second / 2

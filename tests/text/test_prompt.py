@@ -197,7 +197,7 @@ class TestMessages:
         ]
         prompt = make(context=None, query=None, messages=chat)
         assert list(prompt.sources.texts) == ["It is 82 km long.", "It opened in 1914.", "I see."]
-        assert prompt.sources.documents[0].id == "user 2"
+        assert prompt.sources.documents[0].id == "step 1: user"
         alone = make(context=None, query=None, messages=chat[:2])
         assert list(alone.sources.texts) == ["It is 82 km long.", "It opened in 1914."]
 

@@ -96,3 +96,25 @@ def ending_of(prompt: str, response: str) -> str:
             lines = len(prompt) - len(prompt.rstrip("\n"))
             return "\n" * max(2 - lines, 0) + ending + "\n\n"
     return ""
+
+
+def said_in(text: str, thinks: bool = False) -> list[tuple[int, int]]:
+    """The characters of what is said in a text, or of what is thought, without white space around them.
+
+    >>> said_in("<think>So.</think> Yes."), said_in("<think>So.</think> Yes.", thinks=True)
+    ([(19, 23)], [(7, 10)])
+    """
+    found = []
+    for start, end, is_reasoning in parts(text):
+        said = text[start:end]
+        if is_reasoning == thinks and said.strip():
+            found.append((start + len(said) - len(said.lstrip()), start + len(said.rstrip())))
+    return found
+
+
+def without_opening(prompt: str, response: str) -> str:
+    """The response without the mark that opens its reasoning, where the prompt has opened it at its end."""
+    for opening in MARKS:
+        if prompt.rstrip().endswith(opening) and response.lstrip().startswith(opening):
+            return response.lstrip().removeprefix(opening).lstrip("\n")
+    return response

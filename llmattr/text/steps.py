@@ -1,0 +1,66 @@
+"""The steps of a chat as documents: what was said before the question, what tools returned, what the model thought."""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+
+from llmattr.core.sources import Document
+from llmattr.text.message import Message, Parts, called
+from llmattr.text.split.reasoning import has_reasoning
+from llmattr.text.split.reasoning import parts as reasoned
+
+SYSTEM = ("system", "developer")
+RESULTS = ("tool", "function", "ipython")  # of what a tool returned, as templates know it
+
+
+def steps_of(chat: Sequence[Message]) -> tuple[Message, ...]:
+    """Every turn becomes a document but the system's and the one that asks: the user's last; that one, where there is no other.
+
+    A document's id says which turn it is, counted from 1 without the system's, and what: "step 3: result of search", "step 4:
+    assistant", and "step 4: reasoning" for what was thought there. Calls of tools are written by the template and stay.
+    """
+    asking = max((i for i, message in enumerate(chat) if message.role == "user"), default=None)
+    if asking is None:
+        asking = max((i for i, message in enumerate(chat) if message.role not in RESULTS), default=len(chat) - 1)
+    names = called(chat)
+    steps = list(itertools.accumulate(int(message.role not in SYSTEM) for message in chat))
+    made = tuple(
+        message if i == asking or message.role in SYSTEM else _as_documents(message, steps[i], names)
+        for i, message in enumerate(chat)
+    )
+    if any(document.text.strip() for message in made for document in message.documents):
+        return made
+    question = (Document(chat[asking].text, _id(chat[asking], steps[asking], names)),)
+    return (*made[:asking], dataclasses.replace(chat[asking], parts=(question,)), *made[asking + 1 :])
+
+
+def _as_documents(message: Message, step: int, names: dict[str, str]) -> Message:
+    """The turn with what it says and thinks as documents."""
+    thoughts: Parts = tuple((Document(part, f"step {step}: reasoning"),) for part in message.thoughts if isinstance(part, str))
+    text, name = message.text, _id(message, step, names)
+    parts: Parts = message.parts
+    if message.role == "assistant" and has_reasoning(text):
+        parts = _apart(text, name, f"step {step}: reasoning")
+    elif text.strip():
+        parts = ((Document(text, name),),)
+    return dataclasses.replace(message, thoughts=thoughts, parts=parts)
+
+
+def _apart(text: str, name: str, thought: str) -> Parts:
+    """What was said and what was thought as documents, and the marks between them."""
+    parts: list[str | tuple[Document, ...]] = []
+    end = 0
+    for part in reasoned(text):
+        said = text[part.start : part.end].strip()
+        if said:
+            start = text.index(said, part.start)
+            parts += [text[end:start], (Document(said, thought if part.is_reasoning else name),)]
+            end = start + len(said)
+    return tuple(part for part in (*parts, text[end:]) if part)
+
+
+def _id(message: Message, step: int, names: dict[str, str]) -> str:
+    if message.role not in RESULTS:
+        return f"step {step}: {message.role}"
+    name = names.get(message.result_of or "") or message.other.get("name")
+    return f"step {step}: result of {name or 'a tool'}"
