@@ -30,8 +30,8 @@ ALIKE = ("corroborative", "reference")  # families that never ask what would hav
 
 # What the commands that take a method have themselves, by its kind: no method has an option of such a name.
 RESERVED: dict[Kind, str] = {
-    "context": """cache concurrency device dtype files help html index json judge language max_new_tokens measure model
-        no_cache no_verify prune query questions quick rather_than response seed served_model sources template timeout
+    "context": """agree_ablations agree_with cache concurrency device dtype files help html index json judge language max_new_tokens measure model
+        no_cache no_verify prune query questions quick rather_than response seed served_api served_model sources template timeout
         tokenizer top verbose verify zoom""",
     "training": """append checkpoints columns complement data device dim dtype help kind learning_rates model modules out
         row_type rows seed split strict unknown width""",
