@@ -63,15 +63,15 @@ def cite(
 
     `model`: a hub id, a local folder, "smollm2" (the embedded model), (model, tokenizer), or an `LM`, which also says dtype,
     device and batch size; one behind a server: its address, a `ServerLM` or a `ChatServer`. `context`: a text, or documents:
-    texts, dicts with `text`, `title`, `id`, `metadata`, or what a retriever returns (see `read_documents`). `messages`: a chat with the documents in it (see `conversation`); if its last turn
-    is the assistant's, that is the response. `tools`: those that the model may call, for the chat template. `response`:
-    generated (greedy) when it is not given. `rather_than`: another answer; the scores then say what made the model give this
-    one and not that. `sources`: documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays).
-    `language`: the documents' (ISO 639-1), for where sentences end; None: as each reads. `method`: a name or a dataclass of
-    `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`: ask the model about what is cited
-    (`Attribution.evidence`). `judge`: a hub id or folder of an entailment model, whose word stands beside ours. `cache`: a
-    folder in which scored ablations are kept, so that a run goes on where it was; beyond LLMATTR_CACHE_LIMIT gigabytes (1) the
-    files go that were not used for longest.
+    texts, dicts with `text`, `title`, `id`, `metadata`, or what a retriever returns (see `read_documents`). `messages`: a chat
+    with the documents in it (see `conversation`); if its last turn is the assistant's, that is the response. `tools`: those
+    that the model may call, for the chat template. `response`: generated (greedy) when it is not given. `rather_than`: another
+    answer; the scores then say what made the model give this one and not that. `sources`: documents, paragraphs, sentences,
+    words, or a function text -> parts (text in no part stays). `language`: the documents' (ISO 639-1), for where sentences end;
+    None: as each reads. `method`: a name or a dataclass of `METHODS`. `measure`: the log-odds of what was said, or its
+    log-probability. `verify`: ask the model about what is cited (`Attribution.evidence`). `judge`: a hub id or folder of an
+    entailment model, whose word stands beside ours. `cache`: a folder in which scored ablations are kept, so that a run goes on
+    where it was; beyond LLMATTR_CACHE_LIMIT gigabytes (1) the files go that were not used for longest.
 
     Returns scores [t, n], t = the whole response and each of its sentences, in nats of log-odds: positive = the source made
     it likelier. Raises `LlmattrError` for input that the user can mend.

@@ -119,8 +119,8 @@ class ChatServer:
     def score(self, requests: Sequence[Rendered]) -> Iterator[tuple[int, Float[np.ndarray, " r"]]]:
         """Refused: the server has no log-probabilities to give."""
         raise LlmattrError(
-            f"the server at {self.url} is asked as {self.api}, which gives no log-probabilities of an answer: ask a model here, "
-            "or vLLM or llama-cpp-python"
+            f"the server at {self.url} is asked as {self.api}, which gives no log-probabilities of an answer: ask a model "
+            "here, or vLLM or llama-cpp-python"
         )
 
     def answer(self, turns: Sequence[Turn], max_new_tokens: int) -> Said:

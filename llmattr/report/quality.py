@@ -19,9 +19,8 @@ def stands_for(attribution: Attribution) -> list[str]:
         return []
     ours = attribution.run.get("model", "this model")
     if np.isnan(found.rank):
-        return [
-            f"Whether {ours} stands for {found.model} cannot be said: there it is the same under all {found.ablations} ablations."
-        ]
+        same = f"all {found.ablations} ablations are equal there"
+        return [f"Whether {ours} stands for {found.model} cannot be said: {same}."]
     how = next(how for bound, how in SURE if found.rank >= bound)
     stands = f"stands {how} for" if found.low > 0 else "cannot be said to stand for"
     of = "log-probabilities" if found.by == "log-probability" else "the similarity of its answers"

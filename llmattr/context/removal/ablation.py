@@ -117,13 +117,11 @@ def _read(path: Path) -> tuple[dict[bytes, Row], dict[str, Other], dict[bytes, s
         os.utime(path)  # what was used last is removed last
     masks, logprobs = saved.get("masks", ()), saved.get("logprobs", ())
     others = np.split(saved["tokens"], np.cumsum(saved["lengths"])[:-1]) if "others" in saved else ()
+    answered, answers = saved.get("answered", ()), saved.get("answers", _NONE).tolist()
     return (
         {mask.tobytes(): row for mask, row in zip(masks, logprobs, strict=True)},
         dict(zip(saved.get("others", _NONE).tolist(), others, strict=True)),
-        {
-            mask.tobytes(): text
-            for mask, text in zip(saved.get("answered", ()), saved.get("answers", _NONE).tolist(), strict=True)
-        },
+        {mask.tobytes(): answer for mask, answer in zip(answered, answers, strict=True)},
     )
 
 

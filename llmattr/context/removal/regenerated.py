@@ -1,4 +1,4 @@
-"""What a chat server answers when only some of the sources are left, and how alike that is: an ablation without probabilities."""
+"""What a chat server answers when only some of the sources are left, and how alike that is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
