@@ -21,8 +21,9 @@ class Api:
     """A chat server's manner of being asked.
 
     `path`: where a request goes, and `models` where the list of models is, with the keys that lead to the names in it. `key`:
-    the environment's name for the key, and `headers` what is made of it. `bodies(model, turns, max_tokens)`: requests, of which
-    the first that is not refused is kept; only the first fixes what is generated. `said`: the text in an answer.
+    the environment's name for the key, and `headers` what is sent with it, or without one. `bodies(model, turns, max_tokens)`:
+    requests, of which the first that is not refused is kept; only the first fixes what is generated. `said`: the text in an
+    answer.
     """
 
     path: str
@@ -34,7 +35,11 @@ class Api:
 
 
 def _bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _versioned(key: str) -> dict[str, str]:
+    return {"anthropic-version": "2023-06-01", **({"x-api-key": key} if key else {})}
 
 
 def _openai(model: str, turns: Sequence[Turn], most: int) -> tuple[dict[str, Any], ...]:
@@ -77,14 +82,7 @@ def _message(answer: Mapping[str, Any]) -> Said:
 _V1 = ("/v1/models", "data", "id")
 APIS: dict[Name, Api] = {
     "openai": Api("/v1/chat/completions", _V1, "OPENAI_API_KEY", _bearer, _openai, _choice),
-    "anthropic": Api(
-        "/v1/messages",
-        _V1,
-        "ANTHROPIC_API_KEY",
-        lambda key: {"x-api-key": key, "anthropic-version": "2023-06-01"},
-        _anthropic,
-        _blocks,
-    ),
+    "anthropic": Api("/v1/messages", _V1, "ANTHROPIC_API_KEY", _versioned, _anthropic, _blocks),
     "ollama": Api("/api/chat", ("/api/tags", "models", "name"), "OLLAMA_API_KEY", _bearer, _ollama, _message),
     "llamacpp": Api("/v1/chat/completions", _V1, "LLAMA_API_KEY", _bearer, _llamacpp, _choice),
 }

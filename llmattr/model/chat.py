@@ -173,6 +173,5 @@ class ChatServer:
     def _connection(self) -> Connection:
         key = check_key(self.api_key or os.environ.get(self._api.key, ""), self._api.key)
         base = base_of(self.url, self._api.path, "/v1", "/api")
-        headers = self._api.headers(key) if key else {}
         how = {"retries": self.retries, "backoff": self.backoff, "connections": self.concurrency}
-        return Connection(base, headers, key, self.timeout, **how)
+        return Connection(base, self._api.headers(key), key, self.timeout, **how)

@@ -82,9 +82,7 @@ class Connection:
 
     def _failed(self, url: str, status: int, body: bytes) -> LlmattrError:
         if status < 400:
-            return LlmattrError(
-                f"{url} answered {status}: it leads to another address, and nothing is sent there; name that one"
-            )
+            return LlmattrError(f"{url} answered {status}: it leads elsewhere, and nothing is sent there: name that address")
         if status in (401, 403):
             return DeniedError(f"{url} answered {status}: {self._said(body)}")
         if status < 500 and status != 429:
