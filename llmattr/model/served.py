@@ -35,8 +35,8 @@ def served(
         way = "openai"
     lm = ChatServer(url, way, served_model, concurrency=concurrency, timeout=timeout)
     note(
-        f"{lm.name} gives no log-probabilities of an answer: what a source does is how alike the answers without it still are "
-        "(one request for each ablation)"
+        f"{lm.name} gives no log-probabilities of an answer: what counts is how alike its answers without some of the sources "
+        "are to this one (a request for each ablation)"
     )
     note(f"asking as {way} was only tried against a stand-in written from its documentation (docs/stand_ins.md)")
     return lm
