@@ -135,7 +135,7 @@ def cite(
     # An index names its model, and refuses another; of a server's nothing is known but its name.
     models = [{**lm.record(), **(found.model or {})}] if training is None and not answerer.server else []
     if is_main():  # of several processes the first speaks
-        report(result, text + beside.said(answerer, lm.name) + pruned, html=html, json=json, models=models)
+        report(result, text + beside.said(answerer, found, lm.name) + pruned, html=html, json=json, models=models)
 
 
 def _many(load: "Callable[[], Scorer]", questions: str, given: list[Document], out: Path, how: dict[str, Any]) -> None:

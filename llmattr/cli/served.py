@@ -63,11 +63,11 @@ class Served:
         how = {"max_new_tokens": max_new_tokens, "cache": cache}
         return replace(found, agreement=agreement(found, other, self.agree_ablations, seed, **how))
 
-    def said(self, answerer: Answerer, model: str) -> str:
-        """What a reader must know of an answer that was given and compared with nothing."""
+    def said(self, answerer: Answerer, found: "Attribution", model: str) -> str:
+        """What a reader must know of a model's scores of an answer that was given, where they are compared with nothing."""
         from llmattr.report.quality import stand_in
 
-        alone = typed("response") and self.agree_with is None and not answerer.server
+        alone = typed("response") and found.can_cite and self.agree_with is None and not answerer.server
         return f"\n{stand_in(model)}" if alone else ""
 
 

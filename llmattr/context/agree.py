@@ -14,7 +14,7 @@ from llmattr.context.removal.cache import limit
 from llmattr.context.removal.contrast import ContrastAblation
 from llmattr.core.agreement import Agreement
 from llmattr.core.attribution import Attribution
-from llmattr.errors import LlmattrError, check_number
+from llmattr.errors import LlmattrError, check_number, note
 from llmattr.metrics.stats import rank_agreement
 from llmattr.model.chat import ChatServer
 from llmattr.model.server import ServerLM
@@ -69,6 +69,7 @@ def _served(ablation: ContextAblation, served: ServerLM | ChatServer, most: int,
     """The same ablation of the same answer, on the served model with its own chat template."""
     prompt, messages = ablation.prompt, ablation.prompt.messages
     if prompt.tokenizer.chat_template and not served.tokenizer.chat_template:
+        note(f"{served.name} is asked in plain text: its own tokenizer (--tokenizer, tokenizer=) has its chat template")
         messages = (*messages, BEFORE_ANSWER)
     there = Prompt(served.tokenizer, messages, prompt.sources, tools=prompt.tools).with_response(prompt.response)
     room = limit() if cache is not None else 0.0
