@@ -1,9 +1,11 @@
-"""The tables of methods in README.md and docs/methods.md, from METHODS and PAPERS.md: `make tables`, or `--check` to compare.
+"""The tables of methods, from METHODS and PAPERS.md, and of what ran against stand-ins alone, from the tests' markers.
 
-A table stands between `<!-- methods: FAMILY -->` and `<!-- end of methods -->`; `whole` behind the family asks for options and
-papers, too.
+`make tables` writes them into README.md and docs/, `--check` compares. A table of methods stands between
+`<!-- methods: FAMILY -->` and `<!-- end of methods -->`; `whole` behind the family asks for options and papers, too. That of
+stand-ins, from `pytest.mark.stub(what, how, since)`, stands between `<!-- stand-ins -->` and `<!-- end of stand-ins -->`.
 """
 
+import ast
 import dataclasses
 import re
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/methods.md")
+PAGES = ("README.md", "docs/methods.md", "docs/stand_ins.md")
 DEFAULTS = {"context": "screening", "training": "logra", "retraining": "datamodel"}
 HEADS = {
     "context": ("what a source's score is", "passes"),
@@ -20,6 +22,7 @@ HEADS = {
     "retraining": ("what a row's (or a group's) score is", "models trained"),
 }
 MARKED = re.compile(r"(<!-- methods: (\w+)( whole)? -->\n).*?(<!-- end of methods -->)", re.DOTALL)
+STAND_INS = re.compile(r"(<!-- stand-ins -->\n).*?(<!-- end of stand-ins -->)", re.DOTALL)
 
 
 def table(family: str, whole: bool) -> str:
@@ -56,8 +59,22 @@ def papers(name: str, method: Any) -> list[str]:
     return found
 
 
+def stand_ins() -> str:
+    """What no test runs in its real form: what it is, how it is asked for, which test has the stand-in, and since when."""
+    found = {}
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        for call in calls:
+            if ast.unparse(call.func) == "pytest.mark.stub":
+                what, how, since = (ast.literal_eval(given) for given in call.args)
+                found[what] = f"| {what} | `{how}` | `{path.relative_to(ROOT).as_posix()}` | {since} |\n"
+    head = "| never run in its real form | how it is asked for | tried against the stand-in of | since |\n"
+    return head + "| --- | --- | --- | --- |\n" + "".join(found[what] for what in sorted(found))
+
+
 def written(text: str) -> str:
     """The page with its tables as they are now."""
+    text = STAND_INS.sub(lambda found: found[1] + stand_ins() + found[2], text)
     return MARKED.sub(lambda found: found[1] + table(found[2], bool(found[3])) + found[4], text)
 
 

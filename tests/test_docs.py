@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import ExitStack
+from typing import get_args
 from unittest.mock import patch
 
 import numpy as np
@@ -14,6 +15,9 @@ import pytest
 
 from llmattr import context, retraining, training
 from llmattr.ablation import every_mask
+from llmattr.cli.served import APIS as served_options
+from llmattr.model.apis import APIS
+from llmattr.model.served import Way
 from tests import ROOT
 from tests.pdfs import pdf_of
 
@@ -213,6 +217,13 @@ class TestTables:
         assert sorted(shown) == [
             (family, whole) for family in ("context", "retraining", "training") for whole in ("", " whole")
         ]
+
+    def test_name_every_chat_server(self):
+        """Each way of being asked that is said to have a stand-in alone; the markers say so, too."""
+        shown = (ROOT / "docs" / "stand_ins.md").read_text("utf-8")
+        assert re.findall(r"`--served-api (\w+)`", shown) == sorted(APIS, key=shown.index)
+        assert set(get_args(Way)) == {"completions", *APIS}
+        assert served_options == get_args(Way)
 
     def test_a_method_without_a_line_in_papers_is_told(self):
         papers = runpy.run_path(str(ROOT / ".ci" / "tables.py"))["papers"]

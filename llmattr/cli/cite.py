@@ -1,8 +1,9 @@
 """`llmattr cite`."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -13,6 +14,7 @@ from llmattr.cli.batch import Result, Row, answered, check_batch, optional, text
 from llmattr.cli.files import check_folder, check_outputs, documents, quiet, read, report, shown
 from llmattr.cli.given import Input, refuse, typed
 from llmattr.cli.methods import MethodCommand, taken
+from llmattr.cli.served import Served, serving
 from llmattr.context.contract import Method
 from llmattr.context.methods.games import Alone
 from llmattr.core.method import describe
@@ -27,12 +29,14 @@ from llmattr.text.split import SPLITTERS
 
 if TYPE_CHECKING:
     from llmattr.core.attribution import Attribution
+    from llmattr.model.contract import Scorer
     from llmattr.origins import Origins
     from llmattr.training.query import TraceIndex
 
 
 QUICK = Alone()
-ONE = ("query", "response", "rather_than", "index", "zoom", "prune", "top", "verbose")  # options of one question
+# Options of one question.
+ONE = ("query", "response", "rather_than", "agree_with", "index", "zoom", "prune", "top", "verbose")
 
 
 @click.command(cls=MethodCommand, options_metavar="--query Q [OPTIONS]")
@@ -51,6 +55,7 @@ ONE = ("query", "response", "rather_than", "index", "zoom", "prune", "top", "ver
     help="a chat in the place of FILEs (OpenAI's or Anthropic's form; - for standard input): its steps are the sources",
 )
 @answering
+@serving
 @click.option(
     "--index",
     metavar="IDX",
@@ -101,8 +106,9 @@ def cite(
     A FILE is text, Markdown, LaTeX, PDF, HTML, DOCX, ODT, RTF, e-mail, CSV, JSON, XML, a notebook, subtitles, code or a
     patch; a folder; a pattern such as "docs/**/*.md"; or - for standard input. What is no text needs llmattr[files].
     """
-    answerer, how = taken(Answerer, options), options
+    answerer, beside, how = taken(Answerer, options), taken(Served, options), options
     check_outputs((*files, *(name for name in (questions, messages) if name)), [out for out in (html, json) if out])
+    beside.check(answerer)
     _check_together(answerer, index, how, prune)
     if quick and click.get_current_context().meta["method"] != MethodCommand.default:
         raise LlmattrError(f"--quick is the method {QUICK.name}: leave {method.name} out, or --quick")
@@ -113,9 +119,8 @@ def cite(
     kept = None if no_cache else cache or place()
     given = [document for name in files for document in documents(name)]
     if questions is not None:
-        results = _many(
-            answerer, questions, given, check_batch(json), {"method": QUICK if quick else method, **how, "cache": kept}
-        )
+        how |= {"method": QUICK if quick else method, "cache": kept}
+        results = _many(partial(beside.load, answerer), questions, given, check_batch(json), how)
         return write_batch_page(html, results)
     if messages is None and not files:
         raise click.MissingParameter(param_hint="'FILE... [METHOD]'", param_type="argument")
@@ -130,7 +135,8 @@ def cite(
     from llmattr.context.cite import cite
 
     training = answerer.open(index) if index else None
-    lm = answerer.load() if training is None else training.checkpoints[0].load()
+    other = beside.other(answerer)  # a server that is not there is told before the work
+    lm = beside.load(answerer) if training is None else training.checkpoints[0].load()
     first = QUICK if quick or _looks_first(method, how) else method
     found = cite(lm, given if files else None, query, **chat._asdict(), method=first, cache=kept, **how)
     if first is not method and not quick and len(found.sources) > 1:
@@ -138,15 +144,17 @@ def cite(
         found = found.refine(method)
     if found.targets.measure != how["measure"] and (said := typed("measure")):
         note(f"{said} is not used: what {method.name} gives is {found.unit}")
+    if other is not None:
+        found = beside.compared(found, other, seed=how["seed"], max_new_tokens=how["max_new_tokens"], cache=kept)
     found, pruned = _pruned(found, how["max_new_tokens"]) if prune else (found, "")
     result, text = _shown(found, training, top, verbose=verbose, zoom=zoom)
     # An index names its model, and refuses another; of a server's nothing is known but its name.
     models = [{**lm.record(), **(found.model or {})}] if training is None and not answerer.server else []
     if is_main():  # of several processes the first speaks
-        report(result, text + pruned, html=html, json=json, models=models)
+        report(result, text + beside.said(answerer, found, lm.name) + pruned, html=html, json=json, models=models)
 
 
-def _many(answerer: Answerer, questions: str, given: list[Document], out: Path, how: dict[str, Any]) -> list[Result]:
+def _many(load: "Callable[[], Scorer]", questions: str, given: list[Document], out: Path, how: dict[str, Any]) -> list[Result]:
     """A result for each row of a file, and how many there are of each verdict."""
     from llmattr.core.evidence import VERDICTS
     from llmattr.report.json import to_dict
@@ -154,7 +162,7 @@ def _many(answerer: Answerer, questions: str, given: list[Document], out: Path, 
     quiet()
     from llmattr.context.cite import cite
 
-    lm = answerer.load()
+    lm = load()
 
     def one(row: Row) -> dict[str, Any]:
         response = optional(row, "response", "answer")
@@ -179,7 +187,6 @@ def _check_together(answerer: Answerer, index: str | None, how: Mapping[str, Any
     """Raise `LlmattrError` for options that do not go together."""
     if index and (how["rather_than"] or not how["verify"]):
         raise LlmattrError("--index asks where each sentence comes from, which needs --verify and no --rather-than")
-    answerer.check()
     if typed("no_cache"):
         refuse("--no-cache keeps nothing", "cache")
     if typed("questions"):
@@ -187,7 +194,7 @@ def _check_together(answerer: Answerer, index: str | None, how: Mapping[str, Any
         refuse("--questions has documents and no chat", "messages")
     if typed("messages"):
         refuse("an index is asked about a query, and --messages is a chat", "index")
-    if how["response"] is not None and not prune:
+    if how["response"] is not None and not (prune or typed("agree_with") or answerer.server):
         refuse("with --response no answer is written", "max_new_tokens")
     if how["rather_than"] is not None:
         refuse("verdicts are on one answer, and --rather-than compares two", "verify", "judge", "prune")

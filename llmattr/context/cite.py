@@ -13,9 +13,9 @@ from llmattr.context.contract import Method
 from llmattr.context.methods import METHODS
 from llmattr.context.methods.games import LeaveOneOut
 from llmattr.context.methods.screening import Screening
-from llmattr.context.opening import scorer_of, store_of
+from llmattr.context.opening import ablation_of, scorer_of
 from llmattr.context.relevance import relevance, what_cannot_be_compared
-from llmattr.context.removal.ablation import ContextAblation, Store
+from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.removal.cache import limit
 from llmattr.context.removal.contrast import ONE_ALONE, contrast
 from llmattr.context.verify import judged
@@ -29,6 +29,7 @@ from llmattr.core.returned import returned_scores, unchanged
 from llmattr.core.sources import Measure, Targets
 from llmattr.core.versions import versions
 from llmattr.errors import LlmattrError, check_choice, check_text, note
+from llmattr.model.chat import ChatServer
 from llmattr.model.contract import Scorer
 from llmattr.model.judge import Judge
 from llmattr.text.documents import Context, read_documents
@@ -63,17 +64,17 @@ def cite(
     """Attribute a model's response, whole and sentence by sentence, to the sources of its context.
 
     `model`: a hub id, a local folder, "smollm2" (the embedded model), (model, tokenizer), or an `LM`, which also says dtype,
-    device and batch size. `context`: a text, or documents: texts, dicts with `text`, `title`, `id`, `metadata`, or what a
-    retriever returns (see `read_documents`). `messages`: a chat with the documents in it (see `conversation`); if its last turn
-    is the assistant's, that is the response, unless another is given. `tools`: those that the model may call, for the chat
-    template. `response`: generated (greedy) when it is not given. `rather_than`: another answer; the scores then say what made
-    the model give this one and not that. `target`: "answer", or the "reasoning" before it, which is never part of the answer.
-    `sources`: documents, paragraphs, sentences, words, or a function text -> parts (text in no part stays).
-    `language`: the documents' (ISO 639-1), for where sentences end; None: as each reads. `method`: a name or a dataclass of
-    `METHODS`. `measure`: the log-odds of what was said, or its log-probability. `verify`: ask the model about what is cited
-    (`Attribution.evidence`). `judge`: a hub id or folder of an entailment model, whose word stands beside ours. `cache`: a
-    folder in which scored ablations are kept, so that a run goes on where it was; beyond LLMATTR_CACHE_LIMIT gigabytes (1) the
-    files go that were not used for longest.
+    device and batch size; one behind a server: its address, a `ServerLM` or a `ChatServer`. `context`: a text, or documents:
+    texts, dicts with `text`, `title`, `id`, `metadata`, or what a retriever returns (see `read_documents`). `messages`: a chat
+    with the documents in it (see `conversation`); if its last turn is the assistant's, that is the response, unless another is
+    given. `tools`: those that the model may call, for the chat template. `response`: generated (greedy) when it is not given.
+    `rather_than`: another answer; the scores then say what made the model give this one and not that. `target`: "answer", or
+    the "reasoning" before it, which is never part of the answer. `sources`: documents, paragraphs, sentences, words, or a
+    function text -> parts (text in no part stays). `language`: the documents' (ISO 639-1), for where sentences end; None: as
+    each reads. `method`: a name or a dataclass of `METHODS`. `measure`: the log-odds of what was said, or its log-probability.
+    `verify`: ask the model about what is cited (`Attribution.evidence`). `judge`: a hub id or folder of an entailment model,
+    whose word stands beside ours. `cache`: a folder in which scored ablations are kept, so that a run goes on where it was;
+    beyond LLMATTR_CACHE_LIMIT gigabytes (1) the files go that were not used for longest.
 
     Returns scores [t, n], t = the whole response and each of its sentences, in nats of log-odds: positive = the source made
     it likelier. Raises `LlmattrError` for input that the user can mend.
@@ -89,7 +90,7 @@ def cite(
     parts = cut(chat, sources, language)  # before a model is loaded, so that mistakes show at once
     room = limit() if cache is not None else 0.0
     started = time.perf_counter()
-    lm = scorer_of(model)
+    lm = scorer_of(model, may_generate=True)
     if lm.kind != "causal":
         raise LlmattrError(f"{lm.name or 'the model'} is a {lm.kind} model: cite needs one that predicts the next token")
     if not lm.tokenizer.chat_template:
@@ -103,11 +104,10 @@ def cite(
     if len(prompt.sources) == 1:
         note("there is only one source: its score is what is lost without it (leave-one-out)")
         chosen = LeaveOneOut()
-    store = Store() if cache is None else store_of(cache, room, lm, prompt)
-    ablation = ContextAblation(lm, prompt, prompt.targets(measure), store)
+    ablation = ablation_of(lm, prompt, measure, max_new_tokens=max_new_tokens, cache=cache, room=room)
     if rather_than is not None:
         ablation = _contrasted(ablation, rather_than, chosen)
-    is_verified = verify and rather_than is None
+    is_verified = verify and rather_than is None and not isinstance(lm, ChatServer)  # verdicts are on log-probabilities
     session = ContextSession(chosen, ablation, seed, lm.fingerprint(), query=query, is_verified=is_verified, judge=judge)
     result = session.result()
     seconds = {"load_and_answer": answered - started, **result.run["seconds"]}
@@ -128,10 +128,12 @@ class ContextSession:
 
     def result(self) -> Attribution:
         """The response and its sentences attributed, with what true ablations (and the judge) say of what is cited."""
-        started = time.perf_counter()
-        found = self.attribute(self.ablation.targets)
+        started, store = time.perf_counter(), self.ablation.store
+        store.asked = {}
+        found, fitted = self.attribute(self.ablation.targets), store.asked
         attributed = time.perf_counter()
         evidence = evidence_for(found, self.ablation) if self.is_verified else None
+        store.asked = fitted
         if evidence is not None and self.judge is not None:
             evidence = judged(evidence, found.sources, found.targets, Judge.load(self.judge))
         seconds = {"attribute": attributed - started}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, runtime_checkabl
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from llmattr.core.agreement import Agreement
 from llmattr.core.citing import SHARE, UNITLESS, Score, is_cited, is_clear, least_score
 from llmattr.core.evidence import Evidence
 from llmattr.core.faces import face
@@ -55,8 +56,8 @@ class Attribution:
     target's highest score, weighed by it, what a citation has at least. `ceiling` [t]: the highest LDS that the noise between
     seeds leaves. `meaning`: what a score says, where that is not the usual. `verified`: what models trained without the best
     rows say (`curation.counterfactual.verified`). `details`: what else a method says of each target, t of each (a fit's penalty
-    `alpha`, the `pairs` of sources). `model`: what tells the model that answered from others (`Scorer.fingerprint`). `run` is a
-    record: which settings, how long.
+    `alpha`, the `pairs` of sources). `model`: what tells the model that answered from others (`Scorer.fingerprint`).
+    `agreement`: how far that model stands for a served one. `run` is a record: which settings, how long.
     Slicing by target (`result[0]`) gives an Attribution with that target alone. Raises `LlmattrError` for scores that are not
     finite, an error below 0, arrays of another shape, and what is not of its field's type.
     """
@@ -84,6 +85,7 @@ class Attribution:
     verified: Mapping[str, Any] | None = field(default=None, repr=False)
     details: Mapping[str, Sequence[Any]] = field(default_factory=dict, repr=False)
     model: Mapping[str, str] | None = None
+    agreement: Agreement | None = None
 
     def __len__(self) -> int:
         return len(self.targets)

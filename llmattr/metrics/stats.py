@@ -64,6 +64,28 @@ def foretold(predicted: Float[np.ndarray, "t m"], seen: Float[np.ndarray, "t m"]
     return np.where(unpredicted, 0.0, spearman(predicted, seen))
 
 
+def rank_agreement(
+    predicted: Float[np.ndarray, " m"], seen: Float[np.ndarray, " m"], *, level: float = 0.95, draws: int = 2000, seed: int = 0
+) -> Interval:
+    """`foretold` of m pairs of numbers, and its percentile interval over `draws` resamplings of the pairs (Efron 1979).
+
+    nan where all that was seen is equal; resamplings in which it is are left out of the interval.
+
+    >>> rank_agreement(np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.0, 4.0, 8.0, 16.0]))
+    Interval(mean=1.0, low=1.0, high=1.0)
+    """
+    check_number("level", level, 0, 1)
+    check_number("draws", draws, 1, whole=True)
+    found = float(foretold(predicted[None], seen[None]).round(12)[0])
+    if np.isnan(found):
+        return Interval(np.nan, np.nan, np.nan)
+    drawn = np.random.default_rng(seed).integers(len(seen), size=(draws, len(seen)))
+    again = foretold(predicted[drawn], seen[drawn]).round(12)
+    again = again[np.isfinite(again) & (np.ptp(predicted[drawn], axis=1) > 0)]
+    low, high = np.quantile(again, [(1 - level) / 2, (1 + level) / 2]) if len(again) else (np.nan, np.nan)
+    return Interval(found, float(low), float(high))
+
+
 def _tied(rows: Float[np.ndarray, "t m"]) -> Float[np.ndarray, "t m"]:
     """Each row from 0 to 1, where what rounding tells apart is the same; all 0 where it holds one number only."""
     spread = np.ptp(rows, axis=1, keepdims=True)

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from llmattr.core.progress import Progress
 from llmattr.errors import LlmattrError, check_number, note
+from llmattr.model.connection import DeniedError, RefusedError, check_address
 from llmattr.model.endpoint import Endpoint, Token
 from llmattr.model.loading import load_tokenizer
 from llmattr.text.prompt import Rendered
@@ -111,8 +112,7 @@ class ServerLM:
     def __post_init__(self) -> None:
         source = self.tokenizer.source if isinstance(self.tokenizer, TextTokenizer) else self.tokenizer
         object.__setattr__(self, "tokenizer", TextTokenizer(source, self.cut))
-        if not self.url.startswith(("http://", "https://")):
-            raise LlmattrError(f"a server's address begins with http:// or https://, unlike {self.url!r}")
+        check_address(self.url)
         check_number("concurrency", self.concurrency, 1, whole=True)
         check_number("retries", self.retries, 0, whole=True)
         check_number("timeout", self.timeout, 1e-3)
@@ -143,6 +143,16 @@ class ServerLM:
     def fingerprint(self) -> dict[str, str]:
         """What is known of the model: its name. Other weights under the same name look the same from here."""
         return self.record()
+
+    @cached_property
+    def gives_logprobs(self) -> bool:
+        """Whether the server returns the log-probabilities of a prompt, found by asking for some."""
+        try:
+            return bool(self.endpoint.prompt_tokens("a b c"))
+        except DeniedError:
+            raise
+        except RefusedError:
+            return False
 
     def generate(self, ids: list[int], max_new_tokens: int = 256) -> list[int]:
         """The model's greedy continuation as pieces of text; says when it was cut off."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from llmattr.core.agreement import Agreement
 from llmattr.core.attribution import Attribution
 from llmattr.core.evidence import from_dicts, target_to_dict
 from llmattr.core.plain_json import json_text
@@ -40,6 +41,7 @@ def to_dict(attribution: Attribution) -> dict[str, Any]:
         "cites": a.cites,
         "share": a.share,
         "model": a.model,
+        **({} if a.agreement is None else {"agreement": a.agreement.to_dict()}),
         **{name: value for name in ("asked", "meaning", "verified") if (value := vars(a)[name]) is not None},
         "method": a.method,
         "run": a.run,
@@ -124,6 +126,7 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
         verified=saved.get("verified"),
         details={name: [t["details"][name] for t in targets] for name in (targets or [{}])[0].get("details", ())},
         model=saved["model"],
+        agreement=Agreement.of(saved["agreement"]) if "agreement" in saved else None,
     )
 
 

@@ -9,19 +9,43 @@ SURE = ((0.8, "well"), (0.5, "roughly"), (-1.0, "badly"))  # from this rank corr
 
 def fit_quality(attribution: Attribution) -> list[str]:
     """How well the scores predict ablations that they were not fitted to; nothing where nothing was fitted or tried."""
-    return [*_held_out(attribution), *_tried(attribution)]
+    return [*_held_out(attribution), *_tried(attribution), *stands_for(attribution)]
+
+
+def stands_for(attribution: Attribution) -> list[str]:
+    """One line: how well the model stands for a served one, where that was measured."""
+    found = attribution.agreement
+    if found is None:
+        return []
+    ours = attribution.run.get("model", "this model")
+    if np.isnan(found.rank):
+        same = f"all {found.ablations} ablations are equal there"
+        return [f"Whether {ours} stands for {found.model} cannot be said: {same}."]
+    how = next(how for bound, how in SURE if found.rank >= bound)
+    stands = f"stands {how} for" if found.low > 0 else "cannot be said to stand for"
+    of = "log-probabilities" if found.by == "log-probability" else "the similarity of its answers"
+    interval = f"{found.rank:.2f} ({found.low:.2f} to {found.high:.2f})"
+    return [
+        f"{ours} {stands} {found.model}: rank agreement {interval} over {found.ablations} ablations ({of} at {found.server})."
+    ]
+
+
+def stand_in(model: str) -> str:
+    """One line for an answer that was given: whose scores these are."""
+    said = "if another model wrote the answer, they stand in for its own, and --agree-with URL measures how well"
+    return f"These are scores of {model}: {said}."
 
 
 def how_sure(attribution: Attribution) -> list[str]:
     """One line for a reader: how well the scores foretell removals that they were not fitted to."""
     known = [] if attribution.lds is None else attribution.lds[np.isfinite(attribution.lds)].tolist()
     if not known:
-        return []
+        return stands_for(attribution)
     least = min(known)
     how = next(how for bound, how in SURE if least >= bound)
     more = "; more ablations may help (--n-ablations)" * (how == SURE[-1][1] and "n_ablations" in attribution.method)
     foretold = f"the scores foretell {how} what the model says when other sources are taken away ({least:.2f} of 1){more}"
-    return [f"How sure: {foretold}."]
+    return [f"How sure: {foretold}.", *stands_for(attribution)]
 
 
 def _tried(attribution: Attribution) -> list[str]:

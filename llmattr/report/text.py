@@ -107,9 +107,10 @@ def _sentence(attribution: Attribution, row: int) -> str:
 
 
 def _explanation(attribution: Attribution) -> list[str]:
+    likelier = "come back more alike" if attribution.targets.measure == "generated" else "likelier"
     against = int((attribution.clear & (attribution.values < 0)).any(axis=0).sum())
     lines = [
-        f"Scores in {attribution.unit}: positive = the source made the sentence likelier.",
+        f"Scores in {attribution.unit}: positive = the source made the sentence {likelier}.",
         f"{citation_rule(attribution.targets.measure, attribution.share).capitalize()}.",
         *fit_quality(attribution),
         *([RULE] if attribution.evidence else []),

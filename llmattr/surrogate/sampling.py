@@ -25,6 +25,7 @@ UNITS = {
     "logprob": "nats",
     "loss": "nats",
     "value": "the outputs' unit",
+    "generated": "similarity of what is generated",
 }
 
 

@@ -157,7 +157,13 @@ def both(tiny, remote, answer=ANSWER, **options):
     return results
 
 
-@pytest.mark.parametrize("habit", ["openai", "vllm"])
+@pytest.mark.parametrize(
+    "habit",
+    [
+        "openai",  # also tried with llama-cpp-python (`test_a_real_server`)
+        pytest.param("vllm", marks=pytest.mark.stub("vLLM's prompt_logprobs", "--model http://...", "2026-11-22")),
+    ],
+)
 def test_log_probabilities_are_those_of_the_local_model(tiny, remote, server, habit):
     server.habits = {habit}
     local, there = both(tiny, remote)

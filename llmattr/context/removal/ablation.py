@@ -27,6 +27,7 @@ from llmattr.model.odds import log_odds_of_logprobs
 from llmattr.text.prompt import Prompt, Rendered
 
 EVERY = 2.0  # seconds between two writes of the file, at least
+_NONE = np.empty(0, str)
 
 Row = Float[np.ndarray, " r"]
 Other = Float[np.ndarray, " _"]  # of another response, which has its own number of tokens
@@ -35,21 +36,24 @@ Other = Float[np.ndarray, " _"]  # of another response, which has its own number
 class Store:
     """Token log-probabilities of a response [r] for each mask [n] that was scored, and of others behind all sources.
 
-    `rows`: mask -> log-probabilities. `others`: another response -> those of its own tokens. `path`: a file (.npz) to go on
-    from and to add to, whole or not at all, by any number of processes at once; None keeps them in memory only.
+    `rows`: mask -> log-probabilities. `others`: another response -> those of its own tokens. `answers`: mask -> what was
+    generated. `asked`: the masks that a method asked to be scored, in that order. `path`: a file (.npz) to go on from and to
+    add to, whole or not at all, by any number of processes at once; None keeps them in memory only.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self.rows: dict[bytes, Row] = {}
         self.others: dict[str, Other] = {}
+        self.answers: dict[bytes, str] = {}
+        self.asked: dict[bytes, None] = {}
         if path is not None:
-            self.rows, self.others = of_main(_read(path))
+            self.rows, self.others, self.answers = of_main(_read(path))
         self.resumed = len(self)  # that many were there before
         self._written, self._at = len(self), time.monotonic()
 
     def __len__(self) -> int:
-        return len(self.rows) + len(self.others)
+        return len(self.rows) + len(self.others) + len(self.answers)
 
     def add(self, mask: bytes, logprobs: Row) -> None:
         """Keep one more; now and then the file is written."""
@@ -59,6 +63,11 @@ class Store:
     def add_other(self, response: str, logprobs: Other) -> None:
         """Keep one of another response."""
         self.others[response] = logprobs
+        self._save_at_times()
+
+    def add_answer(self, mask: bytes, answer: str) -> None:
+        """Keep what was generated."""
+        self.answers[mask] = answer
         self._save_at_times()
 
     def _save_at_times(self) -> None:
@@ -76,38 +85,43 @@ class Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with alone(path.parent):  # else of two that add to what is there one would be lost
-                rows, others = _read(path)
-                write_arrays(path, **_arrays(self.rows | rows, self.others | others))
+                rows, others, answers = _read(path)
+                write_arrays(path, **_arrays(self.rows | rows, self.others | others, self.answers | answers))
         except (OSError, LlmattrError) as error:
             note(f"cannot keep what was scored ({error}): a run that is stopped starts again")
             self.path = None
 
 
-def _arrays(rows: dict[bytes, Row], others: dict[str, Other]) -> dict[str, np.ndarray]:
+def _arrays(rows: dict[bytes, Row], others: dict[str, Other], answers: dict[bytes, str]) -> dict[str, np.ndarray]:
     """What a file holds; the other responses' tokens stand one behind the other, since each has its own number of them."""
     masks, tokens = [np.frombuffer(mask, dtype=bool) for mask in rows], list(others.values())
     found = {"masks": np.stack(masks), "logprobs": np.stack(list(rows.values()))} if rows else {}
     if others:
         lengths = np.array([len(row) for row in tokens])
         found |= {"others": np.array(list(others)), "lengths": lengths, "tokens": np.concatenate(tokens)}
+    if answers:
+        asked = np.stack([np.frombuffer(mask, dtype=bool) for mask in answers])
+        found |= {"answered": asked, "answers": np.array(list(answers.values()))}
     return found
 
 
-def _read(path: Path) -> tuple[dict[bytes, Row], dict[str, Other]]:
+def _read(path: Path) -> tuple[dict[bytes, Row], dict[str, Other], dict[bytes, str]]:
     try:
         saved = read_arrays(path)
     except FileNotFoundError:
-        return {}, {}
+        return {}, {}, {}
     except LlmattrError as error:
         note(f"{error}: what was scored before is scored again")
-        return {}, {}
+        return {}, {}, {}
     with suppress(OSError):
         os.utime(path)  # what was used last is removed last
     masks, logprobs = saved.get("masks", ()), saved.get("logprobs", ())
     others = np.split(saved["tokens"], np.cumsum(saved["lengths"])[:-1]) if "others" in saved else ()
+    answered, answers = saved.get("answered", ()), saved.get("answers", _NONE).tolist()
     return (
         {mask.tobytes(): row for mask, row in zip(masks, logprobs, strict=True)},
-        dict(zip(saved.get("others", np.empty(0, str)).tolist(), others, strict=True)),
+        dict(zip(saved.get("others", _NONE).tolist(), others, strict=True)),
+        {mask.tobytes(): answer for mask, answer in zip(answered, answers, strict=True)},
     )
 
 
@@ -143,6 +157,7 @@ class ContextAblation:
         Several processes run a share each.
         """
         check_masks(masks, len(self.sources))
+        self.store.asked = self.store.asked | dict.fromkeys(mask.tobytes() for mask in masks)
         new = {mask.tobytes(): mask for mask in masks if mask.tobytes() not in self.store.rows}
         mine = share(list(new))
         try:
