@@ -13,7 +13,7 @@ from llmattr.context.contract import Method
 from llmattr.context.methods import METHODS
 from llmattr.context.methods.games import LeaveOneOut
 from llmattr.context.methods.screening import Screening
-from llmattr.context.opening import scorer_of, store_of
+from llmattr.context.opening import check_length, scorer_of, store_of
 from llmattr.context.relevance import relevance, what_cannot_be_compared
 from llmattr.context.removal.ablation import ContextAblation, Store
 from llmattr.context.removal.cache import limit
@@ -92,6 +92,7 @@ def cite(
         chat = conversation(context, query, messages, template or PLAIN_TEMPLATE)  # around the same documents
     prompt = Prompt(lm.tokenizer, chat, parts, tools=tuple(plain_tools(list(tools))))
     prompt = _answered(lm, prompt, response, max_new_tokens)
+    check_length(lm, prompt)
     for oddity in [*prompt.oddities(), *what_cannot_be_compared(prompt)]:
         note(oddity)
     answered = time.perf_counter()

@@ -13,11 +13,13 @@ from llmattr.context.cite import cite
 from llmattr.context.methods.games import Alone
 from llmattr.core.attribution import Attribution
 from llmattr.core.plain_json import json_text
-from llmattr.errors import LlmattrNote
+from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model.contract import Scorer
 from llmattr.report.check import with_repair
 from llmattr.report.json import to_dict
 from llmattr.service.asked import Asked, CheckOptions, CiteOptions, Verb, read_asked, read_json
+
+LETTERS = 64  # of a token, on average: no text has so many
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Attributor:
 
     def as_json(self, verb: Verb, body: bytes) -> Answer:
         """What the JSON of a request asks; raises `LlmattrError` for what its client can mend."""
-        asked = read_asked(read_json(body), verb)
         with _notes() as notes:
+            asked = self._checked(read_asked(read_json(body), verb))
             found = self._found(asked)
         if isinstance(found, Check):
             repair = isinstance(asked.options, CheckOptions) and asked.options.repair
@@ -50,10 +52,19 @@ class Attributor:
 
     def as_page(self, verb: Verb, given: dict[str, Any]) -> Answer:
         """The page of what a form asks."""
-        asked = read_asked(given, verb)
         with _notes():
-            found = self._found(asked)
+            found = self._found(self._checked(read_asked(given, verb)))
         return Answer(found.html(), "text/html")
+
+    def _checked(self, asked: Asked) -> Asked:
+        """Refuse, before the texts are cut and tokenised, what no model of this window could read."""
+        documents = asked.documents or ()
+        size = sum(map(len, [*(one.text for one in documents), str(asked.response), str(asked.messages)]))
+        window = None if isinstance(asked.options, CheckOptions) and asked.options.quick else self.lm.window
+        if window is not None and size / LETTERS + len(documents) > window:
+            many = f"{len(documents):,} documents, {size:,} characters"
+            raise LlmattrError(f"{many}: far more than the model's window of {window:,} tokens holds; send less")
+        return asked
 
     def _found(self, asked: Asked) -> Attribution | Check:
         match asked.options:

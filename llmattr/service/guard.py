@@ -1,12 +1,12 @@
 """Who may ask: no page of another site, no name that another site gave this machine, no body beyond the limit."""
 
 import asyncio
+import re
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmattr.service.refused import Refused
 
+HOST = re.compile(r"(\[(?P<number>[0-9a-f:.]+)\]|(?P<name>[\w.-]+))(:\d+)?")
+EVERY = ("0.0.0.0", "::")  # all addresses of a machine
 SENDING = 10.0  # seconds that a body may take to come
 HEADERS = {  # on every response; the pages have a style of their own, no script, and nothing from elsewhere
     "content-security-policy": (
@@ -64,9 +66,6 @@ class Guard:
         return self.host in EVERY and name in (socket.gethostname().lower(), socket.getfqdn().lower())
 
 
-EVERY = ("0.0.0.0", "::")  # all addresses of a machine
-
-
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches it."""
     with suppress(ValueError):
@@ -76,9 +75,8 @@ def is_loopback(host: str) -> bool:
 
 def _name(host: str) -> str | None:
     """The name without its port; None where it is no such thing."""
-    with suppress(ValueError):
-        return urlsplit(f"//{host}").hostname
-    return None
+    found = HOST.fullmatch(host.lower())
+    return found and (found["number"] or found["name"])
 
 
 async def body_of(request: Request, most: int) -> bytes:
