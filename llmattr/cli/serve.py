@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="address to serve on; this machine alone reaches 127.0.0.1"
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free")
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any that is free")
 @click.option("--allow-host", multiple=True, metavar="NAME", help="a further name by which browsers reach it (behind a proxy)")
 @click.option("--waiting", type=click.IntRange(min=0), default=16, show_default=True, help="requests that may wait; 429 beyond")
 @click.option(

@@ -65,8 +65,8 @@ class Service:
         try:
             async with self._body(request) as body:
                 form = _read_form(body)
-                verb = "check" if form["do"] == "check" else "cite"
-                return await self._answer(request, partial(self.attributor.as_page, verb, _asked(form)))
+                verb: Verb = "check" if form["do"] == "check" else "cite"
+                return await self._answer(request, partial(self.attributor.as_page, verb, _asked(form, verb)))
         except LlmattrError as error:
             return self._page(form, str(error), 422)
         except Refused as error:
@@ -116,11 +116,12 @@ def _read_form(body: bytes) -> Form:
     return {"do": "cite", "query": "", "response": "", "quick": "", **said}
 
 
-def _asked(form: Form) -> dict[str, Any]:
-    """The request that a form is, as JSON would have it; a field that was left empty is none."""
+def _asked(form: Form, verb: Verb) -> dict[str, Any]:
+    """The request that a form is, as JSON would have it; a field that was left empty is none, but for what must be asked."""
     documents = [{"text": text, "id": f"document {n}"} for n in DOCUMENTS if (text := form.get(f"d{n}", "")).strip()]
-    said = {name: form[name].strip() or None for name in ("query", "response")}
-    return {"documents": documents, **said, "options": {"quick": bool(form["quick"])}}
+    query, response = form["query"].strip(), form["response"].strip() or None
+    asked = query if query or verb == "cite" else None
+    return {"documents": documents, "query": asked, "response": response, "options": {"quick": bool(form["quick"])}}
 
 
 async def _left(request: Request) -> None:

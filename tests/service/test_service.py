@@ -358,7 +358,7 @@ class TestPage:
         evil = "</textarea><script>alert(1)</script>"
         got, html = self.form(served, d1=evil, d4="four", query="", response="It is.", do="cite")
         assert got.status == 422
-        assert 'role="alert">Query is missing' in html
+        assert 'role="alert">The query is empty' in html
         assert "&lt;/textarea&gt;&lt;script&gt;" in html
         assert "<script" not in html
         assert "<details open>" in html
