@@ -77,6 +77,7 @@ def cite(
     """
     chosen: Method = find_method(method, METHODS, Method)
     check_choice("measure", measure, get_args(Measure))
+    language = None if language is None else check_text(language, "the language")
     if messages is not None and response is None:
         messages, response = take_answer(messages)
     context = None if context is None else read_documents(context)  # once: a generator gives them only once, files take long

@@ -56,7 +56,7 @@ class Asked:
     options: CiteOptions | CheckOptions
     documents: tuple[Document, ...] | None = None
     query: str | None = None
-    response: object = None
+    response: Any = None  # a text; of a check also what JSON has
     messages: list[Any] | None = None
     shape: str | None = None
     names: object = None
@@ -79,7 +79,7 @@ def read_asked(given: Any, verb: Verb) -> Asked:
     for name, other in ALSO.items():
         if name in given and other in given:
             raise LlmattrError(f"{name!r} and {other!r} are two names of the same: give one")
-    said = {ALSO.get(name, name): value for name, value in given.items() if value is not None}
+    said: dict[str, Any] = {ALSO.get(str(name), str(name)): value for name, value in given.items() if value is not None}
     _check_known(said, KEYS[verb], "the request")
     for name, kind, word in (("query", str, "a text"), ("messages", list, "a list"), ("shape", str, "a text")):
         if not isinstance(said.get(name, kind()), kind):

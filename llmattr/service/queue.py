@@ -2,19 +2,26 @@
 
 import asyncio
 import math
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from llmattr.core.progress import until
+from llmattr.core.progress import Stopped, until
 from llmattr.service.refused import Refused
 
 T = TypeVar("T")
 
 GRACE = 10.0  # seconds that what is at work has to end, once the service stops
 LONGEST = 3600  # seconds after which a client is told to come back, at most
+
+
+@dataclass(eq=False)
+class _Job(Generic[T]):
+    """Work, until nobody waits for it: then nothing holds it, nor what was sent for it."""
+
+    work: Callable[[], T] | None
 
 
 class Queue:
@@ -57,8 +64,8 @@ class Queue:
         Work that nobody waits for any more never starts, or stops between two passes of the model.
         """
         self._check_open()
-        unwanted = threading.Event()
-        done = asyncio.wrap_future(self._thread.submit(self._run, work, unwanted.is_set))
+        job = _Job(work)
+        done = asyncio.wrap_future(self._thread.submit(self._run, job))
         leaving, closing = asyncio.ensure_future(left), asyncio.ensure_future(self.closed.wait())
         try:
             await asyncio.wait({done, leaving, closing}, timeout=self.seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -70,7 +77,7 @@ class Queue:
             less = "ask for less (quick, fewer documents), or come back when fewer wait"
             raise Refused(503, f"not done within {self.seconds:g} s: {less}", self.patience)
         finally:
-            unwanted.set()
+            job.work = None
             for one in (done, leaving, closing):
                 one.cancel()
 
@@ -84,10 +91,12 @@ class Queue:
         if not self.is_open:
             raise Refused(503, "the service is stopping", self.patience)
 
-    def _run(self, work: Callable[[], T], unwanted: Callable[[], bool]) -> T:
+    def _run(self, job: _Job[T]) -> T:
         """In the model's thread."""
-        started = time.monotonic()
-        with until(unwanted):
+        work, started = job.work, time.monotonic()
+        if work is None:
+            raise Stopped
+        with until(lambda: job.work is None):
             found = work()
         self._lasted = (self._lasted + time.monotonic() - started) / 2
         return found

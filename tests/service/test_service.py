@@ -279,6 +279,8 @@ class TestBadInput:
             ({**ASKED, "options": {"seed": 1e999}}, "seed must lie between 0 and"),
             ({**ASKED, "options": {"max_new_tokens": 10**9}}, "max_new_tokens must lie between 1 and"),
             ({**ASKED, "options": {"sources": "letters"}}, "sources must be one of"),
+            ({**ASKED, "options": {"language": "\ud800"}}, "the language is not valid Unicode"),
+            ({"messages": [{"role": "user", "content": [{"type": {"a": 1}, "text": 1}]}]}, "neither text nor a document"),
         ],
     )  # fmt: skip
     def test_is_one_clear_line(self, served, given, said):
