@@ -57,7 +57,7 @@ class Attributor:
         return Answer(found.html(), "text/html")
 
     def _checked(self, asked: Asked) -> Asked:
-        """Refuse, before the texts are cut and tokenised, what no model of this window could read."""
+        """The same; raises `LlmattrError`, before texts are cut and tokenised, for what no model of this window could read."""
         documents = asked.documents or ()
         size = sum(map(len, [*(one.text for one in documents), str(asked.response), str(asked.messages)]))
         window = None if isinstance(asked.options, CheckOptions) and asked.options.quick else self.lm.window

@@ -107,7 +107,7 @@ class Service:
 
 
 def _read_form(body: bytes) -> Form:
-    """The fields of a form, and `documents` in order."""
+    """The fields of a form; raises `LlmattrError` where they cannot be read."""
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=32, errors="strict")
     except ValueError as error:
