@@ -226,6 +226,12 @@ class TestWhoMayAsk:
             assert got.status == 403
             assert "--allow-host" in got.error
 
+    def test_one_that_serves_every_address_has_their_numbers_and_the_machines_name(self, tiny):
+        with serving(tiny, host="0.0.0.0") as served:
+            for host in ("10.0.0.1:8765", "[fe80::1]", socket.gethostname()):
+                assert served.get("/health", {"Host": host}).status == 200
+            assert served.get("/health", {"Host": "evil.example"}).status == 403
+
     @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://localhost", ""])
     def test_no_page_of_others(self, served, origin):
         for path, given, headers in (("/cite", ASKED, JSON), ("/", "do=cite", FORM)):
