@@ -4,6 +4,8 @@ import json
 import re
 import runpy
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -44,7 +46,7 @@ def commands(kind):
 
 def test_every_shell_line_is_run_by_one_of_these_tests():
     lines = [line for block in blocks("sh") for line in block.values[0].splitlines() if line.strip()]
-    assert len(lines) == sum(len(commands(kind)) for kind in ("make", "pip", "llmattr"))
+    assert len(lines) == sum(len(commands(kind)) for kind in ("make", "pip", "llmattr", "curl"))
 
 
 @pytest.fixture
@@ -140,8 +142,31 @@ def test_check_lines(folder, smollm2):
         assert "(report.txt; decided by" in said
 
 
+@pytest.mark.slow
+def test_serve_lines(smollm2):
+    """The service that the README starts, on a port that is free here, and what it asks it."""
+    pytest.importorskip("starlette", reason="starlette is not installed (extra serve)")
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl")
+    (line,) = (line for line in commands("llmattr") if " serve" in line)
+    command = [sys.executable, "-m", *shlex.split(line), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            address = re.search(r"http://(\S+)", running.stdout.readline())[1]
+            cited, checked = (
+                json.loads(subprocess.run(shlex.split(asked.replace("localhost:8765", address)), **PIPED).stdout)
+                for asked in commands("curl")
+            )
+        finally:
+            running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 130
+    assert cited["response"] == "In 1889."
+    assert cited["sources"][0]["text"] == "It was built in 1889."
+    assert checked["failures"] == []
+
+
 PIPED = {"capture_output": True, "text": True}
-ELSEWHERE = {"trace", "eval", "--index", "rerun", "check"}  # by the tests above
+ELSEWHERE = {"trace", "eval", "--index", "rerun", "check", "serve"}  # by the tests above
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from llmattr.cli.command import Remembering
 from llmattr.cli.evaluate import evaluate
 from llmattr.cli.heads import fit_heads
 from llmattr.cli.rerun import rerun
+from llmattr.cli.serve import serve
 from llmattr.cli.trace import trace
 from llmattr.errors import LlmattrError, LlmattrNote
 
@@ -23,7 +24,7 @@ def cli() -> None:
     """Where did this come from? Attribute what a language model says, with evidence."""
 
 
-for command in (cache, check, cite, evaluate, fit_heads, rerun, trace):
+for command in (cache, check, cite, evaluate, fit_heads, rerun, serve, trace):
     cli.add_command(command)
 
 

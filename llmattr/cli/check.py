@@ -153,10 +153,9 @@ def _many(
 
 def _result(found: "Check", repair: bool) -> dict[str, Any]:
     """The check in plain lists, with the answer repaired."""
-    if not repair:
-        return found.to_dict()
-    again = found.repaired()
-    return {**found.to_dict(), "repaired": {"text": again.text, "changes": [vars(one) for one in again.changes]}}
+    from llmattr.report.check import with_repair
+
+    return with_repair(found) if repair else found.to_dict()
 
 
 def _read(name: str) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.context.entailing import entailed
-from llmattr.context.opening import scorer_of, store_of
+from llmattr.context.opening import check_length, scorer_of, store_of
 from llmattr.context.relevance import relevance
 from llmattr.context.removal.ablation import ContextAblation, Store
 from llmattr.context.removal.cache import limit
@@ -33,6 +33,7 @@ def by_model(
     room = limit() if cache is not None else 0.0
     lm = scorer_of(model)
     prompt = Prompt(lm.tokenizer, *asked).with_response(marked.answer)
+    check_length(lm, prompt)
     for oddity in prompt.oddities():
         note(oddity)
     store = Store() if cache is None else store_of(cache, room, lm, prompt)

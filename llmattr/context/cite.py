@@ -13,7 +13,7 @@ from llmattr.context.contract import Method
 from llmattr.context.methods import METHODS
 from llmattr.context.methods.games import LeaveOneOut
 from llmattr.context.methods.screening import Screening
-from llmattr.context.opening import ablation_of, scorer_of
+from llmattr.context.opening import ablation_of, check_length, scorer_of
 from llmattr.context.relevance import relevance, what_cannot_be_compared
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.removal.cache import limit
@@ -82,6 +82,7 @@ def cite(
     chosen: Method = find_method(method, METHODS, Method)
     check_choice("measure", measure, get_args(Measure))
     check_choice("target", target, get_args(Target))
+    language = None if language is None else check_text(language, "the language")
     if messages is not None:
         messages, said = take_answer(messages, query)
         response = said if response is None else response
@@ -98,6 +99,7 @@ def cite(
         chat = conversation(context, query, messages, template or PLAIN_TEMPLATE)  # around the same documents
     prompt = Prompt(lm.tokenizer, chat, parts, tools=tuple(plain_tools(list(tools))), target=target)
     prompt = _answered(lm, prompt, response, max_new_tokens)
+    check_length(lm, prompt)
     for oddity in [*prompt.oddities(), *what_cannot_be_compared(prompt)]:
         note(oddity)
     answered = time.perf_counter()

@@ -38,6 +38,12 @@ def ablation_of(
     return ContextAblation(lm, prompt, prompt.targets(measure), Store() if cache is None else store_of(cache, room, lm, prompt))
 
 
+def check_length(lm: Scorer, prompt: Prompt) -> None:
+    """Raise `LlmattrError` for a prompt beyond a model's window, before masks of as many sources are made; servers say so."""
+    if isinstance(lm, LM):
+        lm.check([prompt.full().ids])
+
+
 def store_of(cache: str | Path, room: float, lm: Scorer, prompt: Prompt, *more: int) -> Store:
     """What this model has said behind this prompt, kept in the folder `cache` of at most `room` gigabytes."""
     assert prompt.sources.spans is not None  # sources cut from documents have them

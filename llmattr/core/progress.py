@@ -4,7 +4,9 @@ import logging
 import multiprocessing
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import ClassVar, TypeVar
 
 from llmattr.core.processes import is_main
@@ -13,7 +15,22 @@ T = TypeVar("T")
 
 EVERY = 30  # seconds between two lines, and before the first
 SOON = 1.0  # seconds before a bar is shown
+_UNWANTED: ContextVar[Callable[[], bool]] = ContextVar("_UNWANTED", default=lambda: False)  # whether work is to stop
 LOG = logging.getLogger(__name__)  # as any logger below warnings it is silent until somebody wants it: the command line does
+
+
+class Stopped(BaseException):
+    """Nobody waits for this work any more. As Ctrl-C it is no `Exception`: nothing takes it for a fault of what it called."""
+
+
+@contextmanager
+def until(unwanted: Callable[[], bool]) -> Iterator[None]:
+    """Within it, long work of this thread ends in `Stopped`, between two of its units, once it is unwanted."""
+    token = _UNWANTED.set(unwanted)
+    try:
+        yield
+    finally:
+        _UNWANTED.reset(token)
 
 
 class Progress:
@@ -32,8 +49,10 @@ class Progress:
         self.bar = tqdm(total=total, initial=done, desc=what, unit=f" {units}", disable=disable, leave=False, delay=SOON)
 
     def update(self, n: int = 1) -> None:
-        """So many more are done."""
+        """So many more are done; raises `Stopped` where nobody waits for the others (`until`)."""
         self.done += n
+        if _UNWANTED.get()():
+            raise Stopped
         self.bar.update(n)
         now = time.monotonic()
         if Progress.said is None:

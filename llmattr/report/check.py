@@ -150,6 +150,12 @@ def to_dict(check: Check) -> dict[str, Any]:
     }
 
 
+def with_repair(check: Check) -> dict[str, Any]:
+    """The same with the answer `repaired`: its text, and what was changed."""
+    again = check.repaired()
+    return {**to_dict(check), "repaired": {"text": again.text, "changes": [vars(one) for one in again.changes]}}
+
+
 def json_text(check: Check) -> str:
     """The same as a JSON text."""
     return plain_json.json_text(to_dict(check))

@@ -193,7 +193,7 @@ def _plain_message(given: Mapping[str, Any]) -> list[Message]:
         return [message]
     kinds: dict[Any, list[Any]] = {}
     for block in blocks:
-        kinds.setdefault(block.get("type") if isinstance(block, Mapping) else None, []).append(block)
+        kinds.setdefault(str(block.get("type")) if isinstance(block, Mapping) else None, []).append(block)
     apart = ("tool_use", "tool_result", "thinking", "redacted_thinking")
     rest = [
         plain_part(block) if isinstance(block, Mapping) else block

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from llmattr.core import progress
-from llmattr.core.progress import Progress
+from llmattr.core.progress import Progress, Stopped, until
 
 
 @pytest.fixture
@@ -83,6 +83,14 @@ class TestInALog:
         monkeypatch.setattr(progress.multiprocessing.current_process(), "_name", "LokyProcess-1")
         worked(clock, 100, 7)
         assert capsys.readouterr().err == ""
+
+
+def test_work_that_nobody_waits_for_stops_at_its_next_unit():
+    done: list[int] = []
+    with pytest.raises(Stopped), until(lambda: len(done) == 3):
+        done.extend(progress.progress(range(10), "scoring", "ablations"))
+    assert done == [0, 1, 2]
+    assert list(progress.progress(range(4), "scoring", "ablations")) == [0, 1, 2, 3]  # of others nothing is stopped
 
 
 def test_a_bar_on_a_terminal(monkeypatch, capsys, clock):
