@@ -160,7 +160,7 @@ class TestCite:
         assert main(["cite", "--questions", str(questions)]) == 2
         assert "--questions needs --json FILE" in capsys.readouterr().err
         assert main(["cite", str(questions)]) == 2
-        assert "Missing option '--query' (or --questions)" in capsys.readouterr().err
+        assert "Missing option '--query' (or --questions, --messages)" in capsys.readouterr().err
 
 
 def test_check_takes_many_answers_too(files, tmp_path, capsys):

@@ -409,14 +409,15 @@ class TestForms:
     @pytest.mark.parametrize("content", [None, ""])
     def test_what_a_tool_returned_is_the_document_of_a_chat(self, content):
         chat = [CALLED[1], {**CALLED[2], "content": content}, CALLED[3]]
-        for given in (chat, ANTHROPIC["messages"][:3]):
+        said = Document("I look.", "step 2: assistant")  # with the call, in the second chat alone
+        for given, before in ((chat, []), (ANTHROPIC["messages"][:3], [said])):
             found = [d for m in conversation(None, None, given) for d in m.documents]
-            assert found == [Document("330 m.", "tool 3")]
+            assert found == [*before, Document("330 m.", "step 3: result of search")]
 
     def test_what_was_said_before_the_question_stays_a_document(self):
         chat = [{"role": "user", "content": "It is red."}, *CALLED[1:4]]
         found = [d.text for m in conversation(None, None, chat) for d in m.documents]
-        assert found == ["It is red.", "330 m."]
+        assert found == ["It is red.", "I look.", "330 m."]
 
 
 NO_CALLS = "message 1 of row 0 has no list of calls, each with a name and arguments, in 'tool_calls'"
