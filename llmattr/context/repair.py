@@ -10,7 +10,6 @@ from typing import Literal
 from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, by_sentence, unmarked
 from llmattr.text.shapes.marked import Marked, begins_line
 
-_WHERE = re.compile(r"\d[,:]?\s?([^\d\]】］]+\d[-–\d.]*)[\]】］]")  # "p. 3" of "[1, p. 3]"
 _CLOSING = ("\"'”’»」』*_", ".!?。！？…:;")  # what ends a sentence, behind which no mark stands: outside, inside
 Done = Literal["dropped", "added", "renumbered"]
 
@@ -102,7 +101,9 @@ def _cited(check: _Carried, t: int) -> Iterator[tuple[int, int, str]]:
 
 def _where(check: _Carried, one: CheckedMarker) -> str:
     """What a mark says behind its number: "p. 3"."""
-    said = one.marker.page and _WHERE.search(_written(check, one.marker.written, ""))
+    number, page = one.marker.number, one.marker.page
+    behind = re.compile(rf"\b{number}[,:]?\s?([a-z§][^\d\]】］;]*{page}(?!\d)[-–\d.]*)", re.I)
+    said = page and behind.search(_written(check, one.marker.written, ""))
     return said[1] if said else ""
 
 

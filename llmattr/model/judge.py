@@ -39,8 +39,8 @@ class Judge:
     def probability(self, premise: str, claim: str) -> float:
         """That the claim follows from the premise, which is cut off where both are longer than the model's window.
 
-        A claim that would leave the premise no room is cut off, too. The softmax over the labels; of a model with one number, its
-        logistic function.
+        A claim that would leave the premise no room is cut off, too. The softmax over the labels; of a model with one
+        number, its logistic function.
         """
         import torch
 

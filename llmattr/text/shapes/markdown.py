@@ -12,7 +12,8 @@ MOST = 50  # sources of one mark: more are no range of sources
 QUOTED = 4  # words of a footnote before its last parenthesis, from which on they may be a quote
 _KIND = r"(?:doc(?:ument)?|source)"
 _NUMBERS = r"\d{1,3}(?:\s*[-–]\s*\d{1,3})?"
-_WHERE = r"[,:]?[ ]?(?:pp?\.|pages?|S\.|§|sec\.|section|ch\.|chapter|fig\.|figure|table|lines?)[ ]?(?P<place>\d+)[-–\d.]*"
+_AT = r"[,:]?[ ]?(?:pp?\.|pages?|S\.|§|sec\.|section|ch\.|chapter|fig\.|figure|table|lines?)[ ]?"
+_PLACED = re.compile(rf"({_NUMBERS}){_AT}(\d+)", re.I)
 _ABOVE = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 _BEHIND = r"(?:(?<=[.,;:!?…\"”’»)])|(?<=[^\W\d_]{4})|(?<=</sup>))"  # a short word's may be a power, as in km²
 _NO_SUM = r"(?![ ]?[=+^≤≥≈×·−⁺⁻])"  # else it is a power in a sum, or the charge of an ion
@@ -22,7 +23,8 @@ _MARK = re.compile(
     | \\\(.{{1,500}}?\\\) | \\\[.{{1,500}}?\\\] | \$(?=\S)[^$\n]{{0,200}}?[\\^_=][^$\n]{{0,200}}?(?<=\S)\$(?!\d)  # mathematics
     | \\.  # what is escaped
     | \[\^(?P<note>[^\]\s]{{1,80}})\](?!:)
-    | (?P<outer>\[)?[\[【［](?:{_KIND}:?)?[ ]?(?P<numbers>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)(?:{_WHERE})?[\]】］](?(outer)\])
+    | (?P<outer>\[)?[\[【［](?:{_KIND}:?)?[ ]?(?P<numbers>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)(?:{_AT}(?P<place>\d+)[-–\d.]*)?
+      (?P<more>(?:\s*;\s*{_NUMBERS}{_AT}\d+[-–\d.]*)+)?[\]】］](?(outer)\])
       (?:{_LINKED.format("url")})?
     | 【(?:\d+:(?P<result>\d+)|(?P<source>\d+))†(?P<file>[^】\n]{{0,200}})】
     | {_BEHIND}(?P<above>[{_ABOVE}]{{1,3}}(?:[ ]?[,˒⸴][ ]?[{_ABOVE}]{{1,3}})*)(?!\w){_NO_SUM}
@@ -89,6 +91,8 @@ def _markers(mark: re.Match[str], names: Mapping[str, str | int], own: Mapping[s
     elif mark["numbers"]:
         page = int(mark["place"]) if mark["place"] else None
         yield from (replace(one, number=number, key=mark["url"], page=page) for number in _numbers(mark["numbers"]))
+        for numbers, place in _PLACED.findall(mark["more"] or ""):
+            yield from (replace(one, number=number, key=mark["url"], page=int(place)) for number in _numbers(numbers))
     elif mark["above"] or mark["raised"]:
         if not _UNIT.search(mark.string, max(0, mark.start() - 12), mark.start()):
             said = mark["raised"] or "".join(str(_ABOVE.find(one)) if one in _ABOVE else "," for one in mark["above"])
