@@ -72,6 +72,7 @@ class TestMarks:
             ("A [7] [0].", "A.", [(1, None), (1, None)]),
             ("A [1, p. 3]. B [2, pp. 3-4; x].", "A. B [2, pp. 3-4; x].", [(1, 0)]),
             ("A [1, p. 3; 2, pp. 4-5;3, S. 6]. B [1, pp. 3, 5].", "A. B [1, pp. 3, 5].", [(1, 0), (1, 1), (1, 2)]),
+            ("The x[1] of my_list[0], C[1] and _it_[2].", "The x[1] of my_list[0], C and _it_.", [(25, 0), (34, 1)]),
             ("A [2 § 4.1] [3: page 7].", "A.", [(1, 1), (1, 2)]),
             ("A.¹ Tower²,³ B km² 10³ metres².", "A. Tower B km² 10³ metres².", [(2, 0), (8, 1), (8, 2)]),
             ("A.<sup>1, 3</sup> metres<sup>2</sup>", "A. metres<sup>2</sup>", [(2, 0), (2, 2)]),

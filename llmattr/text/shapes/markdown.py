@@ -37,6 +37,7 @@ _ATTRIBUTE = re.compile(r"\b(?:index|ids?|docs?|documents?|sources?|refs?)\s*=\s
 _DOCUMENT = re.compile(rf"{_KIND}?[-_: ]?(\d{{1,3}})(?:[-:].*)?", re.I)  # "2", or "2-1:4": its sentences 1 to 4
 _LEAD = re.compile(r"(?:sources?|see(?: also)?|from|file|doc(?:ument)?|quelle|siehe)(?: ?: ?| )", re.I)  # before a file's name
 _UNIT = re.compile(r"(?:met(?:re|er)|mile|hectare|inche?|feet|foot|yard|second)s?\Z", re.I)  # of which there are squares
+_INDEXED = re.compile(r"(?:(?<!\w)[a-z]|\w_\w+)\Z")  # x[1], my_list[1]: an element, no mark
 _LINK = re.compile(r"https?://[^\s<>()\"'\]]+")
 
 
@@ -88,6 +89,8 @@ def _markers(mark: re.Match[str], names: Mapping[str, str | int], own: Mapping[s
     one = Marker(mark.start(), mark.start(), written=mark.span())
     if note := mark["note"]:
         yield replace(one, number=int(note)) if note.isdecimal() else replace(one, title=note)
+    elif mark["numbers"] and _INDEXED.search(mark.string, max(0, mark.start() - 20), mark.start()):
+        return
     elif mark["numbers"]:
         page = int(mark["place"]) if mark["place"] else None
         yield from (replace(one, number=number, key=mark["url"], page=page) for number in _numbers(mark["numbers"]))
