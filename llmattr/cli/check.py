@@ -49,7 +49,7 @@ SHAPES = ("markdown", "anthropic", "openai", "gemini", "cohere", "bedrock", "lan
     "--fail-on",
     default="",
     metavar="WORDS",
-    help="exit code 1 where any of these is: wrong,unsupported,missing",
+    help="exit code 1 where any of these is, or a row could not be checked: wrong,unsupported,missing",
 )
 @answering
 @click.option("--language", help="of the documents and the answer (de, ja ...), for where sentences end")
@@ -116,7 +116,8 @@ def check(
         ask = partial(check, lm, cache=kept, **how)
         results = _many(ask, questions, known, check_batch(json), settings, repair=repair)
         write_batch_page(html, results)
-        context.exit(FAILED if any(set(words) & {*one.get("failures", ())} for one in results) else 0)
+        failed = {word for one in results for word in (words if "error" in one else one["failures"])}  # unchecked is not passed
+        context.exit(FAILED if failed.intersection(words) else 0)
     found = check(lm, _read(source), known or None, query, cache=kept, **how)
     models = [] if lm is None or answerer.server else [lm.record()]
     _show(found, repair, models, html=html, junit=junit, json=json)

@@ -1,5 +1,6 @@
 """The answer again with the citations that hold: wrong markers dropped, missing ones added."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,11 +75,11 @@ def repaired(marked: Marked, sentences: Sequence[Sentence], markers: Sequence[Ch
         return Repaired(marked.written, ())
     listed = any(one.marker.title is not None for one in check.markers)
     cited = [sorted(set(_cited(check, t))) for t in range(len(check.sentences))]
-    order = list(dict.fromkeys(document for places in cited for _, document in places))
+    order = list(dict.fromkeys(document for places in cited for _, document, _ in places))
     numbers = {d: (order.index(d) if listed else d) + 1 for d in order}
     text, end = "", 0
     for place, same in groupby((one for places in cited for one in places), key=lambda one: one[0]):
-        text += check.marked.answer[end:place] + _marks(check, place, [numbers[d] for _, d in same])
+        text += check.marked.answer[end:place] + _marks(check, place, [(numbers[d], where) for _, d, where in same])
         end = place
     text += check.marked.answer[end:]
     if listed and order:
@@ -86,14 +87,24 @@ def repaired(marked: Marked, sentences: Sequence[Sentence], markers: Sequence[Ch
     return Repaired(text, tuple(_changes(check, numbers)))
 
 
-def _cited(check: _Carried, t: int) -> Iterator[tuple[int, int]]:
-    """The documents that a sentence shall cite, each behind its place in the answer."""
-    own = check.by_sentence.get(t, [])
+def _cited(check: _Carried, t: int) -> Iterator[tuple[int, int, str]]:
+    """The documents that a sentence shall cite, each with its place in the answer, and where in the document."""
+    own, end = check.by_sentence.get(t, []), check.sentences[t].end
+    inside = {one.marker.document for one in own if one.marker.end <= end}
     for one in own:
-        if one.holds and one.marker.document is not None:
-            yield _place(check, t, one), one.marker.document
+        document = one.marker.document
+        if one.holds and document is not None and (one.marker.end <= end or document not in inside):
+            yield _place(check, t, one), document, _where(check, one)
     if t in check.missing:
-        yield _place(check, t, own[-1] if own else None), check.missing[t]
+        yield _place(check, t, own[-1] if own else None), check.missing[t], ""
+
+
+def _where(check: _Carried, one: CheckedMarker) -> str:
+    """What a mark says behind its number: "p. 3"."""
+    number, page = one.marker.number, one.marker.page
+    behind = re.compile(rf"\b{number}[,:]?\s?([a-z§][^\d\]】］;]*{page}(?!\d)[-–\d.]*)", re.I)
+    said = page and behind.search(_written(check, one.marker.written, ""))
+    return said[1] if said else ""
 
 
 def _place(check: _Carried, t: int, one: CheckedMarker | None) -> int:
@@ -113,8 +124,9 @@ def _place(check: _Carried, t: int, one: CheckedMarker | None) -> int:
     return end - 1 if answer.startswith("](", end - 1) else end  # within the words of a link, which goes on
 
 
-def _marks(check: _Carried, place: int, numbers: list[int]) -> str:
-    answer, marks = check.marked.answer, "".join(f"[{number}]" for number in sorted(numbers))
+def _marks(check: _Carried, place: int, cited: list[tuple[int, str]]) -> str:
+    told = [f"[{number}, {where}]" if where else f"[{number}]" for number, where in sorted(cited)]
+    answer, marks = check.marked.answer, "".join(told)
     if begins_line(answer, place):
         return f"{marks} "
     is_inside = answer[place - 1].isspace() or answer[place : place + 1].isalnum()

@@ -92,13 +92,14 @@ class CheckedMarker:
 def of_sentences(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[list[int]]:
     """For each marker the sentences that it stands for: those that it covers, or the one that ends where it stands or before.
 
-    A marker in front of the first sentence stands for it.
+    A marker in front of the first sentence, or of one that begins a line, stands for it.
     """
     found = []
     starts, ends = [start for start, _ in spans], [end for _, end in spans]
     for marker in marked.markers:
         if marker.start == marker.end:
-            found.append([max(bisect_left(starts, marker.start) - 1, 0)][: len(spans)])
+            in_front = marker.start in starts and marked.answer.endswith("\n", 0, marker.start)
+            found.append([max(bisect_left(starts, marker.start) - (not in_front), 0)][: len(spans)])
         else:
             found.append(list(range(bisect_right(ends, marker.start), bisect_left(starts, marker.end))))
     return found

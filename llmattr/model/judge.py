@@ -37,14 +37,17 @@ class Judge:
         return Judge(name, model, tokenizer, found[0] if found else 0)
 
     def probability(self, premise: str, claim: str) -> float:
-        """That the claim follows from the premise, which is cut off where it is longer than the model's window.
+        """That the claim follows from the premise, which is cut off where both are longer than the model's window.
 
-        The softmax over the labels; of a model with one number, its logistic function.
+        A claim that would leave the premise no room is cut off, too. The softmax over the labels; of a model with one
+        number, its logistic function.
         """
         import torch
 
         longest = min(self.tokenizer.model_max_length, setting(self.model.config, "max_position_embeddings") or 512)
-        inputs = self.tokenizer(premise, claim, truncation="only_first", max_length=longest, return_tensors="pt")
+        room = longest - self.tokenizer.num_special_tokens_to_add(pair=True)
+        way = "only_first" if len(self.tokenizer(claim, add_special_tokens=False).input_ids) < room else "longest_first"
+        inputs = self.tokenizer(premise, claim, truncation=way, max_length=longest, return_tensors="pt")
         with torch.inference_mode():
             logits = self.model(**inputs).logits[0].float()
         chances = logits.sigmoid() if len(logits) == 1 else logits.softmax(-1)

@@ -172,13 +172,15 @@ def test_check_takes_many_answers_too(files, tmp_path, capsys):
     ]
     questions, out = files(rows)
     line = ["check", "--quick", "--questions", questions, "--json", str(out), "--repair"]
-    assert main([*line, "--fail-on", "unsupported"]) == 0
+    assert main(line) == 0
     assert "3 questions, 1 of them not answered; 3 sentences: 3 from the context." in capsys.readouterr().out
     first, second, third = lines(out)
     assert [first["failures"], second["failures"]] == [[], ["wrong", "missing"]]
     assert second["repaired"]["text"] == "It opened in 1914 [1]. It has locks [1]."
     assert third["error"] == "the row has no 'answer'"
-    assert main([*line, "--fail-on", "missing"]) == 1
+    assert main([*line, "--fail-on", "unsupported"]) == 1  # the third could not be checked
+    checked = [*line, "--questions", files(rows[:2], "two.jsonl")[0], "--json", str(tmp_path / "two.out")]
+    assert [main([*checked, "--fail-on", one]) for one in ("unsupported", "missing")] == [0, 1]
     capsys.readouterr()
     assert main(["check", "--quick"]) == 2
     assert "Missing argument 'ANSWER' (or --questions)" in capsys.readouterr().err

@@ -198,6 +198,22 @@ def test_an_answer_with_nothing_wrong_stays_as_it_was_written(answer):
     assert (again.text, again.changes) == (answer, ())
 
 
+def test_a_mark_that_begins_a_line_stands_for_that_line():
+    said = "[1] The Eiffel Tower was built in 1889.\n[2] The Panama Canal opened in 1914."
+    found = check(None, said, DOCUMENTS)
+    assert standings(found) == [(0, 1, "carried"), (1, 2, "needed")]
+    assert found.repaired().text == said
+    alone = check(None, "The Panama Canal opened in 1914.\n[2]\nThe Eiffel Tower was built in 1889 [1].", DOCUMENTS)
+    assert standings(alone) == [(0, 2, "needed"), (1, 1, "carried")]
+
+
+def test_a_repaired_mark_keeps_its_page_and_stands_once():
+    said = "The Panama Canal opened in 1914 [2, p. 3; 2, pp. 5-6]. The Eiffel Tower was built in 1889 [2, § 4]."
+    assert check(None, said, DOCUMENTS).repaired().text == said.replace("; 2,", "][2,").replace("[2, § 4]", "[1]")
+    behind = "The Panama Canal opened in 1914 [2]. I hope this helps! [2] [9]"
+    assert check(None, behind, DOCUMENTS).repaired().text == "The Panama Canal opened in 1914 [2]. I hope this helps!"
+
+
 @pytest.mark.parametrize(
     ("answer", "repaired"),
     [  # each lacks the mark of the last sentence, or has a wrong one

@@ -386,6 +386,7 @@ class TestJudge:
             expected = judge.model(**inputs).logits[0].softmax(-1)[2]
         assert judge.probability("It has locks.", "It is long.") == pytest.approx(float(expected), abs=1e-6)
         assert 0 < judge.probability("It has locks. " * 100, "It is long.") < 1
+        assert 0 < judge.probability("It has locks. " * 100, "It is long. " * 100) < 1
 
     def test_one_number_is_a_chance_too(self, tmp_path):
         assert 0 < Judge.load(self.folder(tmp_path, ["LABEL_0"])).probability("It has locks.", "It is long.") < 1

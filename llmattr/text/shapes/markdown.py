@@ -12,24 +12,32 @@ MOST = 50  # sources of one mark: more are no range of sources
 QUOTED = 4  # words of a footnote before its last parenthesis, from which on they may be a quote
 _KIND = r"(?:doc(?:ument)?|source)"
 _NUMBERS = r"\d{1,3}(?:\s*[-–]\s*\d{1,3})?"
-_WHERE = r"[,:]?[ ]?(?:pp?\.|pages?|S\.|§|sec\.|section|ch\.|chapter|fig\.|figure|table|lines?)[ ]?(?P<place>\d+)[-–\d.]*"
+_AT = r"[,:]?[ ]?(?:pp?\.|pages?|S\.|§|sec\.|section|ch\.|chapter|fig\.|figure|table|lines?)[ ]?"
+_PLACED = re.compile(rf"({_NUMBERS}){_AT}(\d+)", re.I)
 _ABOVE = "⁰¹²³⁴⁵⁶⁷⁸⁹"
-_BEHIND = r"(?:(?<=[.,;:!?…\"”’»)])|(?<=[^\W\d_]{4}))"  # a sentence or a long word: a short one may be a power, as in km²
+_BEHIND = r"(?:(?<=[.,;:!?…\"”’»)])|(?<=[^\W\d_]{4})|(?<=</sup>))"  # a short word's may be a power, as in km²
+_NO_SUM = r"(?![ ]?[=+^≤≥≈×·−⁺⁻])"  # else it is a power in a sum, or the charge of an ion
+_LINKED = r"\((?P<{}>(?:[^()\s]|\([^()\s]*\))+)\)"  # an address may have parentheses of its own
 _MARK = re.compile(
-    rf"""(?:```|~~~).*?(?:```|~~~|\Z) | (?P<tick>`+)(?!`)[^\n]{{1,500}}?(?<!`)(?P=tick)(?!`) | \\.  # code, and what is escaped
+    rf"""(?:```|~~~).*?(?:```|~~~|\Z) | (?P<tick>`+)(?!`)[^\n]{{1,500}}?(?<!`)(?P=tick)(?!`)  # code
+    | \\\(.{{1,500}}?\\\) | \\\[.{{1,500}}?\\\] | \$(?=\S)[^$\n]{{0,200}}?[\\^_=][^$\n]{{0,200}}?(?<=\S)\$(?!\d)  # mathematics
+    | \\.  # what is escaped
     | \[\^(?P<note>[^\]\s]{{1,80}})\](?!:)
-    | (?P<outer>\[)?[\[【［](?:{_KIND}:?)?[ ]?(?P<numbers>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)(?:{_WHERE})?[\]】］](?(outer)\])
-      (?:\((?P<url>[^()\s]+)\))?
+    | (?P<outer>\[)?[\[【［](?:{_KIND}:?)?[ ]?(?P<numbers>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)(?:{_AT}(?P<place>\d+)[-–\d.]*)?
+      (?P<more>(?:\s*;\s*{_NUMBERS}{_AT}\d+[-–\d.]*)+)?[\]】］](?(outer)\])
+      (?:{_LINKED.format("url")})?
     | 【(?:\d+:(?P<result>\d+)|(?P<source>\d+))†(?P<file>[^】\n]{{0,200}})】
-    | {_BEHIND}(?P<above>[{_ABOVE}]{{1,3}}(?:[ ]?[,˒⸴][ ]?[{_ABOVE}]{{1,3}})*)(?!\w)
-    | {_BEHIND}<sup>(?P<raised>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)</sup>
+    | {_BEHIND}(?P<above>[{_ABOVE}]{{1,3}}(?:[ ]?[,˒⸴][ ]?[{_ABOVE}]{{1,3}})*)(?!\w){_NO_SUM}
+    | {_BEHIND}<sup>(?P<raised>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)</sup>{_NO_SUM}
     | <cite\b(?P<attributes>[^<>]{{0,300}}?)(?:/>|>(?P<claim>[^<]{{0,5000}})</cite>)
-    | [(\[](?P<names>[^()\[\]\n]{{1,300}})[)\]]""",
+    | [(\[](?P<names>[^()\[\]\n]{{1,300}})[)\]](?:(?<=\]){_LINKED.format("link")})?""",
     re.VERBOSE | re.DOTALL | re.I,
 )
 _ATTRIBUTE = re.compile(r"\b(?:index|ids?|docs?|documents?|sources?|refs?)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'/>]+)", re.I)
 _DOCUMENT = re.compile(rf"{_KIND}?[-_: ]?(\d{{1,3}})(?:[-:].*)?", re.I)  # "2", or "2-1:4": its sentences 1 to 4
+_LEAD = re.compile(r"(?:sources?|see(?: also)?|from|file|doc(?:ument)?|quelle|siehe)(?: ?: ?| )", re.I)  # before a file's name
 _UNIT = re.compile(r"(?:met(?:re|er)|mile|hectare|inche?|feet|foot|yard|second)s?\Z", re.I)  # of which there are squares
+_INDEXED = re.compile(r"(?:(?<!\w)[a-z]|\w_\w+)\Z")  # x[1], my_list[1]: an element, no mark
 _LINK = re.compile(r"https?://[^\s<>()\"'\]]+")
 
 
@@ -81,9 +89,13 @@ def _markers(mark: re.Match[str], names: Mapping[str, str | int], own: Mapping[s
     one = Marker(mark.start(), mark.start(), written=mark.span())
     if note := mark["note"]:
         yield replace(one, number=int(note)) if note.isdecimal() else replace(one, title=note)
+    elif mark["numbers"] and _INDEXED.search(mark.string, max(0, mark.start() - 20), mark.start()):
+        return
     elif mark["numbers"]:
         page = int(mark["place"]) if mark["place"] else None
         yield from (replace(one, number=number, key=mark["url"], page=page) for number in _numbers(mark["numbers"]))
+        for numbers, place in _PLACED.findall(mark["more"] or ""):
+            yield from (replace(one, number=number, key=mark["url"], page=int(place)) for number in _numbers(numbers))
     elif mark["above"] or mark["raised"]:
         if not _UNIT.search(mark.string, max(0, mark.start() - 12), mark.start()):
             said = mark["raised"] or "".join(str(_ABOVE.find(one)) if one in _ABOVE else "," for one in mark["above"])
@@ -103,7 +115,7 @@ def _markers(mark: re.Match[str], names: Mapping[str, str | int], own: Mapping[s
 
 
 def _parts(said: str) -> list[str]:
-    return [part.strip().casefold() for part in re.split("[,;]", said)]
+    return [_LEAD.sub("", part.strip(), count=1).casefold() for part in re.split("[,;]", said)]
 
 
 def _numbers(said: str) -> list[int]:
