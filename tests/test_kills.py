@@ -6,6 +6,7 @@ LLMATTR_KILLS=20 kills each kind of run 20 times, instead of a few times.
 import json
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd  # noqa: F401
 import pytest
 import sklearn.linear_model  # noqa: F401
+from tqdm import tqdm
 
 import eval as evals
 import eval.context.bench
@@ -60,6 +62,7 @@ def started(work: Work, folder: Path) -> Any:
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)
+        tqdm.set_lock(threading.RLock())  # its own is shared by processes: one that is killed with it would stop all others
         work(folder)
 
     process = FORK.Process(target=quietly)
