@@ -18,6 +18,7 @@ def served(
     api: Way | None = None,
     served_model: str | None = None,
     tokenizer: str | None = None,
+    *,
     concurrency: int = 8,
     timeout: int | float = 60,
 ) -> ServerLM | ChatServer:
