@@ -20,8 +20,12 @@ ASKED = {"documents": ["The canal is long. It has locks."], "query": "When?", "r
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
 def test_it_says_where_it_is_answers_and_stops(tiny_folder, tmp_path, stop, code):
     command = [sys.executable, "-m", "llmattr", "serve", "--port", "0", "--model", str(tiny_folder), "--cache", str(tmp_path)]
+
+    def heed():  # a test run in the background ignores Ctrl-C, and its children would too
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **pipes) as running:
+    with subprocess.Popen(command, preexec_fn=heed, **pipes) as running:
         try:
             said = running.stdout.readline()
             address = re.fullmatch(rf"llmattr serves {re.escape(str(tiny_folder))} on (\S+) \(Ctrl-C stops it\)\n", said)[1]
