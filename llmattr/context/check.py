@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llmattr.context.checked import Check
 from llmattr.context.entailing import load_judge
@@ -14,9 +14,6 @@ from llmattr.text.documents import Context
 from llmattr.text.messages import TEMPLATE, conversation
 from llmattr.text.prompt import cut
 from llmattr.text.shapes import read
-
-if TYPE_CHECKING:
-    pass
 
 UNASKED = "Context: {context}\n\nState a fact from the context."  # the prompt where nobody says what was asked
 
