@@ -1,6 +1,6 @@
 """The index of one checkpoint with its model: scores of its rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,18 @@ from llmattr.errors import LlmattrError
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, row_text
 from llmattr.training.contract import IndexMethod, StreamMethod, TextMethod, TrainingMethod, WholeMethod
-from llmattr.training.gradients.moments import SCALES
-from llmattr.training.gradients.project import Bases
+from llmattr.training.gradients.moments import scales_in
 from llmattr.training.index.approximate import candidates
-from llmattr.training.index.search import Block, Weighed, chosen_products, products
+from llmattr.training.index.search import Products, Scores, Weighed, chosen_products
 from llmattr.training.index.store import GradientIndex, refuse_difference
 from llmattr.training.projection import Projection
 from llmattr.training.stream import Layered, self_products, streamed
 from llmattr.training.vectors.contract import Vectors
 from llmattr.training.vectors.fill import project
 from llmattr.training.vectors.plain import Encoded, HiddenStates, Nothing
-from llmattr.training.vectors.projector import TWO_SIDED, Projector, load_fitted, tracked
+from llmattr.training.vectors.projector import Projector, load_fitted, tracked
 
 KEPT = 2**33  # bytes that the models of several checkpoints may take together to stay loaded between questions
-Scores = tuple[Iterable[Block], Any]  # of the rows block by block, and the factor [n] that is averaged over checkpoints
 
 
 def load_vectors(method: TrainingMethod, lm: LM, folder: Path, run: dict[str, Any]) -> Vectors:
@@ -99,9 +97,9 @@ class Checkpoint:
                 shape = len(queries), len(texts)
                 with unchanged(method.name, lambda: {"rows": list(texts), "queries": list(queries)}):
                     found = returned(method, "retrieve", method.retrieve(texts, queries), np.ndarray, shape)
-                return [(np.arange(len(index)), found)], None
+                return Scores([(np.arange(len(index)), found)])
             case StreamMethod() | WholeMethod():
-                return streamed(method, self.layered(lm), lm.tokenize(index.rows()), asked, rows), None
+                return Scores(streamed(method, self.layered(lm), lm.tokenize(index.rows()), asked, rows))
 
     def _products(self, method: IndexMethod, lm: LM, asked: Examples, nearest: int) -> Scores:
         index = self.index
@@ -109,8 +107,8 @@ class Checkpoint:
         weighed = self._weighed(method, queries)
         if nearest:
             proposed = candidates(index, weighed, self._weighed(method, queries[:1]), nearest)
-            return chosen_products(index, weighed, proposed), weighed.outer
-        return products(index, weighed), weighed.outer
+            return Scores(chosen_products(index, weighed, proposed))
+        return Scores(Products(index, weighed), weighed.added)
 
     def _weighed(self, method: IndexMethod, queries: Float[np.ndarray, "t D"]) -> Weighed:
         """What the method makes of these queries, with arrays of the shapes that rows are multiplied with."""
@@ -133,38 +131,25 @@ class Checkpoint:
             case StreamMethod():
                 lm = self.load()
                 rows = lm.tokenize(self.index.rows())
-                return [(np.arange(len(rows)), self_products(method, self.layered(lm), rows)[None])], None
+                return Scores([(np.arange(len(rows)), self_products(method, self.layered(lm), rows)[None])])
         raise LlmattrError(f"{method.name} has no score of a row for itself: take an index of gradients, stream or ekfac")
 
     def _stored_self_scores(self, method: IndexMethod) -> Scores:
-        blocks, outer = [], None
+        blocks, added = [], False
         for start, block in self.index.blocks():
             weighed = self._weighed(method, block)
             if weighed.cosine:
                 raise LlmattrError(
                     f"{method.name} is a cosine, 1 of every row with itself: take grad-dot, logra, stream or ekfac"
                 )
-            products, outer = np.einsum("bd,bd->b", weighed.queries, block.astype(np.float64)), weighed.outer
-            blocks.append((np.arange(start, start + len(block)), products[None]))
-        return blocks, outer
+            rows = np.arange(start, start + len(block))
+            found = np.einsum("bd,bd->b", weighed.queries, block.astype(np.float64))
+            blocks.append((rows, (found if weighed.outer is None else found * weighed.outer[rows])[None]))
+            added = weighed.added
+        return Scores(blocks, added)
 
     def layered(self, lm: LM) -> Layered:
         """The model with its tracked layers and what was fitted for them."""
         run = self.index.run
         fitted = load_fitted(lm, self.index.folder)
-        return Layered(lm, tracked(lm, run), run["groups"], fitted, run["seed"], self._scales(fitted))
-
-    def _scales(self, fitted: Bases) -> Bases:
-        """What the gradients were normalised with: beside the bases that it is folded into, or alone."""
-        run = self.index.run
-        if run["method"].get("normalize", "none") == "none":
-            return {}
-        if run["projection"]["kind"] not in TWO_SIDED:
-            return fitted
-        scales = {key.removeprefix(SCALES): value for key, value in fitted.items() if key.startswith(SCALES)}
-        if not scales:
-            raise LlmattrError(
-                f"the index {str(self.index.folder)!r} was built before what its gradients are normalised with was kept: "
-                "ask without rerank, or build it again"
-            )
-        return scales
+        return Layered(lm, tracked(lm, run), run["groups"], fitted, run["seed"], scales_in(fitted))

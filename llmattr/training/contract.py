@@ -79,6 +79,21 @@ class Normalized(Protocol):
 
 
 @runtime_checkable
+class Grouped(Protocol):
+    """A method of gradients that says of which parameters they are."""
+
+    @property
+    def parameters(self) -> str:
+        """blocks, head, embedding, several with + between them, or all."""
+        ...
+
+
+def parameters_of(method: object) -> str:
+    """The parameters whose gradients a method takes: the blocks', where it says nothing."""
+    return method.parameters if isinstance(method, Grouped) else "blocks"
+
+
+@runtime_checkable
 class StreamMethod(Method, Protocol):
     """`tau(z_q, z_i) = sum over l of <H_l^-1 g_l(z_q), g_l(z_i)>`: whole gradients, as training rows pass the model again.
 

@@ -22,7 +22,7 @@ class Projection:
     """
 
     kind: Kind = option("principal", "principal, random, rademacher (dense, slow) or identity (the whole gradient)")
-    dim: int = option(1024, "numbers in a row of the index", least=1)
+    dim: int = option(2048, "numbers in a row of the index", least=1)
     width: int = option(16, "directions kept of each layer's input and of its output", least=1)
     complement: float = option(0.25, "share of a principal row that sketches what has no place of its own", below=1)
     seed: int = option(0, "seed of everything random", below=2**63)

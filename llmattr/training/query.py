@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -121,10 +121,10 @@ class TraceIndex:
                 note(f"of the queries the loss counts {examples.loss}, of the rows {checkpoint.index.run['loss']}")
             examples = examples.each_token() if tokens else examples
             asked = asked or Asked(examples, lm.tokenizer)
-            blocks, outer = checkpoint.scores(method, lm, examples, rows, top if approximate else 0)
+            scores = checkpoint.scores(method, lm, examples, rows, top if approximate else 0)
             if len(self.checkpoints) > 1 and not isinstance(method, IndexMethod):  # one model runs at a time
-                blocks = gathered(blocks)
-            parts.append((blocks, outer))
+                scores = replace(scores, blocks=gathered(scores.blocks))
+            parts.append(scores)
         assert asked is not None
         best = Top(len(asked.examples), top)
         for numbers, scores in combined(parts):

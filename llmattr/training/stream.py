@@ -17,12 +17,12 @@ from llmattr.core.progress import Progress, progress
 from llmattr.core.returned import returned, unchanged
 from llmattr.core.seeded import gaussian
 from llmattr.errors import LlmattrError
-from llmattr.model.batches import plan
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
 from llmattr.training.contract import StreamMethod, Transform, WholeMethod
 from llmattr.training.gradients.capture import capturing, exact_gradients
 from llmattr.training.gradients.layers import Layers, in_and_out, weight
+from llmattr.training.gradients.passes import batches
 from llmattr.training.gradients.project import Bases
 from llmattr.training.gradients.recorders import ExactGradients, Recorder, Saved, Scaled, Scratch
 from llmattr.training.index.search import Block
@@ -176,7 +176,7 @@ def streamed(
     numbers = np.arange(len(train)) if rows is None else np.asarray(rows)
     part = train if rows is None else train.subset(numbers.tolist())
     with capturing(at.lm, at.layers, at.scaled(recorder)) as run, Progress(len(part), "scoring", "rows") as bar:
-        for batch in plan(part):
+        for batch in batches(part, at.layers):
             run(part, batch)
             scores, lengths = recorder.take()
             yield numbers[batch], scores / np.maximum(np.outer(own, lengths), np.finfo(np.float64).tiny)
@@ -194,7 +194,7 @@ def self_products(method: StreamMethod, at: Layered, train: Examples) -> Float[n
     recorder, transform = ExactGradients(), _transform(method, at)
     scores = np.empty(len(train))
     with capturing(at.lm, at.layers, recorder) as run:
-        for batch in progress(plan(train), "scoring", "batches"):
+        for batch in progress(batches(train, at.layers), "scoring", "batches"):
             run(train, batch)
             parts = [(g * transform(name, g)).sum((1, 2)).double() for name, g in recorder.found.items()]
             recorder.found, scores[batch] = {}, torch.stack(parts).sum(0).cpu().numpy()

@@ -29,6 +29,7 @@ from llmattr.training.contract import (
     TrainingMethod,
     WholeMethod,
     find_training_method,
+    parameters_of,
 )
 from llmattr.training.gradients.layers import Layers, input_groups
 from llmattr.training.gradients.project import Bases
@@ -198,11 +199,12 @@ class _Build:
         match method:
             case IndexMethod(vectors="gradients"):
                 normalize = method.normalize if isinstance(method, Normalized) else "none"
-                return Projector.fit(lm, self.projection, self.modules, examples, normalize)
+                asked = {"parameters": parameters_of(method), "normalize": normalize}
+                return Projector.fit(lm, self.projection, self.modules, examples, **asked)
             case IndexMethod():
                 return plain_vectors(method, lm)
             case StreamMethod() | WholeMethod():
-                layers = track(lm, self.modules)
+                layers = track(lm, parameters_of(method), self.modules)
                 fitted = self._fitted(method, lm, examples, layers) if isinstance(method, StreamMethod) else {}
                 settings = {"layers": list(layers), "groups": input_groups(lm, layers), "left_out": left_out(lm, layers)}
                 return Nothing(fitted, settings)

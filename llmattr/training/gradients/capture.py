@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from llmattr.errors import LlmattrError
 from llmattr.model.forward import evaluating
@@ -50,7 +50,7 @@ def hooks(model: torch.nn.Module, layers: Layers, recorder: Recorder) -> Iterato
 
 
 def _forward_hook(name: str, recorder: Recorder) -> Any:
-    def hook(_module: torch.nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor | None:
+    def hook(module: torch.nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor | None:
         if not torch.is_grad_enabled():
             return None
         if output.dim() != 3:  # as DoRA, which takes the norm of the weight that way, and no gradient of it
@@ -60,7 +60,7 @@ def _forward_hook(name: str, recorder: Recorder) -> Any:
             return None
         if not output.requires_grad:  # the graph starts here: nothing before the first tracked layer is differentiated
             output = output.requires_grad_(True).clone()  # no leaf, which a model could not change in place
-        given = inputs[0].detach()
+        given = _one_hot(module, inputs[0]) if isinstance(module, torch.nn.Embedding) else inputs[0].detach()
         # A hook must not hold its own tensor: the circle would keep every pass's graph until some later collection.
         kept, version, shape = recorder.keep(name, given), given._version, output.shape
 
@@ -73,6 +73,11 @@ def _forward_hook(name: str, recorder: Recorder) -> Any:
         return output
 
     return hook
+
+
+def _one_hot(module: torch.nn.Embedding, tokens: Int[torch.Tensor, "b s"]) -> Float[torch.Tensor, "b s v"]:
+    """Tokens as the inputs of a linear layer, which an embedding is of them."""
+    return torch.nn.functional.one_hot(tokens, module.num_embeddings).to(module.weight.dtype)
 
 
 def _unchanged(output: torch.Tensor) -> torch.Tensor:
@@ -91,9 +96,10 @@ def _refuse(name: str, dimensions: int) -> None:
 def capturing(lm: LM, layers: Layers, recorder: Recorder) -> Iterator[Run]:
     """Within, `run(examples, rows)` takes a batch through the model and the recorder, and raises for what is not finite."""
     passes = Passes(recorder)
+    with_head = any(module is lm.model.get_output_embeddings() for module in layers.values())
 
     def run(examples: Examples, rows: Sequence[int], measure: Measure = "loss", seed: int = 0) -> list[Float[np.ndarray, " r"]]:
-        values = run_backward(lm, examples, rows, measure, seed)
+        values = run_backward(lm, examples, rows, measure, seed, with_head=with_head)
         passes.end(examples, rows)
         for row, value in zip(rows, values, strict=True):
             if not np.isfinite(value).all():

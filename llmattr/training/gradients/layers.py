@@ -1,4 +1,9 @@
-"""Which linear layers of a model are tracked, and which of them read the same."""
+"""Which layers of a model are tracked, and which of them read the same.
+
+Parameters come in three groups: the *blocks* (every linear layer but the head; of an adapter its own), the *head* that makes
+logits of the last hidden states, and the *embedding*, a linear layer of one-hot tokens. A head that is tied to the embedding is
+tracked as what it does there: its own part of the gradient, not the sum of both.
+"""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -8,33 +13,81 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.hooks import RemovableHandle
 
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.forward import evaluating, without_cache
 from llmattr.model.lm import LM
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Layers = dict[str, torch.nn.Module]  # the tracked linear layers by name
+Layers = dict[str, torch.nn.Module]  # the tracked layers by name
+GROUPS, ALL = ("blocks", "head", "embedding"), "all"
 
 
-def linear_layers(lm: LM, pattern: str = "") -> Layers:
-    """The linear layers to track: those whose name the expression finds; without one all but the head.
+def tracked_layers(lm: LM, parameters: str = "blocks", pattern: str = "") -> Layers:
+    """The layers of these groups of parameters; with a pattern, of all groups those whose name the expression finds.
 
-    Of a PEFT model these are the adapter's own layers. Raises `LlmattrError` when there is none, with some names that exist.
+    `parameters`: blocks, head, embedding, several with + between them, or all. Raises `LlmattrError` for another group, for one
+    that the model has not, and where no layer has such a name, with some names that exist.
     """
-    head, linears = lm.model.get_output_embeddings(), lm.linears()
-    own = {name: module for name, module in linears.items() if "lora_" in name}
-    reached = _reached(lm)
-    every = {name: module for name, module in (own or linears).items() if module is not head and name in reached}
+    groups = _groups(parameters)
+    if not pattern:
+        return {name: module for group in groups for name, module in _group(lm, group).items()}
+    every = {name: module for group in GROUPS for name, module in _group(lm, group, optional=True).items()}
     try:
         found = {name: module for name, module in every.items() if re.search(pattern, name)}
     except re.error as error:
         raise LlmattrError(f"modules {pattern!r} is no regular expression: {error}") from None
     if not found:
-        some = ", ".join(list(every)[:5]) or "none at all"
-        raise LlmattrError(f"no linear layer has a name that {pattern!r} finds; there are: {some} (the head is never tracked)")
+        raise LlmattrError(f"no layer has a name that {pattern!r} finds; there are: {', '.join(list(every)[:5]) or 'none at all'}")
     return found
+
+
+def _groups(parameters: str) -> list[str]:
+    """The groups by name, in their order."""
+    wanted = GROUPS if parameters == ALL else parameters.split("+")
+    for name in wanted:
+        check_choice("parameters", name, (*GROUPS, ALL))
+    return [name for name in GROUPS if name in wanted or ALL in wanted]
+
+
+def _group(lm: LM, group: str, optional: bool = False) -> Layers:
+    """The layers of one group; of one that the model has not, none where that is `optional`."""
+    if group == "blocks":
+        found = linear_layers(lm)
+    else:
+        model = lm.model
+        end = model.get_output_embeddings() if group == "head" else model.get_input_embeddings()
+        found = {name: module for name, module in model.named_modules() if module is end and _has_weight(module)}
+    if not found and not optional:
+        raise LlmattrError(f"the model has no {group} that can be tracked: take other --parameters, of {', '.join(GROUPS)}")
+    return found
+
+
+def _has_weight(module: torch.nn.Module) -> bool:
+    """Whether it is one linear layer, and not one with an adapter around it."""
+    return any(name == "weight" for name, _ in module.named_parameters(recurse=False))
+
+
+def linear_layers(lm: LM) -> Layers:
+    """The linear layers of the blocks; of a PEFT model these are the adapter's own layers."""
+    head, linears = lm.model.get_output_embeddings(), lm.linears()
+    own = {name: module for name, module in linears.items() if "lora_" in name}
+    reached = _reached(lm)
+    return {name: module for name, module in (own or linears).items() if module is not head and name in reached}
+
+
+def group_of(lm: LM, layers: Layers) -> dict[str, str]:
+    """Each layer's group of parameters."""
+    ends = {id(lm.model.get_output_embeddings()): "head", id(lm.model.get_input_embeddings()): "embedding"}
+    return {name: ends.get(id(module), "blocks") for name, module in layers.items()}
+
+
+def vocabulary_sides(lm: LM, layers: Layers) -> set[str]:
+    """The sides of layers ("layer/in", "layer/out") that are tokens: an embedding's input, and the head's output."""
+    head = lm.model.get_output_embeddings()
+    ins = {f"{name}/in" for name, module in layers.items() if isinstance(module, torch.nn.Embedding)}
+    return ins | {f"{name}/out" for name, module in layers.items() if module is head}
 
 
 def _reached(lm: LM) -> set[str]:
@@ -91,7 +144,7 @@ def weight(module: torch.nn.Module) -> torch.Tensor:
 
 
 def in_and_out(module: torch.nn.Module) -> tuple[int, int]:
-    """A linear layer's input and output width; Conv1D keeps its weight the other way round."""
+    """A layer's input and output width; Conv1D and embeddings keep their weight the other way round."""
     one, two = weight(module).shape
     return (two, one) if isinstance(module, torch.nn.Linear) else (one, two)
 

@@ -4,7 +4,7 @@
 gradient is formed for it. From an optimiser's state (Adam's `exp_avg_sq`), or from gradients of training rows when it is lost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,7 +15,9 @@ from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
 from llmattr.training.gradients.capture import record
-from llmattr.training.gradients.layers import Layers
+from llmattr.training.gradients.layers import Layers, group_of, in_and_out, weight
+from llmattr.training.gradients.passes import batches
+from llmattr.training.gradients.recorders import Scaled
 from llmattr.training.projection import Normalize
 
 Scales = dict[str, torch.Tensor]
@@ -46,20 +48,48 @@ class SquaredSums:
         self.sums[key] = self.sums.get(key, torch.zeros_like(sums)) + sums
 
 
-def scales(source: Normalize, lm: LM, examples: Examples, layers: Layers, batches: Sequence[Sequence[int]]) -> Scales:
-    """`V^-1/2` as "layer/in" and "layer/out" factors; empty for "none".
+def scales(source: Normalize, lm: LM, examples: Examples, layers: Layers) -> Scales:
+    """`V^-1/2` as "layer/in" and "layer/out" factors, and those that give several groups of parameters the same mean square.
 
-    Raises `LlmattrError` when the optimiser's state is wanted and is not in the model's folder.
+    Empty for "none" of a single group. Raises `LlmattrError` when the optimiser's state is wanted and is not in the model's
+    folder.
     """
     check_choice("normalize", source, get_args(Normalize))
-    if source == "none":
-        return {}
-    if source == "optimizer":
-        sums = _of_optimizer(lm, layers)
-        return {key: value for name in layers for key, value in _factors(name, sums, 1)}
+    found: Scales = {}
+    if source != "none":
+        sums, rows = (_of_optimizer(lm, layers), 1) if source == "optimizer" else (_of_data(lm, examples, layers), len(examples))
+        found = {key: value for name in layers for key, value in _factors(name, sums, rows)}
+    groups = group_of(lm, layers)
+    return found if len(set(groups.values())) < 2 else _balanced(lm, examples, layers, groups, found)
+
+
+def scales_in(fitted: Mapping[str, torch.Tensor]) -> Scales:
+    """The scales among what was fitted for an index."""
+    return {key.removeprefix(SCALES): value for key, value in fitted.items() if key.startswith(SCALES)}
+
+
+def _of_data(lm: LM, examples: Examples, layers: Layers) -> Scales:
     recorder = SquaredSums()
-    record(lm, examples, layers, recorder, batches)
-    return {key: value for name in layers for key, value in _factors(name, recorder.sums, len(examples))}
+    record(lm, examples, layers, recorder, batches(examples, layers))
+    return recorder.sums
+
+
+def _balanced(lm: LM, examples: Examples, layers: Layers, groups: Mapping[str, str], found: Scales) -> Scales:
+    """The same with a factor for each group, over the root of its gradients' mean squared length in these examples."""
+    whole = found or {key: value for name in layers for key, value in _ones(name, layers[name])}
+    recorder = SquaredSums()
+    record(lm, examples, layers, Scaled(recorder, whole), batches(examples, layers))
+    squares = dict.fromkeys(groups.values(), 0.0)
+    for name, group in groups.items():
+        squares[group] += float(recorder.sums[f"{name}/in"].double().sum()) / len(examples)
+    roots = {group: max(square, torch.finfo(torch.float32).tiny) ** -0.5 for group, square in squares.items()}
+    return whole | {f"{name}/out": whole[f"{name}/out"] * roots[groups[name]] for name in layers}
+
+
+def _ones(name: str, module: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
+    ins, outs = in_and_out(module)
+    device = weight(module).device
+    return [(f"{name}/in", torch.ones(ins, device=device)), (f"{name}/out", torch.ones(outs, device=device))]
 
 
 def _factors(name: str, sums: Scales, n: int) -> list[tuple[str, torch.Tensor]]:

@@ -1,36 +1,47 @@
 """A batch forward and backward: what is differentiated, without all logits at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from llmattr.core.seeded import generator
 from llmattr.errors import check_choice
-from llmattr.model.batches import Batch, make_batch
+from llmattr.model.batches import Batch, make_batch, plan
 from llmattr.model.forward import remembered
 from llmattr.model.lm import LM
 from llmattr.model.odds import log_odds_of_logits
 from llmattr.text.rows import Examples
-from llmattr.training.gradients.layers import probe, weight
+from llmattr.training.gradients.layers import Layers, in_and_out, probe, weight
 from llmattr.training.projection import Measure
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 HEAD_LOGITS = 2**24  # logits held at once in the chunked head: 64 MB in float32
+WIDE = 2**26  # numbers of one layer's inputs or output gradients in a batch: 256 MB, where a side is the vocabulary
+
+
+def batches(examples: Examples, layers: Layers, planned: Iterable[Sequence[int]] | None = None) -> list[Sequence[int]]:
+    """`plan`'s batches, or those planned, in parts where a tracked layer is so wide (as the vocabulary) that they are too big."""
+    widest = max(max(in_and_out(module)) for module in layers.values())
+    parts: list[Sequence[int]] = []
+    for rows in plan(examples) if planned is None else planned:
+        most = max(1, WIDE // (widest * max(len(examples.ids[row]) for row in rows)))
+        parts += [rows[start : start + most] for start in range(0, len(rows), most)]
+    return parts
 
 
 def run_backward(
-    lm: LM, examples: Examples, rows: Sequence[int], measure: Measure = "loss", seed: int = 0
+    lm: LM, examples: Examples, rows: Sequence[int], measure: Measure = "loss", seed: int = 0, *, with_head: bool = False
 ) -> list[Float[np.ndarray, " r"]]:
     """Run a batch forward and backward through the hooks; return the measure of each row's counted tokens.
 
     The differentiated sum is, over each example's counted tokens, `-log p` ("loss"), `log(p / (1 - p))` ("margin"), or the
     loss of tokens drawn from the model's own distribution ("sampled", for Fisher matrices; the draw depends on the seed and on
-    the row's tokens).
+    the row's tokens). `with_head`: the head's own hook sees the batch's counted places as [b, k, d], else a few at a time.
     """
     check_choice("measure", measure, get_args(Measure))
     batch = make_batch(lm, examples, rows)
@@ -38,8 +49,9 @@ def run_backward(
     with torch.enable_grad():
         head = lm.model.get_output_embeddings()
         if head is not None and has_plain_head(lm.model):
-            hidden = lm.model.base_model(**batch.inputs)[0][batch.at]
-            values = _chunked_head(head, hidden, wanted, measure)
+            hidden = lm.model.base_model(**batch.inputs)[0]
+            by = _whole_head if with_head else _chunked_head
+            values = by(head, hidden, batch.at, wanted, measure)
         else:
             values = _measure(lm.model(**batch.inputs).logits[batch.at], wanted, measure)
             values.sum().backward()
@@ -63,10 +75,31 @@ def has_plain_head(model: "PreTrainedModel") -> bool:
     return hidden.shape[-1] == weight(head).shape[-1] and torch.equal(head(hidden), theirs)
 
 
+def _whole_head(
+    head: torch.nn.Module,
+    hidden: Float[torch.Tensor, "b s d"],
+    at: Bool[torch.Tensor, "b s"],
+    labels: torch.Tensor,
+    measure: Measure,
+) -> Float[torch.Tensor, " k"]:
+    """The counted positions' measures, back-propagated through a head whose inputs are those positions alone, by example."""
+    rows = [one[counts] for one, counts in zip(hidden, at, strict=True)]
+    counted = torch.nn.utils.rnn.pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in rows], batch_first=True)
+    logits = head(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True))
+    values = _measure(logits[counted.to(at.device)], labels, measure)
+    values.sum().backward()
+    return values
+
+
 def _chunked_head(
-    head: torch.nn.Module, hidden: Float[torch.Tensor, "k d"], labels: torch.Tensor, measure: Measure
+    head: torch.nn.Module,
+    hidden: Float[torch.Tensor, "b s d"],
+    at: Bool[torch.Tensor, "b s"],
+    labels: torch.Tensor,
+    measure: Measure,
 ) -> Float[torch.Tensor, " k"]:
     """The counted positions' measures, back-propagated: logits and their gradient exist for one chunk at a time."""
+    hidden = hidden[at]
     gradient, values = torch.empty_like(hidden), []
     size = max(1, HEAD_LOGITS // weight(head).shape[0])
     for start in range(0, len(labels), size):

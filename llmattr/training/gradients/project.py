@@ -3,10 +3,12 @@
 Two-sided (LoGra, arXiv 2405.13954): a layer's gradient A.T @ G is taken as (A P).T @ (G Q) with P [i, w] and Q [o, w]. Of
 these coordinates of all layers a row has D numbers, however deep the model is: those with the most energy, where P and Q are
 principal directions, and one sparse sketch of the others (SJLT: every coordinate goes to one of the places with a random sign).
-Random numbers come from a counter-based generator keyed by seed and layer name (seeded.py).
+A side that is the vocabulary (a head's output, an embedding's input) has no principal directions worth the name: what tells
+rows apart are rare tokens. Every token goes to one of its directions with a random sign, which keeps products unbiased. Random
+numbers come from a counter-based generator keyed by seed and layer name (seeded.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
@@ -16,13 +18,14 @@ from llmattr.core.seeded import gaussian, generator
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
 from llmattr.training.gradients.capture import capturing, record
-from llmattr.training.gradients.layers import Layers, in_and_out, input_groups, weight
+from llmattr.training.gradients.layers import Layers, in_and_out, input_groups, vocabulary_sides, weight
 from llmattr.training.gradients.recorders import ExactGradients
 from llmattr.training.projection import Projection
 
 Bases = dict[str, torch.Tensor]
 ROUNDING = 1e-6  # of the largest eigenvalue: what float32 sums leave of those that are zero
 CHOSEN = "chosen"  # among the bases: the coordinates that have a place of their own
+TOKENS, HIDDEN = 16, 2  # times the width: directions of the vocabulary's side of a head or an embedding, and of the other side
 
 
 class Sketch:
@@ -122,14 +125,21 @@ def fit_bases(
     """
     scales = scales or {}
     groups = {name: name for name in layers} if scales else input_groups(lm, layers)
-    ranges, bases = Ranges(groups, projection.width, projection.seed), {}
+    tokens, bases = vocabulary_sides(lm, layers), Bases()
+    ranges = Ranges(groups, projection.width * (HIDDEN if tokens else 1), projection.seed, without=tokens)
     if projection.kind == "principal":
         record(lm, examples, layers, ranges, batches)
     for name, module in layers.items():
-        for key, size in zip((f"{groups[name]}/in", f"{name}/out"), in_and_out(module), strict=True):
+        keys = f"{groups[name]}/in", f"{name}/out"
+        width = projection.width * (HIDDEN if tokens & {*keys} else 1)
+        for key, size in zip(keys, in_and_out(module), strict=True):
             if key not in bases:
                 scale = scales.get(key, torch.ones(size, device=lm.device))
-                bases[key] = scale[:, None] * _basis(size, projection, key, ranges, scale).to(lm.device)
+                if key in tokens:
+                    basis = count_sketch(size, TOKENS * projection.width, projection.seed, key)
+                else:
+                    basis = _basis(size, width, projection.seed, key, ranges, scale)
+                bases[key] = scale[:, None] * basis.to(lm.device)
     return groups, bases
 
 
@@ -183,25 +193,34 @@ def _trim(groups: dict[str, str], bases: Bases, chosen: torch.Tensor) -> tuple[d
 
 
 def _basis(
-    size: int, projection: Projection, key: str, ranges: "Ranges", scale: Float[torch.Tensor, " size"]
+    size: int, width: int, seed: int, key: str, ranges: "Ranges", scale: Float[torch.Tensor, " size"]
 ) -> Float[torch.Tensor, "size w"]:
-    width = min(projection.width, size)
-    if width == size:
+    if width >= size:
         return torch.eye(size)
     if key in ranges.sums:
         return ranges.directions(key, width, scale)
-    return gaussian(size, width, projection.seed, key) / width**0.5
+    return gaussian(size, width, seed, key) / width**0.5
+
+
+def count_sketch(size: int, width: int, seed: int, key: str) -> Float[torch.Tensor, "size w"]:
+    """One sign in each row, at a random place: `E[Q Q'] = I` (Charikar, Chen, Farach-Colton 2002); I where there is room."""
+    if width >= size:
+        return torch.eye(size)
+    places, signs = generator(seed, key, "tokens").integers([[width], [2]], size=(2, size))
+    sketch = torch.zeros(size, width)
+    sketch[torch.arange(size), torch.from_numpy(places)] = torch.from_numpy((2.0 * signs - 1.0).astype(np.float32))
+    return sketch
 
 
 class Ranges:
     """A recorder of `M W` [d, k] for the second moments M of inputs and output gradients and random W [d, k].
 
     One pass over the tokens gives M's leading directions (Nystroem: Tropp et al., arXiv 1706.05736), for `2 d k` operations a
-    token instead of the `2 d^2` of M itself.
+    token instead of the `2 d^2` of M itself. Sides that are in `without` get none.
     """
 
-    def __init__(self, groups: dict[str, str], width: int, seed: int) -> None:
-        self.groups, self.width, self.seed = groups, 4 * width, seed
+    def __init__(self, groups: dict[str, str], width: int, seed: int, without: Collection[str] = ()) -> None:
+        self.groups, self.width, self.seed, self.without = groups, 4 * width, seed, without
         self.tests: Bases = {}
         self.sums: Bases = {}
 
@@ -217,6 +236,8 @@ class Ranges:
         self._add(f"{name}/out", outputs.flatten(0, 1))
 
     def _add(self, key: str, rows: Float[torch.Tensor, "k d"]) -> None:
+        if key in self.without:
+            return
         rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
         size = rows.shape[1]
         if key not in self.sums:

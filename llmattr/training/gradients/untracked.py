@@ -6,19 +6,21 @@ import torch
 
 from llmattr.errors import note
 from llmattr.model.lm import LM
-from llmattr.training.gradients.layers import Layers, linear_layers
+from llmattr.training.gradients.layers import ALL, Layers, tracked_layers, weight
 
 SHOWN = 4  # places that the note names
-MOST = 0.5  # of the parameters: where the head and the embeddings, which are never tracked, are more, that is worth a note
+MOST = 0.5  # of the parameters: where the head and the embeddings are more, leaving them out is worth a note
 
 
-def track(lm: LM, pattern: str) -> Layers:
-    """The linear layers to track, as `linear_layers` finds them, with a note of what else the caller will have expected.
+def track(lm: LM, parameters: str = "blocks", pattern: str = "") -> Layers:
+    """The layers to track, as `tracked_layers` finds them, with a note of what else the caller will have expected.
 
-    That is every matrix that the pattern finds, but for the head and the embeddings, unless these are most of the model; of an
-    adapter everything that was trained.
+    That is, where blocks are tracked, every other matrix of them, or that the pattern finds; of an adapter everything that was
+    trained; and the head and the embeddings, where these are most of the model.
     """
-    layers = linear_layers(lm, pattern)
+    layers = tracked_layers(lm, parameters, pattern)
+    if not pattern and "blocks" not in parameters and parameters != ALL:
+        return layers
     shares, expected = left_out(lm, layers), _expected(lm, layers, pattern)
     others = {} if pattern else {place: share for place, share in shares.items() if place not in expected and share >= 0.01}
     if expected or sum(others.values()) > MOST:
@@ -32,9 +34,9 @@ def left_out(lm: LM, layers: Layers) -> dict[str, float]:
     Of an adapter only its own parameters count, since nothing else was trained.
     """
     sizes: dict[str, int] = {}
-    parameters = _trained(lm, layers)
+    parameters, tracked = _trained(lm, layers), _weights(layers)
     for name, parameter in parameters.items():
-        if not _tracked(name, layers):
+        if id(parameter) not in tracked:
             sizes[_place(name, layers)] = sizes.get(_place(name, layers), 0) + parameter.numel()
     total = sum(parameter.numel() for parameter in parameters.values())
     return {place: round(size / total, 4) for place, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))}
@@ -44,11 +46,12 @@ def _expected(lm: LM, layers: Layers, pattern: str) -> set[str]:
     """The places, of those left out, of which nobody would think that they are."""
     head, adapter = lm.model.get_output_embeddings(), _adapter(layers)
     ends = [module for module in lm.model.modules() if module is head or isinstance(module, torch.nn.Embedding)]
+    tracked = _weights(layers)
     known = {id(parameter) for module in ends for parameter in module.parameters()}
     return {
         _place(name, layers)
         for name, one in _trained(lm, layers).items()
-        if not _tracked(name, layers) and re.search(pattern, name) and (adapter or (one.dim() > 1 and id(one) not in known))
+        if re.search(pattern, name) and id(one) not in tracked and (adapter or (one.dim() > 1 and id(one) not in known))
     }
 
 
@@ -63,8 +66,9 @@ def _adapter(layers: Layers) -> bool:
     return any("lora_" in name for name in layers)
 
 
-def _tracked(name: str, layers: Layers) -> bool:
-    return name.removesuffix(".weight") in layers
+def _weights(layers: Layers) -> set[int]:
+    """The tracked weights; one that is tied has another name besides."""
+    return {id(weight(module)) for module in layers.values()}
 
 
 def _place(name: str, layers: Layers) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from llmattr.core.files import read_record, write_record
 from llmattr.errors import LlmattrError, note
 
-VERSION = 3
+VERSION = 4
 RUN = "run.json"
 CHECKED = "checked"
 COARSE = 20_000_000  # nanoseconds: a file's time may be that far behind

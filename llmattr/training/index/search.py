@@ -17,13 +17,14 @@ TILE = 512  # rows turned to float32 at once: what fits a processor's cache
 class Weighed:
     """What an index's rows g are multiplied with: scores are `query . g`; with `cosine` over `|g|`, or `|g W|` of a `root` W.
 
-    With several checkpoints these are summed over them, and `outer`, a factor of each row, is averaged (`combined`).
+    `outer` is a factor of each row's scores. `added`: of several checkpoints these are summed as they are (`combined`).
     """
 
     queries: Float[np.ndarray, "t d"]
     cosine: bool = False
     root: Float[np.ndarray, "d d"] | None = None
     outer: Float[np.ndarray, " n"] | None = None
+    added: bool = False
 
     def single(self) -> "Weighed":
         """The same in float32, which rows are multiplied in."""
@@ -46,41 +47,62 @@ def inverse(lengths: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 def chosen_products(index: GradientIndex, weighed: Weighed, rows: Int[np.ndarray, " b"]) -> Iterator[Block]:
     """Products with these rows of an index alone."""
-    weighed = weighed.single()
-    yield rows, weighed.products(index.vectors[rows].astype(np.float32), index.scales[rows]).T.astype(np.float64)
+    single = weighed.single()
+    found = single.products(index.vectors[rows].astype(np.float32), index.scales[rows]).T.astype(np.float64)
+    yield rows, found if weighed.outer is None else found * weighed.outer[rows]
 
 
-def products(index: GradientIndex, weighed: Weighed, block: int = 2**14) -> Iterator[Block]:
-    """Products with every row of an index, read once from first to last; `outer` is left to the caller."""
-    weighed, tile = weighed.single(), np.empty((TILE, index.run["dim"]), dtype=np.float32)
-    for start in range(0, len(index), block):
-        rows = np.arange(start, min(start + block, len(index)))
-        out = np.empty((len(rows), len(weighed.queries)), dtype=np.float64)
-        for low in range(0, len(rows), TILE):
-            part = slice(start + low, start + min(low + TILE, len(rows)))
-            held = tile[: part.stop - part.start]
-            np.copyto(held, index.vectors[part])
-            out[low : low + TILE] = weighed.products(held, index.scales[part])
-        yield rows, out.T
+@dataclass(frozen=True, eq=False)
+class Products:
+    """Products with every row of an index, which is read from first to last each time that they are gone through."""
+
+    index: GradientIndex
+    weighed: Weighed
+    block: int = 2**14
+
+    def __iter__(self) -> Iterator[Block]:
+        """Block by block."""
+        index, weighed = self.index, self.weighed.single()
+        tile = np.empty((TILE, index.run["dim"]), dtype=np.float32)
+        for start in range(0, len(index), self.block):
+            rows = np.arange(start, min(start + self.block, len(index)))
+            out = np.empty((len(rows), len(weighed.queries)), dtype=np.float64)
+            for low in range(0, len(rows), TILE):
+                part = slice(start + low, start + min(low + TILE, len(rows)))
+                held = tile[: part.stop - part.start]
+                np.copyto(held, index.vectors[part])
+                out[low : low + TILE] = weighed.products(held, index.scales[part])
+            yield rows, out.T if weighed.outer is None else out.T * weighed.outer[rows]
 
 
-def combined(parts: Sequence[tuple[Iterable[Block], Float[np.ndarray, " n"] | None]]) -> Iterator[Block]:
-    """The scores of one or several checkpoints, whose blocks hold the same rows: `sum_c products_c * mean_c outer_c`.
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """One checkpoint's scores of rows, block by block; `added`: beside other checkpoints' they count as they are."""
 
-    TRAK averages the products and the terms each by itself (arXiv 2303.14186, equation 17; its products come divided by the
-    number of checkpoints). Raises `LlmattrError` for a score that is not finite.
+    blocks: Iterable[Block]
+    added: bool = False
+
+    def lengths(self) -> Float[np.ndarray, " t"]:
+        """Each query's `|s|` over all of the rows."""
+        return np.sqrt(sum(np.square(scores).sum(axis=1) for _, scores in self.blocks))
+
+
+def combined(parts: Sequence[Scores]) -> Iterator[Block]:
+    """The scores of one checkpoint, or `sum over c of s_c / |s_c|` of several, whose blocks hold the same rows.
+
+    Each query's scores have the same length at every checkpoint, for products of gradients are largest where a model knows
+    least. Raises `LlmattrError` for a score that is not finite.
     """
-    outers = [outer for _, outer in parts if outer is not None]
-    factor = np.mean(outers, axis=0) if outers else None
-    for blocks in zip(*(blocks for blocks, _ in parts), strict=True):
-        rows, scores = blocks[0][0], np.sum([scores for _, scores in blocks], axis=0)
+    scales = [inverse(part.lengths())[:, None] if len(parts) > 1 and not part.added else 1.0 for part in parts]
+    for blocks in zip(*(part.blocks for part in parts), strict=True):
+        rows, scores = blocks[0][0], np.sum([scores * scale for (_, scores), scale in zip(blocks, scales, strict=True)], axis=0)
         if not np.isfinite(scores).all():
             target, place = np.argwhere(~np.isfinite(scores))[0]
             raise LlmattrError(
                 f"the score of training row {rows[place]} for query {target} is not finite: load the model in float32, or "
                 "leave the row or the query out"
             )
-        yield rows, scores if factor is None else scores * factor[rows]
+        yield rows, scores
 
 
 def gathered(blocks: Iterable[Block]) -> list[Block]:

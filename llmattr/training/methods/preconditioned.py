@@ -10,21 +10,42 @@ from llmattr.core.method import option
 from llmattr.errors import LlmattrError
 from llmattr.training.index.search import Weighed
 from llmattr.training.index.store import GradientIndex
-from llmattr.training.methods.products import NORMALIZE, unit
+from llmattr.training.methods.products import NORMALIZE, PARAMETERS, unit
 from llmattr.training.projection import Measure, Normalize, VectorKind
 
 
-def damped(moment: Float[np.ndarray, "d d"], damping: float) -> Float[np.ndarray, "d d"]:
-    """`M + damping * mean eigenvalue * I`, never quite singular; raises `LlmattrError` where M is 0."""
-    mean = np.trace(moment) / len(moment)
+TINY = 1e-13  # of the trace: what is singular is so by rounding
+RIDGE = "added to the rows' second moments, in units of the mean squared length of a row"
+
+
+def solved(index: GradientIndex, queries: Float[np.ndarray, "t d"], ridge: float) -> Float[np.ndarray, "t d"]:
+    """`(Phi' Phi + ridge m I)^-1 q` of each query, Phi [n, d] the rows and m their mean squared length.
+
+    The unit is that of the dual form: `Phi Phi' + ridge m I`, whose diagonal has the mean m, whatever d and n are. Rows that are
+    fewer than numbers span all that their scores depend on: there it is `V (S^2 + ridge m)^-1 V' q` by `Phi = U S V'`. Raises
+    `LlmattrError` where every row is 0.
+    """
+    n, size = index.vectors.shape
+    if n < size:
+        _, roots, basis = np.linalg.svd(np.concatenate([block for _, block in index.blocks()]).astype(np.float64), full_matrices=False)
+        kept = roots > roots[0] * np.finfo(np.float32).eps * size if roots.any() else roots > 0
+        mean = check_length(float(roots @ roots) / n)
+        return queries @ basis[kept].T / (roots[kept] ** 2 + ridge * mean) @ basis[kept]
+    moment = index.moment()
+    mean = check_length(np.trace(moment))
+    return np.linalg.solve(n * moment + (ridge * mean + TINY * np.trace(moment)) * np.eye(size), queries.T).T
+
+
+def check_length(mean: float) -> float:
+    """The mean squared length of the rows; raises `LlmattrError` where it is 0."""
     if mean == 0:
-        raise LlmattrError("no row has a gradient in the tracked layers: track others (modules)")
-    return moment + (damping + 1e-10) * mean * np.eye(len(moment))
+        raise LlmattrError("no row has a gradient in the tracked layers: track others (parameters, modules)")
+    return mean
 
 
 @dataclass(frozen=True)
 class LoGra:
-    """Influence `g_query' (F + damping)^-1 g_row`, F the projected empirical Fisher matrix (arXiv 2405.13954).
+    """Influence `g_query' (F + ridge)^-1 g_row`, F the projected empirical Fisher matrix (arXiv 2405.13954).
 
     Cost: an index
     """
@@ -35,19 +56,21 @@ class LoGra:
     measure: ClassVar[Measure] = "loss"
     vectors: ClassVar[VectorKind] = "gradients"
     retrieves_itself: ClassVar[bool] = True
-    damping: float = option(0.1, "added to the curvature, in units of its mean eigenvalue")
+    ridge: float = option(0.3, RIDGE)
+    parameters: str = option("head", PARAMETERS)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
-        """The curvature is inverted on the query's side."""
-        return Weighed(np.linalg.solve(damped(index.moment(), self.damping), queries.T).T)
+        """The curvature `F = Phi' Phi / n` is inverted on the query's side."""
+        return Weighed(solved(index, queries, self.ridge) * len(index))
 
 
 @dataclass(frozen=True)
 class Trak:
-    """`phi_query' (Phi' Phi)^-1 phi_row (1 - p_row)`, phi the projected gradient of the margin (arXiv 2303.14186, equation 17).
+    """`phi_query' (Phi' Phi + ridge)^-1 phi_row (1 - p_row)`, phi the projected gradient of the margin (arXiv 2303.14186, eq. 17).
 
-    With several checkpoints (an ensemble) both parts are averaged over them and then multiplied, as the paper writes it. The
-    released code's scaling by the size of phi is left out, which changes no ranking.
+    With several checkpoints (an ensemble) each one's scores of a query count with the same length, its own `1 - p` in them; the
+    paper averages products and terms each by itself. The released code's scaling by the size of phi is left out, which changes
+    no ranking.
 
     Cost: an index; `--checkpoints` make an ensemble
     """
@@ -58,12 +81,12 @@ class Trak:
     measure: ClassVar[Measure] = "margin"
     vectors: ClassVar[VectorKind] = "gradients"
     retrieves_itself: ClassVar[bool] = True
-    damping: float = option(0.01, "added to Phi' Phi, in units of its mean eigenvalue")
+    ridge: float = option(0.3, RIDGE)
+    parameters: str = option("head", PARAMETERS)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """The out-to-loss term is each row's mean of 1 - p over its counted tokens."""
-        moment = damped(index.moment(), self.damping) * len(index) * index.run.get("checkpoints", 1)
-        return Weighed(np.linalg.solve(moment, queries.T).T, outer=np.asarray(index.doubt, dtype=np.float64))
+        return Weighed(solved(index, queries, self.ridge), outer=np.asarray(index.doubt, dtype=np.float64))
 
 
 @dataclass(frozen=True)
@@ -80,16 +103,18 @@ class TrackStar:
     vectors: ClassVar[VectorKind] = "gradients"
     retrieves_itself: ClassVar[bool] = True
     mix: float = option(0.9, "the share in R of many queries; t queries get (1 - 1 / t) of it, one alone none", below=1.000001)
-    damping: float = option(0.01, "added to R, in units of its mean eigenvalue")
+    ridge: float = option(0.3, RIDGE)
     normalize: Normalize = option("data", NORMALIZE)
+    parameters: str = option("all", PARAMETERS)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """R^-1/2 on both sides, then unit length."""
         rows = index.moment()
         asked = queries.T.astype(np.float64) @ queries / len(queries)
         share = self.mix * (1 - 1 / len(queries))  # what queries have in common: of one alone it would be the query itself
+        check_length(np.trace(rows))
         mixed = share * _of_trace_one(asked) + (1 - share) * _of_trace_one(rows)
-        values, vectors = np.linalg.eigh(damped(mixed, self.damping))
+        values, vectors = np.linalg.eigh(mixed + (self.ridge / len(index) + TINY) * np.eye(len(mixed)))
         root = vectors / np.sqrt(values) @ vectors.T
         return Weighed(unit(queries @ root) @ root, cosine=True, root=root)
 

@@ -11,6 +11,7 @@ from llmattr.training.index.search import Weighed, inverse
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.projection import Measure, Normalize, VectorKind
 
+PARAMETERS = "whose gradients: blocks, head, embedding, several with + between them, or all"
 NORMALIZE = "divide gradients by the root of their second moments: optimizer's own, estimated from data, or none"
 
 
@@ -27,6 +28,7 @@ class GradDot:
     measure: ClassVar[Measure] = "loss"
     vectors: ClassVar[VectorKind] = "gradients"
     retrieves_itself: ClassVar[bool] = True
+    parameters: str = option("head", PARAMETERS)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """Nothing is added."""
@@ -47,6 +49,7 @@ class GradCos:
     vectors: ClassVar[VectorKind] = "gradients"
     retrieves_itself: ClassVar[bool] = True
     normalize: Normalize = option("none", NORMALIZE)
+    parameters: str = option("head", PARAMETERS)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """Both sides at unit length."""
@@ -67,10 +70,11 @@ class TracIn:
     vectors: ClassVar[VectorKind] = "gradients"
     retrieves_itself: ClassVar[bool] = True
     normalize: Normalize = option("none", NORMALIZE)
+    parameters: str = option("head", PARAMETERS)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """Each checkpoint's learning rate; 1 where none is known."""
-        return Weighed(queries * index.run.get("learning_rate", 1.0))
+        return Weighed(queries * index.run.get("learning_rate", 1.0), added=True)
 
 
 def unit(rows: Float[np.ndarray, "t d"]) -> Float[np.ndarray, "t d"]:

@@ -32,6 +32,6 @@ class Vectors(Protocol):
         """What run.json has to say of it."""
         ...
 
-    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Rows:
-        """For each batch its row numbers, rows, and the mean of 1 - p over each row's counted tokens."""
+    def rows(self, examples: Examples, planned: Sequence[Sequence[int]], measure: Measure) -> Rows:
+        """For each planned batch, or part of one, its row numbers, rows, and the mean of 1 - p over each row's counted tokens."""
         ...

@@ -33,9 +33,9 @@ class HiddenStates:
         """The model's width."""
         return self.lm.model.config.get_text_config().hidden_size
 
-    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Rows:
+    def rows(self, examples: Examples, planned: Sequence[Sequence[int]], measure: Measure) -> Rows:
         """Mean hidden states of each batch."""
-        for batch in batches:
+        for batch in planned:
             inputs = make_batch(self.lm, examples, batch).inputs
             with evaluating(self.lm.model), torch.no_grad():
                 out = self.lm.model(**inputs, output_hidden_states=True)
@@ -58,9 +58,9 @@ class Encoded:
         self.fitted: Bases = {}
         self.settings: dict[str, Any] = {}
 
-    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Rows:
+    def rows(self, examples: Examples, planned: Sequence[Sequence[int]], measure: Measure) -> Rows:
         """Embeddings of each batch."""
-        for batch in batches:
+        for batch in planned:
             yield batch, self.encoder.encode([row_text(examples.rows[row]) for row in batch]), np.zeros(len(batch))
 
 
@@ -72,7 +72,7 @@ class Nothing:
     settings: dict[str, Any] = field(default_factory=dict)
     dim: int = 0
 
-    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Rows:
+    def rows(self, examples: Examples, planned: Sequence[Sequence[int]], measure: Measure) -> Rows:
         """Nothing for each batch."""
-        for batch in batches:
+        for batch in planned:
             yield batch, np.zeros((len(batch), 0), dtype=np.float32), np.zeros(len(batch))

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from llmattr.core.files import whole
-from llmattr.model.batches import plan
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, sample
 from llmattr.training.gradients.capture import capturing
-from llmattr.training.gradients.layers import Layers, linear_layers
-from llmattr.training.gradients.moments import SCALES, scales
+from llmattr.training.gradients.layers import ALL, Layers, tracked_layers
+from llmattr.training.gradients.moments import SCALES, scales, scales_in
+from llmattr.training.gradients.passes import batches
 from llmattr.training.gradients.project import Bases, Dense, Sketch, choose, fit_bases
 from llmattr.training.gradients.untracked import left_out, track
 from llmattr.training.index.store import FITTED
@@ -37,17 +37,26 @@ class Projector:
     fitted: Bases
 
     @staticmethod
-    def fit(lm: LM, projection: Projection, pattern: str, examples: Examples, normalize: Normalize = "none") -> "Projector":
+    def fit(
+        lm: LM,
+        projection: Projection,
+        pattern: str,
+        examples: Examples,
+        *,
+        parameters: str = "blocks",
+        normalize: Normalize = "none",
+    ) -> "Projector":
         """Choose the layers and, for a two-sided projection, make its bases from a sample of the examples."""
-        layers, part = track(lm, pattern), sample(examples, FIT_ROWS, projection.seed)
-        scaled = scales(normalize, lm, part, layers, plan(part))
+        layers, part = track(lm, parameters, pattern), sample(examples, FIT_ROWS, projection.seed)
+        scaled = scales(normalize, lm, part, layers)
+        kept = {f"{SCALES}{key}": value for key, value in scaled.items()}
         if projection.kind not in TWO_SIDED:
-            return Projector(lm, projection, layers, {}, scaled)
-        groups, bases = fit_bases(lm, part, layers, projection, plan(part), scales=scaled)
+            return Projector(lm, projection, layers, {}, kept)
+        groups, bases = fit_bases(lm, part, layers, projection, batches(part, layers), scales=scaled)
         if projection.kind == "principal":
             part = sample(part, FIT_ROWS // 2, projection.seed)
-            groups, bases = choose(lm, part, layers, projection, plan(part), fitted=(groups, bases))
-        kept = {f"{SCALES}{name}/{side}": scaled[f"{name}/{side}"] for name in groups for side in ("in", "out") if scaled}
+            groups, bases = choose(lm, part, layers, projection, batches(part, layers), fitted=(groups, bases))
+        kept = {key: value for key, value in kept.items() if key.removeprefix(SCALES).rpartition("/")[0] in groups}
         return Projector(lm, projection, {name: layers[name] for name in groups}, groups, bases | kept)
 
     @property
@@ -69,13 +78,13 @@ class Projector:
         """A fresh recorder for the hooks; its `dim` is the length of a row."""
         if self.projection.kind in TWO_SIDED:
             return Sketch(self.projection, self.groups, self.fitted)
-        return Dense(self.projection, self.layers, self.fitted)
+        return Dense(self.projection, self.layers, scales_in(self.fitted))
 
-    def rows(self, examples: Examples, batches: Sequence[Sequence[int]], measure: Measure) -> Rows:
-        """For each batch its row numbers, projected gradients, and the mean of 1 - p over each row's counted tokens."""
+    def rows(self, examples: Examples, planned: Sequence[Sequence[int]], measure: Measure) -> Rows:
+        """For each batch, or part of one, its row numbers, projected gradients, and the mean of 1 - p over each row's counted tokens."""
         recorder = self.recorder()
         with capturing(self.lm, self.layers, recorder) as run:
-            for batch in batches:
+            for batch in batches(examples, self.layers, planned):
                 values = run(examples, batch, measure)
                 doubt = [np.mean(-np.expm1(-v) if measure == "loss" else 1 / (1 + np.exp(v))) for v in values]
                 yield batch, recorder.rows().cpu().float().numpy(), np.array(doubt)
@@ -83,7 +92,7 @@ class Projector:
 
 def tracked(lm: LM, run: dict[str, Any]) -> Layers:
     """The layers that a run.json names."""
-    return {name: module for name, module in linear_layers(lm).items() if name in run["layers"]}
+    return {name: module for name, module in tracked_layers(lm, ALL).items() if name in run["layers"]}
 
 
 def load_fitted(lm: LM, folder: Path) -> Bases:
