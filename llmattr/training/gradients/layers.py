@@ -69,18 +69,31 @@ def _has_weight(module: torch.nn.Module) -> bool:
     return any(name == "weight" for name, _ in module.named_parameters(recurse=False))
 
 
-def linear_layers(lm: LM) -> Layers:
-    """The linear layers of the blocks; of a PEFT model these are the adapter's own layers."""
+def linear_layers(lm: LM, pattern: str = "") -> Layers:
+    """The linear layers of the blocks whose name the expression finds; of a PEFT model these are the adapter's own layers."""
     head, linears = lm.model.get_output_embeddings(), lm.linears()
     own = {name: module for name, module in linears.items() if "lora_" in name}
     reached = _reached(lm)
-    return {name: module for name, module in (own or linears).items() if module is not head and name in reached}
+    found = {name: module for name, module in (own or linears).items() if module is not head and name in reached}
+    return {name: module for name, module in found.items() if re.search(pattern, name)}
 
 
 def group_of(lm: LM, layers: Layers) -> dict[str, str]:
-    """Each layer's group of parameters."""
+    """Each layer's group of parameters; a tied head and embedding, where both are tracked, are one matrix and one group."""
     ends = {id(lm.model.get_output_embeddings()): "head", id(lm.model.get_input_embeddings()): "embedding"}
-    return {name: ends.get(id(module), "blocks") for name, module in layers.items()}
+    found = {name: ends.get(id(module), "blocks") for name, module in layers.items()}
+    one = tied(layers)
+    return {name: "tied" if name in one else group for name, group in found.items()}
+
+
+def tied(layers: Layers) -> dict[str, str]:
+    """Of an embedding and a head with the same weight, each one's other."""
+    found = {}
+    for one, embedding in layers.items():
+        for other, head in layers.items() if isinstance(embedding, torch.nn.Embedding) else ():
+            if head is not embedding and weight(head) is weight(embedding):
+                found |= {one: other, other: one}
+    return found
 
 
 def vocabulary_sides(lm: LM, layers: Layers) -> set[str]:

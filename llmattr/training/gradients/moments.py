@@ -4,7 +4,7 @@
 gradient is formed for it. From an optimiser's state (Adam's `exp_avg_sq`), or from gradients of training rows when it is lost.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,7 +15,7 @@ from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
 from llmattr.training.gradients.capture import record
-from llmattr.training.gradients.layers import Layers, group_of, in_and_out, weight
+from llmattr.training.gradients.layers import Layers, group_of, in_and_out, tied, vocabulary_sides, weight
 from llmattr.training.gradients.passes import batches
 from llmattr.training.gradients.recorders import Scaled
 from llmattr.training.projection import Normalize
@@ -23,6 +23,7 @@ from llmattr.training.projection import Normalize
 Scales = dict[str, torch.Tensor]
 SCALES = "scales/"  # begins their names among the bases of an index
 LEAST = 1e-6  # of the mean: what never had a gradient is not blown up
+LEAST_TOKEN = 1.0  # the same of a word: most words of a question may have had none
 
 
 class SquaredSums:
@@ -58,7 +59,9 @@ def scales(source: Normalize, lm: LM, examples: Examples, layers: Layers) -> Sca
     found: Scales = {}
     if source != "none":
         sums, rows = (_of_optimizer(lm, layers), 1) if source == "optimizer" else (_of_data(lm, examples, layers), len(examples))
-        found = {key: value for name in layers for key, value in _factors(name, sums, rows)}
+        sums = _added(sums, layers)
+        tokens = vocabulary_sides(lm, layers)
+        found = {key: value for name in layers for key, value in _factors(name, sums, rows, tokens)}
     groups = group_of(lm, layers)
     return found if len(set(groups.values())) < 2 else _balanced(lm, examples, layers, groups, found)
 
@@ -92,12 +95,21 @@ def _ones(name: str, module: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
     return [(f"{name}/in", torch.ones(ins, device=device)), (f"{name}/out", torch.ones(outs, device=device))]
 
 
-def _factors(name: str, sums: Scales, n: int) -> list[tuple[str, torch.Tensor]]:
+def _added(sums: Scales, layers: Layers) -> Scales:
+    """The same with both parts of a tied weight in each: the tokens' sums are its head's output's and its embedding's input's."""
+    other, turned = tied(layers), {"in": "out", "out": "in"}
+    return sums | {
+        f"{name}/{side}": sums[f"{name}/{side}"] + sums[f"{other[name]}/{turned[side]}"] for name in other for side in turned
+    }
+
+
+def _factors(name: str, sums: Scales, n: int, tokens: Container[str]) -> list[tuple[str, torch.Tensor]]:
     """`(r c / (sum(r) n))^-1/2` as a factor for each side."""
     total = sums[f"{name}/in"].sum().clamp(min=torch.finfo(torch.float32).tiny)
     found = []
     for key in (f"{name}/in", f"{name}/out"):
-        floored = sums[key].clamp(min=LEAST * float(sums[key].mean()) + torch.finfo(torch.float32).tiny)
+        least = LEAST_TOKEN if key in tokens else LEAST
+        floored = sums[key].clamp(min=least * float(sums[key].mean()) + torch.finfo(torch.float32).tiny)
         found.append((key, (floored / (total * n) ** 0.5).rsqrt()))
     return found
 

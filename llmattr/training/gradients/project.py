@@ -25,6 +25,7 @@ from llmattr.training.projection import Projection
 Bases = dict[str, torch.Tensor]
 ROUNDING = 1e-6  # of the largest eigenvalue: what float32 sums leave of those that are zero
 CHOSEN = "chosen"  # among the bases: the coordinates that have a place of their own
+SIGNS = 4  # of each token, at as many places
 TOKENS, HIDDEN = 16, 2  # times the width: directions of the vocabulary's side of a head or an embedding, and of the other side
 
 
@@ -136,7 +137,7 @@ def fit_bases(
             if key not in bases:
                 scale = scales.get(key, torch.ones(size, device=lm.device))
                 if key in tokens:
-                    basis = count_sketch(size, TOKENS * projection.width, projection.seed, key)
+                    basis = sparse_signs(size, TOKENS * projection.width, projection.seed, key)
                 else:
                     basis = _basis(size, width, projection.seed, key, ranges, scale)
                 bases[key] = scale[:, None] * basis.to(lm.device)
@@ -202,14 +203,19 @@ def _basis(
     return gaussian(size, width, seed, key) / width**0.5
 
 
-def count_sketch(size: int, width: int, seed: int, key: str) -> Float[torch.Tensor, "size w"]:
-    """One sign in each row, at a random place: `E[Q Q'] = I` (Charikar, Chen, Farach-Colton 2002); I where there is room."""
+def sparse_signs(size: int, width: int, seed: int, key: str) -> Float[torch.Tensor, "size w"]:
+    """`SIGNS` random signs in each row at random places, over the root of their number; I where there is room for it.
+
+    `E[Q Q'] = I` (sparse Johnson-Lindenstrauss: Kane and Nelson, arXiv 1012.1577): two tokens that share a place share few of
+    theirs, so that none is taken for another.
+    """
     if width >= size:
         return torch.eye(size)
-    places, signs = generator(seed, key, "tokens").integers([[width], [2]], size=(2, size))
+    blocks = width // SIGNS  # each sign has a part of the places to itself
+    draws = generator(seed, key, "tokens").integers([[[blocks]], [[2]]], size=(2, SIGNS, size))
+    places, signs = torch.from_numpy(draws[0] + blocks * np.arange(SIGNS)[:, None]), torch.from_numpy(2.0 * draws[1] - 1.0)
     sketch = torch.zeros(size, width)
-    sketch[torch.arange(size), torch.from_numpy(places)] = torch.from_numpy((2.0 * signs - 1.0).astype(np.float32))
-    return sketch
+    return sketch.scatter_(1, places.T, signs.T.float() / SIGNS**0.5)
 
 
 class Ranges:

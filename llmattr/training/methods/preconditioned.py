@@ -21,19 +21,21 @@ RIDGE = "added to the rows' second moments, in units of the mean squared length 
 def solved(index: GradientIndex, queries: Float[np.ndarray, "t d"], ridge: float) -> Float[np.ndarray, "t d"]:
     """`(Phi' Phi + ridge m I)^-1 q` of each query, Phi [n, d] the rows and m their mean squared length.
 
-    The unit is that of the dual form: `Phi Phi' + ridge m I`, whose diagonal has the mean m, whatever d and n are. Rows that are
-    fewer than numbers span all that their scores depend on: there it is `V (S^2 + ridge m)^-1 V' q` by `Phi = U S V'`. Raises
-    `LlmattrError` where every row is 0.
+    The unit is that of the dual form, `Phi Phi' + ridge m I`, whose first part has a diagonal of the mean m whatever n and d are.
+    Rows that are fewer than numbers span all that their scores depend on: there `Phi' U (L (L + ridge m))^-1 U' Phi q` by `Phi
+    Phi' = U L U'`, which is the same for them. Raises `LlmattrError` where every row is 0.
     """
     n, size = index.vectors.shape
-    if n < size:
-        _, roots, basis = np.linalg.svd(np.concatenate([block for _, block in index.blocks()]).astype(np.float64), full_matrices=False)
-        kept = roots > roots[0] * np.finfo(np.float32).eps * size if roots.any() else roots > 0
-        mean = check_length(float(roots @ roots) / n)
-        return queries @ basis[kept].T / (roots[kept] ** 2 + ridge * mean) @ basis[kept]
-    moment = index.moment()
-    mean = check_length(np.trace(moment))
-    return np.linalg.solve(n * moment + (ridge * mean + TINY * np.trace(moment)) * np.eye(size), queries.T).T
+    if n >= size:
+        moment = index.moment()
+        added = ridge * check_length(np.trace(moment)) + TINY * n * np.trace(moment)
+        return np.linalg.solve(n * moment + added * np.eye(size), queries.T).T
+    rows = np.concatenate([block for _, block in index.blocks()]).astype(np.float64)
+    values, turn = np.linalg.eigh(rows @ rows.T)
+    kept = values > TINY * values.sum()
+    added = ridge * check_length(values.sum() / n)
+    along = queries @ rows.T @ turn[:, kept] / (values[kept] * (values[kept] + added))
+    return along @ turn[:, kept].T @ rows
 
 
 def check_length(mean: float) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from llmattr.core.files import whole
 from llmattr.model.lm import LM
@@ -21,6 +22,7 @@ from llmattr.training.projection import Measure, Normalize, Projection
 from llmattr.training.vectors.contract import Rows
 
 FIT_ROWS = 128  # rows whose second moments give the principal directions
+SPARSE, SPARE = "sparse/", 16  # begins the names of what is kept without its zeros, where these are 15 of 16 numbers
 
 
 TWO_SIDED = ("principal", "random")
@@ -99,14 +101,31 @@ def load_fitted(lm: LM, folder: Path) -> Bases:
     """What was fitted before the rows of the index in this folder; nothing where nothing was."""
     from safetensors.torch import load_file
 
-    return load_file(folder / FITTED, device=str(lm.device)) if (folder / FITTED).exists() else {}
+    if not (folder / FITTED).exists():
+        return {}
+    read = load_file(folder / FITTED, device=str(lm.device))
+    found = {name: tensor for name, tensor in read.items() if not name.startswith(SPARSE)}
+    for name in (name for name in read if name.startswith(SPARSE) and name.endswith("/values")):
+        stem = name.removesuffix("/values")
+        dense = torch.zeros(read[f"{stem}/shape"].tolist(), dtype=read[name].dtype, device=lm.device)
+        dense.view(-1)[read[f"{stem}/places"]] = read[name]
+        found[stem.removeprefix(SPARSE)] = dense
+    return found
 
 
 def save_fitted(folder: Path, fitted: Bases) -> None:
-    """Write it where `load_fitted` finds it."""
+    """Write it where `load_fitted` finds it; of a tensor that is nearly all zeros, as signs of tokens are, the others alone."""
     from safetensors.torch import save_file
 
-    if fitted:
+    kept: Bases = {}
+    for name, tensor in fitted.items():
+        places = tensor.flatten().nonzero()[:, 0] if tensor.is_floating_point() else torch.empty(tensor.numel())
+        if len(places) * SPARE < tensor.numel():
+            parts = {"places": places, "values": tensor.flatten()[places], "shape": torch.tensor(tensor.shape)}
+            kept |= {f"{SPARSE}{name}/{part}": value for part, value in parts.items()}
+        else:
+            kept[name] = tensor
+    if kept:
         with whole(folder / FITTED) as part:
-            save_file({name: tensor.contiguous() for name, tensor in fitted.items()}, part)
+            save_file({name: tensor.contiguous() for name, tensor in kept.items()}, part)
             part.chmod(0o644)  # safetensors writes for the owner alone, the other files are for whoever may read the folder
