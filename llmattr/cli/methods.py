@@ -35,7 +35,7 @@ class MethodCommand(click.Command):
         try:
             rest = super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            raise self._of_another(name, error) or error from None
+            raise self._refused(name, error) or self._of_another(name, error) or error from None
         ctx.params["method"] = taken(self.methods[name], ctx.params)
         return rest
 
@@ -44,6 +44,16 @@ class MethodCommand(click.Command):
         cut = pieces(args, self.params)
         found = next((piece for piece in cut if piece[0] in self.methods), [self.default])
         return found[0], [word for piece in cut if piece is not found for word in piece]
+
+    def _refused(self, name: str, error: click.NoSuchOption) -> click.UsageError | None:
+        """The method's own words for an option that it no longer has."""
+        try:
+            self.methods[name](**{error.option_name.removeprefix("--").replace("-", "_"): 0})
+        except LlmattrError as refused:
+            return click.UsageError(str(refused), error.ctx)
+        except TypeError:
+            return None
+        return None
 
     def _of_another(self, name: str, error: click.NoSuchOption) -> click.UsageError | None:
         """The error for an option that other methods have."""

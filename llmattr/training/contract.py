@@ -26,7 +26,7 @@ from llmattr.training.gradients.layers import Layers
 from llmattr.training.gradients.project import Bases
 from llmattr.training.index.search import Weighed
 from llmattr.training.index.store import GradientIndex
-from llmattr.training.projection import Measure, Normalize, VectorKind
+from llmattr.training.projection import Measure, Normalize, Parameters, VectorKind
 
 Product = Literal["dot", "cosine"]
 Transform = Callable[[str, torch.Tensor], torch.Tensor]  # of a layer's name and gradients [t, i, o], to the same shape
@@ -83,12 +83,12 @@ class Grouped(Protocol):
     """A method of gradients that says of which parameters they are."""
 
     @property
-    def parameters(self) -> str:
-        """blocks, head, embedding, several with + between them, or all."""
+    def parameters(self) -> Parameters:
+        """Groups of parameters; auto: the head, of an adapter its own layers."""
         ...
 
 
-def parameters_of(method: object) -> str:
+def parameters_of(method: object) -> Parameters:
     """The parameters whose gradients a method takes: the blocks', where it says nothing."""
     return method.parameters if isinstance(method, Grouped) else "blocks"
 

@@ -122,7 +122,7 @@ def test_every_line_says_what_its_scores_depend_on():
     assert len(set(records)) == len(records)
     assert len({one.name for one in lines}) == len(lines)
     of = {one.name: one.record() for one in lines}
-    assert of["logra"]["method"]["damping"] == TRAINING["logra"]().damping
+    assert of["logra"]["method"]["ridge"] == TRAINING["logra"]().ridge
     assert of["trak, 3 checkpoints of 4 runs"]["runs"] == 4
     assert of["in-run-shapley, cosine"]["method"]["product"] == "cosine"
     assert {of[f"datamodel-{n}"]["method"]["n_models"] for n in (12, 24)} == {12, 24}

@@ -337,6 +337,6 @@ def test_an_index_of_ones_own_method_is_opened_with_it(tiny, tmp_path):
     opened = open_index(tmp_path / "index", tiny, method=Signs())
     assert opened.query(ROWS[0]).values.tolist() == built.query(ROWS[0]).values.tolist()
     with pytest.raises(
-        LlmattrError, match=r"was built with another method \(method: {'name': 'signs'} there, {'name': 'grad-dot'}"
+        LlmattrError, match=r"was built with another method \(method: {'name': 'signs'} there, {'name': 'grad-dot', "
     ):
         open_index(tmp_path / "index", tiny, method=METHODS["grad-dot"]())

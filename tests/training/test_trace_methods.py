@@ -19,9 +19,10 @@ from llmattr.training.gradients.layers import in_and_out, input_groups, linear_l
 from llmattr.training.gradients.moments import SquaredSums, scales
 from llmattr.training.gradients.passes import _measure, run_backward
 from llmattr.training.gradients.recorders import ExactGradients
-from llmattr.training.index.search import products
+from llmattr.training.index.search import Products
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods.influence import Ekfac, Stream
+from llmattr.training.methods.products import GradDot, TracIn
 from llmattr.training.projection import Projection
 from llmattr.training.stream import Layered, self_products, streamed
 from llmattr.training.trace import build_index, open_index, trace
@@ -89,7 +90,7 @@ class TestStream:
 class TestRerank:
     def test_it_gives_the_exact_scores_of_the_candidates(self, lm, gradients, tmp_path):
         rows, asked = gradients
-        index = build_index(lm, ROWS, tmp_path / "i", "grad-dot", projection=Projection(dim=64))
+        index = build_index(lm, ROWS, tmp_path / "i", GradDot(parameters="blocks"), projection=Projection(dim=64))
         result = index.query(ASKED, top=2, rerank=24)
         np.testing.assert_allclose(result.values[0, :2], np.sort(asked[0] @ rows.T)[::-1][:2], rtol=1e-9)
         assert result.values.shape == (1, 4)
@@ -161,31 +162,35 @@ class TestSeveralCheckpoints:
         tokenizer = tiny_models.tokenizer()
         pairs = [(tiny_models.gpt2(seed=seed).double(), tokenizer) for seed in (0, 1)]
         options = {"projection": IDENTITY, "row_type": "float32"}
-        found = dense(trace(pairs[0], ROWS, ASKED, "tracin", checkpoints=pairs, learning_rates=[0.5, 2.0], **options))
+        found = dense(trace(pairs[0], ROWS, ASKED, TracIn(parameters="blocks"), checkpoints=pairs, learning_rates=[0.5, 2.0], **options))
         alone = [dense(trace(pair, ROWS, ASKED, "stream")) for pair in pairs]
         np.testing.assert_allclose(found, 0.5 * alone[0] + 2.0 * alone[1], rtol=1e-4, atol=1e-5 * np.abs(found).max())
 
-    def test_trak_averages_both_parts_before_it_multiplies_them(self, tmp_path):
+    def test_scores_of_every_checkpoint_have_the_same_length(self, tmp_path):
+        """`sum over c of s_c / |s_c|`, each with its own `1 - p`."""
         tokenizer = tiny_models.tokenizer()
         pairs = [(tiny_models.llama(seed=seed), tokenizer) for seed in (0, 1)]
         options = {"projection": Projection(dim=64), "row_type": "float32"}
         found = dense(build_index(pairs[0], ROWS, tmp_path / "i", "trak", checkpoints=pairs, **options).query(ASKED, None))
-        parts, doubt = [], []
-        for number, pair in enumerate(pairs):
-            one = build_index(pair, ROWS, tmp_path / str(number), "trak", **options)
-            doubt.append(np.array(one.index.doubt))
-            parts.append(dense(one.query(ASKED, None)) / doubt[-1])
-        expected = np.mean(parts, axis=0) * np.mean(doubt, axis=0)
+        parts = [dense(trace(pair, ROWS, ASKED, "trak", **options)) for pair in pairs]
+        expected = sum(part / np.linalg.norm(part) for part in parts)
+        assert np.linalg.norm(parts[0]) != pytest.approx(np.linalg.norm(parts[1]), rel=0.1)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
     @pytest.mark.parametrize("name", ["trak", "tracin", "logra", "stream"])
     def test_a_rows_score_for_itself_is_its_score_when_it_is_asked(self, tmp_path, name):
+        """At each checkpoint; of several these are added as any query's are, at the same length over all rows."""
         tokenizer = tiny_models.tokenizer()
         pairs = [(tiny_models.llama(seed=seed), tokenizer) for seed in (0, 1)]
         options = {"projection": Projection(dim=64), "row_type": "float32"}
+        expected = []
+        for number, pair in enumerate(pairs):
+            index = build_index(pair, ROWS, tmp_path / str(number), name, **options)
+            expected.append(np.diagonal(dense(index.query(ROWS, None))))
+            np.testing.assert_allclose(dense(index.self_influence())[0], expected[-1], rtol=1e-3)  # float32 rows
+        added = sum(expected) if name == "tracin" else sum(one / np.linalg.norm(one) for one in expected)
         index = build_index(None, ROWS, tmp_path / "i", name, checkpoints=pairs, **options)
-        asked = dense(index.query(ROWS, None))
-        np.testing.assert_allclose(dense(index.self_influence())[0], np.diagonal(asked), rtol=1e-3)  # float32 rows
+        np.testing.assert_allclose(dense(index.self_influence())[0], added, rtol=1e-3)
 
     def test_an_index_of_checkpoints_is_opened_by_name(self, tmp_path):
         folders = [tmp_path / "run" / f"checkpoint-{step}" for step in (100, 20)]
@@ -216,10 +221,10 @@ def test_trak_on_logistic_regression_is_its_formula(tmp_path):
     phi, doubt = y[:, None] * x, 1 / (1 + np.exp(y * (x @ theta)))
     index = GradientIndex.create(tmp_path / "i", {"dim": 4, "row_type": "float32", "data_hash": "x"}, [{}] * 60)
     index.write(range(60), phi.astype(np.float32), doubt)
-    weighed = METHODS["trak"](damping=0.0).weigh(index, asked.astype(np.float32))
-    (_, found), *_ = products(index, weighed)
+    weighed = METHODS["trak"](ridge=0.0).weigh(index, asked.astype(np.float32))
+    (_, found), *_ = Products(index, weighed)
     expected = asked @ np.linalg.inv(phi.T @ phi) @ phi.T * doubt
-    np.testing.assert_allclose(found * weighed.outer, expected, rtol=1e-4, atol=1e-6)  # float32 rows
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)  # float32 rows
 
 
 def test_trackstar_of_a_row_with_itself_is_one_when_it_is_asked_alone(lm):
@@ -249,11 +254,11 @@ class TestSecondMoments:
         """With the width of the layers nothing is lost: every projection gives the cosine of the normalised gradients."""
         lm = LM(tiny_models.gpt2(), tiny_models.tokenizer())
         layers, rows, asked = linear_layers(lm), tokenize(ROWS, lm.tokenizer), tokenize([ASKED], lm.tokenizer)
-        found = scales("data", lm, rows, layers, [range(len(rows))])
+        found = scales("data", lm, rows, layers)
         scale = torch.cat([torch.outer(found[f"{name}/in"], found[f"{name}/out"]).flatten() for name in layers])
         one, other = (exact_gradients(lm, x, layers) * scale for x in (asked, rows))
         expected = torch.nn.functional.cosine_similarity(one, other)
-        method, width = METHODS["grad-cos"](normalize="data"), Projection(kind=kind, dim=10**9, width=128)
+        method, width = METHODS["grad-cos"](normalize="data", parameters="blocks"), Projection(kind=kind, dim=10**9, width=128)
         result = dense(trace(lm, ROWS, ASKED, method, projection=width, row_type="float32"))
         np.testing.assert_allclose(result[0], expected.numpy(), atol=1e-3)  # float32, and moments by other batches
 
@@ -272,7 +277,7 @@ class TestSecondMoments:
         torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
         lm = LM.load(tmp_path)
         layers = linear_layers(lm)
-        found = scales("optimizer", lm, tokenize(ROWS, lm.tokenizer), layers, [])
+        found = scales("optimizer", lm, tokenize(ROWS, lm.tokenizer), layers)
         name = next(iter(layers))
         weight = dict(model.named_parameters())[f"{name}.weight"]
         square = optimizer.state[weight]["exp_avg_sq"]

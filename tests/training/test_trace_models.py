@@ -19,6 +19,7 @@ from llmattr.text.rows import tokenize
 from llmattr.training.gradients.capture import exact_gradients
 from llmattr.training.gradients.layers import linear_layers
 from llmattr.training.gradients.untracked import track
+from llmattr.training.methods.products import GradCos
 from llmattr.training.index import approximate
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.projection import Projection
@@ -149,7 +150,7 @@ class TestKindsOfModels:
         )  # fmt: skip
         model = MixtralForCausalLM(config).eval()
         with pytest.warns(LlmattrNote, match=r"not tracked.*: model.layers.\*.mlp.experts \(53% of the parameters\)"):
-            index = build_index((model, tiny_models.tokenizer()), ROWS, tmp_path / "i", "grad-cos")
+            index = build_index((model, tiny_models.tokenizer()), ROWS, tmp_path / "i", GradCos(parameters="blocks"))
         left = index.index.run["left_out"]
         total = sum(parameter.numel() for parameter in model.parameters())
         assert left["model.layers.*.mlp.experts"] == round(2 * 4 * 3 * 32 * 48 / total, 4)
@@ -169,17 +170,17 @@ class TestKindsOfModels:
             config = peft.LoraConfig(r=2, **{"target_modules": ["q_proj"], **options}, task_type="CAUSAL_LM")
             model = peft.get_peft_model(tiny_models.llama(), config)
             with pytest.warns(LlmattrNote, match=place):
-                track(LM(model, tiny_models.tokenizer()), "")
+                track(LM(model, tiny_models.tokenizer()))
 
     def test_head_and_embeddings_are_noted_where_they_are_most_of_the_model(self):
         lm = LM(tiny_models.llama(), tiny_models.tokenizer())
         with pytest.warns(LlmattrNote, match=r"lm_head \(3\d% of the parameters\), model.embed_tokens"):
-            track(lm, "")
+            track(lm)
         lm.model.resize_token_embeddings(100)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            track(lm, "")
-            track(LM(tiny_models.llama(), None), "q_proj")  # who names layers has chosen
+            track(lm)
+            track(LM(tiny_models.llama(), None), pattern="q_proj")  # who names layers has chosen
 
     def test_gradient_checkpointing_changes_nothing(self):
         lm = LM(tiny_models.llama(), tiny_models.tokenizer())

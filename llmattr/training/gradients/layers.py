@@ -8,7 +8,7 @@ tracked as what it does there: its own part of the gradient, not the sum of both
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from torch.utils.hooks import RemovableHandle
@@ -16,21 +16,24 @@ from torch.utils.hooks import RemovableHandle
 from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.forward import evaluating, without_cache
 from llmattr.model.lm import LM
+from llmattr.training.projection import Parameters
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Layers = dict[str, torch.nn.Module]  # the tracked layers by name
-GROUPS, ALL = ("blocks", "head", "embedding"), "all"
+GROUPS = ("blocks", "head", "embedding")
 
 
-def tracked_layers(lm: LM, parameters: str = "blocks", pattern: str = "") -> Layers:
+def tracked_layers(lm: LM, parameters: Parameters = "blocks", pattern: str = "") -> Layers:
     """The layers of these groups of parameters; with a pattern, of all groups those whose name the expression finds.
 
-    `parameters`: blocks, head, embedding, several with + between them, or all. Raises `LlmattrError` for another group, for one
-    that the model has not, and where no layer has such a name, with some names that exist.
+    `parameters`: "auto" is the head, which foretells retraining best, and the blocks of an adapter, which trains nothing else.
+    Raises `LlmattrError` for others, for a group that the model has not, and where no layer has such a name, with some names that
+    exist.
     """
-    groups = _groups(parameters)
+    check_choice("parameters", parameters, get_args(Parameters))
+    groups = _groups(lm, parameters)
     if not pattern:
         return {name: module for group in groups for name, module in _group(lm, group).items()}
     every = {name: module for group in GROUPS for name, module in _group(lm, group, optional=True).items()}
@@ -43,12 +46,11 @@ def tracked_layers(lm: LM, parameters: str = "blocks", pattern: str = "") -> Lay
     return found
 
 
-def _groups(parameters: str) -> list[str]:
+def _groups(lm: LM, parameters: Parameters) -> list[str]:
     """The groups by name, in their order."""
-    wanted = GROUPS if parameters == ALL else parameters.split("+")
-    for name in wanted:
-        check_choice("parameters", name, (*GROUPS, ALL))
-    return [name for name in GROUPS if name in wanted or ALL in wanted]
+    if parameters == "auto":
+        return ["blocks" if any("lora_" in name for name in lm.linears()) else "head"]
+    return [name for name in GROUPS if parameters == "all" or name in parameters.split("+")]
 
 
 def _group(lm: LM, group: str, optional: bool = False) -> Layers:

@@ -59,7 +59,6 @@ def scales(source: Normalize, lm: LM, examples: Examples, layers: Layers) -> Sca
     found: Scales = {}
     if source != "none":
         sums, rows = (_of_optimizer(lm, layers), 1) if source == "optimizer" else (_of_data(lm, examples, layers), len(examples))
-        sums = _added(sums, layers)
         tokens = vocabulary_sides(lm, layers)
         found = {key: value for name in layers for key, value in _factors(name, sums, rows, tokens)}
     groups = group_of(lm, layers)
@@ -74,7 +73,7 @@ def scales_in(fitted: Mapping[str, torch.Tensor]) -> Scales:
 def _of_data(lm: LM, examples: Examples, layers: Layers) -> Scales:
     recorder = SquaredSums()
     record(lm, examples, layers, recorder, batches(examples, layers))
-    return recorder.sums
+    return _added(recorder.sums, layers)
 
 
 def _balanced(lm: LM, examples: Examples, layers: Layers, groups: Mapping[str, str], found: Scales) -> Scales:
@@ -121,11 +120,12 @@ def _of_optimizer(lm: LM, layers: Layers) -> Scales:
             f"there is no optimiser state {str(path)!r}: take --normalize data, which estimates it from gradients"
         )
     squares = _named_squares(lm, _state(path, lm.device))
+    names = {id(parameter): name for name, parameter in lm.model.named_parameters()}  # of a tied weight the embedding's
     sums: Scales = {}
     for name, module in layers.items():
-        if f"{name}.weight" not in squares:
+        if (known := names[id(weight(module))]) not in squares:
             raise LlmattrError(f"the optimiser state {str(path)!r} has no second moments of {name!r}: take --normalize data")
-        square = squares[f"{name}.weight"].float()
+        square = squares[known].float()
         square = square.T if isinstance(module, torch.nn.Linear) else square
         sums |= {f"{name}/in": square.sum(1), f"{name}/out": square.sum(0)}
     return sums

@@ -6,20 +6,21 @@ import torch
 
 from llmattr.errors import note
 from llmattr.model.lm import LM
-from llmattr.training.gradients.layers import ALL, Layers, tracked_layers, weight
+from llmattr.training.gradients.layers import Layers, group_of, tracked_layers, weight
+from llmattr.training.projection import Parameters
 
 SHOWN = 4  # places that the note names
 MOST = 0.5  # of the parameters: where the head and the embeddings are more, leaving them out is worth a note
 
 
-def track(lm: LM, parameters: str = "blocks", pattern: str = "") -> Layers:
+def track(lm: LM, parameters: Parameters = "blocks", pattern: str = "") -> Layers:
     """The layers to track, as `tracked_layers` finds them, with a note of what else the caller will have expected.
 
     That is, where blocks are tracked, every other matrix of them, or that the pattern finds; of an adapter everything that was
     trained; and the head and the embeddings, where these are most of the model.
     """
     layers = tracked_layers(lm, parameters, pattern)
-    if not pattern and "blocks" not in parameters and parameters != ALL:
+    if set(group_of(lm, layers).values()).isdisjoint({"blocks"}):  # who asks for the ends alone has chosen
         return layers
     shares, expected = left_out(lm, layers), _expected(lm, layers, pattern)
     others = {} if pattern else {place: share for place, share in shares.items() if place not in expected and share >= 0.01}

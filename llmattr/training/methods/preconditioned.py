@@ -1,6 +1,6 @@
 """Gradient products preconditioned in the projected space: LoGra, TRAK and TrackStar."""
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from llmattr.errors import LlmattrError
 from llmattr.training.index.search import Weighed
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods.products import NORMALIZE, PARAMETERS, unit
-from llmattr.training.projection import Measure, Normalize, VectorKind
+from llmattr.training.projection import Measure, Normalize, Parameters, VectorKind
 
 
 TINY = 1e-13  # of the trace: what is singular is so by rounding
@@ -46,7 +46,19 @@ def check_length(mean: float) -> float:
 
 
 @dataclass(frozen=True)
-class LoGra:
+class Ridged:
+    """A method with a ridge; it refuses the `damping` in units of a mean eigenvalue that was there before."""
+
+    damping: InitVar[float | None] = field(default=None, kw_only=True)
+
+    def __post_init__(self, damping: float | None) -> None:
+        """Raises `LlmattrError` for a damping."""
+        if damping is not None:
+            raise LlmattrError("damping is ridge now, in units of the mean squared length of a row: write --ridge (ridge=), such as 0.3")
+
+
+@dataclass(frozen=True)
+class LoGra(Ridged):
     """Influence `g_query' (F + ridge)^-1 g_row`, F the projected empirical Fisher matrix (arXiv 2405.13954).
 
     Cost: an index
@@ -59,7 +71,7 @@ class LoGra:
     vectors: ClassVar[VectorKind] = "gradients"
     retrieves_itself: ClassVar[bool] = True
     ridge: float = option(0.3, RIDGE)
-    parameters: str = option("head", PARAMETERS)
+    parameters: Parameters = option("auto", PARAMETERS)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """The curvature `F = Phi' Phi / n` is inverted on the query's side."""
@@ -67,7 +79,7 @@ class LoGra:
 
 
 @dataclass(frozen=True)
-class Trak:
+class Trak(Ridged):
     """`phi_query' (Phi' Phi + ridge)^-1 phi_row (1 - p_row)`, phi the projected gradient of the margin (arXiv 2303.14186, eq. 17).
 
     With several checkpoints (an ensemble) each one's scores of a query count with the same length, its own `1 - p` in them; the
@@ -84,7 +96,7 @@ class Trak:
     vectors: ClassVar[VectorKind] = "gradients"
     retrieves_itself: ClassVar[bool] = True
     ridge: float = option(0.3, RIDGE)
-    parameters: str = option("head", PARAMETERS)
+    parameters: Parameters = option("auto", PARAMETERS)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """The out-to-loss term is each row's mean of 1 - p over its counted tokens."""
@@ -92,7 +104,7 @@ class Trak:
 
 
 @dataclass(frozen=True)
-class TrackStar:
+class TrackStar(Ridged):
     """Cosine of `R^-1/2 g`, g over the optimiser's second moments, R a mix of queries and rows (arXiv 2410.17413).
 
     Cost: an index
@@ -107,7 +119,7 @@ class TrackStar:
     mix: float = option(0.9, "the share in R of many queries; t queries get (1 - 1 / t) of it, one alone none", below=1.000001)
     ridge: float = option(0.3, RIDGE)
     normalize: Normalize = option("data", NORMALIZE)
-    parameters: str = option("all", PARAMETERS)
+    parameters: Parameters = option("auto", PARAMETERS)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """R^-1/2 on both sides, then unit length."""

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from llmattr.core.method import option
 from llmattr.training.index.search import Weighed, inverse
 from llmattr.training.index.store import GradientIndex
-from llmattr.training.projection import Measure, Normalize, VectorKind
+from llmattr.training.projection import Measure, Normalize, Parameters, VectorKind
 
-PARAMETERS = "whose gradients: blocks, head, embedding, several with + between them, or all"
+PARAMETERS = "whose gradients; auto: the head's, of an adapter its own"
 NORMALIZE = "divide gradients by the root of their second moments: optimizer's own, estimated from data, or none"
 
 
@@ -28,7 +28,7 @@ class GradDot:
     measure: ClassVar[Measure] = "loss"
     vectors: ClassVar[VectorKind] = "gradients"
     retrieves_itself: ClassVar[bool] = True
-    parameters: str = option("head", PARAMETERS)
+    parameters: Parameters = option("auto", PARAMETERS)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """Nothing is added."""
@@ -49,7 +49,7 @@ class GradCos:
     vectors: ClassVar[VectorKind] = "gradients"
     retrieves_itself: ClassVar[bool] = True
     normalize: Normalize = option("none", NORMALIZE)
-    parameters: str = option("head", PARAMETERS)
+    parameters: Parameters = option("auto", PARAMETERS)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """Both sides at unit length."""
@@ -70,7 +70,7 @@ class TracIn:
     vectors: ClassVar[VectorKind] = "gradients"
     retrieves_itself: ClassVar[bool] = True
     normalize: Normalize = option("none", NORMALIZE)
-    parameters: str = option("head", PARAMETERS)
+    parameters: Parameters = option("auto", PARAMETERS)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """Each checkpoint's learning rate; 1 where none is known."""

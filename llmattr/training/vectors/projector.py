@@ -12,13 +12,13 @@ from llmattr.core.files import whole
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, sample
 from llmattr.training.gradients.capture import capturing
-from llmattr.training.gradients.layers import ALL, Layers, tracked_layers
+from llmattr.training.gradients.layers import Layers, tracked_layers
 from llmattr.training.gradients.moments import SCALES, scales, scales_in
 from llmattr.training.gradients.passes import batches
 from llmattr.training.gradients.project import Bases, Dense, Sketch, choose, fit_bases
 from llmattr.training.gradients.untracked import left_out, track
 from llmattr.training.index.store import FITTED
-from llmattr.training.projection import Measure, Normalize, Projection
+from llmattr.training.projection import Measure, Normalize, Parameters, Projection
 from llmattr.training.vectors.contract import Rows
 
 FIT_ROWS = 128  # rows whose second moments give the principal directions
@@ -45,7 +45,7 @@ class Projector:
         pattern: str,
         examples: Examples,
         *,
-        parameters: str = "blocks",
+        parameters: Parameters = "blocks",
         normalize: Normalize = "none",
     ) -> "Projector":
         """Choose the layers and, for a two-sided projection, make its bases from a sample of the examples."""
@@ -94,7 +94,7 @@ class Projector:
 
 def tracked(lm: LM, run: dict[str, Any]) -> Layers:
     """The layers that a run.json names."""
-    return {name: module for name, module in tracked_layers(lm, ALL).items() if name in run["layers"]}
+    return {name: module for name, module in tracked_layers(lm, "all").items() if name in run["layers"]}
 
 
 def load_fitted(lm: LM, folder: Path) -> Bases:
