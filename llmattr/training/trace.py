@@ -198,9 +198,9 @@ class _Build:
         method = self.method
         match method:
             case IndexMethod(vectors="gradients"):
-                normalize = method.normalize if isinstance(method, Normalized) else "none"
-                asked = {"parameters": parameters_of(method), "normalize": normalize}
-                return Projector.fit(lm, self.projection, self.modules, examples, **asked)
+                normalize, parameters = method.normalize if isinstance(method, Normalized) else "none", parameters_of(method)
+                of = lm, self.projection, self.modules, examples
+                return Projector.fit(*of, parameters=parameters, normalize=normalize)
             case IndexMethod():
                 return plain_vectors(method, lm)
             case StreamMethod() | WholeMethod():

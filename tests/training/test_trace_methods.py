@@ -162,7 +162,9 @@ class TestSeveralCheckpoints:
         tokenizer = tiny_models.tokenizer()
         pairs = [(tiny_models.gpt2(seed=seed).double(), tokenizer) for seed in (0, 1)]
         options = {"projection": IDENTITY, "row_type": "float32"}
-        found = dense(trace(pairs[0], ROWS, ASKED, TracIn(parameters="blocks"), checkpoints=pairs, learning_rates=[0.5, 2.0], **options))
+        found = dense(
+            trace(pairs[0], ROWS, ASKED, TracIn(parameters="blocks"), checkpoints=pairs, learning_rates=[0.5, 2.0], **options)
+        )
         alone = [dense(trace(pair, ROWS, ASKED, "stream")) for pair in pairs]
         np.testing.assert_allclose(found, 0.5 * alone[0] + 2.0 * alone[1], rtol=1e-4, atol=1e-5 * np.abs(found).max())
 

@@ -19,9 +19,9 @@ from llmattr.text.rows import tokenize
 from llmattr.training.gradients.capture import exact_gradients
 from llmattr.training.gradients.layers import linear_layers
 from llmattr.training.gradients.untracked import track
-from llmattr.training.methods.products import GradCos
 from llmattr.training.index import approximate
 from llmattr.training.index.store import GradientIndex
+from llmattr.training.methods.products import GradCos
 from llmattr.training.projection import Projection
 from llmattr.training.trace import build_index, open_index, trace
 from tests import tiny_models

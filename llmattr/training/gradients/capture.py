@@ -60,7 +60,7 @@ def _forward_hook(name: str, recorder: Recorder) -> Any:
             return None
         if not output.requires_grad:  # the graph starts here: nothing before the first tracked layer is differentiated
             output = output.requires_grad_(True).clone()  # no leaf, which a model could not change in place
-        given = _one_hot(module, inputs[0]) if isinstance(module, torch.nn.Embedding) else inputs[0].detach()
+        given = _one_hot(name, module, inputs[0], output) if isinstance(module, torch.nn.Embedding) else inputs[0].detach()
         # A hook must not hold its own tensor: the circle would keep every pass's graph until some later collection.
         kept, version, shape = recorder.keep(name, given), given._version, output.shape
 
@@ -75,9 +75,15 @@ def _forward_hook(name: str, recorder: Recorder) -> Any:
     return hook
 
 
-def _one_hot(module: torch.nn.Embedding, tokens: Int[torch.Tensor, "b s"]) -> Float[torch.Tensor, "b s v"]:
-    """Tokens as the inputs of a linear layer, which an embedding is of them."""
-    return torch.nn.functional.one_hot(tokens, module.num_embeddings).to(module.weight.dtype)
+def _one_hot(
+    name: str, module: torch.nn.Embedding, tokens: Int[torch.Tensor, "b s"], output: Float[torch.Tensor, "b s d"]
+) -> Float[torch.Tensor, "b s v"]:
+    """Tokens as the inputs of a linear layer, which an embedding is of them; times the factor that some (Gemma's) have."""
+    rows, said = module.weight.detach()[tokens], output.detach()
+    factor = (said * rows).sum() / rows.square().sum().clamp(min=torch.finfo(rows.dtype).tiny)
+    if not torch.allclose(said, factor * rows, rtol=0.02, atol=1e-3 * float(said.abs().max())):  # bfloat16 keeps 8 bits
+        raise LlmattrError(f"the embedding {name!r} gives more than a row for each token: leave it out (parameters)")
+    return torch.nn.functional.one_hot(tokens, module.num_embeddings).to(rows.dtype) * factor
 
 
 def _unchanged(output: torch.Tensor) -> torch.Tensor:

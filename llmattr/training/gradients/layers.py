@@ -29,8 +29,7 @@ def tracked_layers(lm: LM, parameters: Parameters = "blocks", pattern: str = "")
     """The layers of these groups of parameters; with a pattern, of all groups those whose name the expression finds.
 
     `parameters`: "auto" is the head, which foretells retraining best, and the blocks of an adapter, which trains nothing else.
-    Raises `LlmattrError` for others, for a group that the model has not, and where no layer has such a name, with some names that
-    exist.
+    Raises `LlmattrError` for others, for a group that the model has not, and where no layer has such a name.
     """
     check_choice("parameters", parameters, get_args(Parameters))
     groups = _groups(lm, parameters)
@@ -42,7 +41,9 @@ def tracked_layers(lm: LM, parameters: Parameters = "blocks", pattern: str = "")
     except re.error as error:
         raise LlmattrError(f"modules {pattern!r} is no regular expression: {error}") from None
     if not found:
-        raise LlmattrError(f"no layer has a name that {pattern!r} finds; there are: {', '.join(list(every)[:5]) or 'none at all'}")
+        raise LlmattrError(
+            f"no layer has a name that {pattern!r} finds; there are: {', '.join(list(every)[:5]) or 'none at all'}"
+        )
     return found
 
 
@@ -55,15 +56,34 @@ def _groups(lm: LM, parameters: Parameters) -> list[str]:
 
 def _group(lm: LM, group: str, optional: bool = False) -> Layers:
     """The layers of one group; of one that the model has not, none where that is `optional`."""
-    if group == "blocks":
-        found = linear_layers(lm)
-    else:
-        model = lm.model
-        end = model.get_output_embeddings() if group == "head" else model.get_input_embeddings()
-        found = {name: module for name, module in model.named_modules() if module is end and _has_weight(module)}
+    found = linear_layers(lm) if group == "blocks" else _head(lm) if group == "head" else _embeddings(lm)
     if not found and not optional:
         raise LlmattrError(f"the model has no {group} that can be tracked: take other --parameters, of {', '.join(GROUPS)}")
     return found
+
+
+def _head(lm: LM) -> Layers:
+    head = lm.model.get_output_embeddings()
+    return {name: module for name, module in lm.model.named_modules() if module is head and _has_weight(module)}
+
+
+def _embeddings(lm: LM) -> Layers:
+    """The embedding; several where an encoder and a decoder read with the same one, each by its own name."""
+    given = lm.model.get_input_embeddings()
+    if not isinstance(given, torch.nn.Embedding):
+        return {}
+    modules = lm.model.named_modules()
+    same = {
+        name: module for name, module in modules if isinstance(module, torch.nn.Embedding) and module.weight is given.weight
+    }
+    ran: set[str] = set()
+
+    def watch(name: str) -> Any:
+        return lambda *_: ran.add(name)
+
+    with watching(lm.model, [module.register_forward_hook(watch(name)) for name, module in same.items()]):
+        lm.model(**probe(lm.model))
+    return {name: module for name, module in same.items() if name in ran}
 
 
 def _has_weight(module: torch.nn.Module) -> bool:
@@ -82,20 +102,21 @@ def linear_layers(lm: LM, pattern: str = "") -> Layers:
 
 def group_of(lm: LM, layers: Layers) -> dict[str, str]:
     """Each layer's group of parameters; a tied head and embedding, where both are tracked, are one matrix and one group."""
-    ends = {id(lm.model.get_output_embeddings()): "head", id(lm.model.get_input_embeddings()): "embedding"}
-    found = {name: ends.get(id(module), "blocks") for name, module in layers.items()}
-    one = tied(layers)
-    return {name: "tied" if name in one else group for name, group in found.items()}
+    head, one = lm.model.get_output_embeddings(), tied(layers)
+
+    def group(name: str, module: torch.nn.Module) -> str:
+        if name in one:
+            return "tied"
+        return "head" if module is head else "embedding" if isinstance(module, torch.nn.Embedding) else "blocks"
+
+    return {name: group(name, module) for name, module in layers.items()}
 
 
-def tied(layers: Layers) -> dict[str, str]:
-    """Of an embedding and a head with the same weight, each one's other."""
-    found = {}
-    for one, embedding in layers.items():
-        for other, head in layers.items() if isinstance(embedding, torch.nn.Embedding) else ():
-            if head is not embedding and weight(head) is weight(embedding):
-                found |= {one: other, other: one}
-    return found
+def tied(layers: Layers) -> set[str]:
+    """The layers that have an embedding's weight and share it: a head, the embedding of a decoder."""
+    shared = {id(weight(module)) for module in layers.values() if isinstance(module, torch.nn.Embedding)}
+    names = {name for name, module in layers.items() if id(weight(module)) in shared}
+    return names if len(names) > 1 else set()
 
 
 def vocabulary_sides(lm: LM, layers: Layers) -> set[str]:

@@ -58,7 +58,9 @@ def scales(source: Normalize, lm: LM, examples: Examples, layers: Layers) -> Sca
     check_choice("normalize", source, get_args(Normalize))
     found: Scales = {}
     if source != "none":
-        sums, rows = (_of_optimizer(lm, layers), 1) if source == "optimizer" else (_of_data(lm, examples, layers), len(examples))
+        sums, rows = (
+            (_of_optimizer(lm, layers), 1) if source == "optimizer" else (_of_data(lm, examples, layers), len(examples))
+        )
         tokens = vocabulary_sides(lm, layers)
         found = {key: value for name in layers for key, value in _factors(name, sums, rows, tokens)}
     groups = group_of(lm, layers)
@@ -95,11 +97,11 @@ def _ones(name: str, module: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
 
 
 def _added(sums: Scales, layers: Layers) -> Scales:
-    """The same with both parts of a tied weight in each: the tokens' sums are its head's output's and its embedding's input's."""
-    other, turned = tied(layers), {"in": "out", "out": "in"}
-    return sums | {
-        f"{name}/{side}": sums[f"{name}/{side}"] + sums[f"{other[name]}/{turned[side]}"] for name in other for side in turned
-    }
+    """The same with all parts of a tied weight in each: its tokens are an embedding's input, and a head's output."""
+    both = ("in", "out")
+    turned = {name: both if isinstance(layers[name], torch.nn.Embedding) else both[::-1] for name in tied(layers)}
+    whole = [torch.stack([sums[f"{name}/{sides[k]}"] for name, sides in turned.items()]).sum(0) for k in (0, 1) if turned]
+    return sums | {f"{name}/{side}": total for name, sides in turned.items() for side, total in zip(sides, whole, strict=True)}
 
 
 def _factors(name: str, sums: Scales, n: int, tokens: Container[str]) -> list[tuple[str, torch.Tensor]]:

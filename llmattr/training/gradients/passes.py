@@ -25,7 +25,7 @@ WIDE = 2**26  # numbers of one layer's inputs or output gradients in a batch: 25
 
 
 def batches(examples: Examples, layers: Layers, planned: Iterable[Sequence[int]] | None = None) -> list[Sequence[int]]:
-    """`plan`'s batches, or those planned, in parts where a tracked layer is so wide (as the vocabulary) that they are too big."""
+    """`plan`'s batches, or those planned, in parts where a tracked layer is as wide as the vocabulary."""
     widest = max(max(in_and_out(module)) for module in layers.values())
     parts: list[Sequence[int]] = []
     for rows in plan(examples) if planned is None else planned:

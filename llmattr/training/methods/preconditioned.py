@@ -13,7 +13,6 @@ from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods.products import NORMALIZE, PARAMETERS, unit
 from llmattr.training.projection import Measure, Normalize, Parameters, VectorKind
 
-
 TINY = 1e-13  # of the trace: what is singular is so by rounding
 RIDGE = "added to the rows' second moments, in units of the mean squared length of a row"
 
@@ -21,8 +20,7 @@ RIDGE = "added to the rows' second moments, in units of the mean squared length 
 def solved(index: GradientIndex, queries: Float[np.ndarray, "t d"], ridge: float) -> Float[np.ndarray, "t d"]:
     """`(Phi' Phi + ridge m I)^-1 q` of each query, Phi [n, d] the rows and m their mean squared length.
 
-    The unit is that of the dual form, `Phi Phi' + ridge m I`, whose first part has a diagonal of the mean m whatever n and d are.
-    Rows that are fewer than numbers span all that their scores depend on: there `Phi' U (L (L + ridge m))^-1 U' Phi q` by `Phi
+    The unit is that of the dual form, `Phi Phi' + ridge m I`: the mean of the first part's diagonal is m. Rows that are fewer than numbers span all that their scores depend on: there `Phi' U (L (L + ridge m))^-1 U' Phi q` by `Phi
     Phi' = U L U'`, which is the same for them. Raises `LlmattrError` where every row is 0.
     """
     n, size = index.vectors.shape
@@ -54,7 +52,9 @@ class Ridged:
     def __post_init__(self, damping: float | None) -> None:
         """Raises `LlmattrError` for a damping."""
         if damping is not None:
-            raise LlmattrError("damping is ridge now, in units of the mean squared length of a row: write --ridge (ridge=), such as 0.3")
+            raise LlmattrError(
+                "damping is ridge now, in units of the mean squared length of a row: write --ridge (ridge=), such as 0.3"
+            )
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class LoGra(Ridged):
 
 @dataclass(frozen=True)
 class Trak(Ridged):
-    """`phi_query' (Phi' Phi + ridge)^-1 phi_row (1 - p_row)`, phi the projected gradient of the margin (arXiv 2303.14186, eq. 17).
+    """`phi_query' (Phi' Phi + ridge)^-1 phi_row (1 - p_row)`, phi the projected gradient of the margin (arXiv 2303.14186).
 
     With several checkpoints (an ensemble) each one's scores of a query count with the same length, its own `1 - p` in them; the
     paper averages products and terms each by itself. The released code's scaling by the size of phi is left out, which changes

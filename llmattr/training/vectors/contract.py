@@ -33,5 +33,5 @@ class Vectors(Protocol):
         ...
 
     def rows(self, examples: Examples, planned: Sequence[Sequence[int]], measure: Measure) -> Rows:
-        """For each planned batch, or part of one, its row numbers, rows, and the mean of 1 - p over each row's counted tokens."""
+        """For each batch, or part of one, its row numbers, rows, and the mean of 1 - p over each row's counted tokens."""
         ...

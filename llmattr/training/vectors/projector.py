@@ -83,7 +83,7 @@ class Projector:
         return Dense(self.projection, self.layers, scales_in(self.fitted))
 
     def rows(self, examples: Examples, planned: Sequence[Sequence[int]], measure: Measure) -> Rows:
-        """For each batch, or part of one, its row numbers, projected gradients, and the mean of 1 - p over each row's counted tokens."""
+        """For each batch, or part of one, its row numbers, projected gradients, and the rows' means of 1 - p."""
         recorder = self.recorder()
         with capturing(self.lm, self.layers, recorder) as run:
             for batch in batches(examples, self.layers, planned):
