@@ -10,7 +10,7 @@ tau [t, n], positive where the row made the query likelier:
     TextMethod     retrieve       tau(z_q, z_i) of the texts alone
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -22,6 +22,7 @@ from llmattr.core.method import Named, find_method
 from llmattr.errors import LlmattrError, check_choice, check_number, did_you_mean
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
+from llmattr.training.gradients.flat import Transform
 from llmattr.training.gradients.layers import Layers
 from llmattr.training.gradients.project import Bases
 from llmattr.training.index.search import Weighed
@@ -29,7 +30,6 @@ from llmattr.training.index.store import GradientIndex
 from llmattr.training.projection import Measure, Normalize, VectorKind
 
 Product = Literal["dot", "cosine"]
-Transform = Callable[[str, torch.Tensor], torch.Tensor]  # of a layer's name and gradients [t, i, o], to the same shape
 
 
 @runtime_checkable

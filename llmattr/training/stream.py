@@ -4,7 +4,7 @@ A query's side of a layer is whole `X [t, i, o]`, and a row's score is `sum_s a_
 singular directions `U [t, i, r], V [t, o, r]`, and the score is `sum_s (a_s U) . (g_s V)`: no gradient of a row is formed then.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,8 @@ from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
 from llmattr.training.contract import StreamMethod, Transform, WholeMethod
 from llmattr.training.gradients.capture import capturing, exact_gradients
-from llmattr.training.gradients.layers import Layers, in_and_out, weight
+from llmattr.training.gradients.flat import split
+from llmattr.training.gradients.layers import Layers, weight
 from llmattr.training.gradients.project import Bases
 from llmattr.training.gradients.recorders import ExactGradients, Recorder, Saved, Scaled, Scratch
 from llmattr.training.index.search import Block
@@ -30,6 +31,7 @@ from llmattr.training.index.search import Block
 POWERS = 3  # of a gradient's singular values that part the leading directions from the others
 WHOLE = 2**30  # numbers of whole query gradients held at once, at most: 4 GiB in float32
 Side = torch.Tensor | tuple[torch.Tensor, torch.Tensor]  # X, or U and V
+Sides = Mapping[str, Side]  # of each layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class Layered:
         return Scaled(recorder, self.scales) if self.scales else recorder
 
 
-def query_sides(method: StreamMethod | WholeMethod, at: Layered, train: Examples, asked: Examples) -> dict[str, Side]:
+def query_sides(method: StreamMethod | WholeMethod, at: Layered, train: Examples, asked: Examples) -> Sides:
     """The queries' preconditioned gradients, layer by layer."""
     match method:
         case StreamMethod():
@@ -60,7 +62,7 @@ def query_sides(method: StreamMethod | WholeMethod, at: Layered, train: Examples
             return _at_once(method, at, train, asked)
 
 
-def _at_once(method: WholeMethod, at: Layered, train: Examples, asked: Examples) -> dict[str, Side]:
+def _at_once(method: WholeMethod, at: Layered, train: Examples, asked: Examples) -> Sides:
     layers = at.layers
     gradients = exact_gradients(at.lm, asked, layers, method.measure, batch=1)
 
@@ -70,8 +72,7 @@ def _at_once(method: WholeMethod, at: Layered, train: Examples, asked: Examples)
     with unchanged(method.name, look):
         solved = method.precondition(at.lm, train, layers, gradients, at.seed)
     solved = returned(method, "precondition", solved, torch.Tensor, gradients.shape)
-    parts = solved.split([weight(module).numel() for module in layers.values()], dim=1)
-    return {name: part.view(-1, *in_and_out(layers[name])) for name, part in zip(layers, parts, strict=True)}
+    return split(solved, layers)
 
 
 def _transform(method: StreamMethod, at: Layered) -> Transform:
@@ -98,7 +99,7 @@ def _check_memory(queries: int, layers: Layers) -> None:
         )
 
 
-def _by_layer(at: Layered, asked: Examples, transform: Transform, rank: int) -> dict[str, Side]:
+def _by_layer(at: Layered, asked: Examples, transform: Transform, rank: int) -> Sides:
     recorder = ExactGradients()
     found: dict[str, list[Any]] = {name: [] for name in at.layers}
     with capturing(at.lm, at.layers, at.scaled(recorder)) as run:
@@ -128,7 +129,7 @@ def _cut(gradient: Float[torch.Tensor, "t i o"], rank: int) -> Side:
 class Contract:
     """A recorder of scores `[b, t]` of the rows that pass, and of their squared gradient lengths `[b]` where wanted."""
 
-    def __init__(self, sides: dict[str, Side], lengths: bool = False) -> None:
+    def __init__(self, sides: Sides, lengths: bool = False) -> None:
         self.sides, self.lengths, self.scratch = sides, lengths, Scratch()
         self.scores: Any = 0
         self.squares: Any = 0
@@ -183,7 +184,7 @@ def streamed(
             bar.update(len(batch))
 
 
-def _lengths(sides: dict[str, Side]) -> Float[np.ndarray, " t"]:
+def _lengths(sides: Sides) -> Float[np.ndarray, " t"]:
     """The lengths of the queries' gradients; U carries the singular values."""
     squares = [(s[0] if isinstance(s, tuple) else s).double().square().sum((1, 2)) for s in sides.values()]
     return torch.stack(squares).sum(0).sqrt().cpu().numpy()

@@ -13,8 +13,8 @@ from llmattr.training.gradients.capture import exact_gradients
 from llmattr.training.gradients.gauss_newton import GaussNewton
 from llmattr.training.gradients.layers import linear_layers
 from llmattr.training.gradients.solvers import arnoldi, cg, largest_eigenvalue, lissa, mean_eigenvalue, spanned_inverse
-from llmattr.training.methods import influence
-from llmattr.training.methods.influence import Arnoldi, Cg, Lissa
+from llmattr.training.methods import iterative
+from llmattr.training.methods.iterative import Arnoldi, Cg, Lissa
 from tests import tiny_models
 
 COLOURS = ["red", "blue and green", "a deep dark grey"]
@@ -310,7 +310,7 @@ class TestInverse:
     def test_what_does_not_fit_is_refused(self, small, method, monkeypatch):
         check_options(method)
         lm, examples, layers, _ = small
-        monkeypatch.setattr(influence, "MOST", 2**14)
+        monkeypatch.setattr(iterative, "MOST", 2**14)
         queries = exact_gradients(lm, examples, layers)
         weights = f"{queries.shape[1]} tracked weights"
         with pytest.raises(LlmattrError, match=rf"{method.name} would hold \d+ vectors of the {weights}, .* ekfac"):

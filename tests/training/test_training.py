@@ -28,7 +28,7 @@ from llmattr.training.gradients.project import Ranges, Sketch, choose, fit_bases
 from llmattr.training.gradients.recorders import ExactGradients
 from llmattr.training.index.search import Top
 from llmattr.training.index.store import GradientIndex
-from llmattr.training.methods.influence import Arnoldi, Cg, Lissa
+from llmattr.training.methods.iterative import Arnoldi, Cg, Lissa
 from llmattr.training.projection import Projection
 from llmattr.training.trace import IndexOptions, build_index, open_index, trace
 from llmattr.training.vectors.fill import project

@@ -1,5 +1,7 @@
 """Kronecker factors of a layer's Fisher matrix, and their corrected eigenvalues (EK-FAC, arXiv 1806.03884)."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 
@@ -8,6 +10,7 @@ from llmattr.model.batches import plan
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, sample
 from llmattr.training.gradients.capture import record
+from llmattr.training.gradients.flat import Transform
 from llmattr.training.gradients.layers import Layers, input_groups
 from llmattr.training.gradients.project import Bases
 from llmattr.training.gradients.recorders import Scratch
@@ -36,6 +39,20 @@ def fit(
     part = sample(part, value_rows, seed)
     record(lm, part, layers, recorder, progress(plan(part), "eigenvalues", "batches"), measure=measure, seed=seed)
     return recorder.corrected(len(part))
+
+
+def function_of(fitted: Bases, groups: dict[str, str], f: Callable[[torch.Tensor], torch.Tensor]) -> Transform:
+    """`f(H)` of every layer's `H = (U_A x U_S) diag(L) (U_A x U_S)'`: from g [t, i, o] to `U_A (f(L) * U_A' g U_S) U_S'`.
+
+    `fitted` is what `fit` returned; `f` takes a layer's eigenvalues L [i, o].
+    """
+
+    def apply(name: str, gradient: torch.Tensor) -> torch.Tensor:
+        keys = (f"{groups[name]}/in", f"{name}/out", f"{name}/values")
+        ins, outs, values = (fitted[key].to(gradient.dtype) for key in keys)
+        return ins @ (f(values) * (ins.T @ gradient @ outs)) @ outs.T
+
+    return apply
 
 
 class Moments:
