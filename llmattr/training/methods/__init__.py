@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from llmattr.training.methods.baselines import Length, Random, WordShare
 from llmattr.training.methods.influence import Ekfac, Stream
-from llmattr.training.methods.iterative import Arnoldi, Cg, Lissa
+from llmattr.training.methods.iterative import Arnoldi, Astra, Cg, Lissa
 from llmattr.training.methods.preconditioned import LoGra, TrackStar, Trak
 from llmattr.training.methods.products import GradCos, GradDot, TracIn
 from llmattr.training.methods.retrieval import Bm25, Embeddings, RepSim
@@ -27,6 +27,7 @@ _EVERY: "tuple[type[TrainingMethod], ...]" = (
     Ekfac,
     Cg,
     Lissa,
+    Astra,
     Arnoldi,
     RepSim,
     Embeddings,
