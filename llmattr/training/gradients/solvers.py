@@ -70,15 +70,14 @@ def lissa(
         left = residual.norm(dim=1)
         if not (left <= 1.01 * size).all():
             raise LlmattrError(
-                f"Neumann's series diverges with the scale {scale:.3g}: it must be above half of the largest eigenvalue of the damped "
-                "curvature; give a larger one, or 0 to have it estimated"
+                f"Neumann's series diverges with the scale {scale:.3g}: it must be above half of the largest eigenvalue of the "
+                "damped curvature; give a larger one, or 0 to have it estimated"
             )
         x += residual
     worst = (left / size.clamp(min=torch.finfo(b.dtype).tiny)).max().item()
     if worst > ROUGH:
-        note(
-            f"Neumann's series was cut off after {steps} steps at a residual of {worst:.0%} of the gradient: more steps, or more damping"
-        )
+        share = f"{worst:.0%} of the gradient"
+        note(f"Neumann's series was cut off after {steps} steps at a residual of {share}: more steps, or more damping")
     return x / scale
 
 
