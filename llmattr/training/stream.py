@@ -20,9 +20,9 @@ from llmattr.errors import LlmattrError
 from llmattr.model.batches import plan
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
-from llmattr.training.contract import StreamMethod, Transform, WholeMethod
+from llmattr.training.contract import StreamMethod, UnrolledMethod, WholeMethod
 from llmattr.training.gradients.capture import capturing, exact_gradients
-from llmattr.training.gradients.flat import split
+from llmattr.training.gradients.flat import Transform, split
 from llmattr.training.gradients.layers import Layers, weight
 from llmattr.training.gradients.project import Bases
 from llmattr.training.gradients.recorders import ExactGradients, Recorder, Saved, Scaled, Scratch
@@ -58,13 +58,17 @@ def query_sides(method: StreamMethod | WholeMethod, at: Layered, train: Examples
                 _check_memory(len(asked), at.layers)
             return _by_layer(at, asked, _transform(method, at), method.rank)
         case WholeMethod():
-            _check_memory(len(asked), at.layers)
             return _at_once(method, at, train, asked)
 
 
+def whole_gradients(method: WholeMethod | UnrolledMethod, at: Layered, asked: Examples) -> Float[torch.Tensor, "t d"]:
+    """The queries' gradients, all layers at once; raises `LlmattrError` where they are too big."""
+    _check_memory(len(asked), at.layers)
+    return exact_gradients(at.lm, asked, at.layers, method.measure, batch=1)
+
+
 def _at_once(method: WholeMethod, at: Layered, train: Examples, asked: Examples) -> Sides:
-    layers = at.layers
-    gradients = exact_gradients(at.lm, asked, layers, method.measure, batch=1)
+    layers, gradients = at.layers, whole_gradients(method, at, asked)
 
     def look() -> dict[str, object]:
         return {"layers": list(layers.items()), "examples": train.fingerprint(), "queries": gradients._version}
@@ -76,18 +80,21 @@ def _at_once(method: WholeMethod, at: Layered, train: Examples, asked: Examples)
 
 
 def _transform(method: StreamMethod, at: Layered) -> Transform:
-    """The method's `transform`, of which every layer's answer is checked: another shape would be multiplied all the same."""
-    transform = method.transform(dict(at.fitted), dict(at.groups))
-    if not callable(transform):
-        raise LlmattrError(f"{method.name}: transform gave a {type(transform).__name__} and no function")
+    return checked(method, "transform", method.transform(dict(at.fitted), dict(at.groups)))
 
-    def checked(name: str, gradient: torch.Tensor) -> torch.Tensor:
+
+def checked(method: StreamMethod | UnrolledMethod, verb: str, transform: object) -> Transform:
+    """What the verb gave, of which every layer's answer is checked: another shape would be multiplied all the same."""
+    if not callable(transform):
+        raise LlmattrError(f"{method.name}: {verb} gave a {type(transform).__name__} and no function")
+
+    def of_layer(name: str, gradient: torch.Tensor) -> torch.Tensor:
         with unchanged(method.name, lambda: {"gradients": gradient._version}):  # torch counts what is written into it
             found = transform(name, gradient)
-        return returned(method, f"transform of the layer {name}", found, torch.Tensor, gradient.shape)
+        return returned(method, f"{verb} of the layer {name}", found, torch.Tensor, gradient.shape)
 
-    check_arguments(f"{method.name}: the function that transform gave", transform, checked)
-    return checked
+    check_arguments(f"{method.name}: the function that {verb} gave", transform, of_layer)
+    return of_layer
 
 
 def _check_memory(queries: int, layers: Layers) -> None:
@@ -170,10 +177,16 @@ def streamed(
     method: StreamMethod | WholeMethod, at: Layered, train: Examples, asked: Examples, rows: Sequence[int] | None = None
 ) -> Iterator[Block]:
     """Scores of the training rows (of some of them where `rows` says so), as forward and backward passes go through them."""
-    sides = query_sides(method, at, train, asked)
     cosine = isinstance(method, StreamMethod) and method.product == "cosine"
+    return contracted(query_sides(method, at, train, asked), at, train, rows, cosine=cosine)
+
+
+def contracted(
+    sides: Sides, at: Layered, train: Examples, rows: Sequence[int] | None = None, *, cosine: bool = False
+) -> Iterator[Block]:
+    """Products of the queries' sides with the gradients of the training rows, or of some of them."""
     recorder = Contract(sides, cosine)
-    own = _lengths(sides) if cosine else np.ones(len(asked))
+    own = _lengths(sides) if cosine else np.ones(1)
     numbers = np.arange(len(train)) if rows is None else np.asarray(rows)
     part = train if rows is None else train.subset(numbers.tolist())
     with capturing(at.lm, at.layers, at.scaled(recorder)) as run, Progress(len(part), "scoring", "rows") as bar:

@@ -12,6 +12,7 @@ from llmattr.training.methods.iterative import Arnoldi, Astra, Cg, Lissa
 from llmattr.training.methods.preconditioned import LoGra, TrackStar, Trak
 from llmattr.training.methods.products import GradCos, GradDot, TracIn
 from llmattr.training.methods.retrieval import Bm25, Embeddings, RepSim
+from llmattr.training.methods.unrolled import Source
 
 if TYPE_CHECKING:
     from llmattr.training.contract import TrainingMethod
@@ -29,6 +30,7 @@ _EVERY: "tuple[type[TrainingMethod], ...]" = (
     Lissa,
     Astra,
     Arnoldi,
+    Source,
     RepSim,
     Embeddings,
     Bm25,

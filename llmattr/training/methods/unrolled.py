@@ -1,0 +1,66 @@
+"""SOURCE: influence through the steps of a training run, from several of its checkpoints."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from llmattr.core.method import option
+from llmattr.text.rows import Examples
+from llmattr.training.methods.influence import Ekfac
+from llmattr.training.projection import Measure
+
+if TYPE_CHECKING:  # torch is imported where it is needed: `--help` waits for none
+    import torch
+
+    from llmattr.model.lm import LM
+    from llmattr.training.contract import Transform
+    from llmattr.training.gradients.layers import Layers
+    from llmattr.training.gradients.project import Bases
+
+TOKENS = "tokens"  # among what is fitted: the counted tokens of a row, in the mean
+
+
+@dataclass(frozen=True)
+class Source:
+    """Influence through the rest of training: `sum_c g_query' S_C ... S_c+1 R_c g_c,row` (SOURCE, arXiv 2405.12186).
+
+    From the checkpoint before to c the curvature H is taken to stay as EK-FAC finds it at c, and gradients as they are there.
+    Their steps, of learning rates that add up to `s`, leave `S_c = exp(-s H)` of what was there before, and add
+    `R_c = H^-1 (I - exp(-s H))` times a row's gradient. They are SGD's, on a loss that is a mean over tokens, as a Trainer's.
+    A direction in which they do not come far counts as in tracin, and one in which they arrive as in ekfac.
+
+    Cost: a fit for each of `--checkpoints`, and a pass over each for each question
+    """
+
+    name: ClassVar[str] = "source"
+    family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "influences, products of preconditioned gradients"
+    measure: ClassVar[Measure] = "loss"
+    retrieves_itself: ClassVar[bool] = True
+    momentum: float = option(0.0, "of SGD: its steps become 1 / (1 - momentum) times as long", below=1)
+    fit_rows: int = option(256, "training rows that the curvature is fitted on", least=1)
+    value_rows: int = option(128, "rows, of these, that the eigenvalues are corrected on", least=1)
+
+    def fit(self, lm: "LM", examples: Examples, layers: "Layers", seed: int) -> "Bases":
+        """EK-FAC's tensors, of losses that are sums over a row's tokens, and how many of these a row has."""
+        import torch
+
+        tokens = sum(int(counted.sum()) for counted in examples.counted) / len(examples)
+        fitted = Ekfac(fit_rows=self.fit_rows, value_rows=self.value_rows).fit(lm, examples, layers, seed)
+        return fitted | {TOKENS: torch.tensor(tokens)}
+
+    def unroll(self, fitted: "Bases", groups: dict[str, str], span: float) -> "tuple[Transform, Transform]":
+        """`R_c` and `S_c` of a checkpoint, s = `span / (1 - momentum) / tokens of a row`."""
+        from llmattr.training.gradients.kronecker import function_of
+
+        s = span / (1 - self.momentum) / float(fitted[TOKENS])
+        return function_of(fitted, groups, added(s)), function_of(fitted, groups, lambda values: (-s * values).exp())
+
+
+def added(s: float) -> "Callable[[torch.Tensor], torch.Tensor]":
+    """`(1 - exp(-s x)) / x`, s where x is 0."""
+
+    def function(x: "torch.Tensor") -> "torch.Tensor":
+        return (-(-s * x).expm1() / x).where(x > 0, s)
+
+    return function
