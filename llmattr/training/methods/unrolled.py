@@ -22,12 +22,13 @@ TOKENS = "tokens"  # among what is fitted: the counted tokens of a row, in the m
 
 @dataclass(frozen=True)
 class Source:
-    """Influence through the rest of training: `sum_c g_query' S_C ... S_c+1 R_c g_c,row` (SOURCE, arXiv 2405.12186).
+    """Influence through the steps of a training run, from its checkpoints c (SOURCE, arXiv 2405.12186).
 
-    From the checkpoint before to c the curvature H is taken to stay as EK-FAC finds it at c, and gradients as they are there.
-    Their steps, of learning rates that add up to `s`, leave `S_c = exp(-s H)` of what was there before, and add
-    `R_c = H^-1 (I - exp(-s H))` times a row's gradient. They are SGD's, on a loss that is a mean over tokens, as a Trainer's.
-    A direction in which they do not come far counts as in tracin, and one in which they arrive as in ekfac.
+    `sum_c g_query' S_C ... S_c+1 R_c g_c,row`. From the checkpoint before to c the curvature H is taken to stay as EK-FAC
+    finds it at c, and gradients as they are there. Their steps, of learning rates that add up to `s`, leave
+    `S_c = exp(-s H)` of what was there before, and add `R_c = H^-1 (I - exp(-s H))` times a row's gradient. They are SGD's, on
+    a loss that is a mean over tokens, as a Trainer's. A direction in which they do not come far counts as in tracin, and one
+    in which they arrive as in ekfac.
 
     Cost: a fit for each of `--checkpoints`, and a pass over each for each question
     """
