@@ -11,9 +11,10 @@ from llmattr.model.lm import LM
 from llmattr.text.rows import tokenize
 from llmattr.training.checkpoints import spans_of
 from llmattr.training.gradients.capture import exact_gradients
+from llmattr.training.gradients.kronecker import fit
 from llmattr.training.gradients.layers import input_groups, linear_layers
 from llmattr.training.methods.influence import Ekfac
-from llmattr.training.methods.unrolled import Source
+from llmattr.training.methods.unrolled import Source, root_of
 from llmattr.training.projection import Projection
 from llmattr.training.trace import build_index, open_index, trace
 from tests import tiny_models
@@ -97,6 +98,67 @@ class TestARunWhoseDerivativeIsKnown:
         assert errors[0] < 0.1
         assert errors[1] / errors[0] == pytest.approx(0.5, abs=0.1)
         assert errors[2] / errors[1] == pytest.approx(0.5, abs=0.05)
+
+
+class TestAdam:
+    def test_they_are_those_of_its_steps(self):
+        """`w - eta P g(w)` leaves `exp(-s P H)` of a change of w: of the query's gradient the transposed, written out."""
+        fitted, turned = exact(torch.rand(4, 3, dtype=torch.float64) + 0.01)
+        a, b = torch.rand(4, dtype=torch.float64) + 0.5, torch.rand(3, dtype=torch.float64) + 0.5
+        fitted |= {"scales/one/in": a, "scales/one/out": b}
+        root = torch.outer(a, b).flatten()
+        p, h = torch.diag(root**2), turned / torch.outer(root, root)
+        here, before = Source(optimizer="adam").unroll(fitted, {"one": "other"}, 3.0)
+        left, g = torch.linalg.matrix_exp(-3.0 * h @ p), torch.randn(5, 4, 3, dtype=torch.float64)
+        added = torch.linalg.solve(h, torch.eye(12, dtype=torch.float64) - left)
+        torch.testing.assert_close(before("one", g).flatten(1), g.flatten(1) @ left.T, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(here("one", g).flatten(1), g.flatten(1) @ added.T, rtol=1e-9, atol=1e-9)
+
+    @pytest.fixture(scope="class")
+    def folder(self, tmp_path_factory):
+        """A model after three steps of AdamW, with its state; and the state of its layer LAYER."""
+        model, place = tiny_models.gpt2(), tmp_path_factory.mktemp("adam")
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        for step in range(3):
+            ids = torch.arange(5 + step, 25 + step)[None]
+            model(input_ids=ids, labels=ids).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        model.save_pretrained(place)
+        tiny_models.tokenizer().save_pretrained(place)
+        torch.save(optimizer.state_dict(), place / "optimizer.pt")
+        return place, optimizer.state[dict(model.named_parameters())[f"transformer.h.{LAYER}.weight"]]["exp_avg_sq"]
+
+    def test_its_state_is_that_of_the_checkpoint(self, folder):
+        """V in its rank-one form over what three steps of it have seen, `1 - b2^3`: Adam's own correction."""
+        place, square = folder
+        lm = LM.load(place)
+        rows, layers = tokenize(ROWS, lm.tokenizer), linear_layers(lm, LAYER)
+        (name,), fitted = layers, Source(optimizer="adam").fit(lm, rows, layers, 0)
+        second = square.sum(1)[:, None] * square.sum(0) / square.sum() / (1 - 0.999**3)
+        torch.testing.assert_close(root_of(fitted, name) ** 2, second.rsqrt(), rtol=1e-3, atol=0.0)  # a root of float32 sums
+        roots = {"/".join(key.split("/")[1:]): value for key, value in fitted.items() if key.startswith("scales/")}
+        one = fit(lm, rows, layers, 0, fit_rows=99, value_rows=99, labels="data", eigenvalues="corrected", scales=roots)
+        gradients = exact_gradients(lm, rows, layers).view(len(rows), *square.shape) * root_of(fitted, name)
+        turned = one[f"{name}/in"].T @ gradients @ one[f"{name}/out"]
+        expected = turned.square().mean(0)
+        torch.testing.assert_close(one[f"{name}/values"], expected, rtol=1e-3, atol=1e-4 * expected.max().item())  # float32
+
+    def test_through_an_index(self, folder, tmp_path):
+        place, _ = folder
+        how = {"checkpoints": [place, place], "learning_rates": [0.01, 0.02], "modules": "c_attn|c_fc"}
+        index = build_index(None, ROWS, tmp_path / "i", Source(optimizer="adam"), **how)
+        found = dense(index.query(ROWS[:3], None))
+        assert (found[:, :3].diagonal() > 0).all()
+        assert not np.allclose(found, dense(trace(None, ROWS, ROWS[:3], Source(), **how)), rtol=0.1)
+
+    def test_without_its_state_or_with_momentum(self, run):
+        with pytest.raises(
+            LlmattrError, match=r"there is no optimiser state .*optimizer.pt', which says how long Adam's steps were: bring it"
+        ):
+            trace(run[0], ROWS, ASKED, Source(optimizer="adam"), modules=LAYER)
+        with pytest.raises(LlmattrError, match=r"momentum is of SGD, .*: leave out one of the two"):
+            trace(run[0], ROWS, ASKED, Source(0.9, "adam"), modules=LAYER)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from llmattr.training.gradients.capture import record
 from llmattr.training.gradients.flat import Transform
 from llmattr.training.gradients.layers import Layers, input_groups
 from llmattr.training.gradients.project import Bases
-from llmattr.training.gradients.recorders import Scratch
+from llmattr.training.gradients.recorders import Recorder, Scaled, Scratch
 from llmattr.training.projection import Measure
 
 
@@ -27,17 +27,25 @@ def fit(
     value_rows: int,
     labels: str,
     eigenvalues: str,
+    scales: Bases | None = None,
 ) -> Bases:
-    """Eigenvectors ("group/in", "layer/out") and eigenvalues ("layer/values" [i, o]) of every layer."""
+    """Eigenvectors ("group/in", "layer/out") and eigenvalues ("layer/values" [i, o]) of every layer.
+
+    With `scales` ("layer/in", "layer/out") of gradients that are multiplied with them; then each layer is a group of its own.
+    """
     part = sample(examples, fit_rows, seed)
     measure: Measure = "sampled" if labels == "sampled" else "loss"
-    moments = Moments(input_groups(lm, layers))
-    record(lm, part, layers, moments, progress(plan(part), "covariances", "batches"), measure=measure, seed=seed)
+    moments = Moments({name: name for name in layers} if scales else input_groups(lm, layers))
+
+    def scaled(recorder: Recorder) -> Recorder:
+        return Scaled(recorder, scales) if scales else recorder
+
+    record(lm, part, layers, scaled(moments), progress(plan(part), "covariances", "batches"), measure=measure, seed=seed)
     recorder = Rotated(moments)
     if eigenvalues == "kronecker":
         return recorder.kronecker(moments, len(part))
     part = sample(part, value_rows, seed)
-    record(lm, part, layers, recorder, progress(plan(part), "eigenvalues", "batches"), measure=measure, seed=seed)
+    record(lm, part, layers, scaled(recorder), progress(plan(part), "eigenvalues", "batches"), measure=measure, seed=seed)
     return recorder.corrected(len(part))
 
 

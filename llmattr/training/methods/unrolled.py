@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from llmattr.core.method import option
+from llmattr.errors import LlmattrError
 from llmattr.text.rows import Examples
-from llmattr.training.methods.influence import Ekfac
 from llmattr.training.projection import Measure
 
 if TYPE_CHECKING:  # torch is imported where it is needed: `--help` waits for none
@@ -26,9 +26,9 @@ class Source:
 
     `sum_c g_query' S_C ... S_c+1 R_c g_c,row`. From the checkpoint before to c the curvature H is taken to stay as EK-FAC
     finds it at c, and gradients as they are there. Their steps, of learning rates that add up to `s`, leave
-    `S_c = exp(-s H)` of what was there before, and add `R_c = H^-1 (I - exp(-s H))` times a row's gradient. They are SGD's, on
-    a loss that is a mean over tokens, as a Trainer's. A direction in which they do not come far counts as in tracin, and one
-    in which they arrive as in ekfac.
+    `S_c = exp(-s H)` of what was there before, and add `R_c = H^-1 (I - exp(-s H))` times a row's gradient: SGD's, on a loss
+    that is a mean over tokens, as a Trainer's. A direction in which they do not come far counts as in tracin, and one in which
+    they arrive as in ekfac. Adam's steps are `P g`: then H is `P^1/2 H P^1/2`, of weights `P^-1/2 w`, P as it was at c.
 
     Cost: a fit for each of `--checkpoints`, and a pass over each for each question
     """
@@ -39,6 +39,7 @@ class Source:
     measure: ClassVar[Measure] = "loss"
     retrieves_itself: ClassVar[bool] = True
     momentum: float = option(0.0, "of SGD: its steps become 1 / (1 - momentum) times as long", below=1)
+    optimizer: Literal["sgd", "adam"] = option("sgd", "whose steps they were; adam (AdamW): by each checkpoint's optimizer.pt")
     fit_rows: int = option(256, "training rows that the curvature is fitted on", least=1)
     value_rows: int = option(128, "rows, of these, that the eigenvalues are corrected on", least=1)
 
@@ -46,16 +47,38 @@ class Source:
         """EK-FAC's tensors, of losses that are sums over a row's tokens, and how many of these a row has."""
         import torch
 
+        from llmattr.training.gradients.kronecker import fit
+        from llmattr.training.gradients.moments import SCALES, adam_roots
+
+        if self.optimizer == "adam" and self.momentum:
+            raise LlmattrError("momentum is of SGD, and Adam's steps are as long as its rates say: leave out one of the two")
         tokens = sum(int(counted.sum()) for counted in examples.counted) / len(examples)
-        fitted = Ekfac(fit_rows=self.fit_rows, value_rows=self.value_rows).fit(lm, examples, layers, seed)
-        return fitted | {TOKENS: torch.tensor(tokens)}
+        roots = adam_roots(lm, layers) if self.optimizer == "adam" else {}
+        rows = {"fit_rows": self.fit_rows, "value_rows": self.value_rows}
+        fitted = fit(lm, examples, layers, seed, **rows, labels="sampled", eigenvalues="corrected", scales=roots)
+        return fitted | {TOKENS: torch.tensor(tokens)} | {SCALES + key: root for key, root in roots.items()}
 
     def unroll(self, fitted: "Bases", groups: dict[str, str], span: float) -> "tuple[Transform, Transform]":
         """`R_c` and `S_c` of a checkpoint, s = `span / (1 - momentum) / tokens of a row`."""
         from llmattr.training.gradients.kronecker import function_of
 
         s = span / (1 - self.momentum) / float(fitted[TOKENS])
-        return function_of(fitted, groups, added(s)), function_of(fitted, groups, lambda values: (-s * values).exp())
+        if self.optimizer == "adam":
+            groups = {name: name for name in groups}
+        here, before = (function_of(fitted, groups, f) for f in (added(s), lambda values: (-s * values).exp()))
+        if self.optimizer == "sgd":
+            return here, before
+        return (
+            lambda name, g: root_of(fitted, name) * here(name, g * root_of(fitted, name)),
+            lambda name, g: before(name, g * root_of(fitted, name)) / root_of(fitted, name),
+        )
+
+
+def root_of(fitted: "Bases", name: str) -> "torch.Tensor":
+    """A layer's `P^1/2` [i, o]."""
+    from llmattr.training.gradients.moments import SCALES
+
+    return fitted[f"{SCALES}{name}/in"].outer(fitted[f"{SCALES}{name}/out"])
 
 
 def added(s: float) -> "Callable[[torch.Tensor], torch.Tensor]":
