@@ -30,7 +30,7 @@ from llmattr.errors import LlmattrError
 
 OUT = RESULTS / "families.json"
 EXAMPLES = 5  # questions of each set that judge: what half an hour allows
-ITERATIVE = ("cg", "lissa", "arnoldi", "stream")  # minutes for each query, or what others do faster
+ITERATIVE = ("cg", "lissa", "astra", "arnoldi", "stream")  # minutes for each query, or what others do faster
 MORE = (
     click.option("--side", type=click.Choice(["both", "context", "training"]), default="both", help="Both, in two processes."),
     click.option("--model", default="smollm2", show_default=True, help="What is asked about contexts."),

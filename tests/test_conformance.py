@@ -17,7 +17,7 @@ from llmattr.testing.checks import kind_of
 from llmattr.training.index.search import Weighed
 
 CHEAP = {"bootstraps": 10, "n_models": 40}  # bootstraps and trained models take most of the time
-SHORT = {"cg": {"steps": 20}, "lissa": {"steps": 20}, "arnoldi": {"steps": 20, "keep": 5}}
+SHORT = {"cg": {"steps": 20}, "lissa": {"steps": 20}, "astra": {"steps": 20}, "arnoldi": {"steps": 20, "keep": 5}}
 KINDS = {"context": context.METHODS, "training": training.METHODS, "retraining": retraining.METHODS}
 EVERY = [pytest.param(kind, method, id=f"{kind}-{name}") for kind, some in KINDS.items() for name, method in some.items()]
 

@@ -74,7 +74,10 @@ for command in RETRAINING:
     multiple=True,
     help="instead of --model several (repeat it), or a Trainer's folder of them; scores are added",
 )
-@click.option("--learning-rates", help="TracIn's weights of the checkpoints, with commas between: 1e-3,5e-4")
+@click.option(
+    "--learning-rates",
+    help="of the checkpoints, with commas between: 1e-3,5e-4; of trainer_state.json without (tracin, source)",
+)
 @click.option("--modules", default="", help="regular expression for the linear layers to track; all but the head")
 @click.option(
     "--rows", "row_type", type=click.Choice(list(DTYPES)), default="int8", show_default=True, help="how rows are stored"

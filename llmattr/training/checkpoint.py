@@ -14,7 +14,15 @@ from llmattr.core.returned import returned, unchanged
 from llmattr.errors import LlmattrError
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, row_text
-from llmattr.training.contract import IndexMethod, StreamMethod, TextMethod, TrainingMethod, WholeMethod
+from llmattr.training.contract import (
+    IndexMethod,
+    OneModel,
+    StreamMethod,
+    TextMethod,
+    TrainingMethod,
+    UnrolledMethod,
+    WholeMethod,
+)
 from llmattr.training.gradients.moments import scales_in
 from llmattr.training.index.approximate import candidates
 from llmattr.training.index.search import Products, Scores, Weighed, chosen_products
@@ -37,7 +45,7 @@ def load_vectors(method: TrainingMethod, lm: LM, folder: Path, run: dict[str, An
             return Projector(lm, projection, tracked(lm, run), run["groups"], load_fitted(lm, folder))
         case IndexMethod():
             return plain_vectors(method, lm)
-        case StreamMethod() | WholeMethod():
+        case StreamMethod() | UnrolledMethod() | WholeMethod():
             return Nothing(load_fitted(lm, folder), {key: run[key] for key in ("layers", "groups") if key in run})
         case TextMethod():
             return Nothing()
@@ -85,7 +93,7 @@ class Checkpoint:
             self.kept.append(lm)
         return lm
 
-    def scores(self, method: TrainingMethod, lm: LM, asked: Examples, rows: Sequence[int] | None, nearest: int = 0) -> Scores:
+    def scores(self, method: OneModel, lm: LM, asked: Examples, rows: Sequence[int] | None, nearest: int = 0) -> Scores:
         """Scores of the training rows for the queries; with `nearest` only of the rows that faiss proposes, so many for each
         query and side."""
         index = self.index

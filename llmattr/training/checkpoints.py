@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from llmattr.errors import LlmattrError
@@ -49,12 +50,56 @@ def learning_rates_of(checkpoints: Sequence[Any], given: Sequence[float]) -> lis
     return list(given)
 
 
+def spans_of(checkpoints: Sequence[Any], given: Sequence[float]) -> list[float | None]:
+    """The learning rates of the steps from the checkpoint before (or the start) to each, added up; None where none are known.
+
+    With rates that are `given`, each times its steps, where the folders tell them; where they do not, each is the sum itself.
+    Without, as trainer_state.json logged them: those of steps that were not logged lie on a line between the ones that were.
+    """
+    ends = [_step_of(checkpoint) for checkpoint in checkpoints]
+    steps = [(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+    for start, end in steps:
+        if start is not None and end is not None and not start < end:
+            raise LlmattrError(
+                f"the checkpoints of a run must come in the order of their steps: step {end} comes after {start}"
+            )
+    if given:
+        return [
+            rate if start is None or end is None else rate * (end - start)
+            for rate, (start, end) in zip(given, steps, strict=True)
+        ]
+    return [_logged_span(checkpoint, start, end) for checkpoint, (start, end) in zip(checkpoints, steps, strict=True)]
+
+
+def _logged_span(checkpoint: object, start: int | None, end: int | None) -> float | None:
+    """The rates of the steps start + 1 to end, added up."""
+    if start is None or end is None:
+        return None
+    logged = [(step, rate) for step, rate in _logged(checkpoint) if step is not None]
+    if not logged:
+        return None
+    at, rates = zip(*logged, strict=True)
+    return float(np.interp(np.arange(start + 1, end + 1), at, rates).sum())
+
+
+def _step_of(checkpoint: object) -> int | None:
+    """The step that the folder's name, checkpoint-STEP, tells."""
+    name = Path(checkpoint).name if isinstance(checkpoint, (str, Path)) else ""
+    step = name.removeprefix("checkpoint-")
+    return int(step) if step != name and step.isdigit() else None
+
+
 def _saved_rate(checkpoint: object) -> float | None:
+    return next((rate for _, rate in reversed(_logged(checkpoint))), None)
+
+
+def _logged(checkpoint: object) -> list[tuple[int | None, float]]:
+    """The steps and learning rates in the folder's trainer_state.json; none where there is no such file."""
     path = Path(checkpoint) / "trainer_state.json" if isinstance(checkpoint, (str, Path)) else None
     if path is None or not path.exists():
-        return None
+        return []
     try:
         log = json.loads(path.read_text(encoding="utf-8"))["log_history"]
-        return next((entry["learning_rate"] for entry in reversed(log) if "learning_rate" in entry), None)
+        return [(entry.get("step"), float(entry["learning_rate"])) for entry in log if "learning_rate" in entry]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LlmattrError(f"cannot read {str(path)!r} ({reason(error)}): copy it again, or give --learning-rates") from error

@@ -1,4 +1,4 @@
-"""What a training method is: a frozen dataclass of hyper-parameters with one of four verbs.
+"""What a training method is: a frozen dataclass of hyper-parameters with one of five verbs.
 
 Notation: z_q is one of t queries, z_i one of n training rows; theta are the tracked weights, d numbers in layers l of [i, o];
 f(z) is an example's measured output, g(z) = df/dtheta its gradient [d] and g_l(z) [i, o] a layer's. Every method is a score
@@ -6,11 +6,13 @@ tau [t, n], positive where the row made the query likelier:
 
     IndexMethod    weigh          tau(z_q, z_i) = q(z_q) . phi(z_i), phi(z) [D] a row of an index that is built once
     StreamMethod   transform      tau(z_q, z_i) = sum over l of <H_l^-1 g_l(z_q), g_l(z_i)>, as the rows pass the model again
+    UnrolledMethod unroll         the same of several checkpoints c of one run, the later ones' steps between z_q and z_i:
+                                  sum over c and l of <R_c,l S_c+1,l ... S_C,l g_C,l(z_q), g_c,l(z_i)>
     WholeMethod    precondition   tau(z_q, z_i) = (H^-1 g(z_q)) . g(z_i), H over all layers at once, for small models
     TextMethod     retrieve       tau(z_q, z_i) of the texts alone
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -22,6 +24,7 @@ from llmattr.core.method import Named, find_method
 from llmattr.errors import LlmattrError, check_choice, check_number, did_you_mean
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
+from llmattr.training.gradients.flat import Transform
 from llmattr.training.gradients.layers import Layers
 from llmattr.training.gradients.project import Bases
 from llmattr.training.index.search import Weighed
@@ -29,12 +32,11 @@ from llmattr.training.index.store import GradientIndex
 from llmattr.training.projection import Measure, Normalize, Parameters, VectorKind
 
 Product = Literal["dot", "cosine"]
-Transform = Callable[[str, torch.Tensor], torch.Tensor]  # of a layer's name and gradients [t, i, o], to the same shape
 
 
 @runtime_checkable
 class Method(Named, Protocol):
-    """What all four have. `describe` makes of the name and the fields their record in run.json."""
+    """What all five have. `describe` makes of the name and the fields their record in run.json."""
 
     family: ClassVar[str]
     """What the field calls its kind: "predictive" asks the model's gradients, "corroborative" compares what is there,
@@ -124,6 +126,28 @@ class StreamMethod(Method, Protocol):
 
 
 @runtime_checkable
+class UnrolledMethod(Method, Protocol):
+    """`tau(z_q, z_i) = sum over c, l of <R_c,l S_c+1,l ... S_C,l g_C,l(z_q), g_c,l(z_i)>` over the checkpoints c of one run.
+
+    SOURCE, for one: between two checkpoints the curvature H_c stays, so that their steps, whose learning rates add up to
+    `span`, take `S_c = exp(-span H_c)` off what was there before, and add `R_c = H_c^-1 (I - S_c)` times what a row's gradient
+    was (arXiv 2405.12186).
+    """
+
+    def fit(self, lm: LM, examples: Examples, layers: Layers, seed: int) -> Bases:
+        """What `unroll` needs of training rows at one checkpoint: tensors by name, as for a `StreamMethod`."""
+        ...
+
+    def unroll(self, fitted: Bases, groups: dict[str, str], span: float) -> tuple[Transform, Transform]:
+        """`R_c` and `S_c`, as functions of a layer's name and gradients [t, i, o], to [t, i, o].
+
+        `span`: the learning rates of all steps from the checkpoint before to this one, added up. `fitted` and `groups` as for
+        a `StreamMethod`.
+        """
+        ...
+
+
+@runtime_checkable
 class WholeMethod(Method, Protocol):
     """`tau(z_q, z_i) = (H^-1 g(z_q)) . g(z_i)` with one H [d, d] over all tracked layers, of which only products are formed."""
 
@@ -146,12 +170,19 @@ class TextMethod(Method, Protocol):
         ...
 
 
-TrainingMethod = IndexMethod | StreamMethod | WholeMethod | TextMethod
-VERBS = {"weigh": IndexMethod, "transform": StreamMethod, "precondition": WholeMethod, "retrieve": TextMethod}
+OneModel = IndexMethod | StreamMethod | WholeMethod | TextMethod  # whose scores of a checkpoint ask no other checkpoint
+TrainingMethod = OneModel | UnrolledMethod
+VERBS = {
+    "weigh": IndexMethod,
+    "transform": StreamMethod,
+    "unroll": UnrolledMethod,
+    "precondition": WholeMethod,
+    "retrieve": TextMethod,
+}
 
 
 def find_training_method(method: object, methods: dict[str, type]) -> TrainingMethod:
-    """Return the method itself, or the default one of that name or class, as exactly one of the four kinds.
+    """Return the method itself, or the default one of that name or class, as exactly one of the five kinds.
 
     Raises `LlmattrError` as `find_method` does; for a class with none of the verbs (a misspelt one), or several; and for one
     without what its kind has besides.

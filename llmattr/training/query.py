@@ -14,16 +14,25 @@ from llmattr.core.method import describe
 from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_number, note
 from llmattr.model.contract import fingerprint_in
+from llmattr.model.lm import LM
 from llmattr.retrieval.baselines import MEANING
 from llmattr.text.reading import Queries, read_queries
 from llmattr.text.rows import Examples, prompt_and_completion, row_text
 from llmattr.text.tokens import Tokenizer, decode, decoded_offsets
 from llmattr.training.checkpoint import Checkpoint
-from llmattr.training.contract import IndexMethod, StreamMethod, TrainingMethod, WholeMethod, find_training_method
+from llmattr.training.contract import (
+    IndexMethod,
+    StreamMethod,
+    TrainingMethod,
+    UnrolledMethod,
+    WholeMethod,
+    find_training_method,
+)
 from llmattr.training.index.search import Top, combined, gathered
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods import METHODS
 from llmattr.training.methods.influence import Stream
+from llmattr.training.unrolled import unrolled
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -97,7 +106,7 @@ class TraceIndex:
             raise LlmattrError(f"{method.name} compares whole rows: it has no score of a token (--tokens)")
         if rerank and method.name not in EXACT:
             raise LlmattrError(f"rerank scores {' and '.join(EXACT)} again, not {method.name}: ask an index of ekfac or stream")
-        if rows is not None and not isinstance(method, StreamMethod | WholeMethod):
+        if rows is not None and not isinstance(method, StreamMethod | UnrolledMethod | WholeMethod):
             raise LlmattrError(f"{method.name} scores every row of its index: rows are chosen for methods without one (ekfac)")
         if rows is not None and not all(0 <= row < len(self) for row in rows):
             raise LlmattrError(f"rows are numbered from 0 to {len(self) - 1}")
@@ -113,19 +122,20 @@ class TraceIndex:
         approximate: bool = False,
     ) -> tuple[Top, "Asked"]:
         """The best and worst `top` rows of each target, and the targets."""
-        parts, asked = [], None
-        for checkpoint in self.checkpoints:
-            lm = checkpoint.load()
-            examples = lm.tokenize(given).called("query")
-            if examples.loss != checkpoint.index.run["loss"]:
-                note(f"of the queries the loss counts {examples.loss}, of the rows {checkpoint.index.run['loss']}")
-            examples = examples.each_token() if tokens else examples
-            asked = asked or Asked(examples, lm.tokenizer)
-            scores = checkpoint.scores(method, lm, examples, rows, top if approximate else 0)
-            if len(self.checkpoints) > 1 and not isinstance(method, IndexMethod):  # one model runs at a time
-                scores = replace(scores, blocks=gathered(scores.blocks))
-            parts.append(scores)
-        assert asked is not None
+        if isinstance(method, UnrolledMethod):
+            asked = _asked(self.checkpoints[-1], self.checkpoints[-1].load(), given, tokens)
+            parts = unrolled(method, self.checkpoints, asked.examples, rows)
+        else:
+            parts, asked = [], None
+            for checkpoint in self.checkpoints:
+                lm = checkpoint.load()
+                here = _asked(checkpoint, lm, given, tokens)
+                asked = asked or here
+                scores = checkpoint.scores(method, lm, here.examples, rows, top if approximate else 0)
+                if len(self.checkpoints) > 1 and not isinstance(method, IndexMethod):  # one model runs at a time
+                    scores = replace(scores, blocks=gathered(scores.blocks))
+                parts.append(scores)
+            assert asked is not None
         best = Top(len(asked.examples), top)
         for numbers, scores in combined(parts):
             best.add(numbers, scores)
@@ -214,6 +224,14 @@ class Asked:
             spans.append(decoded_offsets(self.tokenizer, said, len(texts[-1])) + end)
             end += len(texts[-1])
         return texts, np.concatenate(spans)
+
+
+def _asked(checkpoint: Checkpoint, lm: LM, given: Rows, tokens: bool) -> Asked:
+    """The queries as a checkpoint's model reads them; with `tokens` each counted token by itself."""
+    examples = lm.tokenize(given).called("query")
+    if examples.loss != checkpoint.index.run["loss"]:
+        note(f"of the queries the loss counts {examples.loss}, of the rows {checkpoint.index.run['loss']}")
+    return Asked(examples.each_token() if tokens else examples, lm.tokenizer)
 
 
 def _ends(columns: np.ndarray, top: int) -> np.ndarray:

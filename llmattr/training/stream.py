@@ -4,7 +4,7 @@ A query's side of a layer is whole `X [t, i, o]`, and a row's score is `sum_s a_
 singular directions `U [t, i, r], V [t, o, r]`, and the score is `sum_s (a_s U) . (g_s V)`: no gradient of a row is formed then.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +19,10 @@ from llmattr.core.seeded import gaussian
 from llmattr.errors import LlmattrError
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
-from llmattr.training.contract import StreamMethod, Transform, WholeMethod
+from llmattr.training.contract import StreamMethod, UnrolledMethod, WholeMethod
 from llmattr.training.gradients.capture import capturing, exact_gradients
-from llmattr.training.gradients.layers import Layers, in_and_out, weight
+from llmattr.training.gradients.flat import Transform, split
+from llmattr.training.gradients.layers import Layers, weight
 from llmattr.training.gradients.passes import batches
 from llmattr.training.gradients.project import Bases
 from llmattr.training.gradients.recorders import ExactGradients, Recorder, Saved, Scaled, Scratch
@@ -30,6 +31,7 @@ from llmattr.training.index.search import Block
 POWERS = 3  # of a gradient's singular values that part the leading directions from the others
 WHOLE = 2**30  # numbers of whole query gradients held at once, at most: 4 GiB in float32
 Side = torch.Tensor | tuple[torch.Tensor, torch.Tensor]  # X, or U and V
+Sides = Mapping[str, Side]  # of each layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class Layered:
         return Scaled(recorder, self.scales) if self.scales else recorder
 
 
-def query_sides(method: StreamMethod | WholeMethod, at: Layered, train: Examples, asked: Examples) -> dict[str, Side]:
+def query_sides(method: StreamMethod | WholeMethod, at: Layered, train: Examples, asked: Examples) -> Sides:
     """The queries' preconditioned gradients, layer by layer."""
     match method:
         case StreamMethod():
@@ -56,13 +58,17 @@ def query_sides(method: StreamMethod | WholeMethod, at: Layered, train: Examples
                 _check_memory(len(asked), at.layers)
             return _by_layer(at, asked, _transform(method, at), method.rank)
         case WholeMethod():
-            _check_memory(len(asked), at.layers)
             return _at_once(method, at, train, asked)
 
 
-def _at_once(method: WholeMethod, at: Layered, train: Examples, asked: Examples) -> dict[str, Side]:
-    layers = at.layers
-    gradients = exact_gradients(at.lm, asked, layers, method.measure, batch=1)
+def whole_gradients(method: WholeMethod | UnrolledMethod, at: Layered, asked: Examples) -> Float[torch.Tensor, "t d"]:
+    """The queries' gradients, all layers at once; raises `LlmattrError` where they are too big."""
+    _check_memory(len(asked), at.layers)
+    return exact_gradients(at.lm, asked, at.layers, method.measure, batch=1)
+
+
+def _at_once(method: WholeMethod, at: Layered, train: Examples, asked: Examples) -> Sides:
+    layers, gradients = at.layers, whole_gradients(method, at, asked)
 
     def look() -> dict[str, object]:
         return {"layers": list(layers.items()), "examples": train.fingerprint(), "queries": gradients._version}
@@ -70,23 +76,25 @@ def _at_once(method: WholeMethod, at: Layered, train: Examples, asked: Examples)
     with unchanged(method.name, look):
         solved = method.precondition(at.lm, train, layers, gradients, at.seed)
     solved = returned(method, "precondition", solved, torch.Tensor, gradients.shape)
-    parts = solved.split([weight(module).numel() for module in layers.values()], dim=1)
-    return {name: part.view(-1, *in_and_out(layers[name])) for name, part in zip(layers, parts, strict=True)}
+    return split(solved, layers)
 
 
 def _transform(method: StreamMethod, at: Layered) -> Transform:
-    """The method's `transform`, of which every layer's answer is checked: another shape would be multiplied all the same."""
-    transform = method.transform(dict(at.fitted), dict(at.groups))
-    if not callable(transform):
-        raise LlmattrError(f"{method.name}: transform gave a {type(transform).__name__} and no function")
+    return checked(method, "transform", method.transform(dict(at.fitted), dict(at.groups)))
 
-    def checked(name: str, gradient: torch.Tensor) -> torch.Tensor:
+
+def checked(method: StreamMethod | UnrolledMethod, verb: str, transform: object) -> Transform:
+    """What the verb gave, of which every layer's answer is checked: another shape would be multiplied all the same."""
+    if not callable(transform):
+        raise LlmattrError(f"{method.name}: {verb} gave a {type(transform).__name__} and no function")
+
+    def of_layer(name: str, gradient: torch.Tensor) -> torch.Tensor:
         with unchanged(method.name, lambda: {"gradients": gradient._version}):  # torch counts what is written into it
             found = transform(name, gradient)
-        return returned(method, f"transform of the layer {name}", found, torch.Tensor, gradient.shape)
+        return returned(method, f"{verb} of the layer {name}", found, torch.Tensor, gradient.shape)
 
-    check_arguments(f"{method.name}: the function that transform gave", transform, checked)
-    return checked
+    check_arguments(f"{method.name}: the function that {verb} gave", transform, of_layer)
+    return of_layer
 
 
 def _check_memory(queries: int, layers: Layers) -> None:
@@ -98,7 +106,7 @@ def _check_memory(queries: int, layers: Layers) -> None:
         )
 
 
-def _by_layer(at: Layered, asked: Examples, transform: Transform, rank: int) -> dict[str, Side]:
+def _by_layer(at: Layered, asked: Examples, transform: Transform, rank: int) -> Sides:
     recorder = ExactGradients()
     found: dict[str, list[Any]] = {name: [] for name in at.layers}
     with capturing(at.lm, at.layers, at.scaled(recorder)) as run:
@@ -128,7 +136,7 @@ def _cut(gradient: Float[torch.Tensor, "t i o"], rank: int) -> Side:
 class Contract:
     """A recorder of scores `[b, t]` of the rows that pass, and of their squared gradient lengths `[b]` where wanted."""
 
-    def __init__(self, sides: dict[str, Side], lengths: bool = False) -> None:
+    def __init__(self, sides: Sides, lengths: bool = False) -> None:
         self.sides, self.lengths, self.scratch = sides, lengths, Scratch()
         self.scores: Any = 0
         self.squares: Any = 0
@@ -152,10 +160,11 @@ class Contract:
                 for given in inputs:  # kept where lengths are wanted
                     self.squares += ((given @ given.mT) * (outputs @ outputs.mT)).sum((1, 2))
             case torch.Tensor() as x, torch.Tensor() as given:
-                whole = self.scratch.gradients(given, outputs).flatten(1).to(x.dtype)
-                self.scores += whole @ x.flatten(1).T
+                every = (whole.flatten(1) for _, whole in self.scratch.parts(given, outputs))
+                found = [(whole.to(x.dtype) @ x.flatten(1).T, whole.square().sum(1)) for whole in every]
+                self.scores += torch.cat([scores for scores, _ in found])
                 if self.lengths:
-                    self.squares += whole.square().sum(1)
+                    self.squares += torch.cat([squares for _, squares in found])
 
     def take(self) -> tuple[Float[np.ndarray, "t b"], Float[np.ndarray, " b"]]:
         """The batch's scores and lengths; start anew."""
@@ -169,10 +178,16 @@ def streamed(
     method: StreamMethod | WholeMethod, at: Layered, train: Examples, asked: Examples, rows: Sequence[int] | None = None
 ) -> Iterator[Block]:
     """Scores of the training rows (of some of them where `rows` says so), as forward and backward passes go through them."""
-    sides = query_sides(method, at, train, asked)
     cosine = isinstance(method, StreamMethod) and method.product == "cosine"
+    return contracted(query_sides(method, at, train, asked), at, train, rows, cosine=cosine)
+
+
+def contracted(
+    sides: Sides, at: Layered, train: Examples, rows: Sequence[int] | None = None, *, cosine: bool = False
+) -> Iterator[Block]:
+    """Products of the queries' sides with the gradients of the training rows, or of some of them."""
     recorder = Contract(sides, cosine)
-    own = _lengths(sides) if cosine else np.ones(len(asked))
+    own = _lengths(sides) if cosine else np.ones(1)
     numbers = np.arange(len(train)) if rows is None else np.asarray(rows)
     part = train if rows is None else train.subset(numbers.tolist())
     with capturing(at.lm, at.layers, at.scaled(recorder)) as run, Progress(len(part), "scoring", "rows") as bar:
@@ -183,7 +198,7 @@ def streamed(
             bar.update(len(batch))
 
 
-def _lengths(sides: dict[str, Side]) -> Float[np.ndarray, " t"]:
+def _lengths(sides: Sides) -> Float[np.ndarray, " t"]:
     """The lengths of the queries' gradients; U carries the singular values."""
     squares = [(s[0] if isinstance(s, tuple) else s).double().square().sum((1, 2)) for s in sides.values()]
     return torch.stack(squares).sum(0).sqrt().cpu().numpy()

@@ -20,13 +20,14 @@ from llmattr.model.lm import LM
 from llmattr.text.reading import Columns, Data, Queries, open_rows, read_queries
 from llmattr.text.rows import Examples
 from llmattr.training.checkpoint import Checkpoint, load_vectors, plain_vectors
-from llmattr.training.checkpoints import Given, checkpoints_of, learning_rates_of, models_of
+from llmattr.training.checkpoints import Given, checkpoints_of, learning_rates_of, models_of, spans_of
 from llmattr.training.contract import (
     IndexMethod,
     Normalized,
     StreamMethod,
     TextMethod,
     TrainingMethod,
+    UnrolledMethod,
     WholeMethod,
     find_training_method,
     parameters_of,
@@ -71,8 +72,8 @@ def build_index(
     `columns` say which rows and which columns of it (`open_rows`). `modules`: a
     regular expression for the names of the linear layers to track. `row_type`: int8, float16 or float32. `append`: add the data
     to a finished index. `checkpoints`: several models instead of one (their scores are added), or the folder in which a Trainer
-    left them, with TracIn's `learning_rates` (from trainer_state.json where none are given). Raises `LlmattrError` for what the
-    user can mend.
+    left them, with their `learning_rates` (from trainer_state.json where none are given), for tracin and source. Raises
+    `LlmattrError` for what the user can mend.
     """
     method = find_training_method(method, METHODS)
     check_options(projection)
@@ -98,8 +99,11 @@ def _build_each(
     """The indexes of several checkpoints; a model that was loaded for its index is not kept."""
     _check_parent(out)
     parts = []
-    for number, (one, rate) in enumerate(zip(models, learning_rates_of(models, learning_rates), strict=True)):
-        extra = {"checkpoints": len(models)} | ({} if rate is None else {"learning_rate": rate})
+    rates = learning_rates_of(models, learning_rates)
+    spans = spans_of(models, learning_rates) if isinstance(build.method, UnrolledMethod) else [None] * len(models)
+    for number, (one, rate, span) in enumerate(zip(models, rates, spans, strict=True)):
+        known = {"learning_rate": rate, "span": span}
+        extra = {"checkpoints": len(models)} | {name: value for name, value in known.items() if value is not None}
         parts.append(Checkpoint(build(one, rows, out / f"checkpoint-{number}", extra).index, one, build.device))
     save_run(out, {"version": VERSION, "folders": [part.index.folder.name for part in parts]})
     return parts
@@ -203,15 +207,15 @@ class _Build:
                 return Projector.fit(*of, parameters=parameters, normalize=normalize)
             case IndexMethod():
                 return plain_vectors(method, lm)
-            case StreamMethod() | WholeMethod():
+            case StreamMethod() | UnrolledMethod() | WholeMethod():
                 layers = track(lm, parameters_of(method), self.modules)
-                fitted = self._fitted(method, lm, examples, layers) if isinstance(method, StreamMethod) else {}
+                fitted = {} if isinstance(method, WholeMethod) else self._fitted(method, lm, examples, layers)
                 settings = {"layers": list(layers), "groups": input_groups(lm, layers), "left_out": left_out(lm, layers)}
                 return Nothing(fitted, settings)
             case TextMethod():
                 return Nothing()
 
-    def _fitted(self, method: StreamMethod, lm: LM, examples: Examples, layers: Layers) -> Bases:
+    def _fitted(self, method: StreamMethod | UnrolledMethod, lm: LM, examples: Examples, layers: Layers) -> Bases:
         with unchanged(method.name, lambda: {"layers": list(layers.items()), "examples": examples.fingerprint()}):
             fitted = returned(method, "fit", method.fit(lm, examples, layers, self.projection.seed), dict)
         for name, tensor in fitted.items():

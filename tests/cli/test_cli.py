@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -264,6 +265,24 @@ def test_trace_tokens_self_append_and_checkpoints(facts, tiny_folder, capsys):
     assert main(["trace", "query", "two", *asked]) == 0
     assert main(["trace", "index", *common, "--data", "facts.jsonl", "--out", "j", "--learning-rates", "x", "tracin"]) == 2
     assert "numbers with commas between are wanted" in capsys.readouterr().err
+
+
+def test_trace_through_the_checkpoints_of_a_trainer(facts, tiny_folder, capsys):
+    """Steps by the folders' names, rates by their logs: .1 + .2 and .3 + .4 + .5, of steps on a line between logged ones."""
+    for step in (2, 5):
+        shutil.copytree(tiny_folder, facts / "run" / f"checkpoint-{step}")
+        log = [{"step": at, "learning_rate": 0.1 * at} for at in (1, 2, 5) if at <= step]
+        (facts / "run" / f"checkpoint-{step}" / "trainer_state.json").write_text(json.dumps({"log_history": log}))
+    common = ["--data", "facts.jsonl", "--modules", "down_proj"]
+    assert main(["trace", "index", *common, "--out", "s", "--checkpoints", "run", "source", "--fit-rows", "2"]) == 0
+    spans = [json.loads((facts / "s" / f"checkpoint-{number}" / "run.json").read_text())["span"] for number in (0, 1)]
+    assert spans == pytest.approx([0.3, 1.2])
+    asked = ["--prompt", "The capital of France is ", "--completion", "Paris."]
+    capsys.readouterr()
+    assert main(["trace", "query", "s", *asked, "--top", "1"]) == 0
+    assert "The capital of France is Paris" in capsys.readouterr().out
+    assert main(["trace", "index", *common, "--out", "t", "--checkpoints", "run", "source", "--optimizer", "adam"]) == 2
+    assert "there is no optimiser state" in capsys.readouterr().err
 
 
 def test_rows_by_other_names_and_of_a_split(facts, tiny_folder, capsys):

@@ -19,7 +19,7 @@ from llmattr.training.trace import build_index, open_index, trace
 
 ROWS = [{"prompt": f"Ship {i} is ", "completion": f"{'red' if i % 2 else 'blue'}."} for i in range(6)]
 KINDS = get_args(TrainingMethod)
-KNOWN = "a training method has one of the verbs weigh, transform, precondition, retrieve; Mine has"
+KNOWN = "a training method has one of the verbs weigh, transform, unroll, precondition, retrieve; Mine has"
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ class TestRefused:
         [
             ({"weigh": None, "weight": verb}, f"{KNOWN} 'weight'; did you mean 'weigh'?"),
             ({"weigh": None, "transfrom": verb}, f"{KNOWN} 'transfrom'; did you mean 'transform'?"),
+            ({"weigh": None, "unrol": verb}, f"{KNOWN} 'unrol'; did you mean 'unroll'?"),
             ({"weigh": None, "retrieves": verb}, f"{KNOWN} 'retrieves'; did you mean 'retrieve'?"),
             ({"weigh": None}, f"{KNOWN} none"),
             ({"retrieve": verb}, f"{KNOWN} weigh and retrieve"),
@@ -118,6 +119,10 @@ class TestRefused:
             (
                 {"weigh": None, "transform": verb},
                 f"the method Mine has no 'rank', which {PLACE}.StreamMethod describes",
+            ),
+            (
+                {"weigh": None, "unroll": verb},
+                f"the method Mine has no 'fit', which {PLACE}.UnrolledMethod describes",
             ),
             ({"measure": "loose"}, "measure must be one of loss, margin, sampled, not 'loose'; did you mean 'loss'?"),
             (
@@ -143,6 +148,10 @@ class TestRefused:
             (
                 {**STREAM, "weigh": None, "transform": lambda self, fitted: 1},
                 "transform takes (fitted), and must take (fitted, groups)",
+            ),
+            (
+                {"weigh": None, "unroll": lambda self, fitted, groups: 1, "fit": lambda self, lm, examples, layers, seed: {}},
+                "unroll takes (fitted, groups), and must take (fitted, groups, span)",
             ),
             (
                 {**STREAM, "weigh": None, "transform": verb, "fit": lambda self, x, y: 1},

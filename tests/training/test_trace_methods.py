@@ -14,11 +14,12 @@ from llmattr.text.rows import tokenize
 from llmattr.training import METHODS
 from llmattr.training.gradients.capture import exact_gradients, hooks, record
 from llmattr.training.gradients.gauss_newton import GaussNewton
-from llmattr.training.gradients.kronecker import Moments, Rotated
+from llmattr.training.gradients.kronecker import Moments, Rotated, function_of
 from llmattr.training.gradients.layers import in_and_out, input_groups, linear_layers
 from llmattr.training.gradients.moments import SquaredSums, scales
 from llmattr.training.gradients.passes import _measure, run_backward
 from llmattr.training.gradients.recorders import ExactGradients
+from llmattr.training.gradients.solvers import cg, preconditioned
 from llmattr.training.index.search import Products
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods.influence import Ekfac, Stream
@@ -314,9 +315,9 @@ class TestEkfac:
         noise = (3**0.5 * torch.eye(3, dtype=torch.float64)).repeat(7, 1)[:, None]
         return model, dict(model.named_children()), inputs, noise
 
-    def record(self, recorder):
+    def record(self, recorder, names=("0", "1")):
         model, layers, inputs, noise = self.deep_linear()
-        with hooks(model, layers, recorder):
+        with hooks(model, {name: layers[name] for name in names}, recorder):
             out = model(inputs)
             out.backward(noise)
         return recorder
@@ -338,6 +339,27 @@ class TestEkfac:
             damped = hessian + 0.01 * torch.trace(hessian) / size * torch.eye(size, dtype=torch.float64)
             expected = torch.linalg.solve(damped, query.flatten(1).T).T.view_as(query)
             torch.testing.assert_close(solve(name, query), expected, rtol=1e-9, atol=1e-9)
+
+    def test_conjugate_gradients_take_one_step_where_it_is_exact(self):
+        """One linear layer and a squared loss, whose Gauss-Newton matrix is `E[a a'] x I`."""
+        fitted, seen = self.record(Rotated(self.record(Moments({"1": "1"}), ["1"])), ["1"]).corrected(21), []
+        model, _, inputs, _ = self.deep_linear()
+        a = model[0](inputs).detach()[:, 0]
+        hessian = torch.kron(a.T @ a / 21, torch.eye(3, dtype=torch.float64))
+        inverse_root = function_of(fitted, {"1": "1"}, lambda values: (values + 0.1).rsqrt())
+
+        def product(v):
+            seen.append(len(v))
+            return v @ hessian
+
+        def root(v):
+            return inverse_root("1", v.unflatten(1, (4, 3))).flatten(1)
+
+        b = torch.randn(2, 12, dtype=torch.float64)
+        found = root(cg(preconditioned(product, root, 0.1), root(b), 0.0, 1e-10))
+        expected = torch.linalg.solve(hessian + 0.1 * torch.eye(12, dtype=torch.float64), b.T).T
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+        assert seen == [2]
 
     def test_on_a_model_it_is_its_formula(self, lm):
         """Scores by trace() against the eigenvalue-corrected factors written out with whole gradients of sampled labels."""

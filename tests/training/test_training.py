@@ -29,7 +29,7 @@ from llmattr.training.gradients.project import Ranges, Sketch, choose, fit_bases
 from llmattr.training.gradients.recorders import ExactGradients
 from llmattr.training.index.search import Top
 from llmattr.training.index.store import GradientIndex
-from llmattr.training.methods.influence import Arnoldi, Cg, Lissa
+from llmattr.training.methods.iterative import Arnoldi, Astra, Cg, Lissa
 from llmattr.training.projection import Projection
 from llmattr.training.trace import IndexOptions, build_index, open_index, trace
 from llmattr.training.vectors.fill import project
@@ -291,7 +291,12 @@ class TestProjection:
         assert (rows[0] == rows[1]).all()
 
 
-SHORT = {"cg": Cg(steps=20), "lissa": Lissa(steps=20), "arnoldi": Arnoldi(steps=20, keep=5)}  # the costly ones, cut short
+SHORT = {
+    "cg": Cg(steps=20),
+    "lissa": Lissa(steps=20),
+    "astra": Astra(steps=20),
+    "arnoldi": Arnoldi(steps=20, keep=5),
+}  # cut short
 
 
 @pytest.mark.parametrize("name", METHODS)

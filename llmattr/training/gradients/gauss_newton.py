@@ -13,7 +13,8 @@ from llmattr.model.batches import make_batch, plan
 from llmattr.model.forward import abilities, evaluating
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
-from llmattr.training.gradients.layers import Layers, in_and_out, weight
+from llmattr.training.gradients.flat import join, split
+from llmattr.training.gradients.layers import Layers, weight
 from llmattr.training.gradients.passes import HEAD_LOGITS
 from llmattr.training.gradients.recorders import not_finite
 
@@ -74,15 +75,12 @@ class GaussNewton:
 
     def _split(self, v: Float[torch.Tensor, "t d"]) -> list[torch.Tensor]:
         """Rows as tensors [t, ...] of the layers' weights: a `torch.nn.Linear` keeps [o, i]."""
-        parts = v.split([weight(module).numel() for module in self.layers.values()], dim=1)
-        found = []
-        for part, module in zip(parts, self.layers.values(), strict=True):
-            part = part.unflatten(1, in_and_out(module)).to(weight(module))
-            found.append(part.mT if isinstance(module, torch.nn.Linear) else part)
-        return found
+        return [self._turned(name, part).to(weight(self.layers[name])) for name, part in split(v, self.layers).items()]
 
     def _join(self, parts: Sequence[torch.Tensor], like: torch.Tensor) -> Float[torch.Tensor, "t d"]:
         """The inverse of `_split`."""
-        linear = [isinstance(module, torch.nn.Linear) for module in self.layers.values()]
-        turned = [part.mT if turn else part for part, turn in zip(parts, linear, strict=True)]
-        return torch.cat([part.flatten(1).to(like) for part in turned], dim=1)
+        return join({name: self._turned(name, part).to(like) for name, part in zip(self.layers, parts, strict=True)})
+
+    def _turned(self, name: str, part: torch.Tensor) -> torch.Tensor:
+        """From [t, i, o] to how the layer keeps its weight, and back."""
+        return part.mT if isinstance(self.layers[name], torch.nn.Linear) else part

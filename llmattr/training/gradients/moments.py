@@ -78,6 +78,22 @@ def _of_data(lm: LM, examples: Examples, layers: Layers) -> Scales:
     return _added(recorder.sums, layers)
 
 
+def adam_roots(lm: LM, layers: Layers) -> Scales:
+    """`P^1/2` of Adam's steps `P g`, `P = (V / (1 - b2^t))^-1/2` after t steps, as "layer/in" and "layer/out" factors.
+
+    V is in its rank-one form. Raises `LlmattrError` when the optimiser's state is not in the model's folder.
+    """
+    path = _path(lm)
+    if not path.exists():
+        raise LlmattrError(f"there is no optimiser state {str(path)!r}, which says how long Adam's steps were: bring it there")
+    sums, saved = _of_optimizer(lm, layers), _state(path, lm.device)
+    t, (_, b2) = max(float(one["step"]) for one in saved["state"].values()), saved["param_groups"][0]["betas"]
+    unbiased = (1 - b2**t) ** (1 / 8)  # on each of both sides
+    return {
+        key: value.sqrt() * unbiased for name in layers for key, value in _factors(name, sums, 1, vocabulary_sides(lm, layers))
+    }
+
+
 def _balanced(lm: LM, examples: Examples, layers: Layers, groups: Mapping[str, str], found: Scales) -> Scales:
     """The same with a factor for each group, over the root of its gradients' mean squared length in these examples."""
     whole = found or {key: value for name in layers for key, value in _ones(name, layers[name])}
@@ -116,7 +132,7 @@ def _factors(name: str, sums: Scales, n: int, tokens: Container[str]) -> list[tu
 
 
 def _of_optimizer(lm: LM, layers: Layers) -> Scales:
-    path = Path(lm.name) / "optimizer.pt"
+    path = _path(lm)
     if not path.exists():
         raise LlmattrError(
             f"there is no optimiser state {str(path)!r}: take --normalize data, which estimates it from gradients"
@@ -131,6 +147,10 @@ def _of_optimizer(lm: LM, layers: Layers) -> Scales:
         square = square.T if isinstance(module, torch.nn.Linear) else square
         sums |= {f"{name}/in": square.sum(1), f"{name}/out": square.sum(0)}
     return sums
+
+
+def _path(lm: LM) -> Path:
+    return Path(lm.name) / "optimizer.pt"
 
 
 def _state(path: Path, device: torch.device) -> dict[str, Any]:

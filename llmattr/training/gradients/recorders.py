@@ -1,7 +1,7 @@
 """What becomes of A and G: the protocol, all runs of a layer as one, and whole gradients."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -129,6 +129,9 @@ class Scaled:
         self.recorder.gradient(name, kept, outputs * self.scales[f"{name}/out"].to(outputs.dtype))
 
 
+HELD = 2**26  # numbers of per-example gradients at once: 256 MB
+
+
 class Scratch:
     """Memory for per-example gradients that lasts: fresh pages for each layer and batch cost more than the product itself."""
 
@@ -142,3 +145,12 @@ class Scratch:
         if held is None or len(held) < shape[0] or held.dtype != outputs.dtype:
             held = self.kept[shape[1:]] = torch.empty(shape, dtype=outputs.dtype, device=outputs.device)
         return torch.bmm(inputs.mT, outputs, out=held[: shape[0]])
+
+    def parts(
+        self, inputs: Float[torch.Tensor, "b s i"], outputs: Float[torch.Tensor, "b s o"]
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
+        """The same for as many examples at once as are no more than `HELD` numbers, with their places in the batch."""
+        most = max(1, HELD // (inputs.shape[2] * outputs.shape[2]))
+        for start in range(0, len(inputs), most):
+            part = slice(start, start + most)
+            yield part, self.gradients(inputs[part], outputs[part])

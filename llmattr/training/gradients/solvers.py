@@ -70,14 +70,30 @@ def lissa(
         left = residual.norm(dim=1)
         if not (left <= 1.01 * size).all():
             raise LlmattrError(
-                f"LiSSA diverges with the scale {scale:.3g}: it must be above half of the largest eigenvalue of the damped "
-                "curvature; give a larger one, or 0 to have it estimated"
+                f"Neumann's series diverges with the scale {scale:.3g}: it must be above half of the largest eigenvalue of the "
+                "damped curvature; give a larger one, or 0 to have it estimated"
             )
         x += residual
     worst = (left / size.clamp(min=torch.finfo(b.dtype).tiny)).max().item()
     if worst > ROUGH:
-        note(f"LiSSA was cut off after {steps} steps at a residual of {worst:.0%} of the gradient: more steps, or more damping")
+        share = f"{worst:.0%} of the gradient"
+        note(f"Neumann's series was cut off after {steps} steps at a residual of {share}: more steps, or more damping")
     return x / scale
+
+
+def preconditioned(product: Product, root: Product, damping: float) -> Product:
+    """`v -> R (H + damping I) R v`: its solution y for R b is `x = R y` of `(H + damping I) x = b`.
+
+    `root` multiplies with a symmetric R, near `(H + damping I)^-1/2`, so that this is near I. Conjugate gradients take here the
+    steps of those that are preconditioned with `P = R R` (Saad 2003, algorithms 9.1 and 9.2), and Neumann's series those of
+    `x += P (b - (H + damping I) x) / s`. Residuals r are measured as `|R r|`, the energy norm of the error where P is exact.
+    """
+
+    def split(v: torch.Tensor) -> torch.Tensor:
+        turned = root(v)
+        return root(product(turned) + damping * turned)
+
+    return split
 
 
 def largest_eigenvalue(product: Product, like: Float[torch.Tensor, "t d"], steps: int = 20) -> float:

@@ -7,10 +7,12 @@ returns, and its line in `_EVERY`.
 from typing import TYPE_CHECKING
 
 from llmattr.training.methods.baselines import Length, Random, WordShare
-from llmattr.training.methods.influence import Arnoldi, Cg, Ekfac, Lissa, Stream
+from llmattr.training.methods.influence import Ekfac, Stream
+from llmattr.training.methods.iterative import Arnoldi, Astra, Cg, Lissa
 from llmattr.training.methods.preconditioned import LoGra, TrackStar, Trak
 from llmattr.training.methods.products import GradCos, GradDot, TracIn
 from llmattr.training.methods.retrieval import Bm25, Embeddings, RepSim
+from llmattr.training.methods.unrolled import Source
 
 if TYPE_CHECKING:
     from llmattr.training.contract import TrainingMethod
@@ -26,7 +28,9 @@ _EVERY: "tuple[type[TrainingMethod], ...]" = (
     Ekfac,
     Cg,
     Lissa,
+    Astra,
     Arnoldi,
+    Source,
     RepSim,
     Embeddings,
     Bm25,

@@ -3,22 +3,20 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from jaxtyping import Float
-
 from llmattr.core.method import option
-from llmattr.errors import LlmattrError
-from llmattr.text.rows import Examples, sample
-from llmattr.training.projection import Measure
+from llmattr.text.rows import Examples
+from llmattr.training.methods.products import PARAMETERS
+from llmattr.training.projection import Measure, Parameters
 
 if TYPE_CHECKING:  # torch is imported where it is needed: `--help` waits for none
     import torch
 
     from llmattr.model.lm import LM
     from llmattr.training.contract import Transform
-    from llmattr.training.gradients.gauss_newton import GaussNewton
     from llmattr.training.gradients.layers import Layers
     from llmattr.training.gradients.project import Bases
 
+FIT_ROWS = 128  # training rows whose gradients' lengths are compared
 RANK = "singular directions kept of each query's gradient in each layer; 0 = all"
 
 
@@ -36,10 +34,14 @@ class Stream:
     retrieves_itself: ClassVar[bool] = True
     product: Literal["dot", "cosine"] = option("dot", "dot, or cosine")
     rank: int = option(0, RANK)
+    parameters: Parameters = option("auto", PARAMETERS)
 
     def fit(self, lm: "LM", examples: Examples, layers: "Layers", seed: int) -> "Bases":
-        """Nothing is fitted."""
-        return {}
+        """What gives several groups of parameters the same mean square."""
+        from llmattr.training.gradients.moments import SCALES, scales
+
+        found = scales("none", lm, sample(examples, FIT_ROWS, seed), layers)
+        return {f"{SCALES}{key}": scale for key, scale in found.items()}
 
     def transform(self, fitted: "Bases", groups: dict[str, str]) -> "Transform":
         """Nothing is done to a query's gradient."""
@@ -68,6 +70,7 @@ class Ekfac:
     labels: Literal["sampled", "data"] = option("sampled", "tokens drawn from the model (Fisher), or the data's own")
     eigenvalues: Literal["corrected", "kronecker"] = option("corrected", "corrected (EK-FAC) or kronecker (K-FAC)")
     rank: int = option(0, RANK)
+    parameters: Parameters = option("blocks", PARAMETERS)
 
     @property
     def product(self) -> Literal["dot"]:
@@ -92,124 +95,10 @@ class Ekfac:
     def transform(self, fitted: "Bases", groups: dict[str, str]) -> "Transform":
         """`U_A (U_A' g U_S / (L + damping mean(L))) U_S'`; 0 where no row has a gradient and nothing damps."""
 
-        def solve(name: str, gradient: "torch.Tensor") -> "torch.Tensor":
-            keys = (f"{groups[name]}/in", f"{name}/out", f"{name}/values")
-            ins, outs, values = (fitted[key].to(gradient.dtype) for key in keys)
+        from llmattr.training.gradients.kronecker import function_of
+
+        def inverse(values: "torch.Tensor") -> "torch.Tensor":
             curvature = values + self.damping * values.mean()
-            turned = ins.T @ gradient @ outs
-            return ins @ (turned / curvature).where(curvature > 0, 0.0) @ outs.T
+            return (1 / curvature).where(curvature > 0, 0.0)
 
-        return solve
-
-
-DAMPING = "added to the curvature, in units of its mean eigenvalue (trace / weights, estimated)"
-FIT_ROWS = "training rows that the curvature is computed on"
-MOST = 2**32  # bytes of vectors: 4 GiB
-
-
-@dataclass(frozen=True)
-class Cg:
-    """Influence `g_query' (G + damping)^-1 g_row`, G the Gauss-Newton matrix, by conjugate gradients (Martens 2010).
-
-    Cost: a small model, and a pass for each question
-    """
-
-    name: ClassVar[str] = "cg"
-    family: ClassVar[str] = "predictive"
-    unit: ClassVar[str] = "influences, products of preconditioned gradients"
-    measure: ClassVar[Measure] = "loss"
-    retrieves_itself: ClassVar[bool] = True
-    damping: float = option(0.1, DAMPING)
-    tolerance: float = option(0.01, "stop where the residual is this share of the query's gradient")
-    steps: int = option(200, "most products with the curvature", least=1)
-    fit_rows: int = option(256, FIT_ROWS, least=1)
-
-    def precondition(
-        self, lm: "LM", examples: Examples, layers: "Layers", queries: "Float[torch.Tensor, 't d']", seed: int = 0
-    ) -> "Float[torch.Tensor, 't d']":
-        """`(G + damping)^-1 g` [t, d] of each query's gradient g [t, d]."""
-        from llmattr.training.gradients.solvers import cg, mean_eigenvalue
-
-        _check_memory(self.name, 8 * len(queries), queries)
-        product = _curvature(lm, examples, layers, self.fit_rows, seed)
-        damping = self.damping * mean_eigenvalue(product, queries, seed)
-        return cg(product, queries, damping, self.tolerance, self.steps)
-
-
-@dataclass(frozen=True)
-class Lissa:
-    """The same influence by Neumann's series (LiSSA: arXiv 1602.03943, 1703.04730) over all of the sampled rows.
-
-    It needs about `largest / (damping x mean eigenvalue)` steps: cg is the faster way to the same numbers.
-
-    Cost: a small model, and a pass for each question
-    """
-
-    name: ClassVar[str] = "lissa"
-    family: ClassVar[str] = "predictive"
-    unit: ClassVar[str] = "influences, products of preconditioned gradients"
-    measure: ClassVar[Measure] = "loss"
-    retrieves_itself: ClassVar[bool] = True
-    damping: float = option(0.1, DAMPING)
-    scale: float = option(0.0, "divides the curvature; 0 = 1.1 times its largest eigenvalue, by power iteration")
-    steps: int = option(200, "products with the curvature", least=1)
-    fit_rows: int = option(256, FIT_ROWS, least=1)
-
-    def precondition(
-        self, lm: "LM", examples: Examples, layers: "Layers", queries: "Float[torch.Tensor, 't d']", seed: int = 0
-    ) -> "Float[torch.Tensor, 't d']":
-        """`(G + damping)^-1 g` [t, d] of each query's gradient g [t, d], up to the residual that is noted."""
-        from llmattr.training.gradients.solvers import lissa, mean_eigenvalue
-
-        _check_memory(self.name, 6 * len(queries), queries)
-        product = _curvature(lm, examples, layers, self.fit_rows, seed)
-        damping = self.damping * mean_eigenvalue(product, queries, seed)
-        return lissa(product, queries, damping, self.scale, self.steps)
-
-
-@dataclass(frozen=True)
-class Arnoldi:
-    """The same influence within the span of the Gauss-Newton matrix's leading eigenvectors (arXiv 2112.03052).
-
-    Cost: a small model, and a pass for each question
-    """
-
-    name: ClassVar[str] = "arnoldi"
-    family: ClassVar[str] = "predictive"
-    unit: ClassVar[str] = "influences, products of preconditioned gradients"
-    measure: ClassVar[Measure] = "loss"
-    retrieves_itself: ClassVar[bool] = True
-    damping: float = option(0.1, DAMPING)
-    steps: int = option(200, "products with the curvature, and vectors held at once", least=1)
-    keep: int = option(50, "leading eigenvectors kept", least=1)
-    fit_rows: int = option(256, FIT_ROWS, least=1)
-
-    def precondition(
-        self, lm: "LM", examples: Examples, layers: "Layers", queries: "Float[torch.Tensor, 't d']", seed: int = 0
-    ) -> "Float[torch.Tensor, 't d']":
-        """`V (L + damping)^-1 V' g` [t, d] of each query's gradient g [t, d]."""
-        from llmattr.core.seeded import gaussian
-        from llmattr.training.gradients.solvers import arnoldi, mean_eigenvalue, spanned_inverse
-
-        _check_memory(self.name, self.steps + min(self.keep, self.steps) + 2 * len(queries), queries)
-        product = _curvature(lm, examples, layers, self.fit_rows, seed)
-        damping = self.damping * mean_eigenvalue(product, queries, seed)
-        start = gaussian(1, queries.shape[1], seed, "arnoldi").to(queries)[0]
-        return spanned_inverse(*arnoldi(product, start, self.steps, self.keep), queries, damping)
-
-
-def _check_memory(name: str, vectors: int, queries: "Float[torch.Tensor, 't d']") -> None:
-    """Raise `LlmattrError` where so many vectors of d numbers are more than 4 GiB."""
-    size = vectors * queries.shape[1] * queries.element_size()
-    if size > MOST:
-        raise LlmattrError(
-            f"{name} would hold {vectors} vectors of the {queries.shape[1]:,} tracked weights, {size / 2**30:.1f} GiB "
-            f"of the {MOST / 2**30:.0f} GiB it may take: track fewer layers (modules), ask fewer queries at once, or take ekfac"
-        )
-
-
-def _curvature(lm: "LM", examples: Examples, layers: "Layers", rows: int, seed: int) -> "GaussNewton":
-    """The Gauss-Newton matrix's product, on a sample of so many rows."""
-    from llmattr.training.gradients.gauss_newton import GaussNewton
-
-    return GaussNewton(lm, sample(examples, rows, seed), layers)
+        return function_of(fitted, groups, inverse)
