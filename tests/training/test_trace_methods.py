@@ -15,7 +15,7 @@ from llmattr.training import METHODS
 from llmattr.training.gradients.capture import exact_gradients, hooks, record
 from llmattr.training.gradients.gauss_newton import GaussNewton
 from llmattr.training.gradients.kronecker import Moments, Rotated, function_of
-from llmattr.training.gradients.layers import in_and_out, input_groups, linear_layers
+from llmattr.training.gradients.layers import in_and_out, input_groups, linear_layers, tracked_layers
 from llmattr.training.gradients.moments import SquaredSums, scales
 from llmattr.training.gradients.passes import _measure, run_backward
 from llmattr.training.gradients.recorders import ExactGradients
@@ -23,7 +23,6 @@ from llmattr.training.gradients.solvers import cg, preconditioned
 from llmattr.training.index.search import Products
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods.influence import Ekfac, Stream
-from llmattr.training.methods.products import GradDot, TracIn
 from llmattr.training.projection import Projection
 from llmattr.training.stream import Layered, self_products, streamed
 from llmattr.training.trace import build_index, open_index, trace
@@ -48,7 +47,7 @@ def dense(result):
 @pytest.fixture(scope="module")
 def gradients(lm):
     rows, asked = tokenize(ROWS, lm.tokenizer), tokenize([ASKED, ROWS[2]], lm.tokenizer)
-    layers = linear_layers(lm)
+    layers = tracked_layers(lm, "auto")
     return exact_gradients(lm, rows, layers).numpy(), exact_gradients(lm, asked, layers).numpy()
 
 
@@ -91,7 +90,7 @@ class TestStream:
 class TestRerank:
     def test_it_gives_the_exact_scores_of_the_candidates(self, lm, gradients, tmp_path):
         rows, asked = gradients
-        index = build_index(lm, ROWS, tmp_path / "i", GradDot(parameters="blocks"), projection=Projection(dim=64))
+        index = build_index(lm, ROWS, tmp_path / "i", "grad-dot", projection=Projection(dim=64))
         result = index.query(ASKED, top=2, rerank=24)
         np.testing.assert_allclose(result.values[0, :2], np.sort(asked[0] @ rows.T)[::-1][:2], rtol=1e-9)
         assert result.values.shape == (1, 4)
@@ -163,9 +162,7 @@ class TestSeveralCheckpoints:
         tokenizer = tiny_models.tokenizer()
         pairs = [(tiny_models.gpt2(seed=seed).double(), tokenizer) for seed in (0, 1)]
         options = {"projection": IDENTITY, "row_type": "float32"}
-        found = dense(
-            trace(pairs[0], ROWS, ASKED, TracIn(parameters="blocks"), checkpoints=pairs, learning_rates=[0.5, 2.0], **options)
-        )
+        found = dense(trace(pairs[0], ROWS, ASKED, "tracin", checkpoints=pairs, learning_rates=[0.5, 2.0], **options))
         alone = [dense(trace(pair, ROWS, ASKED, "stream")) for pair in pairs]
         np.testing.assert_allclose(found, 0.5 * alone[0] + 2.0 * alone[1], rtol=1e-4, atol=1e-5 * np.abs(found).max())
 

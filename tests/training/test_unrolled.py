@@ -105,7 +105,7 @@ class TestAdam:
         """`w - eta P g(w)` leaves `exp(-s P H)` of a change of w: of the query's gradient the transposed, written out."""
         fitted, turned = exact(torch.rand(4, 3, dtype=torch.float64) + 0.01)
         a, b = torch.rand(4, dtype=torch.float64) + 0.5, torch.rand(3, dtype=torch.float64) + 0.5
-        fitted |= {"scales/one/in": a, "scales/one/out": b}
+        fitted |= {"roots/one/in": a, "roots/one/out": b}
         root = torch.outer(a, b).flatten()
         p, h = torch.diag(root**2), turned / torch.outer(root, root)
         here, before = Source(optimizer="adam").unroll(fitted, {"one": "other"}, 3.0)
@@ -137,7 +137,7 @@ class TestAdam:
         (name,), fitted = layers, Source(optimizer="adam").fit(lm, rows, layers, 0)
         second = square.sum(1)[:, None] * square.sum(0) / square.sum() / (1 - 0.999**3)
         torch.testing.assert_close(root_of(fitted, name) ** 2, second.rsqrt(), rtol=1e-3, atol=0.0)  # a root of float32 sums
-        roots = {"/".join(key.split("/")[1:]): value for key, value in fitted.items() if key.startswith("scales/")}
+        roots = {"/".join(key.split("/")[1:]): value for key, value in fitted.items() if key.startswith("roots/")}
         one = fit(lm, rows, layers, 0, fit_rows=99, value_rows=99, labels="data", eigenvalues="corrected", scales=roots)
         gradients = exact_gradients(lm, rows, layers).view(len(rows), *square.shape) * root_of(fitted, name)
         turned = one[f"{name}/in"].T @ gradients @ one[f"{name}/out"]

@@ -39,25 +39,16 @@ def fit(
     groups = {name: name for name in layers} if scales else input_groups(lm, layers)
     moments = Moments(groups, diagonal_sides(lm, layers))
 
-    def scaled(recorder: Recorder) -> Recorder:
-        return Scaled(recorder, scales) if scales else recorder
+    def run(recorder: Recorder, part: Examples, what: str) -> None:
+        recorder = Scaled(recorder, scales) if scales else recorder
+        record(lm, part, layers, recorder, progress(batches(part, layers), what, "batches"), measure=measure, seed=seed)
 
-    record(
-        lm, part, layers, scaled(moments), progress(batches(part, layers), "covariances", "batches"), measure=measure, seed=seed
-    )
+    run(moments, part, "covariances")
     recorder = Rotated(moments)
     if eigenvalues == "kronecker":
         return recorder.kronecker(moments, len(part))
     part = sample(part, value_rows, seed)
-    record(
-        lm,
-        part,
-        layers,
-        scaled(recorder),
-        progress(batches(part, layers), "eigenvalues", "batches"),
-        measure=measure,
-        seed=seed,
-    )
+    run(recorder, part, "eigenvalues")
     return recorder.corrected(len(part))
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from llmattr.core.method import option
-from llmattr.text.rows import Examples
+from llmattr.text.rows import Examples, sample
 from llmattr.training.methods.products import PARAMETERS
 from llmattr.training.projection import Measure, Parameters
 
@@ -70,7 +70,7 @@ class Ekfac:
     labels: Literal["sampled", "data"] = option("sampled", "tokens drawn from the model (Fisher), or the data's own")
     eigenvalues: Literal["corrected", "kronecker"] = option("corrected", "corrected (EK-FAC) or kronecker (K-FAC)")
     rank: int = option(0, RANK)
-    parameters: Parameters = option("blocks", PARAMETERS)
+    parameters: Parameters = option("auto", PARAMETERS)
 
     @property
     def product(self) -> Literal["dot"]:

@@ -45,7 +45,7 @@ class Cg:
     tolerance: float = option(0.01, "stop where the residual is this share of the query's gradient")
     steps: int = option(200, "most products with the curvature", least=1)
     fit_rows: int = option(256, FIT_ROWS, least=1)
-    parameters: Parameters = option("blocks", PARAMETERS)
+    parameters: Parameters = option("auto", PARAMETERS)
     preconditioner: Literal["none", "ekfac"] = option("none", "none, or ekfac, fitted on the same rows (EK-FAC+CG)")
 
     def precondition(
@@ -82,7 +82,7 @@ class Lissa:
     scale: float = option(0.0, "divides the curvature; 0 = 1.1 times its largest eigenvalue, by power iteration")
     steps: int = option(200, "products with the curvature", least=1)
     fit_rows: int = option(256, FIT_ROWS, least=1)
-    parameters: Parameters = option("blocks", PARAMETERS)
+    parameters: Parameters = option("auto", PARAMETERS)
 
     def precondition(
         self, lm: "LM", examples: Examples, layers: "Layers", queries: "Float[torch.Tensor, 't d']", seed: int = 0
@@ -115,7 +115,7 @@ class Astra:
     scale: float = option(0.0, "divides each step; 0 = 1.1 times the largest eigenvalue of P (G + damping), by power iteration")
     steps: int = option(100, "products with the curvature", least=1)
     fit_rows: int = option(256, FIT_ROWS, least=1)
-    parameters: Parameters = option("blocks", PARAMETERS)
+    parameters: Parameters = option("auto", PARAMETERS)
 
     def precondition(
         self, lm: "LM", examples: Examples, layers: "Layers", queries: "Float[torch.Tensor, 't d']", seed: int = 0
@@ -146,7 +146,7 @@ class Arnoldi:
     steps: int = option(200, "products with the curvature, and vectors held at once", least=1)
     keep: int = option(50, "leading eigenvectors kept", least=1)
     fit_rows: int = option(256, FIT_ROWS, least=1)
-    parameters: Parameters = option("blocks", PARAMETERS)
+    parameters: Parameters = option("auto", PARAMETERS)
 
     def precondition(
         self, lm: "LM", examples: Examples, layers: "Layers", queries: "Float[torch.Tensor, 't d']", seed: int = 0

@@ -44,7 +44,7 @@ class Source:
     optimizer: Literal["sgd", "adam"] = option("sgd", "whose steps they were; adam (AdamW): by each checkpoint's optimizer.pt")
     fit_rows: int = option(256, "training rows that the curvature is fitted on", least=1)
     value_rows: int = option(128, "rows, of these, that the eigenvalues are corrected on", least=1)
-    parameters: Parameters = option("blocks", PARAMETERS)
+    parameters: Parameters = option("auto", PARAMETERS)
 
     def fit(self, lm: "LM", examples: Examples, layers: "Layers", seed: int) -> "Bases":
         """EK-FAC's tensors, of losses that are sums over a row's tokens, and how many of these a row has."""
