@@ -4,6 +4,7 @@ sampling      masks asked for once and in rounds, estimates and their errors, th
 linear        the linear fit of one target: lasso and ridge, and the choice of their penalty by held-out error; given: no choice
 screening     masks by design, a fit around a prior, the penalty by likelihood: for few ablations
 fitting       lasso, ridge and blend of all targets; settling: of as many masks as it takes; pairs, ame: other columns
+sized         masks whose sizes have given shares; regression: semivalues by a fit and what it leaves
 semivalues    closed forms over all masks; game: Shapley, Banzhaf, leave-one-out, by kernel, permutations, beta
 """
 
