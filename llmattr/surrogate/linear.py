@@ -149,7 +149,7 @@ def choose(columns: Columns, outputs: Column, kinds: Sequence[Candidates], solve
     good = min(error.min() for error in errors) * (1 + AS_GOOD) + ROUNDING * outputs.var()
     which = next(k for k, error in enumerate(errors) if error.min() <= good)
     best = int(np.argmax(errors[which] <= good))
-    if kinds[0].problem.prior is not None and _about_as_good(squares[0][0], squares[which][best]):
+    if kinds[0].problem.prior is not None and about_as_good(squares[0][0], squares[which][best]):
         which, best = 0, 0
     kind = kinds[which]
     alpha, prior = float(kind.alphas[best]), kind.problem.prior
@@ -171,7 +171,7 @@ def choose(columns: Columns, outputs: Column, kinds: Sequence[Candidates], solve
     )
 
 
-def _about_as_good(alone: Column, best: Column) -> bool:
+def about_as_good(alone: Column, best: Column) -> bool:
     """Whether squared errors are known and larger by no more than half a standard error of the difference."""
     if not np.isfinite(alone).all():
         return False
@@ -278,19 +278,25 @@ def ridge_model(
     alpha "auto": no weight at all, 10^3 to 10^-6 times the number of ablations, four to a power of ten, or no penalty.
     """
     check_alpha(alpha)
+    columns = masks.astype(float) if columns is None else columns
+    alphas = ridge_alphas(len(masks)) if alpha == "auto" else np.array([alpha])
     rows, inverse, counts = distinct(masks)
-    m, columns = len(masks), masks.astype(float) if columns is None else columns
+    m = len(masks)
     means = np.bincount(inverse, outputs) / counts
     rest = np.where(counts < m, (outputs.sum() - counts * means) / np.maximum(m - counts, 1), means)
-    alphas = np.array([np.inf, *(m * 10.0 ** np.arange(3, -6.01, -0.25)), 0.0] if alpha == "auto" else [alpha])
     kinds = []
     for problem in _problems(columns[rows], means, prior, alpha, counts=counts, level=level):
-        fits = _ridge_fits(problem, alphas, rest)
+        fits = ridge_fits(problem, alphas, rest)
         kinds.append(fits._replace(predictions=fits.predictions[:, inverse], levels=fits.levels[:, inverse]))
     return choose(columns, outputs, kinds, squared_fit)
 
 
-def _ridge_fits(problem: Problem, alphas: Float[np.ndarray, " a"], rest: Column) -> Candidates:
+def ridge_alphas(m: int) -> Float[np.ndarray, " a"]:
+    """The penalties that are tried on m ablations, the strongest first."""
+    return np.array([np.inf, *(m * 10.0 ** np.arange(3, -6.01, -0.25)), 0.0])
+
+
+def ridge_fits(problem: Problem, alphas: Float[np.ndarray, " a"], rest: Column) -> Candidates:
     """Every penalty's ridge; `rest` [m] are the mean outputs of the ablations without each mask.
 
     With H the matrix that turns outputs into fitted values, the error of an ablation that was left out is
