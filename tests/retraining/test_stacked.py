@@ -76,10 +76,14 @@ ROWS = [{"prompt": f"The {what} is", "completion": f" {said}"} for what in ("lak
 
 
 class TestCommand:
+    def files(self, tmp_path):
+        for name, rows in (("rows", ROWS), ("asked", ROWS[:2])):
+            (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        return f"{tmp_path}/rows.jsonl", f"{tmp_path}/asked.jsonl"
+
     def run(self, tmp_path, *more):
-        (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
-        (tmp_path / "asked.jsonl").write_text("\n".join(map(json.dumps, ROWS[:2])))
-        given = ["--data", f"{tmp_path}/rows.jsonl", "--queries", f"{tmp_path}/asked.jsonl", "--out", f"{tmp_path}/runs"]
+        rows, asked = self.files(tmp_path)
+        given = ["--data", rows, "--queries", asked, "--out", f"{tmp_path}/runs"]
         return main(["trace", *more[:1], *given, "--steps", "2", *more[1:]])
 
     def test_results_of_other_commands_are_priors(self, tmp_path, capsys):
@@ -92,6 +96,15 @@ class TestCommand:
         found = json.loads((tmp_path / "out.json").read_text())
         assert len(found["targets"][0]["details"]["beta"]) == 2
         assert {first, second} < found["command"]["inputs"].keys()  # whose digests `rerun` compares
+
+    def test_answers_of_an_index_are_priors_where_they_have_all_rows(self, tmp_path, tiny_folder, capsys):
+        index, prior, model = str(tmp_path / "index"), str(tmp_path / "prior.json"), ["--model", str(tiny_folder)]
+        rows, asked = self.files(tmp_path)
+        assert main(["trace", "index", "--data", rows, "--out", index, *model, "bm25"]) == 0
+        for top, code in (("1", 2), ("4", 0)):
+            assert main(["trace", "query", index, "--queries", asked, "--top", top, "--json", prior]) == 0
+            assert self.run(tmp_path, "stacked", *model, "--n-models", "4", "--prior", prior) == code
+            assert ("make it with all of them (--top 4)" in capsys.readouterr().err) == (code == 2)
 
     def test_files_that_are_no_results_are_one_line(self, tmp_path, capsys):
         assert self.run(tmp_path, "stacked", "--prior", f"{tmp_path}/none.json") == 2
