@@ -22,7 +22,8 @@ from llmattr.training import METHODS as TRAINING
 if TYPE_CHECKING:
     from eval.training.world import World
 
-METHODS = {**TRAINING, **{name: method for name, method in RETRAINING.items() if name != "data-oob"}}  # which has no queries
+APART = ("data-oob", "stacked")  # which has no queries, and whose scores are of files
+METHODS = {**TRAINING, **{name: method for name, method in RETRAINING.items() if name not in APART}}
 ENSEMBLED = ("tracin", "trak", "grad-cos", "trackstar")  # what is asked at several checkpoints, and of several runs, too
 CHECKPOINTS = (0.1, 0.3, 1.0)  # shares of the steps, for what looks at several checkpoints
 LOOKS = 20  # steps between in-run-shapley's looks at the queries

@@ -44,7 +44,7 @@ class Input(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """What its kind makes of it."""
         if ctx and value:
-            ctx.meta.setdefault("inputs", []).append(str(value))
+            ctx.meta.setdefault("inputs", []).extend([str(value), *str(value).split(",")])  # several in one: `--prior A,B`
         return self.kind.convert(value, param, ctx)
 
 

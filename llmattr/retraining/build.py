@@ -100,7 +100,11 @@ def _ceiling(method: OnSubsets, ablation: RetrainingAblation) -> Float[np.ndarra
 
 
 def _note_few(method: OnSubsets, sources: Sources) -> None:
-    models, n = method.n_models, len(sources)
+    match method:
+        case OnSubsets(prior=str(known)) if known:
+            return  # a few models weigh known scores
+        case _:
+            models, n = method.n_models, len(sources)
     if isinstance(models, int) and models < n:
         note(
             f"{models} models are few for {n} {sources.kind}: single scores are mostly chance; take {2 * n} (--n-models), or "

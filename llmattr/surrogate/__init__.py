@@ -2,8 +2,10 @@
 
 sampling      masks asked for once and in rounds, estimates and their errors, the attribution of them all
 linear        the linear fit of one target: lasso and ridge, and the choice of their penalty by held-out error; given: no choice
+stacking      known scores weighed by few ablations
 screening     masks by design, a fit around a prior, the penalty by likelihood: for few ablations
 fitting       lasso, ridge and blend of all targets; settling: of as many masks as it takes; pairs, ame: other columns
+sized         masks whose sizes have given shares; regression: semivalues by a fit and what it leaves
 semivalues    closed forms over all masks; game: Shapley, Banzhaf, leave-one-out, by kernel, permutations, beta
 """
 
@@ -17,6 +19,7 @@ from llmattr.surrogate.pairs import pairs
 from llmattr.surrogate.sampling import UNITS, heldout_stderr, rank_correlation
 from llmattr.surrogate.screening import screening
 from llmattr.surrogate.semivalues import banzhaf_sizes, beta_sizes, semivalue, shapley_sizes
+from llmattr.surrogate.stacking import stacked
 
 __all__ = [
     "UNITS",
@@ -40,4 +43,5 @@ __all__ = [
     "semivalue",
     "shapley",
     "shapley_sizes",
+    "stacked",
 ]

@@ -14,6 +14,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, check_choice, check_number
 from llmattr.surrogate.kernel import kernel, kernel_lds, kernel_weights, linear_lds
 from llmattr.surrogate.permutations import permutation
+from llmattr.surrogate.regression import by_pairs
 from llmattr.surrogate.sampling import (
     ENOUGH,
     PRECISION,
@@ -30,8 +31,8 @@ from llmattr.surrogate.sampling import (
 )
 from llmattr.surrogate.semivalues import banzhaf_sizes, enumerated, shapley_sizes
 
-ShapleyMethod = Literal["auto", "exact", "permutation", "kernel"]
-BanzhafMethod = Literal["auto", "exact", "sample"]
+ShapleyMethod = Literal["auto", "exact", "regression", "permutation", "kernel"]
+BanzhafMethod = Literal["auto", "exact", "regression", "sample"]
 
 FEW = 256  # ablations that are made where nothing else is said
 MOST_EXACT = 20  # sources
@@ -49,14 +50,15 @@ def shapley(
 ) -> Attribution:
     """Shapley values: `sum of values = f(all) - f(none)` for every method; `baseline` = f(none).
 
-    "exact": all 2^n masks. "permutation": what each source adds in random orders, each order also reversed (Castro et al. 2009;
-    Mitchell et al. 2022, arXiv 2104.12199); with `truncate` > 0 an order ends once its output is that near to f(all), and the
-    rest add nothing (Ghorbani and Zou 2019, arXiv 1904.02868), so the sum is off by up to `truncate`. "kernel": weighted least
-    squares on `kernel_masks`, the sum held exactly (Lundberg and Lee 2017, arXiv 1705.07874). "auto": exact where 2^n <=
-    `n_ablations`, else kernel. `n_ablations` is the most distinct masks that are asked for (exact asks for all); "auto" is for
+    "exact": all 2^n masks. "regression": a linear fit, and what it leaves, from masks and their opposites (`by_pairs`).
+    "permutation": what each source adds in random orders, each order also reversed (Castro et al. 2009; Mitchell et al. 2022,
+    arXiv 2104.12199); with `truncate` > 0 an order ends once its output is that near to f(all), and the rest add nothing
+    (Ghorbani and Zou 2019, arXiv 1904.02868), so the sum is off by up to `truncate`. "kernel": weighted least squares on
+    `kernel_masks`, the sum held exactly (Lundberg and Lee 2017, arXiv 1705.07874). "auto": exact where 2^n <= `n_ablations`,
+    else regression. `n_ablations` is the most distinct masks that are asked for (exact asks for all); "auto" is for
     permutations, which then go on until no standard error is above `tolerance` times the largest value, or to the `limit`:
-    `run["stopped"]` says which. stderr: 0 for exact, over pairs of orders for permutation, by bootstrap over the drawn masks
-    for kernel. LDS: on orders or masks left out.
+    `run["stopped"]` says which. stderr: 0 for exact, by the terms of what a fit leaves for regression, over pairs of orders
+    for permutation, by bootstrap over the drawn masks for kernel. LDS: on orders or masks left out.
 
     >>> from llmattr.ablation import from_function
     >>> gloves = from_function(lambda masks: ((masks[:, :1] | masks[:, 1:2]) & masks[:, 2:]).astype(float), 3)
@@ -74,7 +76,7 @@ def shapley(
     record: dict[str, Any] = {"name": "shapley", "n_ablations": n_ablations, "method": method, "truncate": truncate}
     record |= {"limit": limit, "tolerance": tolerance} if open_end else {}
     if method == "auto":
-        method = "exact" if n < 31 and 2**n <= (FEW if open_end else most) else "permutation" if open_end else "kernel"
+        method = "exact" if n < 31 and 2**n <= (FEW if open_end else most) else "permutation" if open_end else "regression"
     if method == "exact":
         _refuse_many(n)
         return enumerated(ablation, shapley_sizes(n), _judge_shapley, record, seed)
@@ -82,16 +84,19 @@ def shapley(
         suffices = tolerance if open_end else None
         return permutation(ablation, most, record, tolerance=suffices, truncate=truncate, seed=seed)
     if open_end:
-        raise LlmattrError("the kernel method needs a number of ablations; n_ablations='auto' is for permutations")
-    return kernel(ablation, most, record, seed)
+        raise LlmattrError(f"the {method} method needs a number of ablations; n_ablations='auto' is for permutations")
+    if method == "kernel":
+        return kernel(ablation, most, record, seed)
+    return by_pairs(ablation, most, shapley_sizes(n), None, record, seed=seed)
 
 
 def banzhaf(ablation: Ablation, n_ablations: int = 256, method: BanzhafMethod = "auto", seed: int = 0) -> Attribution:
     """Banzhaf values: what a source adds to a random half of the others, on average. `baseline` is that of the best linear fit.
 
-    "exact": all 2^n masks. "sample": `mean(f with i) - mean(f without i)` over random masks, each of which serves every source
+    "exact": all 2^n masks. "regression": a linear fit, and what it leaves, from masks and their opposites (`by_pairs`).
+    "sample": `mean(f with i) - mean(f without i)` over random masks, each of which serves every source
     (maximum sample reuse: Wang and Jia 2023, arXiv 2205.15466, equation 5), stderr from the spread of both means. "auto": exact
-    where 2^n <= `n_ablations`.
+    where 2^n <= `n_ablations`, else regression.
 
     >>> from llmattr.ablation import from_function
     >>> most = from_function(lambda masks: (masks.sum(axis=1, keepdims=True) >= 2).astype(float), 3)  # a majority of three
@@ -105,6 +110,8 @@ def banzhaf(ablation: Ablation, n_ablations: int = 256, method: BanzhafMethod = 
     if method == "exact" or (method == "auto" and n < 31 and 2**n <= n_ablations):
         _refuse_many(n)
         return enumerated(ablation, banzhaf_sizes(n), _judge_banzhaf, record, seed)
+    if method != "sample":
+        return by_pairs(ablation, n_ablations, banzhaf_sizes(n), banzhaf_sizes(n + 1), record, seed=seed)
     masks = random_masks(n_ablations, n, seed=seed)
     estimates = [_reuse(masks, column) for column in columns_of(ask_once(ablation, masks))]
     note_unknown(estimates)

@@ -26,12 +26,9 @@ def kernel(ablation: Ablation, n_ablations: int, method: dict[str, Any], seed: i
     """
     n = len(ablation.sources)
     masks, weights, drawn = kernel_masks(n_ablations, n, seed)
-    known = _determined(masks, drawn)
+    known = determined(masks, drawn)
     if not known:
-        note(
-            f"{n_ablations} ablations are too few for errors of the Shapley values of {n} sources: without an error nothing is "
-            f"cited; take {4 * n + 2} or more"
-        )
+        note_few(n_ablations, n)
     ends = np.array([[False], [True]]).repeat(n, axis=1)
     every = np.concatenate([ends, masks])
     every_weight = np.concatenate([[0.0, 0.0], weights])
@@ -50,7 +47,15 @@ def kernel(ablation: Ablation, n_ablations: int, method: dict[str, Any], seed: i
     return assembled(ablation, method, {"seed": seed, "n_ablations": len(every), "estimator": "kernel"}, estimates)
 
 
-def _determined(masks: Masks, drawn: Chosen) -> bool:
+def note_few(n_ablations: int, n: int) -> None:
+    """Say that the errors of the Shapley values of n sources are not known."""
+    note(
+        f"{n_ablations} ablations are too few for errors of the Shapley values of {n} sources: without an error nothing is "
+        f"cited; take {4 * n + 2} or more"
+    )
+
+
+def determined(masks: Masks, drawn: Chosen) -> bool:
     """Whether the pairs of masks say what every value is, and how far off it may be.
 
     A mask and its opposite see one direction of the n - 1 in which values differ: with fewer pairs the values are partly equal

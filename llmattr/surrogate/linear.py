@@ -31,7 +31,8 @@ class Problem:
     """Standardised columns x [m, p] and outputs y [m] without what is not penalised: a constant, and the prior's prediction.
 
     Minimising `|outputs - b - s (columns @ prior) - x d|^2 + penalty(d)` over b, s and d is minimising `|y - x d|^2 +
-    penalty(d)` over d alone (Frisch and Waugh 1933). Rows may have `counts`, and are then multiplied by their roots.
+    penalty(d)` over d alone (Frisch and Waugh 1933). Rows may have `counts`, and are then multiplied by their roots. Without a
+    `level` b is 0.
     """
 
     x: Columns
@@ -42,17 +43,21 @@ class Problem:
     counts: Column
     std: Weights
     direction: Column | None  # of the prior's prediction, of length 1
+    level: bool = True
 
     @staticmethod
-    def of(columns: Columns, outputs: Column, prior: Weights | None, counts: Column | None = None) -> "Problem":
+    def of(
+        columns: Columns, outputs: Column, prior: Weights | None, counts: Column | None = None, level: bool = True
+    ) -> "Problem":
         """The problem of these rows."""
         counts = np.ones(len(outputs)) if counts is None else counts
         share, root = counts / counts.sum(), np.sqrt(counts)
-        x = columns - share @ columns
+        mean = share * level
+        x = columns - mean @ columns
         std = np.sqrt(share @ x**2)
         std = np.where(std > 1e-12, std, 1.0)
-        x, y = x / std * root[:, None], (outputs - share @ outputs) * root
-        plain = Problem(x, y, columns, outputs, None, counts, std, None)
+        x, y = x / std * root[:, None], (outputs - mean @ outputs) * root
+        plain = Problem(x, y, columns, outputs, None, counts, std, None, level)
         return plain if prior is None else plain.around(prior)
 
     def around(self, prior: Weights) -> "Problem":
@@ -67,7 +72,7 @@ class Problem:
 
     def solution(self, d: Float[np.ndarray, "*a p"]) -> tuple[Float[np.ndarray, "*a p"], Any]:
         """Weights `s prior + d / std` for raw columns, and intercepts."""
-        weights, share = d / self.std, self.counts / self.counts.sum()
+        weights, share = d / self.std, self.level * self.counts / self.counts.sum()
         mean, level = share @ self.columns, share @ self.outputs
         if self.prior is not None and self.direction is not None:
             weights = weights + np.multiply.outer(self._scale(self.prior, weights, mean, level), self.prior)
@@ -90,10 +95,16 @@ class Problem:
 
 
 def _problems(
-    columns: Columns, outputs: Column, prior: Weights | None, alpha: Alpha, counts: Column | None = None
+    columns: Columns,
+    outputs: Column,
+    prior: Weights | None,
+    alpha: Alpha,
+    *,
+    counts: Column | None = None,
+    level: bool = True,
 ) -> list[Problem]:
     """What to fit: around the prior, unless it opposes; without it where there is none, and beside it for a chosen penalty."""
-    plain = Problem.of(columns, outputs, None, counts)
+    plain = Problem.of(columns, outputs, None, counts, level)
     around = None if prior is None else plain.around(prior)
     if around is None or around.opposes:
         return [plain]
@@ -138,7 +149,7 @@ def choose(columns: Columns, outputs: Column, kinds: Sequence[Candidates], solve
     good = min(error.min() for error in errors) * (1 + AS_GOOD) + ROUNDING * outputs.var()
     which = next(k for k, error in enumerate(errors) if error.min() <= good)
     best = int(np.argmax(errors[which] <= good))
-    if kinds[0].problem.prior is not None and _about_as_good(squares[0][0], squares[which][best]):
+    if kinds[0].problem.prior is not None and about_as_good(squares[0][0], squares[which][best]):
         which, best = 0, 0
     kind = kinds[which]
     alpha, prior = float(kind.alphas[best]), kind.problem.prior
@@ -146,7 +157,7 @@ def choose(columns: Columns, outputs: Column, kinds: Sequence[Candidates], solve
     predictions = np.where(known, kind.predictions[best], outputs.mean())
 
     def refit(rows: Rows) -> Weights:
-        problem = Problem.of(columns[rows], outputs[rows], prior)
+        problem = Problem.of(columns[rows], outputs[rows], prior, level=kind.problem.level)
         return problem.solution(solve(problem, alpha))[0]
 
     return Model(
@@ -160,7 +171,7 @@ def choose(columns: Columns, outputs: Column, kinds: Sequence[Candidates], solve
     )
 
 
-def _about_as_good(alone: Column, best: Column) -> bool:
+def about_as_good(alone: Column, best: Column) -> bool:
     """Whether squared errors are known and larger by no more than half a standard error of the difference."""
     if not np.isfinite(alone).all():
         return False
@@ -186,18 +197,25 @@ def mask_folds(masks: Masks) -> Int[np.ndarray, " m"]:
 
 
 def lasso_model(
-    masks: Masks, outputs: Column, alpha: Alpha, prior: Weights | None = None, columns_of: ColumnsOf | None = None
+    masks: Masks,
+    outputs: Column,
+    alpha: Alpha,
+    prior: Weights | None = None,
+    *,
+    columns_of: ColumnsOf | None = None,
+    level: bool = True,
 ) -> Model:
     """The lasso of one target, by cross-validation over folds of distinct masks.
 
-    The columns are the masks where no `columns_of` is given. alpha "auto": no weight at all, penalties from the least that
-    leaves none down to 1/300 of it, and, where four fifths of the distinct ablations are more than the weights, no penalty.
+    The columns are the masks where no `columns_of` is given; `level`: whether there is an intercept. alpha "auto": no weight at
+    all, penalties from the least that leaves none down to 1/300 of it, and, where four fifths of the distinct ablations are
+    more than the weights, no penalty.
     """
     check_alpha(alpha)
     columns_of = columns_of or (lambda rows: masks.astype(float))
     columns, folds = columns_of(np.arange(len(masks))), mask_folds(masks)
     kinds = []
-    for problem in _problems(columns, outputs, prior, alpha):
+    for problem in _problems(columns, outputs, prior, alpha, level=level):
         alphas = _lasso_alphas(problem, masks) if alpha == "auto" else np.array([alpha])
         weights, intercepts = problem.solution(lasso_path(problem.x, problem.y, alphas, 1e-6))
         kinds.append(Candidates(problem, alphas, weights, intercepts, *_left_out(problem, columns_of, folds, alphas)))
@@ -221,7 +239,7 @@ def _left_out(
     for fold in range(folds.max() + 1 if folds.any() else 0):
         seen, left = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         columns = columns_of(seen)
-        known = Problem.of(columns[seen], problem.outputs[seen], problem.prior)
+        known = Problem.of(columns[seen], problem.outputs[seen], problem.prior, level=problem.level)
         weights, intercepts = known.solution(lasso_path(known.x, known.y, alphas))
         predictions[:, left] = intercepts[:, None] + weights @ columns[left].T
         levels[:, left] = (intercepts + weights @ columns.mean(axis=0))[:, None]
@@ -246,25 +264,39 @@ def lasso_path(x: Columns, y: Column, alphas: Float[np.ndarray, " a"], tol: floa
     return found
 
 
-def ridge_model(masks: Masks, outputs: Column, alpha: Alpha, prior: Weights | None = None) -> Model:
-    """Ridge of one target; each distinct mask is left out once, in closed form.
+def ridge_model(
+    masks: Masks,
+    outputs: Column,
+    alpha: Alpha,
+    prior: Weights | None = None,
+    *,
+    columns: Columns | None = None,
+    level: bool = True,
+) -> Model:
+    """Ridge of one target; each distinct mask is left out once, in closed form. Columns and `level` as for `lasso_model`.
 
     alpha "auto": no weight at all, 10^3 to 10^-6 times the number of ablations, four to a power of ten, or no penalty.
     """
     check_alpha(alpha)
+    columns = masks.astype(float) if columns is None else columns
+    alphas = ridge_alphas(len(masks)) if alpha == "auto" else np.array([alpha])
     rows, inverse, counts = distinct(masks)
-    m, columns = len(masks), masks.astype(float)
+    m = len(masks)
     means = np.bincount(inverse, outputs) / counts
     rest = np.where(counts < m, (outputs.sum() - counts * means) / np.maximum(m - counts, 1), means)
-    alphas = np.array([np.inf, *(m * 10.0 ** np.arange(3, -6.01, -0.25)), 0.0] if alpha == "auto" else [alpha])
     kinds = []
-    for problem in _problems(columns[rows], means, prior, alpha, counts):
-        fits = _ridge_fits(problem, alphas, rest)
+    for problem in _problems(columns[rows], means, prior, alpha, counts=counts, level=level):
+        fits = ridge_fits(problem, alphas, rest)
         kinds.append(fits._replace(predictions=fits.predictions[:, inverse], levels=fits.levels[:, inverse]))
     return choose(columns, outputs, kinds, squared_fit)
 
 
-def _ridge_fits(problem: Problem, alphas: Float[np.ndarray, " a"], rest: Column) -> Candidates:
+def ridge_alphas(m: int) -> Float[np.ndarray, " a"]:
+    """The penalties that are tried on m ablations, the strongest first."""
+    return np.array([np.inf, *(m * 10.0 ** np.arange(3, -6.01, -0.25)), 0.0])
+
+
+def ridge_fits(problem: Problem, alphas: Float[np.ndarray, " a"], rest: Column) -> Candidates:
     """Every penalty's ridge; `rest` [m] are the mean outputs of the ablations without each mask.
 
     With H the matrix that turns outputs into fitted values, the error of an ablation that was left out is
@@ -276,7 +308,7 @@ def _ridge_fits(problem: Problem, alphas: Float[np.ndarray, " a"], rest: Column)
     divisor, turned = np.where(s > 0, s, 1.0), u.T @ problem.y
     kept = np.where(s > 0, 1 / (1 + alphas[:, None] / divisor**2), 0.0)  # s^2 / (s^2 + alpha) of each singular direction [a, k]
     weights, intercepts = problem.solution((kept / divisor * turned) @ vt)
-    leverage = kept @ (u**2).T + counts / m + (0.0 if problem.direction is None else problem.direction**2)
+    leverage = kept @ (u**2).T + problem.level * counts / m + (0.0 if problem.direction is None else problem.direction**2)
     residual = problem.y - (kept * turned) @ u.T
     left = np.where(leverage < 1 - 1e-9, residual / np.maximum(1 - leverage, 1e-9), np.nan) / np.sqrt(counts)
     predictions = problem.outputs - left

@@ -77,6 +77,17 @@ def heldout_stderr(masks: Masks | Float[np.ndarray, "m n"], errors: Column) -> F
     return np.sqrt(np.mean(errors**2) / len(masks)) / np.where(std > 0, std, np.nan)
 
 
+def left_out_lds(outputs: Column, errors: Column) -> float:
+    """The rank correlation of outputs with what fits expect that did not see one, less what these expect of the mean of all.
+
+    `errors`: how far off such a fit is; it expects the mean of the others of the mean of the others.
+    """
+    m, predicted = len(outputs), outputs - errors
+    rest = (outputs.sum() - outputs) / max(m - 1, 1)
+    levels = predicted / m + rest * (1 - 1 / m)
+    return rank_correlation(predicted - levels, outputs)
+
+
 def note_unknown(estimates: Sequence[Estimate]) -> None:
     """Say of how many sources the error is not known for some target, where there are such."""
     stderr = np.array([one.stderr for one in estimates])

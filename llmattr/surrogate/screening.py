@@ -8,7 +8,7 @@ from jaxtyping import Float
 from llmattr.ablation import Ablation, ask, designed_masks
 from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, check_number
-from llmattr.surrogate.sampling import Column, Estimate, Masks, assembled, columns_of, heldout_stderr, rank_correlation
+from llmattr.surrogate.sampling import Column, Estimate, Masks, assembled, columns_of, heldout_stderr, left_out_lds
 
 Scores = Float[np.ndarray, " n"]
 RATIOS = np.array([0.0, *np.geomspace(1e-4, 1e8, 49)])  # of the variance of a deviation to that of the noise
@@ -58,15 +58,12 @@ def screening(
 
 
 def _estimate(masks: Masks, outputs: Column, prior: Scores) -> Estimate:
-    fit, m = best_fit(masks.astype(float), outputs, prior), len(masks)
-    predicted = outputs - fit.errors
-    rest = (outputs.sum() - outputs) / max(m - 1, 1)
-    levels = predicted / m + rest * (1 - 1 / m)  # what the same fits expect of the mean of all masks
+    fit = best_fit(masks.astype(float), outputs, prior)
     return Estimate(
         values=fit.scale * prior + fit.deviations,
         baseline=fit.intercept,
         stderr=heldout_stderr(masks, fit.errors),
-        lds=rank_correlation(predicted - levels, outputs),
+        lds=left_out_lds(outputs, fit.errors),
         details={"prior_scale": fit.scale, "ratio": fit.ratio},
     )
 

@@ -8,7 +8,7 @@ import pytest
 from llmattr import surrogate
 from llmattr.ablation import every_mask, from_function, kernel_masks, permutation_masks, random_masks
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.surrogate.beta import _shares, sized_masks
+from llmattr.surrogate.sized import least_variance, sized_masks
 from tests import worlds
 
 SHAPLEY = [
@@ -76,8 +76,8 @@ def test_banzhaf_is_the_linear_fit_of_all_masks():
     np.testing.assert_allclose(result.baseline, intercepts, atol=EXACT)
 
 
-@pytest.mark.parametrize("method", ["exact", "permutation", "kernel"])
-@pytest.mark.parametrize("n", [2, 5, 8])
+@pytest.mark.parametrize("method", ["exact", "regression", "permutation", "kernel"])
+@pytest.mark.parametrize("n", [1, 2, 5, 8])
 def test_shapley_values_add_up(method, n):
     game = worlds.game(n, 2)
     result = surrogate.shapley(game, 60, method)
@@ -93,7 +93,7 @@ def test_all_orders_give_shapley_values():
     np.testing.assert_allclose(marginals.mean(axis=0), surrogate.shapley(game).values[0], atol=EXACT)
 
 
-@pytest.mark.parametrize(("method", "m"), [("permutation", 400), ("kernel", 150)])
+@pytest.mark.parametrize(("method", "m"), [("permutation", 400), ("kernel", 150), ("regression", 150)])
 def test_errors_of_samples_are_as_stated(method, m):
     """Errors over stated errors have a mean square near 1: 10 games of 9 values, some dependence, so between 1/2 and 2."""
     squares = []
@@ -104,12 +104,13 @@ def test_errors_of_samples_are_as_stated(method, m):
     assert 0.5 < np.mean(squares) < 2
 
 
-def test_errors_of_sampled_banzhaf_are_as_stated():
-    """As above; masks repeat here, as 300 of 512 do, and every one is an independent draw."""
+@pytest.mark.parametrize("method", ["sample", "regression"])
+def test_errors_of_sampled_banzhaf_are_as_stated(method):
+    """As above; samples repeat here, as 300 of 512 do, and each is an independent draw; the regression takes no mask twice."""
     squares = []
     for seed in range(10):
         game = worlds.game(9, seed=seed)
-        result = surrogate.banzhaf(game, 300, "sample", seed=seed)
+        result = surrogate.banzhaf(game, 300, method, seed=seed)
         squares.append(((result.values - surrogate.banzhaf(game, method="exact").values) / result.stderr)[0] ** 2)
     assert 0.5 < np.mean(squares) < 2
 
@@ -131,7 +132,7 @@ def test_one_call_for_all_masks_and_none_twice():
     calls = []
     game = worlds.game(6)
     counted = from_function(lambda masks: calls.append(masks) or game(masks), 6)
-    for method in ("exact", "permutation", "kernel"):
+    for method in ("exact", "regression", "permutation", "kernel"):
         calls.clear()
         result = surrogate.shapley(counted, 40, method)
         assert len(calls) == 1
@@ -165,8 +166,8 @@ def test_lds_of_games():
 def test_targets_do_not_depend_on_one_another():
     game = worlds.game(6, 3)
     last = from_function(lambda masks: game(masks)[:, 2:], 6)
-    for estimate, method in [(surrogate.shapley, m) for m in ("exact", "permutation", "kernel")] + [
-        (surrogate.banzhaf, m) for m in ("exact", "sample")
+    for estimate, method in [(surrogate.shapley, m) for m in ("exact", "regression", "permutation", "kernel")] + [
+        (surrogate.banzhaf, m) for m in ("exact", "regression", "sample")
     ]:
         together, alone = (estimate(ablation, 40, method) for ablation in (game, last))
         for name in ("values", "stderr", "lds", "baseline"):
@@ -400,8 +401,11 @@ class TestStopping:
     def test_auto_takes_what_suits(self):
         assert surrogate.shapley(worlds.game(5), "auto").run["estimator"] == "exact"
         assert surrogate.shapley(worlds.game(9), "auto", limit=200).run["estimator"] == "permutation"
-        with pytest.raises(LlmattrError, match="kernel method needs a number"):
-            surrogate.shapley(worlds.game(9), "auto", "kernel")
+        for method in ("kernel", "regression"):
+            with pytest.raises(LlmattrError, match=f"{method} method needs a number"):
+                surrogate.shapley(worlds.game(9), "auto", method)
+        for estimate in (surrogate.shapley, surrogate.banzhaf):
+            assert estimate(worlds.game(9), 60).run["estimator"] == "regression"
 
 
 @pytest.mark.parametrize(
@@ -436,13 +440,13 @@ def test_options_out_of_bounds():
 
 def test_masks_of_sizes_are_whole_or_drawn_with_their_shares():
     sizes = surrogate.beta_sizes(12, 16.0, 1.0)
-    masks, stands, drawn = sized_masks(100, 12, np.full(13, 1 / 13), seed=0)
+    masks, stands, drawn, _ = sized_masks(100, 12, np.full(13, 1 / 13), seed=0)
     assert len(masks) == len(stands) == len(drawn) == 100
     assert len(np.unique(masks[~drawn], axis=0)) == (~drawn).sum() == 2  # none and all; 13 are too many for a share of 8
     kept = masks.sum(axis=1)
     np.testing.assert_allclose(stands[drawn], 11 / 98)
     assert set(kept[drawn]) <= set(range(1, 12))
-    few = sized_masks(100, 12, _shares(sizes), seed=0)[0].sum(axis=1)
+    few = sized_masks(100, 12, least_variance(sizes), seed=0).masks.sum(axis=1)
     assert (few <= 4).mean() > 0.9  # where Beta(16, 1) has its mass
     extreme = surrogate.beta_shapley(worlds.game(12), 60, 1e12, 1.0)
     expected = surrogate.beta_shapley(worlds.game(12), 4096, 1e12, 1.0)
@@ -454,17 +458,19 @@ class TestFewAblations:
 
     WORLD = worlds.linear(np.arange(10.0)[None], [1.0])
 
+    @pytest.mark.parametrize("method", ["kernel", "regression"])
     @pytest.mark.parametrize("m", [2, 3, 4, 5, 12, 20])
-    def test_shapleys_kernel(self, m):
+    def test_shapleys_pairs(self, method, m):
         """A pair of masks sees one of nine directions: what they leave open is equal shares by assumption."""
         with pytest.warns(LlmattrNote, match=f"{m} ablations are too few for errors .* nothing is cited; take 42 or more"):
-            result = surrogate.shapley(self.WORLD, m, "kernel")
+            result = surrogate.shapley(self.WORLD, m, method)
         assert np.isnan(result.stderr).all()
         assert not result.cited.any()
 
-    def test_all_pairs_of_few_sources_are_exact(self):
+    @pytest.mark.parametrize("method", ["kernel", "regression"])
+    def test_all_pairs_of_few_sources_are_exact(self, method):
         for n, m in ((1, 2), (2, 4), (3, 8)):
-            result = surrogate.shapley(worlds.linear(np.arange(1.0, n + 1)[None], [1.0]), m, "kernel")
+            result = surrogate.shapley(worlds.linear(np.arange(1.0, n + 1)[None], [1.0]), m, method)
             np.testing.assert_allclose(result.values[0], np.arange(1.0, n + 1))
             assert (result.stderr == 0).all()
             assert result.cited.all()
@@ -519,12 +525,13 @@ class TestFewAblations:
         assert np.isfinite(result.stderr).all()
 
 
+@pytest.mark.parametrize("method", ["kernel", "regression"])
 @pytest.mark.parametrize("n", [12, 40])
-def test_sources_without_effect_are_rarely_cited_by_the_kernel_where_its_errors_are_known(n):
+def test_sources_without_effect_are_rarely_cited_where_errors_are_known(n, method):
     """With 1.25 n pairs, the fewest that have errors: nominally one in 40, twice that is allowed, and five deviations."""
     weights = np.concatenate([[5.0, 3.0], np.zeros(n - 2)])
     m = 2 * -(-5 * n // 4) + 2
-    found = [surrogate.shapley(worlds.noisy(weights, 0.5, s), m, "kernel", seed=s) for s in range(8)]
+    found = [surrogate.shapley(worlds.noisy(weights, 0.5, s), m, method, seed=s) for s in range(8)]
     cited = sum((one.clear & (one.values > 0))[0, 2:].sum() for one in found)
     expected = 8 * (n - 2) / 20
     assert cited < expected + 5 * expected**0.5

@@ -29,7 +29,9 @@ class Shapley:
     n_ablations: int | Literal["auto"] = option(
         256, "the most subsets to score; exact where they suffice for all; auto: orders until values are settled", least=2
     )
-    estimator: Literal["auto", "exact", "permutation", "kernel"] = option("auto", "auto: exact for few sources, else kernel")
+    estimator: Literal["auto", "exact", "regression", "permutation", "kernel"] = option(
+        "auto", "auto: exact for few sources, else regression: a linear fit, and what it leaves"
+    )
     truncate: float = option(0.0, "with permutation: an order ends this near (in nats) to the whole context's output")
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
@@ -47,7 +49,9 @@ class Banzhaf:
     name: ClassVar[str] = "banzhaf"
     family: ClassVar[str] = "game-theoretic"
     n_ablations: int = option(256, "the most subsets of the sources to score; exact where they suffice for all", least=4)
-    estimator: Literal["auto", "exact", "sample"] = option("auto", "auto: exact for few sources, else sample")
+    estimator: Literal["auto", "exact", "regression", "sample"] = option(
+        "auto", "auto: exact for few sources, else regression: a linear fit, and what it leaves"
+    )
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """Scores in nats of log-odds, one row per target of the ablation."""

@@ -27,7 +27,9 @@ class Shapley:
         "the most models to train; exact where these suffice for all subsets; auto: orders until values are settled",
         least=2,
     )
-    estimator: Literal["auto", "exact", "permutation", "kernel"] = option("auto", "auto: exact for few sources, else kernel")
+    estimator: Literal["auto", "exact", "regression", "permutation", "kernel"] = option(
+        "auto", "auto: exact for few sources, else regression: a linear fit, and what it leaves"
+    )
     truncate: float = option(0.0, "with permutation: an order ends this near (in nats) to the output with all the data")
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
@@ -45,7 +47,9 @@ class Banzhaf:
     name: ClassVar[str] = "banzhaf"
     family: ClassVar[str] = "game-theoretic"
     n_models: int = option(256, "the most models to train; exact where they suffice for every subset", least=4)
-    estimator: Literal["auto", "exact", "sample"] = option("auto", "auto: exact for few sources, else random subsets")
+    estimator: Literal["auto", "exact", "regression", "sample"] = option(
+        "auto", "auto: exact for few sources, else regression: a linear fit, and what it leaves"
+    )
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
         """Banzhaf values, one row for each target of the ablation."""
