@@ -198,7 +198,7 @@ class TestInRun:
         asked = ablation(recipe=dataclasses.replace(SHORT, steps=6))
         exact, second, first = (in_run(asked.trainer, np.ones(8), 0, cap=3.0, every=every)[0] for every in (1, 2, 6))
         assert 0 < np.abs(second - exact).max() < np.abs(first - exact).max()
-        monkeypatch.setattr("llmattr.retraining.first_order.TOGETHER", 1)
+        monkeypatch.setattr("llmattr.retraining.row_gradients.TOGETHER", 1)
         np.testing.assert_allclose(in_run(asked.trainer, np.ones(8), 0, cap=3.0)[0], exact, rtol=1e-4, atol=1e-6)
 
     @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
