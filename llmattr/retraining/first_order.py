@@ -11,6 +11,7 @@ from jaxtyping import Float
 from llmattr.core.progress import progress
 from llmattr.errors import LlmattrError
 from llmattr.retraining.recipe import Recipe
+from llmattr.retraining.replicated import OneRun
 from llmattr.retraining.row_gradients import Gradients, Parameters, asked_gradients, each_gradient, said
 from llmattr.retraining.runs import CausalTrainer
 from llmattr.retraining.together import can_stack
@@ -25,8 +26,8 @@ def in_run(
     cap: float = 0.0,
     every: int = 1,
     product: str = "dot",
-) -> tuple[Float[np.ndarray, "t rows"], Float[np.ndarray, " t"], Float[np.ndarray, " t"]]:
-    """The rows' values [t, rows] in one run, and the outputs [t] before and after it; the run is `train`'s, to the bit.
+) -> OneRun:
+    """The rows' values in one run, and the outputs before and after it; the run is `train`'s, to the bit.
 
     `cap`, `every`, `product`: the fields of `InRunShapley`. Values are in the outputs' unit with "dot".
     """
@@ -50,7 +51,7 @@ def in_run(
             raise LlmattrError(f"the gradient of row {batch[finite.argmin()]} is not finite at step {step + 1}: leave it out")
         share = reach[step] * (shortened / float(counted[:, 1:].sum()) if product == "dot" else 1.0)
         np.add.at(values, batch, share * weights[batch, None] * effects.T)
-    return values.T, before, trainer.measured(dataclasses.replace(lm, model=run.model))
+    return OneRun(values.T, before, trainer.measured(dataclasses.replace(lm, model=run.model)))
 
 
 def first_order(

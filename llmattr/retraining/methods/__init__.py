@@ -10,7 +10,8 @@ from llmattr.retraining.methods.games import Ame, Banzhaf, BetaShapley, LeaveOne
 from llmattr.retraining.methods.in_run import InRunShapley
 from llmattr.retraining.methods.knn_shapley import KnnShapley
 from llmattr.retraining.methods.linear_probe import LinearProbe
+from llmattr.retraining.methods.magic import Magic
 
 # Their scores are effects on the outputs of trained models, so that sums of them predict what a removal does.
 ON_MASKS = (Datamodel, LeaveOneOut, Shapley, Banzhaf, BetaShapley, Ame)
-METHODS = {method.name: method for method in (*ON_MASKS, DataOob, InRunShapley, KnnShapley, LinearProbe)}
+METHODS = {method.name: method for method in (*ON_MASKS, DataOob, InRunShapley, Magic, KnnShapley, LinearProbe)}
