@@ -51,7 +51,7 @@ class TestTheDerivative:
         [
             SHORT,  # its clipping is at work
             dataclasses.replace(SHORT, clip=0.0, schedule="cosine"),
-            dataclasses.replace(SHORT, clip=1e3, weight_decay=0.5),
+            dataclasses.replace(SHORT, clip=1e3, weight_decay=20.0),
         ],
         ids=["clipped", "free", "decay"],
     )
