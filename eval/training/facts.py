@@ -22,7 +22,17 @@ from eval.training.world import AGAIN, CEILING, GOLD, RANKS, Size
 from eval.training.worlds import MODELS, OPTIONS, TINY, learned, own, public, told, world
 from llmattr.retraining import METHODS as RETRAINING
 
-SLOW = ("cg", "lissa", "arnoldi", "stream", "leave-one-out", "shapley", "beta-shapley", "ame")  # with hundreds of queries
+SLOW = (
+    "cg",
+    "lissa",
+    "arnoldi",
+    "stream",
+    "leave-one-out",
+    "shapley",
+    "beta-shapley",
+    "ame",
+    "magic",
+)  # with hundreds of queries
 USUAL = Size(patched=40)
 MEASURES = (
     "MRR",

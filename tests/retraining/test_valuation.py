@@ -280,7 +280,7 @@ def test_sums_over_the_rows_of_a_source():
     np.testing.assert_array_equal(summed(np.array([[1.0, 2.0, 4.0]]), np.array([1, 0, 1]), 3), [[2.0, 5.0, 0.0]])
 
 
-@pytest.mark.parametrize("name", ["data-oob", "knn-shapley", "in-run-shapley"])
+@pytest.mark.parametrize("name", ["data-oob", "knn-shapley", "in-run-shapley", "magic", "ats", "g-shapley", "lava"])
 def test_a_training_function_shows_no_rows(name):
     own = retraining.from_function(lambda weights, seed: weights[:1], 3)
     with pytest.raises(LlmattrError, match=f"{name} looks at a language model and its rows"):

@@ -11,10 +11,11 @@ from llmattr.retraining.methods.g_shapley import GShapley
 from llmattr.retraining.methods.games import Ame, Banzhaf, BetaShapley, LeaveOneOut, Shapley
 from llmattr.retraining.methods.in_run import InRunShapley
 from llmattr.retraining.methods.knn_shapley import KnnShapley
+from llmattr.retraining.methods.lava import Lava
 from llmattr.retraining.methods.linear_probe import LinearProbe
 from llmattr.retraining.methods.magic import Magic
 
 # Their scores are effects on the outputs of trained models, so that sums of them predict what a removal does.
 ON_MASKS = (Datamodel, LeaveOneOut, Shapley, Banzhaf, BetaShapley, Ame)
-EVERY = (*ON_MASKS, DataOob, InRunShapley, Magic, Ats, GShapley, KnnShapley, LinearProbe)
+EVERY = (*ON_MASKS, DataOob, InRunShapley, Magic, Ats, GShapley, KnnShapley, LinearProbe, Lava)
 METHODS = {method.name: method for method in EVERY}
