@@ -37,7 +37,7 @@ class Lava:
 
     name: ClassVar[str] = "lava"
     family: ClassVar[str] = "corroborative"
-    regularization: float = option(0.1, "weight of the transport plan's entropy, by the mean cost", least=1e-3)
+    regularization: float = option(0.1, "weight of the transport plan's entropy, by the mean cost", least=1e-2)
     label_weight: float = option(1.0, "how much the distance of two completions counts beside that of two states")
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
