@@ -30,7 +30,7 @@ class TestTransport:
 
     @pytest.mark.parametrize("entropy", [0.02, 0.5, 10.0])
     def test_of_points_that_are_all_as_far_apart_in_closed_form(self, entropy):
-        """Potentials are alike: `-entropy log((1 + 5 exp(-1 / entropy)) / 6)`; with little entropy each point goes to its own."""
+        """Potentials are alike: `-entropy log((1 + 5 exp(-1 / entropy)) / 6)`."""
         found = least_cost(np.ones((6, 6)) - np.eye(6), entropy)
         np.testing.assert_allclose(found, -entropy * np.log((1 + 5 * np.exp(-1 / entropy)) / 6), rtol=1e-9)
 
