@@ -32,6 +32,7 @@ SLOW = (
     "shapley",
     "beta-shapley",
     "ame",
+    "magic",
 )  # with hundreds of queries
 USUAL = Size(patched=40)
 MEASURES = (

@@ -22,11 +22,12 @@ from llmattr.training import METHODS as TRAINING
 if TYPE_CHECKING:
     from eval.training.world import World
 
-APART = ("data-oob", "stacked")  # which has no queries, and whose scores are of files
-METHODS = {**TRAINING, **{name: method for name, method in RETRAINING.items() if name not in APART}}
-ENSEMBLED = ("tracin", "trak", "grad-cos", "trackstar")  # what is asked at several checkpoints, and of several runs, too
-CHECKPOINTS = (0.1, 0.3, 1.0)  # shares of the steps, for what looks at several checkpoints
+OF_ROWS = ("data-oob", "lava", "stacked")  # what values rows, whatever is asked; and what needs others' scores
+METHODS = {**TRAINING, **{name: method for name, method in RETRAINING.items() if name not in OF_ROWS}}
+ENSEMBLED = ("tracin", "trak", "grad-dot", "grad-cos", "trackstar", "ekfac")  # what is asked at several checkpoints, and of several runs, too
+CHECKPOINTS = (0.06, 0.15, 0.3, 0.6, 1.0)  # shares of the steps, for what looks at several checkpoints
 LOOKS = 20  # steps between in-run-shapley's looks at the queries
+IN_ONE_RUN = ("in-run-shapley", "magic", "ats", "g-shapley")  # what follows each run by itself
 INTO_A_MODEL = ("knn-shapley", "linear-probe")  # what looks at the hidden states of the trained model
 
 
@@ -124,7 +125,7 @@ def _trained(world: "World", entry: Entry) -> Scored:
     started = time.process_time()
     result = method.attribute(ablation, ablation.seed)
     seconds = time.process_time() - started - sum(ablation.training)
-    models = runs if method.name in (*INTO_A_MODEL, "in-run-shapley") else len(ablation.memory)
+    models = runs if method.name in (*INTO_A_MODEL, *IN_ONE_RUN) else len(ablation.memory)
     size = models * (len(world.rows) // 8 + 8 * len(world.queries))  # a run's mask and outputs
     cited = result.cited if result.can_cite and result.stderr is not None else None
     costs = {"CPU s": seconds + models * world.seconds_a_model, "models": models, "bytes": size}

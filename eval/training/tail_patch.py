@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 
 from llmattr.model.lm import LM
+from llmattr.retraining.one_row import step_on
 from llmattr.retraining.runs import CausalTrainer
-from llmattr.retraining.trainer import batch_loss, padded
 
 if TYPE_CHECKING:
     from eval.training.world import World
@@ -55,13 +55,7 @@ class Patch:
 
     def _stepped(self, row: int) -> LM:
         model = copy.deepcopy(self.lm.model)
-        rows = self.trainer.rows
-        ids, counted = padded([rows.ids[row]], [rows.counted[row]], model.device)
-        batch_loss(model(input_ids=ids, use_cache=False).logits, ids, counted, torch.ones(1)).backward()
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.grad is not None:
-                    parameter -= self.STEP * parameter.grad
+        step_on(model, self.trainer.rows, row, torch.optim.SGD(model.parameters(), lr=self.STEP))
         return LM(model, self.lm.tokenizer, self.lm.name)
 
     def _said(self, lm: LM, queries: Sequence[int]) -> Float[np.ndarray, " t"]:

@@ -122,9 +122,13 @@ VERIFY = click.Option(
 OF_RUNS = ("jobs", "replicates", "seed", *(field.name for field in dataclasses.fields(Recipe) if field.name != "start"))
 NOT_USED = {  # by methods that train once, not at all, or for other questions than those that are asked
     "in-run-shapley": ("jobs",),
+    "magic": ("jobs",),
+    "ats": ("jobs",),
+    "g-shapley": ("jobs", *(name for name in OF_RUNS if name not in ("replicates", "seed"))),
     "knn-shapley": ("measure", *OF_RUNS),
     "linear-probe": OF_RUNS,
     "data-oob": ("measure", "mean"),
+    "lava": ("measure", "mean", *OF_RUNS),
 }
 OPTIONS = [
     *RUN_OPTIONS,

@@ -15,7 +15,7 @@ class Method(Named, Protocol):
 
     `name` is that of the command line and of records. `family`: "datamodel" is a fit on models trained on random subsets;
     "game-theoretic" values a row by what it adds to others: to trained models, in one run, or to a model on top of the states;
-    "predictive" leaves one out, which influence functions foretell.
+    "predictive" leaves one out, which derivatives foretell; "corroborative" compares states and asks no model that was trained.
     """
 
     family: ClassVar[str]

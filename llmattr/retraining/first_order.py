@@ -1,28 +1,21 @@
 """What each row's gradient did to the queries in every step of a training run, to first order (in-run Data Shapley)."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from functools import partial, reduce
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from jaxtyping import Float
 
 from llmattr.core.progress import progress
 from llmattr.errors import LlmattrError
-from llmattr.model.odds import log_odds_of_logprob_tensor
-from llmattr.retraining.recipe import Recipe, check_weights
+from llmattr.retraining.recipe import Recipe
+from llmattr.retraining.replicated import OneRun
+from llmattr.retraining.row_gradients import Gradients, Parameters, asked_gradients, each_gradient, said
 from llmattr.retraining.runs import CausalTrainer
 from llmattr.retraining.together import can_stack
-from llmattr.retraining.trainer import adamw, backward, clip, padded, set_rate, started
-
-Parameters = Mapping[str, torch.Tensor]
-Gradients = dict[str, torch.Tensor]  # of several outputs or rows: each with one more dimension in front
-Tokens = tuple[Int[torch.Tensor, "b s"], Bool[torch.Tensor, "b s"]]  # and which of them count
-Mask = torch.Tensor | None
-
-TOGETHER = 10_000_000  # numbers in the gradients that are formed at once
+from llmattr.retraining.trainer import Training, clip
 
 
 def in_run(
@@ -33,39 +26,32 @@ def in_run(
     cap: float = 0.0,
     every: int = 1,
     product: str = "dot",
-) -> tuple[Float[np.ndarray, "t rows"], Float[np.ndarray, " t"], Float[np.ndarray, " t"]]:
-    """The rows' values [t, rows] in one run, and the outputs [t] before and after it; the run is `train`'s, to the bit.
+) -> OneRun:
+    """The rows' values in one run, and the outputs before and after it; the run is `train`'s, to the bit.
 
     `cap`, `every`, `product`: the fields of `InRunShapley`. Values are in the outputs' unit with "dot".
     """
-    check_weights(weights, len(trainer.rows))
-    lm, rows = trainer.lm, trainer.rows
-    recipe = trainer.recipe.for_rows(len(rows))
-    model = started(lm.model, seed, recipe)
-    before = trainer.measured(dataclasses.replace(lm, model=model))
-    parameters = dict(model.named_parameters())
-    optimizer = adamw(parameters, recipe)
-    reach = _reach(recipe)
+    lm = trainer.lm
+    run = Training.of(lm.model, trainer.rows, weights, seed, trainer.recipe)
+    before = trainer.measured(dataclasses.replace(lm, model=run.model))
+    reach = _reach(run.recipe)
     stacked = can_stack(lm.model, trainer.longest)
-    asked = padded(trainer.queries.ids, trainer.queries.counted, model.device)
     looked: list[Gradients] = []
-    values = np.zeros((len(rows), len(before)))
-    for step, batch in enumerate(progress(recipe.batches(weights > 0, seed), "a model", "steps")):
-        ids, counted = backward(model, rows, weights, batch, step=step, seed=seed)
-        moving, shortened = _clipped(parameters, recipe.clip)
+    values = np.zeros((len(weights), len(before)))
+    for step, batch in enumerate(progress(run.batches, "a model", "steps")):
+        ids, counted = run.backward(step)
+        moving, shortened = _clipped(run)
         place = {name: p.detach().clone() for name, p in moving.items()}
-        set_rate(optimizer, recipe.rate(step))
-        optimizer.step()
-        optimizer.zero_grad()
+        run.update(step)
         if step % every == 0:
-            looked = list(_asked_gradients(trainer, model, place, asked, stacked))
-        gradients = _gradients(partial(_said, model), place, (ids, counted), stacked)
-        effects = first_order(looked, gradients, _scales(optimizer, moving, step, cap), product)
+            looked = list(asked_gradients(trainer, run.model, place, stacked))
+        gradients = each_gradient(partial(said, run.model), place, (ids, counted), stacked)
+        effects = first_order(looked, gradients, _scales(run.optimizer, moving, step, cap), product)
         if not (finite := np.isfinite(effects).all(axis=0)).all():
             raise LlmattrError(f"the gradient of row {batch[finite.argmin()]} is not finite at step {step + 1}: leave it out")
         share = reach[step] * (shortened / float(counted[:, 1:].sum()) if product == "dot" else 1.0)
         np.add.at(values, batch, share * weights[batch, None] * effects.T)
-    return values.T, before, trainer.measured(dataclasses.replace(lm, model=model))
+    return OneRun(values.T, before, trainer.measured(dataclasses.replace(lm, model=run.model)))
 
 
 def first_order(
@@ -98,56 +84,6 @@ def _numpy(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().double().cpu().numpy()
 
 
-def _asked_gradients(
-    trainer: CausalTrainer, model: torch.nn.Module, place: Parameters, asked: Tokens, stacked: bool
-) -> Iterable[Gradients]:
-    """Those of the outputs, some at a time; of their mean the one of all queries."""
-
-    def outputs(place: Parameters, asked: Tokens, mask: Mask = None) -> torch.Tensor:
-        return trainer_outputs(trainer, _said(model, place, asked, mask))
-
-    if trainer.mean:
-        whole = torch.func.grad(lambda place: outputs(place, asked)[0])(place)
-        return [{name: part[None] for name, part in whole.items()}]
-    return _gradients(outputs, place, asked, stacked)
-
-
-def _gradients(value: Callable[..., torch.Tensor], place: Parameters, rows: Tokens, stacked: bool) -> Iterator[Gradients]:
-    """The gradient of each row's value by itself; of models that can be stacked those of some rows at a time."""
-
-    def one(place: Parameters, ids: torch.Tensor, counted: torch.Tensor, mask: Mask = None) -> torch.Tensor:
-        return value(place, (ids[None], counted[None]), mask)[0]
-
-    ids, counted = rows
-    if not stacked:
-        for row, counts in zip(ids, counted, strict=True):
-            yield {name: part[None] for name, part in torch.func.grad(one)(place, row, counts).items()}
-        return
-    length, dtype = ids.shape[1], next(iter(place.values())).dtype
-    causal = torch.full((length, length), torch.finfo(dtype).min, dtype=dtype, device=ids.device).triu(1)[None, None]
-    each = torch.func.vmap(torch.func.grad(one), (None, 0, 0, None))
-    size = max(1, TOGETHER // sum(part.numel() for part in place.values()))
-    for some, counts in zip(ids.split(size), counted.split(size), strict=True):
-        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels know no vmap
-            yield each(place, some, counts, causal)  # with a mask of its own a model looks for no padding
-
-
-def trainer_outputs(trainer: CausalTrainer, sums: Float[torch.Tensor, " q"]) -> Float[torch.Tensor, " t"]:
-    """What `CausalTrainer.values` does with each query's log-probability, in tensors."""
-    if trainer.measure == "logit":
-        sums = log_odds_of_logprob_tensor(sums)
-    return sums.mean(0, keepdim=True) if trainer.mean else sums
-
-
-def _said(model: torch.nn.Module, place: Parameters, rows: Tokens, mask: Mask = None) -> Float[torch.Tensor, " b"]:
-    """The log-probability of each row's counted tokens, with these parameters [b]."""
-    ids, counted = rows
-    given = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
-    logits = torch.func.functional_call(model, dict(place), (), given).logits
-    logprobs = torch.log_softmax(logits[:, :-1].float(), dim=-1).gather(-1, ids[:, 1:, None])[..., 0]
-    return (logprobs * counted[:, 1:]).sum(1)
-
-
 def _reach(recipe: Recipe, beta: float = 0.9) -> Float[np.ndarray, " steps"]:
     """The rates with which each step's gradient moves the parameters, now and later by momentum.
 
@@ -171,11 +107,11 @@ def _scales(optimizer: torch.optim.Optimizer, moving: Parameters, step: int, cap
     return found
 
 
-def _clipped(parameters: Parameters, most: float) -> tuple[Parameters, float]:
-    """The parameters that have a gradient, which is shortened to this norm where it is longer, and by what factor it was."""
-    moving = {name: p for name, p in parameters.items() if p.grad is not None}
+def _clipped(run: Training) -> tuple[Parameters, float]:
+    """The parameters that have a gradient, which is shortened as the run has it, and by what factor it was."""
+    moving = {name: p for name, p in run.model.named_parameters() if p.grad is not None}
     length = _norm(moving)
-    clip([p.grad for p in moving.values() if p.grad is not None], most, stacked=False)
+    clip([p.grad for p in moving.values() if p.grad is not None], run.recipe.clip, stacked=False)
     return moving, _norm(moving) / length if length > 0 else 1.0
 
 

@@ -2,6 +2,8 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,6 +14,8 @@ from llmattr.core.progress import progress
 from llmattr.errors import LlmattrError
 from llmattr.retraining.recipe import Recipe, check_weights, named_run
 from llmattr.text.rows import Examples
+
+Tokens = tuple[Int[torch.Tensor, "b s"], Bool[torch.Tensor, "b s"]]  # and which of them count
 
 
 def train(
@@ -25,39 +29,68 @@ def train(
     (weights, gradients and AdamW's two moments) beside the given model. Raises `LlmattrError` where the loss or what
     is learned is not finite.
     """
-    check_weights(weights, len(examples))
-    recipe = recipe.for_rows(len(examples))
-    model = started(model, seed, recipe)
-    parameters = dict(model.named_parameters())
-    optimizer = adamw(parameters, recipe)
-    for step, rows in enumerate(progress(recipe.batches(weights > 0, seed), "a model", "steps")):
-        backward(model, examples, weights, rows, step=step, seed=seed)
-        clip([p.grad for p in parameters.values() if p.grad is not None], recipe.clip, stacked=False)
-        set_rate(optimizer, recipe.rate(step))
-        optimizer.step()
-        optimizer.zero_grad()
-    check_learned({name: p[None] for name, p in parameters.items()}, weights[None], [seed])
-    return model
+    run = Training.of(model, examples, weights, seed, recipe)
+    for step in progress(range(len(run.batches)), "a model", "steps"):
+        run.step(step)
+    check_learned({name: p[None] for name, p in run.model.named_parameters()}, weights[None], [seed])
+    return run.model
 
 
-def backward(
-    model: PreTrainedModel,
-    examples: Examples,
-    weights: Float[np.ndarray, " n"],
-    rows: Int[np.ndarray, " b"],
-    *,
-    step: int,
-    seed: int,
-) -> tuple[Int[torch.Tensor, "b s"], Bool[torch.Tensor, "b s"]]:
-    """Add the gradient of a step's loss to the parameters' own; the tokens of its rows, and which of them count.
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A run of `train` as it goes on, step by step: the model and AdamW's state are as after the last step."""
 
-    Raises `LlmattrError`, which names the step and the run, where the loss is not finite.
-    """
-    ids, counted = padded([examples.ids[i] for i in rows], [examples.counted[i] for i in rows], model.device)
-    loss = batch_loss(model(input_ids=ids, use_cache=False).logits, ids, counted, torch.from_numpy(weights[rows]))
-    check_finite(torch.isfinite(loss)[None], f"the loss is not finite at step {step + 1}", weights[None], [seed])
-    loss.backward()
-    return ids, counted
+    model: PreTrainedModel
+    optimizer: torch.optim.Optimizer
+    examples: Examples
+    weights: Float[np.ndarray, " n"]
+    seed: int
+    recipe: Recipe
+
+    @staticmethod
+    def of(
+        model: PreTrainedModel, examples: Examples, weights: Float[np.ndarray, " n"], seed: int, recipe: Recipe
+    ) -> "Training":
+        """The run of `train` with these arguments, before its first step."""
+        check_weights(weights, len(examples))
+        recipe = recipe.for_rows(len(examples))
+        model = started(model, seed, recipe)
+        return Training(model, adamw(dict(model.named_parameters()), recipe), examples, weights, seed, recipe)
+
+    @cached_property
+    def batches(self) -> Int[np.ndarray, "steps b"]:
+        """The rows of every step."""
+        return self.recipe.batches(self.weights > 0, self.seed)
+
+    def tokens(self, step: int) -> Tokens:
+        """Those of the rows of a step, and which of them count."""
+        ids, counted = ([part[i] for i in self.batches[step]] for part in (self.examples.ids, self.examples.counted))
+        return padded(ids, counted, self.model.device)
+
+    def step(self, step: int) -> None:
+        """Take this step, counted from 0."""
+        self.backward(step)
+        clip([p.grad for p in self.model.parameters() if p.grad is not None], self.recipe.clip, stacked=False)
+        self.update(step)
+
+    def backward(self, step: int) -> Tokens:
+        """Add the gradient of a step's loss to the parameters' own; the tokens of its rows.
+
+        Raises `LlmattrError`, which names the step and the run, where the loss is not finite.
+        """
+        ids, counted = self.tokens(step)
+        weights = torch.from_numpy(self.weights[self.batches[step]])
+        loss = batch_loss(self.model(input_ids=ids, use_cache=False).logits, ids, counted, weights)
+        message = f"the loss is not finite at step {step + 1}"
+        check_finite(torch.isfinite(loss)[None], message, self.weights[None], [self.seed])
+        loss.backward()
+        return ids, counted
+
+    def update(self, step: int) -> None:
+        """Move the parameters by their gradients, which go."""
+        set_rate(self.optimizer, self.recipe.rate(step))
+        self.optimizer.step()
+        self.optimizer.zero_grad()
 
 
 def started(model: PreTrainedModel, seed: int, recipe: Recipe) -> PreTrainedModel:
@@ -74,9 +107,7 @@ def started(model: PreTrainedModel, seed: int, recipe: Recipe) -> PreTrainedMode
         return new.to(model.device, exact).eval()  # pyright: ignore[reportArgumentType]
 
 
-def padded(
-    ids: Sequence[list[int]], counted: Sequence[np.ndarray], device: torch.device, length: int = 0
-) -> tuple[Int[torch.Tensor, "b s"], Bool[torch.Tensor, "b s"]]:
+def padded(ids: Sequence[list[int]], counted: Sequence[np.ndarray], device: torch.device, length: int = 0) -> Tokens:
     """Rows padded behind, at least to this length: what is before it does not see the padding, so no mask is needed."""
     length = max(length, *map(len, ids))
     made, counts = np.zeros((len(ids), length), dtype=np.int64), np.zeros((len(ids), length), dtype=bool)
@@ -118,12 +149,17 @@ def clip(gradients: list[torch.Tensor], most: float, stacked: bool) -> None:
     """Shorten the gradient to this norm where it is longer, in place; that of each of several stacked models by itself."""
     if most == 0 or not gradients:
         return
-    norms = [torch.linalg.vector_norm(g.flatten(1), dim=1) if stacked else torch.linalg.vector_norm(g)[None] for g in gradients]
-    factor = (most / (torch.linalg.vector_norm(torch.stack(norms), dim=0) + 1e-6)).clamp(max=1.0)
+    factor = shortening(gradients, most, stacked)
     if (factor == 1).all():
         return
     for g in gradients:
         g.mul_(factor.to(g.dtype).view(-1, *[1] * (g.dim() - 1)) if stacked else factor[0].to(g.dtype))
+
+
+def shortening(gradients: Sequence[torch.Tensor], most: float, stacked: bool) -> Float[torch.Tensor, " k"]:
+    """By what `clip` multiplies the gradient of each model: `min(1, most / (|g| + 1e-6))`."""
+    norms = [torch.linalg.vector_norm(g.flatten(1), dim=1) if stacked else torch.linalg.vector_norm(g)[None] for g in gradients]
+    return (most / (torch.linalg.vector_norm(torch.stack(norms), dim=0) + 1e-6)).clamp(max=1.0)
 
 
 def check_learned(parameters: dict[str, torch.Tensor], weights: Float[np.ndarray, "k n"], seeds: Sequence[int]) -> None:

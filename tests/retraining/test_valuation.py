@@ -198,7 +198,7 @@ class TestInRun:
         asked = ablation(recipe=dataclasses.replace(SHORT, steps=6))
         exact, second, first = (in_run(asked.trainer, np.ones(8), 0, cap=3.0, every=every)[0] for every in (1, 2, 6))
         assert 0 < np.abs(second - exact).max() < np.abs(first - exact).max()
-        monkeypatch.setattr("llmattr.retraining.first_order.TOGETHER", 1)
+        monkeypatch.setattr("llmattr.retraining.row_gradients.TOGETHER", 1)
         np.testing.assert_allclose(in_run(asked.trainer, np.ones(8), 0, cap=3.0)[0], exact, rtol=1e-4, atol=1e-6)
 
     @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
@@ -280,7 +280,7 @@ def test_sums_over_the_rows_of_a_source():
     np.testing.assert_array_equal(summed(np.array([[1.0, 2.0, 4.0]]), np.array([1, 0, 1]), 3), [[2.0, 5.0, 0.0]])
 
 
-@pytest.mark.parametrize("name", ["data-oob", "knn-shapley", "in-run-shapley"])
+@pytest.mark.parametrize("name", ["data-oob", "knn-shapley", "in-run-shapley", "magic", "ats", "g-shapley", "lava"])
 def test_a_training_function_shows_no_rows(name):
     own = retraining.from_function(lambda weights, seed: weights[:1], 3)
     with pytest.raises(LlmattrError, match=f"{name} looks at a language model and its rows"):

@@ -4,14 +4,19 @@ To add one: one file with a frozen dataclass (`llmattr.retraining.contract.Metho
 `ON_MASKS` where it takes any function of masks).
 """
 
+from llmattr.retraining.methods.ats import Ats
 from llmattr.retraining.methods.data_oob import DataOob
 from llmattr.retraining.methods.datamodels import Datamodel
+from llmattr.retraining.methods.g_shapley import GShapley
 from llmattr.retraining.methods.games import Ame, Banzhaf, BetaShapley, LeaveOneOut, Shapley
 from llmattr.retraining.methods.in_run import InRunShapley
 from llmattr.retraining.methods.knn_shapley import KnnShapley
+from llmattr.retraining.methods.lava import Lava
 from llmattr.retraining.methods.linear_probe import LinearProbe
+from llmattr.retraining.methods.magic import Magic
 from llmattr.retraining.methods.stacked import Stacked
 
 # Their scores are effects on the outputs of trained models, so that sums of them predict what a removal does.
 ON_MASKS = (Datamodel, Stacked, LeaveOneOut, Shapley, Banzhaf, BetaShapley, Ame)
-METHODS = {method.name: method for method in (*ON_MASKS, DataOob, InRunShapley, KnnShapley, LinearProbe)}
+EVERY = (*ON_MASKS, DataOob, InRunShapley, Magic, Ats, GShapley, KnnShapley, LinearProbe, Lava)
+METHODS = {method.name: method for method in EVERY}

@@ -2,14 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
-
 from llmattr.core.attribution import Attribution
-from llmattr.core.method import describe, option
-from llmattr.retraining.grouping import summed
-from llmattr.surrogate import UNITS
+from llmattr.core.method import option
+from llmattr.retraining.replicated import over_replicates
 
 if TYPE_CHECKING:
     from llmattr.retraining.ablation import RetrainingAblation
@@ -52,20 +50,9 @@ class InRunShapley:
         from llmattr.retraining.first_order import in_run
 
         trainer = ablation.causal(self.name)
-        n, r = len(ablation.sources), ablation.replicates
-        everything = np.ones(n, dtype=bool)
-        weights, seeds = ablation.weights(everything), [ablation.seed_of(everything, k) for k in range(r)]
-        runs = [in_run(trainer, weights, seed, cap=self.cap, every=self.every, product=self.product) for seed in seeds]
-        found, before, after = (np.array(part) for part in zip(*runs, strict=True))
-        found, dot = summed(found, ablation.member, n), self.product == "dot"
-        return Attribution(
-            values=found.mean(axis=0),
-            sources=ablation.sources,
-            targets=ablation.targets if dot else dataclasses.replace(ablation.targets, measure="similarity"),
-            unit=UNITS[ablation.targets.measure] if dot else "cosines of gradients times rates",
-            method=describe(self),
-            run={**ablation.record(), "seed": seed},
-            stderr=found.std(axis=0, ddof=1) / r**0.5 if r > 1 else None,
-            baseline=before.mean(axis=0) if dot else None,
-            details={"after": after.mean(axis=0).tolist()},
-        )
+        run = partial(in_run, trainer, cap=self.cap, every=self.every, product=self.product)
+        found = over_replicates(self, ablation, run, seed)
+        if self.product == "dot":
+            return found
+        targets = dataclasses.replace(found.targets, measure="similarity")
+        return dataclasses.replace(found, targets=targets, unit="cosines of gradients times rates", baseline=None)

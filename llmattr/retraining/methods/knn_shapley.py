@@ -39,8 +39,8 @@ class KnnShapley:
         trainer = ablation.causal(self.name)
         if trainer.recipe.start == "random":
             note("neighbours are found by the hidden states of a model with random weights, which know only their tokens")
-        near = _unit(features(trainer.lm, trainer.queries)) @ _unit(features(trainer.lm, trainer.rows)).T
-        said, asked = _completions(trainer.rows), _completions(trainer.queries)
+        near = unit(features(trainer.lm, trainer.queries)) @ unit(features(trainer.lm, trainer.rows)).T
+        said, asked = completions(trainer.rows), completions(trainer.queries)
         agree = np.array([[row == query for row in said] for query in asked])
         if not agree.any(axis=1).all():
             number = int(np.argmin(agree.any(axis=1)))
@@ -76,10 +76,11 @@ def knn_shapley(distances: Float[np.ndarray, "t n"], agree: Bool[np.ndarray, "t 
     return found
 
 
-def _unit(rows: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "k d"]:
+def unit(rows: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "k d"]:
+    """The rows at length 1."""
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def _completions(examples: "Examples") -> list[tuple[int, ...]]:
+def completions(examples: "Examples") -> list[tuple[int, ...]]:
     """The counted tokens of each example: the same completion is the same tokens."""
     return [tuple(np.asarray(ids)[counted].tolist()) for ids, counted in zip(examples.ids, examples.counted, strict=True)]
