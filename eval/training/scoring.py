@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 OF_ROWS = ("data-oob", "lava", "stacked")  # what values rows, whatever is asked; and what needs others' scores
 METHODS = {**TRAINING, **{name: method for name, method in RETRAINING.items() if name not in OF_ROWS}}
-ENSEMBLED = ("tracin", "trak", "grad-dot", "grad-cos", "trackstar", "ekfac")  # what is asked at several checkpoints, and of several runs, too
+# What is asked at several checkpoints, and of several runs, too.
+ENSEMBLED = ("tracin", "trak", "grad-dot", "grad-cos", "trackstar", "ekfac")
 CHECKPOINTS = (0.06, 0.15, 0.3, 0.6, 1.0)  # shares of the steps, for what looks at several checkpoints
 LOOKS = 20  # steps between in-run-shapley's looks at the queries
 IN_ONE_RUN = ("in-run-shapley", "magic", "ats", "g-shapley")  # what follows each run by itself

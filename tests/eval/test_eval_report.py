@@ -114,7 +114,7 @@ def test_rows_are_sorted_by_family_then_lds():
 
 
 def test_a_family_that_is_not_said_is_the_methods():
-    names = ["random", "context-cite, alpha 0.01", "trak, 3 checkpoints", "bm25"]
+    names = ["random", "context-cite, alpha 0.01", "trak, 5 checkpoints", "bm25"]
     figures = [{"method": name, "LDS": 0.5} for name in names]
     (part,) = parts("context", {"prediction": {**HOW, "figures": figures, "notes": []}})
     found = ["corroborative", "predictive", "datamodel", "reference"]

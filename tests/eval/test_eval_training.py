@@ -123,7 +123,7 @@ def test_every_line_says_what_its_scores_depend_on():
     assert len({one.name for one in lines}) == len(lines)
     of = {one.name: one.record() for one in lines}
     assert of["logra"]["method"]["ridge"] == TRAINING["logra"]().ridge
-    assert of["trak, 3 checkpoints of 4 runs"]["runs"] == 4
+    assert of["trak, 5 checkpoints of 4 runs"]["runs"] == 4
     assert of["in-run-shapley, cosine"]["method"]["product"] == "cosine"
     assert {of[f"datamodel-{n}"]["method"]["n_models"] for n in (12, 24)} == {12, 24}
     assert {one.label.split(",")[0] for one in lines} == set(scoring.METHODS)
@@ -224,7 +224,7 @@ def test_lds_runs_on_rows_of_ones_own(tmp_path):
     run("lds", "--tiny", "--budget", "12,6", *files, *methods, "--out", str(tmp_path / "lds.json"))
     record = json.loads((tmp_path / "lds.json").read_text())
     rows = {row["method"]: row for row in record["table"]["figures"]}
-    assert {"bm25", "grad-cos", "grad-cos, 3 checkpoints", "datamodel", "leave-one-out", "random", CEILING} <= set(rows)
+    assert {"bm25", "grad-cos", "grad-cos, 5 checkpoints", "datamodel", "leave-one-out", "random", CEILING} <= set(rows)
     assert rows["leave-one-out"]["models"] == 26  # all rows, and each of 12 left out; with a second seed, for the error
     assert rows["datamodel"]["counterfactual error"] > 0
     assert [row["budget"] for row in record["curve"]["figures"]] == [12, 6]
