@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "docs/methods.md", "docs/stand_ins.md")
-DEFAULTS = {"context": "screening", "training": "logra", "retraining": "datamodel"}
+DEFAULTS = {"context": "screening", "training": "", "retraining": "datamodel"}
 HEADS = {
     "context": ("what a source's score is", "passes"),
     "training": ("what a row's score is", "needs"),

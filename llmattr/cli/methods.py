@@ -110,7 +110,8 @@ def options_of(method: type) -> list[click.Parameter]:
 
 
 def _flag(field: "dataclasses.Field[Any]") -> str:
-    return f"--{field.name.replace('_', '-')}"
+    """A field's option; `for_` is --for, which is no name in Python."""
+    return f"--{field.name.strip('_').replace('_', '-')}"
 
 
 def _option_type(kind: object) -> Any:

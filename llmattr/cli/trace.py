@@ -18,6 +18,7 @@ from llmattr.core.method import find_method
 from llmattr.core.processes import is_main
 from llmattr.errors import LlmattrError
 from llmattr.training.index.store import DTYPES
+from llmattr.training.methods.auto import Auto
 from llmattr.training.projection import Projection
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class IndexCommand(MethodCommand):
-    """The same with the methods of training attribution."""
+    """The same with the methods of training attribution, and with `auto`, which takes one of them."""
 
-    methods: Mapping[str, type] = training.METHODS
-    default = "logra"
+    methods: Mapping[str, type] = {Auto.name: Auto, **training.METHODS}
+    default = Auto.name
 
 
 class TwoWays(click.Group):
@@ -78,7 +79,7 @@ for command in RETRAINING:
     "--learning-rates",
     help="of the checkpoints, with commas between: 1e-3,5e-4; of trainer_state.json without (tracin, source)",
 )
-@click.option("--modules", default="", help="regular expression for the linear layers to track; all but the head")
+@click.option("--modules", default="", help="regular expression for the names of layers to track, instead of --parameters")
 @click.option(
     "--rows", "row_type", type=click.Choice(list(DTYPES)), default="int8", show_default=True, help="how rows are stored"
 )

@@ -38,7 +38,7 @@ from llmattr.training.gradients.untracked import left_out, track
 from llmattr.training.index.files import VERSION, building, check_bytes, read_run, save_run
 from llmattr.training.index.store import DTYPES, GradientIndex, check_empty, refuse_difference
 from llmattr.training.methods import METHODS
-from llmattr.training.methods.preconditioned import LoGra
+from llmattr.training.methods.auto import Auto
 from llmattr.training.projection import Projection
 from llmattr.training.query import TraceIndex
 from llmattr.training.vectors.contract import Vectors
@@ -51,7 +51,7 @@ def build_index(
     model: object,
     data: Data,
     out: str | Path,
-    method: str | type | TrainingMethod = LoGra(),
+    method: str | type | Auto | TrainingMethod = Auto(),
     *,
     projection: Projection = Projection(),
     modules: str = "",
@@ -69,13 +69,13 @@ def build_index(
 
     `data`: a JSON-lines, CSV or parquet file, a folder saved by `datasets`, a hub id, a Dataset or a list of dicts, with the
     columns `text` (all tokens count), `prompt` + `completion` (the completion) or `messages` (the assistant); `split` and
-    `columns` say which rows and which columns of it (`open_rows`). `modules`: a
-    regular expression for the names of the linear layers to track. `row_type`: int8, float16 or float32. `append`: add the data
-    to a finished index. `checkpoints`: several models instead of one (their scores are added), or the folder in which a Trainer
-    left them, with their `learning_rates` (from trainer_state.json where none are given), for tracin and source. Raises
-    `LlmattrError` for what the user can mend.
+    `columns` say which rows and which columns of it (`open_rows`). `method`: `Auto(for_="predicting")` takes the one that
+    foretells retraining best. `modules`: a regular expression for the names of layers to track, instead of the method's
+    parameters. `row_type`: int8, float16 or float32. `append`: add the data to a finished index. `checkpoints`: several models
+    instead of one (their scores are added), or the folder in which a Trainer left them, with their `learning_rates` (from
+    trainer_state.json where none are given), for tracin and source. Raises `LlmattrError` for what the user can mend.
     """
-    method = find_training_method(method, METHODS)
+    method = _found(method, len(checkpoints_of(checkpoints)) if checkpoints else 1)
     check_options(projection)
     check_choice("row_type", row_type, DTYPES)
     given, out = open_rows(data, split, columns), Path(out)
@@ -91,6 +91,15 @@ def build_index(
         if checkpoints:
             return TraceIndex(_build_each(build, checkpoints_of(checkpoints), learning_rates, given, out), method)
         return TraceIndex([build(model, given, out, {})], method)
+
+
+def _found(method: object, checkpoints: int) -> TrainingMethod:
+    """The method itself, the one of that name, or the one that `auto` takes for this many checkpoints."""
+    asked = Auto() if method is Auto or method == Auto.name else method
+    if isinstance(asked, Auto):
+        check_options(asked)
+        asked = asked.choose(checkpoints)
+    return find_training_method(asked, METHODS)
 
 
 def _build_each(
@@ -270,7 +279,7 @@ def trace(
     model: object,
     data: Data,
     queries: Queries,
-    method: str | type | TrainingMethod = LoGra(),
+    method: str | type | Auto | TrainingMethod = Auto(),
     top: int | None = None,
     **options: Unpack[IndexOptions],
 ) -> Attribution:

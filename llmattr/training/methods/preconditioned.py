@@ -21,8 +21,8 @@ def solved(index: GradientIndex, queries: Float[np.ndarray, "t d"], ridge: float
     """`(Phi' Phi + ridge m I)^-1 q` of each query, Phi [n, d] the rows and m their mean squared length.
 
     The unit is that of the dual form, `Phi Phi' + ridge m I`: the mean of the first part's diagonal is m. Rows that are fewer
-    than numbers span all that their scores depend on: there `Phi' U (L (L + ridge m))^-1 U' Phi q` by `Phi Phi' = U L U'`, which is
-    the same for them. Raises `LlmattrError` where every row is 0.
+    than numbers span all that their scores depend on: there it is `Phi' U (L (L + ridge m))^-1 U' Phi q`, Phi Phi' = U L U'.
+    Raises `LlmattrError` where every row is 0.
     """
     n, size = index.vectors.shape
     if n >= size:
