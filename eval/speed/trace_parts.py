@@ -24,7 +24,7 @@ from llmattr.text.rows import tokenize
 from llmattr.training.gradients.capture import hooks
 from llmattr.training.gradients.layers import linear_layers
 from llmattr.training.gradients.passes import run_backward
-from llmattr.training.index.search import Top, Weighed, products
+from llmattr.training.index.search import Products, Top, Weighed
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.projection import Projection
 from llmattr.training.vectors.projector import FIT_ROWS, Projector
@@ -150,7 +150,7 @@ def scan(bench: Bench) -> list[Figure]:
 def search(index: GradientIndex, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """What `TraceIndex.query` does with the queries' rows."""
     best = Top(len(queries), k)
-    for rows, scores in products(index, Weighed(queries)):
+    for rows, scores in Products(index, Weighed(queries)):
         best.add(rows, scores)
     return best.result()
 

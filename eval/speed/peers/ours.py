@@ -10,8 +10,9 @@ from eval.training.scoring import dense
 from llmattr.model.batches import batch_tokens
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, tokenize
-from llmattr.training.index.search import Weighed, products
+from llmattr.training.index.search import Products, Weighed
 from llmattr.training.index.store import GradientIndex
+from llmattr.training.methods import Ekfac
 from llmattr.training.projection import Projection
 from llmattr.training.trace import trace
 from llmattr.training.vectors.fill import fill, project
@@ -34,7 +35,7 @@ def work(job: Job) -> tuple[np.ndarray | None, dict[str, Any]]:
     rows, queries = ([{"text": text} for text in lm.tokenizer.batch_decode(ids)] for ids in (job.rows, job.queries))
     if job.options["method"] == "ekfac":
         with job.clock("all"):
-            answer = trace(lm, rows, queries, "ekfac")
+            answer = trace(lm, rows, queries, Ekfac(parameters="blocks"))
         return dense(answer), {}
     examples, folder = tokenize(rows, lm.tokenizer), job.scratch("index")
     projection = Projection(job.options["kind"], dim=job.options["dim"], width=job.options["width"])
@@ -47,7 +48,7 @@ def work(job: Job) -> tuple[np.ndarray | None, dict[str, Any]]:
         return None, size
     with job.clock("score"):
         asked = project(projector, tokenize(queries, lm.tokenizer), "loss")
-        scores = np.concatenate([scores for _, scores in products(index, Weighed(asked))], axis=1)
+        scores = np.concatenate([scores for _, scores in Products(index, Weighed(asked))], axis=1)
     return scores, size
 
 

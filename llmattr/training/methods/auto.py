@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from llmattr.core.method import option
 from llmattr.errors import note
 from llmattr.training.methods.preconditioned import Trak
-from llmattr.training.methods.products import GradCos
 
 if TYPE_CHECKING:
     from llmattr.training.contract import TrainingMethod
