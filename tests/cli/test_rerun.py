@@ -66,6 +66,7 @@ RESULTS = {
     "trace datamodel": ["trace datamodel --n-models 3 --json a.json " + TRAINED],
     "trace leave-one-out": ["trace leave-one-out --model model --verify 1 --json a.json " + TRAINED],
     "trace in-run-shapley": ["trace in-run-shapley --json a.json " + TRAINED],
+    "trace magic": ["trace magic --json a.json " + TRAINED],
     "trace select": ["trace select --k 1 --runs 1 --n-models 3 --json a.json " + TRAINED],
     "eval retrieval": ["eval retrieval s.npy --gold g.npy --k 1 --json a.json"],
 }

@@ -151,7 +151,9 @@ class TestTrainingMode:
 
         self.same(traced)
 
-    @pytest.mark.parametrize("method", [METHODS["leave-one-out"](), METHODS["linear-probe"](), METHODS["in-run-shapley"]()])
+    @pytest.mark.parametrize(
+        "method", [METHODS["leave-one-out"](), METHODS["linear-probe"](), METHODS["in-run-shapley"](), METHODS["magic"]()]
+    )
     def test_retraining(self, method):
         from llmattr.retraining import Recipe
 
