@@ -101,7 +101,7 @@ def _ceiling(method: OnSubsets, ablation: RetrainingAblation) -> Float[np.ndarra
 
 def _note_few(method: OnSubsets, sources: Sources) -> None:
     match method:
-        case OnSubsets(prior=str(known)) if known:
+        case OnSubsets(prior=str(known)) if known != "none":
             return  # a few models weigh known scores
         case _:
             models, n = method.n_models, len(sources)

@@ -15,6 +15,20 @@ N = 8
 ESTIMATES = [surrogate.shapley, surrogate.banzhaf]
 
 
+class Noisy:
+    """A game whose outputs have an error of this deviation, and which says so."""
+
+    def __init__(self, game, sigma, seed=0):
+        self.game, self.sigma, self.rng = game, sigma, np.random.default_rng(seed)
+        self.sources, self.targets, self.record = game.sources, game.targets, game.record
+
+    def __call__(self, masks):
+        return self.game(masks) + self.sigma * self.rng.normal(size=(len(masks), 1))
+
+    def noise(self):
+        return np.array([self.sigma])
+
+
 def polynomial(pairs):
     """Eight effects, and one of each pair."""
     rng = np.random.default_rng(0)
@@ -63,27 +77,32 @@ def test_more_sources_than_pairs_leave_the_fit_alone():
         found = surrogate.shapley(worlds.noisy(weights, 0.3), 42)
     assert np.argsort(np.abs(found.values[0]))[-2:].tolist() == [20, 3]
     np.testing.assert_allclose(found.values[0, [3, 20]], [4, -3], atol=1.0)
+    assert np.square(np.delete(found.values[0], [3, 20])).mean() < 0.01  # what the fit leaves would add .02
     assert np.isnan(found.stderr).all()
+
+
+def test_errors_are_of_fits_that_did_not_see_a_row():
+    """Thirty pairs for twenty sources: a fit leaves next to nothing of what it saw, and its errors would be far too small."""
+    squares = []
+    for seed in range(10):
+        weights = np.random.default_rng(seed).normal(size=20)
+        found = surrogate.banzhaf(worlds.noisy(weights, 1.0, seed), 60, "regression", seed=seed)
+        squares.append(((found.values[0] - weights) / found.stderr[0]) ** 2)
+    assert 0.5 < np.mean(squares) < 2  # as the errors of other estimators
+
+
+def test_the_error_of_two_sources_is_that_of_four_noisy_outputs():
+    """`(f(1) - f(0) + f(12) - f(2)) / 2`: all four are asked, and the deviation is that of one output."""
+    ablation = Noisy(worlds.linear([[1.0, 2.0]], [0.0]), 0.3)
+    np.testing.assert_allclose(surrogate.shapley(ablation, 4, "regression").stderr, 0.3)
 
 
 def test_noise_of_what_is_not_drawn_is_in_the_error():
     """Of six sources every pair but some of the middle is taken; the stated error has the outputs' noise all the same."""
-    sigma, squares = 0.5, []
-
-    class Noisy:
-        def __init__(self, seed):
-            self.game, self.rng = worlds.game(6), np.random.default_rng(seed)
-            self.sources, self.targets, self.record = self.game.sources, self.game.targets, self.game.record
-
-        def __call__(self, masks):
-            return self.game(masks) + sigma * self.rng.normal(size=(len(masks), 1))
-
-        def noise(self):
-            return np.array([sigma])
-
+    squares = []
     exact = surrogate.shapley(worlds.game(6)).values
     for seed in range(40):
-        found = surrogate.shapley(Noisy(seed), 60, "regression", seed=seed)
+        found = surrogate.shapley(Noisy(worlds.game(6), 0.5, seed), 60, "regression", seed=seed)
         squares.append(((found.values - exact) / found.stderr)[0] ** 2)
     assert 0.5 < np.mean(squares) < 2  # as the errors of other estimators
 

@@ -33,11 +33,12 @@ class Stacked:
     family: ClassVar[str] = "datamodel"
     n_models: int = option(25, "models trained on random subsets; 10 weigh a few priors, more correct them", least=2)
     keep: float = option(0.5, "chance that a subset keeps a source", below=1)
-    prior: str = option("", "known scores: JSON results of trace with all rows (--top as many), with commas between")
+    prior: str = option("none", "known scores: JSON results of trace with all rows (--top as many), with commas between")
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
         """Scores in the outputs' unit, one row for each target of the ablation."""
-        given = {name: Attribution.load(name) for name in self.prior.split(",") if name}
+        names = [] if self.prior == "none" else self.prior.split(",")
+        given = {name: Attribution.load(name) for name in names}
         return surrogate.stacked(ablation, priors_of(given, ablation), self.n_models, self.keep, seed=seed)
 
 
