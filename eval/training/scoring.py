@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 METHODS = {**TRAINING, **{name: method for name, method in RETRAINING.items() if name != "data-oob"}}  # which has no queries
 ENSEMBLED = ("tracin", "trak", "grad-cos", "trackstar")  # what is asked at several checkpoints, and of several runs, too
+UNROLLED = ("source",)  # what goes through the checkpoints of one run
 CHECKPOINTS = (0.1, 0.3, 1.0)  # shares of the steps, for what looks at several checkpoints
 LOOKS = 20  # steps between in-run-shapley's looks at the queries
 INTO_A_MODEL = ("knn-shapley", "linear-probe")  # what looks at the hidden states of the trained model
@@ -44,6 +45,8 @@ def _of_index(name: str, runs: int) -> list[Entry]:
     if name in BASELINES:
         return [dataclasses.replace(one, how={"runs": 0}) for one in at_budgets(name, TRAINING[name], {}, ())]
     method, at = TRAINING[name](), f"{name}, {len(CHECKPOINTS)} checkpoints"
+    if name in UNROLLED:
+        return [Entry(at, method, how={"checkpoints": CHECKPOINTS, "runs": 1})]
     one = [] if name == "tracin" else [Entry(name, method, how={"checkpoints": CHECKPOINTS[-1:], "runs": 1})]  # it is grad-dot
     if name not in ENSEMBLED:
         return one
@@ -79,7 +82,8 @@ def _traced(world: "World", entry: Entry) -> Scored:
     if "draw" in vars(method):
         method = replaced(method, draw=entry.seed)
     models = [one for run in range(max(runs, 1)) for one in world.checkpoints(run, shares)]
-    several: dict[str, Any] = {"checkpoints": models, "learning_rates": [1.0] * len(models)} if len(models) > 1 else {}
+    rates = world.spans(shares) if method.name in UNROLLED else [1.0] * len(models)
+    several: dict[str, Any] = {"checkpoints": models, "learning_rates": rates} if len(models) > 1 else {}
     place = world.folder / "index" / entry.name.replace(" ", "_")
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(exist_ok=True, parents=True)
