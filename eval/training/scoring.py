@@ -26,6 +26,7 @@ OF_ROWS = ("data-oob", "lava", "stacked")  # what values rows, whatever is asked
 METHODS = {**TRAINING, **{name: method for name, method in RETRAINING.items() if name not in OF_ROWS}}
 # What is asked at several checkpoints, and of several runs, too.
 ENSEMBLED = ("tracin", "trak", "grad-dot", "grad-cos", "trackstar", "ekfac")
+UNROLLED = ("source",)  # what goes through the checkpoints of one run
 CHECKPOINTS = (0.06, 0.15, 0.3, 0.6, 1.0)  # shares of the steps, for what looks at several checkpoints
 LOOKS = 20  # steps between in-run-shapley's looks at the queries
 IN_ONE_RUN = ("in-run-shapley", "magic", "ats", "g-shapley")  # what follows each run by itself
@@ -47,6 +48,8 @@ def _of_index(name: str, runs: int) -> list[Entry]:
     if name in BASELINES:
         return [dataclasses.replace(one, how={"runs": 0}) for one in at_budgets(name, TRAINING[name], {}, ())]
     method, at = TRAINING[name](), f"{name}, {len(CHECKPOINTS)} checkpoints"
+    if name in UNROLLED:
+        return [Entry(at, method, how={"checkpoints": CHECKPOINTS, "runs": 1})]
     one = [] if name == "tracin" else [Entry(name, method, how={"checkpoints": CHECKPOINTS[-1:], "runs": 1})]  # it is grad-dot
     if name not in ENSEMBLED:
         return one
@@ -82,7 +85,8 @@ def _traced(world: "World", entry: Entry) -> Scored:
     if "draw" in vars(method):
         method = replaced(method, draw=entry.seed)
     models = [one for run in range(max(runs, 1)) for one in world.checkpoints(run, shares)]
-    several: dict[str, Any] = {"checkpoints": models, "learning_rates": [1.0] * len(models)} if len(models) > 1 else {}
+    rates = world.spans(shares) if method.name in UNROLLED else [1.0] * len(models)
+    several: dict[str, Any] = {"checkpoints": models, "learning_rates": rates} if len(models) > 1 else {}
     place = world.folder / "index" / entry.name.replace(" ", "_")
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(exist_ok=True, parents=True)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,13 @@ class World:
                 (place / "done").touch()
             found.append(str(place))
         return found
+
+    def spans(self, shares: Sequence[float]) -> list[float]:
+        """The learning rates of the steps from each of these checkpoints to the next, added up; the first from the start."""
+        recipe = self.ablation.causal("spans").recipe
+        assert isinstance(recipe.steps, int)
+        ends = [0, *(round(share * recipe.steps) for share in shares)]
+        return [sum(recipe.rate(step) for step in range(*part)) for part in pairwise(ends)]
 
     def seconds(self, entry: Entry) -> float:
         """By the models that it needs, and those of its removals."""

@@ -29,8 +29,8 @@ class Source:
     `sum_c g_query' S_C ... S_c+1 R_c g_c,row`. From the checkpoint before to c the curvature H is taken to stay as EK-FAC
     finds it at c, and gradients as they are there. Their steps, of learning rates that add up to `s`, leave
     `S_c = exp(-s H)` of what was there before, and add `R_c = H^-1 (I - exp(-s H))` times a row's gradient: SGD's, on a loss
-    that is a mean over tokens, as a Trainer's. A direction in which they do not come far counts as in tracin, and one in which
-    they arrive as in ekfac. Adam's steps are `P g`: then H is `P^1/2 H P^1/2`, of weights `P^-1/2 w`, P as it was at c.
+    that is a mean over tokens, as a Trainer's. A direction in which they do not come far counts `s` times, as in tracin, and
+    one in which they arrive by H's inverse, as in ekfac. Adam's steps are `P g`: then H is `P^1/2 H P^1/2`, P as it was at c.
 
     Cost: a fit for each of `--checkpoints`, and a pass over each for each question
     """
