@@ -13,6 +13,7 @@ from llmattr.core.sources import Sources
 from llmattr.text import split
 from llmattr.text.own_words import own_words
 from llmattr.text.shapes.marked import Marked, Marker
+from llmattr.text.split.talk import is_talk
 
 Standing = Literal["needed", "carried", "silent", "wrong", "contradicts", "nowhere"]
 STANDINGS: dict[Standing, str] = {
@@ -109,10 +110,11 @@ def clauses(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int,
     """The sentences, cut behind each of their marks but the last: "A [1] and B [2]." claims two things.
 
     A part has `CLAIM` words with a meaning or more, else its mark stands for more than it; what is behind the last mark belongs
-    to the part before it. What has no mark and ends with a colon introduces what follows, and claims nothing; nor does code.
+    to the part before it. What has no mark and ends with a colon introduces what follows, and claims nothing; nor does code,
+    or talk: of an answer that is nothing else, nothing is left.
     """
     places = sorted({marker.end for marker in marked.markers if marker.start == marker.end})
-    code = _code(marked.answer)
+    code, spans = _code(marked.answer), [(start, end) for start, end in spans if not is_talk(marked.answer[start:end])]
     found: list[tuple[int, int]] = []
     for start, end in spans:
         inside = [place for place in places if start < place <= end]
@@ -123,7 +125,7 @@ def clauses(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int,
                 found.append((start, place))
                 start = place + len(marked.answer[place:end]) - len(marked.answer[place:end].lstrip())
         found.append((start, end))
-    return found or list(spans)
+    return found or spans
 
 
 def _code(answer: str) -> set[tuple[int, int]]:

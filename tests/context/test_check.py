@@ -432,6 +432,14 @@ def test_a_terminal_obeys_no_answer(files, tmp_path, capsys):
     assert "\x1b[2J" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("empty", ["answer.txt", "1.txt"])
+def test_an_empty_file_is_told_in_a_line_that_fits_a_check(files, tmp_path, capsys, empty):
+    (tmp_path / empty).write_text(" \n")
+    assert main(files) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"{empty}' is empty: it must have text in it")
+
+
 def test_names_of_a_map(files, tmp_path, capsys):
     (tmp_path / "answer.txt").write_text("The Panama Canal opened in 1914 (Doe 2020).")
     (tmp_path / "names.json").write_text('{"Doe 2020": 2}')
@@ -466,6 +474,22 @@ def test_talk_and_code_claim_nothing():
     assert [found.answer[one.start : one.end] for one in found.sentences] == ["The canal is 82 km long."]
     assert found.fails() == []
     assert found.repaired().text == said
+
+
+@pytest.mark.parametrize("said", ["Sure! I hope this helps.", "Which tower do you mean?", "Hello! [1]"])
+def test_an_answer_of_talk_alone_claims_nothing(said, tiny):
+    for model in (None, tiny):
+        found = check(model, said, DOCUMENTS)
+        assert (found.sentences, found.fails()) == ((), [])
+        assert found.to_text().startswith("The answer claims nothing that could be checked")
+        assert found.repaired().text == said
+    assert "claims nothing" in found.html()
+
+
+@pytest.mark.parametrize("tag", ["isn't it?", "right?", "no?", "doesn’t it?", "oder?", "n'est-ce pas ?", "¿verdad?"])
+def test_who_asks_to_confirm_what_is_said_claims_it(tag):
+    found = check(None, f"The Panama Canal is 82 km long, {tag} It is 500 metres deep, {tag} Is it tall, or not?", DOCUMENTS)
+    assert [one.verdict for one in found.sentences] == ["context", "unsupported"]
 
 
 class Sure:

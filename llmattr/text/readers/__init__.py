@@ -92,7 +92,7 @@ def read_bytes(data: bytes, name: str, ending: str = "") -> Document:
     reader = READERS.get(kind or ending, read_plain)
     document = reader(data, name)
     if not document.text.strip(WHITE):
-        raise LlmattrError(f"{name!r} is empty: there is nothing to attribute the answer to")
+        raise LlmattrError(f"{name!r} is empty: it must have text in it")
     return document
 
 
