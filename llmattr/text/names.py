@@ -27,7 +27,10 @@ _KATAKANA = regex.compile(r"[\p{Katakana}ー]{3,}")
 _BESIDE_A_NUMBER = regex.compile(r"\p{Nd}\.?\s(?:de\s)?(\p{L}{3,})\b|\b(\p{L}{3,})\s(?:de\s)?\p{Nd}{4}\b")
 _BEGIN = regex.compile(rf"(?:(?<!\b(?:\p{{Lu}}|{_TITLES}))[.!?:;…]['\"’”»)\]]*\s|\n)[\s\p{{P}}\p{{S}}]*$|^[^\p{{L}}\p{{N}}]*$")
 _BEHIND = 12  # characters in which a sentence's end is looked for
-_MARK = regex.compile(r"\[\p{Nd}{1,3}\]|^[^\S\n]*\(?\p{Nd}{1,2}[.)]\s", regex.MULTILINE)  # of a citation, of a list
+CITED = regex.compile(  # the mark of a citation: [1], [2-4], [1, p. 3]
+    r"[\[【［]\p{Nd}{1,3}(?!\p{Nd})(?:[\s,;:–-]|\p{Nd}++|(?:pp?\.|pages?|S\.|§|sec\.|ch\.|fig\.|lines?)\s?[\p{Nd}.]+)*+[\]】］]"
+)
+_MARK = regex.compile(rf"{CITED.pattern}|^[^\S\n]*\(?\p{{Nd}}{{1,2}}[.)]\s", regex.MULTILINE)  # also that of a list
 _FIRST = regex.compile(r"([\p{L}\p{M}]+)(?:['’]\p{Ll}+)?(?:\W*\s\W*|$)")
 _NOUNS_ARE_CAPITAL = frozenset({"de"})
 _STOPWORDS = {  # bm25s's

@@ -9,7 +9,8 @@ _TAG = regex.compile(  # behind a claim, which it only asks to be confirmed: "It
       (?:am\ i\ |is\ (?:that|it)\ |isn't\ (?:that|it)\ )?(?:not\ )?(?:right|correct|true|so)|no|eh|huh|innit|hm+
       |{_HELPER}n't\ {_SOMEONE}|(?:ain|won|can|shan)'t\ {_SOMEONE}|{_HELPER}\ {_SOMEONE}(?:\ not)?
       |(?:don't|wouldn't)\ you\ (?:think|agree|say)
-      |oder(?:\ nicht)?|nicht(?:\ wahr)?|gell|stimmt'?s|richtig|non|n'est-ce\ pas|pas\ vrai|hein|¿?(?:no|verdad|cierto|no\ es\ (?:así|verdad))
+      |oder(?:\ nicht)?|nicht(?:\ wahr)?|gell|stimmt'?s|richtig|non|n'est-ce\ pas|pas\ vrai|hein
+      |¿?(?:no|verdad|cierto|no\ es\ (?:así|verdad))
       |vero|giusto|non\ è\ vero|não(?:\ é)?|né|certo|toch|niet(?:\ waar)?|hè|не\ так\ ли|верно|правда|да|أليس\ كذلك|έτσι
       |对[吗吧]|是[吗吧]|不是吗|对不对|是不是|是吧
     )\s*[?？؟;][*_"'”)\s]*$ | (?:でしょう|だろう|よね|ですね)か?[?？]\s*$""",
