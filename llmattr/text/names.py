@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
 from typing import Literal, NamedTuple
 
 import regex
@@ -121,7 +123,18 @@ def _months(text: str) -> Iterator[Name]:
 @cache
 def stopwords(language: str) -> frozenset[str]:
     """Words of a language that say too little by themselves; none where bm25s has no list."""
-    from bm25s import stopwords as lists
-
-    words = vars(lists).get(f"STOPWORDS_{_STOPWORDS.get(language)}", ())
+    words = _lists().get(f"STOPWORDS_{_STOPWORDS.get(language)}", ())
     return frozenset(map(fold, words)).difference(MONTHS)
+
+
+@cache
+def _lists() -> dict[str, Sequence[str]]:
+    """bm25s's lists alone: the package imports SciPy, which takes longer than all else of a check by words."""
+    package = find_spec("bm25s")
+    assert package is not None  # it is one of our own requirements
+    found = PathFinder.find_spec("stopwords", package.submodule_search_locations)
+    assert found is not None
+    assert found.loader is not None
+    lists = module_from_spec(found)
+    found.loader.exec_module(lists)
+    return vars(lists)
