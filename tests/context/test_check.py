@@ -17,6 +17,7 @@ from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.standing import Sentence, Support, of_sentences, standing
 from llmattr.context.worded import WORDED
 from llmattr.core.evidence import MISSING
+from llmattr.core.progress import Stopped, until
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.text.messages import conversation
@@ -537,6 +538,11 @@ def test_an_answer_of_talk_alone_claims_nothing(said, tiny):
 def test_who_asks_to_confirm_what_is_said_claims_it(tag):
     found = check(None, f"The Panama Canal is 82 km long, {tag} It is 500 metres deep, {tag} Is it tall, or not?", DOCUMENTS)
     assert [one.verdict for one in found.sentences] == ["context", "unsupported"]
+
+
+def test_without_a_model_it_stops_between_two_sentences_where_nobody_waits():
+    with until(lambda: True), pytest.raises(Stopped):
+        check(None, ANSWER, DOCUMENTS)
 
 
 class Sure:
