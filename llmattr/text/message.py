@@ -127,8 +127,9 @@ def _read(given: object, number: int) -> Message:
 
 
 def _is_silent(given: Mapping[str, Any]) -> bool:
-    """Whether it is a turn without content that says nothing, or refuses: OpenAI's of the assistant, and of a tool."""
-    return given.get("content") is None and not given.get("tool_calls") and given.get("role") in ("assistant", "tool")
+    """Whether it is a turn whose content is none: one of the assistant or a tool that says nothing, or that refuses."""
+    says = given.get("refusal") is not None or ("content" in given and given.get("role") in ("assistant", "tool"))
+    return says and given.get("content") is None and not given.get("tool_calls")
 
 
 def _read_part(part: object, number: int) -> str | tuple[Document]:

@@ -155,7 +155,6 @@ class TestSteps:
         ("silent", "says"),
         [
             ({"content": None}, ""),
-            ({}, ""),
             ({"content": None, "refusal": "I will not."}, "I will not."),
             ({"content": [{"type": "refusal", "refusal": "I will not."}]}, "I will not."),
         ],
