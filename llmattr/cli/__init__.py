@@ -6,15 +6,7 @@ import warnings
 
 import click
 
-from llmattr.cli.cache import cache
-from llmattr.cli.check import check
-from llmattr.cli.cite import cite
 from llmattr.cli.command import Remembering
-from llmattr.cli.evaluate import evaluate
-from llmattr.cli.heads import fit_heads
-from llmattr.cli.rerun import rerun
-from llmattr.cli.serve import serve
-from llmattr.cli.trace import trace
 from llmattr.errors import LlmattrError, LlmattrNote
 
 
@@ -22,10 +14,6 @@ from llmattr.errors import LlmattrError, LlmattrNote
 @click.version_option(package_name="llmattr")
 def cli() -> None:
     """Where did this come from? Attribute what a language model says, with evidence."""
-
-
-for command in (cache, check, cite, evaluate, fit_heads, rerun, serve, trace):
-    cli.add_command(command)
 
 
 def _show_note(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:

@@ -13,8 +13,7 @@ import click
 from llmattr.cli.answerer import Answerer, answering
 from llmattr.cli.batch import Row, answered, check_batch, optional, told, write_batch_page
 from llmattr.cli.files import check_folder, check_outputs, documents, quiet, read, write_json
-from llmattr.cli.given import Input, refuse, typed
-from llmattr.cli.methods import taken
+from llmattr.cli.given import Input, refuse, taken, typed
 from llmattr.core.files import write
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError

@@ -12,8 +12,8 @@ import click
 from llmattr.cli.answerer import Answerer, answering
 from llmattr.cli.batch import Result, Row, answered, check_batch, optional, text_of, told, write_batch_page
 from llmattr.cli.files import check_folder, check_outputs, documents, quiet, read, report, shown
-from llmattr.cli.given import Input, refuse, typed
-from llmattr.cli.methods import MethodCommand, taken
+from llmattr.cli.given import Input, refuse, taken, typed
+from llmattr.cli.methods import MethodCommand
 from llmattr.cli.served import Served, serving
 from llmattr.context.contract import Method
 from llmattr.context.methods.games import Alone

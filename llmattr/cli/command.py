@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import click
@@ -20,8 +21,28 @@ OUTPUTS = ("--json", "--html", "--junit", "--write-masks", "--out", "--cache", "
 MODEL = ("dtype", "model_hash", "tokenizer_hash")  # what tells a model from others of its name
 
 
+COMMANDS = {  # and where each is
+    "cache": "cache:cache",
+    "check": "check:check",
+    "cite": "cite:cite",
+    "eval": "evaluate:evaluate",
+    "fit-heads": "heads:fit_heads",
+    "rerun": "rerun:rerun",
+    "serve": "serve:serve",
+    "trace": "trace:trace",
+}
+
+
 class Remembering(click.Group):
-    """The group of all commands: it remembers the line that it was called with."""
+    """The group of all commands: it imports the one that is called, and remembers the line that it was called with."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name."""
+        return resolve_name(f"{__package__}.{COMMANDS[cmd_name]}") if cmd_name in COMMANDS else None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the line into `meta`, which all commands see."""

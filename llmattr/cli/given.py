@@ -1,12 +1,15 @@
 """What was typed: options, none of which is ignored in silence, and names of what a command reads."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from llmattr.errors import LlmattrError
+
+T = TypeVar("T")
 
 
 def typed(*names: str) -> str:
@@ -21,6 +24,11 @@ def refuse(why: str, *names: str) -> None:
     """Raise `LlmattrError` where any of these was typed, since it would be of no use."""
     if said := typed(*names):
         raise LlmattrError(f"{said} would be of no use: {why}")
+
+
+def taken(kind: type[T], options: dict[str, Any]) -> T:
+    """An object of this dataclass, whose fields are taken out of the options."""
+    return kind(**{field.name: options.pop(field.name) for field in dataclasses.fields(kind)})  # pyright: ignore[reportArgumentType]
 
 
 def pieces(words: Sequence[str], params: Iterable[click.Parameter]) -> list[list[str]]:

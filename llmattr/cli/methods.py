@@ -3,22 +3,15 @@
 import dataclasses
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from llmattr import context
-from llmattr.cli.given import Input, pieces
+from llmattr.cli.given import Input, pieces, taken
 from llmattr.core.fields import accepted, types_of
 from llmattr.core.method import check_described, check_listed
 from llmattr.errors import LlmattrError
-
-T = TypeVar("T")
-
-
-def taken(kind: type[T], options: dict[str, Any]) -> T:
-    """An object of this dataclass, whose fields are taken out of the options."""
-    return kind(**{field.name: options.pop(field.name) for field in dataclasses.fields(kind)})  # pyright: ignore[reportArgumentType]
 
 
 class MethodCommand(click.Command):

@@ -154,9 +154,10 @@ def _run(root: click.Command, arguments: Sequence[str], out: Path, json: Path) -
     command, words, rest = root, [], list(arguments)
     while isinstance(command, click.Group):
         words.append(rest.pop(0) if rest else "")
-        if words[0] not in MAKE_RESULTS or words[-1] not in command.commands:
+        found = command.get_command(click.Context(command), words[-1])
+        if words[0] not in MAKE_RESULTS or found is None:
             raise LlmattrError(f"{' '.join(words)!r} is no command that makes a result")
-        command = command.commands[words[-1]]
+        command = found
     places = {"--no-cache": [], "--out": [str(out)], "--json": [str(json)]}
     has = {name for param in command.params for name in param.opts}
     fresh = [word for name, value in places.items() if name in has for word in (name, *value)]

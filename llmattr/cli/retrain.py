@@ -10,8 +10,8 @@ import click
 
 from llmattr import retraining
 from llmattr.cli.files import check_folder, check_outputs, quiet, report
-from llmattr.cli.given import Input, typed
-from llmattr.cli.methods import first_line, options_of, taken, with_options_of
+from llmattr.cli.given import Input, taken, typed
+from llmattr.cli.methods import first_line, options_of, with_options_of
 from llmattr.cli.rows import ROWS_OPTIONS
 from llmattr.core.method import check_listed, check_options
 from llmattr.core.sources import Measure

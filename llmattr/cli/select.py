@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmattr.cli.files import check_folder, check_outputs, quiet, write_json
-from llmattr.cli.given import Input, refuse
-from llmattr.cli.methods import options_of, taken
+from llmattr.cli.given import Input, refuse, taken
+from llmattr.cli.methods import options_of
 from llmattr.cli.retrain import RUN_OPTIONS, Retraining
 from llmattr.core.method import check_options
 from llmattr.errors import LlmattrError

@@ -7,12 +7,13 @@ import click
 
 from llmattr.cli.answerer import Answerer, answering
 from llmattr.cli.files import check_folder, quiet
-from llmattr.cli.given import refuse, typed
-from llmattr.cli.methods import taken
+from llmattr.cli.given import refuse, taken, typed
 from llmattr.errors import LlmattrError, note
 
 if TYPE_CHECKING:
     import socket
+
+    from llmattr.service.app import Service
 
 
 @click.command()
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 @click.option(
     "--max-megabytes", type=click.FloatRange(min=0.001), default=10, show_default=True, help="of a request; 413 beyond"
 )
+@click.option(
+    "--max-characters", type=click.IntRange(min=1), default=200_000, show_default=True, help="of its texts; 413 beyond"
+)
 @click.option("--cache", type=click.Path(path_type=Path), help="folder for scored ablations, from which a request goes on")
 @click.option("--no-cache", is_flag=True, help="keep nothing")
 def serve(
@@ -39,6 +43,7 @@ def serve(
     waiting: int,
     time_limit: float,
     max_megabytes: float,
+    max_characters: int,
     cache: Path | None,
     no_cache: bool,
     **options: Any,
@@ -67,28 +72,21 @@ def serve(
         from llmattr.context.removal.cache import place
 
         kept = None if no_cache else cache or place()
-        _run(answerer, sock, (host, *allow_host), kept, waiting=waiting, time_limit=time_limit, most=int(max_megabytes * 1e6))
+        from llmattr.service.answers import Attributor
+        from llmattr.service.app import Service
+        from llmattr.service.queue import Queue
+
+        attributor, queue = Attributor(answerer.load(), kept, max_characters), Queue(waiting + 1, time_limit)
+        _run(Service(attributor, queue, int(max_megabytes * 1e6)), sock, (host, *allow_host))
 
 
-def _run(
-    answerer: Answerer,
-    sock: "socket.socket",
-    names: tuple[str, ...],
-    cache: Path | None,
-    *,
-    waiting: int,
-    time_limit: float,
-    most: int,
-) -> None:
-    """Load the model and answer until a signal comes."""
-    from llmattr.service.answers import Attributor
-    from llmattr.service.app import Service
+def _run(service: "Service", sock: "socket.socket", names: tuple[str, ...]) -> None:
+    """Answer until a signal comes."""
     from llmattr.service.guard import Guard
-    from llmattr.service.queue import Queue
     from llmattr.service.server import Server
 
-    attributor, queue = Attributor(answerer.load(), cache), Queue(waiting + 1, time_limit)
-    app = Guard(Service(attributor, queue, most).app(), names[0], frozenset(name.lower() for name in names))
+    app = Guard(service.app(), names[0], frozenset(name.lower() for name in names))
     shown = f"[{names[0]}]" if ":" in names[0] else names[0]
     address = f"http://{shown}:{sock.getsockname()[1]}"
-    Server(app, queue, lambda: click.echo(f"llmattr serves {attributor.lm.name} on {address} (Ctrl-C stops it)")).run([sock])
+    ready = f"llmattr serves {service.attributor.lm.name} on {address} (Ctrl-C stops it)"
+    Server(app, service.queue, lambda: click.echo(ready)).run([sock])

@@ -9,8 +9,8 @@ import click
 from llmattr import training
 from llmattr.cli.command import command_record
 from llmattr.cli.files import check_folder, check_outputs, quiet, report
-from llmattr.cli.given import Input, refuse
-from llmattr.cli.methods import MethodCommand, options_of, taken
+from llmattr.cli.given import Input, refuse, taken
+from llmattr.cli.methods import MethodCommand, options_of
 from llmattr.cli.retrain import asked_for, commands
 from llmattr.cli.rows import ROWS_OPTIONS
 from llmattr.cli.select import select_command

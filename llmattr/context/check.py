@@ -59,7 +59,7 @@ def check(
         from llmattr.context.behind import by_model  # with torch, which words alone do not need
 
         spans, sentences, run = by_model(model, marked, (chat, parts), asked, cache)
-    if not marked.markers:
+    if sentences and not marked.markers:
         note("the answer has no markers: what each sentence lacks is said")
     markers = [
         CheckedMarker(marker, t, standing(marker.document, sentences[t]))

@@ -26,7 +26,7 @@ from llmattr.core.method import describe, find_method
 from llmattr.core.plain_json import plain
 from llmattr.core.processes import is_main, of_main
 from llmattr.core.returned import returned_scores, unchanged
-from llmattr.core.sources import Measure, Targets
+from llmattr.core.sources import Measure, Part, Targets
 from llmattr.core.versions import versions
 from llmattr.errors import LlmattrError, check_choice, check_text, note
 from llmattr.model.chat import ChatServer
@@ -170,9 +170,9 @@ class ContextSession:
         """Attribute a part of the response, by its text or its characters."""
         return self.attribute(part_of(self.ablation.prompt.response, part, self.ablation.targets.measure))
 
-    def zoom(self, source: int, targets: Targets) -> Attribution:
-        """What is lost without each word of one source while all others stay (leave-one-out)."""
-        return ContextSession(LeaveOneOut(), self.ablation.of_words(source), self.seed, self.model).attribute(targets)
+    def zoom(self, source: int, targets: Targets, into: Part = "words") -> Attribution:
+        """What is lost without each word or sentence of one source while all others stay (leave-one-out)."""
+        return ContextSession(LeaveOneOut(), self.ablation.of_parts(source, into), self.seed, self.model).attribute(targets)
 
 
 def part_of(response: str, part: str | tuple[int, int], measure: str = "logit") -> Targets:

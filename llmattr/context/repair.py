@@ -11,12 +11,12 @@ from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, by_sent
 from llmattr.text.shapes.marked import Marked, begins_line
 
 _CLOSING = ("\"'”’»」』*_", ".!?。！？…:;")  # what ends a sentence, behind which no mark stands: outside, inside
-Done = Literal["dropped", "added", "renumbered"]
+Done = Literal["dropped", "added", "renumbered", "replaced", "kept"]
 
 
 @dataclass(frozen=True)
 class Change:
-    """A marker that was dropped or added, or a document that has another number: in which sentence, and why."""
+    """What was done with a marker (a wrong one that is a word is replaced or kept), or with a document's number, and why."""
 
     done: Done
     mark: str
@@ -51,6 +51,14 @@ class _Carried:
         """The markers of each sentence."""
         return by_sentence(self.markers)
 
+    def instead(self, one: CheckedMarker) -> int | None:
+        """The document that a mark shall name which is a word: where it does not hold, the best that none beside it names."""
+        if one.holds or one.sentence is None:
+            return one.marker.document
+        beside = [other.marker.document for other in self.by_sentence[one.sentence] if other.marker.is_word]
+        supporters = [document for document in self.sentences[one.sentence].supporters if document not in beside]
+        return supporters[0] if supporters else one.marker.document
+
     @property
     def is_right(self) -> bool:
         """Whether nothing is wrong or missing in a text that says so itself: a vendor's has no marks."""
@@ -67,36 +75,44 @@ class _Carried:
 def repaired(marked: Marked, sentences: Sequence[Sentence], markers: Sequence[CheckedMarker]) -> Repaired:
     """What holds stays where it stood; what a sentence lacks, its best document, stands for a wrong one or at its end.
 
+    A wrong mark that is a word of its sentence ("According to [1]") gives its place to the best document, or stays.
+
     A number is the document's place, from 1. Where the answer says what its sources are called, documents are numbered as they
     are first cited, and the list of references is written anew. An answer with nothing wrong is as it was written.
     """
     check = _Carried(marked, sentences, markers)
     if check.is_right:
         return Repaired(marked.written, ())
-    listed = any(one.marker.title is not None for one in check.markers)
+    listed = bool(marked.listed) or any(one.marker.title is not None for one in check.markers)
     cited = [sorted(set(_cited(check, t))) for t in range(len(check.sentences))]
     order = list(dict.fromkeys(document for places in cited for _, document, _ in places))
     numbers = {d: (order.index(d) if listed else d) + 1 for d in order}
     text, end = "", 0
     for place, same in groupby((one for places in cited for one in places), key=lambda one: one[0]):
-        text += check.marked.answer[end:place] + _marks(check, place, [(numbers[d], where) for _, d, where in same])
-        end = place
+        text += check.marked.answer[end : place[0]] + _marks(check, place, [(numbers[d], where) for _, d, where in same])
+        end = place[1]
     text += check.marked.answer[end:]
     if listed and order:
         text = f"{text.rstrip()}\n\n" + "\n".join(f"[{numbers[d]}] {_reference(check, d)}" for d in order) + "\n"
     return Repaired(text, tuple(_changes(check, numbers)))
 
 
-def _cited(check: _Carried, t: int) -> Iterator[tuple[int, int, str]]:
-    """The documents that a sentence shall cite, each with its place in the answer, and where in the document."""
-    own, end = check.by_sentence.get(t, []), check.sentences[t].end
+def _cited(check: _Carried, t: int) -> Iterator[tuple[tuple[int, int], int, str]]:
+    """The documents that a sentence shall cite, each with the characters of the answer that its mark takes, and its page."""
+    every, end = check.by_sentence.get(t, []), check.sentences[t].end
+    own, words = [one for one in every if not one.marker.is_word], [one for one in every if one.marker.is_word]
+    for one in words:
+        if (document := check.instead(one)) is not None:
+            yield (one.marker.start, one.marker.end), document, _where(check, one) if document == one.marker.document else ""
     inside = {one.marker.document for one in own if one.marker.end <= end}
     for one in own:
         document = one.marker.document
         if one.holds and document is not None and (one.marker.end <= end or document not in inside):
-            yield _place(check, t, one), document, _where(check, one)
-    if t in check.missing:
-        yield _place(check, t, own[-1] if own else None), check.missing[t], ""
+            place = _place(check, t, one)
+            yield (place, place), document, _where(check, one)
+    if t in check.missing and not words:
+        place = _place(check, t, own[-1] if own else None)
+        yield (place, place), check.missing[t], ""
 
 
 def _where(check: _Carried, one: CheckedMarker) -> str:
@@ -124,18 +140,22 @@ def _place(check: _Carried, t: int, one: CheckedMarker | None) -> int:
     return end - 1 if answer.startswith("](", end - 1) else end  # within the words of a link, which goes on
 
 
-def _marks(check: _Carried, place: int, cited: list[tuple[int, str]]) -> str:
+def _marks(check: _Carried, place: tuple[int, int], cited: list[tuple[int, str]]) -> str:
     told = [f"[{number}, {where}]" if where else f"[{number}]" for number, where in sorted(cited)]
     answer, marks = check.marked.answer, "".join(told)
-    if begins_line(answer, place):
+    start, end = place
+    if start < end:  # a word
+        return marks
+    if begins_line(answer, start):
         return f"{marks} "
-    is_inside = answer[place - 1].isspace() or answer[place : place + 1].isalnum()
+    is_inside = answer[start - 1].isspace() or answer[start : start + 1].isalnum()
     return marks if is_inside else f"{check.space}{marks}"
 
 
 def _reference(check: _Carried, document: int) -> str:
     """What the answer says of a source, else what it is called, in a line."""
-    told = (one.marker.title for one in check.markers if one.marker.document == document)
+    said = [*(one.marker for one in check.markers), *check.marked.listed]
+    told = (one.title for one in said if one.document == document)
     return " ".join((next(filter(None, told), None) or _name(check, document)).split())
 
 
@@ -148,9 +168,16 @@ def _changes(check: _Carried, numbers: dict[int, int]) -> Iterator[Change]:
     for one in check.markers:
         if one.holds:
             continue
-        yield Change("dropped", _written(check, one.marker.written, one.marker.name), STANDINGS[one.standing], one.sentence)
+        mark, why, best = _written(check, one.marker.written, one.marker.name), STANDINGS[one.standing], check.instead(one)
+        if not one.marker.is_word:
+            yield Change("dropped", mark, why, one.sentence)
+        elif best is None or best == one.marker.document:
+            yield Change("kept", mark, why, one.sentence)
+        else:
+            yield Change("replaced", mark, f"{why}; [{numbers[best]}] does", one.sentence)
     for t, best in check.missing.items():
-        yield Change("added", f"[{numbers[best]}]", f"{_name(check, best)} supports it", t)
+        if not any(one.marker.is_word for one in check.by_sentence.get(t, [])):
+            yield Change("added", f"[{numbers[best]}]", f"{_name(check, best)} supports it", t)
     for document, number in numbers.items():
         told = [one.marker.number for one in check.markers if one.marker.document == document and one.marker.written]
         if old := sorted({one for one in told if one is not None and one != number}):

@@ -1,7 +1,8 @@
 """What a marker is worth: the sentence that it stands for, what each document does for that, and what follows."""
 
+import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +13,8 @@ from llmattr.core.evidence import Verdict
 from llmattr.core.sources import Sources
 from llmattr.text import split
 from llmattr.text.own_words import own_words
-from llmattr.text.shapes.marked import Marked, Marker
+from llmattr.text.shapes.marked import Marked, Marker, begins_line
+from llmattr.text.split.talk import is_talk
 
 Standing = Literal["needed", "carried", "silent", "wrong", "contradicts", "nowhere"]
 STANDINGS: dict[Standing, str] = {
@@ -23,6 +25,7 @@ STANDINGS: dict[Standing, str] = {
     "contradicts": "contradicts",
     "nowhere": "there is no such source",
 }
+_STOP = re.compile(r"[.!?…][\"'”’)]*\s+\Z")
 CLAIM = 3  # words with a meaning, of a part of a sentence that is judged by itself
 HOLDING: tuple[Standing, ...] = ("needed", "carried", "silent")
 
@@ -92,16 +95,33 @@ class CheckedMarker:
 def of_sentences(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[list[int]]:
     """For each marker the sentences that it stands for: those that it covers, or the one that ends where it stands or before.
 
-    A marker in front of the first sentence, or of one that begins a line, stands for it.
+    A marker in front of the first sentence, or of one that begins a line, stands for it; in a line where all do, so do others.
     """
-    found = []
+    found, leading = [], _leading(marked, [end for _, end in spans])
     starts, ends = [start for start, _ in spans], [end for _, end in spans]
     for marker in marked.markers:
         if marker.start == marker.end:
-            in_front = marker.start in starts and marked.answer.endswith("\n", 0, marker.start)
+            in_front = marker.start in leading or (marker.start in starts and marked.answer.endswith("\n", 0, marker.start))
             found.append([max(bisect_left(starts, marker.start) - (not in_front), 0)][: len(spans)])
         else:
             found.append(list(range(bisect_right(ends, marker.start), bisect_left(starts, marker.end))))
+    return found
+
+
+def _leading(marked: Marked, ends: Collection[int]) -> set[int]:
+    """Where marks stand behind a sentence (they end at `ends`) and in front of the one that they are for: "[1] A. [2] B.".
+
+    In a line that begins with a mark (or has its first behind a colon) and ends with none, the others stand between sentences.
+    """
+    places = sorted({one.start for one in marked.markers if one.start == one.end})
+    found: set[int] = set()
+    start = 0
+    for line in marked.answer.splitlines(keepends=True):
+        here = places[bisect_left(places, start) : bisect_right(places, start + len(line.rstrip()))]
+        is_first = len(here) > 1 and (begins_line(marked.answer, here[0]) or marked.answer.endswith((":", "："), 0, here[0]))
+        if is_first and here[-1] < start + len(line.rstrip()) and all(place in ends for place in here[1:]):
+            found.update(here[1:])
+        start += len(line)
     return found
 
 
@@ -109,10 +129,12 @@ def clauses(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int,
     """The sentences, cut behind each of their marks but the last: "A [1] and B [2]." claims two things.
 
     A part has `CLAIM` words with a meaning or more, else its mark stands for more than it; what is behind the last mark belongs
-    to the part before it. What has no mark and ends with a colon introduces what follows, and claims nothing; nor does code.
+    to the part before it. What has no mark and ends with a colon introduces what follows, and claims nothing; nor does code,
+    or talk: of an answer that is nothing else, nothing is left.
     """
     places = sorted({marker.end for marker in marked.markers if marker.start == marker.end})
-    code = _code(marked.answer)
+    code, spans = _code(marked.answer), _opened(marked, spans)
+    spans = [(start, end) for start, end in spans if not is_talk(marked.answer[start:end])]
     found: list[tuple[int, int]] = []
     for start, end in spans:
         inside = [place for place in places if start < place <= end]
@@ -123,7 +145,20 @@ def clauses(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int,
                 found.append((start, place))
                 start = place + len(marked.answer[place:end]) - len(marked.answer[place:end].lstrip())
         found.append((start, end))
-    return found or list(spans)
+    return found or spans
+
+
+def _opened(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The sentences, cut in front of a mark that opens another, as in "It is tall. [1] says so."."""
+    words = sorted({one.start for one in marked.markers if one.is_word})
+    opening = [place for place in words if _STOP.search(marked.answer, max(0, place - 9), place)]
+    found: list[tuple[int, int]] = []
+    for start, end in spans:
+        for place in opening[bisect_right(opening, start) : bisect_left(opening, end)]:
+            found.append((start, start + len(marked.answer[start:place].rstrip())))
+            start = place
+        found.append((start, end))
+    return found
 
 
 def _code(answer: str) -> set[tuple[int, int]]:

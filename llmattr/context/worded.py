@@ -11,6 +11,7 @@ from jaxtyping import Float
 from llmattr.context.entailing import entailed
 from llmattr.context.standing import Sentence, Support, best_passage, clauses
 from llmattr.core.evidence import MISSING, Verdict, judged
+from llmattr.core.progress import heed
 from llmattr.core.sources import Sources
 from llmattr.errors import note
 from llmattr.text import split
@@ -37,6 +38,7 @@ def by_words(
     spans, neighbours = clauses(marked, said), _neighbours(parts)
     sentences = []
     for start, end in spans:
+        heed()
         text = marked.answer[start:end]
         found = _Worded(marked, parts, query, judge, (start, end), neighbours)
         supports = tuple(found.support(d) for d in range(len(marked.documents)))

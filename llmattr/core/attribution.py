@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, get_args, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -15,8 +15,8 @@ from llmattr.core.evidence import Evidence
 from llmattr.core.faces import face
 from llmattr.core.fields import check_fields, is_plain
 from llmattr.core.files import write
-from llmattr.core.sources import Sources, Targets
-from llmattr.errors import LlmattrError, check_index, check_number
+from llmattr.core.sources import Part, Sources, Targets
+from llmattr.errors import LlmattrError, check_choice, check_index, check_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +30,8 @@ class Session(Protocol):
         """The same method for a part of the response."""
         ...
 
-    def zoom(self, source: int, targets: Targets) -> "Attribution":
-        """These targets, attributed to the words of one source."""
+    def zoom(self, source: int, targets: Targets, into: Part = "words") -> "Attribution":
+        """These targets, attributed to the words or sentences of one source."""
         ...
 
     def refine(self, method: object) -> "Attribution":
@@ -227,12 +227,16 @@ class Attribution:
             raise LlmattrError("only a fresh result of cite() can attribute further spans; run cite() again for this one")
         return self.session.span(part)
 
-    def zoom(self, source: int) -> "Attribution":
-        """The words of one source as sources of their own, with all others kept: which of its words matter. New ablations."""
+    def zoom(self, source: int, into: Part = "words") -> "Attribution":
+        """The words or sentences of one source as sources of their own, with all others kept: which of them matter.
+
+        So a step of a chat is looked into while the others stay. New ablations, one for each; what is found can be zoomed into.
+        """
         if self.session is None:
             raise LlmattrError("only a fresh result of cite() can zoom into a source; run cite() again for this one")
         check_number("source", source, 0, len(self.sources), whole=True)
-        return self.session.zoom(source, self.targets)
+        check_choice("what a source is zoomed into", into, get_args(Part))
+        return self.session.zoom(source, self.targets, into)
 
     def refine(self, method: object) -> "Attribution":
         """The same response by another method; ablations that were scored before are not run again.

@@ -33,6 +33,12 @@ def until(unwanted: Callable[[], bool]) -> Iterator[None]:
         _UNWANTED.reset(token)
 
 
+def heed() -> None:
+    """Raise `Stopped` where nobody waits for this work any more (`until`): between two units of work that has no bar."""
+    if _UNWANTED.get()():
+        raise Stopped
+
+
 class Progress:
     """Work of `total` units, of which some may be done already: `with Progress(...) as bar: ... bar.update()`."""
 
@@ -51,8 +57,7 @@ class Progress:
     def update(self, n: int = 1) -> None:
         """So many more are done; raises `Stopped` where nobody waits for the others (`until`)."""
         self.done += n
-        if _UNWANTED.get()():
-            raise Stopped
+        heed()
         self.bar.update(n)
         now = time.monotonic()
         if Progress.said is None:

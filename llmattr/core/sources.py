@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int
 from llmattr.errors import check_index
 
 Kind = Literal["heading", "paragraph", "item", "row", "code", "quote", "markup", "furniture"]  # of a stretch of a text
+Part = Literal["words", "sentences"]  # into which a source can be cut further
 Measure = Literal["logit", "logprob"]  # what can be taken of the probability of what was said
 
 

@@ -33,16 +33,18 @@ def text(check: Check) -> str:
         lines += [f"    {line}" for one in markers.get(t, []) for line in _marker(check, one)]
         lines += [f"    {line}" for line in _sentence(check, t)]
     lines += [line for one in markers.get(None, []) for line in _marker(check, one)]
-    return "\n".join([*lines, "", summary(check)])
+    return "\n".join([*lines, "", summary(check)]).lstrip("\n")
 
 
 def summary(check: Check) -> str:
     """How many markers hold, and what is missing, in a line."""
+    how = "by words, names and numbers alone" if check.run.get("method") == "words" else f"asking {check.run.get('model')}"
+    if not check.sentences:
+        return f"The answer claims nothing that could be checked: it only greets, offers or asks ({how})."
     held = len(check.markers) - len(check.wrong)
     parts = [f"{held} of {len(check.markers)} markers hold"] if check.markers else ["no markers"]
     parts += [f"{len(check.unsupported)} of {_many(len(check.sentences), 'sentence')} unsupported"]
     parts += [f"{len(check.missing)} supported without a marker"] if check.missing else []
-    how = "by words, names and numbers alone" if check.run.get("method") == "words" else f"asking {check.run.get('model')}"
     return f"{', '.join(parts)} ({how})."
 
 

@@ -1,6 +1,8 @@
 """An answer with its citations as plain text for the terminal."""
 
 import itertools
+from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +11,7 @@ import numpy as np
 from llmattr.core.attribution import Attribution, Score, sentence_rows
 from llmattr.core.citing import LEAST, citation_rule
 from llmattr.core.evidence import RULE
+from llmattr.errors import LlmattrError
 from llmattr.report.lines import one_line, plain
 from llmattr.report.marks import citation_numbers, marked
 from llmattr.report.quality import fit_quality, how_sure
@@ -74,19 +77,28 @@ def pruned(again: "Pruned", attribution: Attribution) -> str:
 
 
 def zoomed(attribution: Attribution, top: int = 3) -> str:
-    """The words inside the best cited source of each sentence that matter most for it."""
-    numbers, lines, inside = citation_numbers(attribution, top), ["", "Words inside the first citation of each sentence:"], {}
+    """The words inside the best cited source of each sentence that matter most for it, with all else kept.
+
+    Of a whole text or step its best sentence comes first, and then the words of that.
+    """
+    numbers, zoom = citation_numbers(attribution, top), cache(Attribution.zoom)
+    lines = ["", "Words inside the first citation of each sentence:"]
     for row in sentence_rows(attribution):
         best = next((score.source for score in attribution[row].top(1) if score.cited), None)
         if best is None:
             continue
-        if len(split.spans(attribution.sources.texts[best], split.words)) < 2:
-            lines.append(f"  [{numbers[best]}] is one word")
+        within, where = attribution, f"[{numbers[best]}]"
+        if attribution.sources.kind in ("documents", "paragraphs"):
+            with suppress(LlmattrError):  # it is one sentence
+                within = zoom(attribution, best, "sentences")
+                found = within[row].top(1)[0]
+                best, where = found.source, f'{where} "{plain(one_line(found.text))}" {found.score:+.2f}:'
+        if len(split.spans(within.sources.texts[best], split.words)) < 2:
+            lines.append(f"  {where} is one word")
             continue
-        inside[best] = inside.get(best) or attribution.zoom(best)
-        words = [s for s in inside[best][row].top(top) if s.score > LEAST]
+        words = [s for s in zoom(within, best)[row].top(top) if s.score > LEAST]
         said = ", ".join(f"{one_line(s.text)} {s.score:+.2f}" for s in words) or "no single word"
-        lines.append(f"  [{numbers[best]}] {said}")
+        lines.append(f"  {where} {said}")
     if len(lines) == 2:
         lines.append("  nothing is cited")
     return "\n" + "\n".join(lines)

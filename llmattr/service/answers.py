@@ -18,7 +18,9 @@ from llmattr.model.contract import Scorer
 from llmattr.report.check import with_repair
 from llmattr.report.json import to_dict
 from llmattr.service.asked import Asked, CheckOptions, CiteOptions, Verb, read_asked, read_json
+from llmattr.service.refused import Refused
 
+CHARACTERS = 200_000  # a text is cut, and compared without a model, in one go: seconds at this length
 LETTERS = 64  # of a token, on average: no text has so many
 
 
@@ -32,10 +34,11 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Attributor:
-    """The model, and the folder of what it scored (None: nothing is kept)."""
+    """The model, the folder of what it scored (None: nothing is kept), and the most characters of a request."""
 
     lm: Scorer
     cache: Path | None = None
+    most: int = CHARACTERS
 
     def as_json(self, verb: Verb, body: bytes) -> Answer:
         """What the JSON of a request asks; raises `LlmattrError` for what its client can mend."""
@@ -57,13 +60,16 @@ class Attributor:
         return Answer(found.html(), "text/html")
 
     def _checked(self, asked: Asked) -> Asked:
-        """The same; raises `LlmattrError`, before texts are cut and tokenised, for what no model of this window could read."""
+        """The same; raises, before texts are cut, `LlmattrError` for what no model of this window could read, or `Refused`."""
         documents = asked.documents or ()
-        size = sum(map(len, [*(one.text for one in documents), str(asked.response), str(asked.messages)]))
+        beside = [asked.query, asked.response, asked.messages, *vars(asked.options).values()]
+        size = sum(len(one.text) for one in documents) + sum(len(str(one)) for one in beside if one)
         window = None if isinstance(asked.options, CheckOptions) and asked.options.quick else self.lm.window
+        many = f"{len(documents):,} documents, {size:,} characters"
         if window is not None and size / LETTERS + len(documents) > window:
-            many = f"{len(documents):,} documents, {size:,} characters"
             raise LlmattrError(f"{many}: far more than the model's window of {window:,} tokens holds; send less")
+        if size > self.most:
+            raise Refused(413, f"{many} are more than the {self.most:,} that a request may have: send less")
         return asked
 
     def _found(self, asked: Asked) -> Attribution | Check:

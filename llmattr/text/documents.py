@@ -63,7 +63,7 @@ def read_document(given: object, number: int) -> Document:
 def refuse_empty(documents: Sequence[Document]) -> None:
     """Raise `LlmattrError` where no document has a text."""
     if not any(document.text.strip() for document in documents):
-        raise LlmattrError("the context is empty: there is nothing to attribute the answer to")
+        raise LlmattrError("the context is empty: give documents with text")
 
 
 def _is_name(text: str) -> bool:

@@ -67,7 +67,7 @@ def take_answer(
 ) -> tuple[Sequence[Mapping[str, Any]], str | None]:
     """The messages before the assistant's last turn, and its reasoning (in `<think>`) with what it said or called there.
 
-    All of them and None where it did not speak last, or a further query follows.
+    All of them and None where it did not speak last, or a further query follows. Raises `LlmattrError` where nobody else spoke.
     """
     chat = read_chat(messages)
     last, follows = chat[-1], query is not None and not any("{query}" in message.text for message in chat)
@@ -75,6 +75,8 @@ def take_answer(
         return messages, None
     thoughts = "".join(part for part in last.thoughts if isinstance(part, str))
     said = turn_text({**last.other, "content": last.text})
+    if all(message.role == "assistant" for message in chat):
+        raise LlmattrError("messages has only what the assistant said: put in what it was asked, or give a query")
     return plain_chat(messages)[:-1], (f"<think>\n{thoughts}\n</think>\n\n" if thoughts else "") + said
 
 
@@ -109,6 +111,7 @@ def _check_order(chat: Sequence[Message]) -> None:
 
 def _read(given: object, number: int) -> Message:
     calling = isinstance(given, Mapping) and given.get("tool_calls") and given.get("content") is None
+    given = {**given, "content": given.get("refusal") or ""} if isinstance(given, Mapping) and _is_silent(given) else given
     said = calling or (isinstance(given, Mapping) and isinstance(given.get("content"), (str, list, tuple)))
     if not isinstance(given, Mapping) or "role" not in given or not said:
         raise LlmattrError(f"message {number} must be a dict with 'role' and 'content'; it is {given!r:.80}")
@@ -118,12 +121,20 @@ def _read(given: object, number: int) -> Message:
     content = [given["content"]] if isinstance(given.get("content"), str) else given.get("content") or ()
     parts = tuple(_read_part(part, number) for part in content)
     thoughts = next((given[key] for key in THOUGHTS if isinstance(given.get(key), str) and given[key].strip()), None)
-    apart = ("role", "content", *(THOUGHTS if thoughts else ()))
+    apart = ("role", "content", "refusal", *(THOUGHTS if thoughts else ()))
     other = {key: given[key] for key in given if key not in apart}
     return Message(given["role"], parts, other, (check_text(thoughts, f"message {number}"),) if thoughts else ())
 
 
+def _is_silent(given: Mapping[str, Any]) -> bool:
+    """Whether it is a turn whose content is none: one of the assistant or a tool that says nothing, or that refuses."""
+    says = given.get("refusal") is not None or ("content" in given and given.get("role") in ("assistant", "tool"))
+    return says and given.get("content") is None and not given.get("tool_calls")
+
+
 def _read_part(part: object, number: int) -> str | tuple[Document]:
+    if isinstance(part, Mapping) and part.get("type") == "refusal":
+        part = part.get("refusal")
     if isinstance(part, str):
         return check_text(part, f"message {number}")
     if isinstance(part, Mapping) and isinstance(part.get("text"), str):

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
 from typing import Literal, NamedTuple
 
 import regex
@@ -27,7 +29,10 @@ _KATAKANA = regex.compile(r"[\p{Katakana}ー]{3,}")
 _BESIDE_A_NUMBER = regex.compile(r"\p{Nd}\.?\s(?:de\s)?(\p{L}{3,})\b|\b(\p{L}{3,})\s(?:de\s)?\p{Nd}{4}\b")
 _BEGIN = regex.compile(rf"(?:(?<!\b(?:\p{{Lu}}|{_TITLES}))[.!?:;…]['\"’”»)\]]*\s|\n)[\s\p{{P}}\p{{S}}]*$|^[^\p{{L}}\p{{N}}]*$")
 _BEHIND = 12  # characters in which a sentence's end is looked for
-_MARK = regex.compile(r"\[\p{Nd}{1,3}\]|^[^\S\n]*\(?\p{Nd}{1,2}[.)]\s", regex.MULTILINE)  # of a citation, of a list
+CITED = regex.compile(  # the mark of a citation: [1], [2-4], [1, p. 3]
+    r"[\[【［]\p{Nd}{1,3}(?!\p{Nd})(?:[\s,;:–-]|\p{Nd}++|(?:pp?\.|pages?|S\.|§|sec\.|ch\.|fig\.|lines?)\s?[\p{Nd}.]+)*+[\]】］]"
+)
+_MARK = regex.compile(rf"{CITED.pattern}|^[^\S\n]*\(?\p{{Nd}}{{1,2}}[.)]\s", regex.MULTILINE)  # also that of a list
 _FIRST = regex.compile(r"([\p{L}\p{M}]+)(?:['’]\p{Ll}+)?(?:\W*\s\W*|$)")
 _NOUNS_ARE_CAPITAL = frozenset({"de"})
 _STOPWORDS = {  # bm25s's
@@ -118,7 +123,18 @@ def _months(text: str) -> Iterator[Name]:
 @cache
 def stopwords(language: str) -> frozenset[str]:
     """Words of a language that say too little by themselves; none where bm25s has no list."""
-    from bm25s import stopwords as lists
-
-    words = vars(lists).get(f"STOPWORDS_{_STOPWORDS.get(language)}", ())
+    words = _lists().get(f"STOPWORDS_{_STOPWORDS.get(language)}", ())
     return frozenset(map(fold, words)).difference(MONTHS)
+
+
+@cache
+def _lists() -> dict[str, Sequence[str]]:
+    """bm25s's lists alone: the package imports SciPy, which takes longer than all else of a check by words."""
+    package = find_spec("bm25s")
+    assert package is not None  # it is one of our own requirements
+    found = PathFinder.find_spec("stopwords", package.submodule_search_locations)
+    assert found is not None
+    assert found.loader is not None
+    lists = module_from_spec(found)
+    found.loader.exec_module(lists)
+    return vars(lists)

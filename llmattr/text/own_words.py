@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from llmattr.text.names import stopwords
+from llmattr.text.names import CITED, stopwords
 from llmattr.text.numbers import Number, numbers
 from llmattr.text.split.languages import language_of
 from llmattr.text.units import fold
@@ -32,7 +32,7 @@ class OwnWord(NamedTuple):
 def own_words(sentence: str, told: str = "") -> list[OwnWord]:
     """Words with a meaning and numbers of a sentence that were not told before, as in the question; all where none are new.
 
-    Of scripts without spaces there are numbers and words in katakana alone.
+    Of scripts without spaces there are numbers and words in katakana alone. The mark of a citation, [1], is no word.
 
     >>> [word.text for word in own_words("The tower was built in 1889 by Eiffel.", "Who built the tower?")]
     ['1889', 'Eiffel']
@@ -85,8 +85,8 @@ def _each(texts: tuple[str, ...]) -> tuple[Words, ...]:
 
 def _words(sentence: str) -> Iterator[OwnWord]:
     language = language_of(sentence)
-    taken: set[int] = set()
-    for number in numbers(sentence, language):
+    taken = {place for mark in CITED.finditer(sentence) for place in range(*mark.span())}
+    for number in [one for one in numbers(sentence, language) if one.start not in taken]:
         taken.update(range(number.start, number.end))
         yield OwnWord(number.start, number.end, sentence[number.start : number.end], number)
     for word in WORD.finditer(sentence):

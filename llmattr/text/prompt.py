@@ -110,7 +110,7 @@ class Prompt:
     def with_response(self, response: str) -> "Prompt":
         """The prompt with a response given as text, tokenised as it would stand behind the whole prompt."""
         if not response.strip():
-            raise LlmattrError("the response is empty: there is nothing to attribute")
+            raise LlmattrError("the response is empty: there is nothing to attribute; leave it out, and the model answers")
         opened = dataclasses.replace(self, closing="")._whole[0]
         response = without_opening(opened, response)
         prompt = dataclasses.replace(self, response=response, closing=ending_of(opened, response))

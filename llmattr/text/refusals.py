@@ -1,6 +1,7 @@
 """Sentences that say no more than that the answer is not known, or does not stand in the documents."""
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
 import regex
 
@@ -9,7 +10,7 @@ from llmattr.text.own_words import new_words
 from llmattr.text.refusal_english import OF_DOCUMENTS, SPEAKER, TELLS, TOLD, YES_OR_NO
 from llmattr.text.refusal_languages import LANGUAGES
 
-Patterns = dict[str, regex.Pattern[str]]  # of the fields of `Refusing`
+Patterns = Callable[[str], regex.Pattern[str]]  # of the fields of `Refusing`, each made where it is needed
 
 NEW = 3  # words: of 48 refusals 35 add no more; of 233 other answers and 160 claims none is taken for one
 _LONGEST = 1000  # characters of a sentence that does nothing but refuse
@@ -36,7 +37,7 @@ def refuses(sentence: str, question: str = "") -> bool:
     sentence = _MARKS.sub(" ", sentence)
     plain = regex.sub(r"[’‘]", "'", " ".join(sentence.casefold().split()).strip(_DRESSING))
     plain = regex.sub(r"\b(there|that|it|this)'s\b", r"\1 is", plain)
-    refused = any(_all_refuse(plain, _patterns(language)) for language in LANGUAGES)
+    refused = any(_all_refuse(plain, partial(_pattern, language)) for language in LANGUAGES)
     return refused or (bool(question) and _adds_nothing(sentence, plain, question))
 
 
@@ -45,10 +46,10 @@ def _adds_nothing(sentence: str, plain: str, question: str) -> bool:
 
     What the documents do tell before the denial is an answer, and so is any denial where yes or no was asked, and a name.
     """
-    say = _patterns("en")
-    denied = say["no"].search(plain)
-    of_documents = say["doc"].search(plain) or SPEAKER.search(plain)
-    tells = say["tell"].search(plain) or say["known"].search(plain) or TOLD.search(plain)
+    say = partial(_pattern, "en")
+    denied = say("no").search(plain)
+    of_documents = say("doc").search(plain) or SPEAKER.search(plain)
+    tells = say("tell").search(plain) or say("known").search(plain) or TOLD.search(plain)
     if not (denied and of_documents and tells) or YES_OR_NO.search(question):
         return False
     if (telling := TELLS.search(plain)) and telling.start() < denied.start():
@@ -59,21 +60,21 @@ def _adds_nothing(sentence: str, plain: str, question: str) -> bool:
 
 def _all_refuse(sentence: str, say: Patterns) -> bool:
     """At least one clause refuses, and those beside it name a topic, or are polite."""
-    clauses = [part.strip(_DRESSING) for part in say["cut"].split(sentence)]
+    clauses = [part.strip(_DRESSING) for part in say("cut").split(sentence)]
     rest = [clause for clause in clauses if clause and not _refuses(clause, say)]
-    return len(rest) < len(list(filter(None, clauses))) and all(say["beside"].match(clause) for clause in rest)
+    return len(rest) < len(list(filter(None, clauses))) and all(say("beside").match(clause) for clause in rest)
 
 
 def _refuses(clause: str, say: Patterns) -> bool:
-    return bool(say["phrase"].search(clause) or say["denial"].search(clause))
+    return bool(say("phrase").search(clause) or say("denial").search(clause))
 
 
 @cache
-def _patterns(language: str) -> Patterns:
+def _pattern(language: str, part: str) -> regex.Pattern[str]:
     words = LANGUAGES[language]._asdict()
 
     def filled(pattern: str) -> str:
         named = regex.sub("IN_DOC|DOC|NO|TELL|KNOWN", lambda name: f"(?:{words[name[0].lower()]})", pattern)
         return filled(named) if named != pattern else named
 
-    return {part: regex.compile(filled(pattern)) for part, pattern in words.items()}
+    return regex.compile(filled(words[part]))

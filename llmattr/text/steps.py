@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from llmattr.core.sources import Document
 from llmattr.text.message import Message, Parts, called
+from llmattr.text.observations import observations
 from llmattr.text.split.reasoning import has_reasoning
 from llmattr.text.split.reasoning import parts as reasoned
 
@@ -17,28 +18,30 @@ def steps_of(chat: Sequence[Message]) -> tuple[Message, ...]:
     """Every turn becomes a document but the system's and the one that asks: the user's last; that one, where there is no other.
 
     A document's id says which turn it is, counted from 1 without the system's, and what: "step 3: result of search", "step 4:
-    assistant", and "step 4: reasoning" for what was thought there. Calls of tools are written by the template and stay.
+    assistant", and "step 4: reasoning" for what was thought there. Calls of tools are written by the template and stay. A turn
+    of the user that says what an action found is a result, too (`observations`).
     """
-    asking = max((i for i, message in enumerate(chat) if message.role == "user"), default=None)
+    found = observations(chat)
+    asking = max((i for i, message in enumerate(chat) if message.role == "user" and i not in found), default=None)
     if asking is None:
         asking = max((i for i, message in enumerate(chat) if message.role not in RESULTS), default=len(chat) - 1)
     names = called(chat)
     steps = list(itertools.accumulate(int(message.role not in SYSTEM) for message in chat))
+    ids = [f"step {steps[i]}: {_called(message, found.get(i), names)}" for i, message in enumerate(chat)]
     made = tuple(
-        message if i == asking or message.role in SYSTEM else _as_documents(message, steps[i], names)
+        message if i == asking or message.role in SYSTEM else _as_documents(message, steps[i], ids[i])
         for i, message in enumerate(chat)
     )
     if any(document.text.strip() for message in made for document in message.documents):
         return made
-    question = (Document(chat[asking].text, _id(chat[asking], steps[asking], names)),)
+    question = (Document(chat[asking].text, ids[asking]),)
     return (*made[:asking], dataclasses.replace(chat[asking], parts=(question,)), *made[asking + 1 :])
 
 
-def _as_documents(message: Message, step: int, names: dict[str, str]) -> Message:
-    """The turn with what it says and thinks as documents."""
+def _as_documents(message: Message, step: int, name: str) -> Message:
+    """The turn with what it says (of this name) and thinks as documents."""
     thoughts: Parts = tuple((Document(part, f"step {step}: reasoning"),) for part in message.thoughts if isinstance(part, str))
-    text, name = message.text, _id(message, step, names)
-    parts: Parts = message.parts
+    text, parts = message.text, message.parts
     if message.role == "assistant" and has_reasoning(text):
         parts = _apart(text, name, f"step {step}: reasoning")
     elif text.strip():
@@ -59,8 +62,7 @@ def _apart(text: str, name: str, thought: str) -> Parts:
     return tuple(part for part in (*parts, text[end:]) if part)
 
 
-def _id(message: Message, step: int, names: dict[str, str]) -> str:
-    if message.role not in RESULTS:
-        return f"step {step}: {message.role}"
-    name = names.get(message.result_of or "") or message.other.get("name")
-    return f"step {step}: result of {name or 'a tool'}"
+def _called(message: Message, found_by: str | None, names: dict[str, str]) -> str:
+    if message.role not in RESULTS and found_by is None:
+        return message.role
+    return f"result of {found_by or names.get(message.result_of or '') or message.other.get('name') or 'a tool'}"

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -435,3 +436,6 @@ def test_another_answer_and_words(tiny_folder, tmp_path, capsys):
     assert "rather than: In 1889." in capsys.readouterr().out
     assert main([*command, "--zoom", "leave-one-out"]) == 0
     assert "Words inside the first citation" in capsys.readouterr().out
+    assert main([*command, "--zoom", "--sources", "documents", "leave-one-out"]) == 0
+    _, shown = capsys.readouterr().out.split("Words inside the first citation of each sentence:\n")
+    assert re.match(r'  \[1\] "(The canal is long|It has locks|It opened in 1914)\." [+-]\d', shown)

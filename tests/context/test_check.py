@@ -17,6 +17,7 @@ from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.standing import Sentence, Support, of_sentences, standing
 from llmattr.context.worded import WORDED
 from llmattr.core.evidence import MISSING
+from llmattr.core.progress import Stopped, until
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.text.messages import conversation
@@ -181,6 +182,53 @@ def test_a_list_of_references_is_written_anew_in_the_order_of_citing():
     again = found.repaired()
     assert again.text == "The Panama Canal opened in 1914 [1]. It is 82 km long [1].\n\n[1] M. Roe, canal.txt\n"
     assert [(one.done, one.mark) for one in again.changes] == [("dropped", "[2]"), ("added", "[1]")]
+
+
+@pytest.mark.parametrize("listed", ["References:\n1. canal.txt\n2. tower.txt", "[1] canal.txt\n[2] tower.txt"])
+def test_an_answer_without_marks_goes_by_its_list(listed):
+    documents = [{"id": "tower.txt", "text": TOWER}, {"id": "canal.txt", "text": CANAL}, {"id": "fair.txt", "text": FAIR}]
+    said = f"The Panama Canal opened in 1914.\n\nSources\n{listed.removeprefix('References:').strip()}"
+    again = check(None, said, documents).repaired().text
+    assert again == "The Panama Canal opened in 1914 [1].\n\n[1] canal.txt\n"
+    assert check(None, again, documents).fails() == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "repaired", "done"),
+    [
+        ("According to [1]: The canal opened in 1914.", "According to [2]: The canal opened in 1914.", ["replaced"]),
+        ("[1] says it is 82 km long. [3] says it is tall.",
+         "[2] says it is 82 km long. [3] says it is tall.", ["replaced", "kept"]),
+        ("As [7] notes, the canal is deep.", "As [7] notes, the canal is deep.", ["kept"]),
+        ("[1] and [2] say the Panama Canal opened in 1914.", "[1] and [2] say the Panama Canal opened in 1914.", ["kept"]),
+        ("The Panama Canal (see [2, p. 3]) opened in 1914.", "The Panama Canal (see [2, p. 3]) opened in 1914.", []),
+        ("According to [1], the Panama Canal opened in 1914 [2].",
+         "According to [2], the Panama Canal opened in 1914 [2].", ["replaced"]),
+    ],
+)  # fmt: skip
+def test_a_mark_that_is_a_word_leaves_no_hole(answer, repaired, done):
+    again = check(None, answer, DOCUMENTS).repaired()
+    assert (again.text, [one.done for one in again.changes]) == (repaired, done)
+    assert check(None, repaired, DOCUMENTS).repaired().text == repaired
+
+
+def test_a_mark_that_opens_a_sentence_does_not_belong_to_the_one_before(tiny):
+    said = "The Eiffel Tower was built in 1889 [1]. [2] says that the Panama Canal opened in 1914."
+    for model in (None, tiny):
+        found = check(model, said, DOCUMENTS)
+        assert [(one.sentence, one.marker.number) for one in found.markers] == [(0, 1), (1, 2)]
+        assert not found.sentences[1].supports[1].missing  # its mark is no number
+    assert found.answer[slice(found.sentences[1].start, found.sentences[1].end)] == said[40:]
+
+
+@pytest.mark.parametrize("before", ["", "I found: ", "The canal is deep.\n", "- "])
+def test_marks_before_the_sentences_of_a_line(before):
+    said = f"{before}[1] The Eiffel Tower was built in 1889. [2] The Panama Canal opened in 1914.[2] It is 82 km long."
+    found = check(None, said, DOCUMENTS)
+    assert [one.standing for one in found.markers] == ["carried", "needed", "needed"]
+    assert found.repaired().text == said
+    behind = check(None, f"{said} [1]", DOCUMENTS)  # a line that ends with a mark has them behind
+    assert [one.standing for one in behind.markers][1:] == ["wrong", "needed", "wrong"]
 
 
 @pytest.mark.parametrize(
@@ -432,6 +480,14 @@ def test_a_terminal_obeys_no_answer(files, tmp_path, capsys):
     assert "\x1b[2J" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("empty", ["answer.txt", "1.txt"])
+def test_an_empty_file_is_told_in_a_line_that_fits_a_check(files, tmp_path, capsys, empty):
+    (tmp_path / empty).write_text(" \n")
+    assert main(files) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"{empty}' is empty: it must have text in it")
+
+
 def test_names_of_a_map(files, tmp_path, capsys):
     (tmp_path / "answer.txt").write_text("The Panama Canal opened in 1914 (Doe 2020).")
     (tmp_path / "names.json").write_text('{"Doe 2020": 2}')
@@ -466,6 +522,27 @@ def test_talk_and_code_claim_nothing():
     assert [found.answer[one.start : one.end] for one in found.sentences] == ["The canal is 82 km long."]
     assert found.fails() == []
     assert found.repaired().text == said
+
+
+@pytest.mark.parametrize("said", ["Sure! I hope this helps.", "Which tower do you mean?", "Hello! [1]"])
+def test_an_answer_of_talk_alone_claims_nothing(said, tiny):
+    for model in (None, tiny):
+        found = check(model, said, DOCUMENTS)
+        assert (found.sentences, found.fails()) == ((), [])
+        assert found.to_text().startswith("The answer claims nothing that could be checked")
+        assert found.repaired().text == said
+    assert "claims nothing" in found.html()
+
+
+@pytest.mark.parametrize("tag", ["isn't it?", "right?", "no?", "doesn’t it?", "oder?", "n'est-ce pas ?", "¿verdad?"])
+def test_who_asks_to_confirm_what_is_said_claims_it(tag):
+    found = check(None, f"The Panama Canal is 82 km long, {tag} It is 500 metres deep, {tag} Is it tall, or not?", DOCUMENTS)
+    assert [one.verdict for one in found.sentences] == ["context", "unsupported"]
+
+
+def test_without_a_model_it_stops_between_two_sentences_where_nobody_waits():
+    with until(lambda: True), pytest.raises(Stopped):
+        check(None, ANSWER, DOCUMENTS)
 
 
 class Sure:

@@ -321,7 +321,7 @@ class TestZoom:
         documents = ["\n\nA lake.  It is wet. \n", "It has locks.\n\n"]
         found = cite(tiny, documents, "When?", response=ANSWER, method="leave-one-out", verify=False)
         ablation = found.session.ablation
-        both = [one(np.ones((1, len(one.sources)), dtype=bool)) for one in (ablation, ablation.of_words(1))]
+        both = [one(np.ones((1, len(one.sources)), dtype=bool)) for one in (ablation, ablation.of_parts(1))]
         np.testing.assert_array_equal(*both)
 
 

@@ -246,6 +246,26 @@ def test_words_of_one_source(tiny):
         result.zoom(5)
 
 
+def test_sentences_of_one_step_while_the_others_stay(tiny):
+    """What is lost without a sentence of a step is that of leaving it out among all sentences, where every other stays."""
+    step = "The canal is long. It opened in 1914. It has locks."
+    chat = [
+        {"role": "user", "content": "Look it up."},
+        {"role": "assistant", "content": step},
+        {"role": "user", "content": "When did it open?"},
+        {"role": "assistant", "content": ANSWER},
+    ]
+    steps = cite(tiny, messages=chat, sources="documents", method="leave-one-out")
+    inside = steps.zoom(1, "sentences")
+    assert list(inside.sources.texts) == ["The canal is long.", "It opened in 1914.", "It has locks."]
+    every = cite(tiny, messages=chat, method="leave-one-out")
+    np.testing.assert_allclose(inside.values, every.values[:, 1:], atol=1e-10)
+    words = inside.zoom(1)
+    assert [text.strip() for text in words.sources.texts][:2] == ["It", "opened"]
+    with pytest.raises(LlmattrError, match=r"source 'step 1: user.*' has no sentences to zoom into"):
+        steps.zoom(0, "sentences")
+
+
 def test_this_answer_rather_than_that_one(tiny):
     other = "It opened in 1899."
     result = cite(tiny, CONTEXT, "When?", response=ANSWER, rather_than=other, method="leave-one-out")

@@ -58,9 +58,9 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(lm, waiting=8, seconds=60.0, most=1_000_000, host="127.0.0.1"):
+def serving(lm, waiting=8, seconds=60.0, most=1_000_000, host="127.0.0.1", characters=1_000_000):
     queue, ready = Queue(waiting + 1, seconds), threading.Event()
-    app = Guard(Service(Attributor(lm), queue, most).app(), host, frozenset({"llmattr.example"}))
+    app = Guard(Service(Attributor(lm, most=characters), queue, most).app(), host, frozenset({"llmattr.example"}))
     with bound("127.0.0.1", 0) as sock:
         port, server = sock.getsockname()[1], Server(app, queue, ready.set)
         thread = threading.Thread(target=server.run, args=([sock],))

@@ -213,6 +213,28 @@ class TestLimits:
             assert got.status == 422
             assert "window of 2" in got.error
 
+    @pytest.mark.parametrize(
+        ("path", "given"),
+        [
+            ("/check", {**QUICK, "documents": ["A tower is tall. " * 20]}),
+            ("/check", {**QUICK, "answer": "A tower is tall. " * 20}),
+            ("/cite", {**ASKED, "query": "When? " * 60}),
+            ("/cite", {"messages": [{"role": "user", "content": "A tower is tall. " * 20}]}),
+            ("/cite", {**ASKED, "options": {"rather_than": "A tower is tall. " * 20}}),
+        ],
+    )
+    def test_texts_beyond_the_characters_are_refused_before_they_are_cut(self, tiny, monkeypatch, path, given):
+        monkeypatch.setattr("llmattr.service.answers.check", lambda *_, **__: pytest.fail("it was cut"))
+        monkeypatch.setattr("llmattr.service.answers.cite", lambda *_, **__: pytest.fail("it was cut"))
+        with serving(tiny, characters=300) as served:
+            got = served.ask(path, given)
+            assert got.status == 413
+            assert got.error.endswith(" characters are more than the 300 that a request may have: send less")
+
+    def test_texts_within_the_characters_are_answered(self, tiny):
+        with serving(tiny, characters=300) as served:
+            assert served.ask("/check", QUICK).status == 200
+
 
 class TestWhoMayAsk:
     @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:1", "[::1]:8000", "llmattr.example", "LLMATTR.example:80"])

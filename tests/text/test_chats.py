@@ -142,6 +142,34 @@ class TestSteps:
             ("step 2: assistant", "Hi."),
         ]
 
+    @pytest.mark.parametrize("found", ["Observation: ", "**Observation 1:**\n", "<tool_response>", "Tool output: "])
+    def test_what_an_action_found_is_a_result_in_whosever_name(self, found):
+        looked = {"role": "assistant", "content": "Thought: I must look.\nAction: search[lake]"}
+        chat = [ASKED, looked, {"role": "user", "content": f"{found}{FOUND}"}, {"role": "assistant", "content": ANSWER}]
+        steps = {document.id: document.text for document in prompt_of(chat, sources="documents").sources.documents}
+        assert steps == {"step 2: assistant": looked["content"], "step 3: result of search": f"{found}{FOUND}"}
+        asked = [ASKED, {"role": "assistant", "content": SAID}, {"role": "user", "content": f"My {found}{FOUND}"}, chat[-1]]
+        assert "step 3: user" not in [document.id for document in prompt_of(asked).sources.documents]  # it asks
+
+    @pytest.mark.parametrize(
+        ("silent", "says"),
+        [
+            ({"content": None}, ""),
+            ({"content": None, "refusal": "I will not."}, "I will not."),
+            ({"content": [{"type": "refusal", "refusal": "I will not."}]}, "I will not."),
+        ],
+    )
+    def test_an_assistant_that_says_nothing_or_refuses(self, silent, says):
+        turn = {"role": "assistant", **silent}
+        steps = {d.id: d.text for d in prompt_of([ASKED, turn, ASKED, OPENAI[3]]).sources.documents}
+        assert steps == {"step 1: user": ASKED["content"], **({"step 2: assistant": says} if says else {})}
+        assert take_answer([ASKED, turn])[1] == says
+
+    def test_an_assistant_alone_was_asked_nothing(self):
+        with pytest.raises(LlmattrError, match="messages has only what the assistant said: put in what it was asked"):
+            take_answer([OPENAI[3]])
+        assert take_answer([OPENAI[3]], "How deep?") == ([OPENAI[3]], None)
+
     def test_a_call_at_the_end_is_what_is_attributed(self):
         assert prompt_of(OPENAI[:2]).response.endswith("Let me look.\nsearch({})")
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmattr.context.removal.zoom import words_of
+from llmattr.context.removal.zoom import parts_of
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, conversation
 from llmattr.text.prompt import Prompt, cut
@@ -385,7 +385,10 @@ def test_zoom_reads_the_same_prompt(sources):
     documents = ["\n\n It is one.  It is two.\n\nIt is three.\n\n", " \nA lake. It is wet. \n", "\n"]
     prompt = make(context=documents, sources=sources).with_response("It is two.")
     zoomable = [i for i, text in enumerate(prompt.sources.texts) if " " in text]
-    assert all(words_of(prompt, i).full().ids == prompt.full().ids for i in zoomable)
+    assert all(parts_of(prompt, i).full().ids == prompt.full().ids for i in zoomable)
+    whole = [i for i in zoomable if prompt.sources.kind == "paragraphs" and prompt.sources.texts[i].count(".") > 1]
+    assert all(parts_of(prompt, i, "sentences").full().ids == prompt.full().ids for i in whole)
+    assert bool(whole) == (sources == "paragraphs")
     assert bool(zoomable) == (sources != "words")
 
 

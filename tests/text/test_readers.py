@@ -681,7 +681,7 @@ def test_a_folder_is_all_its_files_but_hidden_ones_with_one_note_of_what_is_left
         documents = read_files("docs")
     assert [document.id for document in documents] == ["docs/a.txt", "docs/b.md", "docs/deep/c.md"]
     assert [str(one.message) for one in notes] == [
-        "2 of 5 files of 'docs' are left out: 'docs/empty.md' is empty: there is nothing to attribute the answer to; "
+        "2 of 5 files of 'docs' are left out: 'docs/empty.md' is empty: it must have text in it; "
         "'docs/picture.png' is a picture: give text, or a file of a kind that is read"
     ]
 

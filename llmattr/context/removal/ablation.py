@@ -17,10 +17,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from llmattr.ablation import check_masks
-from llmattr.context.removal.zoom import words_of
+from llmattr.context.removal.zoom import parts_of
 from llmattr.core.files import alone, digest, read_arrays, write_arrays
 from llmattr.core.processes import gathered, is_main, of_main, share
-from llmattr.core.sources import Measure, Sources, Targets
+from llmattr.core.sources import Measure, Part, Sources, Targets
 from llmattr.errors import LlmattrError, check_choice, note
 from llmattr.model.contract import Scorer, Weights
 from llmattr.model.odds import log_odds_of_logprobs
@@ -229,9 +229,9 @@ class ContextAblation:
         """The same ablation for other targets; what was scored is shared."""
         return dataclasses.replace(self, targets=targets)
 
-    def of_words(self, source: int) -> "ContextAblation":
-        """The ablation of the words of one source, with all others kept."""
-        return dataclasses.replace(self, prompt=words_of(self.prompt, source), store=Store())
+    def of_parts(self, source: int, into: Part = "words") -> "ContextAblation":
+        """The ablation of the words or sentences of one source, with all others kept."""
+        return dataclasses.replace(self, prompt=parts_of(self.prompt, source, into), store=Store())
 
     def with_all_targets(self) -> "ContextAblation":
         """The same ablation for the whole response and each of its sentences."""

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.context.removal.ablation import ContextAblation, Store
-from llmattr.context.removal.zoom import words_of
-from llmattr.core.sources import Targets
+from llmattr.context.removal.zoom import parts_of
+from llmattr.core.sources import Part, Targets
 from llmattr.errors import LlmattrError
 from llmattr.model.contract import Weights
 from llmattr.text.prompt import Rendered
@@ -36,11 +36,11 @@ class ContrastAblation(ContextAblation):
             raise LlmattrError("an answer is compared with another one as a whole: attribute its parts without rather_than")
         return self
 
-    def of_words(self, source: int) -> "ContrastAblation":
-        """The words of one source in both prompts."""
+    def of_parts(self, source: int, into: Part = "words") -> "ContrastAblation":
+        """The words or sentences of one source in both prompts."""
         assert self.other is not None
-        zoomed = dataclasses.replace(self, prompt=words_of(self.prompt, source), store=Store())
-        return dataclasses.replace(zoomed, other=self.other.of_words(source))
+        zoomed = dataclasses.replace(self, prompt=parts_of(self.prompt, source, into), store=Store())
+        return dataclasses.replace(zoomed, other=self.other.of_parts(source, into))
 
     def with_all_targets(self) -> "ContrastAblation":
         """Itself: there is one target."""

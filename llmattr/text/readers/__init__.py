@@ -8,39 +8,39 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from types import MappingProxyType
 
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, note
-from llmattr.text.readers.docx import read_docx
 from llmattr.text.readers.finding import find_files, is_pattern, path_of, shown
-from llmattr.text.readers.html import read_html
 from llmattr.text.readers.kinds import kind_of
-from llmattr.text.readers.mail import read_mail
-from llmattr.text.readers.notebook import read_notebook
-from llmattr.text.readers.odt import read_odt
-from llmattr.text.readers.pdf import read_pdf
 from llmattr.text.readers.plain import FileReader, read_plain, read_rtf, reader_of
-from llmattr.text.readers.xml import read_xml
 from llmattr.text.split.blocks import WHITE
 from llmattr.text.split.formats import ENDINGS
+
+
+def _of(place: str) -> FileReader:
+    """The reader at this place of the folder, which is imported where a file is of its kind."""
+    return lambda data, name: resolve_name(f"{__package__}.{place}")(data, name)
+
 
 READERS: Mapping[str, FileReader] = MappingProxyType(
     {
         **{ending: reader_of(name) for ending, name in ENDINGS.items()},
         "txt": read_plain,
-        "pdf": read_pdf,
-        "html": read_html,
-        "htm": read_html,
-        "xhtml": read_html,
-        "docx": read_docx,
-        "odt": read_odt,
+        "pdf": _of("pdf:read_pdf"),
+        "html": _of("html:read_html"),
+        "htm": _of("html:read_html"),
+        "xhtml": _of("html:read_html"),
+        "docx": _of("docx:read_docx"),
+        "odt": _of("odt:read_odt"),
         "rtf": read_rtf,
-        "eml": read_mail,
-        "ipynb": read_notebook,
-        "xml": read_xml,
-        "rss": read_xml,
-        "atom": read_xml,
+        "eml": _of("mail:read_mail"),
+        "ipynb": _of("notebook:read_notebook"),
+        "xml": _of("xml:read_xml"),
+        "rss": _of("xml:read_xml"),
+        "atom": _of("xml:read_xml"),
     }
 )
 MOST = 2**27  # bytes of a file: 128 MB
@@ -92,7 +92,7 @@ def read_bytes(data: bytes, name: str, ending: str = "") -> Document:
     reader = READERS.get(kind or ending, read_plain)
     document = reader(data, name)
     if not document.text.strip(WHITE):
-        raise LlmattrError(f"{name!r} is empty: there is nothing to attribute the answer to")
+        raise LlmattrError(f"{name!r} is empty: it must have text in it")
     return document
 
 

@@ -1,6 +1,7 @@
 """Citations as others write them: every vendor's shape, out of what we cite and into what can be checked."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from llmattr.errors import LlmattrError, check_choice, check_text
@@ -8,7 +9,7 @@ from llmattr.text.documents import Context, read_documents
 from llmattr.text.shapes import anthropic, bedrock, cohere, gemini, langchain, markdown, openai
 from llmattr.text.shapes.cited import Cited
 from llmattr.text.shapes.marked import Claim, Marked, Marker, placed
-from llmattr.text.shapes.naming import file_names, named
+from llmattr.text.shapes.naming import file_names, is_called, named
 from llmattr.text.shapes.units import POINTS, UTF8
 
 __all__ = ["SHAPES", "TEXT", "Cited", "Marked", "Marker", "Shape", "read"]
@@ -56,19 +57,19 @@ def read(given: object, shape: str | None = None, *, documents: Context | None =
         check_choice("shape", shape, (*SHAPES, TEXT))
     names = _checked(names)
     known = None if documents is None else read_documents(documents)
-    own = file_names(known or ())
+    how = names, file_names(known or ()), partial(is_called, known or ())
     if isinstance(given, str):
         if shape not in (None, TEXT):
             raise LlmattrError(
                 f"an answer in the shape of {shape!r} is a dict or their object, not a text: parse its JSON first"
             )
-        return named(markdown.read(check_text(given, "the answer"), names, own), known)
+        return named(markdown.read(check_text(given, "the answer"), *how), known)
     found = _structured(_plain(given), [one for one in SHAPES if shape in (None, one)])
     if found is None:
         what = "of " + repr(shape) if shape else "with citations that is known"
         keys = f"a dict with {', '.join(map(str, given))}" if isinstance(given, dict) else f"a {type(given).__name__}"
         raise LlmattrError(f"this is no answer {what}: {keys:.120}; give a text, or a response of {', '.join(SHAPES)}")
-    return named(found if found.markers else markdown.read(found.answer, names, own), known)
+    return named(found if found.markers else markdown.read(found.answer, *how), known)
 
 
 def _structured(given: Any, shapes: list[str]) -> Marked | None:

@@ -1,11 +1,12 @@
 """A text with marks: [1], [2,3], [1-3], [1, p. 3], ¹, 【1】, 【4:0†file】, [^1] with footnotes, <cite ...>, (Doe 2020)."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 
 from llmattr.text.shapes.marked import Marked, Marker, without_marks
+from llmattr.text.shapes.mathematics import is_power, is_value
+from llmattr.text.shapes.nouns import is_noun
 from llmattr.text.shapes.references import references
 
 MOST = 50  # sources of one mark: more are no range of sources
@@ -22,6 +23,7 @@ _MARK = re.compile(
     rf"""(?:```|~~~).*?(?:```|~~~|\Z) | (?P<tick>`+)(?!`)[^\n]{{1,500}}?(?<!`)(?P=tick)(?!`)  # code
     | \\\(.{{1,500}}?\\\) | \\\[.{{1,500}}?\\\] | \$(?=\S)[^$\n]{{0,200}}?[\\^_=][^$\n]{{0,200}}?(?<=\S)\$(?!\d)  # mathematics
     | \\.  # what is escaped
+    | \[\s?(?=\[[\d\s.-]{{1,40}}[,;])(?:\[[\d\s.,;-]{{0,200}}\][,\s]{{0,3}}){{2,}}\]  # an array of arrays
     | \[\^(?P<note>[^\]\s]{{1,80}})\](?!:)
     | (?P<outer>\[)?[\[【［](?:{_KIND}:?)?[ ]?(?P<numbers>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)(?:{_AT}(?P<place>\d+)[-–\d.]*)?
       (?P<more>(?:\s*;\s*{_NUMBERS}{_AT}\d+[-–\d.]*)+)?[\]】］](?(outer)\])
@@ -36,24 +38,26 @@ _MARK = re.compile(
 _ATTRIBUTE = re.compile(r"\b(?:index|ids?|docs?|documents?|sources?|refs?)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'/>]+)", re.I)
 _DOCUMENT = re.compile(rf"{_KIND}?[-_: ]?(\d{{1,3}})(?:[-:].*)?", re.I)  # "2", or "2-1:4": its sentences 1 to 4
 _LEAD = re.compile(r"(?:sources?|see(?: also)?|from|file|doc(?:ument)?|quelle|siehe)(?: ?: ?| )", re.I)  # before a file's name
-_UNIT = re.compile(r"(?:met(?:re|er)|mile|hectare|inche?|feet|foot|yard|second)s?\Z", re.I)  # of which there are squares
-_INDEXED = re.compile(r"(?:(?<!\w)[a-z]|\w_\w+)\Z")  # x[1], my_list[1]: an element, no mark
+_BRACKETS = "[【［"
 _LINK = re.compile(r"https?://[^\s<>()\"'\]]+")
 
 
-def read(text: str, names: Mapping[str, str | int], own: Mapping[str, int] = MappingProxyType({})) -> Marked:
+def read(text: str, names: Mapping[str, str | int], own: Mapping[str, int], is_source: Callable[[str], bool]) -> Marked:
     """The answer without its marks and references; `names` says which document "Doe 2020" is: its number, id or title.
 
-    `own`: the numbers of documents by what they are called as files, in small letters: "report.pdf". Numbers count from 1;
-    those of <cite> from 0, where one of them is 0.
+    `own`: the numbers of documents by what they are called as files, in small letters: "report.pdf". `is_source`: whether an
+    entry of a list names a document. Numbers count from 1; those of <cite> from 0, where one of them is 0.
     """
     found = _from_one(text, [marker for mark in _MARK.finditer(text) for marker in _markers(mark, names, own)])
     first = {_label(marker): marker.start for marker in reversed(found)}
-    listed = references(text, lambda label, end: first.get(label, end) < end)
+    listed = references(text, lambda label, end: first.get(label, end) < end, is_source)
     found = [marker for marker in found if not listed.has(marker.start)]
     marks = [marker.written for marker in found if marker.written and marker.start == marker.end]
-    tags = [tag for one in found if one.written and one.start < one.end for tag in zip(*_around(one), strict=True)]
-    return without_marks(text, [_told(one, listed.texts.get(_label(one))) for one in found], marks, [*listed.places, *tags])
+    covering = [one for one in found if one.start < one.end and not one.is_word]
+    tags = [tag for one in covering for tag in zip(*_around(one), strict=True)]
+    marked = without_marks(text, [_told(one, listed.texts.get(_label(one))) for one in found], marks, [*listed.places, *tags])
+    entries = [_told(_labelled(label), said) for label, said in listed.texts.items()]
+    return replace(marked, listed=tuple(entries))
 
 
 def _from_one(text: str, markers: list[Marker]) -> list[Marker]:
@@ -75,6 +79,10 @@ def _label(marker: Marker) -> str:
     return marker.title or str(marker.number)
 
 
+def _labelled(label: str) -> Marker:
+    return Marker(number=int(label)) if label.isdecimal() else Marker(title=label)
+
+
 def _told(marker: Marker, reference: str | None) -> Marker:
     """With what its reference says of the source."""
     if reference is None:
@@ -86,10 +94,12 @@ def _told(marker: Marker, reference: str | None) -> Marker:
 
 
 def _markers(mark: re.Match[str], names: Mapping[str, str | int], own: Mapping[str, int]) -> Iterator[Marker]:
-    one = Marker(mark.start(), mark.start(), written=mark.span())
+    is_word = mark[0][0] in _BRACKETS and is_noun(mark.string, *mark.span())
+    one = Marker(mark.start(), mark.end() if is_word else mark.start(), written=mark.span())
     if note := mark["note"]:
-        yield replace(one, number=int(note)) if note.isdecimal() else replace(one, title=note)
-    elif mark["numbers"] and _INDEXED.search(mark.string, max(0, mark.start() - 20), mark.start()):
+        said = _labelled(note)
+        yield replace(one, number=said.number, title=said.title)
+    elif mark["numbers"] and is_value(mark.string, *mark.span(), _numbers(mark["numbers"])):
         return
     elif mark["numbers"]:
         page = int(mark["place"]) if mark["place"] else None
@@ -97,8 +107,8 @@ def _markers(mark: re.Match[str], names: Mapping[str, str | int], own: Mapping[s
         for numbers, place in _PLACED.findall(mark["more"] or ""):
             yield from (replace(one, number=number, key=mark["url"], page=int(place)) for number in _numbers(numbers))
     elif mark["above"] or mark["raised"]:
-        if not _UNIT.search(mark.string, max(0, mark.start() - 12), mark.start()):
-            said = mark["raised"] or "".join(str(_ABOVE.find(one)) if one in _ABOVE else "," for one in mark["above"])
+        said = mark["raised"] or "".join(str(_ABOVE.find(one)) if one in _ABOVE else "," for one in mark["above"])
+        if not is_power(mark.string, mark.start(), said):
             yield from (replace(one, number=number) for number in _numbers(said))
     elif mark["file"] is not None:
         is_name = mark["file"] != "source" and not re.fullmatch(r"L\d+(-L\d+)?", mark["file"])

@@ -36,6 +36,11 @@ class Marker:
     document: int | None = None
 
     @property
+    def is_word(self) -> bool:
+        """Whether the mark stays in the answer, and covers itself: a word of its sentence, as in "[1] says"."""
+        return self.written is not None and 0 < self.end - self.start == self.written[1] - self.written[0]
+
+    @property
     def name(self) -> str:
         """What the answer calls the source."""
         return self.title or self.key or str(self.number)
@@ -46,12 +51,14 @@ class Marked:
     """An answer without its marks and its list of references, its markers in order, and the documents that they name.
 
     The documents are those that were given, or else what the answer itself has of them. `written`: the answer with its marks.
+    `listed`: the entries of its list of references, each as a marker would name it, whether a mark does or not.
     """
 
     answer: str
     markers: tuple[Marker, ...]
     written: str
     documents: tuple[Document, ...] = ()
+    listed: tuple[Marker, ...] = ()
 
 
 class Claim(NamedTuple):

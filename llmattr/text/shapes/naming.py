@@ -23,15 +23,22 @@ def named(marked: Marked, documents: Sequence[Document] | None) -> Marked:
         return _with_own(marked)
     known = [(_names(document), _plain(document.text)) for document in documents]
     meant = cache(lambda number, title, key, quote: _meant(number, title, key, quote, known))
-    places = [meant(one.number, one.title, one.key, one.quote) for one in marked.markers]
-    orders = [one.number - 1 if one.number and one.number <= len(known) else None for one in marked.markers]
+    told = (*marked.markers, *marked.listed)
+    places = [meant(one.number, one.title, one.key, one.quote) for one in told]
+    orders = [one.number - 1 if one.number and one.number <= len(known) else None for one in told]
     has_own_order = any(None not in pair and pair[0] != pair[1] for pair in zip(places, orders, strict=True))
     found = []
-    for marker, place, order in zip(marked.markers, places, orders, strict=True):
+    for marker, place, order in zip(told, places, orders, strict=True):
         is_told = marker.title is not None or marker.quote is not None  # then a number of the answer's own order says nothing
         by_order = None if has_own_order and is_told else order
         found.append(replace(marker, document=by_order if place is None else place))
-    return replace(marked, markers=tuple(found), documents=tuple(documents))
+    count = len(marked.markers)
+    return replace(marked, markers=tuple(found[:count]), listed=tuple(found[count:]), documents=tuple(documents))
+
+
+def is_called(documents: Sequence[Document], text: str) -> bool:
+    """Whether a text names one of the documents."""
+    return any(_called([_plain(text)], _names(document)) for document in documents)
 
 
 def _with_own(marked: Marked) -> Marked:

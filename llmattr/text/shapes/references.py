@@ -15,11 +15,16 @@ _TITLE = (
     r"[ \t]*(?:#{1,6}[ \t]+)?[*_]{0,2}(?:references?|sources?|citations?|bibliography|footnotes|works cited|notes|"
     r"quellen?|literatur|références|referencias|fuentes|fonti|参考文献|出典)[*_]{0,2}"
 )
+_OF_REFERENCES = re.compile(
+    r"\W*(?:references?|citations?|bibliography|works|literatur|références|referencias|参考文献)", re.IGNORECASE
+)
 _HEADING = re.compile(rf"{_TITLE}:?[*_]{{0,2}}[ \t]*", re.IGNORECASE)
 _IN_LINE = re.compile(
     rf"{_TITLE}[:：][*_]{{0,2}}[ \t]*(?=[\[【])(?P<entries>.+)", re.IGNORECASE
 )  # Sources: [1] a.txt, [2] b.txt
 _LABEL = re.compile(r"[\[【]\^?([^\]】\s]+)[\]】]:?")
+
+IsMarked = Callable[[str, int], bool]  # whether a label is marked before a place of the answer
 
 
 class References(NamedTuple):
@@ -34,13 +39,14 @@ class References(NamedTuple):
         return before > 0 and place < self.places[before - 1][1]
 
 
-def references(text: str, is_marked: Callable[[str, int], bool]) -> References:
+def references(text: str, is_marked: IsMarked, is_source: Callable[[str], bool]) -> References:
     """Footnotes anywhere, and a list: at the end, where it has a heading or labels that are marked before it (`is_marked`), or
-    above the last words, where it has both.
+    above the last words, where it has both. Of plain numbers that nothing marks, a heading that says what it is, or an entry
+    that names a source (`is_source`).
     """
     if (begin := _in_line(text, is_marked)) is not None:
         _, *parts = _LABEL.split(text[begin:].strip())
-        before = references(text[:begin], is_marked)
+        before = references(text[:begin], is_marked, is_source)
         told = {label: said.strip(" \t,;.") for label, said in zip(parts[::2], parts[1::2], strict=True)}
         own = {label: said for label, said in told.items() if said}
         return References(own | before.texts, [*before.places, (len(text[:begin].rstrip()), len(text))])
@@ -48,7 +54,7 @@ def references(text: str, is_marked: Callable[[str, int], bool]) -> References:
     for line in text.splitlines(keepends=True):
         lines.append((start, line.rstrip("\r\n")))
         start += len(line)
-    listed = _lines_of_list(lines, is_marked)
+    listed = _lines_of_list(lines, is_marked, is_source)
     texts: dict[str, str] = {}
     places: list[tuple[int, int]] = []
     label, behind = None, 0  # what is written last, and where
@@ -69,16 +75,17 @@ def references(text: str, is_marked: Callable[[str, int], bool]) -> References:
     return References(texts, places)
 
 
-def _in_line(text: str, is_marked: Callable[[str, int], bool]) -> int | None:
+def _in_line(text: str, is_marked: IsMarked) -> int | None:
     """Where the last line begins, if it is the list."""
     start = text.rstrip().rfind("\n") + 1
     line = _IN_LINE.fullmatch(text[start:].rstrip())
-    return start if line and any(is_marked(label, start) for label in _LABEL.findall(line["entries"])) else None
+    is_told = _OF_REFERENCES.match(text, start) is not None
+    return start if line and (is_told or any(is_marked(label, start) for label in _LABEL.findall(line["entries"]))) else None
 
 
-def _lines_of_list(lines: list[tuple[int, str]], is_marked: Callable[[str, int], bool]) -> range:
+def _lines_of_list(lines: list[tuple[int, str]], is_marked: IsMarked, is_source: Callable[[str], bool]) -> range:
     """The list at the end, or that of labels below the last heading; none, where there is no list."""
-    first = _first_of_list(lines, is_marked)
+    first = _first_of_list(lines, is_marked, is_source)
     heading = max((number for number, (_, line) in enumerate(lines) if _HEADING.fullmatch(line)), default=None)
     if first < len(lines) or heading is None:
         return range(first, len(lines))
@@ -86,7 +93,7 @@ def _lines_of_list(lines: list[tuple[int, str]], is_marked: Callable[[str, int],
     while stop < len(lines) and (not lines[stop][1].strip() or _is_labelled(lines[stop][1]) or lines[stop][1][0].isspace()):
         stop += 1
         last = stop if lines[stop - 1][1].strip() else last
-    first = _first_of_list(lines[:last], is_marked)
+    first = _first_of_list(lines[:last], is_marked, is_source)
     return range(first, last)
 
 
@@ -95,7 +102,7 @@ def _is_labelled(line: str) -> bool:
     return entry is not None and not entry["plain"]
 
 
-def _first_of_list(lines: list[tuple[int, str]], is_marked: Callable[[str, int], bool]) -> int:
+def _first_of_list(lines: list[tuple[int, str]], is_marked: IsMarked, is_source: Callable[[str], bool]) -> int:
     """The line where the list at the end begins, with its heading; the number of lines, where there is none."""
     entries = {number: entry for number, (_, line) in enumerate(lines) if (entry := _ENTRY.fullmatch(line))}
     if entries and not entries[max(entries)]["plain"]:  # a numbered list before them is the answer's
@@ -110,7 +117,10 @@ def _first_of_list(lines: list[tuple[int, str]], is_marked: Callable[[str, int],
     first = number - 1 if has_heading else min(place for place in entries if place >= number)
     has_labels = not any(entry["plain"] for entry in listed)  # others may be any list
     is_marked_before = any(is_marked(_label(entry), lines[first][0]) for entry in listed)
-    return first if has_heading + has_labels + is_marked_before > 1 else len(lines)
+    is_told = has_heading and (
+        _OF_REFERENCES.match(lines[first][1]) is not None or any(is_source(entry["text"]) for entry in listed)
+    )
+    return first if has_heading + has_labels + is_marked_before + is_told > 1 else len(lines)
 
 
 def _label(entry: re.Match[str]) -> str:

@@ -2,6 +2,20 @@
 
 import regex
 
+_SOMEONE = r"(?:i|you|he|she|it|we|they|there|that|this|one)"
+_HELPER = r"(?:is|are|was|were|am|do|does|did|has|have|had|can|could|will|would|shall|should|must|might|need)"
+_TAG = regex.compile(  # behind a claim, which it only asks to be confirmed: "It opened in 1914, didn't it?"
+    rf"""[,，、،;–—-]\s*[*_"'“”]*(?:
+      (?:am\ i\ |is\ (?:that|it)\ |isn't\ (?:that|it)\ )?(?:not\ )?(?:right|correct|true|so)|no|eh|huh|innit|hm+
+      |{_HELPER}n't\ {_SOMEONE}|(?:ain|won|can|shan)'t\ {_SOMEONE}|{_HELPER}\ {_SOMEONE}(?:\ not)?
+      |(?:don't|wouldn't)\ you\ (?:think|agree|say)
+      |oder(?:\ nicht)?|nicht(?:\ wahr)?|gell|stimmt'?s|richtig|non|n'est-ce\ pas|pas\ vrai|hein
+      |¿?(?:no|verdad|cierto|no\ es\ (?:así|verdad))
+      |vero|giusto|non\ è\ vero|não(?:\ é)?|né|certo|toch|niet(?:\ waar)?|hè|не\ так\ ли|верно|правда|да|أليس\ كذلك|έτσι
+      |对[吗吧]|是[吗吧]|不是吗|对不对|是不是|是吧
+    )\s*[?？؟;][*_"'”)\s]*$ | (?:でしょう|だろう|よね|ですね)か?[?？]\s*$""",
+    regex.VERBOSE | regex.IGNORECASE,
+)
 _ASKED = regex.compile(r"[?？؟;][*_)\s]*$")  # the Greek question mark looks like a semicolon
 _GREEK = regex.compile(r"\p{Greek}")
 _MORE = r"(?:any |more |other |further |additional |some )*"
@@ -30,11 +44,13 @@ _TALK = regex.compile(
 
 
 def is_talk(said: str) -> bool:
-    """Whether a sentence of an answer only asks, greets, offers or wishes.
+    """Whether a sentence of an answer only asks, greets, offers or wishes; what asks to confirm what it says claims that.
 
     >>> [is_talk(said) for said in ("Sure!", "I hope this helps.", "Would you like to know more?", "Sure, it opened in 1914.")]
     [True, True, True, False]
+    >>> is_talk("It opened in 1914, didn't it?")
+    False
     """
     said = said.replace("’", "'")
-    asked = _ASKED.search(said)
+    asked = None if _TAG.search(said) else _ASKED.search(said)
     return bool(_TALK.match(said)) or (asked is not None and (asked[0][0] != ";" or _GREEK.search(said) is not None))

@@ -1,0 +1,62 @@
+"""What looks like a mark and is mathematics or code: intervals, arrays, elements, powers."""
+
+import re
+from collections.abc import Sequence
+
+_FAR = 60  # characters before that are looked at
+_PAGE = 2000  # characters before in which a mark 1 would stand, were this the mark 2 or 3
+_UNIT = re.compile(r"(?:met(?:re|er)|mile|hectare|inche?|feet|foot|yard|second)s?\Z", re.I)  # of which there are squares
+_QUANTITY = re.compile(
+    r"\b(?:(?:poly|mono|bi|tri)nomial|matrix|vector|(?:co)?sine?h?|cosh?|tan(?:gent|h)?|radius|diameter|distance|velocity|speed"
+    r"|acceleration|mass|charge|current|voltage|frequency|wavelength|error|residual|variance|deviation|sigma|theta|alpha|beta"
+    r"|gamma|delta|epsilon|lambda|omega|kappa)s?\Z",
+    re.I,
+)
+_SUMMAND = re.compile(r"[=+×·^−≈≤≥÷]\s*[\d.,]*\s*\w+\Z")
+_SUM = re.compile(r"\((?=[^()\n]*[-+−×·*/^])(?:\d+(?:[.,]\d+)?|[^\W\d_]|[-+−×·*/^ ₀-₉])+\)\Z")
+_FIRST_RAISED = re.compile(r"¹(?![⁰¹²³⁴-⁹])|<sup>1</sup>")
+
+_ELEMENT = re.compile(r"(?:(?<!\w)[a-z]|\w_\w+|\b(?:arr|array|argv?s?|args|vec|lst|nums|xs|ys|df|tuple))(?:\[[\d, ]+\])*\Z")
+_AN = r"(?:the|an?|this|each|its|closed|open|unit|sorted|integer)\s+"
+_OF_NUMBERS = re.compile(
+    rf"""(?:\b(?:(?:sub)?interval|tuple)s?|\b{_AN}(?:array|vector|tensor|segment|range|domain|coordinates|indices))\s+(?:of\s+|is\s+)?\Z
+    | (?:(?<!\w)[^\W\d_]|\b(?:lies?|lying|falls?|falling|numbers?|integers?|uniform(?:ly)?(?:\s+distributed)?))
+      \s+(?:in|within|on|over|between|from)\s+\Z
+    | \b(?:clip(?:ped)?|clamp(?:ed)?|(?:re)?scaled?|normali[sz]ed?|mapp?(?:ed)?|restrict(?:ed)?|rang(?:es?|ing))
+      \s+(?:in|within|over|to|into|between|from)\s+\Z
+    | \b(?:returns?|outputs?|prints?|yields?|equals|evaluates\s+to)\s+\Z""",
+    re.VERBOSE | re.I,
+)
+_LISTED = re.compile(rf"\b{_AN}(?:list|set|sequence|matrix|row|column)\s+\Z", re.I)
+_OPERATOR = re.compile(r"(?:=|(?<=\s)[≈≠≤≥∈∉⊂⊆∪∩×·+])\s*\Z")
+_OPERATED = re.compile(r"\s?(?:=(?!>)|[≈≠∈∪∩×·+]\s*[\[\d(])")
+
+
+def is_value(text: str, start: int, end: int, numbers: Sequence[int]) -> bool:
+    """Whether the numbers in brackets from `start` to `end` are an interval, an array or an index, and name no sources.
+
+    >>> [is_value(text, 5, 11, [1, 2]) for text in ("x in [1, 2].", "Tall [1, 2].", "f is [1, 2] + [3, 4]")]
+    [True, False, True]
+    """
+    before = text[max(0, start - _FAR) : start]
+    attached = before[-1:].isalnum()
+    if _ELEMENT.search(before) or _OPERATOR.search(before) or _OPERATED.match(text, end):
+        return True
+    if len(numbers) < 2:
+        return attached and 0 in numbers
+    is_no_list = len(numbers) > 2 or list(numbers) != sorted(set(numbers))  # of sources
+    return 0 in numbers or bool(_OF_NUMBERS.search(before)) or (is_no_list and bool(_LISTED.search(before)))
+
+
+def is_power(text: str, start: int, said: str) -> bool:
+    """Whether the raised number `said` at `start` is a power: of a unit, in a sum, of a quantity if no raised 1 is before it.
+
+    >>> [is_power(text, len(text), "2") for text in ("x = edge", "The polynomial", "The tower", "(a + b)")]
+    [True, True, False, True]
+    """
+    before = text[max(0, start - _FAR) : start]
+    if _UNIT.search(before) or _SUMMAND.search(before) or _SUM.search(before):
+        return True
+    return (
+        said in ("2", "3") and bool(_QUANTITY.search(before)) and not _FIRST_RAISED.search(text, max(0, start - _PAGE), start)
+    )
