@@ -38,6 +38,14 @@ def load(name: str, dtype: str, **how: str) -> "tuple[PreTrainedModel, PreTraine
         return complete(_class_of(place), place, dtype=dtype, **how), tokenizer
 
 
+def is_adapter(name: str) -> bool:
+    """Whether the model of this name is an adapter (PEFT) on another; raises `LlmattrError` for what cannot be found."""
+    from transformers.utils.peft_utils import find_adapter_config_file
+
+    with told(_named(name), _place(name), "tokenizer"):
+        return find_adapter_config_file(_place(name)) is not None
+
+
 def load_tokenizer(name: str, what: str = "") -> "PreTrainedTokenizerBase":
     """The tokenizer alone, or that of `what` a message calls it."""
     place = _place(name)

@@ -17,6 +17,7 @@ from llmattr.core.returned import returned, unchanged
 from llmattr.errors import LlmattrError, check_choice, check_text, note
 from llmattr.model.batches import batch_tokens
 from llmattr.model.lm import LM
+from llmattr.model.loading import is_adapter
 from llmattr.text.reading import Columns, Data, Queries, open_rows, read_queries
 from llmattr.text.rows import Examples
 from llmattr.training.checkpoint import Checkpoint, load_vectors, plain_vectors
@@ -75,7 +76,7 @@ def build_index(
     instead of one (their scores are added), or the folder in which a Trainer left them, with their `learning_rates` (from
     trainer_state.json where none are given), for tracin and source. Raises `LlmattrError` for what the user can mend.
     """
-    method = _found(method, len(checkpoints_of(checkpoints)) if checkpoints else 1)
+    method = _found(method, checkpoints_of(checkpoints or [model]))
     check_options(projection)
     check_choice("row_type", row_type, DTYPES)
     given, out = open_rows(data, split, columns), Path(out)
@@ -93,13 +94,20 @@ def build_index(
         return TraceIndex([build(model, given, out, {})], method)
 
 
-def _found(method: object, checkpoints: int) -> TrainingMethod:
-    """The method itself, the one of that name, or the one that `auto` takes for this many checkpoints."""
+def _found(method: object, models: Sequence[Any]) -> TrainingMethod:
+    """The method itself, the one of that name, or the one that `auto` takes for these models."""
     asked = Auto() if method is Auto or method == Auto.name else method
     if isinstance(asked, Auto):
         check_options(asked)
-        asked = asked.choose(checkpoints)
+        asked = asked.choose(len(models), _is_adapter(models[0]))
     return find_training_method(asked, METHODS)
+
+
+def _is_adapter(model: object) -> bool:
+    """Of a name, or of a model that was loaded."""
+    if isinstance(model, (str, Path)):
+        return is_adapter(str(model))
+    return any("lora_" in name for name in LM.load(model).linears())
 
 
 def _build_each(

@@ -20,12 +20,14 @@ class Auto:
     name: ClassVar[str] = "auto"
     for_: Purpose = option("finding", "finding the rows that taught it, or predicting what it says without some of them")
 
-    def choose(self, checkpoints: int) -> "TrainingMethod":
-        """The method, with a note of the choice and of what would be better."""
+    def choose(self, checkpoints: int, adapter: bool = False) -> "TrainingMethod":
+        """The method, with a note of the choice and of what would be better; of an `adapter` it takes its own gradients."""
+        whose = "the adapter's" if adapter else "the head's" if self.for_ == "predicting" else "the head's and the embedding's"
         if self.for_ == "finding":
-            method, why = TrackStar(), "cosines of the head's whitened gradients find the rows that teach a fact"
+            method: TrainingMethod = TrackStar(parameters="auto" if adapter else "head+embedding")
+            why = f"cosines of {whose} whitened gradients find best the rows that teach a fact"
         else:
-            method, why = Trak(), "TRAK of the head's gradients foretells retraining"
+            method, why = Trak(), f"TRAK of {whose} gradients foretells retraining best"
         several = "" if checkpoints > 1 else "; several --checkpoints of the run do better than its last"
         note(f"auto takes {method.name} for {self.for_}: {why}{several}")
         return method
