@@ -53,7 +53,8 @@ def _forward_hook(name: str, recorder: Recorder) -> Any:
     def hook(module: torch.nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor | None:
         if not torch.is_grad_enabled():
             return None
-        if output.dim() != 3:  # as DoRA, which takes the norm of the weight that way, and no gradient of it
+        flat = output.dim() == 2 and _is_flat(recorder, inputs[0], output)
+        if output.dim() != 3 and not flat:  # as DoRA, which takes the norm of the weight that way, and no gradient of it
             if output.requires_grad:
                 dimensions = output.dim()
                 output.register_hook(lambda _: _refuse(name, dimensions))
@@ -62,7 +63,8 @@ def _forward_hook(name: str, recorder: Recorder) -> Any:
             output = output.requires_grad_(True).clone()  # no leaf, which a model could not change in place
         given = _one_hot(name, module, inputs[0], output) if isinstance(module, torch.nn.Embedding) else inputs[0].detach()
         # A hook must not hold its own tensor: the circle would keep every pass's graph until some later collection.
-        kept, version, shape = recorder.keep(name, given), given._version, output.shape
+        version, shape = given._version, _by_example(recorder, output).shape if flat else output.shape
+        kept = recorder.keep(name, _by_example(recorder, given) if flat else given)
 
         def gradient(outputs: torch.Tensor) -> None:
             if any(part is given for part in (kept if isinstance(kept, tuple) else (kept,))) and given._version != version:
@@ -73,6 +75,17 @@ def _forward_hook(name: str, recorder: Recorder) -> Any:
         return output
 
     return hook
+
+
+def _is_flat(recorder: Recorder, inputs: torch.Tensor, output: torch.Tensor) -> bool:
+    """Whether a layer works on [batch x tokens, width], as OPT's do, in a pass over a known number of examples."""
+    examples = recorder.examples if isinstance(recorder, Passes) else 0
+    return bool(examples) and inputs.dim() == 2 and len(inputs) == len(output) and len(output) % examples == 0
+
+
+def _by_example(recorder: Recorder, rows: Float[torch.Tensor, "n d"]) -> Float[torch.Tensor, "b s d"]:
+    assert isinstance(recorder, Passes)
+    return rows.unflatten(0, (recorder.examples, -1))
 
 
 def _one_hot(
@@ -105,6 +118,7 @@ def capturing(lm: LM, layers: Layers, recorder: Recorder) -> Iterator[Run]:
     with_head = any(module is lm.model.get_output_embeddings() for module in layers.values())
 
     def run(examples: Examples, rows: Sequence[int], measure: Measure = "loss", seed: int = 0) -> list[Float[np.ndarray, " r"]]:
+        passes.examples = len(rows)
         values = run_backward(lm, examples, rows, measure, seed, with_head=with_head)
         passes.end(examples, rows)
         for row, value in zip(rows, values, strict=True):

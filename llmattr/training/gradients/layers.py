@@ -129,31 +129,42 @@ def vocabulary_sides(lm: LM, layers: Layers) -> set[str]:
 def _reached(lm: LM) -> set[str]:
     """The linear layers whose gradient comes from runs on [batch, tokens, width] alone, and comes at all.
 
-    Some models flatten batch and tokens, and their gradients cannot be told apart by example; some use a layer's weight alone.
+    Some models (OPT) flatten batch and tokens: there the first example's gradient must lie in the first places. In others
+    (experts) gradients cannot be told apart by example; some use a layer's weight alone.
     """
     given, runs = probe(lm.model), []
+    (examples, tokens) = given["input_ids"].shape
 
     def watch(name: str) -> Any:
         def hook(_module: torch.nn.Module, inputs: tuple[Any, ...], output: object) -> torch.Tensor | None:
             if not isinstance(output, torch.Tensor) or not output.is_floating_point():
                 return None
             output = output if output.requires_grad else output.requires_grad_(True).clone()
-            runs.append((name, by_example(inputs[0], output, len(given["input_ids"])), output))
+            runs.append((name, inputs[0], output))
             return output
 
         return hook
 
     handles = [module.register_forward_hook(watch(name)) for name, module in lm.linears().items()]
     with watching(lm.model, handles), torch.enable_grad():
-        total = lm.model(**given).logits.sum()
-        gradients = torch.autograd.grad(total, [output for _, _, output in runs], allow_unused=True)
-    fits = [(name, fit) for (name, fit, _), gradient in zip(runs, gradients, strict=True) if gradient is not None]
+        first = lm.model(**given).logits[0].sum()
+        gradients = torch.autograd.grad(first, [output for _, _, output in runs], allow_unused=True)
+    fits = [
+        (name, by_example(inputs, output, examples) or is_flat(output, gradient, examples * tokens, tokens))
+        for (name, inputs, output), gradient in zip(runs, gradients, strict=True)
+        if gradient is not None
+    ]
     return {name for name, _ in fits} - {name for name, fit in fits if not fit}
 
 
 def by_example(inputs: torch.Tensor, output: torch.Tensor, rows: int) -> bool:
     """Whether a layer went from [batch, tokens, width] to the same."""
     return output.dim() == 3 and len(output) == rows and output.shape[:2] == inputs.shape[:2]
+
+
+def is_flat(output: torch.Tensor, gradient: torch.Tensor, places: int, tokens: int) -> bool:
+    """Whether a layer went from [batch x tokens, width] to the same, the examples one after the other."""
+    return output.dim() == 2 and len(output) == places and bool(gradient[:tokens].any()) and not gradient[tokens:].any()
 
 
 @contextmanager

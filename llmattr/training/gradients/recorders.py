@@ -39,6 +39,7 @@ class Passes:
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
+        self.examples = 0  # in the pass, where that is known
         self.runs: Counter[str] = Counter()
         self.waiting: dict[str, list[tuple[Saved, torch.Tensor]]] = {}
         self.sums: dict[str, torch.Tensor] = {}  # of each row's output gradients: not finite where one of them is not
