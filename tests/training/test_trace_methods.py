@@ -73,14 +73,14 @@ class TestStream:
         assert np.corrcoef(whole, cut)[0, 1] > 0.95
 
     def test_self_products_are_squared_lengths(self, lm, gradients):
-        layers = linear_layers(lm)
+        layers = tracked_layers(lm, "auto")
         found = self_products(Stream(), Layered(lm, layers, {}, {}), tokenize(ROWS, lm.tokenizer))
         np.testing.assert_allclose(found, (gradients[0] ** 2).sum(1), rtol=1e-10)
 
     def test_some_rows_only(self, lm):
         result = trace(lm, ROWS, ASKED, "stream")
         train, asked = tokenize(ROWS, lm.tokenizer), tokenize([ASKED], lm.tokenizer)
-        at = Layered(lm, linear_layers(lm), {}, {})
+        at = Layered(lm, tracked_layers(lm, "auto"), {}, {})
         (numbers, scores), *_ = streamed(Stream(), at, train, asked, [7, 3, 11])
         every = dense(result)[0]
         np.testing.assert_allclose(scores[0], every[numbers], rtol=1e-9)
