@@ -72,10 +72,10 @@ def _embeddings(lm: LM) -> Layers:
     given = lm.model.get_input_embeddings()
     if not isinstance(given, torch.nn.Embedding):
         return {}
-    modules = lm.model.named_modules()
-    same = {
-        name: module for name, module in modules if isinstance(module, torch.nn.Embedding) and module.weight is given.weight
-    }
+    every = {name: module for name, module in lm.model.named_modules() if isinstance(module, torch.nn.Embedding)}
+    same = {name: module for name, module in every.items() if module.weight is given.weight}
+    if len(same) == 1:
+        return dict(same)
     ran: set[str] = set()
 
     def watch(name: str) -> Any:
