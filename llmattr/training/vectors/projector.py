@@ -12,7 +12,7 @@ from llmattr.core.files import whole
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, sample
 from llmattr.training.gradients.capture import capturing
-from llmattr.training.gradients.layers import Layers, tracked_layers
+from llmattr.training.gradients.layers import Layers, every_layer
 from llmattr.training.gradients.moments import SCALES, scales, scales_in
 from llmattr.training.gradients.passes import batches
 from llmattr.training.gradients.project import Bases, Dense, Sketch, choose, fit_bases
@@ -94,7 +94,7 @@ class Projector:
 
 def tracked(lm: LM, run: dict[str, Any]) -> Layers:
     """The layers that a run.json names."""
-    return {name: module for name, module in tracked_layers(lm, "all").items() if name in run["layers"]}
+    return {name: module for name, module in every_layer(lm).items() if name in run["layers"]}
 
 
 def load_fitted(lm: LM, folder: Path) -> Bases:
