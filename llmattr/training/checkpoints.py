@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_number, note
 from llmattr.model.diagnosis import reason
 from llmattr.model.lm import LM
 
@@ -42,9 +42,13 @@ def models_of(given: Given | None, several: int) -> list[Any]:
 
 
 def learning_rates_of(checkpoints: Sequence[Any], given: Sequence[float]) -> list[float | None]:
-    """The learning rate of each checkpoint: as given, or the last one in its trainer_state.json, or None."""
+    """The learning rate of each checkpoint: as given, or the last one in its trainer_state.json, or None of each."""
     if not given:
-        return [_saved_rate(checkpoint) for checkpoint in checkpoints]
+        return _of_all([_saved_rate(checkpoint) for checkpoint in checkpoints])
+    for rate in given:
+        check_number("a learning rate", rate, 0)
+    if not any(given):
+        raise LlmattrError("every learning rate is 0, so that no checkpoint counts: give those that its steps had")
     if len(given) != len(checkpoints):
         raise LlmattrError(f"there are {len(checkpoints)} checkpoints and {len(given)} learning rates")
     return list(given)
@@ -53,7 +57,7 @@ def learning_rates_of(checkpoints: Sequence[Any], given: Sequence[float]) -> lis
 def spans_of(checkpoints: Sequence[Any], given: Sequence[float]) -> list[float | None]:
     """The learning rates of the steps from the checkpoint before (or the start) to each, added up; None where none are known.
 
-    With rates that are `given`, each times its steps, where the folders tell them; where they do not, each is the sum itself.
+    With rates that are `given`, each times its steps, where all folders tell them; where not, each is the sum itself.
     Without, as trainer_state.json logged them: those of steps that were not logged lie on a line between the ones that were.
     """
     ends = [_step_of(checkpoint) for checkpoint in checkpoints]
@@ -63,12 +67,19 @@ def spans_of(checkpoints: Sequence[Any], given: Sequence[float]) -> list[float |
             raise LlmattrError(
                 f"the checkpoints of a run must come in the order of their steps: step {end} comes after {start}"
             )
-    if given:
-        return [
-            rate if start is None or end is None else rate * (end - start)
-            for rate, (start, end) in zip(given, steps, strict=True)
-        ]
-    return [_logged_span(checkpoint, start, end) for checkpoint, (start, end) in zip(checkpoints, steps, strict=True)]
+    if not given:
+        return _of_all([_logged_span(checkpoint, start, end) for checkpoint, (start, end) in zip(checkpoints, steps, strict=True)])
+    lengths = [None if start is None or end is None else end - start for start, end in steps]
+    return list(given) if None in lengths else [rate * (length or 0) for rate, length in zip(given, lengths, strict=True)]
+
+
+def _of_all(found: list[float | None]) -> list[float | None]:
+    """What was found, where it was of every checkpoint: beside a rate of 0.001 one that is taken to be 1 would count alone."""
+    known = sum(one is not None for one in found)
+    if not 0 < known < len(found):
+        return found
+    note(f"learning rates are known of {known} of {len(found)} checkpoints, and none is used: give --learning-rates")
+    return [None] * len(found)
 
 
 def _logged_span(checkpoint: object, start: int | None, end: int | None) -> float | None:

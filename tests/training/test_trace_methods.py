@@ -73,14 +73,21 @@ class TestStream:
         assert np.corrcoef(whole, cut)[0, 1] > 0.95
 
     def test_self_products_are_squared_lengths(self, lm, gradients):
-        layers = linear_layers(lm)
+        layers = tracked_layers(lm, "auto")
         found = self_products(Stream(), Layered(lm, layers, {}, {}), tokenize(ROWS, lm.tokenizer))
         np.testing.assert_allclose(found, (gradients[0] ** 2).sum(1), rtol=1e-10)
+
+    @pytest.mark.parametrize("parameters", ["head", "all"])
+    def test_a_rows_score_for_itself_is_what_a_question_with_it_gets(self, lm, tmp_path, parameters):
+        """Of several groups, too, which are scaled to the same mean square."""
+        index = build_index(lm, ROWS, tmp_path / "i", Stream(parameters=parameters))
+        found, asked = dense(index.self_influence())[0], dense(index.query(ROWS, None))
+        np.testing.assert_allclose(found, asked.diagonal(), rtol=1e-6)  # scales are float32
 
     def test_some_rows_only(self, lm):
         result = trace(lm, ROWS, ASKED, "stream")
         train, asked = tokenize(ROWS, lm.tokenizer), tokenize([ASKED], lm.tokenizer)
-        at = Layered(lm, linear_layers(lm), {}, {})
+        at = Layered(lm, tracked_layers(lm, "auto"), {}, {})
         (numbers, scores), *_ = streamed(Stream(), at, train, asked, [7, 3, 11])
         every = dense(result)[0]
         np.testing.assert_allclose(scores[0], every[numbers], rtol=1e-9)
@@ -297,6 +304,43 @@ class TestSecondMoments:
         torch.save({"something": "else"}, file)
         with pytest.raises(LlmattrError, match=rf"cannot read '{file}'"):
             build_index(tmp_path, ROWS, tmp_path / "i", METHODS["trackstar"](normalize="optimizer"))
+
+    @pytest.mark.parametrize("method", [METHODS["trackstar"](normalize="optimizer"), METHODS["source"](optimizer="adam")])
+    def test_an_optimisers_file_of_another_kind(self, tmp_path, method):
+        """Each is one clear line, which names an option that the method has."""
+        model = tiny_models.llama()
+        tiny_models.save(tmp_path)
+        optimizer = torch.optim.AdamW(model.parameters())
+        model(input_ids=torch.tensor([[5, 6, 7, 8]]), labels=torch.tensor([[5, 6, 7, 8]])).loss.backward()
+        optimizer.step()
+        groups, states = optimizer.state_dict()["param_groups"], optimizer.state_dict()["state"]
+        for state, group, problem in (
+            ([1], groups, "cannot read .*no state of an optimiser"),
+            (states, 3, "cannot read .*no state of an optimiser"),
+            (states, [{}], "cannot read .*no state of an optimiser"),
+            ({}, groups, "cannot read|does not fit"),
+            ({0: states[0]}, groups, "does not fit the model's parameters"),
+            ({key: one | {"exp_avg_sq": one["exp_avg_sq"] * torch.nan} for key, one in states.items()}, groups, "not finite"),
+            ({key: one | {"exp_avg_sq": one["exp_avg_sq"] * 0} for key, one in states.items()}, groups, "are 0 or not finite"),
+        ):
+            torch.save({"state": state, "param_groups": group}, tmp_path / "optimizer.pt")
+            with pytest.raises(LlmattrError, match=rf"({problem}).*: .*take --(normalize data|optimizer sgd)") as raised:
+                build_index(None, ROWS, tmp_path / "i", method, checkpoints=[tmp_path])
+            assert ("--optimizer sgd" in str(raised.value)) == (method.name == "source")
+
+    def test_adams_steps_need_their_number(self, tmp_path):
+        model = tiny_models.llama()
+        tiny_models.save(tmp_path)
+        optimizer = torch.optim.AdamW(model.parameters())
+        model(input_ids=torch.tensor([[5, 6, 7, 8]]), labels=torch.tensor([[5, 6, 7, 8]])).loss.backward()
+        optimizer.step()
+        saved = optimizer.state_dict()
+        for one in saved["state"].values():
+            del one["step"]
+        torch.save(saved, tmp_path / "optimizer.pt")
+        build_index(tmp_path, ROWS, tmp_path / "i", METHODS["trackstar"](normalize="optimizer"))
+        with pytest.raises(LlmattrError, match=r"does not say its betas and its number of steps: .*take --optimizer sgd"):
+            build_index(None, ROWS, tmp_path / "j", METHODS["source"](optimizer="adam"), checkpoints=[tmp_path])
 
 
 class TestEkfac:

@@ -9,7 +9,7 @@ import torch
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model.lm import LM
 from llmattr.text.rows import tokenize
-from llmattr.training.checkpoints import spans_of
+from llmattr.training.checkpoints import learning_rates_of, spans_of
 from llmattr.training.gradients.capture import exact_gradients
 from llmattr.training.gradients.kronecker import fit
 from llmattr.training.gradients.layers import input_groups, linear_layers
@@ -286,6 +286,19 @@ class TestSpans:
     def test_what_nobody_knows(self, tmp_path):
         assert spans_of(self.folders(tmp_path, [20, 50], []), []) == [None, None]
         assert spans_of(["hub/one"], []) == [None]
+
+    def test_what_is_known_of_some_is_used_of_none(self, tmp_path):
+        """A rate of 0.001 beside one that is taken to be 1 would not count."""
+        known = self.folders(tmp_path, [20], [(10, 0.1), (20, 0.1)])
+        for find in (spans_of, learning_rates_of):
+            with pytest.warns(LlmattrNote, match="known of 1 of 2 checkpoints, and none is used: give --learning-rates"):
+                assert find([*known, "hub/two"], []) == [None, None]
+        assert spans_of([*known, "hub/two"], [0.1, 0.2]) == [0.1, 0.2]  # sums, both
+
+    @pytest.mark.parametrize("rates", [[float("nan"), 1.0], [-1.0, 1.0], [float("inf"), 1.0], [0.0, 0.0]])
+    def test_rates_that_are_none(self, rates):
+        with pytest.raises(LlmattrError, match=r"a learning rate must be 0 or more, not|every learning rate is 0"):
+            learning_rates_of(["hub/one", "hub/two"], rates)
 
     def test_an_order_that_is_none(self, tmp_path):
         folders = self.folders(tmp_path, [20, 50], [])
