@@ -26,6 +26,7 @@ from llmattr.metrics import precision_at_k, roc_auc
 from llmattr.retraining import Recipe, retraining_ablation, scratch_model
 from llmattr.retraining.build import attributed
 from llmattr.retraining.methods.data_oob import DataOob
+from llmattr.training.methods import GradDot
 
 WAYS = ["The capital of {} is", "{} is governed from", "The seat of government of {} is", "Ministers of {} work in",
         "The parliament of {} sits in", "The president of {} lives in"]  # fmt: skip
@@ -46,7 +47,7 @@ def facts(count, seed):
 def self_influence(lm, rows):
     """Each row's squared gradient: how hard the model has to be pushed for this row alone."""
     with tempfile.TemporaryDirectory() as folder:
-        found = build_index(lm, rows, Path(folder) / "index", "grad-dot").self_influence()
+        found = build_index(lm, rows, Path(folder) / "index", GradDot(parameters="blocks")).self_influence()
     return np.array([one.score for one in sorted(found.top(None), key=lambda one: int(one.id))])
 
 

@@ -84,7 +84,7 @@ class Mine:
         return surrogate.leave_one_out(ablation, seed)
 """
 FILES = {"context": CONTEXT, "training": TRAINING, "retraining": RETRAINING}
-LINES = {"context": "        Length,\n", "training": "    Length,\n", "retraining": "LinearProbe)"}
+LINES = {"context": "        Length,\n", "training": "    Length,\n", "retraining": "Lava)"}
 COMMANDS = {"context": ["cite"], "training": ["trace", "index"], "retraining": ["trace"]}
 DRIVER = """
 import contextlib, io, json, sys
@@ -117,7 +117,7 @@ def folder(request, tmp_path_factory):
         (place / "mine.py").write_text(f'"""Mine."""\n{request.param}{HEAD}{text}')
         listed = (place / "__init__.py").read_text()
         assert listed.count(LINES[kind]) == 1
-        line = LINES[kind].replace("Length", "Mine") + LINES[kind] if kind != "retraining" else "LinearProbe, Mine)"
+        line = LINES[kind].replace("Length", "Mine") + LINES[kind] if kind != "retraining" else "Lava, Mine)"
         first = f"from llmattr.{kind}.methods."
         listed = listed.replace(LINES[kind], line).replace(first, f"{first}mine import Mine\n{first}", 1)
         (place / "__init__.py").write_text(listed)

@@ -1,5 +1,6 @@
 """`llmattr trace index | query | self`."""
 
+from collections import ChainMap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 class IndexCommand(MethodCommand):
     """The same with the methods of training attribution, and with `auto`, which takes one of them."""
 
-    methods: Mapping[str, type] = {Auto.name: Auto, **training.METHODS}
+    methods: Mapping[str, type] = ChainMap({Auto.name: Auto}, training.METHODS)
     default = Auto.name
 
 

@@ -76,12 +76,12 @@ def build_index(
     instead of one (their scores are added), or the folder in which a Trainer left them, with their `learning_rates` (from
     trainer_state.json where none are given), for tracin and source. Raises `LlmattrError` for what the user can mend.
     """
-    method = _found(method, checkpoints_of(checkpoints or [model]))
+    method, said = _found(method, checkpoints_of(checkpoints or [model]))
     check_options(projection)
     check_choice("row_type", row_type, DTYPES)
     given, out = open_rows(data, split, columns), Path(out)
     read = {name: value for name, value in (("split", split), ("columns", dict(columns or {}))) if value}
-    build = _Build(method, projection, modules, row_type, strict, append, dtype, device, read)
+    build = _Build(method, projection, modules, row_type, strict, append, dtype, device, read, said)
     if append and not (out / "run.json").exists():
         raise LlmattrError(f"there is no index to append to in {str(out)!r}: leave out append (--append)")
     if not checkpoints and len(learning_rates):
@@ -94,13 +94,13 @@ def build_index(
         return TraceIndex([build(model, given, out, {})], method)
 
 
-def _found(method: object, models: Sequence[Any]) -> TrainingMethod:
-    """The method itself, the one of that name, or the one that `auto` takes for these models."""
-    asked = Auto() if method is Auto or method == Auto.name else method
+def _found(method: object, models: Sequence[Any]) -> tuple[TrainingMethod, str]:
+    """The method itself, the one of that name, or the one that `auto` takes for these models, and what to say of that."""
+    asked, said = Auto() if method is Auto or method == Auto.name else method, ""
     if isinstance(asked, Auto):
         check_options(asked)
-        asked = asked.choose(len(models), _is_adapter(models[0]))
-    return find_training_method(asked, METHODS)
+        asked, said = asked.choose(len(models), _is_adapter(models[0]))
+    return find_training_method(asked, METHODS), said
 
 
 def _is_adapter(model: object) -> bool:
@@ -122,6 +122,7 @@ def _build_each(
         known = {"learning_rate": rate, "span": span}
         extra = {"checkpoints": len(models)} | {name: value for name, value in known.items() if value is not None}
         parts.append(Checkpoint(build(one, rows, out / f"checkpoint-{number}", extra).index, one, build.device))
+        build = dataclasses.replace(build, said="")
     save_run(out, {"version": VERSION, "folders": [part.index.folder.name for part in parts]})
     return parts
 
@@ -150,6 +151,7 @@ class _Build:
     dtype: str | None
     device: str | None
     read: Mapping[str, Any]  # how the rows were read, where it was said
+    said: str = ""  # of the method, once nothing stands in the way of its index
 
     def __call__(self, model: object, rows: Sequence[dict[str, Any]], out: Path, extra: dict[str, Any]) -> "Checkpoint":
         from accelerate import PartialState
@@ -160,6 +162,8 @@ class _Build:
         examples = lm.tokenize(rows, self.strict)
         with processes.main_process_first():
             index, vectors = self._begin(lm, rows, examples, out, extra)
+        if self.said and is_main():
+            note(self.said)
         tokens = batch_tokens(lm.device)
         share = {"process": processes.process_index, "processes": processes.num_processes}
         fill(index, vectors, examples, self.method.measure, tokens, **share)

@@ -226,7 +226,7 @@ def facts(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("method", [(), ("--strict", "trak", "--damping", "0.2")])
+@pytest.mark.parametrize("method", [(), ("--strict", "trak", "--ridge", "0.2")])
 def test_trace_makes_an_index_and_asks_it(facts, tiny_folder, capsys, method):
     common = ["--model", str(tiny_folder), "--data", "facts.jsonl", "--out", "idx", "--dim", "64"]
     assert main(["trace", "index", *common, *method]) == 0
@@ -332,8 +332,8 @@ def test_trace_methods_without_rows_of_gradients(facts, tiny_folder, capsys, met
         (("index", "--data", "poor.jsonl", "--out", "i", "--model", "MODEL"), "the data has the columns txt"),
         (("index", "--data", "none.jsonl", "--out", "i", "--model", "MODEL"), "there is no file 'none.jsonl'"),
         (("index", "--data", "facts.jsonl", "--out", "i", "--model", "MODEL", "--dim", "0"), "dim must be 1 or more"),
-        (("index", "--data", "facts.jsonl", "--out", "i", "--model", "MODEL", "--modules", "zz"), "no linear layer has a name"),
-        (("index", "--data", "facts.jsonl", "--out", "i", "--damping", "-1"), "damping must be 0 or more"),
+        (("index", "--data", "facts.jsonl", "--out", "i", "--model", "MODEL", "--modules", "zz"), "no layer has a name"),
+        (("index", "--data", "facts.jsonl", "--out", "i", "ekfac", "--damping", "-1"), "damping must be 0 or more"),
         (("index", "--data", "facts.jsonl", "--out", "i", "--strict", "tark"), "unknown method 'tark'"),
     ],
 )

@@ -132,13 +132,13 @@ def test_every_line_says_what_its_scores_depend_on():
 
 
 def test_a_run_is_unrolled_by_its_own_learning_rates(tmp_path):
-    """Ten steps of .01, to the third and on to the last; the line is asked at three checkpoints of one run."""
+    """Ten steps of .01, to the third and on to the last; the line is asked at five checkpoints of one run."""
     facts = facts_data.countries(2, ("capital",))
     recipe = Recipe(steps=10, learning_rate=0.01, schedule="constant", warmup=0.0)
     made = World("countries", facts, recipe, tmp_path)
     assert made.spans((0.3, 1.0)) == pytest.approx([0.03, 0.07])
     line, *_ = scoring.lines(["source"], [], 4)
-    assert line.label == "source, 3 checkpoints"
+    assert line.label == "source, 5 checkpoints"
     assert made.score(line).values.shape == (len(facts.queries), len(facts.rows))
 
 

@@ -1,17 +1,19 @@
 """The words or sentences of one source as sources of their own."""
 
 import dataclasses
+from typing import get_args
 
 import numpy as np
 
 from llmattr.core.sources import Part
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_choice
 from llmattr.text import split
 from llmattr.text.prompt import Prompt
 
 
 def parts_of(prompt: Prompt, source: int, into: Part = "words") -> Prompt:
     """The same prompt, in which only the words or sentences of one source can be removed; everything else always stays."""
+    check_choice("into", into, get_args(Part))
     sources = prompt.sources
     assert sources.spans is not None
     assert sources.groups is not None  # sources cut from documents have both

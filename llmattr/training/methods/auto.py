@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from llmattr.core.method import option
-from llmattr.errors import note
 from llmattr.training.methods.preconditioned import TrackStar, Trak
 
 if TYPE_CHECKING:
@@ -20,8 +19,8 @@ class Auto:
     name: ClassVar[str] = "auto"
     for_: Purpose = option("finding", "finding the rows that taught it, or predicting what it says without some of them")
 
-    def choose(self, checkpoints: int, adapter: bool = False) -> "TrainingMethod":
-        """The method, with a note of the choice and of what would be better; of an `adapter` it takes its own gradients."""
+    def choose(self, checkpoints: int, adapter: bool = False) -> "tuple[TrainingMethod, str]":
+        """The method, and what to say of it and of what would be better; of an `adapter` it takes its own gradients."""
         whose = "the adapter's" if adapter else "the head's" if self.for_ == "predicting" else "the head's and the embedding's"
         if self.for_ == "finding":
             method: TrainingMethod = TrackStar(parameters="auto" if adapter else "head+embedding")
@@ -29,5 +28,4 @@ class Auto:
         else:
             method, why = Trak(), f"TRAK of {whose} gradients foretells retraining best"
         several = "" if checkpoints > 1 else "; several --checkpoints of the run do better than its last"
-        note(f"auto takes {method.name} for {self.for_}: {why}{several}")
-        return method
+        return method, f"auto takes {method.name} for {self.for_}: {why}{several}"
