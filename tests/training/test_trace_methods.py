@@ -165,6 +165,19 @@ def test_tokens_that_are_parts_of_a_character_are_shown_as_that_character(lm, tm
 
 
 class TestSeveralCheckpoints:
+    def test_models_that_cut_a_query_into_other_tokens(self, tmp_path):
+        one = tiny_models.llama(), tiny_models.tokenizer()
+        index = build_index(None, ROWS, tmp_path / "i", "grad-cos", checkpoints=[one, (one[0], tiny_models.metaspace())])
+        assert dense(index.query(ASKED, None)).shape == (1, len(ROWS))
+        with pytest.raises(LlmattrError, match="cut the queries into tokens each in its way: ask without --tokens"):
+            index.query({"prompt": "", "completion": "The toll of the canal is blue and green."}, tokens=True)
+
+    @pytest.mark.parametrize("pair", [("ekfac", "grad-dot"), ("grad-dot", "ekfac"), ("bm25", "source"), ("rep-sim", "trak")])
+    def test_another_method_in_its_folder(self, lm, tmp_path, pair):
+        build_index(lm, ROWS, tmp_path / "i", pair[0])
+        with pytest.raises(LlmattrError, match=r"holds an index of something else; give another --out \(method"):
+            build_index(lm, ROWS, tmp_path / "i", pair[1])
+
     def test_tracin_adds_the_learning_rates_times_the_products(self):
         tokenizer = tiny_models.tokenizer()
         pairs = [(tiny_models.gpt2(seed=seed).double(), tokenizer) for seed in (0, 1)]
