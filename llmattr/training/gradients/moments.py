@@ -87,10 +87,10 @@ def adam_roots(lm: LM, layers: Layers) -> Scales:
     mend = "bring it there as the run's AdamW left it, or take --optimizer sgd"
     adam = _adam(lm, mend)
     sums, tokens = _sums(adam, lm, layers, mend), vocabulary_sides(lm, layers)
-    unbiased = 1 - adam.b2**adam.steps
+    unbiased = 1 - adam.b2**adam.steps  # an eighth root of it for each of both sides
     if not 0 < unbiased <= 1:
         raise LlmattrError(f"the optimiser state does not say its betas and its number of steps: {mend}")
-    return {key: value.sqrt() * unbiased ** (1 / 8) for name in layers for key, value in _factors(name, sums, 1, tokens)}  # on both sides
+    return {key: value.sqrt() * unbiased ** (1 / 8) for name in layers for key, value in _factors(name, sums, 1, tokens)}
 
 
 def _balanced(lm: LM, examples: Examples, layers: Layers, groups: Mapping[str, str], found: Scales) -> Scales:
