@@ -2,7 +2,8 @@
 
 Parameters come in three groups: the *blocks* (every linear layer but the head; of an adapter its own), the *head* that makes
 logits of the last hidden states, and the *embedding*, a linear layer of one-hot tokens. A head that is tied to the embedding is
-tracked as what it does there: its own part of the gradient, not the sum of both.
+tracked as what it does there: its own part of the gradient, not the sum of both. Where an adapter has one of these in its place
+or layers around it, the group is the whole layer that runs there, and its own layers are of the blocks.
 """
 
 import re
@@ -29,7 +30,7 @@ SAVED = ".modules_to_save."  # in the names of what PEFT trains as a whole
 def tracked_layers(lm: LM, parameters: Parameters = "blocks", pattern: str = "") -> Layers:
     """The layers of these groups of parameters; with a pattern, of all groups those whose name the expression finds.
 
-    `parameters`: "auto" is the head, which foretells retraining best, and the blocks of an adapter, which trains nothing else.
+    `parameters`: "auto" is the head, which foretells retraining best, and of an adapter what it trained.
     Raises `LlmattrError` for others, for a group that the model has not, and where no layer has such a name.
     """
     check_choice("parameters", parameters, get_args(Parameters))
