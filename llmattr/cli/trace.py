@@ -101,7 +101,7 @@ def index(
 ) -> None:
     """Write what a method needs of every training example, such as one row of projected gradient."""
     if unknown:
-        find_method(unknown[0], training.METHODS)
+        find_method(unknown[0], dict(IndexCommand.methods))
         raise LlmattrError(f"{unknown[0]!r} is one method too many")
     rates = _numbers(learning_rates)
     if not how["checkpoints"]:

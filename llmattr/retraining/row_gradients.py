@@ -61,6 +61,8 @@ def said(model: torch.nn.Module, place: Parameters, rows: Tokens, mask: Mask = N
     """The log-probability of each row's counted tokens, with these parameters [b]."""
     ids, counted = rows
     given = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+    if mask is not None:  # from which some (OPT) would count their positions
+        given["position_ids"] = torch.arange(ids.shape[1], device=ids.device)[None]
     logits = torch.func.functional_call(model, dict(place), (), given).logits[:, :-1]
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     logprobs = torch.log_softmax(logits, dim=-1).gather(-1, ids[:, 1:, None])[..., 0]

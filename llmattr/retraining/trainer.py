@@ -136,6 +136,11 @@ def adamw(parameters: Mapping[str, torch.Tensor], recipe: Recipe, stacked: bool 
     matrices = [p for p in parameters.values() if p.requires_grad and p.dim() - stacked >= 2]
     vectors = [p for p in parameters.values() if p.requires_grad and p.dim() - stacked < 2]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    if not matrices and not vectors:
+        raise LlmattrError(
+            "no weight of the model can be trained (an adapter is loaded with all of them frozen): merge the adapter into its "
+            "model first (merge_and_unload), or take the model without it"
+        )
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.rate(0), fused=True)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, check_number, note
 from llmattr.model.diagnosis import reason
 from llmattr.model.lm import LM
+from llmattr.training.index.store import refuse_difference
 
 Given = str | Path | LM | Sequence[Any]  # a model, several, or a folder of them
 
@@ -41,10 +42,23 @@ def models_of(given: Given | None, several: int) -> list[Any]:
     return models
 
 
+def refuse_other_run(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Raise `LlmattrError` where what is known of two checkpoints' indexes tells that they are not of one run."""
+    known = {field: other[field] for field in ("tokenizer_hash", "layers")}
+    refuse_difference(one, known, f"{one['model']!r} and {other['model']!r} are no checkpoints of one run")
+
+
 def learning_rates_of(checkpoints: Sequence[Any], given: Sequence[float]) -> list[float | None]:
-    """The learning rate of each checkpoint: as given, or the last one in its trainer_state.json, or None."""
+    """The learning rate of each checkpoint: as given, or the last one in its trainer_state.json, or None of each."""
     if not given:
-        return [_saved_rate(checkpoint) for checkpoint in checkpoints]
+        found = [_saved_rate(checkpoint) for checkpoint in checkpoints]
+        if 0 < (known := sum(rate is not None for rate in found)) < len(found):
+            note(f"learning rates are known of {known} of {len(found)} checkpoints, and none is used: give --learning-rates")
+        return _of_all(found)
+    for rate in given:
+        check_number("a learning rate", rate, 0)
+    if not any(given):
+        raise LlmattrError("every learning rate is 0, so that no checkpoint counts: give those that its steps had")
     if len(given) != len(checkpoints):
         raise LlmattrError(f"there are {len(checkpoints)} checkpoints and {len(given)} learning rates")
     return list(given)
@@ -53,7 +67,7 @@ def learning_rates_of(checkpoints: Sequence[Any], given: Sequence[float]) -> lis
 def spans_of(checkpoints: Sequence[Any], given: Sequence[float]) -> list[float | None]:
     """The learning rates of the steps from the checkpoint before (or the start) to each, added up; None where none are known.
 
-    With rates that are `given`, each times its steps, where the folders tell them; where they do not, each is the sum itself.
+    With rates that are `given`, each times its steps, where all folders tell them; where not, each is the sum itself.
     Without, as trainer_state.json logged them: those of steps that were not logged lie on a line between the ones that were.
     """
     ends = [_step_of(checkpoint) for checkpoint in checkpoints]
@@ -63,12 +77,15 @@ def spans_of(checkpoints: Sequence[Any], given: Sequence[float]) -> list[float |
             raise LlmattrError(
                 f"the checkpoints of a run must come in the order of their steps: step {end} comes after {start}"
             )
-    if given:
-        return [
-            rate if start is None or end is None else rate * (end - start)
-            for rate, (start, end) in zip(given, steps, strict=True)
-        ]
-    return [_logged_span(checkpoint, start, end) for checkpoint, (start, end) in zip(checkpoints, steps, strict=True)]
+    if not given:
+        return _of_all([_logged_span(checkpoint, *step) for checkpoint, step in zip(checkpoints, steps, strict=True)])
+    lengths = [None if start is None or end is None else end - start for start, end in steps]
+    return list(given) if None in lengths else [rate * (length or 0) for rate, length in zip(given, lengths, strict=True)]
+
+
+def _of_all(found: list[float | None]) -> list[float | None]:
+    """What was found, where it was of every checkpoint: beside a rate of 0.001 one that is taken to be 1 would count alone."""
+    return [None] * len(found) if None in found else found
 
 
 def _logged_span(checkpoint: object, start: int | None, end: int | None) -> float | None:

@@ -131,6 +131,8 @@ class TraceIndex:
                 lm = checkpoint.load()
                 here = _asked(checkpoint, lm, given, tokens)
                 asked = asked or here
+                if len(here.examples) != len(asked.examples):
+                    raise LlmattrError("the checkpoints cut the queries into tokens each in its way: ask without --tokens")
                 scores = checkpoint.scores(method, lm, here.examples, rows, top if approximate else 0)
                 if len(self.checkpoints) > 1 and not isinstance(method, IndexMethod):  # one model runs at a time
                     scores = replace(scores, blocks=gathered(scores.blocks))

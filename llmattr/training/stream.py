@@ -208,7 +208,7 @@ def self_products(method: StreamMethod, at: Layered, train: Examples) -> Float[n
     """Every row's product with itself under the method's preconditioner, `g' H^-1 g`."""
     recorder, transform = ExactGradients(), _transform(method, at)
     scores = np.empty(len(train))
-    with capturing(at.lm, at.layers, recorder) as run:
+    with capturing(at.lm, at.layers, at.scaled(recorder)) as run:
         for batch in progress(batches(train, at.layers), "scoring", "batches"):
             run(train, batch)
             parts = [(g * transform(name, g)).sum((1, 2)).double() for name, g in recorder.found.items()]

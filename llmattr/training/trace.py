@@ -21,7 +21,7 @@ from llmattr.model.loading import is_adapter
 from llmattr.text.reading import Columns, Data, Queries, open_rows, read_queries
 from llmattr.text.rows import Examples
 from llmattr.training.checkpoint import Checkpoint, load_vectors, plain_vectors
-from llmattr.training.checkpoints import Given, checkpoints_of, learning_rates_of, models_of, spans_of
+from llmattr.training.checkpoints import Given, checkpoints_of, learning_rates_of, models_of, refuse_other_run, spans_of
 from llmattr.training.contract import (
     IndexMethod,
     Normalized,
@@ -37,7 +37,7 @@ from llmattr.training.gradients.layers import Layers, input_groups
 from llmattr.training.gradients.project import Bases
 from llmattr.training.gradients.untracked import left_out, track
 from llmattr.training.index.files import VERSION, building, check_bytes, read_run, save_run
-from llmattr.training.index.store import DTYPES, GradientIndex, check_empty, refuse_difference
+from llmattr.training.index.store import DTYPES, GradientIndex, check_empty, refuse_difference, refuse_other
 from llmattr.training.methods import METHODS
 from llmattr.training.methods.auto import Auto
 from llmattr.training.projection import Projection
@@ -123,6 +123,8 @@ def _build_each(
         extra = {"checkpoints": len(models)} | {name: value for name, value in known.items() if value is not None}
         parts.append(Checkpoint(build(one, rows, out / f"checkpoint-{number}", extra).index, one, build.device))
         build = dataclasses.replace(build, said="")
+        if isinstance(build.method, UnrolledMethod):
+            refuse_other_run(*(part.index.run for part in (parts[0], parts[-1])))
     save_run(out, {"version": VERSION, "folders": [part.index.folder.name for part in parts]})
     return parts
 
@@ -181,6 +183,7 @@ class _Build:
         """The index, begun or gone on with, and what makes its rows; nothing is fitted anew where that was done."""
         begun = read_run(out) if (out / "run.json").exists() else None
         if begun:
+            refuse_other(out, begun, {"method": describe(self.method)})
             check_bytes(out, begun["checksums"])
         else:
             check_empty(out)

@@ -18,11 +18,13 @@ def unrolled(
     """`<R_c S_c+1 ... S_C g_C(z_q), g_c(z_i)>` of every checkpoint c, from the last to the first; one model runs at a time."""
     parts: list[Scores] = []
     gradients: Parts | None = None
+    if any("span" not in checkpoint.index.run for checkpoint in checkpoints):
+        note(f"{method.name}: no learning rates and steps are known, and 1 is taken for their product: give --learning-rates")
     for checkpoint in reversed(checkpoints):
         at = checkpoint.layered(checkpoint.load())
         if gradients is None:
             gradients = split(whole_gradients(method, at, asked), at.layers)
-        here, before = _functions(method, at, checkpoint.index.run.get("span"))
+        here, before = _functions(method, at, checkpoint.index.run.get("span", 1.0))
         sides = {name: here(name, gradient) for name, gradient in gradients.items()}
         train = at.lm.tokenize(checkpoint.index.rows())
         parts.append(Scores(gathered(contracted(sides, at, train, rows)), added=True))
@@ -30,11 +32,8 @@ def unrolled(
     return parts
 
 
-def _functions(method: UnrolledMethod, at: Layered, span: float | None) -> tuple[Transform, Transform]:
-    """`R_c` and `S_c`, checked; without a known span, of one of 1."""
-    if span is None:
-        note(f"{method.name}: no learning rates and steps are known, and 1 is taken for their product: give --learning-rates")
-        span = 1.0
+def _functions(method: UnrolledMethod, at: Layered, span: float) -> tuple[Transform, Transform]:
+    """`R_c` and `S_c`, checked."""
     both = returned(method, "unroll", method.unroll(dict(at.fitted), dict(at.groups), span), tuple)
     if len(both) != 2:
         raise LlmattrError(f"{method.name}: unroll gave {len(both)} functions, and must give two")

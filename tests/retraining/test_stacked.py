@@ -111,3 +111,12 @@ class TestCommand:
         err = capsys.readouterr().err
         assert err.startswith(f"llmattr: error: cannot read '{tmp_path}/none.json'")
         assert err.count("\n") == 1
+
+    def test_names_with_commas_between(self, tmp_path, capsys):
+        first = str(tmp_path / "in-run.json")
+        assert self.run(tmp_path, "in-run-shapley", "--json", first) == 0
+        assert self.run(tmp_path, "stacked", "--n-models", "4", "--prior", f"{first}, {first}") == 0
+        capsys.readouterr()
+        for prior in (",", f"{first},"):
+            assert self.run(tmp_path, "stacked", "--n-models", "4", "--prior", prior) == 2
+            assert "has a comma with no name of a file beside it" in capsys.readouterr().err

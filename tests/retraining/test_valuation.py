@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,13 +12,18 @@ import torch
 from llmattr import retraining, surrogate
 from llmattr.ablation import every_mask, from_function, random_masks
 from llmattr.errors import LlmattrError, LlmattrNote
-from llmattr.retraining import Recipe
+from llmattr.retraining import Recipe, row_gradients
+from llmattr.retraining.build import retrain
 from llmattr.retraining.first_order import _reach, first_order, in_run
 from llmattr.retraining.grouping import rows_of, summed
 from llmattr.retraining.methods.data_oob import DataOob, bags, of_own_rows, out_of_bag
 from llmattr.retraining.methods.in_run import InRunShapley
 from llmattr.retraining.methods.knn_shapley import KnnShapley, knn_shapley
+from llmattr.retraining.together import can_stack
+from llmattr.retraining.trainer import padded
+from llmattr.text.rows import tokenize
 from tests import tiny_models
+from tests.training.test_parameters import opt
 
 FACTS = [("canal", "Panama", "wide"), ("king", "Spain", "old"), ("port", "Colon", "busy"), ("lock", "Gatun", "long")]
 ROWS = [{"prompt": f"The {what} of {where} is", "completion": f" {said}", "place": where} for what, where, said in FACTS]
@@ -163,6 +169,30 @@ def linear_run(steps=6, n=5, d=4):
         (gradient,) = torch.func.grad(lambda place: losses(place).sum())(places[-1]).values()
         places.append({"w": places[-1]["w"] + rate * gradient})
     return losses, places, rate, n, d
+
+
+class TestRowGradients:
+    def test_stacked_rows_have_the_gradients_of_each_alone(self):
+        """Of OPT, too, which would count its positions from the stack's mask."""
+        model = opt().double()
+        examples = tokenize(ROWS[:3], tiny_models.tokenizer())
+        place = {name: p.detach() for name, p in model.named_parameters()}
+        rows = padded(examples.ids, examples.counted, model.device)
+        assert can_stack(model, rows[0].shape[1])
+        value = partial(row_gradients.said, model)
+        (together,), alone = (list(row_gradients.each_gradient(value, place, rows, stacked)) for stacked in (True, False))
+        for name, found in together.items():  # of float64; a bias of keys has a gradient of 0
+            torch.testing.assert_close(found, torch.cat([part[name] for part in alone]), rtol=1e-9, atol=1e-12)
+
+    @pytest.mark.parametrize("method", ["datamodel", "in-run-shapley", "magic", "ats"])
+    def test_an_adapter_that_is_loaded_frozen(self, tmp_path, method):
+        peft = pytest.importorskip("peft")
+        tiny_models.save(tmp_path / "base")
+        base = type(tiny_models.llama()).from_pretrained(tmp_path / "base")
+        peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path / "adapter")
+        tiny_models.tokenizer().save_pretrained(tmp_path / "adapter")
+        with pytest.raises(LlmattrError, match=r"no weight of the model can be trained .*: merge the adapter into its model"):
+            retrain(str(tmp_path / "adapter"), ROWS, ASKED, method, recipe=SHORT)
 
 
 class TestInRun:

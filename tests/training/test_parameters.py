@@ -228,3 +228,53 @@ def test_a_row_finds_itself(lm, parameters):
         assert np.isfinite(trace(model, ROWS, ROWS[3], Trak(parameters=parameters)).values).all()
     finally:
         lm.model.double()
+
+
+class TestAdapters:
+    """What an adapter has at the ends of a model: layers around a head and an embedding, or others in their places."""
+
+    @pytest.fixture(params=["around", "instead"])
+    def adapted(self, request, tmp_path):
+        peft = pytest.importorskip("peft")
+        ends = ["lm_head", "embed_tokens"]
+        options = {"target_modules": ["q_proj", *ends]} if request.param == "around" else {"modules_to_save": ends}
+        config = peft.LoraConfig(r=2, **{"target_modules": ["q_proj"], **options}, init_lora_weights=False)
+        tiny_models.save(tmp_path / "base")
+        base = type(tiny_models.llama()).from_pretrained(tmp_path / "base")
+        model = peft.get_peft_model(base, config)
+        for name, parameter in model.named_parameters():
+            if "modules_to_save" in name:
+                parameter.data.mul_(1.5)  # no longer what it was
+        model.save_pretrained(tmp_path / "adapter")
+        tiny_models.tokenizer().save_pretrained(tmp_path / "adapter")
+        return request.param, tmp_path / "adapter"
+
+    @pytest.mark.parametrize("parameters", ["auto", "head", "embedding", "all"])
+    def test_gradients_are_autograds(self, adapted, parameters):
+        lm = LM.load(adapted[1])
+        lm.model.double()
+        examples, layers = tokenize(ROWS[:4], lm.tokenizer), tracked_layers(lm, parameters)
+        expected = by_autograd(lm, examples, layers, "loss")
+        assert (expected.abs().sum(0) > 0).any()
+        torch.testing.assert_close(exact_gradients(lm, examples, layers), expected, rtol=1e-10, atol=1e-10)
+
+    @pytest.mark.parametrize("parameters", ["auto", "blocks", "head+embedding", "all"])
+    def test_a_row_finds_itself_in_an_index_that_is_opened(self, adapted, tmp_path, parameters):
+        for method in (GradCos(parameters=parameters), Trak(parameters=parameters)):
+            made = build_index(adapted[1], ROWS, tmp_path / method.name, method)
+            assert open_index(made.index.folder).query(ROWS[3]).top(1)[0].id == "3"
+
+    def test_auto_takes_what_it_trained(self, adapted):
+        kind, folder = adapted
+        lm = LM.load(folder)
+        groups = set(group_of(lm, tracked_layers(lm, "auto")).values())
+        assert groups == ({"blocks"} if kind == "around" else {"blocks", "head", "embedding"})
+        logits = "lm_head.lora_B.default/out" if kind == "around" else "lm_head.modules_to_save.default/out"
+        assert logits in vocabulary_sides(lm, tracked_layers(lm, "auto"))
+
+
+def test_an_index_of_a_model_without_a_head_is_opened(tmp_path):
+    lm = LM(tiny_models.llama(), tiny_models.tokenizer())
+    lm.model.get_output_embeddings = lambda: None
+    index = build_index(lm, ROWS, tmp_path / "i", GradCos(parameters="embedding")).index
+    assert open_index(index.folder, lm).query(ROWS[3]).top(1)[0].id == "3"

@@ -87,12 +87,13 @@ class TestSolvers:
         assert (residual <= 1e-6 * (1 + 1e-8)).all()  # the residual that is kept up to date is the true one to rounding
         assert seen[:3] == [3, 2, 1]  # as many steps as b has eigenvalues
 
-    def test_cg_that_is_not_done_notes_its_residual(self):
+    @pytest.mark.parametrize("tolerance", [1e-8, 0.0])
+    def test_cg_that_is_not_done_notes_its_residual(self, tolerance):
         b = torch.ones(2, 40, dtype=torch.float64)
         with pytest.warns(
             LlmattrNote, match=r"stopped after 3 steps, with a residual of up to \d\.\de[+-]\d\d of .* 2 of 2 rows"
         ):
-            cg(lambda v: v @ spd(), b, 0.01, 1e-8, 3)
+            cg(lambda v: v @ spd(), b, 0.01, tolerance, 3)
 
     def test_cg_refuses_what_is_not_positive(self):
         with pytest.raises(LlmattrError, match="not positive along a gradient: give a larger damping"):

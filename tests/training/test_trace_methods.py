@@ -77,6 +77,13 @@ class TestStream:
         found = self_products(Stream(), Layered(lm, layers, {}, {}), tokenize(ROWS, lm.tokenizer))
         np.testing.assert_allclose(found, (gradients[0] ** 2).sum(1), rtol=1e-10)
 
+    @pytest.mark.parametrize("parameters", ["head", "all"])
+    def test_a_rows_score_for_itself_is_what_a_question_with_it_gets(self, lm, tmp_path, parameters):
+        """Of several groups, too, which are scaled to the same mean square."""
+        index = build_index(lm, ROWS, tmp_path / "i", Stream(parameters=parameters))
+        found, asked = dense(index.self_influence())[0], dense(index.query(ROWS, None))
+        np.testing.assert_allclose(found, asked.diagonal(), rtol=1e-6)  # scales are float32
+
     def test_some_rows_only(self, lm):
         result = trace(lm, ROWS, ASKED, "stream")
         train, asked = tokenize(ROWS, lm.tokenizer), tokenize([ASKED], lm.tokenizer)
@@ -158,6 +165,19 @@ def test_tokens_that_are_parts_of_a_character_are_shown_as_that_character(lm, tm
 
 
 class TestSeveralCheckpoints:
+    def test_models_that_cut_a_query_into_other_tokens(self, tmp_path):
+        one = tiny_models.llama(), tiny_models.tokenizer()
+        index = build_index(None, ROWS, tmp_path / "i", "grad-cos", checkpoints=[one, (one[0], tiny_models.metaspace())])
+        assert dense(index.query(ASKED, None)).shape == (1, len(ROWS))
+        with pytest.raises(LlmattrError, match="cut the queries into tokens each in its way: ask without --tokens"):
+            index.query({"prompt": "", "completion": "The toll of the canal is blue and green."}, tokens=True)
+
+    @pytest.mark.parametrize("pair", [("ekfac", "grad-dot"), ("grad-dot", "ekfac"), ("bm25", "source"), ("rep-sim", "trak")])
+    def test_another_method_in_its_folder(self, lm, tmp_path, pair):
+        build_index(lm, ROWS, tmp_path / "i", pair[0])
+        with pytest.raises(LlmattrError, match=r"holds an index of something else; give another --out \(method"):
+            build_index(lm, ROWS, tmp_path / "i", pair[1])
+
     def test_tracin_adds_the_learning_rates_times_the_products(self):
         tokenizer = tiny_models.tokenizer()
         pairs = [(tiny_models.gpt2(seed=seed).double(), tokenizer) for seed in (0, 1)]
@@ -297,6 +317,43 @@ class TestSecondMoments:
         torch.save({"something": "else"}, file)
         with pytest.raises(LlmattrError, match=rf"cannot read '{file}'"):
             build_index(tmp_path, ROWS, tmp_path / "i", METHODS["trackstar"](normalize="optimizer"))
+
+    @pytest.mark.parametrize("method", [METHODS["trackstar"](normalize="optimizer"), METHODS["source"](optimizer="adam")])
+    def test_an_optimisers_file_of_another_kind(self, tmp_path, method):
+        """Each is one clear line, which names an option that the method has."""
+        model = tiny_models.llama()
+        tiny_models.save(tmp_path)
+        optimizer = torch.optim.AdamW(model.parameters())
+        model(input_ids=torch.tensor([[5, 6, 7, 8]]), labels=torch.tensor([[5, 6, 7, 8]])).loss.backward()
+        optimizer.step()
+        groups, states = optimizer.state_dict()["param_groups"], optimizer.state_dict()["state"]
+        for state, group, problem in (
+            ([1], groups, "cannot read .*no state of an optimiser"),
+            (states, 3, "cannot read .*no state of an optimiser"),
+            (states, [{}], "cannot read .*no state of an optimiser"),
+            ({}, groups, "cannot read|does not fit"),
+            ({0: states[0]}, groups, "does not fit the model's parameters"),
+            ({key: one | {"exp_avg_sq": one["exp_avg_sq"] * torch.nan} for key, one in states.items()}, groups, "not finite"),
+            ({key: one | {"exp_avg_sq": one["exp_avg_sq"] * 0} for key, one in states.items()}, groups, "are 0 or not finite"),
+        ):
+            torch.save({"state": state, "param_groups": group}, tmp_path / "optimizer.pt")
+            with pytest.raises(LlmattrError, match=rf"({problem}).*: .*take --(normalize data|optimizer sgd)") as raised:
+                build_index(None, ROWS, tmp_path / "i", method, checkpoints=[tmp_path])
+            assert ("--optimizer sgd" in str(raised.value)) == (method.name == "source")
+
+    def test_adams_steps_need_their_number(self, tmp_path):
+        model = tiny_models.llama()
+        tiny_models.save(tmp_path)
+        optimizer = torch.optim.AdamW(model.parameters())
+        model(input_ids=torch.tensor([[5, 6, 7, 8]]), labels=torch.tensor([[5, 6, 7, 8]])).loss.backward()
+        optimizer.step()
+        saved = optimizer.state_dict()
+        for one in saved["state"].values():
+            del one["step"]
+        torch.save(saved, tmp_path / "optimizer.pt")
+        build_index(tmp_path, ROWS, tmp_path / "i", METHODS["trackstar"](normalize="optimizer"))
+        with pytest.raises(LlmattrError, match=r"does not say its betas and its number of steps: .*take --optimizer sgd"):
+            build_index(None, ROWS, tmp_path / "j", METHODS["source"](optimizer="adam"), checkpoints=[tmp_path])
 
 
 class TestEkfac:

@@ -9,7 +9,7 @@ import torch
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model.lm import LM
 from llmattr.text.rows import tokenize
-from llmattr.training.checkpoints import spans_of
+from llmattr.training.checkpoints import learning_rates_of, spans_of
 from llmattr.training.gradients.capture import exact_gradients
 from llmattr.training.gradients.kronecker import fit
 from llmattr.training.gradients.layers import input_groups, linear_layers
@@ -234,6 +234,18 @@ class TestCheckpoints:
             found = dense(trace(run[1], ROWS, ASKED, Source(), modules=LAYER))
         np.testing.assert_allclose(found, found_by(run[1:], [1.0]), rtol=1e-12)
 
+    def test_models_that_are_of_no_run(self, tmp_path):
+        one, tokenizer = LM(tiny_models.llama(), tiny_models.tokenizer(), "a"), tiny_models.metaspace()
+        for other, field in ((LM(tiny_models.gpt2(), one.tokenizer), "layers"), (LM(one.model, tokenizer), "tokenizer_hash")):
+            method = Source(parameters="blocks")
+            with pytest.raises(LlmattrError, match=rf"are no checkpoints of one run \({field}"):
+                build_index(None, ROWS, tmp_path / field, method, checkpoints=[one, other], learning_rates=[1.0, 1.0])
+
+    def test_what_is_not_known_is_noted_once(self, run):
+        with pytest.warns(LlmattrNote) as notes:
+            trace(None, ROWS, ASKED, Source(), checkpoints=run, modules=LAYER)
+        assert sum("1 is taken" in str(one.message) for one in notes) == 1
+
     @pytest.mark.parametrize(
         ("gave", "message"),
         [
@@ -286,6 +298,19 @@ class TestSpans:
     def test_what_nobody_knows(self, tmp_path):
         assert spans_of(self.folders(tmp_path, [20, 50], []), []) == [None, None]
         assert spans_of(["hub/one"], []) == [None]
+
+    def test_what_is_known_of_some_is_used_of_none(self, tmp_path):
+        """A rate of 0.001 beside one that is taken to be 1 would not count."""
+        known = self.folders(tmp_path, [20], [(10, 0.1), (20, 0.1)])
+        assert spans_of([*known, "hub/two"], []) == [None, None]
+        with pytest.warns(LlmattrNote, match="known of 1 of 2 checkpoints, and none is used: give --learning-rates"):
+            assert learning_rates_of([*known, "hub/two"], []) == [None, None]
+        assert spans_of([*known, "hub/two"], [0.1, 0.2]) == [0.1, 0.2]  # sums, both
+
+    @pytest.mark.parametrize("rates", [[float("nan"), 1.0], [-1.0, 1.0], [float("inf"), 1.0], [0.0, 0.0]])
+    def test_rates_that_are_none(self, rates):
+        with pytest.raises(LlmattrError, match=r"a learning rate must be 0 or more, not|every learning rate is 0"):
+            learning_rates_of(["hub/one", "hub/two"], rates)
 
     def test_an_order_that_is_none(self, tmp_path):
         folders = self.folders(tmp_path, [20, 50], [])

@@ -37,7 +37,9 @@ class Stacked:
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
         """Scores in the outputs' unit, one row for each target of the ablation."""
-        names = [] if self.prior == "none" else self.prior.split(",")
+        names = [] if self.prior == "none" else [name.strip() for name in self.prior.split(",")]
+        if "" in names:
+            raise LlmattrError(f"prior {self.prior!r} has a comma with no name of a file beside it: leave it out")
         given = {name: Attribution.load(name) for name in names}
         return surrogate.stacked(ablation, priors_of(given, ablation), self.n_models, self.keep, seed=seed)
 

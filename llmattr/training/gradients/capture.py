@@ -16,7 +16,7 @@ from llmattr.errors import LlmattrError
 from llmattr.model.forward import evaluating
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
-from llmattr.training.gradients.layers import Layers
+from llmattr.training.gradients.layers import Layers, within_head
 from llmattr.training.gradients.passes import run_backward
 from llmattr.training.gradients.recorders import ExactGradients, Passes, Recorder, not_finite
 from llmattr.training.projection import Measure
@@ -115,7 +115,7 @@ def _refuse(name: str, dimensions: int) -> None:
 def capturing(lm: LM, layers: Layers, recorder: Recorder) -> Iterator[Run]:
     """Within, `run(examples, rows)` takes a batch through the model and the recorder, and raises for what is not finite."""
     passes = Passes(recorder)
-    with_head = any(module is lm.model.get_output_embeddings() for module in layers.values())
+    with_head = bool(within_head(lm, layers))
 
     def run(examples: Examples, rows: Sequence[int], measure: Measure = "loss", seed: int = 0) -> list[Float[np.ndarray, " r"]]:
         passes.examples = len(rows)

@@ -2,7 +2,8 @@
 
 Parameters come in three groups: the *blocks* (every linear layer but the head; of an adapter its own), the *head* that makes
 logits of the last hidden states, and the *embedding*, a linear layer of one-hot tokens. A head that is tied to the embedding is
-tracked as what it does there: its own part of the gradient, not the sum of both.
+tracked as what it does there: its own part of the gradient, not the sum of both. Where an adapter has one of these in its place
+or layers around it, the group is the whole layer that runs there, and its own layers are of the blocks.
 """
 
 import re
@@ -23,19 +24,20 @@ if TYPE_CHECKING:
 
 Layers = dict[str, torch.nn.Module]  # the tracked layers by name
 GROUPS = ("blocks", "head", "embedding")
+SAVED = ".modules_to_save."  # in the names of what PEFT trains as a whole
 
 
 def tracked_layers(lm: LM, parameters: Parameters = "blocks", pattern: str = "") -> Layers:
     """The layers of these groups of parameters; with a pattern, of all groups those whose name the expression finds.
 
-    `parameters`: "auto" is the head, which foretells retraining best, and the blocks of an adapter, which trains nothing else.
+    `parameters`: "auto" is the head, which foretells retraining best, and of an adapter what it trained.
     Raises `LlmattrError` for others, for a group that the model has not, and where no layer has such a name.
     """
     check_choice("parameters", parameters, get_args(Parameters))
     groups = _groups(lm, parameters)
     if not pattern:
         return {name: module for group in groups for name, module in _group(lm, group).items()}
-    every = {name: module for group in GROUPS for name, module in _group(lm, group, optional=True).items()}
+    every = every_layer(lm)
     try:
         found = {name: module for name, module in every.items() if re.search(pattern, name)}
     except re.error as error:
@@ -47,10 +49,17 @@ def tracked_layers(lm: LM, parameters: Parameters = "blocks", pattern: str = "")
     return found
 
 
+def every_layer(lm: LM) -> Layers:
+    """The layers of all groups, of those that the model has."""
+    return {name: module for group in GROUPS for name, module in _group(lm, group, optional=True).items()}
+
+
 def _groups(lm: LM, parameters: Parameters) -> list[str]:
-    """The groups by name, in their order."""
+    """The groups by name, in their order; "auto" of an adapter are those that it trained."""
     if parameters == "auto":
-        return ["blocks" if any("lora_" in name for name in lm.linears()) else "head"]
+        if not any("lora_" in name for name in lm.linears()):
+            return ["head"]
+        return ["blocks", *(group for group in GROUPS[1:] if any(SAVED in name for name in _group(lm, group, optional=True)))]
     return [name for name in GROUPS if parameters == "all" or name in parameters.split("+")]
 
 
@@ -63,32 +72,35 @@ def _group(lm: LM, group: str, optional: bool = False) -> Layers:
 
 
 def _head(lm: LM) -> Layers:
-    head = lm.model.get_output_embeddings()
-    return {name: module for name, module in lm.model.named_modules() if module is head and _has_weight(module)}
+    """The head; of one with an adapter around it, or in its place, the layer of it that runs and is whole."""
+    inside = _within(lm.model.get_output_embeddings())
+    found = {name: module for name, module in lm.linears().items() if module in inside and "lora_" not in name}
+    return found if len(found) == 1 else _run(lm, found)
 
 
 def _embeddings(lm: LM) -> Layers:
     """The embedding; several where an encoder and a decoder read with the same one, each by its own name."""
-    given = lm.model.get_input_embeddings()
-    if not isinstance(given, torch.nn.Embedding):
-        return {}
     every = {name: module for name, module in lm.model.named_modules() if isinstance(module, torch.nn.Embedding)}
-    same = {name: module for name, module in every.items() if module.weight is given.weight}
-    if len(same) == 1:
-        return dict(same)
+    inside = _within(lm.model.get_input_embeddings())
+    given = {id(weight(module)) for module in every.values() if module in inside}
+    same = {name: module for name, module in every.items() if id(weight(module)) in given}
+    return same if len(same) == 1 else _run(lm, same)
+
+
+def _within(module: torch.nn.Module | None) -> set[torch.nn.Module]:
+    return set() if module is None else set(module.modules())
+
+
+def _run(lm: LM, layers: Layers) -> Layers:
+    """Those of the layers that a pass runs through."""
     ran: set[str] = set()
 
     def watch(name: str) -> Any:
         return lambda *_: ran.add(name)
 
-    with watching(lm.model, [module.register_forward_hook(watch(name)) for name, module in same.items()]):
+    with watching(lm.model, [module.register_forward_hook(watch(name)) for name, module in layers.items()]):
         lm.model(**probe(lm.model))
-    return {name: module for name, module in same.items() if name in ran}
-
-
-def _has_weight(module: torch.nn.Module) -> bool:
-    """Whether it is one linear layer, and not one with an adapter around it."""
-    return any(name == "weight" for name, _ in module.named_parameters(recurse=False))
+    return {name: module for name, module in layers.items() if name in ran}
 
 
 def linear_layers(lm: LM, pattern: str = "") -> Layers:
@@ -102,12 +114,12 @@ def linear_layers(lm: LM, pattern: str = "") -> Layers:
 
 def group_of(lm: LM, layers: Layers) -> dict[str, str]:
     """Each layer's group of parameters; a tied head and embedding, where both are tracked, are one matrix and one group."""
-    head, one = lm.model.get_output_embeddings(), tied(layers)
+    head, one = _head(lm), tied(layers)
 
     def group(name: str, module: torch.nn.Module) -> str:
         if name in one:
             return "tied"
-        return "head" if module is head else "embedding" if isinstance(module, torch.nn.Embedding) else "blocks"
+        return "head" if name in head else "embedding" if isinstance(module, torch.nn.Embedding) else "blocks"
 
     return {name: group(name, module) for name, module in layers.items()}
 
@@ -120,10 +132,17 @@ def tied(layers: Layers) -> set[str]:
 
 
 def vocabulary_sides(lm: LM, layers: Layers) -> set[str]:
-    """The sides of layers ("layer/in", "layer/out") that are tokens: an embedding's input, and the head's output."""
-    head = lm.model.get_output_embeddings()
+    """The sides of layers ("layer/in", "layer/out") that are tokens: an embedding's input, and what makes logits."""
+    words = {in_and_out(head)[1] for head in _head(lm).values()}
+    logits = [name for name in within_head(lm, layers) if in_and_out(layers[name])[1] in words]
     ins = {f"{name}/in" for name, module in layers.items() if isinstance(module, torch.nn.Embedding)}
-    return ins | {f"{name}/out" for name, module in layers.items() if module is head}
+    return ins | {f"{name}/out" for name in logits}
+
+
+def within_head(lm: LM, layers: Layers) -> list[str]:
+    """Those of the layers that the head has, which is one itself or has an adapter's."""
+    inside = _within(lm.model.get_output_embeddings())
+    return [name for name, module in layers.items() if module in inside]
 
 
 def _reached(lm: LM) -> set[str]:

@@ -4,9 +4,10 @@
 gradient is formed for it. From an optimiser's state (Adam's `exp_avg_sq`), or from gradients of training rows when it is lost.
 """
 
+import math
 from collections.abc import Container, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import NamedTuple, get_args
 
 import torch
 from jaxtyping import Float
@@ -83,15 +84,13 @@ def adam_roots(lm: LM, layers: Layers) -> Scales:
 
     V is in its rank-one form. Raises `LlmattrError` when the optimiser's state is not in the model's folder.
     """
-    path = _path(lm)
-    if not path.exists():
-        raise LlmattrError(f"there is no optimiser state {str(path)!r}, which says how long Adam's steps were: bring it there")
-    sums, saved = _of_optimizer(lm, layers), _state(path, lm.device)
-    t, (_, b2) = max(float(one["step"]) for one in saved["state"].values()), saved["param_groups"][0]["betas"]
-    unbiased = (1 - b2**t) ** (1 / 8)  # on each of both sides
-    return {
-        key: value.sqrt() * unbiased for name in layers for key, value in _factors(name, sums, 1, vocabulary_sides(lm, layers))
-    }
+    mend = "bring it there as the run's AdamW left it, or take --optimizer sgd"
+    adam = _adam(lm, mend)
+    sums, tokens = _sums(adam, lm, layers, mend), vocabulary_sides(lm, layers)
+    unbiased = 1 - adam.b2**adam.steps  # an eighth root of it for each of both sides
+    if not 0 < unbiased <= 1:
+        raise LlmattrError(f"the optimiser state does not say its betas and its number of steps: {mend}")
+    return {key: value.sqrt() * unbiased ** (1 / 8) for name in layers for key, value in _factors(name, sums, 1, tokens)}
 
 
 def _balanced(lm: LM, examples: Examples, layers: Layers, groups: Mapping[str, str], found: Scales) -> Scales:
@@ -131,45 +130,61 @@ def _factors(name: str, sums: Scales, n: int, tokens: Container[str]) -> list[tu
     return found
 
 
+class _Adam(NamedTuple):
+    """What is read of an Adam's state: the second moments by the optimiser's own order, and how they were made."""
+
+    groups: int
+    squares: list[torch.Tensor | None]
+    steps: float
+    b2: float
+
+
 def _of_optimizer(lm: LM, layers: Layers) -> Scales:
-    path = _path(lm)
-    if not path.exists():
-        raise LlmattrError(
-            f"there is no optimiser state {str(path)!r}: take --normalize data, which estimates it from gradients"
-        )
-    squares = _named_squares(lm, _state(path, lm.device))
+    mend = "take --normalize data, which estimates it from gradients"
+    return _sums(_adam(lm, mend), lm, layers, mend)
+
+
+def _sums(adam: _Adam, lm: LM, layers: Layers, mend: str) -> Scales:
+    """The row and column sums of each layer's second moments."""
+    squares = _named_squares(lm, adam, mend)
     names = {id(parameter): name for name, parameter in lm.model.named_parameters()}  # of a tied weight the embedding's
     sums: Scales = {}
     for name, module in layers.items():
-        if (known := names[id(weight(module))]) not in squares:
-            raise LlmattrError(f"the optimiser state {str(path)!r} has no second moments of {name!r}: take --normalize data")
-        square = squares[known].float()
+        square = squares[names[id(weight(module))]].float()
+        if not 0 < float(square.sum()) < math.inf:
+            raise LlmattrError(f"in the optimiser state the second moments of {name!r} are 0 or not finite: {mend}")
         square = square.T if isinstance(module, torch.nn.Linear) else square
         sums |= {f"{name}/in": square.sum(1), f"{name}/out": square.sum(0)}
     return sums
 
 
-def _path(lm: LM) -> Path:
-    return Path(lm.name) / "optimizer.pt"
-
-
-def _state(path: Path, device: torch.device) -> dict[str, Any]:
+def _adam(lm: LM, mend: str) -> _Adam:
+    """The state beside the model; `mend` is what to do without one."""
+    path = Path(lm.name) / "optimizer.pt"
+    if not path.exists():
+        raise LlmattrError(f"there is no optimiser state {str(path)!r}, which says how long Adam's steps were: {mend}")
     try:
-        saved = torch.load(path, map_location=device, weights_only=True)
-        return {"state": saved["state"], "param_groups": saved["param_groups"]}
-    except Exception as error:  # torch raises what its readers raise
-        problem = "it is damaged, cut off or no state of an optimiser"
-        raise LlmattrError(f"cannot read {str(path)!r}: {problem}: copy it again, or take --normalize data") from error
+        saved = torch.load(path, map_location=lm.device, weights_only=True)
+        groups, states = saved["param_groups"], saved["state"]
+        numbers = [number for group in groups for number in group["params"]]
+        squares = [states.get(number, {}).get("exp_avg_sq") for number in numbers]
+        steps = max(float(state.get("step", 0)) for state in states.values())
+        return _Adam(len(groups), squares, steps, float(groups[0].get("betas", (0, math.nan))[1]))
+    except Exception as error:  # torch raises what its readers raise, and a file of another kind what its parts do
+        raise LlmattrError(f"cannot read {str(path)!r}: it is damaged, cut off or no state of an optimiser: {mend}") from error
 
 
-def _named_squares(lm: LM, saved: dict[str, Any]) -> dict[str, torch.Tensor]:
+def _named_squares(lm: LM, adam: _Adam, mend: str) -> dict[str, torch.Tensor]:
     """Adam's second moments by parameter name: an optimiser numbers them in the model's order, matrices (decayed) first where
     it has two groups, as transformers' Trainer makes them. Shapes must agree."""
     every = [(name, parameter.shape) for name, parameter in lm.model.named_parameters()]
-    if len(saved["param_groups"]) == 2:
+    if adam.groups == 2:
         every = [x for x in every if len(x[1]) > 1] + [x for x in every if len(x[1]) < 2]
-    numbers = [number for group in saved["param_groups"] for number in group["params"]]
-    squares = [saved["state"].get(number, {}).get("exp_avg_sq") for number in numbers]
-    if len(squares) != len(every) or any(s is None or s.shape != shape for s, (_, shape) in zip(squares, every, strict=True)):
-        raise LlmattrError("the optimiser state does not fit the model's parameters one by one: take --normalize data")
-    return {name: square for (name, _), square in zip(every, squares, strict=True)}
+    found = {
+        name: square
+        for (name, shape), square in zip(every, adam.squares, strict=False)
+        if square is not None and square.shape == shape
+    }
+    if not len(found) == len(every) == len(adam.squares):
+        raise LlmattrError(f"the optimiser state does not fit the model's parameters one by one: {mend}")
+    return found

@@ -27,7 +27,7 @@ def cg(
     """
     x, residual, direction = torch.zeros_like(b), b.clone(), b.clone()
     squares = residual.square().sum(1)
-    goal = tolerance**2 * squares
+    whole, goal = squares.clone(), tolerance**2 * squares
     for _ in progress(range(most), "solving", "steps at most"):
         rows = (squares > goal).nonzero()[:, 0]
         if not len(rows):
@@ -45,7 +45,7 @@ def cg(
         squares[rows] = now
     left = squares > goal
     if left.any():
-        worst = (squares[left] / goal[left]).sqrt().max().item() * tolerance
+        worst = (squares[left] / whole[left]).sqrt().max().item()
         note(
             f"conjugate gradients stopped after {most} steps, with a residual of up to {worst:.1e} of the gradient in "
             f"{int(left.sum())} of {len(b)} rows: give more steps or a larger damping"

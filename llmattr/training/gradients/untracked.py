@@ -6,7 +6,7 @@ import torch
 
 from llmattr.errors import note
 from llmattr.model.lm import LM
-from llmattr.training.gradients.layers import Layers, group_of, tracked_layers, weight
+from llmattr.training.gradients.layers import SAVED, Layers, group_of, tracked_layers, weight
 from llmattr.training.projection import Parameters
 
 SHOWN = 4  # places that the note names
@@ -59,7 +59,7 @@ def _expected(lm: LM, layers: Layers, pattern: str) -> set[str]:
 def _trained(lm: LM, layers: Layers) -> dict[str, torch.nn.Parameter]:
     """Every parameter; of an adapter those that it added, and those that were saved with it."""
     every = dict(lm.model.named_parameters())
-    own = {name: one for name, one in every.items() if "lora_" in name or ".modules_to_save." in name}
+    own = {name: one for name, one in every.items() if "lora_" in name or SAVED in name}
     return own if _adapter(layers) else every
 
 

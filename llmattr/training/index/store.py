@@ -188,6 +188,11 @@ def refuse_difference(one: dict[str, Any], other: dict[str, Any], message: str) 
             raise LlmattrError(f"{message} ({field}: {one.get(field)!r} there, {value!r} here)")
 
 
+def refuse_other(folder: Path, begun: dict[str, Any], run: dict[str, Any]) -> None:
+    """Raise `LlmattrError` where the index that was begun in the folder is not this one."""
+    refuse_difference(begun, run, f"{str(folder)!r} holds an index of something else; give another --out")
+
+
 def check_empty(folder: Path, keep: str = "") -> None:
     """Make the folder of a new index; raises `LlmattrError` where it holds anything else.
 
@@ -204,7 +209,7 @@ def check_empty(folder: Path, keep: str = "") -> None:
 def _go_on(folder: Path, run: dict[str, Any], part: dict[str, Any], append: bool) -> dict[str, Any]:
     """The run of an index that was begun, after checking that it is this one; with one part more when rows are appended."""
     begun = read_run(folder)
-    refuse_difference(begun, run, f"{str(folder)!r} holds an index of something else; give another --out")
+    refuse_other(folder, begun, run)
     if begun["parts"][-1] == part:
         if append and begun.get("complete"):
             note(f"the index {str(folder)!r} has this data already: nothing is added")
