@@ -87,7 +87,7 @@ def test_trace_lines(folder, smollm2):
         assert done.returncode == 0, done.stderr
         said += done.stdout
     assert "The capital of France is Paris." in said
-    assert "5 rows of 1024 numbers" in said  # with the one that was appended
+    assert "5 rows of 2048 numbers" in said  # with the one that was appended
     assert len(json.loads((folder / "trace.json").read_text())["targets"][0]["values"]) == 4
     assert "<mark" in (folder / "trace.html").read_text(encoding="utf-8")
     assert "from the context" in (folder / "both.html").read_text(encoding="utf-8")

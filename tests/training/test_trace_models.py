@@ -296,7 +296,7 @@ def test_two_processes_make_the_index_of_one(on_disk, tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(command(on_disk, tmp_path / "two", *launch), env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("300 rows of 1024 numbers") == 1
+    assert done.stdout.count("300 rows of 2048 numbers") == 1
     one = [sys.executable, "-m", "llmattr"]
     subprocess.run(command(on_disk, tmp_path / "one", *one), env=environment, check=True, capture_output=True)
     for name in ("vectors.bin", "scales.bin", "doubt.bin", "done.bin", "fitted.safetensors", "rows.parquet"):
