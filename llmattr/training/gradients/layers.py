@@ -83,7 +83,7 @@ def _embeddings(lm: LM) -> Layers:
     every = {name: module for name, module in lm.model.named_modules() if isinstance(module, torch.nn.Embedding)}
     inside = _within(lm.model.get_input_embeddings())
     given = {id(weight(module)) for module in every.values() if module in inside}
-    same = {name: module for name, module in every.items() if id(weight(module)) in given}
+    same: Layers = {name: module for name, module in every.items() if id(weight(module)) in given}
     return same if len(same) == 1 else _run(lm, same)
 
 
