@@ -139,7 +139,7 @@ def fit_bases(
                 if key in tokens:
                     basis = sparse_signs(size, TOKENS * projection.width, projection.seed, key)
                 else:
-                    basis = _basis(size, width, projection.seed, key, ranges, scale)
+                    basis = _basis(width, projection.seed, key, ranges, scale)
                 bases[key] = scale[:, None] * basis.to(lm.device)
     return groups, bases
 
@@ -194,8 +194,9 @@ def _trim(groups: dict[str, str], bases: Bases, chosen: torch.Tensor) -> tuple[d
 
 
 def _basis(
-    size: int, width: int, seed: int, key: str, ranges: "Ranges", scale: Float[torch.Tensor, " size"]
+    width: int, seed: int, key: str, ranges: "Ranges", scale: Float[torch.Tensor, " size"]
 ) -> Float[torch.Tensor, "size w"]:
+    size = len(scale)
     if width >= size:
         return torch.eye(size)
     if key in ranges.sums:
