@@ -85,8 +85,7 @@ def main():
         lm = trainer.trained(np.ones(n), seed=args.seed)
         scores[f"self-influence, {when}"] = self_influence(lm, rows)
         scores[f"the row's own loss, {when}"] = -trainer.measured(lm)
-    data_oob = DataOob(n_bags=20 if args.tiny else 40)
-    scores["data-oob"] = -attributed(training(rows), data_oob).values[0]
+    scores["data-oob"] = -attributed(training(rows), DataOob(n_bags=20 if args.tiny else 40)).values[0]
     classes = sorted({row["completion"] for row in rows})  # a row's label is the capital that it names
     labels = np.array([classes.index(row["completion"]) for row in rows])
     every = training([{"prompt": row["prompt"], "completion": said} for row in rows for said in classes])
