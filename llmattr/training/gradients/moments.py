@@ -16,7 +16,7 @@ from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
 from llmattr.training.gradients.capture import record
-from llmattr.training.gradients.layers import Layers, group_of, in_and_out, tied, vocabulary_sides, weight
+from llmattr.training.gradients.layers import Layers, group_of, in_and_out, part_of, tied, vocabulary_sides, weight
 from llmattr.training.gradients.passes import batches
 from llmattr.training.gradients.recorders import Scaled
 from llmattr.training.projection import Normalize
@@ -147,13 +147,12 @@ def _of_optimizer(lm: LM, layers: Layers) -> Scales:
 def _sums(adam: _Adam, lm: LM, layers: Layers, mend: str) -> Scales:
     """The row and column sums of each layer's second moments."""
     squares = _named_squares(lm, adam, mend)
-    names = {id(parameter): name for name, parameter in lm.model.named_parameters()}  # of a tied weight the embedding's
     sums: Scales = {}
-    for name, module in layers.items():
-        square = squares[names[id(weight(module))]].float()
+    for name, part in part_of(squares, lm, layers).items():
+        square = part.float()
         if not 0 < float(square.sum()) < math.inf:
             raise LlmattrError(f"in the optimiser state the second moments of {name!r} are 0 or not finite: {mend}")
-        square = square.T if isinstance(module, torch.nn.Linear) else square
+        square = square.T if isinstance(layers[name], torch.nn.Linear) else square
         sums |= {f"{name}/in": square.sum(1), f"{name}/out": square.sum(0)}
     return sums
 
