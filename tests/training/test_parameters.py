@@ -94,9 +94,9 @@ def by_autograd(lm, examples, layers, measure):
 
 def _as_layer(name, layer, gradient):
     """A layer's [i, o] of its parameter's gradient."""
-    if gradient.dim() == 3:  # gpt-oss alone keeps experts as [i, o]
+    if gradient.dim() == 3:  # of experts, as [i, o] or [o, i], which are not the same number here
         part = gradient[int(name.rpartition(".")[2])]
-        return part if part.shape == in_and_out(layer) != part.T.shape else part.T
+        return part if part.shape == in_and_out(layer) else part.T
     return gradient.T if isinstance(layer, torch.nn.Linear) else gradient
 
 
@@ -110,7 +110,7 @@ def test_gradients_are_autograds(lm, parameters, measure):
     assert (expected.abs().sum(0) > 0).any()
     found = exact_gradients(lm, examples, layers, measure, batch=3)
     # The norms of T5 and Gemma compute in float32, also in a float64 model: there sums in another order differ by its rounding.
-    rounding = 1e-10 if lm.name in ("gpt2", "bert", "opt") else 1e-4
+    rounding = 1e-4 if lm.name in ("llama", "gemma2", "t5") else 1e-10
     torch.testing.assert_close(found, expected, rtol=rounding, atol=rounding * expected.abs().max().item())
 
 

@@ -201,6 +201,11 @@ def _basis(
         return torch.eye(size)
     if key in ranges.sums:
         return ranges.directions(key, width, scale)
+    return random_directions(size, width, seed, key)
+
+
+def random_directions(size: int, width: int, seed: int, key: str) -> Float[torch.Tensor, "size w"]:
+    """Gaussian Q with `E[Q Q'] = I`."""
     return gaussian(size, width, seed, key) / width**0.5
 
 
@@ -257,7 +262,7 @@ class Ranges:
         test, seen = self.tests[key].double(), self.sums[key].double()
         values, vectors = torch.linalg.eigh((test.T @ seen + seen.T @ test) / 2)
         sure = values > ROUNDING * values[-1].clamp(min=torch.finfo(torch.float32).tiny)
-        if not sure.any():  # a layer that no gradient reaches
-            return torch.eye(len(scale), 1, device=scale.device)
+        if not sure.any():  # a layer that no gradient has reached here: an expert may be wanted by other rows
+            return random_directions(len(scale), k, self.seed, key).to(scale)
         root = seen @ (vectors[:, sure] / values[sure].sqrt())  # root root' is M, nearly
         return torch.linalg.svd(scale.double()[:, None] * root, full_matrices=False).U[:, :k].float()
