@@ -20,10 +20,9 @@ from llmattr.training.gradients.moments import scales
 from llmattr.training.gradients.norms import Vector, norm_layers
 from llmattr.training.gradients.project import fit_bases
 from llmattr.training.gradients.untracked import left_out, track
-from llmattr.training.methods.influence import Ekfac
+from llmattr.training.methods.influence import Ekfac, Stream
 from llmattr.training.methods.preconditioned import TrackStar
 from llmattr.training.methods.products import GradCos
-from llmattr.training.methods.influence import Stream
 from llmattr.training.projection import Projection
 from llmattr.training.trace import build_index, open_index, trace
 from tests import tiny_models
@@ -144,7 +143,11 @@ class TestNorms:
 
 class TestWhatIsMadeOfThem:
     def test_a_row_finds_itself_in_an_index_that_is_opened(self, lm, tmp_path):
-        for method in (GradCos(parameters="all"), TrackStar(parameters="blocks+norms"), Stream(product="cosine", parameters="blocks")):
+        for method in (
+            GradCos(parameters="all"),
+            TrackStar(parameters="blocks+norms"),
+            Stream(product="cosine", parameters="blocks"),
+        ):
             index = build_index(lm, ROWS, tmp_path / method.name, method).index
             names = index.run["layers"]
             assert any("experts" in name for name in names)
@@ -162,7 +165,9 @@ class TestWhatIsMadeOfThem:
             ordered = np.array([[values[str(row)] for row in range(5)]])
             np.testing.assert_allclose(ordered, expected, rtol=0, atol=1e-4 * np.abs(expected).max())  # float32
         for eigenvalues in ("corrected", "kronecker"):
-            assert np.isfinite(trace(lm, ROWS[:5], ASKED, Ekfac(parameters="blocks+norms", eigenvalues=eigenvalues)).values).all()
+            assert np.isfinite(
+                trace(lm, ROWS[:5], ASKED, Ekfac(parameters="blocks+norms", eigenvalues=eigenvalues)).values
+            ).all()
 
     def test_products_with_the_gauss_newton_matrix(self):
         """`J' H J v` by autograd of the fused model."""
@@ -217,11 +222,9 @@ class TestWhatIsMadeOfThem:
         torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
         lm = LM.load(tmp_path)
         found = scales("optimizer", lm, tokenize(ROWS, lm.tokenizer), tracked_layers(lm, pattern=FEW))
-        for name, squares in {
-            "model.layers.1.mlp.experts.gate_up_proj.2": optimizer.state[model.model.layers[1].mlp.experts.gate_up_proj],
-            "model.layers.1.post_attention_layernorm.weight": optimizer.state[model.model.layers[1].post_attention_layernorm.weight],
-        }.items():
-            square = squares["exp_avg_sq"][2] if name.endswith("2") else squares["exp_avg_sq"][None]
+        at, norm = "model.layers.1.mlp.experts.gate_up_proj", "model.layers.1.post_attention_layernorm.weight"
+        squares = {name: optimizer.state[model.get_parameter(name)]["exp_avg_sq"] for name in (at, norm)}
+        for name, square in {f"{at}.2": squares[at][2], norm: squares[norm][None]}.items():
             expected = (square.sum(1)[:, None] * square.sum(0) / square.sum()).rsqrt()
             torch.testing.assert_close(torch.outer(found[f"{name}/in"], found[f"{name}/out"]), expected, rtol=1e-4, atol=0)
 

@@ -72,7 +72,7 @@ def lm(request):
 
 
 def by_autograd(lm, examples, layers, measure):
-    """One call an example, each parameter that layers are of a leaf of its own, so that tied ones are told apart: the definition."""
+    """One call an example, each parameter that layers are of a leaf, so that tied ones are told apart: the definition."""
     rows = []
     fixed = {
         f"{place}.{name}".lstrip("."): tensor.detach()

@@ -1,7 +1,8 @@
-"""Per-example gradients of linear layers, from hooks: inputs A [b, s, i] and output gradients G [b, s, o].
+"""Per-example gradients of layers, from hooks: inputs A [b, s, i] and output gradients G [b, s, o].
 
-The gradient of example b for a layer is `A[b].T @ G[b]` [i, o] (`torch.nn.Linear` keeps its transpose). Weights are frozen
-while this runs, so autograd forms no weight gradient, not even for a head tied to the embeddings.
+The gradient of example b for a layer is `A[b].T @ G[b]` [i, o] (`torch.nn.Linear` keeps its transpose). Of a norm's weight or
+bias A is 1, [b, 1, 1], and G the gradient itself, [b, 1, d]. Weights are frozen while this runs, so autograd forms no weight
+gradient, not even for a head tied to the embeddings.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

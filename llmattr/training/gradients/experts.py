@@ -1,9 +1,9 @@
 """Fused experts as linear layers, one for each expert and matrix, in the place of the module that has them all in one.
 
-transformers (Mixtral, Qwen-MoE, gpt-oss and others) keeps the matrices of a layer's experts in two parameters, `gate_up_proj` and
-`down_proj` [experts, o, i] or [experts, i, o], and multiplies what goes to an expert with them whatever example it is of. Within
-`unfused` each matrix is a `torch.nn.Linear`, named `...experts.gate_up_proj.3`, with its memory in the fused parameter, and reads
-[batch, tokens, width] as other layers do: of each example the tokens that go to it, padded with zeros.
+transformers (Mixtral, Qwen-MoE, gpt-oss and others) keeps the matrices of a layer's experts in two parameters, `gate_up_proj`
+and `down_proj` [experts, o, i] or [experts, i, o], and multiplies what goes to an expert at once, whatever example it is of.
+Within `unfused` each matrix is a `torch.nn.Linear`, named `...experts.gate_up_proj.3`, with its memory in the fused parameter,
+and reads [batch, tokens, width] as other layers do: of each example the tokens that go to the expert, padded with zeros.
 """
 
 from collections.abc import Iterator, Mapping
@@ -66,7 +66,8 @@ class Unfused(torch.nn.Module):
             if isinstance(one, Expert):
                 name, expert = place.split(".")
                 one.weight = _frozen(one.part(fused.get_parameter(name)[int(expert)]))
-                one.bias = _frozen(fused.get_parameter(f"{name}_bias")[int(expert)]) if self.has_bias else None
+                if self.has_bias:
+                    one.bias = _frozen(fused.get_parameter(f"{name}_bias")[int(expert)])
 
     def forward(
         self, hidden: Float[torch.Tensor, "n d"], index: Int[torch.Tensor, "n k"], weights: Float[torch.Tensor, "n k"]
@@ -130,14 +131,14 @@ def unfused(model: "PreTrainedModel", layers: Mapping[str, torch.nn.Module] | No
 @remembered
 def _unfused(model: "PreTrainedModel") -> dict[str, Unfused]:
     """What can take the place of fused experts, found by trying it: it must say the same of a few tokens."""
-    fused = {place: one for place, one in model.named_modules() if isinstance(one, Fused) and _is_known(one)}
+    fused = {place: one for place, one in model.named_modules() if _is_known(one)}
     return {run.name: one for run in runs(model, fused) if _says(one := Unfused(fused[run.name]), run)}
 
 
-def _is_known(experts: torch.nn.Module) -> bool:
-    """Whether experts have the matrices that are known by name."""
-    shapes = {name: parameter.dim() for name, parameter in experts.named_parameters(recurse=False)}
-    return shapes.get(DOWN) == 3 and 3 in (shapes.get(GATED), shapes.get(PLAIN))
+def _is_known(module: torch.nn.Module) -> bool:
+    """Whether a module is experts that have their matrices where others have them."""
+    shapes = {name: parameter.dim() for name, parameter in module.named_parameters(recurse=False)}
+    return isinstance(module, Fused) and shapes.get(DOWN) == 3 and 3 in (shapes.get(GATED), shapes.get(PLAIN))
 
 
 def _says(one: Unfused, run: Run) -> bool:

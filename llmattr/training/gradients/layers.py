@@ -1,10 +1,10 @@
 """Which layers of a model are tracked, and which of them read the same.
 
-Parameters come in four groups: the *blocks* (every linear layer but the head, and every expert's; of an adapter its own), the
-*head* that makes logits of the last hidden states, the *embedding*, a linear layer of one-hot tokens, and the *norms* (weights and
-biases; of an adapter those that it saved). A head that is tied to the embedding is
-tracked as what it does there: its own part of the gradient, not the sum of both. Where an adapter has one of these in its place
-or layers around it, the group is the whole layer that runs there, and its own layers are of the blocks.
+Parameters come in four groups: the *blocks* (every linear layer but the head, and each expert's; of an adapter its own), the
+*head* that makes logits of the last hidden states, the *embedding*, a linear layer of one-hot tokens, and the *norms* (their
+weights and biases; of an adapter those that it saved). A head that is tied to the embedding is tracked as what it does there:
+its own part of the gradient, not the sum of both. Where an adapter has one of these two in its place or layers around it, the
+group is the whole layer that runs there, and its own layers are of the blocks.
 """
 
 import re

@@ -23,12 +23,16 @@ class Vector(torch.nn.Module):
     def __init__(self, norm: torch.nn.Module, parameter: str) -> None:
         super().__init__()
         self.norm, self.parameter = norm, parameter
-        self.weight = torch.nn.Parameter(self.whole.detach().view(1, -1), requires_grad=False)
 
     @property
     def whole(self) -> torch.nn.Parameter:
         """The norm's parameter."""
         return self.norm.get_parameter(self.parameter)
+
+    @property
+    def weight(self) -> torch.nn.Parameter:
+        """The same as a matrix, with its memory."""
+        return torch.nn.Parameter(self.whole.detach().view(1, -1), requires_grad=False)
 
     def derivative(self, given: tuple[Any, ...], named: Mapping[str, Any]) -> torch.Tensor:
         """What the norm says of this input where the parameter is 1, less what it says where it is 0; its others are 0."""

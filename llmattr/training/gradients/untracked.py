@@ -18,8 +18,8 @@ MOST = 0.5  # of the parameters: where the head and the embeddings are more, lea
 def track(lm: LM, parameters: Parameters = "blocks", pattern: str = "") -> Layers:
     """The layers to track, as `tracked_layers` finds them, with a note of what else the caller will have expected.
 
-    That is, where layers of the blocks are tracked, every other matrix of them, or that the pattern finds; of an adapter everything that was
-    trained; and the head and the embeddings, where these are most of the model.
+    That is, where layers of the blocks are tracked, every other matrix of them, or that the pattern finds; of an adapter
+    everything that was trained; and the head and the embeddings, where these are most of the model.
     """
     layers = tracked_layers(lm, parameters, pattern)
     groups = group_of(lm, {name: module for name, module in layers.items() if not isinstance(module, Vector)})
