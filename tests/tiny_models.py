@@ -148,7 +148,8 @@ def mixtral(seed: int = 0) -> MixtralForCausalLM:
 def qwen_moe(seed: int = 0) -> Qwen3MoeForCausalLM:
     """More experts than some examples have tokens, and norms of each attention head."""
     torch.manual_seed(seed)
-    config = Qwen3MoeConfig(**SMALL, num_experts=16, num_experts_per_tok=2, moe_intermediate_size=24, norm_topk_prob=True)
+    experts = {"num_experts": 16, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "norm_topk_prob": True}
+    config = Qwen3MoeConfig(**SMALL | {"num_hidden_layers": 1}, **experts)
     return Qwen3MoeForCausalLM(config).eval()
 
 

@@ -143,11 +143,7 @@ class TestNorms:
 
 class TestWhatIsMadeOfThem:
     def test_a_row_finds_itself_in_an_index_that_is_opened(self, lm, tmp_path):
-        for method in (
-            GradCos(parameters="all"),
-            TrackStar(parameters="blocks+norms"),
-            Stream(product="cosine", parameters="blocks"),
-        ):
+        for method in (TrackStar(parameters="all"), Stream(product="cosine", parameters="blocks")):
             index = build_index(lm, ROWS, tmp_path / method.name, method).index
             names = index.run["layers"]
             assert any("experts" in name for name in names)
