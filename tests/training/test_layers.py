@@ -12,7 +12,7 @@ from llmattr.model.batches import make_batch
 from llmattr.model.lm import LM
 from llmattr.text.rows import tokenize
 from llmattr.training.gradients.capture import exact_gradients
-from llmattr.training.gradients.experts import unfused
+from llmattr.training.gradients.experts import Unfused, unfused
 from llmattr.training.gradients.flat import split
 from llmattr.training.gradients.gauss_newton import GaussNewton
 from llmattr.training.gradients.layers import group_of, named_layers, tracked_layers
@@ -67,6 +67,20 @@ class TestUnfused:
         layer = tracked_layers(lm, pattern=r"0.*experts\.down_proj\.1")["model.layers.0.mlp.experts.down_proj.1"]
         fused = lm.model.get_parameter("model.layers.0.mlp.experts.down_proj")
         assert layer.weight.untyped_storage().data_ptr() == fused.untyped_storage().data_ptr()
+
+    def test_experts_without_a_gate(self):
+        """`sum over choices of weight * down relu(up x)`, of a token alone."""
+        whole = torch.nn.Module()
+        whole.up_proj, whole.down_proj = (torch.nn.Parameter(torch.randn(3, *shape)) for shape in ((5, 4), (4, 5)))
+        whole.act_fn, whole.is_transposed, whole.has_bias, whole._apply_gate = torch.nn.ReLU(), False, False, torch.relu
+        one, x, index, weights = Unfused(whole), torch.randn(6, 4), torch.tensor([[0, 2]] * 3 + [[2, 0]] * 3), torch.rand(6, 2)
+        one.renew()
+        one.examples = 2
+        choices = [
+            [weights[row, k] * (whole.down_proj[e] @ (whole.up_proj[e] @ x[row]).relu()) for k, e in enumerate(index[row])]
+            for row in range(6)
+        ]
+        torch.testing.assert_close(one(x, index, weights), torch.stack([first + second for first, second in choices]))
 
     def test_what_says_something_else_stays_as_it_is(self, monkeypatch):
         model = tiny_models.mixtral()
