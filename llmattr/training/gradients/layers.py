@@ -53,10 +53,11 @@ def named_layers(lm: LM, names: Sequence[str]) -> Layers:
     with unfused(lm.model):
         modules = dict(lm.model.named_modules())
 
-    def vector(norm: str, _: str, parameter: str) -> Vector:
-        return Vector(modules[norm], parameter)
+    def layer(name: str) -> torch.nn.Module:
+        norm, _, parameter = name.rpartition(".")
+        return modules[name] if name in modules else Vector(modules[norm], parameter)
 
-    return {name: modules[name] if name in modules else vector(*name.rpartition(".")) for name in names}
+    return {name: layer(name) for name in names}
 
 
 def every_layer(lm: LM) -> Layers:

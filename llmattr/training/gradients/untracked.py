@@ -84,6 +84,7 @@ def _place(name: str, layers: Layers) -> str:
 
 
 def _tell(shares: dict[str, float]) -> None:
-    some = [f"{place} ({share:.0%} of the parameters)" for place, share in list(shares.items())[:SHOWN]]
+    said = {place: f"{share:.0%}" if share >= 0.01 else "under 1%" for place, share in list(shares.items())[:SHOWN]}
+    some = [f"{place} ({share} of the parameters)" for place, share in said.items()]
     more = f" and {len(shares) - SHOWN} more, which run.json names" if len(shares) > SHOWN else ""
     note(f"not tracked, so that no score counts it: {', '.join(some)}{more}")
