@@ -34,8 +34,8 @@ def tracked_layers(lm: LM, parameters: Parameters = "blocks", pattern: str = "")
     check_choice("parameters", parameters, get_args(Parameters))
     groups = _groups(lm, parameters)
     if not pattern:
-        every = (_group(lm, group, optional=parameters == "all" and group == "norms") for group in groups)
-        return {name: module for layers in every for name, module in layers.items()}
+        parts = (_group(lm, group, optional=parameters == "all" and group == "norms") for group in groups)
+        return {name: module for part in parts for name, module in part.items()}
     every = every_layer(lm)
     try:
         found = {name: module for name, module in every.items() if re.search(pattern, name)}
