@@ -150,7 +150,11 @@ def test_serve_lines(smollm2):
         pytest.skip("there is no curl")
     (line,) = (line for line in commands("llmattr") if " serve" in line)
     command = [sys.executable, "-m", *shlex.split(line), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+
+    def heed():  # a test run in the background ignores Ctrl-C, and its children would too
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(command, preexec_fn=heed, stdout=subprocess.PIPE, text=True) as running:
         try:
             address = re.search(r"http://(\S+)", running.stdout.readline())[1]
             cited, checked = (

@@ -10,7 +10,7 @@ import click
 
 from llmattr import retraining
 from llmattr.cli.files import check_folder, check_outputs, quiet, report
-from llmattr.cli.given import Input, taken, typed
+from llmattr.cli.given import Input, refuse, taken, typed
 from llmattr.cli.methods import first_line, options_of, with_options_of
 from llmattr.cli.rows import ROWS_OPTIONS
 from llmattr.core.method import check_listed, check_options
@@ -23,6 +23,7 @@ from llmattr.retraining.scratch import NAME
 if TYPE_CHECKING:
     from llmattr.core.attribution import Attribution
     from llmattr.retraining.ablation import RetrainingAblation
+    from llmattr.text.reading import Queries
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,24 @@ class Retraining:
     seed: int
     split: str | None
     columns: dict[str, str] | None
+    train: str | None
 
     @property
     def asked(self) -> "str | dict[str, str]":
         """The file of queries, or the one query that was typed; raises `LlmattrError` where it is not one of both."""
         return asked_for(self.queries, self.prompt, self.completion)
 
-    def ablation(self, recipe: Recipe) -> "RetrainingAblation":
-        """Trains so, by this recipe."""
+    def ablation(self, recipe: Recipe, asked: "Queries | None" = None) -> "RetrainingAblation":
+        """Trains so, by this recipe or by a command, and measures what is `asked`; without it, what was typed."""
         from llmattr.retraining.build import retraining_ablation
+
+        if self.train is not None:
+            refuse("--train says how a model is trained", "model", *(field.name for field in dataclasses.fields(Recipe)))
 
         return retraining_ablation(
             self.model,
             self.data,
-            self.asked,
+            self.asked if asked is None else asked,
             out=self.out,
             group_by=self.group_by,
             recipe=recipe,
@@ -67,11 +72,12 @@ class Retraining:
             seed=self.seed,
             split=self.split,
             columns=self.columns,
+            train=self.train,
         )
 
     def models(self, ablation: "RetrainingAblation") -> list[dict[str, Any]]:
         """The record of the model that was loaded by its name; a scratch one is made of the data."""
-        return [] if self.model == NAME else [ablation.trainer.record()]
+        return [] if self.train is not None or self.model == NAME else [ablation.trainer.record()]
 
 
 RUN_OPTIONS = [
@@ -93,6 +99,10 @@ RUN_OPTIONS = [
     ),
     click.Option(
         ["--model"], default="scratch", show_default=True, help="hub id or folder; scratch: a small one over the data's words"
+    ),
+    click.Option(
+        ["--train"],
+        help="your own training: a command with {rows} (a file) and {out} (a folder for the model), {seed} where it takes one",
     ),
     click.Option(["--group-by"], help="a column: rows that have the same there are one source"),
     click.Option(

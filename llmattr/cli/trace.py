@@ -15,6 +15,7 @@ from llmattr.cli.methods import MethodCommand, options_of
 from llmattr.cli.retrain import asked_for, commands
 from llmattr.cli.rows import ROWS_OPTIONS
 from llmattr.cli.select import select_command
+from llmattr.cli.verify import verify_command
 from llmattr.core.method import find_method
 from llmattr.core.processes import is_main
 from llmattr.errors import LlmattrError
@@ -50,7 +51,7 @@ class TwoWays(click.Group):
                 formatter.write_dl(rows)
 
 
-RETRAINING = [*commands(), select_command()]
+RETRAINING = [*commands(), select_command(), verify_command()]
 
 
 @click.group(cls=TwoWays)

@@ -1,5 +1,8 @@
 """How far to trust an attribution, in a line or two."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from llmattr.core.attribution import Attribution
@@ -52,11 +55,23 @@ def _tried(attribution: Attribution) -> list[str]:
     found = attribution.verified
     if not found:
         return []
+    if "random" in found:
+        return [_removed(found)]
     predicted, seen = (np.mean(found["without"][name]) for name in ("predicted", "seen"))
     return [
         f"Trained again without the {found['removed']} best of each query: {seen:+.2f} on average, {predicted:+.2f} predicted "
         f"by a linear fit (with all: {np.mean(found['all']['seen']):+.2f})."
     ]
+
+
+def _removed(found: Mapping[str, Any]) -> str:
+    """What training again without the highest rows took off, beside random ones."""
+    everything, without, random = (np.mean(found[name]["seen"]) for name in ("all", "without", "random"))
+    clear = np.abs(found["effect"]) > 2 * np.array(found["stderr"], dtype=float)
+    return (
+        f"Trained again without the {found['removed']} highest of each query: {without:+.2f} on average, {random:+.2f} without "
+        f"as many random ones, {everything:+.2f} with all; {clear.sum()} of {len(clear)} differences are clear of their error."
+    )
 
 
 def _held_out(attribution: Attribution) -> list[str]:

@@ -20,6 +20,7 @@ from llmattr.errors import LlmattrError, check_choice, check_number, note
 from llmattr.model.contract import fingerprint_in
 from llmattr.model.lm import LM
 from llmattr.retraining.ablation import NOISE, RetrainingAblation
+from llmattr.retraining.command import CommandTrainer
 from llmattr.retraining.contract import Method, OnSubsets
 from llmattr.retraining.grouping import sources_of
 from llmattr.retraining.methods import METHODS
@@ -44,6 +45,7 @@ class RetrainingOptions(TypedDict, total=False):
     jobs: int | None
     split: str | None
     columns: Columns | None
+    train: str | None
 
 
 def retrain(
@@ -127,6 +129,7 @@ def retraining_ablation(
     seed: int = 0,
     split: str | None = None,
     columns: Columns | None = None,
+    train: str | None = None,
 ) -> RetrainingAblation:
     """An `Ablation` whose sources are rows of training data and whose targets are queries, by training again.
 
@@ -135,24 +138,33 @@ def retraining_ablation(
     `split` and `columns` (of the queries too, where they have these): as for `build_index`. `out`: a folder where finished runs
     are kept. `group_by`: a column; rows that have the same there are one source. `measure`: "logprob" or "logit" of a query's
     counted tokens. `mean`: one target, the mean over the queries. `replicates`: runs with different seeds that each output is
-    the mean of. `jobs`: how many processes train.
+    the mean of. `jobs`: how many processes train. `train`: a command of your own that trains (`CommandTrainer`), in the place
+    of model and recipe.
     """
     _check(recipe, measure, replicates, jobs)
     given, asked = read_rows(data, split, columns), read_queries(queries, columns=columns)
-    if model == NAME:
-        given, asked = ([with_space(row) for row in part] for part in (given, asked))
-        texts = [text for row in [*given, *asked] for text in (row_text(row), *prompt_and_completion(row).values()) if text]
-        model, recipe = scratch_model(texts), dataclasses.replace(recipe, start="random")
-    lm = _causal(model)
-    recipe = recipe.for_rows(len(given))
-    rows, questions = (lm.tokenize(part) for part in (given, asked))
-    place = str(model) if isinstance(model, (str, Path)) else lm
-    trainer = CausalTrainer(place, rows, questions.called("query"), recipe, measure=measure, mean=mean)
+    if train is not None:
+        trainer: Trainer = CommandTrainer(train, given, asked, measure, mean)
+    else:
+        given, asked = ([with_space(row) for row in part] if model == NAME else part for part in (given, asked))
+        trainer = _causal_trainer(model, given, asked, recipe, measure=measure, mean=mean)
     sources, member = sources_of(given, group_by)
     texts = ["the mean over the queries"] if mean else [prompt_and_completion(row)["completion"] for row in asked]
     store = None if out is None else RunStore.of(out, {**trainer.record(), "sources": _groups_record(member, group_by)})
     targets = Targets(texts, measure=measure)
     return RetrainingAblation(trainer, sources, targets, member, store, replicates=replicates, jobs=jobs, seed=seed)
+
+
+def _causal_trainer(
+    model: object, given: list[dict[str, Any]], asked: list[dict[str, Any]], recipe: Recipe, *, measure: Measure, mean: bool
+) -> CausalTrainer:
+    if model == NAME:
+        texts = [text for row in [*given, *asked] for text in (row_text(row), *prompt_and_completion(row).values()) if text]
+        model, recipe = scratch_model(texts), dataclasses.replace(recipe, start="random")
+    lm = _causal(model)
+    rows, questions = (lm.tokenize(part) for part in (given, asked))
+    place = str(model) if isinstance(model, (str, Path)) else lm
+    return CausalTrainer(place, rows, questions.called("query"), recipe.for_rows(len(given)), measure=measure, mean=mean)
 
 
 def _check(recipe: Recipe, measure: Measure, replicates: int, jobs: int | None) -> None:

@@ -9,7 +9,8 @@ from llmattr.ablation import Ablation, random_masks
 from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, check_number
 from llmattr.surrogate.fitting import Drawing, estimate_of
-from llmattr.surrogate.linear import Alpha, Columns, lasso_model
+from llmattr.surrogate.lasso_fit import lasso_model
+from llmattr.surrogate.linear import Alpha, Columns
 from llmattr.surrogate.sampling import ask_once, assembled, columns_of, note_unknown
 from llmattr.surrogate.semivalues import banzhaf_sizes, enumerated, judged_by, level
 

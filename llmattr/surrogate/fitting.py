@@ -13,7 +13,9 @@ from llmattr.core.method import check_options, option
 from llmattr.errors import LlmattrError
 from llmattr.metrics.stats import bootstrap_stderr
 from llmattr.surrogate.given import given_lasso
-from llmattr.surrogate.linear import Alpha, Columns, Model, check_alpha, lasso_model, mean_model, ridge_model
+from llmattr.surrogate.lasso_fit import lasso_model
+from llmattr.surrogate.linear import Alpha, Columns, Model, check_alpha, mean_model
+from llmattr.surrogate.ridge_fit import ridge_model
 from llmattr.surrogate.sampling import (
     Column,
     Count,

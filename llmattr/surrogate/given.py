@@ -3,7 +3,9 @@
 import numpy as np
 from jaxtyping import Float
 
-from llmattr.surrogate.linear import Model, Problem, lasso_model, squared_fit
+from llmattr.surrogate.lasso_fit import lasso_model
+from llmattr.surrogate.linear import Model, Problem
+from llmattr.surrogate.ridge_fit import squared_fit
 from llmattr.surrogate.sampling import Column, Masks
 
 Outputs = Float[np.ndarray, "m t"]

@@ -1,6 +1,5 @@
-"""Linear fits of one target: lasso and ridge, around a prior or not, their penalty chosen by held-out error."""
+"""Linear fits of one target, around a prior or not: what is fitted, and which penalty has the least held-out error."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -94,7 +93,7 @@ class Problem:
         return bool(self.direction @ ((self.outputs - np.average(self.outputs, weights=self.counts)) * self.counts**0.5) <= 0)
 
 
-def _problems(
+def problems(
     columns: Columns,
     outputs: Column,
     prior: Weights | None,
@@ -194,143 +193,6 @@ def mask_folds(masks: Masks) -> Int[np.ndarray, " m"]:
     folds = FOLDS if len(rows) >= 2 * FOLDS else len(rows)
     first = np.argsort(np.argsort(rows))  # numbered as they were drawn
     return np.random.default_rng(0).permutation(len(rows))[first][inverse] % folds
-
-
-def lasso_model(
-    masks: Masks,
-    outputs: Column,
-    alpha: Alpha,
-    prior: Weights | None = None,
-    *,
-    columns_of: ColumnsOf | None = None,
-    level: bool = True,
-) -> Model:
-    """The lasso of one target, by cross-validation over folds of distinct masks.
-
-    The columns are the masks where no `columns_of` is given; `level`: whether there is an intercept. alpha "auto": no weight at
-    all, penalties from the least that leaves none down to 1/300 of it, and, where four fifths of the distinct ablations are
-    more than the weights, no penalty.
-    """
-    check_alpha(alpha)
-    columns_of = columns_of or (lambda rows: masks.astype(float))
-    columns, folds = columns_of(np.arange(len(masks))), mask_folds(masks)
-    kinds = []
-    for problem in _problems(columns, outputs, prior, alpha, level=level):
-        alphas = _lasso_alphas(problem, masks) if alpha == "auto" else np.array([alpha])
-        weights, intercepts = problem.solution(lasso_path(problem.x, problem.y, alphas, 1e-6))
-        kinds.append(Candidates(problem, alphas, weights, intercepts, *_left_out(problem, columns_of, folds, alphas)))
-    model = choose(columns, outputs, kinds, lambda problem, alpha: lasso_path(problem.x, problem.y, np.array([alpha]))[0])
-    dust = np.abs(model.weights) <= ROUNDING * np.ptp(outputs)  # rounding is no effect
-    return model._replace(weights=np.where(dust, 0.0, model.weights))
-
-
-def _lasso_alphas(problem: Problem, masks: Masks) -> Float[np.ndarray, " a"]:
-    largest = np.abs(problem.x.T @ problem.y).max(initial=0.0) / len(problem.y)
-    grid = [np.inf, *(largest * np.geomspace(1, 1 / 300, 25)[1:])] if largest > 0 else [np.inf]
-    least_squares = (1 - 1 / FOLDS) * len(np.unique(masks, axis=0)) > problem.x.shape[1] + 1
-    return np.array([*grid, 0.0] if least_squares else grid)
-
-
-def _left_out(
-    problem: Problem, columns_of: ColumnsOf, folds: Int[np.ndarray, " m"], alphas: Float[np.ndarray, " a"]
-) -> Float[np.ndarray, "2 a m"]:
-    """What lassos that did not see an ablation's fold expect of it, and of the mean of all ablations; nan of one mask alone."""
-    predictions, levels = found = np.full((2, len(alphas), len(folds)), np.nan)
-    for fold in range(folds.max() + 1 if folds.any() else 0):
-        seen, left = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        columns = columns_of(seen)
-        known = Problem.of(columns[seen], problem.outputs[seen], problem.prior, level=problem.level)
-        weights, intercepts = known.solution(lasso_path(known.x, known.y, alphas))
-        predictions[:, left] = intercepts[:, None] + weights @ columns[left].T
-        levels[:, left] = (intercepts + weights @ columns.mean(axis=0))[:, None]
-    return found
-
-
-def lasso_path(x: Columns, y: Column, alphas: Float[np.ndarray, " a"], tol: float = 1e-4) -> Float[np.ndarray, "a p"]:
-    """Minimisers of `|y - x d|^2 / (2 m) + alpha |d|_1` for alphas that fall: infinity leaves no weight, 0 is least squares."""
-    from sklearn import config_context, linear_model
-    from sklearn.exceptions import ConvergenceWarning
-
-    found = np.zeros((len(alphas), x.shape[1]))
-    inside = np.isfinite(alphas) & (alphas > 0)
-    if inside.any() and x.any() and y.any():
-        options: dict[str, Any] = {"alphas": alphas[inside], "tol": tol, "max_iter": 10_000, "check_input": False}
-        options |= {"precompute": np.ascontiguousarray(x.T @ x), "Xy": x.T @ y}
-        with config_context(assume_finite=True, skip_parameter_validation=True), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # held-out error judges what was found
-            found[inside] = linear_model.lasso_path(np.asfortranarray(x), y, **options)[1].T
-    if (alphas == 0).any():
-        found[alphas == 0] = np.linalg.lstsq(x, y, rcond=1e-10)[0]
-    return found
-
-
-def ridge_model(
-    masks: Masks,
-    outputs: Column,
-    alpha: Alpha,
-    prior: Weights | None = None,
-    *,
-    columns: Columns | None = None,
-    level: bool = True,
-) -> Model:
-    """Ridge of one target; each distinct mask is left out once, in closed form. Columns and `level` as for `lasso_model`.
-
-    alpha "auto": no weight at all, 10^3 to 10^-6 times the number of ablations, four to a power of ten, or no penalty.
-    """
-    check_alpha(alpha)
-    columns = masks.astype(float) if columns is None else columns
-    alphas = ridge_alphas(len(masks)) if alpha == "auto" else np.array([alpha])
-    rows, inverse, counts = distinct(masks)
-    m = len(masks)
-    means = np.bincount(inverse, outputs) / counts
-    rest = np.where(counts < m, (outputs.sum() - counts * means) / np.maximum(m - counts, 1), means)
-    kinds = []
-    for problem in _problems(columns[rows], means, prior, alpha, counts=counts, level=level):
-        fits = ridge_fits(problem, alphas, rest)
-        kinds.append(fits._replace(predictions=fits.predictions[:, inverse], levels=fits.levels[:, inverse]))
-    return choose(columns, outputs, kinds, squared_fit)
-
-
-def ridge_alphas(m: int) -> Float[np.ndarray, " a"]:
-    """The penalties that are tried on m ablations, the strongest first."""
-    return np.array([np.inf, *(m * 10.0 ** np.arange(3, -6.01, -0.25)), 0.0])
-
-
-def ridge_fits(problem: Problem, alphas: Float[np.ndarray, " a"], rest: Column) -> Candidates:
-    """Every penalty's ridge; `rest` [m] are the mean outputs of the ablations without each mask.
-
-    With H the matrix that turns outputs into fitted values, the error of an ablation that was left out is
-    `residual / (1 - H_ii)` (Allen 1974).
-    """
-    counts, m = problem.counts, problem.counts.sum()
-    u, s, vt = np.linalg.svd(problem.x, full_matrices=False)
-    s = np.where(s > 1e-10 * s.max(initial=0.0), s, 0.0)
-    divisor, turned = np.where(s > 0, s, 1.0), u.T @ problem.y
-    kept = np.where(s > 0, 1 / (1 + alphas[:, None] / divisor**2), 0.0)  # s^2 / (s^2 + alpha) of each singular direction [a, k]
-    weights, intercepts = problem.solution((kept / divisor * turned) @ vt)
-    leverage = kept @ (u**2).T + problem.level * counts / m + (0.0 if problem.direction is None else problem.direction**2)
-    residual = problem.y - (kept * turned) @ u.T
-    left = np.where(leverage < 1 - 1e-9, residual / np.maximum(1 - leverage, 1e-9), np.nan) / np.sqrt(counts)
-    predictions = problem.outputs - left
-    predictions[0] = np.where(np.isnan(predictions[0]), rest, predictions[0])  # two masks cannot tell the prior's scale
-    levels = predictions - (predictions - rest) * (1 - counts / m)  # the mean of all, not of those that were seen
-    return Candidates(problem, alphas, weights, intercepts, predictions, levels)
-
-
-def squared_fit(problem: Problem, alpha: float) -> Weights:
-    """The minimiser of `|y - x d|^2 + alpha |d|^2`, by whichever of rows and columns are fewer."""
-    x, y = problem.x, problem.y
-    m, p = x.shape
-    if not np.isfinite(alpha):
-        return np.zeros(p)
-    if alpha == 0:
-        return np.linalg.lstsq(x, y, rcond=1e-10)[0]
-    if alpha <= 1e-9 * m:
-        u, s, vt = np.linalg.svd(x, full_matrices=False)
-        return (s / (s**2 + alpha) * (u.T @ y)) @ vt
-    if m < p:
-        return x.T @ np.linalg.solve(x @ x.T + alpha * np.eye(m), y)
-    return np.linalg.solve(x.T @ x + alpha * np.eye(p), x.T @ y)
 
 
 def mean_model(one: Model, other: Model) -> Model:

@@ -10,7 +10,9 @@ from llmattr.ablation import Ablation
 from llmattr.core.attribution import Attribution
 from llmattr.errors import check_number
 from llmattr.surrogate.fitting import Drawing, drawn, estimate_of
-from llmattr.surrogate.linear import Alpha, Columns, lasso_model, ridge_model
+from llmattr.surrogate.lasso_fit import lasso_model
+from llmattr.surrogate.linear import Alpha, Columns
+from llmattr.surrogate.ridge_fit import ridge_model
 from llmattr.surrogate.sampling import Column, Count, Estimate, Masks, Rows
 
 Couples = list[tuple[int, int]]

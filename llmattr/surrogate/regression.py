@@ -8,7 +8,9 @@ from jaxtyping import Bool, Float, Int
 from llmattr.ablation import Ablation
 from llmattr.core.attribution import Attribution
 from llmattr.surrogate.kernel import determined, note_few
-from llmattr.surrogate.linear import Columns, Model, lasso_model, ridge_model
+from llmattr.surrogate.lasso_fit import lasso_model
+from llmattr.surrogate.linear import Columns, Model
+from llmattr.surrogate.ridge_fit import ridge_model
 from llmattr.surrogate.sampling import (
     ENOUGH,
     Column,

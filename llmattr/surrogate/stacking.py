@@ -9,7 +9,8 @@ from jaxtyping import Float
 from llmattr.ablation import Ablation, ask, random_masks
 from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError, check_number
-from llmattr.surrogate.linear import AS_GOOD, ROUNDING, Problem, about_as_good, ridge_alphas, ridge_fits
+from llmattr.surrogate.linear import AS_GOOD, ROUNDING, Problem, about_as_good
+from llmattr.surrogate.ridge_fit import ridge_alphas, ridge_fits
 from llmattr.surrogate.sampling import (
     Column,
     Estimate,

@@ -76,7 +76,10 @@ class Normalized(Protocol):
 
     @property
     def normalize(self) -> Normalize:
-        """Where the second moments come from: the "optimizer", training "data", or "none": not divided."""
+        """Where the second moments come from: the "optimizer", training "data", or "none": not divided.
+
+        "steps": the optimizer's, and divided by their fourth root: a product is what its step on the row takes off.
+        """
         ...
 
 

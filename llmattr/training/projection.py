@@ -7,7 +7,7 @@ from llmattr.core.method import option
 
 VectorKind = Literal["gradients", "hidden states", "embeddings"]  # what a row holds
 Measure = Literal["loss", "margin", "sampled"]  # what is differentiated (`run_backward`)
-Normalize = Literal["data", "optimizer", "none"]  # where second moments come from
+Normalize = Literal["data", "optimizer", "steps", "none"]  # where second moments come from
 Parameters = Literal[  # whose gradients (`tracked_layers`)
     "auto", "blocks", "head", "embedding", "norms", "blocks+head", "blocks+embedding", "blocks+norms", "head+embedding", "all"
 ]

@@ -6,7 +6,8 @@ import pytest
 from llmattr import surrogate
 from llmattr.ablation import every_mask, from_function
 from llmattr.errors import LlmattrNote
-from llmattr.surrogate.linear import lasso_model, ridge_model
+from llmattr.surrogate.lasso_fit import lasso_model
+from llmattr.surrogate.ridge_fit import ridge_model
 from llmattr.surrogate.sized import least_variance, sized_masks
 from tests import worlds
 

@@ -8,7 +8,8 @@ import scipy.stats
 from llmattr import surrogate
 from llmattr.ablation import designed_masks, from_function
 from llmattr.errors import LlmattrError
-from llmattr.surrogate.linear import Problem, squared_fit
+from llmattr.surrogate.linear import Problem
+from llmattr.surrogate.ridge_fit import squared_fit
 from llmattr.surrogate.screening import best_fit, fit_at
 
 WEIGHTS = np.array([3.0, -2.0, 0.5, 0.0, 1.0, 0.0])

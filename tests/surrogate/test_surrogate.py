@@ -6,7 +6,7 @@ import pytest
 from llmattr import surrogate
 from llmattr.ablation import from_function, random_masks
 from llmattr.errors import LlmattrError
-from llmattr.surrogate import linear
+from llmattr.surrogate import linear, ridge_fit
 from tests import worlds
 
 WEIGHTS = [[3.0, -2.0, 0.0, 1.0, 0.5], [0.0, 0.0, 7.0, -0.25, 0.0]]
@@ -228,7 +228,7 @@ def test_leave_one_out_in_closed_form_is_leaving_one_out():
     """Allen's formula against fits without each mask, repeated masks together, on the same standardised columns."""
     masks, y = random_masks(14, 3), np.random.default_rng(0).normal(size=14)  # 8 masks at the most: some repeat
     inverse = np.unique(masks, axis=0, return_inverse=True)[1].reshape(-1)
-    model = linear.ridge_model(masks, y, 3.0)
+    model = ridge_fit.ridge_model(masks, y, 3.0)
     x = (masks - masks.mean(axis=0)) / masks.std(axis=0)
     means = np.array([y[inverse == g].mean() for g in inverse])
     for g in range(inverse.max() + 1):

@@ -14,7 +14,9 @@ from llmattr.training.gradients.capture import exact_gradients
 from llmattr.training.gradients.kronecker import fit
 from llmattr.training.gradients.layers import input_groups, linear_layers
 from llmattr.training.methods.influence import Ekfac
+from llmattr.training.methods.products import TracIn
 from llmattr.training.methods.unrolled import Source, root_of
+from llmattr.training.projection import Projection
 from llmattr.training.trace import build_index, open_index, trace
 from tests import tiny_models
 from tests.training.test_trace_methods import dense
@@ -150,6 +152,25 @@ class TestAdam:
         found = dense(index.query(ROWS[:3], None))
         assert (found[:, :3].diagonal() > 0).all()
         assert not np.allclose(found, dense(trace(None, ROWS, ROWS[:3], Source(), **how)), rtol=0.1)
+
+    def test_the_loss_that_its_steps_take_off(self, folder, tmp_path):
+        """TracIn of Adam: `sum_c lr_c g_q' P g_row`, P of each checkpoint's own state."""
+        place, _ = folder
+        lm = LM.load(place)
+        rows, layers = tokenize(ROWS, lm.tokenizer), linear_layers(lm, LAYER)
+        (name,), gradients = layers, exact_gradients(lm, rows, layers)
+        roots = Source(optimizer="adam").fit(lm, rows, layers, 0)
+        steps = gradients * root_of(roots, name).flatten().square()
+        how = {"checkpoints": [place, place], "learning_rates": [0.01, 0.02], "modules": LAYER, "row_type": "float32"}
+        index = build_index(
+            None, ROWS, tmp_path / "i", TracIn(normalize="steps"), projection=Projection(kind="identity"), **how
+        )
+        expected = 0.03 * gradients[:3] @ steps.T
+        np.testing.assert_allclose(dense(index.query(ROWS[:3], None)), expected, rtol=1e-4, atol=1e-4 * expected.abs().max())
+
+    def test_steps_without_a_state(self, run, tmp_path):
+        with pytest.raises(LlmattrError, match=r"there is no optimiser state .*: bring it there .* or take --normalize none"):
+            build_index(run[0], ROWS, tmp_path / "i", TracIn(normalize="steps"), modules=LAYER)
 
     def test_without_its_state_or_with_momentum(self, run):
         with pytest.raises(

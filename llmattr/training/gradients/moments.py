@@ -54,10 +54,12 @@ class SquaredSums:
 def scales(source: Normalize, lm: LM, examples: Examples, layers: Layers) -> Scales:
     """`V^-1/2` as "layer/in" and "layer/out" factors, and those that give several groups of parameters the same mean square.
 
-    Empty for "none" of a single group. Raises `LlmattrError` when the optimiser's state is wanted and is not in the model's
-    folder.
+    Empty for "none" of a single group. "steps": `P^1/2` of Adam's steps instead, of all groups as they are. Raises
+    `LlmattrError` when the optimiser's state is wanted and is not in the model's folder.
     """
     check_choice("normalize", source, get_args(Normalize))
+    if source == "steps":
+        return adam_roots(lm, layers, "take --normalize none")
     found: Scales = {}
     if source != "none":
         sums, rows = (
@@ -80,12 +82,13 @@ def _of_data(lm: LM, examples: Examples, layers: Layers) -> Scales:
     return _shared(_added(recorder.sums, layers), layers)
 
 
-def adam_roots(lm: LM, layers: Layers) -> Scales:
+def adam_roots(lm: LM, layers: Layers, otherwise: str) -> Scales:
     """`P^1/2` of Adam's steps `P g`, `P = (V / (1 - b2^t))^-1/2` after t steps, as "layer/in" and "layer/out" factors.
 
-    V is in its rank-one form. Raises `LlmattrError` when the optimiser's state is not in the model's folder.
+    V is in its rank-one form. Raises `LlmattrError`, which says what there is `otherwise`, when the optimiser's state is not
+    in the model's folder.
     """
-    mend = "bring it there as the run's AdamW left it, or take --optimizer sgd"
+    mend = f"bring it there as the run's AdamW left it, or {otherwise}"
     adam = _adam(lm, mend)
     sums, tokens = _sums(adam, lm, layers, mend), vocabulary_sides(lm, layers)
     unbiased = 1 - adam.b2**adam.steps  # an eighth root of it for each of both sides

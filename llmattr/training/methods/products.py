@@ -12,7 +12,10 @@ from llmattr.training.index.store import GradientIndex
 from llmattr.training.projection import Measure, Normalize, Parameters, VectorKind
 
 PARAMETERS = "whose gradients; auto: the head's, of an adapter its own"
-NORMALIZE = "divide gradients by the root of their second moments: optimizer's own, estimated from data, or none"
+NORMALIZE = (
+    "divide gradients by the root of their second moments: optimizer's own, estimated from data, or none; steps: by the fourth "
+    "root of Adam's, so that a product is what its step takes off"
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,9 @@ class GradCos:
 @dataclass(frozen=True)
 class TracIn:
     """`sum_c lr_c g_c,query . g_c,row` over checkpoints c: the loss that their steps took off (arXiv 2002.08484, eq. 1).
+
+    That of SGD's steps. With `normalize="steps"` it is that of Adam's, `lr_c g_c,query' P_c g_c,row`, with the `P_c` of each
+    checkpoint's optimizer.pt (`adam_roots`), momentum and decay aside.
 
     Cost: an index for each of `--checkpoints`
     """

@@ -56,7 +56,7 @@ class Source:
         if self.optimizer == "adam" and self.momentum:
             raise LlmattrError("momentum is of SGD, and Adam's steps are as long as its rates say: leave out one of the two")
         tokens = sum(int(counted.sum()) for counted in examples.counted) / len(examples)
-        roots = adam_roots(lm, layers) if self.optimizer == "adam" else {}
+        roots = adam_roots(lm, layers, "take --optimizer sgd") if self.optimizer == "adam" else {}
         rows = {"fit_rows": self.fit_rows, "value_rows": self.value_rows}
         fitted = fit(lm, examples, layers, seed, **rows, labels="sampled", eigenvalues="corrected", scales=roots)
         return fitted | {TOKENS: torch.tensor(tokens)} | {ROOTS + key: root for key, root in roots.items()}
