@@ -13,9 +13,15 @@ from transformers import (
     BertForMaskedLM,
     GPT2Config,
     GPT2LMHeadModel,
+    GptOssConfig,
+    GptOssForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
     PreTrainedTokenizerFast,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
     T5Config,
     T5ForConditionalGeneration,
 )
@@ -125,6 +131,37 @@ def bert(seed: int = 0) -> BertForMaskedLM:
         initializer_range=0.2,
     )  # fmt: skip
     return BertForMaskedLM(config).eval()
+
+
+SMALL = {
+    "vocab_size": 400, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "initializer_range": 0.2, "bos_token_id": None, "eos_token_id": 2, "pad_token_id": 0,
+}  # fmt: skip
+
+
+def mixtral(seed: int = 0) -> MixtralForCausalLM:
+    """Fused experts [experts, o, i]."""
+    torch.manual_seed(seed)
+    return MixtralForCausalLM(MixtralConfig(**SMALL, num_local_experts=4, num_experts_per_tok=2)).eval()
+
+
+def qwen_moe(seed: int = 0) -> Qwen3MoeForCausalLM:
+    """More experts than some examples have tokens, and norms of each attention head."""
+    torch.manual_seed(seed)
+    experts = {"num_experts": 16, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "norm_topk_prob": True}
+    config = Qwen3MoeConfig(**SMALL | {"num_hidden_layers": 1}, **experts)
+    return Qwen3MoeForCausalLM(config).eval()
+
+
+def gpt_oss(seed: int = 0) -> GptOssForCausalLM:
+    """Fused experts [experts, i, o] with biases, gates and values in turns, and sinks of attention."""
+    torch.manual_seed(seed)
+    config = GptOssConfig(**SMALL, head_dim=8, num_local_experts=4, num_experts_per_tok=2, sliding_window=8)
+    model = GptOssForCausalLM(config).eval()
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter, std=0.2)
+    return model
 
 
 def save(folder: str | Path) -> Path:

@@ -23,6 +23,7 @@ from llmattr.training.contract import (
     UnrolledMethod,
     WholeMethod,
 )
+from llmattr.training.gradients.layers import named_layers
 from llmattr.training.gradients.moments import scales_in
 from llmattr.training.index.approximate import candidates
 from llmattr.training.index.search import Products, Scores, Weighed, chosen_products
@@ -32,7 +33,7 @@ from llmattr.training.stream import Layered, self_products, streamed
 from llmattr.training.vectors.contract import Vectors
 from llmattr.training.vectors.fill import project
 from llmattr.training.vectors.plain import Encoded, HiddenStates, Nothing
-from llmattr.training.vectors.projector import Projector, load_fitted, tracked
+from llmattr.training.vectors.projector import Projector, load_fitted
 
 KEPT = 2**33  # bytes that the models of several checkpoints may take together to stay loaded between questions
 
@@ -42,7 +43,7 @@ def load_vectors(method: TrainingMethod, lm: LM, folder: Path, run: dict[str, An
     match method:
         case IndexMethod(vectors="gradients"):
             projection = Projection(**run["projection"])
-            return Projector(lm, projection, tracked(lm, run), run["groups"], load_fitted(lm, folder))
+            return Projector(lm, projection, named_layers(lm, run["layers"]), run["groups"], load_fitted(lm, folder))
         case IndexMethod():
             return plain_vectors(method, lm)
         case StreamMethod() | UnrolledMethod() | WholeMethod():
@@ -161,4 +162,4 @@ class Checkpoint:
         """The model with its tracked layers and what was fitted for them."""
         run = self.index.run
         fitted = load_fitted(lm, self.index.folder)
-        return Layered(lm, tracked(lm, run), run["groups"], fitted, run["seed"], scales_in(fitted))
+        return Layered(lm, named_layers(lm, run["layers"]), run["groups"], fitted, run["seed"], scales_in(fitted))

@@ -9,7 +9,7 @@ VectorKind = Literal["gradients", "hidden states", "embeddings"]  # what a row h
 Measure = Literal["loss", "margin", "sampled"]  # what is differentiated (`run_backward`)
 Normalize = Literal["data", "optimizer", "steps", "none"]  # where second moments come from
 Parameters = Literal[  # whose gradients (`tracked_layers`)
-    "auto", "blocks", "head", "embedding", "blocks+head", "blocks+embedding", "head+embedding", "all"
+    "auto", "blocks", "head", "embedding", "norms", "blocks+head", "blocks+embedding", "blocks+norms", "head+embedding", "all"
 ]
 Kind = Literal["principal", "random", "rademacher", "identity"]
 

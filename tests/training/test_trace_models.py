@@ -140,7 +140,7 @@ class TestKindsOfModels:
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5 * expected.abs().max().item())
 
     def test_what_is_not_tracked_is_named(self, tmp_path):
-        """Fused experts have no layers that could be tracked; the note names them, and run.json everything, by its share."""
+        """A router is no layer that could be tracked; the note names it, and run.json everything, by its share."""
         from transformers import MixtralConfig, MixtralForCausalLM
 
         torch.manual_seed(0)
@@ -149,11 +149,11 @@ class TestKindsOfModels:
             num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2,
         )  # fmt: skip
         model = MixtralForCausalLM(config).eval()
-        with pytest.warns(LlmattrNote, match=r"not tracked.*: model.layers.\*.mlp.experts \(53% of the parameters\)"):
+        with pytest.warns(LlmattrNote, match=r"not tracked.*: model.layers.\*.mlp.gate \(under 1% of the parameters\)"):
             index = build_index((model, tiny_models.tokenizer()), ROWS, tmp_path / "i", GradCos(parameters="blocks"))
         left = index.index.run["left_out"]
         total = sum(parameter.numel() for parameter in model.parameters())
-        assert left["model.layers.*.mlp.experts"] == round(2 * 4 * 3 * 32 * 48 / total, 4)
+        assert left["model.layers.*.mlp.gate"] == round(2 * 4 * 32 / total, 4)
         assert left["lm_head"] == left["model.embed_tokens"] == round(400 * 32 / total, 4)
         assert left["model.layers.*.input_layernorm"] == round(2 * 32 / total, 4)
         tracked = sum(module.weight.numel() for module in linear_layers(LM(model, None)).values())

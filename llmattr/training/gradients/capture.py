@@ -1,7 +1,8 @@
-"""Per-example gradients of linear layers, from hooks: inputs A [b, s, i] and output gradients G [b, s, o].
+"""Per-example gradients of layers, from hooks: inputs A [b, s, i] and output gradients G [b, s, o].
 
-The gradient of example b for a layer is `A[b].T @ G[b]` [i, o] (`torch.nn.Linear` keeps its transpose). Weights are frozen
-while this runs, so autograd forms no weight gradient, not even for a head tied to the embeddings.
+The gradient of example b for a layer is `A[b].T @ G[b]` [i, o] (`torch.nn.Linear` keeps its transpose). Of a norm's weight or
+bias A is 1, [b, 1, 1], and G the gradient itself, [b, 1, d]. Weights are frozen while this runs, so autograd forms no weight
+gradient, not even for a head tied to the embeddings.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,12 +12,15 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch.utils.hooks import RemovableHandle
 
 from llmattr.errors import LlmattrError
 from llmattr.model.forward import evaluating
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
+from llmattr.training.gradients.experts import unfused
 from llmattr.training.gradients.layers import Layers, within_head
+from llmattr.training.gradients.norms import Vector
 from llmattr.training.gradients.passes import run_backward
 from llmattr.training.gradients.recorders import ExactGradients, Passes, Recorder, not_finite
 from llmattr.training.projection import Measure
@@ -36,7 +40,7 @@ class Run(Protocol):
 def hooks(model: torch.nn.Module, layers: Layers, recorder: Recorder) -> Iterator[None]:
     """Record the layers' inputs and output gradients, with every weight of the model frozen."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    handles = [module.register_forward_hook(_forward_hook(name, recorder)) for name, module in layers.items()]
+    handles = [_hooked(name, module, recorder) for name, module in layers.items()]
     for parameter in trained:
         parameter.requires_grad_(False)
     try:
@@ -49,6 +53,32 @@ def hooks(model: torch.nn.Module, layers: Layers, recorder: Recorder) -> Iterato
             handle.remove()
 
 
+def _hooked(name: str, module: torch.nn.Module, recorder: Recorder) -> RemovableHandle:
+    if isinstance(module, Vector):
+        return module.norm.register_forward_hook(_norm_hook(name, module, recorder), with_kwargs=True)
+    return module.register_forward_hook(_forward_hook(name, recorder))
+
+
+def _norm_hook(name: str, vector: Vector, recorder: Recorder) -> Any:
+    def hook(
+        _norm: torch.nn.Module, given: tuple[Any, ...], named: dict[str, Any], output: torch.Tensor
+    ) -> torch.Tensor | None:
+        if not torch.is_grad_enabled():
+            return None
+        output = _in_graph(output)
+        examples = recorder.examples if isinstance(recorder, Passes) else len(output)
+        kept = recorder.keep(name, output.new_ones(examples, 1, 1))
+        derivative = vector.derivative(given, named)
+
+        def gradient(outputs: torch.Tensor) -> None:
+            recorder.gradient(name, kept, vector.gradient(outputs.view(derivative.shape) * derivative, examples))
+
+        _unchanged(output).register_hook(gradient)
+        return output
+
+    return hook
+
+
 def _forward_hook(name: str, recorder: Recorder) -> Any:
     def hook(module: torch.nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor | None:
         if not torch.is_grad_enabled():
@@ -59,8 +89,7 @@ def _forward_hook(name: str, recorder: Recorder) -> Any:
                 dimensions = output.dim()
                 output.register_hook(lambda _: _refuse(name, dimensions))
             return None
-        if not output.requires_grad:  # the graph starts here: nothing before the first tracked layer is differentiated
-            output = output.requires_grad_(True).clone()  # no leaf, which a model could not change in place
+        output = _in_graph(output)
         given = _one_hot(name, module, inputs[0], output) if isinstance(module, torch.nn.Embedding) else inputs[0].detach()
         # A hook must not hold its own tensor: the circle would keep every pass's graph until some later collection.
         version, shape = given._version, _by_example(recorder, output).shape if flat else output.shape
@@ -75,6 +104,12 @@ def _forward_hook(name: str, recorder: Recorder) -> Any:
         return output
 
     return hook
+
+
+def _in_graph(output: torch.Tensor) -> torch.Tensor:
+    """The output as a part of the graph, which starts here if nothing before it is tracked: no leaf, which a model could not
+    change in place."""
+    return output if output.requires_grad else output.requires_grad_(True).clone()
 
 
 def _is_flat(recorder: Recorder, inputs: torch.Tensor, output: torch.Tensor) -> bool:
@@ -126,7 +161,7 @@ def capturing(lm: LM, layers: Layers, recorder: Recorder) -> Iterator[Run]:
                 raise not_finite(f"the {measure} of {examples.name(row)}")
         return values
 
-    with hooks(lm.model, layers, passes):
+    with unfused(lm.model, layers), hooks(lm.model, layers, passes):
         yield run
 
 

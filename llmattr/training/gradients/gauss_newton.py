@@ -10,11 +10,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from llmattr.core.progress import progress
 from llmattr.model.batches import make_batch, plan
-from llmattr.model.forward import abilities, evaluating
+from llmattr.model.forward import abilities
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
+from llmattr.training.gradients.experts import unfused
 from llmattr.training.gradients.flat import join, split
 from llmattr.training.gradients.layers import Layers, weight
+from llmattr.training.gradients.norms import Vector
 from llmattr.training.gradients.passes import HEAD_LOGITS
 from llmattr.training.gradients.recorders import not_finite
 
@@ -37,7 +39,7 @@ class GaussNewton:
     def __call__(self, v: Float[torch.Tensor, "t d"]) -> Float[torch.Tensor, "t d"]:
         """The products, in the type of v: a forward pass over the examples, and about three backward passes for each row."""
         total = torch.zeros_like(v)
-        with evaluating(self.lm.model):
+        with unfused(self.lm.model, self.layers):
             for rows in progress(plan(self.examples, self.tokens), "curvature", "batches"):
                 self._add(total, rows, v)
                 if not torch.isfinite(total).all():
@@ -65,13 +67,19 @@ class GaussNewton:
             for place, module in model.named_modules()
             for name, parameter in module.named_parameters(recurse=False)
         }
-        tracked = {f"{name}.weight": value for name, value in zip(self.layers, weights, strict=True)}
+        layers = zip(self.layers.items(), weights, strict=True)
+        tracked = dict(self._parameter(name, module, value) for (name, module), value in layers)
         places = batch.at.any(0).nonzero()[:, 0]
         cuts = abilities(model).keeps_logits
         inputs = batch.inputs | ({"logits_to_keep": places} if cuts else {})
         logits = functional_call(model, fixed | tracked, (), inputs, tie_weights=False).logits
         logits = (logits if cuts else logits[:, places])[batch.at[:, places]]
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+    @staticmethod
+    def _parameter(name: str, module: torch.nn.Module, value: torch.Tensor) -> tuple[str, torch.Tensor]:
+        """The model's own name for a layer's weight, and the weight as it has it there."""
+        return (name, value.view(-1)) if isinstance(module, Vector) else (f"{name}.weight", value)
 
     def _split(self, v: Float[torch.Tensor, "t d"]) -> list[torch.Tensor]:
         """Rows as tensors [t, ...] of the layers' weights: a `torch.nn.Linear` keeps [o, i]."""

@@ -1,29 +1,27 @@
 """Which layers of a model are tracked, and which of them read the same.
 
-Parameters come in three groups: the *blocks* (every linear layer but the head; of an adapter its own), the *head* that makes
-logits of the last hidden states, and the *embedding*, a linear layer of one-hot tokens. A head that is tied to the embedding is
-tracked as what it does there: its own part of the gradient, not the sum of both. Where an adapter has one of these in its place
-or layers around it, the group is the whole layer that runs there, and its own layers are of the blocks.
+Parameters come in four groups: the *blocks* (every linear layer but the head, and each expert's; of an adapter its own), the
+*head* that makes logits of the last hidden states, the *embedding*, a linear layer of one-hot tokens, and the *norms* (their
+weights and biases; of an adapter those that it saved). A head that is tied to the embedding is tracked as what it does there:
+its own part of the gradient, not the sum of both. Where an adapter has one of these two in its place or layers around it, the
+group is the whole layer that runs there, and its own layers are of the blocks.
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 import torch
-from torch.utils.hooks import RemovableHandle
 
 from llmattr.errors import LlmattrError, check_choice
-from llmattr.model.forward import evaluating, without_cache
 from llmattr.model.lm import LM
+from llmattr.training.gradients.experts import Expert, unfused
+from llmattr.training.gradients.norms import Vector, norm_layers
+from llmattr.training.gradients.probing import Run, always, probe, runs, watching
 from llmattr.training.projection import Parameters
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
 Layers = dict[str, torch.nn.Module]  # the tracked layers by name
-GROUPS = ("blocks", "head", "embedding")
+GROUPS = ("blocks", "head", "embedding", "norms")
 SAVED = ".modules_to_save."  # in the names of what PEFT trains as a whole
 
 
@@ -36,7 +34,8 @@ def tracked_layers(lm: LM, parameters: Parameters = "blocks", pattern: str = "")
     check_choice("parameters", parameters, get_args(Parameters))
     groups = _groups(lm, parameters)
     if not pattern:
-        return {name: module for group in groups for name, module in _group(lm, group).items()}
+        parts = (_group(lm, group, optional=parameters == "all" and group == "norms") for group in groups)
+        return {name: module for part in parts for name, module in part.items()}
     every = every_layer(lm)
     try:
         found = {name: module for name, module in every.items() if re.search(pattern, name)}
@@ -47,6 +46,18 @@ def tracked_layers(lm: LM, parameters: Parameters = "blocks", pattern: str = "")
             f"no layer has a name that {pattern!r} finds; there are: {', '.join(list(every)[:5]) or 'none at all'}"
         )
     return found
+
+
+def named_layers(lm: LM, names: Sequence[str]) -> Layers:
+    """The layers that were tracked by these names."""
+    with unfused(lm.model):
+        modules = dict(lm.model.named_modules())
+
+    def layer(name: str) -> torch.nn.Module:
+        norm, _, parameter = name.rpartition(".")
+        return modules[name] if name in modules else Vector(modules[norm], parameter)
+
+    return {name: layer(name) for name in names}
 
 
 def every_layer(lm: LM) -> Layers:
@@ -65,7 +76,7 @@ def _groups(lm: LM, parameters: Parameters) -> list[str]:
 
 def _group(lm: LM, group: str, optional: bool = False) -> Layers:
     """The layers of one group; of one that the model has not, none where that is `optional`."""
-    found = linear_layers(lm) if group == "blocks" else _head(lm) if group == "head" else _embeddings(lm)
+    found = {"blocks": linear_layers, "head": _head, "embedding": _embeddings, "norms": _norms}[group](lm)
     if not found and not optional:
         raise LlmattrError(f"the model has no {group} that can be tracked: take other --parameters, of {', '.join(GROUPS)}")
     return found
@@ -87,6 +98,12 @@ def _embeddings(lm: LM) -> Layers:
     return same if len(same) == 1 else _run(lm, same)
 
 
+def _norms(lm: LM) -> Layers:
+    """The norms' parameters; of an adapter those that it saved."""
+    adapter = any("lora_" in name for name in lm.linears())
+    return {name: module for name, module in norm_layers(lm).items() if SAVED in name or not adapter}
+
+
 def _within(module: torch.nn.Module | None) -> set[torch.nn.Module]:
     return set() if module is None else set(module.modules())
 
@@ -105,15 +122,18 @@ def _run(lm: LM, layers: Layers) -> Layers:
 
 def linear_layers(lm: LM, pattern: str = "") -> Layers:
     """The linear layers of the blocks whose name the expression finds; of a PEFT model these are the adapter's own layers."""
-    head, linears = lm.model.get_output_embeddings(), lm.linears()
+    with unfused(lm.model):
+        head, linears, reached = lm.model.get_output_embeddings(), lm.linears(), _reached(lm)
     own = {name: module for name, module in linears.items() if "lora_" in name}
-    reached = _reached(lm)
     found = {name: module for name, module in (own or linears).items() if module is not head and name in reached}
     return {name: module for name, module in found.items() if re.search(pattern, name)}
 
 
 def group_of(lm: LM, layers: Layers) -> dict[str, str]:
-    """Each layer's group of parameters; a tied head and embedding, where both are tracked, are one matrix and one group."""
+    """Each layer's group of parameters; a tied head and embedding, where both are tracked, are one matrix and one group.
+
+    Norms are of the blocks, in which they stand.
+    """
     head, one = _head(lm), tied(layers)
 
     def group(name: str, module: torch.nn.Module) -> str:
@@ -149,31 +169,15 @@ def _reached(lm: LM) -> set[str]:
     """The linear layers whose gradient comes from runs on [batch, tokens, width] alone, and comes at all.
 
     Some models (OPT) flatten batch and tokens: there the first example's gradient must lie in the first places. In others
-    (experts) gradients cannot be told apart by example; some use a layer's weight alone.
+    (experts that are no fused ones) gradients cannot be told apart by example; some use a layer's weight alone.
     """
-    given, runs = probe(lm.model), []
-    (examples, tokens) = given["input_ids"].shape
+    (examples, tokens) = probe(lm.model)["input_ids"].shape
 
-    def watch(name: str) -> Any:
-        def hook(_module: torch.nn.Module, inputs: tuple[Any, ...], output: object) -> torch.Tensor | None:
-            if not isinstance(output, torch.Tensor) or not output.is_floating_point():
-                return None
-            output = output if output.requires_grad else output.requires_grad_(True).clone()
-            runs.append((name, inputs[0], output))
-            return output
+    def fits(run: Run) -> bool:
+        whole = by_example(run.given[0], run.said, examples)
+        return whole or is_flat(run.said, run.gradient, examples * tokens, tokens)
 
-        return hook
-
-    handles = [module.register_forward_hook(watch(name)) for name, module in lm.linears().items()]
-    with watching(lm.model, handles), torch.enable_grad():
-        first = lm.model(**given).logits[0].sum()
-        gradients = torch.autograd.grad(first, [output for _, _, output in runs], allow_unused=True)
-    fits = [
-        (name, by_example(inputs, output, examples) or is_flat(output, gradient, examples * tokens, tokens))
-        for (name, inputs, output), gradient in zip(runs, gradients, strict=True)
-        if gradient is not None
-    ]
-    return {name for name, _ in fits} - {name for name, fit in fits if not fit}
+    return always((run.name, fits(run)) for run in runs(lm.model, lm.linears()))
 
 
 def by_example(inputs: torch.Tensor, output: torch.Tensor, rows: int) -> bool:
@@ -186,27 +190,25 @@ def is_flat(output: torch.Tensor, gradient: torch.Tensor, places: int, tokens: i
     return output.dim() == 2 and len(output) == places and bool(gradient[:tokens].any()) and not gradient[tokens:].any()
 
 
-@contextmanager
-def watching(model: torch.nn.Module, handles: Iterable[RemovableHandle]) -> Iterator[None]:
-    """A look at how a model is built, without gradients; the hooks are gone afterwards, whatever happens."""
-    try:
-        with evaluating(model), torch.no_grad():
-            yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def probe(model: "PreTrainedModel") -> dict[str, Any]:
-    """The inputs of a forward pass of two rows of three tokens, to see how a model is built."""
-    ids = torch.tensor([[0, 1, 0], [1, 0, 1]], device=model.device)
-    both = {"decoder_input_ids": ids} if model.config.is_encoder_decoder else {}
-    return {"input_ids": ids, **both, **without_cache(model)}
-
-
 def weight(module: torch.nn.Module) -> torch.Tensor:
     """A linear layer's weight."""
     return module.get_parameter("weight")
+
+
+def part_of(kept: Mapping[str, torch.Tensor], lm: LM, layers: Layers) -> dict[str, torch.Tensor]:
+    """What of something that is kept for each parameter, by its name, is each layer's: as it has its weight."""
+    names = {id(parameter): name for name, parameter in lm.model.named_parameters()}  # of a tied weight the embedding's
+
+    def part(name: str, module: torch.nn.Module) -> torch.Tensor:
+        match module:
+            case Vector():
+                return kept[name].view(1, -1)
+            case Expert():
+                whole, _, expert = name.rpartition(".")
+                return module.part(kept[whole][int(expert)])
+        return kept[names[id(weight(module))]]
+
+    return {name: part(name, module) for name, module in layers.items()}
 
 
 def in_and_out(module: torch.nn.Module) -> tuple[int, int]:
@@ -223,7 +225,8 @@ def input_groups(lm: LM, layers: Layers) -> dict[str, str]:
     def watch(name: str) -> Any:
         return lambda _module, inputs: read[name].append(inputs[0])
 
-    with watching(lm.model, [module.register_forward_pre_hook(watch(name)) for name, module in layers.items()]):
+    handles = [module.register_forward_pre_hook(watch(name)) for name, module in layers.items()]
+    with unfused(lm.model, layers), watching(lm.model, handles):
         lm.model(**given)
     first: dict[tuple[int, ...], str] = {}
-    return {name: first.setdefault(tuple(map(id, tensors)), name) for name, tensors in read.items()}
+    return {name: first.setdefault(tuple(map(id, tensors)), name) if tensors else name for name, tensors in read.items()}

@@ -16,7 +16,8 @@ from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
 from llmattr.training.gradients.capture import record
-from llmattr.training.gradients.layers import Layers, group_of, in_and_out, tied, vocabulary_sides, weight
+from llmattr.training.gradients.experts import Expert
+from llmattr.training.gradients.layers import Layers, group_of, in_and_out, part_of, tied, vocabulary_sides, weight
 from llmattr.training.gradients.passes import batches
 from llmattr.training.gradients.recorders import Scaled
 from llmattr.training.projection import Normalize
@@ -78,7 +79,7 @@ def scales_in(fitted: Mapping[str, torch.Tensor]) -> Scales:
 def _of_data(lm: LM, examples: Examples, layers: Layers) -> Scales:
     recorder = SquaredSums()
     record(lm, examples, layers, recorder, batches(examples, layers))
-    return _added(recorder.sums, layers)
+    return _shared(_added(recorder.sums, layers), layers)
 
 
 def adam_roots(lm: LM, layers: Layers, otherwise: str) -> Scales:
@@ -122,6 +123,19 @@ def _added(sums: Scales, layers: Layers) -> Scales:
     return sums | {f"{name}/{side}": total for name, sides in turned.items() for side, total in zip(sides, whole, strict=True)}
 
 
+def _shared(sums: Scales, layers: Layers) -> Scales:
+    """The same where experts that no gradient has reached have the mean of all experts of their layer."""
+    siblings: dict[str, list[str]] = {}
+    for name in (name for name, module in layers.items() if isinstance(module, Expert)):
+        siblings.setdefault(name.rpartition(".")[0], []).append(name)
+    means: Scales = {}
+    for names in siblings.values():
+        for side in ("in", "out"):
+            mean = torch.stack([sums[f"{name}/{side}"] for name in names]).mean(0)
+            means |= {f"{name}/{side}": mean for name in names if not sums[f"{name}/{side}"].any()}
+    return sums | means
+
+
 def _factors(name: str, sums: Scales, n: int, tokens: Container[str]) -> list[tuple[str, torch.Tensor]]:
     """`(r c / (sum(r) n))^-1/2` as a factor for each side."""
     total = sums[f"{name}/in"].sum().clamp(min=torch.finfo(torch.float32).tiny)
@@ -150,14 +164,14 @@ def _of_optimizer(lm: LM, layers: Layers) -> Scales:
 def _sums(adam: _Adam, lm: LM, layers: Layers, mend: str) -> Scales:
     """The row and column sums of each layer's second moments."""
     squares = _named_squares(lm, adam, mend)
-    names = {id(parameter): name for name, parameter in lm.model.named_parameters()}  # of a tied weight the embedding's
     sums: Scales = {}
-    for name, module in layers.items():
-        square = squares[names[id(weight(module))]].float()
-        if not 0 < float(square.sum()) < math.inf:
-            raise LlmattrError(f"in the optimiser state the second moments of {name!r} are 0 or not finite: {mend}")
-        square = square.T if isinstance(module, torch.nn.Linear) else square
+    for name, part in part_of(squares, lm, layers).items():
+        square = part.float().T if isinstance(layers[name], torch.nn.Linear) else part.float()
         sums |= {f"{name}/in": square.sum(1), f"{name}/out": square.sum(0)}
+    sums = _shared(sums, layers)
+    for name in layers:
+        if not 0 < float(sums[f"{name}/in"].sum()) < math.inf:
+            raise LlmattrError(f"in the optimiser state the second moments of {name!r} are 0 or not finite: {mend}")
     return sums
 
 

@@ -14,7 +14,8 @@ from llmattr.model.forward import remembered
 from llmattr.model.lm import LM
 from llmattr.model.odds import log_odds_of_logits
 from llmattr.text.rows import Examples
-from llmattr.training.gradients.layers import Layers, in_and_out, probe, weight
+from llmattr.training.gradients.layers import Layers, in_and_out, weight
+from llmattr.training.gradients.probing import probe
 from llmattr.training.projection import Measure
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ rows apart are rare tokens. Every token goes to one of its directions with a ran
 numbers come from a counter-based generator keyed by seed and layer name (seeded.py).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from llmattr.core.seeded import gaussian, generator
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
 from llmattr.training.gradients.capture import capturing, record
+from llmattr.training.gradients.experts import Expert
 from llmattr.training.gradients.layers import Layers, in_and_out, input_groups, vocabulary_sides, weight
 from llmattr.training.gradients.recorders import ExactGradients
 from llmattr.training.projection import Projection
@@ -130,6 +131,7 @@ def fit_bases(
     ranges = Ranges(groups, projection.width * (HIDDEN if tokens else 1), projection.seed, without=tokens)
     if projection.kind == "principal":
         record(lm, examples, layers, ranges, batches)
+        ranges.forget_unreached(name for name, module in layers.items() if isinstance(module, Expert))
     for name, module in layers.items():
         keys = f"{groups[name]}/in", f"{name}/out"
         width = projection.width * (HIDDEN if tokens & {*keys} else 1)
@@ -251,6 +253,12 @@ class Ranges:
             self.tests[key] = gaussian(size, min(self.width, size), self.seed, key, "test").to(rows)
             self.sums[key] = torch.zeros_like(self.tests[key])
         self.sums[key] += rows.T @ (rows @ self.tests[key])
+
+    def forget_unreached(self, names: Iterable[str]) -> None:
+        """Know nothing of these layers where no gradient has come: it may in other rows, and have any direction."""
+        for key in [f"{name}/{side}" for name in names for side in ("in", "out")]:
+            if not self.sums[key].any():
+                del self.sums[key]
 
     def directions(self, key: str, k: int, scale: Float[torch.Tensor, " d"]) -> Float[torch.Tensor, "d k"]:
         """The k leading eigenvectors of `S M S`, S = diag(scale); fewer where M has fewer."""

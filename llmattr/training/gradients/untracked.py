@@ -6,7 +6,9 @@ import torch
 
 from llmattr.errors import note
 from llmattr.model.lm import LM
+from llmattr.training.gradients.experts import unfused
 from llmattr.training.gradients.layers import SAVED, Layers, group_of, tracked_layers, weight
+from llmattr.training.gradients.norms import Vector
 from llmattr.training.projection import Parameters
 
 SHOWN = 4  # places that the note names
@@ -16,13 +18,15 @@ MOST = 0.5  # of the parameters: where the head and the embeddings are more, lea
 def track(lm: LM, parameters: Parameters = "blocks", pattern: str = "") -> Layers:
     """The layers to track, as `tracked_layers` finds them, with a note of what else the caller will have expected.
 
-    That is, where blocks are tracked, every other matrix of them, or that the pattern finds; of an adapter everything that was
-    trained; and the head and the embeddings, where these are most of the model.
+    That is, where layers of the blocks are tracked, every other matrix of them, or that the pattern finds; of an adapter
+    everything that was trained; and the head and the embeddings, where these are most of the model.
     """
     layers = tracked_layers(lm, parameters, pattern)
-    if set(group_of(lm, layers).values()).isdisjoint({"blocks"}):  # who asks for the ends alone has chosen
+    groups = group_of(lm, {name: module for name, module in layers.items() if not isinstance(module, Vector)})
+    if "blocks" not in groups.values():  # who asks for the ends or the norms alone has chosen
         return layers
-    shares, expected = left_out(lm, layers), _expected(lm, layers, pattern)
+    with unfused(lm.model):
+        shares, expected = left_out(lm, layers), _expected(lm, layers, pattern)
     others = {} if pattern else {place: share for place, share in shares.items() if place not in expected and share >= 0.01}
     if expected or sum(others.values()) > MOST:
         _tell({place: shares[place] for place in shares if place in expected} | others)
@@ -35,7 +39,8 @@ def left_out(lm: LM, layers: Layers) -> dict[str, float]:
     Of an adapter only its own parameters count, since nothing else was trained.
     """
     sizes: dict[str, int] = {}
-    parameters, tracked = _trained(lm, layers), _weights(layers)
+    with unfused(lm.model):
+        parameters, tracked = _trained(lm, layers), _weights(layers)
     for name, parameter in parameters.items():
         if id(parameter) not in tracked:
             sizes[_place(name, layers)] = sizes.get(_place(name, layers), 0) + parameter.numel()
@@ -69,7 +74,7 @@ def _adapter(layers: Layers) -> bool:
 
 def _weights(layers: Layers) -> set[int]:
     """The tracked weights; one that is tied has another name besides."""
-    return {id(weight(module)) for module in layers.values()}
+    return {id(module.whole if isinstance(module, Vector) else weight(module)) for module in layers.values()}
 
 
 def _place(name: str, layers: Layers) -> str:
@@ -79,6 +84,7 @@ def _place(name: str, layers: Layers) -> str:
 
 
 def _tell(shares: dict[str, float]) -> None:
-    some = [f"{place} ({share:.0%} of the parameters)" for place, share in list(shares.items())[:SHOWN]]
+    said = {place: f"{share:.0%}" if share >= 0.01 else "under 1%" for place, share in list(shares.items())[:SHOWN]}
+    some = [f"{place} ({share} of the parameters)" for place, share in said.items()]
     more = f" and {len(shares) - SHOWN} more, which run.json names" if len(shares) > SHOWN else ""
     note(f"not tracked, so that no score counts it: {', '.join(some)}{more}")

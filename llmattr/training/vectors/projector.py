@@ -92,12 +92,6 @@ class Projector:
                 yield batch, recorder.rows().cpu().float().numpy(), np.array(doubt)
 
 
-def tracked(lm: LM, run: dict[str, Any]) -> Layers:
-    """The layers that a run.json names."""
-    modules = dict(lm.model.named_modules())
-    return {name: modules[name] for name in run["layers"]}
-
-
 def load_fitted(lm: LM, folder: Path) -> Bases:
     """What was fitted before the rows of the index in this folder; nothing where nothing was."""
     from safetensors.torch import load_file
