@@ -1,0 +1,82 @@
+"""A suffix array: all places of a long sequence of words in the order of what follows, in which any span is found by halving."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+AT_ONCE = 32  # words of a span that are compared first: few match further
+
+
+def suffix_order(words: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """The places 0 .. n - 1 in the order of the words from there on; an end comes before all words.
+
+    Sorted by 1, 2, 4, 8 ... words (Manber and Myers 1993, SIAM J. Comput. 22, 935), and again only where so many do not tell
+    them apart (Larsson and Sadakane 2007, Theor. Comput. Sci. 387, 258): O(n log n) sorts of pairs of ranks.
+
+    >>> suffix_order(np.array([2, 1, 2, 1])).tolist()
+    [3, 1, 2, 0]
+    """
+    n, length = len(words), 1
+    order = np.argsort(words, kind="stable")
+    first = _changes(words[order])
+    rank = np.zeros(n + 1, dtype=np.int64)  # the last is that of the end
+    while True:
+        starts = np.flatnonzero(first)
+        sizes = np.diff(starts, append=n)
+        rank[order] = np.repeat(starts, sizes) + 1
+        tied = np.flatnonzero(np.repeat(sizes > 1, sizes))
+        if not len(tied):
+            return order
+        places = order[tied]
+        pairs = rank[places] << 32 | rank[np.minimum(places + length, n)]
+        within = np.argsort(pairs, kind="stable")
+        order[tied], first[tied] = places[within], _changes(pairs[within])
+        length *= 2
+
+
+def _changes(ordered: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Which numbers differ from the one before."""
+    return np.concatenate([np.ones(min(1, len(ordered)), dtype=bool), ordered[1:] != ordered[:-1]])
+
+
+@dataclass(frozen=True, eq=False)
+class Suffixes:
+    """Words [n], numbers from 0 on, and their `suffix_order` [n], each in memory or on disk."""
+
+    words: Int[np.ndarray, " n"]
+    order: Int[np.ndarray, " n"]
+
+    def places(self, span: Int[np.ndarray, " k"]) -> Int[np.ndarray, " c"]:
+        """Where these words stand, in the order of what follows; O(k log n)."""
+        low, high = (search(self.order, _sortable(span), key=self._following(len(span))) for search in (bisect_left, bisect_right))
+        return np.asarray(self.order[low:high])
+
+    def longest(self, span: Int[np.ndarray, " k"]) -> int:
+        """How many of these words, from the first on, stand somewhere one after the other; O(k log n)."""
+        length = AT_ONCE
+        while True:
+            part = span[:length]
+            place = bisect_left(self.order, _sortable(part), key=self._following(len(part)))
+            near = self.order[max(place - 1, 0) : place + 1]  # in the order nothing has more in common than a neighbour
+            found = max((_in_common(part, self.words[at : at + len(part)]) for at in near), default=0)
+            if found < length or len(part) == len(span):
+                return found
+            length *= 4
+
+    def _following(self, length: int) -> Callable[[int], bytes]:
+        return lambda at: _sortable(self.words[at : at + length])
+
+
+def _sortable(words: Int[np.ndarray, " k"]) -> bytes:
+    """Bytes that have the order of the words."""
+    return words.astype(">u4").tobytes()
+
+
+def _in_common(one: Int[np.ndarray, " k"], other: Int[np.ndarray, " j"]) -> int:
+    """How many of the first words are the same."""
+    both = min(len(one), len(other))
+    differ = np.flatnonzero(one[:both] != other[:both])
+    return int(differ[0]) if len(differ) else both
