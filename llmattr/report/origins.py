@@ -14,7 +14,7 @@ from llmattr.report.marks import citation_numbers, cut
 from llmattr.report.ranking import summary
 from llmattr.report.reference import place, titled
 from llmattr.report.verdicts import COLOURS, findings, overview
-from llmattr.report.words import Passage, common_words, passage, strengths
+from llmattr.report.words import Passage, common_words, passage, shared, strengths
 
 SHOWN = 3  # citations and training rows of one sentence, at most
 READING = (
@@ -125,7 +125,10 @@ def _card(origins: Origins, number: int, marks: dict[int, int], common: frozense
             Cited(marks.get(score.source), score, share, place(context.sources, score.source))
             for score, share in zip(origin.citations[:SHOWN], _percents(origin.citations), strict=False)
         ],
-        rows=[Row(score.id, share, passage(score.text, wanted)) for score, share in zip(shown, shares, strict=False)],
+        rows=[
+            Row(score.id, share, passage(score.text, shared(score.text, wanted)))
+            for score, share in zip(shown, shares, strict=False)
+        ],
         opposing=worst and Cited(marks.get(worst.source), worst, 100, place(context.sources, worst.source)),
     )
 

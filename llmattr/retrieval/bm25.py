@@ -7,7 +7,6 @@ import numpy as np
 import regex
 from jaxtyping import Float
 
-
 TERM = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{M}\p{N}]+"  # a script without spaces gives single characters
 
 

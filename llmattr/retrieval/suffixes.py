@@ -51,7 +51,8 @@ class Suffixes:
 
     def places(self, span: Int[np.ndarray, " k"]) -> Int[np.ndarray, " c"]:
         """Where these words stand, in the order of what follows; O(k log n)."""
-        low, high = (search(self.order, _sortable(span), key=self._following(len(span))) for search in (bisect_left, bisect_right))
+        wanted, following = _sortable(span), self._following(len(span))
+        low, high = (search(self.order, wanted, key=following) for search in (bisect_left, bisect_right))
         return np.asarray(self.order[low:high])
 
     def longest(self, span: Int[np.ndarray, " k"]) -> int:

@@ -1,4 +1,4 @@
-"""What of an answer stands word for word in texts: its maximal spans, each with how rare it is and how often chance gives it."""
+"""What of an answer stands word for word in texts: its maximal spans, how rare they are and how often chance gives them."""
 
 import json
 from array import array
@@ -15,6 +15,7 @@ from llmattr.errors import LlmattrError
 from llmattr.retrieval.suffixes import Suffixes, suffix_order
 from llmattr.retrieval.wording import forms, words
 
+QUOTES = "quotes"  # the detail of an attribution that holds them
 CHANCE = 0.05  # spans that chance may give to an answer, as rare as one that is told
 END, UNKNOWN = 0, 2**31 - 1  # the numbers of a text's end, which no answer has, and of words that no text has
 
@@ -23,7 +24,7 @@ END, UNKNOWN = 0, 2**31 - 1  # the numbers of a text's end, which no answer has,
 class Quote:
     """A stretch of an answer (characters `start` to `end`) whose `words` stand in some texts, one after the other.
 
-    `rarity`: `-sum log p(word)` in nats, p a word's share of all words in the texts (OLMoTrace, arXiv 2504.07096, section 3).
+    `rarity`: `-sum log p(word)` in nats, p a word's share of all words in the texts (OLMoTrace, arXiv 2504.07096).
     `by_chance`: how many spans as rare an answer of as many words would have by chance, were words independent. `rows`: the
     numbers of the texts [k]; it stands in them `count` times.
     """
@@ -35,6 +36,15 @@ class Quote:
     by_chance: float
     count: int
     rows: Int[np.ndarray, " k"]
+
+
+@dataclass(frozen=True, eq=False)
+class Quoted:
+    """What of an answer of so many `words` stands in texts, the rarest first; `by_chance`: words of the longest by chance."""
+
+    words: int
+    by_chance: float
+    quotes: list[Quote]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +115,8 @@ class Corpus:
         alike = float(np.square(self.counts[1:] / self.size).sum())
         return float(np.log(self.size * length) / -np.log(alike))
 
-    def quotes(self, answer: str, chance: float = CHANCE) -> list[Quote]:
-        """The spans of an answer that stand in a text and no longer one does, but for what chance gives; the rarest first.
+    def quoted(self, answer: str, chance: float = CHANCE) -> Quoted:
+        """The spans of an answer that stand in a text and no longer one does, but for what chance gives.
 
         `by_chance`, m words and N in the texts: `m N exp(-rarity)`, as many as are expected of spans at least so rare (as the
         E-value of BLAST, Karlin and Altschul 1990); what has more than `chance` is left out.
@@ -122,7 +132,8 @@ class Corpus:
                 rows = np.unique(np.searchsorted(self.starts, places, side="right") - 1)
                 told = said[first].start, said[last - 1].end, last - first
                 found.append(Quote(*told, rarity, by_chance, len(places), rows))
-        return sorted(found, key=lambda quote: (-quote.rarity, quote.start))
+        quotes = sorted(found, key=lambda quote: (-quote.rarity, quote.start))
+        return Quoted(len(said), self.chance_length(len(said)), quotes)
 
     def _maximal(self, numbers: Int[np.ndarray, " m"]) -> list[tuple[int, int]]:
         """First and last + 1 word of each span that stands in a text and is no part of a longer one."""

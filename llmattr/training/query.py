@@ -16,12 +16,15 @@ from llmattr.errors import LlmattrError, check_number, note
 from llmattr.model.contract import fingerprint_in
 from llmattr.model.lm import LM
 from llmattr.retrieval.baselines import MEANING
+from llmattr.retrieval.verbatim import QUOTES
 from llmattr.text.reading import Queries, read_queries
 from llmattr.text.rows import Examples, prompt_and_completion, row_text
 from llmattr.text.tokens import Tokenizer, decode, decoded_offsets
 from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.contract import (
     IndexMethod,
+    ModelMethod,
+    QuotingMethod,
     StreamMethod,
     TrainingMethod,
     UnrolledMethod,
@@ -32,6 +35,7 @@ from llmattr.training.index.search import Top, combined, gathered
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods import METHODS
 from llmattr.training.methods.influence import Stream
+from llmattr.training.quoting import quoted, rarities, told
 from llmattr.training.unrolled import unrolled
 
 Rows = Sequence[Mapping[str, Any]]
@@ -87,6 +91,8 @@ class TraceIndex:
         method = self.method or saved_method(self.index.run["method"])
         self._check(method, tokens, rerank, rows, approximate)
         given = read_queries(queries)
+        if isinstance(method, QuotingMethod):
+            return self._quoted(method, said_by(given), top or len(self), started)
         wide = max(top or len(self), rerank)
         best, asked = self._search(method, given, wide, tokens=tokens, rows=rows, approximate=approximate)
         if rerank:
@@ -98,6 +104,14 @@ class TraceIndex:
         said = asked.said(given) if tokens else said_by(given)
         run = {"seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
         return self._attribution(method, values, found, said, run)
+
+    def _quoted(self, method: QuotingMethod, said: "Said", top: int, started: float) -> Attribution:
+        """The rows that spans of each answer stand in, best first, with the spans; no model is asked."""
+        found = quoted(method, self.index, said.texts)
+        best = Top(len(said.texts), top)
+        best.add(np.arange(len(self)), rarities(found, len(self)))
+        result = self._attribution(method, *best.result(), said, {"seconds": {"query": time.perf_counter() - started}})
+        return replace(result, details={QUOTES: told(result, found)})
 
     def _check(self, method: TrainingMethod, tokens: bool, rerank: int, rows: Sequence[int] | None, approximate: bool) -> None:
         if approximate and not (isinstance(method, IndexMethod) and len(self.checkpoints) == 1):
@@ -113,7 +127,7 @@ class TraceIndex:
 
     def _search(
         self,
-        method: TrainingMethod,
+        method: ModelMethod,
         given: Rows,
         top: int,
         *,

@@ -16,6 +16,7 @@ from llmattr.core.processes import is_main
 from llmattr.core.returned import returned, unchanged
 from llmattr.errors import LlmattrError, check_choice, check_text, note
 from llmattr.model.batches import batch_tokens
+from llmattr.model.contract import fingerprint_in
 from llmattr.model.lm import LM
 from llmattr.model.loading import is_adapter
 from llmattr.text.reading import Columns, Data, Queries, open_rows, read_queries
@@ -24,7 +25,9 @@ from llmattr.training.checkpoint import Checkpoint, load_vectors, plain_vectors
 from llmattr.training.checkpoints import Given, checkpoints_of, learning_rates_of, models_of, refuse_other_run, spans_of
 from llmattr.training.contract import (
     IndexMethod,
+    ModelMethod,
     Normalized,
+    QuotingMethod,
     StreamMethod,
     TextMethod,
     TrainingMethod,
@@ -42,6 +45,7 @@ from llmattr.training.methods import METHODS
 from llmattr.training.methods.auto import Auto
 from llmattr.training.projection import Projection
 from llmattr.training.query import TraceIndex
+from llmattr.training.quoting import keep
 from llmattr.training.vectors.contract import Vectors
 from llmattr.training.vectors.fill import fill
 from llmattr.training.vectors.plain import Nothing
@@ -81,17 +85,32 @@ def build_index(
     check_choice("row_type", row_type, DTYPES)
     given, out = open_rows(data, split, columns), Path(out)
     read = {name: value for name, value in (("split", split), ("columns", dict(columns or {}))) if value}
-    build = _Build(method, projection, modules, row_type, strict, append, dtype, device, read, said)
     if append and not (out / "run.json").exists():
         raise LlmattrError(f"there is no index to append to in {str(out)!r}: leave out append (--append)")
     if not checkpoints and len(learning_rates):
         raise LlmattrError("learning rates are of checkpoints (--checkpoints), and there are none")
     if checkpoints and model is not None:
         note("the checkpoints are indexed, and the model (--model) is not used")
+    if isinstance(method, QuotingMethod):
+        if checkpoints:
+            raise LlmattrError(f"{method.name} compares texts, whatever the checkpoint: leave out checkpoints (--checkpoints)")
+        _note_unused(method, Nothing(), projection, modules, row_type)
+        return TraceIndex([Checkpoint(_kept(method, given, out, read, append))], method)
+    build = _Build(method, projection, modules, row_type, strict, append, dtype, device, read, said)
     with building(out) if is_main() else nullcontext():
         if checkpoints:
             return TraceIndex(_build_each(build, checkpoints_of(checkpoints), learning_rates, given, out), method)
         return TraceIndex([build(model, given, out, {})], method)
+
+
+def _kept(
+    method: QuotingMethod, rows: Sequence[dict[str, Any]], out: Path, read: Mapping[str, Any], append: bool
+) -> GradientIndex:
+    """What it keeps, by the first of several processes; the others find it finished."""
+    from accelerate import PartialState
+
+    with PartialState().main_process_first(), building(out) if is_main() else nullcontext():
+        return keep(method, rows, out, read, append)
 
 
 def _found(method: object, models: Sequence[Any]) -> tuple[TrainingMethod, str]:
@@ -140,11 +159,24 @@ def _check_parent(out: Path) -> None:
 PROJECTED_BY = {"principal": ("dim", "width", "complement"), "random": ("dim", "width"), "rademacher": ("dim",), "identity": ()}
 
 
+def _note_unused(method: TrainingMethod, vectors: Vectors, projection: Projection, modules: str, row_type: str) -> None:
+    """What was asked for and has no place in what the method keeps."""
+    plain, given = dataclasses.asdict(Projection()), dataclasses.asdict(projection)
+    projects = isinstance(vectors, Projector)
+    used = {"seed", "kind", *PROJECTED_BY[projection.kind]} if projects else {"seed"}  # which also draws samples
+    unused = [f"--{name}" for name in given if given[name] != plain[name] and name not in used]
+    unused += ["--modules"] if modules and "layers" not in vectors.settings else []
+    unused += ["--rows"] if row_type != "int8" and not vectors.dim else []
+    if unused:
+        what = f"a projection of the kind {projection.kind}" if projects else method.name
+        note(f"{what} makes no use of {', '.join(unused)}")
+
+
 @dataclass(frozen=True, eq=False)
 class _Build:
     """How one checkpoint's index is built."""
 
-    method: TrainingMethod
+    method: ModelMethod
     projection: Projection
     modules: str
     row_type: str
@@ -188,7 +220,7 @@ class _Build:
         else:
             check_empty(out)
         vectors = load_vectors(self.method, lm, out, begun) if begun else self._fit(lm, examples)
-        self._note_unused(vectors)
+        _note_unused(self.method, vectors, self.projection, self.modules, self.row_type)
         run = {
             "method": describe(self.method),
             "model": lm.name,
@@ -209,18 +241,6 @@ class _Build:
         if not begun:
             save_fitted(out, vectors.fitted)
         return GradientIndex.create(out, run, rows, self.append), vectors
-
-    def _note_unused(self, vectors: Vectors) -> None:
-        """What was asked for and has no place in what the method keeps."""
-        plain, given = dataclasses.asdict(Projection()), dataclasses.asdict(self.projection)
-        projects = isinstance(vectors, Projector)
-        used = {"seed", "kind", *PROJECTED_BY[self.projection.kind]} if projects else {"seed"}  # which also draws samples
-        unused = [f"--{name}" for name in given if given[name] != plain[name] and name not in used]
-        unused += ["--modules"] if self.modules and "layers" not in vectors.settings else []
-        unused += ["--rows"] if self.row_type != "int8" and not vectors.dim else []
-        if unused:
-            what = f"a projection of the kind {self.projection.kind}" if projects else self.method.name
-            note(f"{what} makes no use of {', '.join(unused)}")
 
     def _fit(self, lm: LM, examples: Examples) -> Vectors:
         method = self.method
@@ -265,7 +285,8 @@ def open_index(
     else:
         models = models_of(model, len(names))
         parts = [Checkpoint(GradientIndex.open(folder / name), one, device) for name, one in zip(names, models, strict=True)]
-    if names is None or model is not None:
+    asks = any(fingerprint_in(part.index.run) for part in parts)  # an index of texts alone knows no model
+    if asks and (names is None or model is not None):
         for part in parts:
             part.load()  # which refuses another model before anything is asked
     if given is not None:

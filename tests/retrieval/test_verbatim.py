@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from llmattr.retrieval.suffixes import Suffixes, suffix_order
-from llmattr.retrieval.verbatim import Corpus, places
+from llmattr.retrieval.verbatim import Corpus
 from llmattr.retrieval.wording import forms, words
 
 ALL = 1e300  # spans that chance may give: none is left out
@@ -14,7 +13,7 @@ def spans(corpus, answer, chance=ALL):
     """What is found, by words."""
     said = [(word.start, word.end) for word in words(answer)]
     first, last = {start: i for i, (start, _) in enumerate(said)}, {end: i + 1 for i, (_, end) in enumerate(said)}
-    return {(first[q.start], last[q.end]): (q.count, q.rows.tolist()) for q in corpus.quotes(answer, chance)}
+    return {(first[q.start], last[q.end]): (q.count, q.rows.tolist()) for q in corpus.quoted(answer, chance).quotes}
 
 
 def every_span(texts, answer):
