@@ -1,11 +1,13 @@
 """What stands word for word in training rows, as reports show it."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmattr.core.attribution import Attribution
 from llmattr.report.lines import one_line
 from llmattr.report.words import WHOLE, Mark, Piece
+from llmattr.retrieval.copied import Copied
 from llmattr.retrieval.verbatim import QUOTES
 
 Spans = Sequence[Mapping[str, Any]]  # as `details` have them
@@ -35,6 +37,20 @@ def measured(span: Mapping[str, Any]) -> str:
     return f"{span['words']} words, {span['rarity']:.0f} nats, {where}" if span["words"] > 1 else f"1 word, {where}"
 
 
+def copies(copied: Copied, top: int) -> list[str]:
+    """What of a sentence is copied from where, `top` spans of each, in words; nothing where nothing is."""
+    told = []
+    for source, spans in (("the context", copied.context), ("training rows", copied.training or ())):
+        texts = [f"“{one_line(span['text'])}”{_in_rows(span) * (source != 'the context')}" for span in spans[:top]]
+        told += [f"word for word in {source}: {', '.join(texts)}"] if texts else []
+    return told
+
+
+def _in_rows(span: Mapping[str, Any]) -> str:
+    rows, more = span["rows"][:3], " ..." * (len(span["rows"]) > 3)
+    return f" (row{'s' * (len(rows) > 1)} {', '.join(map(str, rows))}{more})"
+
+
 def lines(a: Attribution, t: int) -> list[str]:
     """A target's spans in the terminal, the rarest first; nothing of a result without any."""
     spans = spans_of(a, t)
@@ -53,5 +69,5 @@ def quoted(said: str, first: int, spans: Spans) -> list[Piece]:
     """What was said from character `first` on, cut where a span begins or ends."""
     inside = [(max(0, span["start"] - first), min(len(said), span["end"] - first)) for span in spans]
     edges = sorted({0, len(said), *(edge for start, end in inside if start < end for edge in (start, end))})
-    pairs = zip(edges, edges[1:], strict=False)
+    pairs = itertools.pairwise(edges)
     return [(said[a:b], "said quoted" if any(start <= a and b <= end for start, end in inside) else "said") for a, b in pairs]

@@ -131,7 +131,7 @@ def _sides(one: Attribution) -> dict[str, list[Score]]:
 
 
 def _marks(a: Attribution, t: int, query: Query, common: frozenset[str]) -> Callable[[Score], list[Mark]]:
-    """What is marked in a row: what stands in it word for word, or the words that it shares; nothing where nothing was asked."""
+    """What is marked in a row: what stands in it word for word, or the words it shares; nothing where nothing was asked."""
     spans = spans_of(a, t)
     if spans is not None:
         return lambda score: marks(spans, score.id)

@@ -1,4 +1,4 @@
-"""A suffix array: all places of a long sequence of words in the order of what follows, in which any span is found by halving."""
+"""A suffix array: the places of a long sequence of words in the order of what follows, where any span is found by halving."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable

@@ -16,7 +16,7 @@ from llmattr.errors import LlmattrError, check_number, note
 from llmattr.model.contract import fingerprint_in
 from llmattr.model.lm import LM
 from llmattr.retrieval.baselines import MEANING
-from llmattr.retrieval.verbatim import QUOTES
+from llmattr.retrieval.verbatim import QUOTES, Quoted
 from llmattr.text.reading import Queries, read_queries
 from llmattr.text.rows import Examples, prompt_and_completion, row_text
 from llmattr.text.tokens import Tokenizer, decode, decoded_offsets
@@ -62,6 +62,11 @@ class TraceIndex:
         """The (first) checkpoint's index."""
         return self.checkpoints[0].index
 
+    @property
+    def asks_model(self) -> bool:
+        """Whether it is a model's: of texts alone (`verbatim`) any model's answers may be looked for."""
+        return fingerprint_in(self.index.run) is not None
+
     def __len__(self) -> int:
         return len(self.index)
 
@@ -104,6 +109,13 @@ class TraceIndex:
         said = asked.said(given) if tokens else said_by(given)
         run = {"seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
         return self._attribution(method, values, found, said, run)
+
+    def quoted(self, texts: Sequence[str]) -> list[Quoted]:
+        """What of each text stands word for word in the rows; raises `LlmattrError` for an index that does not tell it."""
+        method = self.method or saved_method(self.index.run["method"])
+        if not isinstance(method, QuotingMethod):
+            raise LlmattrError(f"an index of {method.name} finds no words again: make one with `llmattr trace index verbatim`")
+        return quoted(method, self.index, texts)
 
     def _quoted(self, method: QuotingMethod, said: "Said", top: int, started: float) -> Attribution:
         """The rows that spans of each answer stand in, best first, with the spans; no model is asked."""

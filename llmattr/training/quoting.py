@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from jaxtyping import Float
 
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe
+from llmattr.core.processes import is_main
 from llmattr.core.progress import Progress
 from llmattr.core.returned import returned, unchanged
 from llmattr.errors import LlmattrError, check_text
@@ -18,7 +20,7 @@ from llmattr.retrieval.verbatim import Quote, Quoted, places
 from llmattr.text.row_files import Rows
 from llmattr.text.rows import row_text
 from llmattr.training.contract import QuotingMethod
-from llmattr.training.index.files import check_bytes, read_run
+from llmattr.training.index.files import building, check_bytes, read_run
 from llmattr.training.index.rows import GROUP
 from llmattr.training.index.store import GradientIndex, check_empty, refuse_other
 
@@ -26,7 +28,26 @@ from llmattr.training.index.store import GradientIndex, check_empty, refuse_othe
 def keep(
     method: QuotingMethod, rows: Sequence[dict[str, Any]], out: Path, read: Mapping[str, Any], append: bool
 ) -> GradientIndex:
-    """The rows on disk with what the method keeps of them. What was killed before its end is begun anew, of all its rows."""
+    """The rows on disk with what the method keeps of them, made by the first of several processes, which others wait for.
+
+    What was killed before its end is begun anew, of all its rows.
+    """
+    from accelerate import PartialState
+
+    with PartialState().main_process_first(), building(out) if is_main() else nullcontext():
+        index = _begin(method, rows, out, read, append)
+        if not index.run.get("complete"):
+            method.keep(_texts(index), out)
+            index.done[:] = 1
+            index.done.flush()
+            index.finish()
+    return GradientIndex.open(out)
+
+
+def _begin(
+    method: QuotingMethod, rows: Sequence[dict[str, Any]], out: Path, read: Mapping[str, Any], append: bool
+) -> GradientIndex:
+    """The index begun, gone on with, or finished."""
     run = {"method": describe(method), "row_type": "int8", "dim": 0}
     if (out / "run.json").exists():
         begun = read_run(out)
@@ -34,13 +55,7 @@ def keep(
         check_bytes(out, begun["checksums"])
     else:
         check_empty(out)
-    index = GradientIndex.create(out, {**run, "data_hash": _digest(rows), "read": dict(read)}, rows, append)
-    if not index.run.get("complete"):
-        method.keep(_texts(index), out)
-        index.done[:] = 1
-        index.done.flush()
-        index.finish()
-    return GradientIndex.open(out)
+    return GradientIndex.create(out, {**run, "data_hash": _digest(rows), "read": dict(read)}, rows, append)
 
 
 def _digest(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -16,7 +16,6 @@ from llmattr.core.processes import is_main
 from llmattr.core.returned import returned, unchanged
 from llmattr.errors import LlmattrError, check_choice, check_text, note
 from llmattr.model.batches import batch_tokens
-from llmattr.model.contract import fingerprint_in
 from llmattr.model.lm import LM
 from llmattr.model.loading import is_adapter
 from llmattr.text.reading import Columns, Data, Queries, open_rows, read_queries
@@ -95,22 +94,12 @@ def build_index(
         if checkpoints:
             raise LlmattrError(f"{method.name} compares texts, whatever the checkpoint: leave out checkpoints (--checkpoints)")
         _note_unused(method, Nothing(), projection, modules, row_type)
-        return TraceIndex([Checkpoint(_kept(method, given, out, read, append))], method)
+        return TraceIndex([Checkpoint(keep(method, given, out, read, append))], method)
     build = _Build(method, projection, modules, row_type, strict, append, dtype, device, read, said)
     with building(out) if is_main() else nullcontext():
         if checkpoints:
             return TraceIndex(_build_each(build, checkpoints_of(checkpoints), learning_rates, given, out), method)
         return TraceIndex([build(model, given, out, {})], method)
-
-
-def _kept(
-    method: QuotingMethod, rows: Sequence[dict[str, Any]], out: Path, read: Mapping[str, Any], append: bool
-) -> GradientIndex:
-    """What it keeps, by the first of several processes; the others find it finished."""
-    from accelerate import PartialState
-
-    with PartialState().main_process_first(), building(out) if is_main() else nullcontext():
-        return keep(method, rows, out, read, append)
 
 
 def _found(method: object, models: Sequence[Any]) -> tuple[TrainingMethod, str]:
@@ -285,14 +274,14 @@ def open_index(
     else:
         models = models_of(model, len(names))
         parts = [Checkpoint(GradientIndex.open(folder / name), one, device) for name, one in zip(names, models, strict=True)]
-    asks = any(fingerprint_in(part.index.run) for part in parts)  # an index of texts alone knows no model
-    if asks and (names is None or model is not None):
+    found = TraceIndex(parts, given)
+    if found.asks_model and (names is None or model is not None):
         for part in parts:
             part.load()  # which refuses another model before anything is asked
     if given is not None:
         there = f"the index {str(folder)!r} was built with another method"
         refuse_difference({"method": parts[0].index.run["method"]}, {"method": describe(given)}, there)
-    return TraceIndex(parts, given)
+    return found
 
 
 class IndexOptions(TypedDict, total=False):
