@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
+SORTABLE = ">u4"  # whose bytes have the order of the numbers
 AT_ONCE = 32  # words of a span that are compared first: few match further
 
 
@@ -51,7 +52,7 @@ class Suffixes:
 
     def places(self, span: Int[np.ndarray, " k"]) -> Int[np.ndarray, " c"]:
         """Where these words stand, in the order of what follows; O(k log n)."""
-        wanted, following = _sortable(span), self._following(len(span))
+        wanted, following = span.astype(SORTABLE).tobytes(), self._following(len(span))
         low, high = (search(self.order, wanted, key=following) for search in (bisect_left, bisect_right))
         return np.asarray(self.order[low:high])
 
@@ -60,7 +61,7 @@ class Suffixes:
         length = AT_ONCE
         while True:
             part = span[:length]
-            place = bisect_left(self.order, _sortable(part), key=self._following(len(part)))
+            place = bisect_left(self.order, part.astype(SORTABLE).tobytes(), key=self._following(len(part)))
             near = self.order[max(place - 1, 0) : place + 1]  # in the order nothing has more in common than a neighbour
             found = max((_in_common(part, self.words[at : at + len(part)]) for at in near), default=0)
             if found < length or len(part) == len(span):
@@ -68,12 +69,7 @@ class Suffixes:
             length *= 4
 
     def _following(self, length: int) -> Callable[[int], bytes]:
-        return lambda at: _sortable(self.words[at : at + length])
-
-
-def _sortable(words: Int[np.ndarray, " k"]) -> bytes:
-    """Bytes that have the order of the words."""
-    return words.astype(">u4").tobytes()
+        return lambda at: self.words[at : at + length].astype(SORTABLE).tobytes()
 
 
 def _in_common(one: Int[np.ndarray, " k"], other: Int[np.ndarray, " j"]) -> int:

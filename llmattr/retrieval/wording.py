@@ -9,7 +9,9 @@ import regex
 
 from llmattr.retrieval.bm25 import TERM
 
-_WORD = regex.compile(rf"{TERM}|[\p{{S}}--\p{{Sk}}]", regex.V1)  # a backtick and an accent that stands alone are punctuation
+_WORD = regex.compile(
+    rf"{TERM}|[\p{{S}}--\p{{Sk}}]\p{{M}}*", regex.V1
+)  # a backtick and an accent that stands alone are punctuation
 
 
 class Word(NamedTuple):
