@@ -17,6 +17,7 @@ from llmattr.core.progress import Progress
 from llmattr.core.returned import returned, unchanged
 from llmattr.errors import LlmattrError, check_text
 from llmattr.retrieval.verbatim import Quote, Quoted, places
+from llmattr.text.checked import kind_of_row
 from llmattr.text.row_files import Rows
 from llmattr.text.rows import row_text
 from llmattr.training.contract import QuotingMethod
@@ -62,6 +63,7 @@ def _digest(rows: Sequence[Mapping[str, Any]]) -> str:
     """A hash of all texts; raises `LlmattrError` for a row that has none."""
     digest, called = hashlib.sha256(), rows.name if isinstance(rows, Rows) else "row {}".format
     for number, row in enumerate(rows):
+        kind_of_row(row, f"{called(number)}: ")
         digest.update(check_text(row_text(row), called(number)).encode() + b"\0")
     return digest.hexdigest()[:16]
 
