@@ -18,6 +18,11 @@ def spans_of(a: Attribution, t: int) -> Spans | None:
     return a.details[QUOTES][t]["spans"] if QUOTES in a.details else None
 
 
+def outermost(spans: Spans) -> Spans:
+    """Those that are part of no other."""
+    return [span for span in spans if span["outermost"]]
+
+
 def reading(a: Attribution, t: int) -> str:
     """What there is of a target, beside what chance would give."""
     quoted = a.details[QUOTES][t]
@@ -56,7 +61,10 @@ def lines(a: Attribution, t: int) -> list[str]:
     spans = spans_of(a, t)
     if spans is None:
         return []
-    return [f"  {reading(a, t)}{':' * bool(spans)}", *(f"    “{one_line(span['text'])}” {measured(span)}" for span in spans)]
+    return [
+        f"  {reading(a, t)}{':' * bool(spans)}",
+        *(f"    “{one_line(span['text'])}” {measured(span)}" for span in outermost(spans)),
+    ]
 
 
 def marks(spans: Spans, row: str) -> list[Mark]:

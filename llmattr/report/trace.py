@@ -7,7 +7,7 @@ from typing import Any
 from llmattr.core.attribution import Attribution, Score, sentence_rows
 from llmattr.report.marks import cut
 from llmattr.report.quality import fit_quality
-from llmattr.report.quotes import Spans, marks, measured, quoted, reading, spans_of
+from llmattr.report.quotes import Spans, marks, measured, outermost, quoted, reading, spans_of
 from llmattr.report.words import Mark, Passage, Piece, common_words, passage, shared, strengths
 from llmattr.retrieval.verbatim import QUOTES
 
@@ -151,9 +151,9 @@ def _target(
     ranked = {sign: [row(rank, score) for rank, score in enumerate(side[:LISTED], 1)] for sign, side in sides.items()}
     both = [Side(sign, rows, len(sides[sign]) - len(rows)) for sign, rows in ranked.items()]
     spans = spans_of(a, number)
-    quotes = [(span["text"], measured(span)) for span in spans or []]
+    quotes = [(span["text"], measured(span)) for span in outermost(spans or [])]
     read = "" if spans is None else reading(a, number)
-    return Target(number, query, _passage(query, spans or []), both, read[:1].upper() + read[1:], quotes)
+    return Target(number, query, _passage(query, outermost(spans or [])), both, read[:1].upper() + read[1:], quotes)
 
 
 def _passage(query: Query, spans: Spans) -> Passage:

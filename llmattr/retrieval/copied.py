@@ -55,5 +55,7 @@ def copied(sentences: Sequence[str], context: Sequence[str], training: Sequence[
 
 
 def _spans(sentence: str, quoted: Quoted) -> list[dict[str, Any]]:
-    known = [(sentence[quote.start : quote.end], quote.rows[:LISTED].tolist(), quote) for quote in quoted.quotes]
+    known = [
+        (sentence[quote.start : quote.end], quote.rows[:LISTED].tolist(), quote) for quote in quoted.quotes if quote.outermost
+    ]
     return [{"text": text, **asdict(quote), "rows": rows} for text, rows, quote in known]

@@ -1,14 +1,12 @@
 """A suffix array: the places of a long sequence of words in the order of what follows, where any span is found by halving."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 SORTABLE = ">u4"  # whose bytes have the order of the numbers
-AT_ONCE = 32  # words of a span that are compared first: few match further
 
 
 def suffix_order(words: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
@@ -52,28 +50,16 @@ class Suffixes:
 
     def places(self, span: Int[np.ndarray, " k"]) -> Int[np.ndarray, " c"]:
         """Where these words stand, in the order of what follows; O(k log n)."""
-        wanted, following = span.astype(SORTABLE).tobytes(), self._following(len(span))
-        low, high = (search(self.order, wanted, key=following) for search in (bisect_left, bisect_right))
-        return np.asarray(self.order[low:high])
+        words, order, length = self.words, self.order, len(span)
+        wanted, following = span.astype(SORTABLE).tobytes(), lambda at: words[at : at + length].astype(SORTABLE).tobytes()
+        return order[bisect_left(order, wanted, key=following) : bisect_right(order, wanted, key=following)]
 
-    def longest(self, span: Int[np.ndarray, " k"]) -> int:
-        """How many of these words, from the first on, stand somewhere one after the other; O(k log n)."""
-        length = AT_ONCE
-        while True:
-            part = span[:length]
-            place = bisect_left(self.order, part.astype(SORTABLE).tobytes(), key=self._following(len(part)))
-            near = self.order[max(place - 1, 0) : place + 1]  # in the order nothing has more in common than a neighbour
-            found = max((_in_common(part, self.words[at : at + len(part)]) for at in near), default=0)
-            if found < length or len(part) == len(span):
-                return found
-            length *= 4
-
-    def _following(self, length: int) -> Callable[[int], bytes]:
-        return lambda at: self.words[at : at + length].astype(SORTABLE).tobytes()
-
-
-def _in_common(one: Int[np.ndarray, " k"], other: Int[np.ndarray, " j"]) -> int:
-    """How many of the first words are the same."""
-    both = min(len(one), len(other))
-    differ = np.flatnonzero(one[:both] != other[:both])
-    return int(differ[0]) if len(differ) else both
+    def reach(self, span: Int[np.ndarray, " k"], places: Int[np.ndarray, " c"], known: int) -> Int[np.ndarray, " c"]:
+        """How many words from each place on are the span's, `known` at least; the last of all words must be none of it."""
+        lengths, going = np.full(len(places), known), np.arange(len(places))
+        for length in range(known, len(span)):
+            going = going[self.words[places[going] + length] == span[length]]
+            if not len(going):
+                break
+            lengths[going] = length + 1
+        return lengths

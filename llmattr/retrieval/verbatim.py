@@ -2,7 +2,7 @@
 
 import json
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from llmattr.retrieval.wording import forms, words
 
 QUOTES = "quotes"  # the detail of an attribution that holds them
 CHANCE = 0.05  # spans that chance may give to an answer, as rare as one that is told
-END, UNKNOWN = 0, 2**31 - 1  # the numbers of a text's end, which no answer has, and of words that no text has
+END = 0  # the number of a text's end, which no answer has
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Quote:
 
     `rarity`: `-sum log p(word)` in nats, p a word's share of all words in the texts (OLMoTrace, arXiv 2504.07096).
     `by_chance`: how many spans as rare an answer of as many words would have by chance, were words independent. `rows`: the
-    numbers of the texts [k]; it stands in them `count` times.
+    numbers of the texts [k] in which it goes no further, `count` times. `outermost`: none of the answer's others has it within.
     """
 
     start: int
@@ -36,6 +36,7 @@ class Quote:
     by_chance: float
     count: int
     rows: Int[np.ndarray, " k"]
+    outermost: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +101,8 @@ class Corpus:
 
     @cached_property
     def surprise(self) -> Float[np.ndarray, " v"]:
-        """`-log p(word)` of each word, in nats; infinite for the END."""
-        with np.errstate(divide="ignore"):
-            return np.append(np.inf, np.log(self.size) - np.log(self.counts[1:]))
+        """`-log p(word)` of each word, in nats; 0 for the END and for a word that no text has, which comes last."""
+        return np.concatenate([[0.0], np.log(max(self.size, 1)) - np.log(self.counts[1:]), [0.0]])
 
     def chance_length(self, length: int) -> float:
         """Words of the longest span that an answer of so many has by chance: `log(m N) / -log sum p^2`, were words independent.
@@ -116,36 +116,43 @@ class Corpus:
         return float(np.log(self.size * length) / -np.log(alike))
 
     def quoted(self, answer: str, chance: float = CHANCE) -> Quoted:
-        """The spans of an answer that stand in a text and no longer one does, but for what chance gives.
+        """The spans of an answer that stand in a text, where they go no further, but for what chance gives; the rarest first.
 
         `by_chance`, m words and N in the texts: `m N exp(-rarity)`, as many as are expected of spans at least so rare (as the
         E-value of BLAST, Karlin and Altschul 1990); what has more than `chance` is left out.
         """
-        said = words(answer)
-        numbers = np.array([self.known.get(word.form, UNKNOWN) for word in said], dtype=np.int32)
-        found = []
-        for first, last in self._maximal(numbers):
-            rarity = float(self.surprise[numbers[first:last]].sum())
-            by_chance = float(len(said) * self.size * np.exp(-rarity))
-            if by_chance <= chance:
-                places = self.suffixes.places(numbers[first:last])
-                rows = np.unique(np.searchsorted(self.starts, places, side="right") - 1)
-                told = said[first].start, said[last - 1].end, last - first
-                found.append(Quote(*told, rarity, by_chance, len(places), rows))
+        said, missing = words(answer), len(self.known) + 1
+        numbers = np.array([self.known.get(word.form, missing) for word in said], dtype=np.int32)
+        sums = np.append(0.0, np.cumsum(self.surprise[numbers]))
+        least = np.log(max(len(said) * self.size, 1) / chance) if chance else np.inf
+        found, reached = [], 0
+        for (first, last), places in self._matches(numbers, sums, float(least)):
+            rarity = float(sums[last] - sums[first])
+            rows = np.unique(np.searchsorted(self.starts, places, side="right") - 1)
+            told = said[first].start, said[last - 1].end, last - first, rarity, float(len(said) * self.size * np.exp(-rarity))
+            found.append(Quote(*told, len(places), rows, outermost=last > reached))
+            reached = max(reached, last)
         quotes = sorted(found, key=lambda quote: (-quote.rarity, quote.start))
         return Quoted(len(said), self.chance_length(len(said)), quotes)
 
-    def _maximal(self, numbers: Int[np.ndarray, " m"]) -> list[tuple[int, int]]:
-        """First and last + 1 word of each span that stands in a text and is no part of a longer one."""
-        found, reached = [], 0
+    def _matches(
+        self, numbers: Int[np.ndarray, " m"], sums: Float[np.ndarray, " m+1"], least: float
+    ) -> Iterator[tuple[tuple[int, int], Int[np.ndarray, " c"]]]:
+        """First and last + 1 word of each span that some text goes no further with, to neither side, and its places there.
+
+        From the first on, of those that begin together the longest first. `sums` [m + 1]: the rarity of all words before each;
+        only spans of `least` rarity.
+        """
         for first in range(len(numbers)):
-            if reached == len(numbers):  # what begins later is a part of the last
-                break
-            last = first + self.suffixes.longest(numbers[first:])
-            if last > max(first, reached):
-                found.append((first, last))
-                reached = last
-        return found
+            last = max(first + 1, int(np.searchsorted(sums, sums[first] + least)))  # the shortest that is rare enough
+            if last > len(numbers):
+                return
+            places = self.suffixes.places(numbers[first:last])
+            if first:
+                places = places[(places == 0) | (self.suffixes.words[places - 1] != numbers[first - 1])]
+            reach = self.suffixes.reach(numbers[first:], places, last - first)
+            for length in np.unique(reach)[::-1].tolist():
+                yield (first, first + length), places[reach == length]
 
 
 def places(text: str, quote: str) -> list[tuple[int, int]]:

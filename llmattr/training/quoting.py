@@ -87,18 +87,25 @@ def quoted(method: QuotingMethod, index: GradientIndex, answers: Sequence[str]) 
 
 
 def rarities(found: Sequence[Quoted], n: int) -> Float[np.ndarray, "t n"]:
-    """Each row's sum of the rarities of the spans that stand in it, in nats."""
+    """Each row's sum of the rarities of the spans that stand in it, in nats; not of those within others of the row's."""
     values = np.zeros((len(found), n))
     for row, one in zip(values, found, strict=True):
         for quote in one.quotes:
-            row[quote.rows] += quote.rarity
+            wider = [other.rows for other in one.quotes if _within(quote, other)]
+            row[np.setdiff1d(quote.rows, np.concatenate(wider)) if wider else quote.rows] += quote.rarity
     return values
+
+
+def _within(one: Quote, other: Quote) -> bool:
+    """Whether a span is a part of a longer one."""
+    return other.start <= one.start and one.end <= other.end and one.words < other.words
 
 
 def told(result: Attribution, found: Sequence[Quoted]) -> list[dict[str, Any]]:
     """The spans of each target as a result has them, with their places in the rows that were returned.
 
-    `{words, by_chance, spans: [{start, end, text, words, rarity, by_chance, count, rows, places: [{id, start, end}]}]}`.
+    `{words, by_chance, spans: [{start, end, text, words, rarity, by_chance, count, rows, outermost, places}]}`, rows how many,
+    a place `{id, start, end}`.
     """
     texts = {int(row): text for row, text in zip(result.sources.ids, result.sources.texts, strict=True)}
 
