@@ -7,7 +7,7 @@ The facts are invented. The model is taught by questions and answers who built t
 from notes too. The tenth is asked for with notes that do not name its builder: one half of the answer has to come from the
 training rows, the other from the notes. Everything is kept in the folder --out. The command line can ask further:
 
-    llmattr cite both-origins/*.txt --query "Who built the lighthouse of Dunvale?" --index both-origins/grad-cos
+    llmattr cite both-origins/*.txt --query "Who built the lighthouse of Dunvale?" --index both-origins/index --measure logprob
 """
 
 import argparse
@@ -95,7 +95,7 @@ def main():
         untaught = small_model(rows, guide, question) if args.tiny else LM.load("smollm2")
         lm = taught(untaught, rows, args.out / "model", args.tiny)
     with step("index them"):
-        index, words = (build_index(lm, rows, args.out / name, name) for name in ("grad-cos", "verbatim"))
+        index = build_index(lm, rows, args.out / "index", "grad-cos")
     with step("ask, with a guide that does not name the builder"):
         documents = {"id": "guide.txt", "text": guide}
         # Log-odds make 2 nats of 98 % against 99.7 % and would call the first sentence contradicted by the guide.
@@ -104,7 +104,7 @@ def main():
         if builder not in result.response or str(HEIGHT) not in result.response:
             print("which is not both halves: attributed is what it should have said")
             result = cite(lm, documents, question, response=ANSWER.format(ASKED, builder, HEIGHT), measure="logprob")
-        found = origins(result, index, verbatim=words)
+        found = origins(result, index, verbatim=build_index(lm, rows, args.out / "words", "verbatim"))
         print(f"\n{found}\n\npage: {found.save(args.out / 'page.html')}")
     for origin in found:
         print(f"{origin.text} ({origin.evidence.verdict})")
