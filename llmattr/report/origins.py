@@ -29,7 +29,7 @@ RANKED = "Training rows are those in which the sentence's words stand one after 
 COPIES: dict[Source, str] = {
     "context": "copied from the context",
     "training": "copied from training rows",
-    "both": "in both, word for word",
+    "both": "in both",
     "neither": "in neither",
 }
 

@@ -53,6 +53,22 @@ def test_the_spans_and_the_rows_that_they_stand_in(tmp_path):
     assert {row for row, score in scores.items() if score} == {"20", "22", "24"}  # and none of the prompt's words
 
 
+def test_words_of_a_row_count_once(tmp_path):
+    """A row that has a part of its span a second time scores as one that has it once; one with the part alone, by the part."""
+    rows = [
+        {"text": text}
+        for text in ("Ada saw a red kite. A red kite!", "Ada saw a red kite.", "Look, a red kite", "and no other")
+    ]
+    result = build_index(None, [*rows, *OTHERS], tmp_path / "index", "verbatim").query(
+        {"prompt": "", "completion": "Ada saw a red kite"}
+    )
+    whole, part = told(result)
+    assert (whole["text"], whole["count"], part["text"], part["count"]) == ("Ada saw a red kite", 2, "a red kite", 2)
+    assert (whole["outermost"], part["outermost"]) == (True, False)
+    scores = {score.id: score.score for score in result.top(None)}
+    assert [scores[row] for row in "0123"] == pytest.approx([whole["rarity"], whole["rarity"], part["rarity"], 0])
+
+
 def test_an_answer_without_a_match_is_said_to_have_none(tmp_path):
     index = build_index(None, ROWS, tmp_path / "index", "verbatim")
     for answer in ("Nobody knows.", "of the", "?!"):
