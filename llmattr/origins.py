@@ -2,8 +2,8 @@
 
 import json
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from llmattr.core.faces import face
 from llmattr.core.files import write
 from llmattr.core.plain_json import json_text
 from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.retrieval.copied import Copied, copied
 from llmattr.text.rendering import located
 from llmattr.training.index.store import refuse_difference
 
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where one sentence comes from: the verdict, its cited sources and the training rows for it, both best first."""
+    """Where one sentence comes from: the verdict, its cited sources and the training rows for it, both best first.
+
+    `copied`: what of it stands in them word for word; None of a file from before that was known.
+    """
 
     text: str
     evidence: TargetEvidence
     citations: list[Score]
     rows: list[Score]
+    copied: Copied | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +40,13 @@ class Origins:
     """An answer attributed twice: to its context, and each of its sentences to the rows of a training index.
 
     `context`: what `cite` returned, with verdicts. `training`: the same sentences as targets, in nobody's unit: its scores
-    rank rows and compare only within one sentence. Iterating gives an `Origin` for each sentence.
+    rank rows and compare only within one sentence. `copied`: what of each sentence stands word for word where. Iterating gives
+    an `Origin` for each sentence.
     """
 
     context: Attribution
     training: Attribution
+    copied: Sequence[Copied] = ()
 
     def __len__(self) -> int:
         return len(self.training)
@@ -53,6 +60,7 @@ class Origins:
             evidence=cited.evidence.targets[0],
             citations=[score for score in cited.top(None) if score.cited],
             rows=[score for score in taught.top(None) if score.score > 0],
+            copied=self.copied[sentence] if self.copied else None,
         )
 
     def __iter__(self) -> Iterator[Origin]:
@@ -76,9 +84,10 @@ class Origins:
         return json_text(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """`{context, training}`, each an attribution as `Attribution.save` writes it."""
+        """`{context, training, copied}`: attributions as `Attribution.save` writes them, and spans of each sentence."""
         to_dict = face("json").to_dict
-        return {"context": to_dict(self.context), "training": to_dict(self.training)}
+        copied = [asdict(one) for one in self.copied]
+        return {"context": to_dict(self.context), "training": to_dict(self.training), "copied": copied}
 
     def save(self, path: str | Path) -> Path:
         """Write it, whole or not at all, as HTML, JSON or text by the path's ending; return the path."""
@@ -94,24 +103,30 @@ class Origins:
         from_json = face("json").from_json
         try:
             saved = json.loads(Path(path).read_text(encoding="utf-8"))
-            return Origins(from_json(json.dumps(saved["context"])), from_json(json.dumps(saved["training"])))
+            copied = [Copied(**one) for one in saved.get("copied", ())]
+            context, training = (from_json(json.dumps(saved[name])) for name in ("context", "training"))
+            return Origins(context, training, copied)
         except OSError as error:
             raise LlmattrError(f"cannot read {str(path)!r}: {error.strerror}") from error
         except (KeyError, TypeError, json.JSONDecodeError):
             raise LlmattrError(f"{str(path)!r} holds no saved origins") from None
 
 
-def origins(result: Attribution, index: "TraceIndex", prompt: str | None = None, top: int = 3) -> Origins:
+def origins(
+    result: Attribution, index: "TraceIndex", prompt: str | None = None, top: int = 3, verbatim: "TraceIndex | None" = None
+) -> Origins:
     """Join an answer's attribution to its context with the training rows behind each of its sentences.
 
     `result`: what `cite` returned. `index`: an open index of the same model's training rows. `prompt`: what the index is
-    asked with, the question by default; `top`: rows for each sentence.
+    asked with, the question by default; `top`: rows for each sentence. `verbatim`: an index of that method, which says what of
+    a sentence stands in rows word for word; `index` itself may be one.
 
     The index is asked for the sentence as completion of the question and the sentences before it, without the documents: what
     is left of a sentence when no source is there is what the verdict calls memory, and no row was trained on these documents.
     The question takes the form of the rows: a chat where they are chats, prompt + completion, or the sentence alone.
 
-    Raises `LlmattrError` when the result has no verdicts or no question, and when the index is of another model.
+    Raises `LlmattrError` when the result has no verdicts or no question, when the index is of another model, and when
+    `verbatim` is of another method.
     """
     if result.evidence is None:
         raise LlmattrError("the attribution has no verdicts: run cite() with verify=True and without rather_than")
@@ -124,7 +139,15 @@ def origins(result: Attribution, index: "TraceIndex", prompt: str | None = None,
     asked = [_question(result, row, prompt, form, index) for row in sentence_rows(result)]
     with warnings.catch_warnings():  # of chats the loss counts the end of a turn too, which is no part of a sentence
         warnings.filterwarnings("ignore", "of the queries the loss counts", LlmattrNote)
-        return Origins(result, index.query(asked, top))
+        taught = index.query(asked, top)
+    return Origins(result, taught, _copied(result, verbatim or (None if index.asks_model else index)))
+
+
+def _copied(result: Attribution, index: "TraceIndex | None") -> list[Copied]:
+    """What of each sentence stands word for word in the context, and in the rows of an index that tells it."""
+    sentences = [result.targets.texts[row].strip() for row in sentence_rows(result)]
+    context = [document.text for document in result.sources.documents] or result.sources.texts
+    return copied(sentences, context, None if index is None else index.quoted(sentences))
 
 
 def _question(result: Attribution, row: int, prompt: str, form: dict[str, Any], index: "TraceIndex") -> dict[str, str]:
@@ -134,10 +157,10 @@ def _question(result: Attribution, row: int, prompt: str, form: dict[str, Any], 
     start, end = map(int, result.targets.spans[row])
     before = result.response[:start].rstrip()
     said = result.response[len(before) : end]
-    if "messages" in form:
+    if "messages" in form and index.asks_model:
         tokenizer = index.checkpoints[0].load().tokenizer
         return {"prompt": _as_in_a_chat(tokenizer, prompt, result.response[:end], len(before)), "completion": said}
-    if "completion" in form:
+    if "completion" in form or not index.asks_model:
         return {"prompt": (f"{prompt}\n" if prompt else "") + before, "completion": said}
     return {"text": said.strip()}
 
@@ -156,6 +179,8 @@ def _as_in_a_chat(tokenizer: Any, prompt: str, answer: str, start: int) -> str:
 
 
 def _refuse_other_model(result: Attribution, index: "TraceIndex") -> None:
-    """By fingerprint; by name where the result was read from a file of before there were any in it."""
+    """By fingerprint; by name where the result was read from a file of before there were any in it. None is of texts alone."""
+    if not index.asks_model:
+        return
     message = f"the index {str(index.index.folder)!r} is of another model (or dtype) than this answer: build one of its model"
     refuse_difference(index.index.run, dict(result.model or {"model": None}), message)

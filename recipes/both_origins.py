@@ -104,7 +104,7 @@ def main():
         if builder not in result.response or str(HEIGHT) not in result.response:
             print("which is not both halves: attributed is what it should have said")
             result = cite(lm, documents, question, response=ANSWER.format(ASKED, builder, HEIGHT), measure="logprob")
-        found = origins(result, index)
+        found = origins(result, index, verbatim=build_index(lm, rows, args.out / "words", "verbatim"))
         print(f"\n{found}\n\npage: {found.save(args.out / 'page.html')}")
     for origin in found:
         print(f"{origin.text} ({origin.evidence.verdict})")

@@ -169,10 +169,11 @@ TRAIN = (*DATA, "--out", "{0}/runs", "--steps", "20", "--json", "{0}/it.json")
     [
         (*INDEX, "--model", "{1}/model"),
         (*INDEX, "--checkpoints", "{1}/model", "--checkpoints", "{1}/other", "--learning-rates", "1,1"),
+        ("trace", "index", "--data", "{0}/rows.jsonl", "--out", "{0}/index", "verbatim"),
         ("trace", "datamodel", *TRAIN, "--model", "{1}/model", "--n-models", "24"),
         ("trace", "shapley", *TRAIN, "--n-models", "24"),
     ],
-    ids=["index", "checkpoints", "datamodel", "shapley"],
+    ids=["index", "checkpoints", "verbatim", "datamodel", "shapley"],
 )
 def test_commands(arguments, tmp_path):
     for name, seed in (("model", 0), ("other", 1)):

@@ -55,6 +55,8 @@ class Answerer:
         from llmattr.training.trace import open_index
 
         training = open_index(index, self.model, self.device or device())
+        if not training.asks_model:
+            return training
         built = training.index.run["dtype"]
         if typed("dtype") and self.dtype not in ("fast", built):
             raise LlmattrError(

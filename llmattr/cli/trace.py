@@ -120,7 +120,8 @@ def index(
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file()) / 2**20
     run = made.index.run
     numbers = f" of {run['dim']} numbers" if run["dim"] else ""
-    click.echo(f"{len(made)} rows{numbers} in {out} ({size:.1f} MB); the loss counts {run['loss']}")
+    counted = f"; the loss counts {run['loss']}" if "loss" in run else ""  # which texts alone have not
+    click.echo(f"{len(made)} rows{numbers} in {out} ({size:.1f} MB){counted}")
 
 
 def _remember(made: "TraceIndex") -> None:
@@ -131,7 +132,7 @@ def _remember(made: "TraceIndex") -> None:
     run = read_run(folder)
     commands = run.get("commands", [])
     if len(commands) == len(run["parts"]) - 1:  # one for each part that was added, or rows came from Python
-        command = command_record(*(part.index.run for part in made.checkpoints))
+        command = command_record(*(part.index.run for part in made.checkpoints if part.index.run.get("model")))
         save_run(folder, {**run, "commands": [*commands, command]})
 
 

@@ -11,7 +11,7 @@ from llmattr.errors import LlmattrError
 
 Kind = Literal["context", "training", "retraining"]
 TAKEN_BY: dict[Kind, str] = {"context": "llmattr.cite", "training": "llmattr.build_index", "retraining": "llmattr.retrain"}
-TRAINING_VERBS = {"weigh", "transform", "unroll", "precondition", "retrieve"}
+TRAINING_VERBS = {"weigh", "transform", "unroll", "precondition", "retrieve", "quote"}
 ABLATIONS: dict[str, Kind] = {"ContextAblation": "context", "RetrainingAblation": "retraining"}  # that `attribute` takes
 
 

@@ -11,10 +11,13 @@ from llmattr.origins import Origin, Origins
 from llmattr.report.html import environment
 from llmattr.report.lines import one_line, plain
 from llmattr.report.marks import citation_numbers, cut
+from llmattr.report.quotes import copies
 from llmattr.report.ranking import summary
 from llmattr.report.reference import place, titled
 from llmattr.report.verdicts import COLOURS, findings, overview
-from llmattr.report.words import Passage, common_words, passage, strengths
+from llmattr.report.words import Passage, common_words, passage, shared, strengths
+from llmattr.retrieval.copied import Source
+from llmattr.retrieval.verbatim import QUOTES
 
 SHOWN = 3  # citations and training rows of one sentence, at most
 READING = (
@@ -22,6 +25,13 @@ READING = (
     "Training rows were ranked for the question and the sentence, without the context; {method} has no unit, so 100% is the "
     "sentence's best row. Some row is always the best: read it before you believe that it taught the sentence.",
 )
+RANKED = "Training rows are those in which the sentence's words stand one after the other; 100% is the sentence's best row."
+COPIES: dict[Source, str] = {
+    "context": "copied from the context",
+    "training": "copied from training rows",
+    "both": "in both",
+    "neither": "in neither",
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,7 @@ class Card:
     number: int
     origin: Origin
     label: str
+    parts: list[tuple[str, Source]]
     findings: list[str]
     cited: list[Cited]
     rows: list[Row]
@@ -63,6 +74,7 @@ def text(origins: Origins, top: int = SHOWN) -> str:
     for origin in origins:
         lines.append(click.style(plain(origin.text), bold=True, fg=COLOURS[origin.evidence.verdict]))
         lines.append(f"    {'; '.join(findings(origin.evidence, marks, origins.context.response or ''))}")
+        lines += [f"    {line}" for line in (copies(origin.copied, top) if origin.copied else [])]
         sources = [_cited_line(origins.context, score, marks) for score in origin.citations[:top]]
         shares = _percents(origin.rows)
         rows = [_row_line(score, share) for score, share in zip(origin.rows[:top], shares, strict=False)]
@@ -98,9 +110,18 @@ def page(origins: Origins) -> str:
         "titles": [titled(document) for document in context.sources.documents],
         "overview": overview(context),
         "reading": _reading(origins),
+        "copies": _copies(origins, cards),
         "verdicts": {verdict: meaning for verdict, meaning in VERDICTS.items() if any(_has(card, verdict) for card in cards)},
     }
     return environment().get_template("origins.html.j2").render(view)
+
+
+def _copies(origins: Origins, cards: list[Card]) -> dict[Source, str]:
+    """What the marks of copied words mean: nothing is said of training rows that were not looked through."""
+    looked = any(copied.training is not None for copied in origins.copied)
+    there = {source for card in cards for _, source in card.parts}
+    meanings: dict[Source, str] = COPIES if looked else {**COPIES, "neither": "not in the context"}
+    return {source: meaning for source, meaning in meanings.items() if source in there}
 
 
 def _has(card: Card, verdict: Verdict) -> bool:
@@ -120,12 +141,16 @@ def _card(origins: Origins, number: int, marks: dict[int, int], common: frozense
         number=number + 1,
         origin=origin,
         label=VERDICTS[evidence.verdict],
+        parts=origin.copied.parts(origin.text) if origin.copied else [],
         findings=findings(replace(evidence, opposed_by=None), marks, context.response or "")[1:],  # all but the verdict
         cited=[
             Cited(marks.get(score.source), score, share, place(context.sources, score.source))
             for score, share in zip(origin.citations[:SHOWN], _percents(origin.citations), strict=False)
         ],
-        rows=[Row(score.id, share, passage(score.text, wanted)) for score, share in zip(shown, shares, strict=False)],
+        rows=[
+            Row(score.id, share, passage(score.text, shared(score.text, wanted)))
+            for score, share in zip(shown, shares, strict=False)
+        ],
         opposing=worst and Cited(marks.get(worst.source), worst, 100, place(context.sources, worst.source)),
     )
 
@@ -160,4 +185,5 @@ def _row_line(score: Score, percent: int) -> str:
 
 
 def _reading(origins: Origins) -> list[str]:
-    return [line.format(unit=origins.context.unit, method=origins.training.method["name"]) for line in READING]
+    support, ranked = (line.format(unit=origins.context.unit, method=origins.training.method["name"]) for line in READING)
+    return [support, RANKED if QUOTES in origins.training.details else ranked]

@@ -7,6 +7,7 @@ import click
 
 from llmattr.core.attribution import Attribution, Score
 from llmattr.core.sources import Sources
+from llmattr.report import quotes
 from llmattr.report.lines import one_line, plain
 from llmattr.report.quality import fit_quality
 from llmattr.report.trace import query_of
@@ -19,13 +20,15 @@ def ranking(attribution: Attribution, top: int = 10) -> str:
         scores, query = one.top(None), query_of(attribution, target)
         lines.append(plain(query.start) + click.style(one_line(query.name), bold=True))
         kinds = {"for": [s for s in scores if s.score > 0][:top], "against": [s for s in scores[::-1] if s.score < 0][:top]}
+        spoken = quotes.lines(attribution, target)
+        lines += spoken
         for kind, chosen in kinds.items():
             lines += [f"  {kind}:"] if chosen else []
             lines += [
                 f"  {place + 1:>3}  {_score(s)}  {_name(s, attribution.sources)}  {one_line(s.text)}"
                 for place, s in enumerate(chosen)
             ]
-        lines += [] if any(kinds.values()) else ["  no source has an effect that can be seen"]
+        lines += [] if any(kinds.values()) or spoken else ["  no source has an effect that can be seen"]
         lines.append("")
     alike = attribution.targets.measure == "similarity"
     thing = "row" if attribution.sources.kind == "training rows" else "group"

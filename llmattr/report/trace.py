@@ -1,13 +1,15 @@
 """What the page of a trace shows: each query with its prompt, and the training rows for and against it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from llmattr.core.attribution import Attribution, Score, sentence_rows
 from llmattr.report.marks import cut
 from llmattr.report.quality import fit_quality
-from llmattr.report.words import Passage, Piece, common_words, passage, strengths
+from llmattr.report.quotes import Spans, marks, measured, outermost, quoted, reading, spans_of
+from llmattr.report.words import Mark, Passage, Piece, common_words, passage, shared, strengths
+from llmattr.retrieval.verbatim import QUOTES
 
 LISTED = 10  # rows listed on each side of one query, at most
 NEAR = (300, 400, 150)  # characters shown of what stands before, in and after the traced text, at most
@@ -60,12 +62,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Target:
-    """A choice: the query and its rows."""
+    """A choice: the query and its rows; what of it stands in them word for word, where that is known."""
 
     number: int
     query: Query
     passage: Passage
     sides: list[Side]
+    reading: str
+    quotes: list[tuple[str, str]]
 
 
 def query_of(a: Attribution, t: int) -> Query:
@@ -109,8 +113,9 @@ def trace_view(a: Attribution) -> dict[str, Any]:
         "a": a,
         "whole": rows.start == 1,
         "first": rows.start,
-        "targets": [_target(t, query, sides[t], common if marking else None) for t, query in enumerate(queries)],
+        "targets": [_target(a, t, query, sides[t], _marks(a, t, query, common)) for t, query in enumerate(queries)],
         "marking": marking,
+        "quoting": QUOTES in a.details,
         "tokens": bool(answer) or any(query.after for query in queries),
         "prompt": _end(queries[0].text.removesuffix(a.response or ""), NEAR[0]),
         "answer": [(*(("", text, "") if t is None else _edges(text)), t) for text, t in answer],
@@ -125,30 +130,42 @@ def _sides(one: Attribution) -> dict[str, list[Score]]:
     return {"for": [s for s in scores if s.score > 0], "against": [s for s in scores[::-1] if s.score < 0]}
 
 
-def _target(number: int, query: Query, sides: dict[str, list[Score]], common: frozenset[str] | None) -> Target:
+def _marks(a: Attribution, t: int, query: Query, common: frozenset[str]) -> Callable[[Score], list[Mark]]:
+    """What is marked in a row: what stands in it word for word, or the words it shares; nothing where nothing was asked."""
+    spans = spans_of(a, t)
+    if spans is not None:
+        return lambda score: marks(spans, score.id)
     said = (len(query.before), len(query.before) + len(query.said))
-    wanted = {} if common is None else strengths(query.text, said, common)
+    wanted = {} if a.asked is None else strengths(query.text, said, common)
+    return lambda score: shared(score.text, wanted)
+
+
+def _target(
+    a: Attribution, number: int, query: Query, sides: dict[str, list[Score]], found: Callable[[Score], list[Mark]]
+) -> Target:
     peak = max((abs(side[0].score) for side in sides.values() if side), default=1.0)
 
     def row(rank: int, score: Score) -> Row:
-        return Row(rank, score, round(100 * abs(score.score) / peak), passage(score.text, wanted))
+        return Row(rank, score, round(100 * abs(score.score) / peak), passage(score.text, found(score)))
 
     ranked = {sign: [row(rank, score) for rank, score in enumerate(side[:LISTED], 1)] for sign, side in sides.items()}
-    return Target(
-        number, query, _passage(query), [Side(sign, rows, len(sides[sign]) - len(rows)) for sign, rows in ranked.items()]
-    )
+    both = [Side(sign, rows, len(sides[sign]) - len(rows)) for sign, rows in ranked.items()]
+    spans = spans_of(a, number)
+    quotes = [(span["text"], measured(span)) for span in outermost(spans or [])]
+    read = "" if spans is None else reading(a, number)
+    return Target(number, query, _passage(query, outermost(spans or [])), both, read[:1].upper() + read[1:], quotes)
 
 
-def _passage(query: Query) -> Passage:
-    """The query as it is shown above its rows: of a long one what is near."""
+def _passage(query: Query, spans: Spans) -> Passage:
+    """The query as it is shown above its rows: of a long one what is near; marked what of it stands in rows word for word."""
     start, said, end = _edges(query.said)
     before, after = query.before + start, end + query.after
     near = [
         (_end(before, NEAR[0]), "before"),
-        (_beginning(said, NEAR[1]), "said"),
+        *quoted(_beginning(said, NEAR[1]), len(start), spans),
         (_beginning(after, NEAR[2]), "before"),
     ]
-    whole = [(before, "before"), (said, "said"), (after, "before")]
+    whole = [(before, "before"), *quoted(said, len(start), spans), (after, "before")]
     return Passage(_full(near), _full(whole) if near != whole else [], len(query.text))
 
 

@@ -71,17 +71,25 @@ def strengths(text: str, said: Span, common: frozenset[str]) -> dict[str, str]:
     return {word: "weak" for word, _ in found} | {word: "strong" for word, inside in found if inside}
 
 
-def passage(text: str, wanted: Mapping[str, str]) -> Passage:
-    """A row's text with its shared words marked; a long one by the excerpt in which there are most of them."""
-    found = _shared(text[:WHOLE], wanted)
+def shared(text: str, wanted: Mapping[str, str]) -> list[Mark]:
+    """The words of a row's text that are wanted."""
+    return [(start, end, word, _worth(wanted[word])) for start, end, word in words(text[:WHOLE]) if word in wanted]
+
+
+def passage(text: str, found: list[Mark]) -> Passage:
+    """A row's text with what was found in it marked; a long one by the excerpt in which there is most of it."""
     if len(text) <= LONG and text.count("\n") < LINES:
         return Passage(_cut(text, found), [], len(text))
-    excerpt = _excerpt(text[:WHOLE], found)
-    return Passage(_cut(excerpt, _shared(excerpt, wanted)), _cut(text[:WHOLE], found), len(text))
+    whole = text[:WHOLE]
+    start, end = _excerpt(whole, found)
+    inside = [(max(a, start) - start, min(b, end) - start, word, worth) for a, b, word, worth in found if a < end and b > start]
+    return Passage(_shown(_cut(whole[start:end], inside), start > 0, end < len(whole)), _cut(whole, found), len(text))
 
 
-def _shared(text: str, wanted: Mapping[str, str]) -> list[Mark]:
-    return [(start, end, word, _worth(wanted[word])) for start, end, word in words(text) if word in wanted]
+def _shown(pieces: list[Piece], before: bool, after: bool) -> list[Piece]:
+    """An excerpt's pieces without blank lines, which would only lengthen the page, and marked where text is left out."""
+    tidy = [(re.sub(r"\n\s*\n", "\n", text), kind) for text, kind in pieces]
+    return [*([("… ", "")] if before else []), *tidy, *([(" …", "")] if after else [])]
 
 
 def _worth(strength: str) -> int:
@@ -97,7 +105,7 @@ def _cut(text: str, found: list[Mark]) -> list[Piece]:
     return [(text[start:end], ("", "weak", "strong")[paint[start]]) for start, end in runs]
 
 
-def _excerpt(text: str, found: list[Mark]) -> str:
+def _excerpt(text: str, found: list[Mark]) -> Span:
     """The stretch with most of the different shared words, strong ones counted twice, cut between words."""
     first, last = _richest(found)
     start = max(0, min(first - (EXCERPT - (last - first)) // 2, len(text) - EXCERPT))
@@ -106,8 +114,9 @@ def _excerpt(text: str, found: list[Mark]) -> str:
         start = min(start + len(re.match(r"\S{0,20}", text[start:])[0]), first)  # pyright: ignore[reportOptionalSubscript]
     if last < end < len(text):
         end = max(end - len(re.search(r"\S{0,20}\Z", text[:end])[0]), last)  # pyright: ignore[reportOptionalSubscript]
-    shown = re.sub(r"\n\s*\n", "\n", text[start:end].strip())  # blank lines would only lengthen the page
-    return f"{'… ' if start else ''}{shown}{' …' if end < len(text) else ''}"
+    inner = text[start:end].strip()
+    start = text.index(inner, start)
+    return start, start + len(inner)
 
 
 def _richest(found: list[Mark]) -> Span:

@@ -7,10 +7,12 @@ import numpy as np
 import regex
 from jaxtyping import Float
 
+TERM = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{M}\p{N}]+"  # a script without spaces gives single characters
+
 
 def terms(text: str) -> list[str]:
     """Words and numbers, lower case, of any script; a script without spaces gives its single characters."""
-    return regex.findall(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{M}\p{N}]+", text.casefold(), flags=regex.V1)
+    return regex.findall(TERM, text.casefold(), flags=regex.V1)
 
 
 def bm25_scores(

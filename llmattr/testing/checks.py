@@ -64,8 +64,8 @@ def check_method(method: object, kind: Kind | None = None) -> None:
     """Check that a method keeps what every method of its kind keeps; it takes some seconds.
 
     `method`: an instance, with options that make it cheap (`n_models=40`), or a class. `kind`: a method with a verb of training
-    (`weigh`, `transform`, `unroll`, `precondition`, `retrieve`) is of training; one that has `attribute` is of retraining where
-    that takes a `RetrainingAblation`, else of the context, unless you say it where that says neither.
+    (`weigh`, `transform`, `unroll`, `precondition`, `retrieve`, `quote`) is of training; one that has `attribute` is of
+    retraining where that takes a `RetrainingAblation`, else of the context, unless you say it where that says neither.
 
     Of all: a frozen dataclass with a name, a family and described options, none of which takes nonsense; finite scores of the
     right shape, the same for the same seed, that come back from JSON unchanged; what it is given stays as it is (`cite`,

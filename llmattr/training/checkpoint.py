@@ -16,6 +16,7 @@ from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, row_text
 from llmattr.training.contract import (
     IndexMethod,
+    ModelMethod,
     OneModel,
     StreamMethod,
     TextMethod,
@@ -38,7 +39,7 @@ from llmattr.training.vectors.projector import Projector, load_fitted
 KEPT = 2**33  # bytes that the models of several checkpoints may take together to stay loaded between questions
 
 
-def load_vectors(method: TrainingMethod, lm: LM, folder: Path, run: dict[str, Any]) -> Vectors:
+def load_vectors(method: ModelMethod, lm: LM, folder: Path, run: dict[str, Any]) -> Vectors:
     """What makes the rows of the index in this folder."""
     match method:
         case IndexMethod(vectors="gradients"):

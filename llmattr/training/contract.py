@@ -1,4 +1,4 @@
-"""What a training method is: a frozen dataclass of hyper-parameters with one of five verbs.
+"""What a training method is: a frozen dataclass of hyper-parameters with one of six verbs.
 
 Notation: z_q is one of t queries, z_i one of n training rows; theta are the tracked weights, d numbers in layers l of [i, o];
 f(z) is an example's measured output, g(z) = df/dtheta its gradient [d] and g_l(z) [i, o] a layer's. Every method is a score
@@ -10,9 +10,11 @@ tau [t, n], positive where the row made the query likelier:
                                   sum over c and l of <R_c,l S_c+1,l ... S_C,l g_C,l(z_q), g_c,l(z_i)>
     WholeMethod    precondition   tau(z_q, z_i) = (H^-1 g(z_q)) . g(z_i), H over all layers at once, for small models
     TextMethod     retrieve       tau(z_q, z_i) of the texts alone
+    QuotingMethod  quote          the same by what of z_q stands word for word in z_i: no model, rows kept sorted on disk
 """
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -23,6 +25,7 @@ from llmattr.core.kinds import check_kind, public_names
 from llmattr.core.method import Named, find_method
 from llmattr.errors import LlmattrError, check_choice, check_number, did_you_mean
 from llmattr.model.lm import LM
+from llmattr.retrieval.verbatim import Quoted
 from llmattr.text.rows import Examples
 from llmattr.training.gradients.flat import Transform
 from llmattr.training.gradients.layers import Layers
@@ -36,7 +39,7 @@ Product = Literal["dot", "cosine"]
 
 @runtime_checkable
 class Method(Named, Protocol):
-    """What all five have. `describe` makes of the name and the fields their record in run.json."""
+    """What all six have. `describe` makes of the name and the fields their record in run.json."""
 
     family: ClassVar[str]
     """What the field calls its kind: "predictive" asks the model's gradients, "corroborative" compares what is there,
@@ -173,19 +176,34 @@ class TextMethod(Method, Protocol):
         ...
 
 
+@runtime_checkable
+class QuotingMethod(Method, Protocol):
+    """`tau(z_q, z_i) = sum of the rarities of the spans of what z_q says that stand in z_i`; no model is loaded."""
+
+    def keep(self, rows: Iterable[str], folder: Path) -> None:
+        """Write what `quote` needs of n rows' texts (prompt and completion) into the folder, as files `kept.NAME`."""
+        ...
+
+    def quote(self, folder: Path, answers: Sequence[str]) -> Sequence[Quoted]:
+        """What of each answer (a query's completion) stands in rows, by the numbers that `keep` had them in, from 0."""
+        ...
+
+
 OneModel = IndexMethod | StreamMethod | WholeMethod | TextMethod  # whose scores of a checkpoint ask no other checkpoint
-TrainingMethod = OneModel | UnrolledMethod
+ModelMethod = OneModel | UnrolledMethod
+TrainingMethod = ModelMethod | QuotingMethod
 VERBS = {
     "weigh": IndexMethod,
     "transform": StreamMethod,
     "unroll": UnrolledMethod,
     "precondition": WholeMethod,
     "retrieve": TextMethod,
+    "quote": QuotingMethod,
 }
 
 
 def find_training_method(method: object, methods: dict[str, type]) -> TrainingMethod:
-    """Return the method itself, or the default one of that name or class, as exactly one of the five kinds.
+    """Return the method itself, or the default one of that name or class, as exactly one of the six kinds.
 
     Raises `LlmattrError` as `find_method` does; for a class with none of the verbs (a misspelt one), or several; and for one
     without what its kind has besides.

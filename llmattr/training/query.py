@@ -16,12 +16,15 @@ from llmattr.errors import LlmattrError, check_number, note
 from llmattr.model.contract import fingerprint_in
 from llmattr.model.lm import LM
 from llmattr.retrieval.baselines import MEANING
+from llmattr.retrieval.verbatim import QUOTES, Quoted
 from llmattr.text.reading import Queries, read_queries
 from llmattr.text.rows import Examples, prompt_and_completion, row_text
 from llmattr.text.tokens import Tokenizer, decode, decoded_offsets
 from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.contract import (
     IndexMethod,
+    ModelMethod,
+    QuotingMethod,
     StreamMethod,
     TrainingMethod,
     UnrolledMethod,
@@ -32,6 +35,7 @@ from llmattr.training.index.search import Top, combined, gathered
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods import METHODS
 from llmattr.training.methods.influence import Stream
+from llmattr.training.quoting import quoted, rarities, told
 from llmattr.training.unrolled import unrolled
 
 Rows = Sequence[Mapping[str, Any]]
@@ -57,6 +61,11 @@ class TraceIndex:
     def index(self) -> GradientIndex:
         """The (first) checkpoint's index."""
         return self.checkpoints[0].index
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether it is a model's: of texts alone (`verbatim`) any model's answers may be looked for."""
+        return fingerprint_in(self.index.run) is not None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -87,6 +96,8 @@ class TraceIndex:
         method = self.method or saved_method(self.index.run["method"])
         self._check(method, tokens, rerank, rows, approximate)
         given = read_queries(queries)
+        if isinstance(method, QuotingMethod):
+            return self._quoted(method, said_by(given), top or len(self), started)
         wide = max(top or len(self), rerank)
         best, asked = self._search(method, given, wide, tokens=tokens, rows=rows, approximate=approximate)
         if rerank:
@@ -98,6 +109,21 @@ class TraceIndex:
         said = asked.said(given) if tokens else said_by(given)
         run = {"seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
         return self._attribution(method, values, found, said, run)
+
+    def quoted(self, texts: Sequence[str]) -> list[Quoted]:
+        """What of each text stands word for word in the rows; raises `LlmattrError` for an index that does not tell it."""
+        method = self.method or saved_method(self.index.run["method"])
+        if not isinstance(method, QuotingMethod):
+            raise LlmattrError(f"an index of {method.name} finds no words again: make one with `llmattr trace index verbatim`")
+        return quoted(method, self.index, texts)
+
+    def _quoted(self, method: QuotingMethod, said: "Said", top: int, started: float) -> Attribution:
+        """The rows that spans of each answer stand in, best first, with the spans; no model is asked."""
+        found = quoted(method, self.index, said.texts)
+        best = Top(len(said.texts), top)
+        best.add(np.arange(len(self)), rarities(found, len(self)))
+        result = self._attribution(method, *best.result(), said, {"seconds": {"query": time.perf_counter() - started}})
+        return replace(result, details={QUOTES: told(result, found)})
 
     def _check(self, method: TrainingMethod, tokens: bool, rerank: int, rows: Sequence[int] | None, approximate: bool) -> None:
         if approximate and not (isinstance(method, IndexMethod) and len(self.checkpoints) == 1):
@@ -113,7 +139,7 @@ class TraceIndex:
 
     def _search(
         self,
-        method: TrainingMethod,
+        method: ModelMethod,
         given: Rows,
         top: int,
         *,

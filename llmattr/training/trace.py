@@ -24,7 +24,9 @@ from llmattr.training.checkpoint import Checkpoint, load_vectors, plain_vectors
 from llmattr.training.checkpoints import Given, checkpoints_of, learning_rates_of, models_of, refuse_other_run, spans_of
 from llmattr.training.contract import (
     IndexMethod,
+    ModelMethod,
     Normalized,
+    QuotingMethod,
     StreamMethod,
     TextMethod,
     TrainingMethod,
@@ -42,6 +44,7 @@ from llmattr.training.methods import METHODS
 from llmattr.training.methods.auto import Auto
 from llmattr.training.projection import Projection
 from llmattr.training.query import TraceIndex
+from llmattr.training.quoting import keep
 from llmattr.training.vectors.contract import Vectors
 from llmattr.training.vectors.fill import fill
 from llmattr.training.vectors.plain import Nothing
@@ -81,13 +84,18 @@ def build_index(
     check_choice("row_type", row_type, DTYPES)
     given, out = open_rows(data, split, columns), Path(out)
     read = {name: value for name, value in (("split", split), ("columns", dict(columns or {}))) if value}
-    build = _Build(method, projection, modules, row_type, strict, append, dtype, device, read, said)
     if append and not (out / "run.json").exists():
         raise LlmattrError(f"there is no index to append to in {str(out)!r}: leave out append (--append)")
     if not checkpoints and len(learning_rates):
         raise LlmattrError("learning rates are of checkpoints (--checkpoints), and there are none")
     if checkpoints and model is not None:
         note("the checkpoints are indexed, and the model (--model) is not used")
+    if isinstance(method, QuotingMethod):
+        if checkpoints:
+            raise LlmattrError(f"{method.name} compares texts, whatever the checkpoint: leave out checkpoints (--checkpoints)")
+        _note_unused(method, Nothing(), projection, modules, row_type)
+        return TraceIndex([Checkpoint(keep(method, given, out, read, append))], method)
+    build = _Build(method, projection, modules, row_type, strict, append, dtype, device, read, said)
     with building(out) if is_main() else nullcontext():
         if checkpoints:
             return TraceIndex(_build_each(build, checkpoints_of(checkpoints), learning_rates, given, out), method)
@@ -140,11 +148,24 @@ def _check_parent(out: Path) -> None:
 PROJECTED_BY = {"principal": ("dim", "width", "complement"), "random": ("dim", "width"), "rademacher": ("dim",), "identity": ()}
 
 
+def _note_unused(method: TrainingMethod, vectors: Vectors, projection: Projection, modules: str, row_type: str) -> None:
+    """What was asked for and has no place in what the method keeps."""
+    plain, given = dataclasses.asdict(Projection()), dataclasses.asdict(projection)
+    projects = isinstance(vectors, Projector)
+    used = {"seed", "kind", *PROJECTED_BY[projection.kind]} if projects else {"seed"}  # which also draws samples
+    unused = [f"--{name}" for name in given if given[name] != plain[name] and name not in used]
+    unused += ["--modules"] if modules and "layers" not in vectors.settings else []
+    unused += ["--rows"] if row_type != "int8" and not vectors.dim else []
+    if unused:
+        what = f"a projection of the kind {projection.kind}" if projects else method.name
+        note(f"{what} makes no use of {', '.join(unused)}")
+
+
 @dataclass(frozen=True, eq=False)
 class _Build:
     """How one checkpoint's index is built."""
 
-    method: TrainingMethod
+    method: ModelMethod
     projection: Projection
     modules: str
     row_type: str
@@ -188,7 +209,7 @@ class _Build:
         else:
             check_empty(out)
         vectors = load_vectors(self.method, lm, out, begun) if begun else self._fit(lm, examples)
-        self._note_unused(vectors)
+        _note_unused(self.method, vectors, self.projection, self.modules, self.row_type)
         run = {
             "method": describe(self.method),
             "model": lm.name,
@@ -209,18 +230,6 @@ class _Build:
         if not begun:
             save_fitted(out, vectors.fitted)
         return GradientIndex.create(out, run, rows, self.append), vectors
-
-    def _note_unused(self, vectors: Vectors) -> None:
-        """What was asked for and has no place in what the method keeps."""
-        plain, given = dataclasses.asdict(Projection()), dataclasses.asdict(self.projection)
-        projects = isinstance(vectors, Projector)
-        used = {"seed", "kind", *PROJECTED_BY[self.projection.kind]} if projects else {"seed"}  # which also draws samples
-        unused = [f"--{name}" for name in given if given[name] != plain[name] and name not in used]
-        unused += ["--modules"] if self.modules and "layers" not in vectors.settings else []
-        unused += ["--rows"] if self.row_type != "int8" and not vectors.dim else []
-        if unused:
-            what = f"a projection of the kind {self.projection.kind}" if projects else self.method.name
-            note(f"{what} makes no use of {', '.join(unused)}")
 
     def _fit(self, lm: LM, examples: Examples) -> Vectors:
         method = self.method
@@ -265,13 +274,14 @@ def open_index(
     else:
         models = models_of(model, len(names))
         parts = [Checkpoint(GradientIndex.open(folder / name), one, device) for name, one in zip(names, models, strict=True)]
-    if names is None or model is not None:
+    found = TraceIndex(parts, given)
+    if found.asks_model and (names is None or model is not None):
         for part in parts:
             part.load()  # which refuses another model before anything is asked
     if given is not None:
         there = f"the index {str(folder)!r} was built with another method"
         refuse_difference({"method": parts[0].index.run["method"]}, {"method": describe(given)}, there)
-    return TraceIndex(parts, given)
+    return found
 
 
 class IndexOptions(TypedDict, total=False):

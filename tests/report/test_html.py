@@ -16,7 +16,7 @@ from llmattr.report.html import frame, open_page, page
 from llmattr.report.marks import citation_numbers
 from llmattr.report.text import ranking
 from llmattr.report.trace import Query, query_of
-from llmattr.report.words import passage, strengths
+from llmattr.report.words import passage, shared, strengths
 
 RESPONSE = "Cats purr.\n\n  Dogs bark. Fish are silent."
 DOCUMENTS = (Document("Cats purr a lot. Cats sleep.", "cats", "On cats"), Document("Dogs bark. Rain falls.\n", "dogs"))
@@ -451,7 +451,7 @@ def test_words_of_the_completion_are_marked_more_than_words_of_the_prompt():
     ],
 )
 def test_words_of_other_scripts(query, row, found):
-    shown = passage(row, strengths(query, (0, len(query)), frozenset()))
+    shown = passage(row, shared(row, strengths(query, (0, len(query)), frozenset())))
     assert [text for text, kind in shown.shown if kind == "strong"] == found
     assert "".join(text for text, _ in shown.shown) == row
 
@@ -486,7 +486,7 @@ def test_a_huge_row_is_not_all_on_the_page():
 
 @pytest.mark.parametrize("hard", ["\n" * 600, "a" * 5000, "a " * 5000, "巴黎" * 3000, " " * 600, "", "x\n\n" * 400])
 def test_no_character_of_a_row_is_lost(hard):
-    shown = passage(hard, {"a": "strong", "巴黎": "weak"})
+    shown = passage(hard, shared(hard, {"a": "strong", "巴黎": "weak"}))
     assert "".join(text for text, _ in shown.whole or shown.shown) == hard[:10_000]
     assert len("".join(text for text, _ in shown.shown)) < 500
     assert shown.length == len(hard)

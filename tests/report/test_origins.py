@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.evidence import Evidence, TargetEvidence
 from llmattr.core.sources import Document, Sources, Targets
 from llmattr.origins import Origins, origins
-from llmattr.text.rows import tokenize
+from llmattr.text.rows import row_text, tokenize
 from llmattr.training.index.store import GradientIndex
 from tests import tiny_models
 from tests.report.test_browser import browser, show  # noqa: F401  (fixtures)
@@ -137,6 +138,78 @@ def test_what_cannot_be_joined_is_refused_in_one_line(tiny, cited, tmp_path):
         origins(dataclasses.replace(cited, evidence=None), index)
     with pytest.raises(LlmattrError, match="no query"):
         origins(dataclasses.replace(cited, asked=None), index)
+
+
+class TestCopied:
+    """What of a sentence stands word for word in the context and in rows."""
+
+    SAID = "The canal is long and old. It was dug by many tired hands, says he. No, by machines."
+    ROWS: ClassVar = [
+        {"text": "So long ago it was dug by many tired HANDS!"},
+        chat("Is it?", "The canal is long."),
+        {"text": "x y z"},
+    ]
+
+    @pytest.fixture
+    def found(self, tiny, tmp_path):
+        notes = "The canal is long and old, and it was dug by hand. It has locks, ships and a lake that is high."
+        result = cite(tiny, notes, QUESTION, response=self.SAID, method="leave-one-out")
+        words = build_index(None, self.ROWS, tmp_path / "words", "verbatim")
+        index = build_index(tiny, [{"text": row_text(row)} for row in self.ROWS], tmp_path / "index", "bm25")
+        return origins(result, index, verbatim=words), origins(result, words), origins(result, index)
+
+    def test_its_parts(self, found):
+        beside, alone, without = found
+        for both in (beside, alone):
+            parts = [origin.copied.parts(origin.text) for origin in both]
+            assert parts[0] == [("The canal is long", "both"), (" and old", "context"), (".", "neither")]
+            assert parts[1] == [
+                ("It was dug by", "both"),
+                (" many tired hands", "training"),
+                (", says he.", "neither"),
+            ]
+            assert parts[2] == [("No, by machines.", "neither")]
+        assert [origin.rows[0].id for origin in list(alone)[:2]] == ["1", "0"]
+        assert alone[2].rows == []
+        assert without[0].copied.parts(without[0].text) == [("The canal is long and old", "context"), (".", "neither")]
+        assert without[1].copied.training is None
+
+    def test_as_text_and_on_the_page(self, found, tmp_path):
+        beside, _, without = found
+        assert "word for word in the context: “The canal is long and old”\n" in str(beside)
+        assert "word for word in training rows: “It was dug by many tired hands” (row 0)\n" in str(beside)
+        assert "word for word in training rows" not in str(without)
+        html, page = beside.html(), Page(beside.html())
+        assert '<span class="copied-both">The canal is long</span><span class="copied-context"> and old</span>' in html
+        assert "copied from the context copied from training rows in both in neither" in " ".join(page.text.split())
+        assert "not in the context" in Page(without.html()).text
+        again = Origins.load(beside.save(tmp_path / "x.json"))
+        assert again.html() == html
+        assert list(again) == list(beside)
+
+    def test_an_index_of_something_else_is_refused(self, tiny, cited, tmp_path):
+        index = build_index(tiny, self.ROWS[:1], tmp_path / "bm25", "bm25")
+        with pytest.raises(
+            LlmattrError, match="an index of bm25 finds no words again: make one with `llmattr trace index verbatim`"
+        ):
+            origins(cited, index, verbatim=index)
+
+    def test_on_the_command_line(self, tiny_folder, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        Path("notes.txt").write_text(NOTES, encoding="utf-8")
+        rows = [chat(QUESTION, said) for said in [*OTHER, *SAID]]
+        build_index(str(tiny_folder), rows, tmp_path / "idx", "bm25")
+        build_index(None, rows, tmp_path / "words", "verbatim")
+        call = ["cite", "notes.txt", "--query", QUESTION, "--response", " ".join(SAID), "--verbatim"]
+        for more in (["words", "--model", str(tiny_folder)], ["words", "--index", "idx"]):
+            assert main([*call, *more, "--json", "x.json", "leave-one-out"]) == 0
+            assert "word for word in training rows: “It opened in 1914” (row 3)\n" in capsys.readouterr().out
+            assert Origins.load("x.json")[0].rows[0].id == "3"
+            assert main(["rerun", "x.json"]) == 0
+            capsys.readouterr()
+        assert main([*call, "idx", "leave-one-out"]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert "an index of bm25 finds no words again" in line
 
 
 def made(text: str = "", verdicts: tuple = ("context", "memory", "contradicted")) -> Origins:

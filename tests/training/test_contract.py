@@ -19,7 +19,7 @@ from llmattr.training.trace import build_index, open_index, trace
 
 ROWS = [{"prompt": f"Ship {i} is ", "completion": f"{'red' if i % 2 else 'blue'}."} for i in range(6)]
 KINDS = get_args(TrainingMethod)
-KNOWN = "a training method has one of the verbs weigh, transform, unroll, precondition, retrieve; Mine has"
+KNOWN = "a training method has one of the verbs weigh, transform, unroll, precondition, retrieve, quote; Mine has"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ doubt.bin           [n] float32: the mean of 1 - p over the row's counted tokens
 done.bin            [n] uint8: 1 where the row is written
 fitted.safetensors  what was fitted before the rows: the projection's directions, or a method's curvature
 moment.npz          the rows' second moment, once a query needed it
+kept.*              what a method that quotes keeps of the rows' texts
 checked             empty: its time says when the bytes of the others were last compared with their checksums
 """
 
@@ -39,7 +40,7 @@ BLOCK = 2**24  # numbers of an index turned to float32 at once: 64 MB
 FITTED = "fitted.safetensors"
 MOMENT = "moment.npz"
 BYTES = ("vectors.bin", "scales.bin", "doubt.bin", FITTED, ROWS)  # what has a checksum
-OWN = ("vectors", "scales", "doubt", "done", "rows", "fitted", "moment", "faiss", "run", "checked")
+OWN = ("vectors", "scales", "doubt", "done", "rows", "fitted", "moment", "faiss", "kept", "run", "checked")
 DTYPES = {"int8": np.int8, "float16": np.float16, "float32": np.float32}
 
 
@@ -147,7 +148,7 @@ class GradientIndex:
         """Record in run.json that every row is there, with the checksums that `open` compares; once, so that they stay."""
         if not self.run.get("complete"):
             started = after_writing()
-            sums = checksums(self.folder, BYTES)
+            sums = checksums(self.folder, (*BYTES, *sorted(path.name for path in self.folder.glob("kept.*"))))
             if sums | self.run["checksums"] != sums:
                 raise damaged(self.folder, f"{FITTED} is not what was written")
             save_run(self.folder, {**self.run, "complete": True, "checksums": sums})

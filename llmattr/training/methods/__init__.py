@@ -13,6 +13,7 @@ from llmattr.training.methods.preconditioned import LoGra, TrackStar, Trak
 from llmattr.training.methods.products import GradCos, GradDot, TracIn
 from llmattr.training.methods.retrieval import Bm25, Embeddings, RepSim
 from llmattr.training.methods.unrolled import Source
+from llmattr.training.methods.verbatim import Verbatim
 
 if TYPE_CHECKING:
     from llmattr.training.contract import TrainingMethod
@@ -34,6 +35,7 @@ _EVERY: "tuple[type[TrainingMethod], ...]" = (
     RepSim,
     Embeddings,
     Bm25,
+    Verbatim,
     Random,
     Length,
     WordShare,
