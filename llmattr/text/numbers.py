@@ -7,6 +7,7 @@ from typing import NamedTuple
 import regex
 from text_to_num import find_numbers
 
+from llmattr.core.progress import heed
 from llmattr.text.units import CENTURY, DECADE, Unit, fold, scale_at, unit_at
 
 # text2num's; others have digits only.
@@ -83,6 +84,7 @@ def _zeros(digits: str) -> float:
 
 def _number(text: str, start: int, end: int, readings: Sequence[tuple[float, float]]) -> Number:
     """With the scale and the unit that stand beside it, and all that it may be rounded from."""
+    heed()
     ahead = fold(text[end : end + _AHEAD])
     money = _CURRENCY.search(text, max(0, start - 4), start)
     scale, length = scale_at(ahead, bool(money))
