@@ -166,7 +166,9 @@ class TestMarks:
         with pytest.raises(LlmattrError, match="names say which document each is, by its number, id or title"):
             read("A (Doe 2020).", names=names)
 
-    @pytest.mark.parametrize("text", ["[" * 20_000, "(" * 20_000, "<cite " * 5_000, "(doc 1, " * 5_000, "`" * 20_000, "```" * 5_000, "【1" * 9_000])
+    @pytest.mark.parametrize(
+        "text", ["[" * 20_000, "(" * 20_000, "<cite " * 5_000, "(doc 1, " * 5_000, "`" * 20_000, "```" * 5_000, "【1" * 9_000]
+    )
     def test_unfinished_ones_are_text(self, text):
         assert read(text).answer == text
 
