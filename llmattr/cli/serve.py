@@ -24,12 +24,8 @@ if TYPE_CHECKING:
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any that is free")
 @click.option("--allow-host", multiple=True, metavar="NAME", help="a further name by which browsers reach it (behind a proxy)")
 @click.option("--waiting", type=click.IntRange(min=0), default=16, show_default=True, help="requests that may wait; 429 beyond")
-@click.option(
-    "--time-limit", type=Amount(min=0.001), default=300, show_default=True, help="seconds a request; 503 beyond"
-)
-@click.option(
-    "--max-megabytes", type=Amount(min=0.001), default=10, show_default=True, help="of a request; 413 beyond"
-)
+@click.option("--time-limit", type=Amount(min=0.001), default=300, show_default=True, help="seconds a request; 503 beyond")
+@click.option("--max-megabytes", type=Amount(min=0.001), default=10, show_default=True, help="of a request; 413 beyond")
 @click.option(
     "--max-characters", type=click.IntRange(min=1), default=200_000, show_default=True, help="of its texts; 413 beyond"
 )
