@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmattr.cli.given import refuse, typed
+from llmattr.cli.given import Amount, refuse, typed
 from llmattr.core.processes import device
 from llmattr.errors import LlmattrError
 
@@ -77,7 +77,7 @@ OPTIONS = (
     click.option(
         "--concurrency", type=click.IntRange(min=1), default=8, show_default=True, help="with a server: requests at once"
     ),
-    click.option("--timeout", type=click.FloatRange(min=0.001), default=60, show_default=True, help="with a server: seconds"),
+    click.option("--timeout", type=Amount(min=0.001), default=60, show_default=True, help="with a server: seconds"),
     click.option(
         "--dtype",
         type=click.Choice(["fast", "float32", "bfloat16", "float16"]),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 def read(name: str) -> str:
     """The text of a file or of standard input."""
+    if name != "-" and Path(name).is_dir():
+        raise LlmattrError(f"{shown(name)!r} is a folder: give a file of it")
     return "\n".join(document.text for document in documents(name))
 
 

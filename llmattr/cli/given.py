@@ -1,6 +1,7 @@
 """What was typed: options, none of which is ignored in silence, and names of what a command reads."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -54,6 +55,15 @@ class Input(click.ParamType):
         if ctx and value:
             ctx.meta.setdefault("inputs", []).extend([str(value), *str(value).split(",")])  # several in one: `--prior A,B`
         return self.kind.convert(value, param, ctx)
+
+
+class Amount(click.FloatRange):
+    """A number in a range that is one: `nan` lies in every range to click, and an endless time or size is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        found = super().convert(value, param, ctx)
+        return found if math.isfinite(found) else self.fail(f"{value} is no amount.", param, ctx)
 
 
 def given_inputs() -> list[str]:

@@ -7,7 +7,7 @@ import click
 
 from llmattr.cli.answerer import Answerer, answering
 from llmattr.cli.files import check_folder, quiet
-from llmattr.cli.given import refuse, taken, typed
+from llmattr.cli.given import Amount, refuse, taken, typed
 from llmattr.errors import LlmattrError, note
 
 if TYPE_CHECKING:
@@ -24,12 +24,8 @@ if TYPE_CHECKING:
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any that is free")
 @click.option("--allow-host", multiple=True, metavar="NAME", help="a further name by which browsers reach it (behind a proxy)")
 @click.option("--waiting", type=click.IntRange(min=0), default=16, show_default=True, help="requests that may wait; 429 beyond")
-@click.option(
-    "--time-limit", type=click.FloatRange(min=0.001), default=300, show_default=True, help="seconds a request; 503 beyond"
-)
-@click.option(
-    "--max-megabytes", type=click.FloatRange(min=0.001), default=10, show_default=True, help="of a request; 413 beyond"
-)
+@click.option("--time-limit", type=Amount(min=0.001), default=300, show_default=True, help="seconds a request; 503 beyond")
+@click.option("--max-megabytes", type=Amount(min=0.001), default=10, show_default=True, help="of a request; 413 beyond")
 @click.option(
     "--max-characters", type=click.IntRange(min=1), default=200_000, show_default=True, help="of its texts; 413 beyond"
 )
@@ -63,8 +59,10 @@ def serve(
         from llmattr.service.server import bound
     except ImportError as error:
         raise LlmattrError(f"llmattr serve needs pip install 'llmattr[serve]' ({error})") from None
-    from llmattr.service.guard import is_loopback
+    from llmattr.service.guard import is_loopback, name_of
 
+    if wrong := [name for name in allow_host if name_of(name) != name.lower()]:
+        raise LlmattrError(f"--allow-host takes a name alone, as llmattr.example, not {wrong[0]!r}")
     with bound(host, port) as sock:  # before a model is loaded, which takes a while
         if not is_loopback(host):
             note(f"whoever reaches {host} may ask: there is no password, and what is sent is not encrypted")

@@ -1,7 +1,8 @@
 """The sentences of an answer beside each document, by words, names and numbers alone: what `check` goes by without a model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,8 @@ from llmattr.text.names import missing
 from llmattr.text.own_words import own_words, stated
 from llmattr.text.refusals import refuses
 from llmattr.text.shapes import Marked
+from llmattr.text.split.languages import language_of
+from llmattr.text.words import Words, read
 
 if TYPE_CHECKING:
     from llmattr.model.judge import Judge
@@ -36,11 +39,16 @@ def by_words(
     cuts = split.cut(marked.answer, "sentences", "answer", language)
     said = [(int(a), int(b)) for a, b in (cuts.spans[cuts.quotable] if cuts.quotable.any() else cuts.spans)]
     spans, neighbours = clauses(marked, said), _neighbours(parts)
+
+    @cache
+    def whole(document: int, language: str) -> Words:  # it is long, and asked for by each sentence
+        one = marked.documents[document]
+        return read([part for part in (one.title, one.text) if part], language)
+
     sentences = []
     for start, end in spans:
-        heed()
         text = marked.answer[start:end]
-        found = _Worded(marked, parts, query, judge, (start, end), neighbours)
+        found = _Worded(marked, parts, query, judge, (start, end), neighbours, whole)
         supports = tuple(found.support(d) for d in range(len(marked.documents)))
         verdict: Verdict = "context" if any(one.holds for one in supports) else "unsupported"
         sentences.append(Sentence(start, end, "refusal" if refuses(text, query) else verdict, supports))
@@ -68,6 +76,7 @@ class _Worded:
     judge: "Judge | None"
     span: tuple[int, int]
     neighbours: list[str]
+    whole: Callable[[int, str], Words]
 
     @property
     def text(self) -> str:
@@ -86,10 +95,11 @@ class _Worded:
 
     def support(self, document: int) -> Support:
         """What a document does for it."""
+        heed()
         share, _ = best_passage(self.parts, document, self.shares)
         _, quote = best_passage(self.parts, document, self.quoted)
         one, start = self.marked.documents[document], self.span[0]
-        lacking = missing(self.text, [part for part in (one.title, one.text) if part], self.query)
+        lacking = missing(self.text, self.whole(document, language_of(self.text)), self.query)
         likely = entailed(self.judge, one, quote, self.text)
         verdict = _verdict(share, bool(lacking), likely)
         spans = tuple((start + name.start, start + name.end) for name in lacking)

@@ -20,7 +20,7 @@ from llmattr.report.json import to_dict
 from llmattr.service.asked import Asked, CheckOptions, CiteOptions, Verb, read_asked, read_json
 from llmattr.service.refused import Refused
 
-CHARACTERS = 200_000  # a text is cut, and compared without a model, in one go: seconds at this length
+CHARACTERS = 200_000  # a text is cut, and compared without a model, in seconds at this length
 LETTERS = 64  # of a token, on average: no text has so many
 
 

@@ -52,7 +52,7 @@ class Guard:
 
     def _refusal(self, headers: Headers) -> str | None:
         host, origin = headers.get("host", ""), headers.get("origin")
-        if not self._is_ours(_name(host)):
+        if not self._is_ours(name_of(host)):
             return f"this service is not called {host[:80]!r}: start it with --allow-host to let it be"
         if origin is not None and origin.partition("://")[2] != host:
             return "a page of another site may not ask this service"
@@ -73,7 +73,7 @@ def is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
-def _name(host: str) -> str | None:
+def name_of(host: str) -> str | None:
     """The name without its port; None where it is no such thing."""
     found = HOST.fullmatch(host.lower())
     return found and (found["number"] or found["name"])

@@ -8,7 +8,7 @@ from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, check_text, note
 from llmattr.text.documents import Context, read_documents, refuse_empty
 from llmattr.text.message import Message, read_chat
-from llmattr.text.steps import steps_of
+from llmattr.text.steps import SYSTEM, steps_of
 
 TEMPLATE = "Context: {context}\n\nQuery: {query}"  # ContextCite's
 PLAIN_TEMPLATE = TEMPLATE + "\n\nAnswer:\n"  # for models without a chat template
@@ -55,7 +55,8 @@ def _place_documents(
                 "the documents do not stand in the messages: put {context} there, or give a query to ask about them"
             )
         return placed or _in_template(chat, documents, template)
-    if not marked and any("{context}" in part for message in chat for part in message.parts if isinstance(part, str)):
+    asking = tuple(message for message in chat if message.role in (*SYSTEM, "user"))  # what others say may be of a template
+    if not marked and _count(asking, "{context}"):
         raise LlmattrError("a message has {context} in it, but there is no context to put there")
     placed = chat if marked else steps_of(chat)
     refuse_empty([document for message in placed for document in message.documents])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import regex
 from text_to_num import find_numbers
 
+from llmattr.core.progress import heed
 from llmattr.text.units import CENTURY, DECADE, Unit, fold, scale_at, unit_at
 
 # text2num's; others have digits only.
@@ -83,6 +84,7 @@ def _zeros(digits: str) -> float:
 
 def _number(text: str, start: int, end: int, readings: Sequence[tuple[float, float]]) -> Number:
     """With the scale and the unit that stand beside it, and all that it may be rounded from."""
+    heed()
     ahead = fold(text[end : end + _AHEAD])
     money = _CURRENCY.search(text, max(0, start - 4), start)
     scale, length = scale_at(ahead, bool(money))
@@ -125,17 +127,11 @@ def _is_year(hundreds: float, rest: float) -> bool:
     return 10 < hundreds < 100 and 0 < rest < 100
 
 
-class _Token:
-    """A word as text2num takes it."""
+class _Token(str):
+    """A word as text2num takes it. What it calls for each is C: Ctrl-C in a function of Python would be a panic of its Rust."""
 
-    def __init__(self, word: str) -> None:
-        self.word = word
-
-    def text(self) -> str:
-        return self.word
+    text = str.__str__
+    not_a_number_part = str.isspace  # which no word is
 
     def nt_separated(self, previous: "_Token") -> bool:
-        return False
-
-    def not_a_number_part(self) -> bool:
         return False

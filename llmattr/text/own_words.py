@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from llmattr.core.progress import heed
 from llmattr.text.names import CITED, stopwords
 from llmattr.text.numbers import Number, numbers
 from llmattr.text.split.languages import language_of
@@ -60,9 +61,13 @@ class Found(NamedTuple):
 def find(words: Sequence[OwnWord], texts: Sequence[str]) -> Found:
     """The words in the texts, in any form."""
     sources = _each(tuple(texts))
-    has = np.array([[word.stands_in(source) for source in sources] for word in words], dtype=bool)
-    has = has.reshape(len(words), len(texts))
+    has = np.array([_stands(word, sources) for word in words], dtype=bool).reshape(len(words), len(texts))
     return Found(has, np.log1p(len(texts) / (has.sum(axis=1) + 0.5)))
+
+
+def _stands(word: OwnWord, sources: Sequence[Words]) -> list[bool]:
+    heed()
+    return [word.stands_in(source) for source in sources]
 
 
 def stated(words: Sequence[OwnWord], texts: Sequence[str]) -> Float[np.ndarray, " n"]:

@@ -10,7 +10,8 @@ class Refusing(NamedTuple):
 
     doc: what documents are called; no: what denies; tell: what documents do; known: what is done with what stands there;
     in_doc: in or by documents; phrase: what refuses without documents; beside: clauses that may stand with a refusal; cut:
-    where a clause ends; denial: the documents do not tell, or it is not known from them.
+    where a clause ends; denial: the documents do not tell, or it is not known from them; denies: a word without which neither
+    a phrase nor a denial is said, so that these, which are long, are made only for a sentence that may refuse.
     """
 
     doc: str
@@ -22,6 +23,7 @@ class Refusing(NamedTuple):
     beside: str
     cut: str
     denial: str = r"^(?=.*NO)(?:(?=.*DOC).*TELL|(?=.*IN_DOC).*KNOWN)"
+    denies: str = "NO"
 
 
 _WH = r"(?:who|whom|whose|what|when|where|why|how|which|whether)"
@@ -42,7 +44,7 @@ _SORRY = (
     r"|as an ai[^,]*|as far as i can (?:tell|see)|(?:based |according )?IN_DOC)[,.]? ?)*"
 )
 _SPEAKER_CANNOT = (
-    rf"{_SORRY}(?:i|we) (?:really |honestly |just |simply )?(?:(?:do|did|can|could)(?: not|n't)|can(?:no|')t"
+    r"(?:i|we) (?:really |honestly |just |simply )?(?:(?:do|did|can|could)(?: not|n't)|can(?:no|')t"
     r"|(?:am|was|are|were)(?:(?: not|n't) able| unable) to|'m (?:not able|unable) to|(?:have|'ve) not been able to) (?:\w+ly )?"
 )
 _ENGLISH_DENIAL = (
@@ -88,30 +90,31 @@ ENGLISH = Refusing(
     r"|verified|confirmed|settled|told|shown|noted|dealt with|spelled out|come up|comes up|learn(?:ed|t)|(?:worked"
     r"|made) out|clear|unclear|unknown|known|possible"
     r"|(?<=\b(?:i|we|one|you|to|cannot|can't) (?:\w+ )?)(?:tell|say|know|see))\b",
-    phrase=rf"{_SPEAKER_CANNOT}(?:know\b(?! how to)|answer\b|determine\b"
+    phrase=rf"{_SORRY}(?:{_SPEAKER_CANNOT}(?:know\b(?! how to)|answer\b|determine\b"
     rf"|(?:find|locate)(?! (?:my|our|a way|peace)\b)[^,]*$|see (?:any|an|that|this|(?:\S+ ){{0,10}}?IN_DOC)\b"
     rf"|(?:tell|say) (?:you|from|for|with|{_WH})\b|(?:(?:work|make|find) out|establish|identify|decide|settle) {_WH}\b"
     rf"|provide (?:an|you|that|a|any|the|this)\b|compare|confirm|verify|have (?:(?:any|enough|sufficient|access|specific"
     rf"|the|to|that|more|further|details?|on|about|current|necessary|relevant) )*(?:{_INFO}|data))"
-    rf"|{_SORRY}(?:i|we) (?:(?:could )?(?:see|find)|(?:have )?found) (?:no|nothing)\b[^,]*$"
-    rf"|{_SORRY}(?:i|we) have (?:no|insufficient|not enough) (?:\w+ )?(?:{_INFO}|idea|mention|knowledge"
+    r"|(?:i|we) (?:(?:could )?(?:see|find)|(?:have )?found) (?:no|nothing)\b[^,]*$"
+    rf"|(?:i|we) have (?:no|insufficient|not enough) (?:\w+ )?(?:{_INFO}|idea|mention|knowledge"
     r"|way (?:of (?:telling|knowing)|to (?:tell|know)))"
-    rf"|{_SORRY}(?:i|we) (?:am|was|are|were) (?:(?:not|never) (?:told|shown) {_WH}|given nothing)\b"
-    r"|^so [^,]* (?:cannot|can't) be (?:compared|answered|told|settled|known|determined)$"
-    rf"|{_SORRY}(?:i'm|i am) not (?:sure|certain)(?:$| {_WH}\b)"
-    rf"|{_SORRY}there (?:is|are)(?:n't| not)? (?:no |not |any |enough |insufficient |sufficient |specific "
+    rf"|(?:i|we) (?:am|was|are|were) (?:(?:not|never) (?:told|shown) {_WH}|given nothing)\b"
+    rf"|(?:i'm|i am) not (?:sure|certain)(?:$| {_WH}\b)"
+    r"|there (?:is|are)(?:n't| not)? (?:no |not |any |enough |insufficient |sufficient |specific "
     rf"|relevant |further |direct )+{_INFO}\b"
-    rf"|\bthere (?:is|are) no (?:\w+ )?(?:mention|indication|reference|(?:word|hint) (?:on|of|about|as to) {_WH})\b"
-    r"(?!.* (?:in|on|within) )"
-    rf"|{_SORRY}(?:it|this|that|the (?:\w+ )?(?:year|date|name|number|reason|place|location|price|cost|author|age|amount"
+    r"|(?:it|this|that|the (?:\w+ )?(?:year|date|name|number|reason|place|location|price|cost|author|age|amount"
     rf"|answer|information|details?|population|length|height)(?: of [\w ]+)?|{_WH} .*)"
     rf" (?:is|are|was)(?: not|n't) (?:explicitly |clearly |specifically |directly )?(?:{_STATED})(?: here"
     rf"| anywhere| explicitly)?(?:$| {_WH}\b)"
-    rf"|{_SORRY}{_UNTOLD_THING} (?:(?:is|are)(?: not|n't) (?:\w+ly )?{_TOLD}(?:(?: by name)?(?: here| there| anywhere)?)$"
+    rf"|{_UNTOLD_THING} (?:(?:is|are)(?: not|n't) (?:\w+ly )?{_TOLD}(?:(?: by name)?(?: here| there| anywhere)?)$"
     r"|(?:is|are|goes|go|remains?) (?:left )?un(?:said|mentioned|stated|named|specified|told)$)"
-    rf"|{_SORRY}there (?:is|'s) nothing (?:here|there|IN_DOC) (?:on|about|that|to)\b"
-    rf"|{_SORRY}(?:neither|none) [^,]*(?:is|are) (?:mentioned|stated|specified|indicated)$|\b(?:is|are) (?:missing"
-    rf"|absent) here$"
+    r"|there (?:is|'s) nothing (?:here|there|IN_DOC) (?:on|about|that|to)\b"
+    r"|(?:neither|none) [^,]*(?:is|are) (?:mentioned|stated|specified|indicated)$)"
+    # what begins with nothing else
+    r"|^so [^,]* (?:cannot|can't) be (?:compared|answered|told|settled|known|determined)$"
+    rf"|\bthere (?:is|are) no (?:\w+ )?(?:mention|indication|reference|(?:word|hint) (?:on|of|about|as to) {_WH})\b"
+    r"(?!.* (?:in|on|within) )"
+    r"|\b(?:is|are) (?:missing|absent) here$"
     rf"|^(?:no|not enough|insufficient) (?:\w+ )?(?:{_INFO}|mention)(?: (?:about|on|regarding) .*)?(?:$"
     rf"| (?:is|are|was|were) (?:given|provided|available|found)$)"
     rf"|^{_INFO} (?:about|on|regarding) .* (?:is|are) not (?:{_STATED})$"
@@ -133,6 +136,7 @@ ENGLISH = Refusing(
     r"|, (?=(?:so|which|please|and (?:it|he|she|they|the|i|this|that|there|you))\b)|(?<=^(?:while|although|though"
     r"|whereas)\b[^,]*),",
     denial=_ENGLISH_DENIAL.replace("UNTOLD", f"(?:{_UNTOLD})").replace("WH", _WH),
+    denies=r"NO|\b(?:too|stops?|leaves?|untold|unanswerable|n/a)\b",
 )
 
 SPEAKER = regex.compile(rf"{_SORRY}(?:i|we)(?:'m)?\b")

@@ -43,6 +43,7 @@ LANGUAGES: dict[str, Refusing] = {
         r"|mentionnée?|dite?)$|^(?:non (?:précisé|mentionné|indiqué)|aucune information.*)$|^inconnu$",
         beside=r"(?:malheureusement|désolée?|je suis désolée?)$|veuillez\b",
         cut=r"[;:.!?](?:\s|$)|,? (?=(?:mais|cependant|toutefois|bien que)\b)|, (?=et (?:il|elle|le|la|l'))",
+        denies=r"NO|\b(?:non|inconnu)\b",
     ),
     "es": Refusing(
         doc=r"\b(?:textos?|documentos?|pasajes?|contextos?|fuentes?|fragmentos?|artículos?(?! \d)|extractos?"
@@ -62,6 +63,7 @@ LANGUAGES: dict[str, Refusing] = {
         r"|la fecha|el nombre)\b(?!.* en (?!DOC))))|^(?:sin información|no especificado|desconocido)$",
         beside=r"(?:lamentablemente|lo siento)$|por favor\b",
         cut=r"[;:.!?](?:\s|$)|,? (?=(?:pero|aunque|sin embargo)\b)|, (?=y (?:el|la|es|fue|se)\b)",
+        denies=r"NO|\b(?:sin|desconocido)\b",
     ),
     "it": Refusing(
         doc=r"\b(?:test[oi]|document[oi]|pass(?:o|aggio|aggi|i)|contest[oi]|font[ei]|estratt[oi]|articol[oi](?! \d)"
@@ -81,6 +83,7 @@ LANGUAGES: dict[str, Refusing] = {
         r"|quant[ie])\b)|^(?:sconosciuto|non specificato)$",
         beside=r"(?:purtroppo|mi dispiace)$|per favore\b",
         cut=r"[;:.!?](?:\s|$)|,? (?=(?:ma|però|anche se|sebbene)\b)|, (?=e (?:il|la|è|fu)\b)",
+        denies=r"NO|\bsconosciuto\b",
     ),
     "pt": Refusing(
         doc=r"\b(?:textos?|documentos?|passage(?:m|ns)|contextos?|fontes?|trechos?|artigos?(?! \d)|(?:informaç(?:ão"
@@ -100,6 +103,7 @@ LANGUAGES: dict[str, Refusing] = {
         r"|quant[oa]s?)\b)|^(?:desconhecido|não especificado)$",
         beside=r"(?:infelizmente|desculpe|lamento)$|por favor\b",
         cut=r"[;:.!?](?:\s|$)|,? (?=(?:mas|porém|embora)\b)|, (?=e (?:o|a|é|foi)\b)",
+        denies=r"NO|\bdesconhecido\b",
     ),
     "nl": Refusing(
         doc=r"\b(?:tekst(?:en)?|document(?:en)?|passages?|context|bron(?:nen)?|fragment(?:en)?|artikel(?:en|s)?(?! \d)"
@@ -118,6 +122,7 @@ LANGUAGES: dict[str, Refusing] = {
         r"|dat) (?:is|wordt) niet (?:vermeld|genoemd|gegeven|aangegeven|gezegd)$|^(?:onbekend|niet vermeld)$",
         beside=r"(?:helaas|sorry|het spijt me)$",
         cut=r"[;:.!?](?:\s|$)|,? (?=(?:maar|hoewel|echter)\b)|, (?=en (?:hij|zij|het|de)\b)",
+        denies=r"NO|\bonbekend\b",
     ),
     "ru": Refusing(
         doc=r"\b(?:текст\w{0,3}|документ\w{0,3}|отрыв(?:ок|к\w{1,3})|контекст\w{0,3}|источник\w{0,3}|стать[еия]\w{0,2}"
@@ -134,6 +139,7 @@ LANGUAGES: dict[str, Refusing] = {
         r"|место) не (?:указан|упомянут|назван)[оа]?$|^не (?:указано|упоминается|известно)$",
         beside=r"(?:к сожалению|извините|простите)$|пожалуйста\b",
         cut=r"[;:.!?](?:\s|$)|,? (?=(?:но|однако|хотя)\b)|, (?=а )",
+        denies=r"NO|\bнедостаточно\b",
     ),
     "zh": Refusing(
         doc=r"(?:文中|本文|原文|文本|文档|文件|文章|上下文|段落|资料|材料|来源|(?:提供|给出|现有)的(?:信息|内容))",
@@ -156,6 +162,7 @@ LANGUAGES: dict[str, Refusing] = {
         r"|答えられ|回答)(?:でき|られ)?ません|(?:.*(?:に関する|についての)|関連する|十分な)?(?:情報|記載|記述)(?:は|が)(?:ありません|見つかりません)(?:でした)?)$|^(?:不明|不明です)$",
         beside=r"(?:申し訳ありません|すみません|残念ながら)$",
         cut=r"[；;。！？!?]|(?<=ません)が、|(?<=です|ます|ました|でした)が、",
+        denies=r"NO|不明",
     ),
     "ar": Refusing(
         doc=r"(?:النص|النصوص|الوثيقة|الوثائق|المستند|المستندات|السياق|المقال|المصادر|المصدر|الفقرة|المقطع|(?:المعلومات"

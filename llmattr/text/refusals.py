@@ -60,6 +60,8 @@ def _adds_nothing(sentence: str, plain: str, question: str) -> bool:
 
 def _all_refuse(sentence: str, say: Patterns) -> bool:
     """At least one clause refuses, and those beside it name a topic, or are polite."""
+    if not say("denies").search(sentence):
+        return False
     clauses = [part.strip(_DRESSING) for part in say("cut").split(sentence)]
     rest = [clause for clause in clauses if clause and not _refuses(clause, say)]
     return len(rest) < len(list(filter(None, clauses))) and all(say("beside").match(clause) for clause in rest)

@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any, Protocol, runtime_checkable
 
 from llmattr.core.plain_json import plain
+from llmattr.core.progress import heed
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError
 from llmattr.text.forms import Frame, parts_text, plain_part, rows_of_frame, shown
@@ -63,6 +64,7 @@ def several(context: object) -> Iterable[object]:
 
 def document_of(given: object, number: int) -> Document | None:
     """The document that this is, the `number`-th of several; None where it is none."""
+    heed()
     try:
         return _document(given, number)
     except RecursionError:

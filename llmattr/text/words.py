@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import regex
 
+from llmattr.core.progress import heed
 from llmattr.text.numbers import Number, numbers
 from llmattr.text.units import MONTHS, fold
 
@@ -55,6 +56,7 @@ def read(sources: Sequence[str], language: str = "en") -> Words:
     places: dict[str, set[int]] = defaultdict(set)
     values: dict[str, list[float]] = defaultdict(list)
     for i, source in enumerate(sources):
+        heed()
         for form in _forms(source):
             places[form].add(i)
         for number in {one for each in {language, "en"} for one in numbers(source, each)}:
@@ -70,6 +72,7 @@ def _forms(source: str) -> set[str]:
     found |= {f"#{int(month)}" for date in _DATE.findall(source) for month in date if month}
     run: list[str] = []
     for token in tokens:
+        heed()
         if token[0].isupper():
             run = [*run[1 - _LONGEST :], token]
             found.update(f"+{_initials(run[i:])}" for i in range(len(run) - 1))

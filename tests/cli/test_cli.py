@@ -356,6 +356,17 @@ def test_help_loads_no_torch():
     assert "leave-one-out" in done.stdout
 
 
+def test_a_check_by_words_loads_nothing_heavy(tmp_path):
+    (tmp_path / "a.txt").write_text("The canal opened in 1914 [1].")
+    (tmp_path / "d.txt").write_text("The canal opened in 1914. It has locks.")
+    heavy = "[m for m in ('torch', 'scipy', 'sklearn', 'pandas', 'transformers', 'numpy.random') if m in sys.modules]"
+    asked = "import sys, llmattr.cli; llmattr.cli.main('check a.txt --documents d.txt --quick'.split())"
+    code = f"{asked}; print({heavy}, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stderr == "[]\n"
+    assert "1 of 1 markers hold" in done.stdout
+
+
 def test_help_of_a_method_and_no_arguments():
     assert "Options of leave-one-out" not in cli("cite", "leave-one-out", "--help").stdout  # it has none
     assert "Usage: llmattr" in cli("--help").stdout

@@ -96,6 +96,16 @@ def test_trace_takes_a_folder_of_texts(tiny_folder, tmp_path, monkeypatch, capsy
     assert "3 rows" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "command", ["check . --documents a.txt --quick", "cite --messages .", "cite --questions . --json ../o.jsonl"]
+)
+def test_a_folder_is_no_answer_no_chat_and_no_questions(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("The canal is long.")
+    assert main(command.split()) == 2
+    assert capsys.readouterr() == ("", "llmattr: error: '.' is a folder: give a file of it\n")
+
+
 def test_help_names_what_is_read(capsys):
     assert main(["cite", "--help"]) == 0
     out = capsys.readouterr().out

@@ -48,6 +48,14 @@ def test_it_says_where_it_is_answers_and_stops(tiny_folder, tmp_path, stop, code
         (("--no-cache", "--cache", "kept"), "--cache would be of no use: --no-cache keeps nothing"),
         (("--port", "70000"), "70000 is not in the range"),
         (("--waiting", "-1"), "-1 is not in the range"),
+        (("--max-megabytes", "nan"), "'--max-megabytes': nan is no amount"),
+        (("--time-limit", "inf"), "'--time-limit': inf is no amount"),
+        (("--timeout", "nan"), "'--timeout': nan is no amount"),
+        (
+            ("--allow-host", "a.example", "--allow-host", "http://b.example"),
+            "a name alone, as llmattr.example, not 'http://b.ex",
+        ),
+        (("--allow-host", "a.example:8080"), "a name alone, as llmattr.example, not 'a.example:8080'"),
         (("--port", "0", "--model", "nothing/here"), "cannot load the model 'nothing/here'"),
     ],
 )

@@ -1,5 +1,6 @@
 """The citations that an answer carries: each marker's standing, what a sentence lacks, the answer repaired."""
 
+import itertools
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -20,6 +21,7 @@ from llmattr.core.evidence import MISSING
 from llmattr.core.progress import Stopped, until
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.text import words
 from llmattr.text.messages import conversation
 from llmattr.text.prompt import Prompt, cut
 from llmattr.text.shapes import Marked, read
@@ -540,9 +542,33 @@ def test_who_asks_to_confirm_what_is_said_claims_it(tag):
     assert [one.verdict for one in found.sentences] == ["context", "unsupported"]
 
 
-def test_without_a_model_it_stops_between_two_sentences_where_nobody_waits():
-    with until(lambda: True), pytest.raises(Stopped):
-        check(None, ANSWER, DOCUMENTS)
+def test_without_a_model_it_stops_at_its_next_unit_where_nobody_waits():
+    """A unit is a sentence that is cut, one whose words are read, a word that is looked up: each of these stops it."""
+
+    def long(toll):  # another each time: what is read is kept for a while
+        return [*DOCUMENTS, " ".join([f"Ships pay a toll of {toll} euros."] * 300)]
+
+    looked = itertools.count(1)
+    with until(lambda: next(looked) < 0):
+        check(None, ANSWER, long(10))
+    units = next(looked) - 1
+    assert units > 4 * 300  # cut, read alone, with the next, and within the whole
+    for toll, last in enumerate((1, units // 4, units // 2, units), 11):
+        looked = itertools.count(1)
+        with pytest.raises(Stopped), until(lambda looked=looked, last=last: next(looked) == last):
+            check(None, ANSWER, long(toll))
+
+
+def test_without_a_model_a_document_is_read_once_however_many_sentences_there_are(monkeypatch):
+    whole = []
+
+    def reading(sources, language="en"):
+        whole.append(sources)
+        return words.read(sources, language)
+
+    monkeypatch.setattr("llmattr.context.worded.read", reading)
+    check(None, ANSWER, DOCUMENTS)
+    assert [texts[-1] for texts in whole] == DOCUMENTS
 
 
 class Sure:

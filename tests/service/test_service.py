@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 import pytest
 
@@ -15,6 +16,7 @@ from llmattr.core.plain_json import json_text
 from llmattr.model.lm import LM
 from llmattr.report.json import from_json, to_dict
 from llmattr.text.shapes import read
+from llmattr.text.split.sentences import sentence_spans
 from tests.service import serving as places
 from tests.service.serving import JSON, Gated, serving, until
 
@@ -143,6 +145,28 @@ class TestLeaving:
             got = served.ask("/check", {**QUICK, "options": {}})
             assert got.status == 200
             assert len(places.PASSED) == 3 + got.json["run"]["forward_passes"]
+
+    def test_cutting_for_a_client_who_left_stops_at_the_next_paragraph(self, tiny, monkeypatch):
+        gate, cut = threading.Semaphore(0), []
+
+        def gated(text, language):
+            gate.acquire()
+            cut.append(text)
+            return sentence_spans(text, language)
+
+        with serving(tiny) as served:
+            monkeypatch.setattr(import_module("llmattr.text.split.cut"), "sentence_spans", gated)
+            asked = served.leaving("/check", {**QUICK, "documents": ["It opened in 1914. Ships pay.\n\n" * 5_000]})
+            gate.release(10)
+            until(lambda: len(cut) == 10)
+            asked.close()
+            until(lambda: served.queue.taken == 0)
+            gate.release(1)  # the paragraph at which it is
+            until(lambda: len(cut) == 11)
+            monkeypatch.undo()
+            assert served.ask("/check", QUICK).status == 200
+        assert len(cut) == 11
+        gate.release(100_000)
 
     def test_a_request_beyond_its_time_is_refused_and_the_next_is_answered(self, gated):
         with serving(gated, seconds=0.2) as served:

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from llmattr import cite
+from llmattr.core.progress import Stopped, until
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model.lm import LM
@@ -416,3 +417,16 @@ class TestRealPackages:
         store.write_documents([given])
         found = InMemoryBM25Retriever(store).run("tower")
         assert self.check(found).metadata["score"] == self.check(found["documents"]).metadata["score"] > 0
+
+
+def test_reading_many_stops_at_the_next_where_nobody_waits():
+    read: list[int] = []
+
+    def one_by_one():
+        for number in range(10):
+            read.append(number)
+            yield f"Text {number}."
+
+    with pytest.raises(Stopped), until(lambda: len(read) == 4):
+        read_documents(one_by_one())
+    assert read == [0, 1, 2, 3]

@@ -1,6 +1,7 @@
 """What of a text stands in no source: closed cases, and what must hold for any text."""
 
 import random
+import sys
 
 import pytest
 from hypothesis import example, given, settings
@@ -177,3 +178,15 @@ def test_names_are_places_of_the_text_in_their_order(text):
 def test_sources_are_read_once_for_many_texts():
     words = read(["The United States paid 82 km.", "Jane Okoro"])
     assert [missing(text, words) for text in ("the US", "J. Okoro", "82")] == [[], [], []]
+
+
+def test_nothing_of_python_runs_for_a_word_inside_text2num():
+    """Ctrl-C there would be a panic of its Rust, which no handler of `KeyboardInterrupt` sees."""
+    called: list[str] = []
+    sys.setprofile(lambda frame, event, _: called.append(frame.f_code.co_qualname) if event == "call" else None)
+    try:
+        numbers("the long road goes on " * 50)
+    finally:
+        sys.setprofile(None)
+    assert "numbers" in called
+    assert not [name for name in called if name.startswith("_Token.")]

@@ -302,6 +302,9 @@ def test_a_context_that_cannot_be_placed_is_refused():
         make(messages=chat[1:], query=None)
     with pytest.raises(LlmattrError, match="there is no context to put there"):
         make(context=None, query=None, messages=[{"role": "user", "content": "See {context}."}])
+    said = [{"role": "user", "content": "Read it."}, {"role": "assistant", "content": "It has {context} in it."}]
+    chat = make(context=None, query=None, messages=[*said, {"role": "user", "content": "What has it?"}])
+    assert "It has {context} in it." in chat.sources.texts
 
 
 SAYS_SO_TOO = "{{ '<|im_start|>system\nParis. Be user friendly. It is long.<|im_end|>\n' }}" + tiny_models.CHATML

@@ -2,7 +2,8 @@
 
 import pytest
 
-from llmattr.text.refusals import refuses
+from llmattr.text.refusal_languages import LANGUAGES
+from llmattr.text.refusals import _pattern, refuses
 from tests.text.refusal_sentences import CLAIMS, REFUSALS
 
 QUOTES = ["{}", "  {}\n", '"{}"', "{} ", "**{}**"]
@@ -35,6 +36,14 @@ def test_dressing_and_capitals_do_not_matter(frame):
 def test_a_refusal_that_goes_on_to_claim_is_none(sentence):
     if sentence.isascii():
         assert not refuses(f"{sentence} The tower was built in 1889.")
+
+
+def test_long_patterns_are_made_only_for_what_denies():
+    _pattern.cache_clear()
+    assert not refuses("The tower was built in 1889.")
+    assert _pattern.cache_info().currsize == len(LANGUAGES)  # of each the words that deny
+    assert refuses("The text does not say it.")
+    assert _pattern.cache_info().currsize > len(LANGUAGES)
 
 
 @pytest.mark.parametrize("nothing", ["", " ", "...", "1889", "Yes.", "The tower was built in 1889."])

@@ -70,6 +70,10 @@ class TestMarks:
             ("A [doc1] b [Source 2] [source: 3].", "A b.", [(1, 0), (3, 1), (3, 2)]),
             ("A [1](https://example.org/a) [[2]](https://other.org).", "A.", [(1, 0), (1, 1)]),
             ("A [7] [0].", "A.", [(1, None), (1, None)]),
+            ("A (Document 1). B (Source: 2, p. 3). C (docs 1 AND 3).", "A. B. C.", [(1, 0), (4, 1), (7, 0), (7, 2)]),
+            ("A [1 and 2]. B [1 & 3]. C [Sources 1, 2, and 3].", "A. B. C.",
+             [(1, 0), (1, 1), (4, 0), (4, 2), (7, 0), (7, 1), (7, 2)]),
+            ("A (2). B [1). C (1]. (docks 3) (the document 1)", None, []),
             ("A [1, p. 3]. B [2, pp. 3-4; x].", "A. B [2, pp. 3-4; x].", [(1, 0)]),
             ("A [1, p. 3; 2, pp. 4-5;3, S. 6]. B [1, pp. 3, 5].", "A. B [1, pp. 3, 5].", [(1, 0), (1, 1), (1, 2)]),
             ("The x[1] of my_list[0], C[1] and _it_[2].", "The x[1] of my_list[0], C and _it_.", [(25, 0), (34, 1)]),
@@ -162,7 +166,9 @@ class TestMarks:
         with pytest.raises(LlmattrError, match="names say which document each is, by its number, id or title"):
             read("A (Doe 2020).", names=names)
 
-    @pytest.mark.parametrize("text", ["[" * 20_000, "(" * 20_000, "<cite " * 5_000, "`" * 20_000, "```" * 5_000, "【1" * 9_000])
+    @pytest.mark.parametrize(
+        "text", ["[" * 20_000, "(" * 20_000, "<cite " * 5_000, "(doc 1, " * 5_000, "`" * 20_000, "```" * 5_000, "【1" * 9_000]
+    )
     def test_unfinished_ones_are_text(self, text):
         assert read(text).answer == text
 

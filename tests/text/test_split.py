@@ -1,5 +1,6 @@
 """Splitting loses nothing, and cuts where a reader would."""
 
+import itertools
 import time
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmattr.core.progress import Stopped, until
 from llmattr.errors import LlmattrError
 from llmattr.text.split import SPLITTERS, cut, find_splitter, paragraphs, sentences, spans, words
 from llmattr.text.split.languages import language_of
@@ -19,6 +21,21 @@ TEXT = st.text() | st.text(alphabet=st.sampled_from("ab. !?\n\r\t\v\x85\u2028\u0
 @given(text=TEXT)
 def test_the_parts_joined_are_the_text(kind, text):
     assert "".join(SPLITTERS[kind](text)) == text
+
+
+@pytest.mark.parametrize("between", [" ", "\n\n", "\n\n## More\n\n", "” he said. “"])
+def test_cutting_a_long_text_stops_at_its_next_sentence_where_nobody_waits(between):
+    text = between.join(["It opened in 1914."] * 1000)
+    looked = itertools.count(1)
+    with until(lambda: next(looked) < 0):
+        cut(text)
+    units = next(looked) - 1
+    assert units >= 1000  # one a sentence at least
+    for last in (1, 10, units):
+        looked = itertools.count(1)
+        with pytest.raises(Stopped), until(lambda looked=looked, last=last: next(looked) == last):
+            cut(text)
+        assert next(looked) == last + 1  # nothing went on behind it
 
 
 @pytest.mark.parametrize("kind", SPLITTERS)

@@ -1,4 +1,4 @@
-"""A text with marks: [1], [2,3], [1-3], [1, p. 3], ¹, 【1】, 【4:0†file】, [^1] with footnotes, <cite ...>, (Doe 2020)."""
+"""A text with marks: [1], [2, 3], [1 and 3], [1-3], [1, p. 3], (Document 1), ¹, 【4:0†file】, [^1], <cite ...>, (Doe 2020)."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +13,7 @@ MOST = 50  # sources of one mark: more are no range of sources
 QUOTED = 4  # words of a footnote before its last parenthesis, from which on they may be a quote
 _KIND = r"(?:doc(?:ument)?|source)"
 _NUMBERS = r"\d{1,3}(?:\s*[-–]\s*\d{1,3})?"
+_AND = r"(?:\s*[,;&]|,?\sand\s)\s*"
 _AT = r"[,:]?[ ]?(?:pp?\.|pages?|S\.|§|sec\.|section|ch\.|chapter|fig\.|figure|table|lines?)[ ]?"
 _PLACED = re.compile(rf"({_NUMBERS}){_AT}(\d+)", re.I)
 _ABOVE = "⁰¹²³⁴⁵⁶⁷⁸⁹"
@@ -25,8 +26,9 @@ _MARK = re.compile(
     | \\.  # what is escaped
     | \[\s?(?=\[[\d\s.-]{{1,40}}[,;])(?:\[[\d\s.,;-]{{0,200}}\][,\s]{{0,3}}){{2,}}\]  # an array of arrays
     | \[\^(?P<note>[^\]\s]{{1,80}})\](?!:)
-    | (?P<outer>\[)?[\[【［](?:{_KIND}:?)?[ ]?(?P<numbers>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)(?:{_AT}(?P<place>\d+)[-–\d.]*)?
-      (?P<more>(?:\s*;\s*{_NUMBERS}{_AT}\d+[-–\d.]*)+)?[\]】］](?(outer)\])
+    | (?P<outer>\[)?(?:[\[【［]|(?P<round>\()(?={_KIND}))(?:{_KIND}s?:?)?[ ]?
+      (?P<numbers>{_NUMBERS}(?:{_AND}{_NUMBERS})*)(?:{_AT}(?P<place>\d+)[-–\d.]*)?
+      (?P<more>(?:\s*;\s*{_NUMBERS}{_AT}\d+[-–\d.]*)+)?(?(round)\)|[\]】］])(?(outer)\])
       (?:{_LINKED.format("url")})?
     | 【(?:\d+:(?P<result>\d+)|(?P<source>\d+))†(?P<file>[^】\n]{{0,200}})】
     | {_BEHIND}(?P<above>[{_ABOVE}]{{1,3}}(?:[ ]?[,˒⸴][ ]?[{_ABOVE}]{{1,3}})*)(?!\w){_NO_SUM}
@@ -130,7 +132,7 @@ def _parts(said: str) -> list[str]:
 
 def _numbers(said: str) -> list[int]:
     """The numbers of "1, 3-5"."""
-    return [number for part in re.split("[,;]", said) if part.strip() for number in _range(part)]
+    return [number for part in re.split("(?i)[,;&]|and", said) if part.strip() for number in _range(part)]
 
 
 def _range(part: str) -> range:

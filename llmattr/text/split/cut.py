@@ -10,7 +10,6 @@ import numpy as np
 import regex
 from jaxtyping import Bool, Int
 
-from llmattr.ablation import name_of
 from llmattr.errors import LlmattrError, did_you_mean
 from llmattr.text.split.blocks import PROSE, Block, Kind, says_something, seen, shifted, trimmed
 from llmattr.text.split.formats import find_format
@@ -150,6 +149,8 @@ SPLITTERS: dict[str, Splitter] = {
 def find_splitter(sources: str | Splitter) -> tuple[str, Splitter]:
     """The name and the function of a kind of source; a function of the user's own is called by its name."""
     if callable(sources):
+        from llmattr.ablation import name_of  # with NumPy's random numbers, which cutting does not need
+
         return name_of(sources), sources
     if not isinstance(sources, str) or sources not in SPLITTERS:
         known = ", ".join(SPLITTERS)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import regex
 
+from llmattr.core.progress import heed
 from llmattr.text.split.abbreviations import MAY_END, is_abbreviated
 from llmattr.text.split.quotations import quotation_goes_on
 from llmattr.text.split.tags import TAG
@@ -68,6 +69,7 @@ _PAUSE = regex.compile(r"\s(?:…|\.\.\.)$")  # an ellipsis apart, in the middle
 
 def sentence_spans(text: str, language: str) -> list[Span]:
     """Where the sentences of a paragraph lie, without the white space between them; together they are all of it."""
+    heed()
     if _WHOLE.fullmatch(text):
         return [span] if (span := _trimmed(text, 0, len(text))) else []
     plain = _OPAQUE.sub(_veiled, _QUOTES.sub(lambda marks: " " * len(marks[0]), text))
@@ -81,6 +83,7 @@ def sentence_spans(text: str, language: str) -> list[Span]:
     has_own = bool(_OWN.search(text))
     cuts, start = [0], 0
     for place in places:
+        heed()
         if place <= start or place >= len(text):
             continue
         left, right = text[max(start, place - _BEHIND) : place], plain[place : place + _AHEAD]
@@ -133,6 +136,7 @@ def _segmented(plain: str, language: str) -> Iterator[int]:
 
     start = 0
     while start < len(plain):
+        heed()
         edge = start + _PAGE
         edge = (plain.rfind(". ", start, edge) + 2 if edge < len(plain) else 0) or edge
         edge = edge if edge > start + 1 else start + _PAGE
