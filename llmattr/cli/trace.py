@@ -12,7 +12,8 @@ from llmattr.cli.command import command_record
 from llmattr.cli.files import check_folder, check_outputs, quiet, report
 from llmattr.cli.given import Input, refuse, taken
 from llmattr.cli.methods import MethodCommand, options_of
-from llmattr.cli.retrain import asked_for, commands
+from llmattr.cli.question import QUESTION_OPTIONS, Question
+from llmattr.cli.retrain import commands
 from llmattr.cli.rows import ROWS_OPTIONS
 from llmattr.cli.select import select_command
 from llmattr.core.method import find_method
@@ -146,9 +147,6 @@ index.params += [*ROWS_OPTIONS, *options_of(Projection)]
 
 @trace.command()
 @click.argument("index", metavar="IDX", type=Input())
-@click.option("--prompt", default="", help="what the model was given")
-@click.option("--completion", help="what it said, to be traced")
-@click.option("--queries", type=Input(), help="instead of these, a file of rows like the training data")
 @click.option("--model", help="the model, where it is not at the place that the index names")
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="rows shown for and against")
 @click.option("--tokens", is_flag=True, help="trace each token of the completion by itself")
@@ -161,35 +159,29 @@ index.params += [*ROWS_OPTIONS, *options_of(Projection)]
 def query(
     index: str,
     *,
-    prompt: str,
-    completion: str | None,
-    queries: str | None,
     top: int,
     model: str | None,
     tokens: bool,
     rerank: int,
     approximate: bool,
-    split: str | None,
-    columns: dict[str, str] | None,
     html: Path | None,
     json: Path | None,
+    **asked: Any,
 ) -> None:
     """Rank the training rows of the index IDX by how much they support or oppose a completion."""
-    asked = asked_for(queries, prompt, completion)
-    if queries is None:
-        refuse("they are of a file (--queries)", "split", "columns")
+    question = taken(Question, asked)
+    question.check()
     check_outputs((), [out for out in (html, json) if out])
     quiet()
     from llmattr.report.ranking import ranking
-    from llmattr.text.reading import read_queries
     from llmattr.training.trace import open_index
 
-    asked = read_queries(asked, split, columns)
-    result = open_index(index, model).query(asked, top, tokens=tokens, rerank=rerank, approximate=approximate)
+    rows = question.rows()
+    result = open_index(index, model).query(rows, top, tokens=tokens, rerank=rerank, approximate=approximate)
     report(result, ranking(result, top), html=html, json=json)
 
 
-query.params += ROWS_OPTIONS
+query.params += [*QUESTION_OPTIONS, *ROWS_OPTIONS]
 
 
 @trace.command("self")

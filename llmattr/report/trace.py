@@ -1,6 +1,6 @@
 """What the page of a trace shows: each query with its prompt, and the training rows for and against it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,15 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Token:
+    """A counted token, its `-log p` in nats, and its percentage of the query's."""
+
+    text: str
+    loss: float
+    percent: int
+
+
+@dataclass(frozen=True)
 class Target:
     """A choice: the query and its rows."""
 
@@ -66,6 +75,7 @@ class Target:
     query: Query
     passage: Passage
     sides: list[Side]
+    tokens: list[Token]  # of which the loss is known
 
 
 def query_of(a: Attribution, t: int) -> Query:
@@ -73,26 +83,35 @@ def query_of(a: Attribution, t: int) -> Query:
     asked, text = (a.asked if a.traced else None) or [], a.targets.texts[t]
     if a.response is not None and a.targets.spans is not None:
         start, end = map(int, a.targets.spans[t])
-        before = _before(asked[0], a.response) if asked else ""
-        return Query(before + a.response[:start], a.response[start:end], a.response[end:])
+        before, after = _around_response(asked[0], a.response) if asked else ("", "")
+        return Query(before + a.response[:start], a.response[start:end], a.response[end:] + after)
     if len(asked) != len(a):
         return Query("", text)
-    if asked[t]["completion"] == text:
-        return Query(asked[t]["prompt"], text)
+    before, said, after = _around(asked[t])
+    if said == text:
+        return Query(before, text, after)
     first = t  # one of the tokens of this query, which are targets in their order
     while first and asked[first - 1] == asked[t]:
         first -= 1
-    before = "".join(a.targets.texts[first:t])
-    whole = asked[t]["completion"]
-    return Query(asked[t]["prompt"] + before, text, whole[len(before + text) :] if whole.startswith(before + text) else "")
+    earlier = "".join(a.targets.texts[first:t])
+    rest = said.removeprefix(earlier + text) if said.startswith(earlier + text) else ""
+    return Query(before + earlier, text, rest + after)
 
 
-def _before(query: Mapping[str, str], response: str) -> str:
-    """What stands before the response: the prompt, and the start of the completion when no score counts it."""
-    text = query["prompt"] + query["completion"]
-    if text.endswith(response):
-        return text.removesuffix(response)
-    return "" if response.startswith(query["prompt"]) else query["prompt"]
+def _around(query: Mapping[str, str]) -> tuple[str, str, str]:
+    """What is traced of a query, the completion or its span, with what stands before and after it."""
+    prompt, whole = query["prompt"], query["completion"]
+    span = query.get("span", whole)
+    before, found, after = whole.partition(span) if span else ("", "", "")
+    return (prompt + before, span, after) if found else (prompt, span, "")
+
+
+def _around_response(query: Mapping[str, str], response: str) -> tuple[str, str]:
+    """What stands before and after the response: the prompt, and what of the completion no score counts."""
+    before, said, after = _around(query)
+    if said.endswith(response):
+        return before + said.removesuffix(response), after
+    return ("" if response.startswith(query["prompt"]) else query["prompt"]), ""
 
 
 def trace_view(a: Attribution) -> dict[str, Any]:
@@ -104,12 +123,13 @@ def trace_view(a: Attribution) -> dict[str, Any]:
     sides = [_sides(a[t]) for t in range(len(a))]
     shown = {score.source for both in sides for side in both.values() for score in side[:LISTED]}
     common = common_words(a.sources.texts[i] for i in shown)
+    losses = [[(str(text), float(loss)) for text, loss in one] for one in a.details.get("loss", [()] * len(a))]
     marking = a.asked is not None  # where nothing was asked, the targets' texts are only names
     return {
         "a": a,
         "whole": rows.start == 1,
         "first": rows.start,
-        "targets": [_target(t, query, sides[t], common if marking else None) for t, query in enumerate(queries)],
+        "targets": [_target(t, query, sides[t], common if marking else None, losses[t]) for t, query in enumerate(queries)],
         "marking": marking,
         "tokens": bool(answer) or any(query.after for query in queries),
         "prompt": _end(queries[0].text.removesuffix(a.response or ""), NEAR[0]),
@@ -125,7 +145,9 @@ def _sides(one: Attribution) -> dict[str, list[Score]]:
     return {"for": [s for s in scores if s.score > 0], "against": [s for s in scores[::-1] if s.score < 0]}
 
 
-def _target(number: int, query: Query, sides: dict[str, list[Score]], common: frozenset[str] | None) -> Target:
+def _target(
+    number: int, query: Query, sides: dict[str, list[Score]], common: frozenset[str] | None, losses: Sequence[tuple[str, float]]
+) -> Target:
     said = (len(query.before), len(query.before) + len(query.said))
     wanted = {} if common is None else strengths(query.text, said, common)
     peak = max((abs(side[0].score) for side in sides.values() if side), default=1.0)
@@ -134,9 +156,20 @@ def _target(number: int, query: Query, sides: dict[str, list[Score]], common: fr
         return Row(rank, score, round(100 * abs(score.score) / peak), passage(score.text, wanted))
 
     ranked = {sign: [row(rank, score) for rank, score in enumerate(side[:LISTED], 1)] for sign, side in sides.items()}
-    return Target(
-        number, query, _passage(query), [Side(sign, rows, len(sides[sign]) - len(rows)) for sign, rows in ranked.items()]
-    )
+    listed = [Side(sign, rows, len(sides[sign]) - len(rows)) for sign, rows in ranked.items()]
+    return Target(number, query, _passage(query), listed, _tokens(losses))
+
+
+def _tokens(losses: Iterable[tuple[str, float]]) -> list[Token]:
+    """The tokens with their shares of the loss; none of an answer that is a single one."""
+    tokens = list(losses)
+    whole = sum(loss for _, loss in tokens)
+    return [Token(_glyphs(text), loss, round(100 * loss / whole)) for text, loss in tokens] if len(tokens) > 1 and whole else []
+
+
+def _glyphs(text: str) -> str:
+    """A token as it is read: white space alone by glyphs."""
+    return text if text.strip() else text.translate(GLYPHS)
 
 
 def _passage(query: Query) -> Passage:
@@ -172,6 +205,6 @@ def _edges(text: str) -> tuple[str, str, str]:
     """The white space before a token, the token, and that after it; of white space alone, glyphs and its line breaks."""
     inner = text.strip()
     if not inner:
-        return "", text.translate(GLYPHS), text if "\n" in text else ""
+        return "", _glyphs(text), text if "\n" in text else ""
     start = text.index(inner)
     return text[:start], inner, text[start + len(inner) :]

@@ -87,10 +87,25 @@ def row_text(row: Mapping[str, Any]) -> str:
 
 
 def prompt_and_completion(row: Mapping[str, Any]) -> dict[str, str]:
-    """A query as the report shows it: what the model was given, and what is traced."""
-    if kind_of_row(row) == "prompt":
-        return {name: _column_text(row[name]) for name in ("prompt", "completion")}
-    return {"prompt": "", "completion": row_text(row)}
+    """A query as the report shows it: what the model was given, and what is traced, of a chat from the turn on that counts.
+
+    >>> prompt_and_completion({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]})
+    {'prompt': 'user: Hi\\nassistant: ', 'completion': 'Hello.'}
+    """
+    kind = kind_of_row(row)
+    if kind == "messages":
+        speakers = [message["role"] for message in row["messages"]]
+        return _parted_chat(row["messages"], speakers.index("assistant") if "assistant" in speakers else 0)
+    if kind == "prompt" and is_chat(row["prompt"]):
+        return _parted_chat([*row["prompt"], *row["completion"]], len(row["prompt"]))
+    return {"prompt": row["prompt"] if kind == "prompt" else "", "completion": row["completion" if kind == "prompt" else kind]}
+
+
+def _parted_chat(chat: Sequence[Mapping[str, Any]], first: int) -> dict[str, str]:
+    """What a chat says before and from this turn on, whose speaker is named before it."""
+    speaker = f"{chat[first]['role']}: "
+    before = f"{chat_text(chat[:first])}\n" if first else ""
+    return {"prompt": before + speaker, "completion": chat_text(chat[first:]).removeprefix(speaker)}
 
 
 def _column_text(value: object) -> str:

@@ -1,6 +1,5 @@
 """Questions to a finished index: scores of its rows, from one or several checkpoints, as an attribution."""
 
-import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +11,13 @@ from jaxtyping import Float, Int
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe
 from llmattr.core.sources import Sources, Targets
-from llmattr.errors import LlmattrError, check_number, note
+from llmattr.errors import LlmattrError, check_number
 from llmattr.model.contract import fingerprint_in
-from llmattr.model.lm import LM
 from llmattr.retrieval.baselines import MEANING
+from llmattr.text.questions import asks_in_a_chat, has_span, in_form
 from llmattr.text.reading import Queries, read_queries
-from llmattr.text.rows import Examples, prompt_and_completion, row_text
-from llmattr.text.tokens import Tokenizer, decode, decoded_offsets
+from llmattr.text.rows import row_text
+from llmattr.training.asked import Asked, Said
 from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.contract import (
     IndexMethod,
@@ -73,10 +72,12 @@ class TraceIndex:
     ) -> Attribution:
         """Scores of the training rows that support each query most and of those that oppose it most (`top` of each).
 
-        `queries`: rows like the training data (`prompt` + `completion`, `text`, `messages`), or a file of them. `tokens`: every
-        counted token is a target of its own; their scores add up to the query's where the method is linear. `rerank`: so many
-        of grad-dot's or grad-cos' best and worst rows are scored again with whole gradients. `rows`: score only these, for
-        methods without an index. `approximate`: of an index score only the rows that faiss proposes.
+        `queries`: rows like the training data (`prompt` + `completion`, `text`, `messages`), or a file of them; with a `span`
+        only the part of the answer that it is. Where rows are chats, a prompt and its completion become one. `tokens`: every
+        counted token is a target of its own; their scores add up to the query's where the method is linear. A note says where a
+        few tokens carry the most of a loss. `rerank`: so many of grad-dot's or grad-cos' best and worst rows are scored again
+        with whole gradients. `rows`: score only these, for methods without an index. `approximate`: of an index score only the
+        rows that faiss proposes.
 
         Returns values [t, k], highest first, positive = the row made the completion likelier; the sources are the rows that
         were returned. Raises `LlmattrError` for queries that cannot be read and for options that the method does not have.
@@ -85,19 +86,30 @@ class TraceIndex:
             check_number("top", top, 1, whole=True)
         started = time.perf_counter()
         method = self.method or saved_method(self.index.run["method"])
+        given = self._in_form(read_queries(queries))
         self._check(method, tokens, rerank, rows, approximate)
-        given = read_queries(queries)
+        if method.family != "predictive" and any(map(has_span, given)):
+            raise LlmattrError(f"{method.name} compares whole rows: it has no score of a part of an answer (--span)")
         wide = max(top or len(self), rerank)
         best, asked = self._search(method, given, wide, tokens=tokens, rows=rows, approximate=approximate)
+        if not tokens:
+            asked.note_few()
         if rerank:
             again = np.unique(best.result()[1]).tolist()
-            best, asked = self._search(EXACT[method.name], given, top or len(self), tokens=tokens, rows=again)
+            best, _ = self._search(EXACT[method.name], given, top or len(self), tokens=tokens, rows=again)
         values, found = best.result()
         if top is not None:
             values, found = _ends(values, top), _ends(found, top)
-        said = asked.said(given) if tokens else said_by(given)
         run = {"seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
-        return self._attribution(method, values, found, said, run)
+        return self._attribution(method, values, found, asked.said(), run)
+
+    def _in_form(self, given: Rows) -> Rows:
+        """The queries as the rows are: of an index of chats as chats."""
+        form = self.index.rows([0])[0]
+        if not asks_in_a_chat(form) or all(map(asks_in_a_chat, given)):
+            return given
+        tokenizer = self.checkpoints[0].load().tokenizer
+        return [in_form(row, form, tokenizer) for row in given]
 
     def _check(self, method: TrainingMethod, tokens: bool, rerank: int, rows: Sequence[int] | None, approximate: bool) -> None:
         if approximate and not (isinstance(method, IndexMethod) and len(self.checkpoints) == 1):
@@ -120,20 +132,20 @@ class TraceIndex:
         tokens: bool,
         rows: Sequence[int] | None,
         approximate: bool = False,
-    ) -> tuple[Top, "Asked"]:
+    ) -> tuple[Top, Asked]:
         """The best and worst `top` rows of each target, and the targets."""
+        how = {"tokens": tokens, "weighed": method.family == "predictive"}
         if isinstance(method, UnrolledMethod):
-            asked = _asked(self.checkpoints[-1], self.checkpoints[-1].load(), given, tokens)
+            asked = Asked.of(self.checkpoints[-1].load(), given, self.index.run["loss"], **how)
             parts = unrolled(method, self.checkpoints, asked.examples, rows)
         else:
             parts, asked = [], None
             for checkpoint in self.checkpoints:
                 lm = checkpoint.load()
-                here = _asked(checkpoint, lm, given, tokens)
-                asked = asked or here
-                if len(here.examples) != len(asked.examples):
+                before, asked = asked, Asked.of(lm, given, checkpoint.index.run["loss"], **how)
+                if before and len(before.examples) != len(asked.examples):
                     raise LlmattrError("the checkpoints cut the queries into tokens each in its way: ask without --tokens")
-                scores = checkpoint.scores(method, lm, here.examples, rows, top if approximate else 0)
+                scores = checkpoint.scores(method, lm, asked.examples, rows, top if approximate else 0)
                 if len(self.checkpoints) > 1 and not isinstance(method, IndexMethod):  # one model runs at a time
                     scores = replace(scores, blocks=gathered(scores.blocks))
                 parts.append(scores)
@@ -159,7 +171,7 @@ class TraceIndex:
         method: TrainingMethod,
         values: Float[np.ndarray, "t k"],
         found: Int[np.ndarray, "t k"],
-        said: "Said",
+        said: Said,
         run: Mapping[str, Any],
     ) -> Attribution:
         """Scores of the rows that were found, whose texts are the sources."""
@@ -180,60 +192,8 @@ class TraceIndex:
             asked=said.queries or None,
             meaning=MEANING if method.family == "reference" else None,
             model=fingerprint_in(self.index.run),
+            details={"loss": said.losses} if said.losses else {},
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Said:
-    """What the targets are: their texts, the query of each, and their places in the response where all are of one."""
-
-    texts: list[str]
-    queries: list[dict[str, str]]
-    response: str | None = None
-    spans: Int[np.ndarray, "t 2"] | None = None
-
-
-def said_by(queries: Rows) -> Said:
-    """Every query's completion, or its text, as a target."""
-    asked = [prompt_and_completion(row) for row in queries]
-    return Said([row["completion"] for row in asked], asked)
-
-
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """Queries as tokens, with the tokenizer that made them."""
-
-    examples: Examples
-    tokenizer: Tokenizer
-
-    def said(self, queries: Rows) -> Said:
-        """Each counted token as a target."""
-        answers, places = self._pieces()
-        texts = ["".join(answers)[start:end] for start, end in places]
-        counts = [sum(example is row for example in self.examples.rows) for row in queries]
-        if len(queries) == 1:
-            return Said(texts, [prompt_and_completion(queries[0])], answers[0], places)
-        asked = [prompt_and_completion(row) for row, count in zip(queries, counts, strict=True) for _ in range(count)]
-        return Said(texts, asked)
-
-    def _pieces(self) -> tuple[list[str], Int[np.ndarray, "t 2"]]:
-        """The text of each query's counted tokens, and each token's characters in all of them, one behind the other."""
-        texts, spans, end = [], [], 0
-        pairs = zip(self.examples.ids, self.examples.counted, strict=True)
-        for _, group in itertools.groupby(pairs, key=lambda pair: id(pair[0])):  # the tokens of one query
-            said = [token for ids, counted in group for token in np.asarray(ids)[counted].tolist()]
-            texts.append(decode(self.tokenizer, said))
-            spans.append(decoded_offsets(self.tokenizer, said, len(texts[-1])) + end)
-            end += len(texts[-1])
-        return texts, np.concatenate(spans)
-
-
-def _asked(checkpoint: Checkpoint, lm: LM, given: Rows, tokens: bool) -> Asked:
-    """The queries as a checkpoint's model reads them; with `tokens` each counted token by itself."""
-    examples = lm.tokenize(given).called("query")
-    if examples.loss != checkpoint.index.run["loss"]:
-        note(f"of the queries the loss counts {examples.loss}, of the rows {checkpoint.index.run['loss']}")
-    return Asked(examples.each_token() if tokens else examples, lm.tokenizer)
 
 
 def _ends(columns: np.ndarray, top: int) -> np.ndarray:

@@ -1,0 +1,64 @@
+"""What `llmattr trace query` is asked: a prompt with its completion, a chat, or a file of either."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from llmattr.cli.files import read, shown
+from llmattr.cli.given import Input, refuse, typed
+from llmattr.cli.retrain import asked_for
+from llmattr.errors import LlmattrError
+
+QUESTION_OPTIONS: list[click.Parameter] = [
+    click.Option(["--prompt"], default="", help="what the model was given"),
+    click.Option(["--completion"], help="what it said, to be traced"),
+    click.Option(["--span"], help="ask about this part of what it said alone"),
+    click.Option(
+        ["--messages"], type=Input(), help="instead of --prompt a chat (JSON): its last turn is traced, or --completion"
+    ),
+    click.Option(
+        ["--queries"], type=Input(), help="instead of these, a file of rows like the training data (a column span, too)"
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Question:
+    """The options of `QUESTION_OPTIONS`, and how a file is read."""
+
+    prompt: str
+    completion: str | None
+    span: str | None
+    messages: str | None
+    queries: str | None
+    split: str | None
+    columns: dict[str, str] | None
+
+    def check(self) -> None:
+        """Raise `LlmattrError` for options that do not go together."""
+        if self.messages is None:
+            asked_for(self.queries, self.prompt, self.completion)
+        elif self.queries is not None:
+            raise LlmattrError("give --messages with a chat, or --queries with a file, and not both")
+        if self.messages is not None:
+            refuse("--messages has what the model was given", "prompt")
+        if self.queries is None:
+            refuse("they are of a file (--queries)", "split", "columns")
+        elif said := typed("span"):
+            raise LlmattrError(f"{said} is of one question: give the rows of {self.queries!r} a column of that name")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The questions as rows."""
+        from llmattr.text.chats import chat_of
+        from llmattr.text.questions import of_chat
+        from llmattr.text.reading import read_queries
+
+        if self.queries is not None:
+            return read_queries(self.queries, self.split, self.columns)
+        beside = {"span": self.span} if self.span is not None else {}
+        if self.messages is None:
+            return read_queries([{"prompt": self.prompt, "completion": self.completion, **beside}])
+        chat = chat_of(read(self.messages), shown(self.messages))
+        tools = {"tools": chat.tools} if chat.tools else {}
+        return read_queries([{**of_chat(chat.messages or (), self.completion), **tools, **beside}])
