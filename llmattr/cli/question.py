@@ -18,7 +18,7 @@ QUESTION_OPTIONS: list[click.Parameter] = [
         ["--messages"], type=Input(), help="instead of --prompt a chat (JSON): its last turn is traced, or --completion"
     ),
     click.Option(
-        ["--queries"], type=Input(), help="instead of these, a file of rows like the training data (a column span, too)"
+        ["--queries"], type=Input(), help="instead of these, a file of rows like the training data (also: span, rather_than)"
     ),
 ]
 
@@ -30,6 +30,7 @@ class Question:
     prompt: str
     completion: str | None
     span: str | None
+    rather_than: str | None
     messages: str | None
     queries: str | None
     split: str | None
@@ -45,8 +46,8 @@ class Question:
             refuse("--messages has what the model was given", "prompt")
         if self.queries is None:
             refuse("they are of a file (--queries)", "split", "columns")
-        elif said := typed("span"):
-            raise LlmattrError(f"{said} is of one question: give the rows of {self.queries!r} a column of that name")
+        elif said := typed("span", "rather_than"):
+            raise LlmattrError(f"{said}: of one question; give the rows of {self.queries!r} a column of that name")
 
     def rows(self) -> list[dict[str, Any]]:
         """The questions as rows."""
@@ -56,7 +57,8 @@ class Question:
 
         if self.queries is not None:
             return read_queries(self.queries, self.split, self.columns)
-        beside = {"span": self.span} if self.span is not None else {}
+        given = {"span": self.span, "rather_than": self.rather_than}
+        beside = {name: value for name, value in given.items() if value is not None}
         if self.messages is None:
             return read_queries([{"prompt": self.prompt, "completion": self.completion, **beside}])
         chat = chat_of(read(self.messages), shown(self.messages))

@@ -21,6 +21,7 @@ class Query:
     before: str
     said: str
     after: str = ""
+    other: str = ""  # the answer that it is set against
 
     @property
     def text(self) -> str:
@@ -35,8 +36,9 @@ class Query:
 
     @property
     def name(self) -> str:
-        """What was said, on one line."""
-        return " ".join(self.said.split()) or self.said.translate(GLYPHS)
+        """What was said, on one line, and what it is set against."""
+        against = f" (rather than {' '.join(self.other.split())})" if self.other else ""
+        return (" ".join(self.said.split()) or self.said.translate(GLYPHS)) + against
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def query_of(a: Attribution, t: int) -> Query:
         return Query("", text)
     before, said, after = _around(asked[t])
     if said == text:
-        return Query(before, text, after)
+        return Query(before, text, after, asked[t].get("rather_than", ""))
     first = t  # one of the tokens of this query, which are targets in their order
     while first and asked[first - 1] == asked[t]:
         first -= 1
@@ -131,13 +133,19 @@ def trace_view(a: Attribution) -> dict[str, Any]:
         "first": rows.start,
         "targets": [_target(t, query, sides[t], common if marking else None, losses[t]) for t, query in enumerate(queries)],
         "marking": marking,
-        "tokens": bool(answer) or any(query.after for query in queries),
+        "tokens": bool(answer) or _has_tokens(a),
         "prompt": _end(queries[0].text.removesuffix(a.response or ""), NEAR[0]),
         "answer": [(*(("", text, "") if t is None else _edges(text)), t) for text, t in answer],
         "listed": listed,
         "rows_shown": len(shown),
         "fit_quality": fit_quality(a),
     }
+
+
+def _has_tokens(a: Attribution) -> bool:
+    """Whether targets are tokens of what was asked."""
+    asked = a.asked if a.traced and a.asked and len(a.asked) == len(a) else []
+    return any(_around(query)[1] != text for query, text in zip(asked, a.targets.texts, strict=False))
 
 
 def _sides(one: Attribution) -> dict[str, list[Score]]:
@@ -176,12 +184,14 @@ def _passage(query: Query) -> Passage:
     """The query as it is shown above its rows: of a long one what is near."""
     start, said, end = _edges(query.said)
     before, after = query.before + start, end + query.after
+    against = [(f" (rather than {query.other})", "before")] if query.other else []
     near = [
         (_end(before, NEAR[0]), "before"),
         (_beginning(said, NEAR[1]), "said"),
         (_beginning(after, NEAR[2]), "before"),
+        *against,
     ]
-    whole = [(before, "before"), (said, "said"), (after, "before")]
+    whole = [(before, "before"), (said, "said"), (after, "before"), *against]
     return Passage(_full(near), _full(whole) if near != whole else [], len(query.text))
 
 

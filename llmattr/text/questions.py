@@ -1,4 +1,5 @@
-"""Questions as people ask them: in the form of the rows, and about a part of the answer (`span`)."""
+"""Questions as people ask them: in the form of the rows, about a part of the answer (`span`), or against another one
+(`rather_than`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +19,31 @@ from llmattr.text.turns import Chat
 def has_span(row: Mapping[str, Any]) -> bool:
     """Whether a part of the answer is asked about; a file of which some rows do has None in the others."""
     return row.get("span") is not None
+
+
+def has_other(row: Mapping[str, Any]) -> bool:
+    """Whether the answer is set against another one."""
+    return row.get("rather_than") is not None
+
+
+def other_of(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The question with the answer that its own is set against; of a chat the last turn is another.
+
+    Raises `LlmattrError` where there are not two answers, and where only a part of one is asked about.
+    """
+    kind, said = kind_of_row(row), check_text(row["rather_than"], f"what {name} is set against")
+    column = "completion" if kind == "prompt" else kind
+    other: Any = said
+    if is_chat(row[column]):
+        *before, last = row[column]
+        if last["role"] != "assistant":
+            raise LlmattrError(f"{name} ends with a turn of {last['role']!r}, and it is the assistant's that another replaces")
+        other = [*before, {"role": "assistant", "content": said}]
+    if other == row[column] or not said.strip():
+        raise LlmattrError(f"{name} is set against {said!r:.60}, which is {'what it says' if said.strip() else 'no answer'}")
+    if has_span(row):
+        raise LlmattrError(f"{name} has a span and another answer (rather_than), which is set against the whole: leave one out")
+    return {**row, column: other}
 
 
 def asks_in_a_chat(row: Mapping[str, Any]) -> bool:

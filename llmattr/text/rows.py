@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,8 @@ class Examples:
 
     `asked[i]` says which of them the model is not given but asked for: they are masked, or said by the decoder and not read by
     the encoder. None: those that are counted; a part of them may be counted alone (`each_token`). `names[i]` is what messages
-    call a row; None: by its number.
+    call a row; None: by its number. `others[i]` is the one example that row i is set against: what is made of its gradient is
+    taken off what is made of the row's.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -36,6 +37,7 @@ class Examples:
     loss: str
     asked: Sequence[np.ndarray] | None = None
     names: Sequence[str] | None = None
+    others: Mapping[int, "Examples"] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -50,7 +52,8 @@ class Examples:
         asked = None if self.asked is None else [self.asked[i] for i in rows]
         names = [self.name(i) for i in rows]
         ids, counted = [self.ids[i] for i in rows], [self.counted[i] for i in rows]
-        return Examples([self.rows[i] for i in rows], ids, counted, self.loss, asked, names)
+        others = {new: self.others[i] for new, i in enumerate(rows) if i in self.others}
+        return Examples([self.rows[i] for i in rows], ids, counted, self.loss, asked, names, others)
 
     def name(self, i: int) -> str:
         """What messages call a row."""

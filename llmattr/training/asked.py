@@ -1,7 +1,7 @@
 """What an index is asked: queries as the model reads them, where their losses lie, and what a result calls them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from llmattr.errors import note
 from llmattr.model.lm import LM
-from llmattr.text.questions import asks_in_a_chat, has_span, only_spans
+from llmattr.text.questions import asks_in_a_chat, has_other, has_span, only_spans, other_of
 from llmattr.text.rows import LOSSES, Examples, prompt_and_completion
 from llmattr.text.tokens import Tokenizer, decode, decoded_offsets
 from llmattr.training.gradients.passes import token_losses
@@ -53,7 +53,11 @@ class Asked:
         alike = loss == LOSSES["messages"] and all(map(asks_in_a_chat, rows))  # of a chat the turns that are asked about
         if read.loss != loss and not alike:
             note(f"of the queries the loss counts {read.loss}, of the rows {loss}")
-        queries = only_spans(read, lm.tokenizer)
+        others = {i: other_of(row, read.name(i)) for i, row in enumerate(rows) if has_other(row)}
+        set_against = {
+            i: replace(lm.tokenize([row]), names=[f"what {read.name(i)} is set against"]) for i, row in others.items()
+        }
+        queries = replace(only_spans(read, lm.tokenizer), others=set_against)
         return Asked(queries, lm.tokenizer, tokens, token_losses(lm, queries) if weighed else None)
 
     @property
@@ -71,7 +75,8 @@ class Asked:
     def _shown(self, i: int) -> dict[str, str]:
         """A query as a report shows it, its span as the tokens have it that it covers."""
         row = self.queries.rows[i]
-        return prompt_and_completion(row) | ({"span": self._pieces(i)[0]} if has_span(row) else {})
+        span = {"span": self._pieces(i)[0]} if has_span(row) else {}
+        return prompt_and_completion(row) | span | ({"rather_than": row["rather_than"]} if has_other(row) else {})
 
     def _losses(self) -> list[list[tuple[str, float]]]:
         """Each query's counted tokens with their losses."""
@@ -99,7 +104,8 @@ class Asked:
         """Say it where a few of a whole answer's tokens carry most of its loss, so that they are what is asked about."""
         few = {}
         for i, losses in enumerate(self.losses or ()):
-            if not has_span(self.queries.rows[i]) and (number := carrying(losses)):
+            row = self.queries.rows[i]
+            if not (has_span(row) or has_other(row)) and (number := carrying(losses)):
                 few[i] = number
         if not few:
             return

@@ -14,7 +14,7 @@ from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_number
 from llmattr.model.contract import fingerprint_in
 from llmattr.retrieval.baselines import MEANING
-from llmattr.text.questions import asks_in_a_chat, has_span, in_form
+from llmattr.text.questions import asks_in_a_chat, has_other, has_span, in_form
 from llmattr.text.reading import Queries, read_queries
 from llmattr.text.rows import row_text
 from llmattr.training.asked import Asked, Said
@@ -22,6 +22,7 @@ from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.contract import (
     IndexMethod,
     StreamMethod,
+    TextMethod,
     TrainingMethod,
     UnrolledMethod,
     WholeMethod,
@@ -73,11 +74,12 @@ class TraceIndex:
         """Scores of the training rows that support each query most and of those that oppose it most (`top` of each).
 
         `queries`: rows like the training data (`prompt` + `completion`, `text`, `messages`), or a file of them; with a `span`
-        only the part of the answer that it is. Where rows are chats, a prompt and its completion become one. `tokens`: every
-        counted token is a target of its own; their scores add up to the query's where the method is linear. A note says where a
-        few tokens carry the most of a loss. `rerank`: so many of grad-dot's or grad-cos' best and worst rows are scored again
-        with whole gradients. `rows`: score only these, for methods without an index. `approximate`: of an index score only the
-        rows that faiss proposes.
+        only the part of the answer that it is, with `rather_than` what taught the answer and not that other one (by the gradient
+        of the difference of their losses). Where rows are chats, a prompt and its completion become one. `tokens`: every counted
+        token is a target of its own; their scores add up to the query's where the method is linear. A note says where a few
+        tokens carry the most of a loss. `rerank`: so many of grad-dot's or grad-cos' best and worst rows are scored again with
+        whole gradients. `rows`: score only these, for methods without an index. `approximate`: of an index score only the rows
+        that faiss proposes.
 
         Returns values [t, k], highest first, positive = the row made the completion likelier; the sources are the rows that
         were returned. Raises `LlmattrError` for queries that cannot be read and for options that the method does not have.
@@ -88,8 +90,7 @@ class TraceIndex:
         method = self.method or saved_method(self.index.run["method"])
         given = self._in_form(read_queries(queries))
         self._check(method, tokens, rerank, rows, approximate)
-        if method.family != "predictive" and any(map(has_span, given)):
-            raise LlmattrError(f"{method.name} compares whole rows: it has no score of a part of an answer (--span)")
+        _check_questions(method, given, tokens)
         wide = max(top or len(self), rerank)
         best, asked = self._search(method, given, wide, tokens=tokens, rows=rows, approximate=approximate)
         if not tokens:
@@ -190,10 +191,27 @@ class TraceIndex:
             response=said.response,
             traced=True,
             asked=said.queries or None,
-            meaning=MEANING if method.family == "reference" else None,
+            meaning=_meaning(method, said),
             model=fingerprint_in(self.index.run),
             details={"loss": said.losses} if said.losses else {},
         )
+
+
+def _check_questions(method: TrainingMethod, given: Rows, tokens: bool) -> None:
+    """Raise `LlmattrError` for questions that the method has no answer to."""
+    if method.family != "predictive" and any(map(has_span, given)):
+        raise LlmattrError(f"{method.name} compares whole rows: it has no score of a part of an answer (--span)")
+    if isinstance(method, TextMethod) and any(map(has_other, given)):
+        raise LlmattrError(f"{method.name} compares texts, of which it takes none off another: leave out --rather-than")
+    if tokens and any(map(has_other, given)):
+        raise LlmattrError("another answer (--rather-than) has other tokens: ask about the whole, without --tokens")
+
+
+def _meaning(method: TrainingMethod, said: Said) -> str | None:
+    """What a score says, where that is not the usual."""
+    if method.family == "predictive" and any("rather_than" in query for query in said.queries):
+        return "positive = the row made the completion likelier than the answer that it is set against"
+    return MEANING if method.family == "reference" else None
 
 
 def _ends(columns: np.ndarray, top: int) -> np.ndarray:

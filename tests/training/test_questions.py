@@ -236,11 +236,14 @@ def test_the_command_line(tmp_path, tiny_folder, capsys, monkeypatch):
     part = asked("--messages", "chat.json", "--span", "green")[2]
     assert part["targets"][0]["text"].strip() == "green"
     assert "Its loss, token by token" in (tmp_path / "o.html").read_text()
+    against = asked("--messages", "chat.json", "--rather-than", "red.")
+    assert "blue and green. (rather than red.)" in against[1].out
+    assert against[2]["asked"][0]["rather_than"] == "red."
     for options, message in {
         ("--messages", "chat.json", "--span", "red"): "query 0 does not say 'red'",
         ("--messages", "chat.json", "--prompt", "x"): "--prompt would be of no use",
         ("--messages", "chat.json", "--queries", "chats.jsonl"): "and not both",
-        ("--queries", "chats.jsonl", "--span", "red"): "--span is of one question: give the rows of 'chats.jsonl' a column",
+        ("--queries", "chats.jsonl", "--span", "red"): "--span: of one question; give the rows of 'chats.jsonl' a column",
     }.items():
         code, said, _ = asked(*options)
         assert code == 2
