@@ -14,12 +14,9 @@ QUESTION_OPTIONS: list[click.Parameter] = [
     click.Option(["--prompt"], default="", help="what the model was given"),
     click.Option(["--completion"], help="what it said, to be traced"),
     click.Option(["--span"], help="ask about this part of what it said alone"),
-    click.Option(
-        ["--messages"], type=Input(), help="instead of --prompt a chat (JSON): its last turn is traced, or --completion"
-    ),
-    click.Option(
-        ["--queries"], type=Input(), help="instead of these, a file of rows like the training data (also: span, rather_than)"
-    ),
+    click.Option(["--rather-than"], help="another answer: which rows taught the model to say its own and not this one"),
+    click.Option(["--messages"], type=Input(), help="instead of --prompt a chat (JSON), whose last turn is traced"),
+    click.Option(["--queries"], type=Input(), help="instead of these, a file of rows (also with a span, or rather_than)"),
 ]
 
 

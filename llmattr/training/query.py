@@ -74,12 +74,12 @@ class TraceIndex:
         """Scores of the training rows that support each query most and of those that oppose it most (`top` of each).
 
         `queries`: rows like the training data (`prompt` + `completion`, `text`, `messages`), or a file of them; with a `span`
-        only the part of the answer that it is, with `rather_than` what taught the answer and not that other one (by the gradient
-        of the difference of their losses). Where rows are chats, a prompt and its completion become one. `tokens`: every counted
-        token is a target of its own; their scores add up to the query's where the method is linear. A note says where a few
-        tokens carry the most of a loss. `rerank`: so many of grad-dot's or grad-cos' best and worst rows are scored again with
-        whole gradients. `rows`: score only these, for methods without an index. `approximate`: of an index score only the rows
-        that faiss proposes.
+        only the part of the answer that it is, with `rather_than` what taught the answer and not that other one (by the
+        gradient of the difference of their losses). Where rows are chats, a prompt and its completion become one. `tokens`:
+        every counted token is a target of its own; their scores add up to the query's where the method is linear. A note says
+        where a few tokens carry the most of a loss. `rerank`: so many of grad-dot's or grad-cos' best and worst rows are scored
+        again with whole gradients. `rows`: score only these, for methods without an index. `approximate`: of an index score
+        only the rows that faiss proposes.
 
         Returns values [t, k], highest first, positive = the row made the completion likelier; the sources are the rows that
         were returned. Raises `LlmattrError` for queries that cannot be read and for options that the method does not have.
