@@ -148,6 +148,7 @@ index.params += [*ROWS_OPTIONS, *options_of(Projection)]
 @trace.command()
 @click.argument("index", metavar="IDX", type=Input())
 @click.option("--model", help="the model, where it is not at the place that the index names")
+@click.option("--method", help="another than the index was built with, where its rows allow that: grad-cos of grad-dot's")
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="rows shown for and against")
 @click.option("--tokens", is_flag=True, help="trace each token of the completion by itself")
 @click.option(
@@ -161,6 +162,7 @@ def query(
     *,
     top: int,
     model: str | None,
+    method: str | None,
     tokens: bool,
     rerank: int,
     approximate: bool,
@@ -176,8 +178,8 @@ def query(
     from llmattr.report.ranking import ranking
     from llmattr.training.trace import open_index
 
-    rows = question.rows()
-    result = open_index(index, model).query(rows, top, tokens=tokens, rerank=rerank, approximate=approximate)
+    how = {"tokens": tokens, "rerank": rerank, "approximate": approximate, "method": method}
+    result = open_index(index, model).query(question.rows(), top, **how)
     report(result, ranking(result, top), html=html, json=json)
 
 
@@ -187,14 +189,15 @@ query.params += [*QUESTION_OPTIONS, *ROWS_OPTIONS]
 @trace.command("self")
 @click.argument("index", metavar="IDX", type=Input())
 @click.option("--model", help="the model, where it is not at the place that the index names")
+@click.option("--method", help="another than the index was built with, where its rows allow that: grad-cos of grad-dot's")
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="rows shown")
 @click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
-def self_influence(index: str, model: str | None, top: int, json: Path | None) -> None:
+def self_influence(index: str, *, model: str | None, method: str | None, top: int, json: Path | None) -> None:
     """Rank the training rows by their score for themselves: unusual, hard or mislabelled ones come first."""
     check_outputs((), [out for out in (json,) if out])
     quiet()
     from llmattr.report.ranking import ranking
     from llmattr.training.trace import open_index
 
-    result = open_index(index, model).self_influence(top)
+    result = open_index(index, model).self_influence(top, method)
     report(result, ranking(result, top), json=json)

@@ -148,8 +148,8 @@ class Checkpoint:
             weighed = self._weighed(method, block)
             if weighed.cosine:
                 raise LlmattrError(
-                    f"{method.name} is a cosine, 1 of every row with itself: build an index with trak (--for predicting), "
-                    "grad-dot, logra, stream or ekfac"
+                    f"{method.name} is a cosine, 1 of every row with itself: ask by grad-dot of the same rows (--method), or "
+                    "build an index with trak (--for predicting), grad-dot, logra, stream or ekfac"
                 )
             rows = np.arange(start, start + len(block))
             found = np.einsum("bd,bd->b", weighed.queries, block.astype(np.float64))

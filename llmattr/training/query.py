@@ -19,6 +19,7 @@ from llmattr.text.reading import Queries, read_queries
 from llmattr.text.rows import row_text
 from llmattr.training.asked import Asked, Said
 from llmattr.training.checkpoint import Checkpoint
+from llmattr.training.chosen import method_at_question, saved_method
 from llmattr.training.contract import (
     IndexMethod,
     StreamMethod,
@@ -26,11 +27,9 @@ from llmattr.training.contract import (
     TrainingMethod,
     UnrolledMethod,
     WholeMethod,
-    find_training_method,
 )
 from llmattr.training.index.search import Top, combined, gathered
 from llmattr.training.index.store import GradientIndex
-from llmattr.training.methods import METHODS
 from llmattr.training.methods.influence import Stream
 from llmattr.training.unrolled import unrolled
 
@@ -70,6 +69,7 @@ class TraceIndex:
         rerank: int = 0,
         rows: Sequence[int] | None = None,
         approximate: bool = False,
+        method: str | type | TrainingMethod | None = None,
     ) -> Attribution:
         """Scores of the training rows that support each query most and of those that oppose it most (`top` of each).
 
@@ -79,7 +79,7 @@ class TraceIndex:
         every counted token is a target of its own; their scores add up to the query's where the method is linear. A note says
         where a few tokens carry the most of a loss. `rerank`: so many of grad-dot's or grad-cos' best and worst rows are scored
         again with whole gradients. `rows`: score only these, for methods without an index. `approximate`: of an index score
-        only the rows that faiss proposes.
+        only the rows that faiss proposes. `method`: another than the index was built with, where its rows allow that.
 
         Returns values [t, k], highest first, positive = the row made the completion likelier; the sources are the rows that
         were returned. Raises `LlmattrError` for queries that cannot be read and for options that the method does not have.
@@ -87,7 +87,7 @@ class TraceIndex:
         if top is not None:
             check_number("top", top, 1, whole=True)
         started = time.perf_counter()
-        method = self.method or saved_method(self.index.run["method"])
+        method = self._chosen(method)
         given = self._in_form(read_queries(queries))
         self._check(method, tokens, rerank, rows, approximate)
         _check_questions(method, given, tokens)
@@ -104,6 +104,10 @@ class TraceIndex:
         run = {"seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
         return self._attribution(method, values, found, asked.said(), run)
 
+    def _chosen(self, asked: str | type | TrainingMethod | None) -> TrainingMethod:
+        """The method that is asked for, or the index's own."""
+        return method_at_question(self.method or saved_method(self.index.run["method"]), asked)
+
     def _in_form(self, given: Rows) -> Rows:
         """The queries as the rows are: of an index of chats as chats."""
         form = self.index.rows([0])[0]
@@ -113,6 +117,8 @@ class TraceIndex:
         return [in_form(row, form, tokenizer) for row in given]
 
     def _check(self, method: TrainingMethod, tokens: bool, rerank: int, rows: Sequence[int] | None, approximate: bool) -> None:
+        if approximate and describe(method) != self.index.run["method"]:
+            raise LlmattrError(f"faiss proposes rows by the method that an index was built with, not by {method.name}")
         if approximate and not (isinstance(method, IndexMethod) and len(self.checkpoints) == 1):
             raise LlmattrError("approximate search is for the index of one checkpoint, of a method that keeps rows")
         if tokens and method.family != "predictive":
@@ -156,12 +162,13 @@ class TraceIndex:
             best.add(numbers, scores)
         return best, asked
 
-    def self_influence(self, top: int | None = None) -> Attribution:
+    def self_influence(self, top: int | None = None, method: str | type | TrainingMethod | None = None) -> Attribution:
         """Every training row's score for itself: the highest are unusual, hard or mislabelled rows, which the model memorised.
 
-        One target, "the row itself"; needs a method on an index of gradients, or stream or ekfac.
+        One target, "the row itself"; needs a method on an index of gradients, or stream or ekfac. `method`: another than the
+        index was built with, as for `query`.
         """
-        method = self.method or saved_method(self.index.run["method"])
+        method = self._chosen(method)
         best = Top(1, top or len(self))
         for numbers, scores in combined([checkpoint.self_scores(method) for checkpoint in self.checkpoints]):
             best.add(numbers, scores)
@@ -217,13 +224,3 @@ def _meaning(method: TrainingMethod, said: Said) -> str | None:
 def _ends(columns: np.ndarray, top: int) -> np.ndarray:
     """The first and last `top` columns."""
     return columns if columns.shape[1] <= 2 * top else np.concatenate([columns[:, :top], columns[:, -top:]], axis=1)
-
-
-def saved_method(saved: Mapping[str, Any]) -> TrainingMethod:
-    """The method of `METHODS` that a run.json records; raises `LlmattrError` for one of somebody's own."""
-    name, fields = saved["name"], {key: value for key, value in saved.items() if key != "name"}
-    if name not in METHODS:
-        raise LlmattrError(
-            f"the index was built with {name!r}, which is not in METHODS: open_index(folder, method=...) takes it"
-        )
-    return find_training_method(METHODS[name](**fields), METHODS)
