@@ -154,6 +154,7 @@ index.params += [*ROWS_OPTIONS, *options_of(Projection)]
 @click.option(
     "--rerank", type=click.IntRange(min=0), default=0, help="score so many rows again with whole gradients (grad-dot, grad-cos)"
 )
+@click.option("--group-by", help="whose is it: shares of the groups that have the same in this column of the rows")
 @click.option("--approximate", is_flag=True, help="score only the rows that faiss proposes, for indexes of many millions")
 @click.option("--html", type=click.Path(path_type=Path), help="write a page to read in a browser")
 @click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
@@ -166,6 +167,7 @@ def query(
     tokens: bool,
     rerank: int,
     approximate: bool,
+    group_by: str | None,
     html: Path | None,
     json: Path | None,
     **asked: Any,
@@ -178,7 +180,7 @@ def query(
     from llmattr.report.ranking import ranking
     from llmattr.training.trace import open_index
 
-    how = {"tokens": tokens, "rerank": rerank, "approximate": approximate, "method": method}
+    how = {"tokens": tokens, "rerank": rerank, "approximate": approximate, "method": method, "group_by": group_by}
     result = open_index(index, model).query(question.rows(), top, **how)
     report(result, ranking(result, top), html=html, json=json)
 

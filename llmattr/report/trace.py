@@ -1,6 +1,6 @@
 """What the page of a trace shows: each query with its prompt, and the training rows for and against it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,12 +43,16 @@ class Query:
 
 @dataclass(frozen=True)
 class Row:
-    """A training row in the list of a target. `percent`: its score relative to the target's largest, without the sign."""
+    """A training row in the list of a target. `percent`: its score relative to the target's largest, without the sign.
+
+    `known`: its own columns, as a line.
+    """
 
     rank: int
     score: Score
     percent: int
     passage: Passage
+    known: str
 
 
 @dataclass(frozen=True)
@@ -125,13 +129,12 @@ def trace_view(a: Attribution) -> dict[str, Any]:
     sides = [_sides(a[t]) for t in range(len(a))]
     shown = {score.source for both in sides for side in both.values() for score in side[:LISTED]}
     common = common_words(a.sources.texts[i] for i in shown)
-    losses = [[(str(text), float(loss)) for text, loss in one] for one in a.details.get("loss", [()] * len(a))]
     marking = a.asked is not None  # where nothing was asked, the targets' texts are only names
     return {
         "a": a,
         "whole": rows.start == 1,
         "first": rows.start,
-        "targets": [_target(t, query, sides[t], common if marking else None, losses[t]) for t, query in enumerate(queries)],
+        "targets": [_target(a, t, query, sides[t], common if marking else None) for t, query in enumerate(queries)],
         "marking": marking,
         "tokens": bool(answer) or _has_tokens(a),
         "prompt": _end(queries[0].text.removesuffix(a.response or ""), NEAR[0]),
@@ -153,24 +156,23 @@ def _sides(one: Attribution) -> dict[str, list[Score]]:
     return {"for": [s for s in scores if s.score > 0], "against": [s for s in scores[::-1] if s.score < 0]}
 
 
-def _target(
-    number: int, query: Query, sides: dict[str, list[Score]], common: frozenset[str] | None, losses: Sequence[tuple[str, float]]
-) -> Target:
+def _target(a: Attribution, number: int, query: Query, sides: dict[str, list[Score]], common: frozenset[str] | None) -> Target:
     said = (len(query.before), len(query.before) + len(query.said))
     wanted = {} if common is None else strengths(query.text, said, common)
     peak = max((abs(side[0].score) for side in sides.values() if side), default=1.0)
 
     def row(rank: int, score: Score) -> Row:
-        return Row(rank, score, round(100 * abs(score.score) / peak), passage(score.text, wanted))
+        known = ", ".join(f"{name}: {value!s:.60}" for name, value in a.sources.metadata(score.source).items())
+        return Row(rank, score, round(100 * abs(score.score) / peak), passage(score.text, wanted), known)
 
     ranked = {sign: [row(rank, score) for rank, score in enumerate(side[:LISTED], 1)] for sign, side in sides.items()}
     listed = [Side(sign, rows, len(sides[sign]) - len(rows)) for sign, rows in ranked.items()]
-    return Target(number, query, _passage(query), listed, _tokens(losses))
+    return Target(number, query, _passage(query), listed, _tokens(a, number))
 
 
-def _tokens(losses: Iterable[tuple[str, float]]) -> list[Token]:
-    """The tokens with their shares of the loss; none of an answer that is a single one."""
-    tokens = list(losses)
+def _tokens(a: Attribution, target: int) -> list[Token]:
+    """A target's tokens with their shares of its loss; none where that is not known, and of an answer that is a single one."""
+    tokens = [(str(text), float(loss)) for text, loss in a.details["loss"][target]] if "loss" in a.details else []
     whole = sum(loss for _, loss in tokens)
     return [Token(_glyphs(text), loss, round(100 * loss / whole)) for text, loss in tokens] if len(tokens) > 1 and whole else []
 

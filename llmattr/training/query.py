@@ -14,6 +14,7 @@ from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_number
 from llmattr.model.contract import fingerprint_in
 from llmattr.retrieval.baselines import MEANING
+from llmattr.text.columns import group_names, own_columns
 from llmattr.text.questions import asks_in_a_chat, has_other, has_span, in_form
 from llmattr.text.reading import Queries, read_queries
 from llmattr.text.rows import row_text
@@ -31,6 +32,7 @@ from llmattr.training.contract import (
 from llmattr.training.index.search import Top, combined, gathered
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods.influence import Stream
+from llmattr.training.shares import LOOKED, above_median, shares
 from llmattr.training.unrolled import unrolled
 
 Rows = Sequence[Mapping[str, Any]]
@@ -70,6 +72,7 @@ class TraceIndex:
         rows: Sequence[int] | None = None,
         approximate: bool = False,
         method: str | type | TrainingMethod | None = None,
+        group_by: str | None = None,
     ) -> Attribution:
         """Scores of the training rows that support each query most and of those that oppose it most (`top` of each).
 
@@ -80,6 +83,8 @@ class TraceIndex:
         where a few tokens carry the most of a loss. `rerank`: so many of grad-dot's or grad-cos' best and worst rows are scored
         again with whole gradients. `rows`: score only these, for methods without an index. `approximate`: of an index score
         only the rows that faiss proposes. `method`: another than the index was built with, where its rows allow that.
+        `group_by`: a column of the rows, of whose groups the shares of the support of the `top` best rows are returned instead
+        (`shares`).
 
         Returns values [t, k], highest first, positive = the row made the completion likelier; the sources are the rows that
         were returned. Raises `LlmattrError` for queries that cannot be read and for options that the method does not have.
@@ -91,7 +96,9 @@ class TraceIndex:
         given = self._in_form(read_queries(queries))
         self._check(method, tokens, rerank, rows, approximate)
         _check_questions(method, given, tokens)
-        wide = max(top or len(self), rerank)
+        if group_by is not None:
+            self._check_groups(group_by, rerank, approximate)
+        wide = len(self) if group_by else max(top or len(self), rerank)
         best, asked = self._search(method, given, wide, tokens=tokens, rows=rows, approximate=approximate)
         if not tokens:
             asked.note_few()
@@ -99,9 +106,14 @@ class TraceIndex:
             again = np.unique(best.result()[1]).tolist()
             best, _ = self._search(EXACT[method.name], given, top or len(self), tokens=tokens, rows=again)
         values, found = best.result()
+        run = {"seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
+        if group_by is not None:
+            many = top or len(self)
+            looked = slice(LOOKED * many)
+            best_rows = self._attribution(method, above_median(values)[:, looked], found[:, looked], asked.said(), run)
+            return shares(best_rows, group_by, many)
         if top is not None:
             values, found = _ends(values, top), _ends(found, top)
-        run = {"seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
         return self._attribution(method, values, found, asked.said(), run)
 
     def _chosen(self, asked: str | type | TrainingMethod | None) -> TrainingMethod:
@@ -115,6 +127,14 @@ class TraceIndex:
             return given
         tokenizer = self.checkpoints[0].load().tokenizer
         return [in_form(row, form, tokenizer) for row in given]
+
+    def _check_groups(self, column: str, rerank: int, approximate: bool) -> None:
+        """Raise `LlmattrError` where shares cannot be had."""
+        group_names(self.index.rows([0]), column)
+        if rerank or approximate:
+            raise LlmattrError(
+                "shares (--group-by) need the score of every row, for the median: leave out --rerank and --approximate"
+            )
 
     def _check(self, method: TrainingMethod, tokens: bool, rerank: int, rows: Sequence[int] | None, approximate: bool) -> None:
         if approximate and describe(method) != self.index.run["method"]:
@@ -184,13 +204,15 @@ class TraceIndex:
     ) -> Attribution:
         """Scores of the rows that were found, whose texts are the sources."""
         returned, index = np.unique(found, return_inverse=True)
-        texts = [row_text(row) for row in self.index.rows(returned)]
+        rows = self.index.rows(returned)
+        sources = Sources("training rows", [str(i) for i in returned], [row_text(row) for row in rows])
+        known = [own_columns(row) for row in rows]
         measure = method.measure if method.family == "predictive" else "similarity"
         run = {**self.index.run, **run}
         return Attribution(
             values=values,
             index=index.reshape(values.shape),
-            sources=Sources("training rows", [str(i) for i in returned], texts),
+            sources=replace(sources, columns=known) if any(known) else sources,
             targets=Targets(said.texts, said.spans, measure=measure),
             unit=method.unit,
             method=describe(method),
