@@ -1,13 +1,17 @@
 """What `llmattr trace query` is asked: a prompt with its completion, a chat, or a file of either."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+from jaxtyping import Float
 
 from llmattr.cli.files import read, shown
 from llmattr.cli.given import Input, refuse, typed
 from llmattr.cli.retrain import asked_for
+from llmattr.cli.scored import read_array
 from llmattr.errors import LlmattrError
 
 QUESTION_OPTIONS: list[click.Parameter] = [
@@ -17,6 +21,8 @@ QUESTION_OPTIONS: list[click.Parameter] = [
     click.Option(["--rather-than"], help="another answer: which rows taught the model to say its own and not this one"),
     click.Option(["--messages"], type=Input(), help="instead of --prompt a chat (JSON), whose last turn is traced"),
     click.Option(["--queries"], type=Input(), help="instead of these, a file of rows (also with a span, or rather_than)"),
+    click.Option(["--direction"], type=Input(), help="or a direction in hidden states (.npy), of an index of rep-sim"),
+    click.Option(["--layer"], type=int, help="the layer that the direction is of"),
 ]
 
 
@@ -30,11 +36,18 @@ class Question:
     rather_than: str | None
     messages: str | None
     queries: str | None
+    direction: str | None
+    layer: int | None
     split: str | None
     columns: dict[str, str] | None
 
     def check(self) -> None:
         """Raise `LlmattrError` for options that do not go together."""
+        if self.direction is not None:
+            said = ("prompt", "completion", "span", "rather_than", "messages", "queries", "split", "columns")
+            refuse("--direction asks for no answer", *said, "method", "tokens", "rerank", "group_by", "approximate")
+            return
+        refuse("it is that of --direction", "layer")
         if self.messages is None:
             asked_for(self.queries, self.prompt, self.completion)
         elif self.queries is not None:
@@ -45,6 +58,10 @@ class Question:
             refuse("they are of a file (--queries)", "split", "columns")
         elif said := typed("span", "rather_than"):
             raise LlmattrError(f"{said}: of one question; give the rows of {self.queries!r} a column of that name")
+
+    def vector(self) -> Float[np.ndarray, "..."]:
+        """The direction, or several."""
+        return read_array(Path(self.direction or ""), "a direction [d], or several [t, d]", (1, 2))
 
     def rows(self) -> list[dict[str, Any]]:
         """The questions as rows."""

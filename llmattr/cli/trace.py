@@ -180,8 +180,12 @@ def query(
     from llmattr.report.ranking import ranking
     from llmattr.training.trace import open_index
 
+    opened = open_index(index, model)
+    if question.direction is not None:
+        result = opened.along(question.vector(), top, layer=question.layer)
+        return report(result, ranking(result, top), html=html, json=json)
     how = {"tokens": tokens, "rerank": rerank, "approximate": approximate, "method": method, "group_by": group_by}
-    result = open_index(index, model).query(question.rows(), top, **how)
+    result = opened.query(question.rows(), top, **how)
     report(result, ranking(result, top), html=html, json=json)
 
 

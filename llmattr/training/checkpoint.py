@@ -110,8 +110,12 @@ class Checkpoint:
                 return Scores(streamed(method, self.layered(lm), lm.tokenize(index.rows()), asked, rows))
 
     def _products(self, method: IndexMethod, lm: LM, asked: Examples, nearest: int) -> Scores:
+        vectors = load_vectors(method, lm, self.index.folder, self.index.run)
+        return self.products(method, project(vectors, asked, method.measure), nearest)
+
+    def products(self, method: IndexMethod, queries: Float[np.ndarray, "t D"], nearest: int = 0) -> Scores:
+        """Scores of the rows for queries that are rows of numbers themselves; `nearest` as for `scores`."""
         index = self.index
-        queries = project(load_vectors(method, lm, index.folder, index.run), asked, method.measure)
         weighed = self._weighed(method, queries)
         if nearest:
             proposed = candidates(index, weighed, self._weighed(method, queries[:1]), nearest)

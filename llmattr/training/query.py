@@ -14,33 +14,22 @@ from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError, check_number
 from llmattr.model.contract import fingerprint_in
 from llmattr.retrieval.baselines import MEANING
-from llmattr.text.columns import group_names, own_columns
-from llmattr.text.questions import asks_in_a_chat, has_other, has_span, in_form
+from llmattr.text.columns import own_columns
+from llmattr.text.questions import asks_in_a_chat, in_form
 from llmattr.text.reading import Queries, read_queries
 from llmattr.text.rows import row_text
 from llmattr.training.asked import Asked, Said
 from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.chosen import method_at_question, saved_method
-from llmattr.training.contract import (
-    IndexMethod,
-    StreamMethod,
-    TextMethod,
-    TrainingMethod,
-    UnrolledMethod,
-    WholeMethod,
-)
+from llmattr.training.contract import IndexMethod, TrainingMethod, UnrolledMethod
+from llmattr.training.direction import MEANING as MEANING_OF_DIRECTIONS
+from llmattr.training.direction import checked_directions
+from llmattr.training.how import EXACT, How, Rows
 from llmattr.training.index.search import Top, combined, gathered
 from llmattr.training.index.store import GradientIndex
-from llmattr.training.methods.influence import Stream
 from llmattr.training.shares import LOOKED, above_median, shares
 from llmattr.training.unrolled import unrolled
 
-Rows = Sequence[Mapping[str, Any]]
-
-EXACT = {
-    "grad-dot": Stream("dot"),
-    "grad-cos": Stream("cosine"),
-}  # methods whose scores can be computed again with whole gradients
 OF_THE_INDEX = ("method", "layers", "groups", "checksums", "commands")  # what its record has and a result's has not
 
 
@@ -94,17 +83,14 @@ class TraceIndex:
         started = time.perf_counter()
         method = self._chosen(method)
         given = self._in_form(read_queries(queries))
-        self._check(method, tokens, rerank, rows, approximate)
-        _check_questions(method, given, tokens)
-        if group_by is not None:
-            self._check_groups(group_by, rerank, approximate)
-        wide = len(self) if group_by else max(top or len(self), rerank)
-        best, asked = self._search(method, given, wide, tokens=tokens, rows=rows, approximate=approximate)
+        how = How(tokens, rerank, rows, approximate, group_by)
+        how.check(method, self.index, given)
+        best, asked = self._search(method, given, len(self) if group_by else max(top or len(self), rerank), how)
         if not tokens:
             asked.note_few()
         if rerank:
             again = np.unique(best.result()[1]).tolist()
-            best, _ = self._search(EXACT[method.name], given, top or len(self), tokens=tokens, rows=again)
+            best, _ = self._search(EXACT[method.name], given, top or len(self), replace(how, rows=again, approximate=False))
         values, found = best.result()
         run = {"seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
         if group_by is not None:
@@ -128,51 +114,20 @@ class TraceIndex:
         tokenizer = self.checkpoints[0].load().tokenizer
         return [in_form(row, form, tokenizer) for row in given]
 
-    def _check_groups(self, column: str, rerank: int, approximate: bool) -> None:
-        """Raise `LlmattrError` where shares cannot be had."""
-        group_names(self.index.rows([0]), column)
-        if rerank or approximate:
-            raise LlmattrError(
-                "shares (--group-by) need the score of every row, for the median: leave out --rerank and --approximate"
-            )
-
-    def _check(self, method: TrainingMethod, tokens: bool, rerank: int, rows: Sequence[int] | None, approximate: bool) -> None:
-        if approximate and describe(method) != self.index.run["method"]:
-            raise LlmattrError(f"faiss proposes rows by the method that an index was built with, not by {method.name}")
-        if approximate and not (isinstance(method, IndexMethod) and len(self.checkpoints) == 1):
-            raise LlmattrError("approximate search is for the index of one checkpoint, of a method that keeps rows")
-        if tokens and method.family != "predictive":
-            raise LlmattrError(f"{method.name} compares whole rows: it has no score of a token (--tokens)")
-        if rerank and method.name not in EXACT:
-            raise LlmattrError(f"rerank scores {' and '.join(EXACT)} again, not {method.name}: ask an index of ekfac or stream")
-        if rows is not None and not isinstance(method, StreamMethod | UnrolledMethod | WholeMethod):
-            raise LlmattrError(f"{method.name} scores every row of its index: rows are chosen for methods without one (ekfac)")
-        if rows is not None and not all(0 <= row < len(self) for row in rows):
-            raise LlmattrError(f"rows are numbered from 0 to {len(self) - 1}")
-
-    def _search(
-        self,
-        method: TrainingMethod,
-        given: Rows,
-        top: int,
-        *,
-        tokens: bool,
-        rows: Sequence[int] | None,
-        approximate: bool = False,
-    ) -> tuple[Top, Asked]:
+    def _search(self, method: TrainingMethod, given: Rows, top: int, how: How) -> tuple[Top, Asked]:
         """The best and worst `top` rows of each target, and the targets."""
-        how = {"tokens": tokens, "weighed": method.family == "predictive"}
+        of = {"tokens": how.tokens, "weighed": method.family == "predictive"}
         if isinstance(method, UnrolledMethod):
-            asked = Asked.of(self.checkpoints[-1].load(), given, self.index.run["loss"], **how)
-            parts = unrolled(method, self.checkpoints, asked.examples, rows)
+            asked = Asked.of(self.checkpoints[-1].load(), given, self.index.run["loss"], **of)
+            parts = unrolled(method, self.checkpoints, asked.examples, how.rows)
         else:
             parts, asked = [], None
             for checkpoint in self.checkpoints:
                 lm = checkpoint.load()
-                before, asked = asked, Asked.of(lm, given, checkpoint.index.run["loss"], **how)
+                before, asked = asked, Asked.of(lm, given, checkpoint.index.run["loss"], **of)
                 if before and len(before.examples) != len(asked.examples):
                     raise LlmattrError("the checkpoints cut the queries into tokens each in its way: ask without --tokens")
-                scores = checkpoint.scores(method, lm, asked.examples, rows, top if approximate else 0)
+                scores = checkpoint.scores(method, lm, asked.examples, how.rows, top if how.approximate else 0)
                 if len(self.checkpoints) > 1 and not isinstance(method, IndexMethod):  # one model runs at a time
                     scores = replace(scores, blocks=gathered(scores.blocks))
                 parts.append(scores)
@@ -181,6 +136,24 @@ class TraceIndex:
         for numbers, scores in combined(parts):
             best.add(numbers, scores)
         return best, asked
+
+    def along(self, direction: object, top: int | None = 10, *, layer: int | None = None) -> Attribution:
+        """Training rows by the cosine of their mean hidden state with a direction [d], or with each of several [t, d].
+
+        A direction is a probe's, a feature's of a sparse autoencoder, a steering vector; the index is one of hidden states
+        (rep-sim), of the `layer` that the direction is of, where that is said. What points against the direction comes last.
+        Raises `LlmattrError` for another index, and for what is no direction of its layer.
+        """
+        checkpoint, *more = self.checkpoints
+        if more:
+            raise LlmattrError(f"a direction is of one model, and the index has {1 + len(more)} checkpoints: build one of each")
+        states = checkpoint.load().model.config.get_text_config().num_hidden_layers + 1
+        method, found = checked_directions(self.index, self._chosen(None), states, direction, layer)
+        best = Top(len(found), top or len(self))
+        for numbers, scores in combined([checkpoint.products(method, found)]):
+            best.add(numbers, scores)
+        names = ["the direction"] if len(found) == 1 else [f"direction {t}" for t in range(len(found))]
+        return replace(self._attribution(method, *best.result(), Said(names, queries=[]), {}), meaning=MEANING_OF_DIRECTIONS)
 
     def self_influence(self, top: int | None = None, method: str | type | TrainingMethod | None = None) -> Attribution:
         """Every training row's score for itself: the highest are unusual, hard or mislabelled rows, which the model memorised.
@@ -224,16 +197,6 @@ class TraceIndex:
             model=fingerprint_in(self.index.run),
             details={"loss": said.losses} if said.losses else {},
         )
-
-
-def _check_questions(method: TrainingMethod, given: Rows, tokens: bool) -> None:
-    """Raise `LlmattrError` for questions that the method has no answer to."""
-    if method.family != "predictive" and any(map(has_span, given)):
-        raise LlmattrError(f"{method.name} compares whole rows: it has no score of a part of an answer (--span)")
-    if isinstance(method, TextMethod) and any(map(has_other, given)):
-        raise LlmattrError(f"{method.name} compares texts, of which it takes none off another: leave out --rather-than")
-    if tokens and any(map(has_other, given)):
-        raise LlmattrError("another answer (--rather-than) has other tokens: ask about the whole, without --tokens")
 
 
 def _meaning(method: TrainingMethod, said: Said) -> str | None:
