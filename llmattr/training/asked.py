@@ -97,8 +97,11 @@ class Asked:
     def _pieces(self, i: int) -> tuple[str, Int[np.ndarray, "r 2"]]:
         """The text of a query's counted tokens, and each token's characters in it."""
         said = np.asarray(self.queries.ids[i])[self.queries.counted[i]].tolist()
-        text = decode(self.tokenizer, said)
-        return text, decoded_offsets(self.tokenizer, said, len(text))
+        text, alone = decode(self.tokenizer, said), [decode(self.tokenizer, [token]) for token in said]
+        if "".join(alone) != text:  # a token that is a part of a character, or a word that begins a text without its space
+            return text, decoded_offsets(self.tokenizer, said, len(text))
+        ends = np.cumsum([0, *map(len, alone)])
+        return text, np.stack([ends[:-1], ends[1:]], axis=1)
 
     def note_few(self) -> None:
         """Say it where a few of a whole answer's tokens carry most of its loss, so that they are what is asked about."""
