@@ -12,7 +12,8 @@ from llmattr.cli.command import command_record
 from llmattr.cli.files import check_folder, check_outputs, quiet, report
 from llmattr.cli.given import Input, refuse, taken
 from llmattr.cli.methods import MethodCommand, options_of
-from llmattr.cli.retrain import asked_for, commands
+from llmattr.cli.question import QUESTION_OPTIONS, Question
+from llmattr.cli.retrain import commands
 from llmattr.cli.rows import ROWS_OPTIONS
 from llmattr.cli.select import select_command
 from llmattr.cli.verify import verify_command
@@ -148,63 +149,63 @@ index.params += [*ROWS_OPTIONS, *options_of(Projection)]
 
 @trace.command()
 @click.argument("index", metavar="IDX", type=Input())
-@click.option("--prompt", default="", help="what the model was given")
-@click.option("--completion", help="what it said, to be traced")
-@click.option("--queries", type=Input(), help="instead of these, a file of rows like the training data")
 @click.option("--model", help="the model, where it is not at the place that the index names")
+@click.option("--method", help="another than the index was built with, where its rows allow that: grad-cos of grad-dot's")
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="rows shown for and against")
 @click.option("--tokens", is_flag=True, help="trace each token of the completion by itself")
 @click.option(
     "--rerank", type=click.IntRange(min=0), default=0, help="score so many rows again with whole gradients (grad-dot, grad-cos)"
 )
+@click.option("--group-by", help="whose is it: shares of the groups that have the same in this column of the rows")
 @click.option("--approximate", is_flag=True, help="score only the rows that faiss proposes, for indexes of many millions")
 @click.option("--html", type=click.Path(path_type=Path), help="write a page to read in a browser")
 @click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
 def query(
     index: str,
     *,
-    prompt: str,
-    completion: str | None,
-    queries: str | None,
     top: int,
     model: str | None,
+    method: str | None,
     tokens: bool,
     rerank: int,
     approximate: bool,
-    split: str | None,
-    columns: dict[str, str] | None,
+    group_by: str | None,
     html: Path | None,
     json: Path | None,
+    **asked: Any,
 ) -> None:
     """Rank the training rows of the index IDX by how much they support or oppose a completion."""
-    asked = asked_for(queries, prompt, completion)
-    if queries is None:
-        refuse("they are of a file (--queries)", "split", "columns")
+    question = taken(Question, asked)
+    question.check()
     check_outputs((), [out for out in (html, json) if out])
     quiet()
     from llmattr.report.ranking import ranking
-    from llmattr.text.reading import read_queries
     from llmattr.training.trace import open_index
 
-    asked = read_queries(asked, split, columns)
-    result = open_index(index, model).query(asked, top, tokens=tokens, rerank=rerank, approximate=approximate)
+    opened = open_index(index, model)
+    if question.direction is not None:
+        result = opened.along(question.vector(), top, layer=question.layer)
+        return report(result, ranking(result, top), html=html, json=json)
+    how = {"tokens": tokens, "rerank": rerank, "approximate": approximate, "method": method, "group_by": group_by}
+    result = opened.query(question.rows(), top, **how)
     report(result, ranking(result, top), html=html, json=json)
 
 
-query.params += ROWS_OPTIONS
+query.params += [*QUESTION_OPTIONS, *ROWS_OPTIONS]
 
 
 @trace.command("self")
 @click.argument("index", metavar="IDX", type=Input())
 @click.option("--model", help="the model, where it is not at the place that the index names")
+@click.option("--method", help="another than the index was built with, where its rows allow that: grad-cos of grad-dot's")
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="rows shown")
 @click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
-def self_influence(index: str, model: str | None, top: int, json: Path | None) -> None:
+def self_influence(index: str, *, model: str | None, method: str | None, top: int, json: Path | None) -> None:
     """Rank the training rows by their score for themselves: unusual, hard or mislabelled ones come first."""
     check_outputs((), [out for out in (json,) if out])
     quiet()
     from llmattr.report.ranking import ranking
     from llmattr.training.trace import open_index
 
-    result = open_index(index, model).self_influence(top)
+    result = open_index(index, model).self_influence(top, method)
     report(result, ranking(result, top), json=json)

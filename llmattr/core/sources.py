@@ -46,7 +46,8 @@ class Sources:
 
     `spans` are character offsets [n, 2] into the source's document, `groups` [n] is the document's number;
     both are None for sources that are not parts of a text. `blocks` [n] says what each is (heading, paragraph, row, code ...)
-    and `quotable` [n] whether a reader would point at it; None: nothing is known, and all are.
+    and `quotable` [n] whether a reader would point at it; None: nothing is known, and all are. `columns` is what else is known
+    of sources without a document: a training row's own columns.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Sources:
     documents: tuple[Document, ...] = ()
     blocks: Sequence[str] | None = None
     quotable: Bool[np.ndarray, " n"] | None = None
+    columns: Sequence[Mapping[str, Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -75,6 +77,7 @@ class Sources:
             groups=None if self.groups is None else self.groups[keep],
             blocks=None if self.blocks is None else [self.blocks[i] for i in keep],
             quotable=None if self.quotable is None else self.quotable[keep],
+            columns=None if self.columns is None else [self.columns[i] for i in keep],
         )
 
     def document(self, source: int) -> Document | None:
@@ -82,10 +85,10 @@ class Sources:
         return None if self.groups is None else self.documents[self.groups[source]]
 
     def metadata(self, source: int) -> dict[str, Any]:
-        """What is known of where a source stands: its document's metadata and, say, its page."""
+        """What is known of a source: its document's metadata and, say, its page; of a training row its own columns."""
         document = self.document(source)
         if document is None:
-            return {}
+            return {} if self.columns is None else dict(self.columns[source])
         return dict(document.metadata) if self.spans is None else document.at(int(self.spans[source, 0]))
 
 

@@ -105,6 +105,7 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
             documents=tuple(_read_document(document) for document in saved["documents"]),
             blocks=[s["block"] for s in sources] if sources and "block" in sources[0] else None,
             quotable=_column(sources, "quotable"),
+            columns=None if saved["documents"] else _known(sources),
         ),
         targets=Targets([t["text"] for t in targets], _column(targets, "start", "end"), saved["measure"]),
         unit=saved["unit"],
@@ -128,6 +129,12 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
         model=saved["model"],
         agreement=Agreement.of(saved["agreement"]) if "agreement" in saved else None,
     )
+
+
+def _known(sources: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """What is known of each source that is of no document; None where that is nothing."""
+    known = [source.get("metadata", {}) for source in sources]
+    return known if any(known) else None
 
 
 def _read_document(saved: dict[str, Any]) -> Document:

@@ -23,6 +23,7 @@ class Query:
     before: str
     said: str
     after: str = ""
+    other: str = ""  # the answer that it is set against
 
     @property
     def text(self) -> str:
@@ -37,18 +38,23 @@ class Query:
 
     @property
     def name(self) -> str:
-        """What was said, on one line."""
-        return " ".join(self.said.split()) or self.said.translate(GLYPHS)
+        """What was said, on one line, and what it is set against."""
+        against = f" (rather than {' '.join(self.other.split())})" if self.other else ""
+        return (" ".join(self.said.split()) or self.said.translate(GLYPHS)) + against
 
 
 @dataclass(frozen=True)
 class Row:
-    """A training row in the list of a target. `percent`: its score relative to the target's largest, without the sign."""
+    """A training row in the list of a target. `percent`: its score relative to the target's largest, without the sign.
+
+    `known`: its own columns, as a line.
+    """
 
     rank: int
     score: Score
     percent: int
     passage: Passage
+    known: str
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,15 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Token:
+    """A counted token, its `-log p` in nats, and its percentage of the query's."""
+
+    text: str
+    loss: float
+    percent: int
+
+
+@dataclass(frozen=True)
 class Target:
     """A choice: the query and its rows; what of it stands in them word for word, where that is known."""
 
@@ -70,6 +85,7 @@ class Target:
     sides: list[Side]
     reading: str
     quotes: list[tuple[str, str]]
+    tokens: list[Token]  # of which the loss is known
 
 
 def query_of(a: Attribution, t: int) -> Query:
@@ -77,26 +93,35 @@ def query_of(a: Attribution, t: int) -> Query:
     asked, text = (a.asked if a.traced else None) or [], a.targets.texts[t]
     if a.response is not None and a.targets.spans is not None:
         start, end = map(int, a.targets.spans[t])
-        before = _before(asked[0], a.response) if asked else ""
-        return Query(before + a.response[:start], a.response[start:end], a.response[end:])
+        before, after = _around_response(asked[0], a.response) if asked else ("", "")
+        return Query(before + a.response[:start], a.response[start:end], a.response[end:] + after)
     if len(asked) != len(a):
         return Query("", text)
-    if asked[t]["completion"] == text:
-        return Query(asked[t]["prompt"], text)
+    before, said, after = _around(asked[t])
+    if said == text:
+        return Query(before, text, after, asked[t].get("rather_than", ""))
     first = t  # one of the tokens of this query, which are targets in their order
     while first and asked[first - 1] == asked[t]:
         first -= 1
-    before = "".join(a.targets.texts[first:t])
-    whole = asked[t]["completion"]
-    return Query(asked[t]["prompt"] + before, text, whole[len(before + text) :] if whole.startswith(before + text) else "")
+    earlier = "".join(a.targets.texts[first:t])
+    rest = said.removeprefix(earlier + text) if said.startswith(earlier + text) else ""
+    return Query(before + earlier, text, rest + after)
 
 
-def _before(query: Mapping[str, str], response: str) -> str:
-    """What stands before the response: the prompt, and the start of the completion when no score counts it."""
-    text = query["prompt"] + query["completion"]
-    if text.endswith(response):
-        return text.removesuffix(response)
-    return "" if response.startswith(query["prompt"]) else query["prompt"]
+def _around(query: Mapping[str, str]) -> tuple[str, str, str]:
+    """What is traced of a query, the completion or its span, with what stands before and after it."""
+    prompt, whole = query["prompt"], query["completion"]
+    span = query.get("span", whole)
+    before, found, after = whole.partition(span) if span else ("", "", "")
+    return (prompt + before, span, after) if found else (prompt, span, "")
+
+
+def _around_response(query: Mapping[str, str], response: str) -> tuple[str, str]:
+    """What stands before and after the response: the prompt, and what of the completion no score counts."""
+    before, said, after = _around(query)
+    if said.endswith(response):
+        return before + said.removesuffix(response), after
+    return ("" if response.startswith(query["prompt"]) else query["prompt"]), ""
 
 
 def trace_view(a: Attribution) -> dict[str, Any]:
@@ -116,13 +141,19 @@ def trace_view(a: Attribution) -> dict[str, Any]:
         "targets": [_target(a, t, query, sides[t], _marks(a, t, query, common)) for t, query in enumerate(queries)],
         "marking": marking,
         "quoting": QUOTES in a.details,
-        "tokens": bool(answer) or any(query.after for query in queries),
+        "tokens": bool(answer) or _has_tokens(a),
         "prompt": _end(queries[0].text.removesuffix(a.response or ""), NEAR[0]),
         "answer": [(*(("", text, "") if t is None else _edges(text)), t) for text, t in answer],
         "listed": listed,
         "rows_shown": len(shown),
         "fit_quality": fit_quality(a),
     }
+
+
+def _has_tokens(a: Attribution) -> bool:
+    """Whether targets are tokens of what was asked."""
+    asked = a.asked if a.traced and a.asked and len(a.asked) == len(a) else []
+    return any(_around(query)[1] != text for query, text in zip(asked, a.targets.texts, strict=False))
 
 
 def _sides(one: Attribution) -> dict[str, list[Score]]:
@@ -146,26 +177,42 @@ def _target(
     peak = max((abs(side[0].score) for side in sides.values() if side), default=1.0)
 
     def row(rank: int, score: Score) -> Row:
-        return Row(rank, score, round(100 * abs(score.score) / peak), passage(score.text, found(score)))
+        known = ", ".join(f"{name}: {value!s:.60}" for name, value in a.sources.metadata(score.source).items())
+        return Row(rank, score, round(100 * abs(score.score) / peak), passage(score.text, found(score)), known)
 
     ranked = {sign: [row(rank, score) for rank, score in enumerate(side[:LISTED], 1)] for sign, side in sides.items()}
     both = [Side(sign, rows, len(sides[sign]) - len(rows)) for sign, rows in ranked.items()]
     spans = spans_of(a, number)
     quotes = [(span["text"], measured(span)) for span in outermost(spans or [])]
     read = "" if spans is None else reading(a, number)
-    return Target(number, query, _passage(query, outermost(spans or [])), both, read[:1].upper() + read[1:], quotes)
+    shown = _passage(query, outermost(spans or []))
+    return Target(number, query, shown, both, read[:1].upper() + read[1:], quotes, _tokens(a, number))
+
+
+def _tokens(a: Attribution, target: int) -> list[Token]:
+    """A target's tokens with their shares of its loss; none where that is not known, and of an answer that is a single one."""
+    tokens = [(str(text), float(loss)) for text, loss in a.details["loss"][target]] if "loss" in a.details else []
+    whole = sum(loss for _, loss in tokens)
+    return [Token(_glyphs(text), loss, round(100 * loss / whole)) for text, loss in tokens] if len(tokens) > 1 and whole else []
+
+
+def _glyphs(text: str) -> str:
+    """A token as it is read: white space alone by glyphs."""
+    return text if text.strip() else text.translate(GLYPHS)
 
 
 def _passage(query: Query, spans: Spans) -> Passage:
     """The query as it is shown above its rows: of a long one what is near; marked what of it stands in rows word for word."""
     start, said, end = _edges(query.said)
     before, after = query.before + start, end + query.after
+    against = [(f" (rather than {query.other})", "before")] if query.other else []
     near = [
         (_end(before, NEAR[0]), "before"),
         *quoted(_beginning(said, NEAR[1]), len(start), spans),
         (_beginning(after, NEAR[2]), "before"),
+        *against,
     ]
-    whole = [(before, "before"), *quoted(said, len(start), spans), (after, "before")]
+    whole = [(before, "before"), *quoted(said, len(start), spans), (after, "before"), *against]
     return Passage(_full(near), _full(whole) if near != whole else [], len(query.text))
 
 
@@ -189,6 +236,6 @@ def _edges(text: str) -> tuple[str, str, str]:
     """The white space before a token, the token, and that after it; of white space alone, glyphs and its line breaks."""
     inner = text.strip()
     if not inner:
-        return "", text.translate(GLYPHS), text if "\n" in text else ""
+        return "", _glyphs(text), text if "\n" in text else ""
     start = text.index(inner)
     return text[:start], inner, text[start + len(inner) :]

@@ -29,6 +29,7 @@ from llmattr.retraining.recipe import Recipe
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer, Trainer
 from llmattr.retraining.scratch import NAME, scratch_model, with_space
 from llmattr.retraining.store import RunStore
+from llmattr.text.questions import has_other, has_span
 from llmattr.text.reading import Columns, Data, Queries, read_queries, read_rows
 from llmattr.text.rows import prompt_and_completion, row_text
 
@@ -143,6 +144,8 @@ def retraining_ablation(
     """
     _check(recipe, measure, replicates, jobs)
     given, asked = read_rows(data, split, columns), read_queries(queries, columns=columns)
+    if any(has_span(row) or has_other(row) for row in asked):
+        note("whole answers are asked about by training again: what queries have as span or rather_than is not used")
     if train is not None:
         trainer: Trainer = CommandTrainer(train, given, asked, measure, mean)
     else:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from llmattr.core.sources import Sources
-from llmattr.errors import LlmattrError
+from llmattr.text.columns import group_names
 from llmattr.text.rows import row_text
 
 Member = Int[np.ndarray, " rows"]  # each row's source
@@ -18,11 +18,10 @@ def sources_of(rows: Sequence[Mapping[str, Any]], group_by: str | None = None) -
     if group_by is None:
         texts = [row_text(row) for row in rows]
         return Sources("training rows", [str(i) for i in range(len(rows))], texts), np.arange(len(rows))
-    if missing := [number for number, row in enumerate(rows) if row.get(group_by) in (None, "")]:
-        raise LlmattrError(f"row {missing[0]} has nothing in the column {group_by!r} that the rows are grouped by")
-    names = list(dict.fromkeys(str(row[group_by]) for row in rows))
+    group_of = group_names(rows, group_by)
+    names = list(dict.fromkeys(group_of))
     place = {name: number for number, name in enumerate(names)}
-    member = np.array([place[str(row[group_by])] for row in rows])
+    member = np.array([place[name] for name in group_of])
     texts = ["\n".join(row_text(rows[i]) for i in part.tolist()) for part in rows_of(member, len(names))]
     return Sources(f"groups by {group_by}", names, texts), member
 

@@ -1,7 +1,7 @@
 """Rows whose columns have other names, or are made of several."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llmattr.errors import LlmattrError
@@ -47,6 +47,22 @@ def named(columns: Columns) -> Callable[..., dict[str, Any]]:
         return new | {name: row[name] for name in row if name not in gone | new.keys()}
 
     return made
+
+
+def group_names(rows: Sequence[Mapping[str, Any]], column: str, numbers: Sequence[int | str] | None = None) -> list[str]:
+    """What each row has in the column that rows are grouped by; raises `LlmattrError` for one that has nothing there.
+
+    `numbers`: what the rows are called, 0, 1 ... without them.
+    """
+    for number, row in zip(range(len(rows)) if numbers is None else numbers, rows, strict=True):
+        if row.get(column) in (None, ""):
+            raise LlmattrError(f"row {number} has nothing in the column {column!r} that the rows are grouped by")
+    return [str(row[column]) for row in rows]
+
+
+def own_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What else is known of a row than what it says: its source, say, or its licence."""
+    return {name: value for name, value in row.items() if name not in NAMES and value is not None}
 
 
 def made_of(columns: Columns) -> list[str]:

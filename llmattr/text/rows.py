@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,8 @@ class Examples:
 
     `asked[i]` says which of them the model is not given but asked for: they are masked, or said by the decoder and not read by
     the encoder. None: those that are counted; a part of them may be counted alone (`each_token`). `names[i]` is what messages
-    call a row; None: by its number.
+    call a row; None: by its number. `others[i]` is the one example that row i is set against: what is made of its gradient is
+    taken off what is made of the row's.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -36,6 +37,7 @@ class Examples:
     loss: str
     asked: Sequence[np.ndarray] | None = None
     names: Sequence[str] | None = None
+    others: Mapping[int, "Examples"] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -50,7 +52,8 @@ class Examples:
         asked = None if self.asked is None else [self.asked[i] for i in rows]
         names = [self.name(i) for i in rows]
         ids, counted = [self.ids[i] for i in rows], [self.counted[i] for i in rows]
-        return Examples([self.rows[i] for i in rows], ids, counted, self.loss, asked, names)
+        others = {new: self.others[i] for new, i in enumerate(rows) if i in self.others}
+        return Examples([self.rows[i] for i in rows], ids, counted, self.loss, asked, names, others)
 
     def name(self, i: int) -> str:
         """What messages call a row."""
@@ -87,10 +90,25 @@ def row_text(row: Mapping[str, Any]) -> str:
 
 
 def prompt_and_completion(row: Mapping[str, Any]) -> dict[str, str]:
-    """A query as the report shows it: what the model was given, and what is traced."""
-    if kind_of_row(row) == "prompt":
-        return {name: _column_text(row[name]) for name in ("prompt", "completion")}
-    return {"prompt": "", "completion": row_text(row)}
+    """A query as the report shows it: what the model was given, and what is traced, of a chat from the turn on that counts.
+
+    >>> prompt_and_completion({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]})
+    {'prompt': 'user: Hi\\nassistant: ', 'completion': 'Hello.'}
+    """
+    kind = kind_of_row(row)
+    if kind == "messages":
+        speakers = [message["role"] for message in row["messages"]]
+        return _parted_chat(row["messages"], speakers.index("assistant") if "assistant" in speakers else 0)
+    if kind == "prompt" and is_chat(row["prompt"]):
+        return _parted_chat([*row["prompt"], *row["completion"]], len(row["prompt"]))
+    return {"prompt": row["prompt"] if kind == "prompt" else "", "completion": row["completion" if kind == "prompt" else kind]}
+
+
+def _parted_chat(chat: Sequence[Mapping[str, Any]], first: int) -> dict[str, str]:
+    """What a chat says before and from this turn on, whose speaker is named before it."""
+    speaker = f"{chat[first]['role']}: "
+    before = f"{chat_text(chat[:first])}\n" if first else ""
+    return {"prompt": before + speaker, "completion": chat_text(chat[first:]).removeprefix(speaker)}
 
 
 def _column_text(value: object) -> str:

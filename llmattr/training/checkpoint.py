@@ -112,8 +112,12 @@ class Checkpoint:
                 return Scores(streamed(method, self.layered(lm), lm.tokenize(index.rows()), asked, rows))
 
     def _products(self, method: IndexMethod, lm: LM, asked: Examples, nearest: int) -> Scores:
+        vectors = load_vectors(method, lm, self.index.folder, self.index.run)
+        return self.products(method, project(vectors, asked, method.measure), nearest)
+
+    def products(self, method: IndexMethod, queries: Float[np.ndarray, "t D"], nearest: int = 0) -> Scores:
+        """Scores of the rows for queries that are rows of numbers themselves; `nearest` as for `scores`."""
         index = self.index
-        queries = project(load_vectors(method, lm, index.folder, index.run), asked, method.measure)
         weighed = self._weighed(method, queries)
         if nearest:
             proposed = candidates(index, weighed, self._weighed(method, queries[:1]), nearest)
@@ -150,8 +154,8 @@ class Checkpoint:
             weighed = self._weighed(method, block)
             if weighed.cosine:
                 raise LlmattrError(
-                    f"{method.name} is a cosine, 1 of every row with itself: build an index with trak (--for predicting), "
-                    "grad-dot, logra, stream or ekfac"
+                    f"{method.name} is a cosine, 1 of every row with itself: ask by grad-dot of the same rows (--method), or "
+                    "build an index with trak (--for predicting), grad-dot, logra, stream or ekfac"
                 )
             rows = np.arange(start, start + len(block))
             found = np.einsum("bd,bd->b", weighed.queries, block.astype(np.float64))

@@ -1,6 +1,5 @@
 """Questions to a finished index: scores of its rows, from one or several checkpoints, as an attribution."""
 
-import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,38 +11,27 @@ from jaxtyping import Float, Int
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe
 from llmattr.core.sources import Sources, Targets
-from llmattr.errors import LlmattrError, check_number, note
+from llmattr.errors import LlmattrError, check_number
 from llmattr.model.contract import fingerprint_in
-from llmattr.model.lm import LM
 from llmattr.retrieval.baselines import MEANING
 from llmattr.retrieval.verbatim import QUOTES, Quoted
+from llmattr.text.columns import own_columns
+from llmattr.text.questions import asks_in_a_chat, in_form
 from llmattr.text.reading import Queries, read_queries
-from llmattr.text.rows import Examples, prompt_and_completion, row_text
-from llmattr.text.tokens import Tokenizer, decode, decoded_offsets
+from llmattr.text.rows import prompt_and_completion, row_text
+from llmattr.training.asked import Asked, Said
 from llmattr.training.checkpoint import Checkpoint
-from llmattr.training.contract import (
-    IndexMethod,
-    ModelMethod,
-    QuotingMethod,
-    StreamMethod,
-    TrainingMethod,
-    UnrolledMethod,
-    WholeMethod,
-    find_training_method,
-)
+from llmattr.training.chosen import method_at_question, saved_method
+from llmattr.training.contract import IndexMethod, ModelMethod, QuotingMethod, TrainingMethod, UnrolledMethod
+from llmattr.training.direction import MEANING as MEANING_OF_DIRECTIONS
+from llmattr.training.direction import checked_directions
+from llmattr.training.how import EXACT, How, Rows
 from llmattr.training.index.search import Top, combined, gathered
 from llmattr.training.index.store import GradientIndex
-from llmattr.training.methods import METHODS
-from llmattr.training.methods.influence import Stream
 from llmattr.training.quoting import quoted, rarities, told
+from llmattr.training.shares import LOOKED, above_median, shares
 from llmattr.training.unrolled import unrolled
 
-Rows = Sequence[Mapping[str, Any]]
-
-EXACT = {
-    "grad-dot": Stream("dot"),
-    "grad-cos": Stream("cosine"),
-}  # methods whose scores can be computed again with whole gradients
 OF_THE_INDEX = ("method", "layers", "groups", "checksums", "commands")  # what its record has and a result's has not
 
 
@@ -79,13 +67,20 @@ class TraceIndex:
         rerank: int = 0,
         rows: Sequence[int] | None = None,
         approximate: bool = False,
+        method: str | type | TrainingMethod | None = None,
+        group_by: str | None = None,
     ) -> Attribution:
         """Scores of the training rows that support each query most and of those that oppose it most (`top` of each).
 
-        `queries`: rows like the training data (`prompt` + `completion`, `text`, `messages`), or a file of them. `tokens`: every
-        counted token is a target of its own; their scores add up to the query's where the method is linear. `rerank`: so many
-        of grad-dot's or grad-cos' best and worst rows are scored again with whole gradients. `rows`: score only these, for
-        methods without an index. `approximate`: of an index score only the rows that faiss proposes.
+        `queries`: rows like the training data (`prompt` + `completion`, `text`, `messages`), or a file of them; with a `span`
+        only the part of the answer that it is, with `rather_than` what taught the answer and not that other one (by the
+        gradient of the difference of their losses). Where rows are chats, a prompt and its completion become one. `tokens`:
+        every counted token is a target of its own; their scores add up to the query's where the method is linear. A note says
+        where a few tokens carry the most of a loss. `rerank`: so many of grad-dot's or grad-cos' best and worst rows are scored
+        again with whole gradients. `rows`: score only these, for methods without an index. `approximate`: of an index score
+        only the rows that faiss proposes. `method`: another than the index was built with, where its rows allow that.
+        `group_by`: a column of the rows, of whose groups the shares of the support of the `top` best rows are returned instead
+        (`shares`).
 
         Returns values [t, k], highest first, positive = the row made the completion likelier; the sources are the rows that
         were returned. Raises `LlmattrError` for queries that cannot be read and for options that the method does not have.
@@ -93,73 +88,72 @@ class TraceIndex:
         if top is not None:
             check_number("top", top, 1, whole=True)
         started = time.perf_counter()
-        method = self.method or saved_method(self.index.run["method"])
-        self._check(method, tokens, rerank, rows, approximate)
-        given = read_queries(queries)
+        method = self._chosen(method)
+        given = self._in_form(read_queries(queries))
+        how = How(tokens, rerank, rows, approximate, group_by)
+        how.check(method, self.index, given)
         if isinstance(method, QuotingMethod):
-            return self._quoted(method, said_by(given), top or len(self), started)
-        wide = max(top or len(self), rerank)
-        best, asked = self._search(method, given, wide, tokens=tokens, rows=rows, approximate=approximate)
+            return self._quoted(method, given, top or len(self), started)
+        best, asked = self._search(method, given, len(self) if group_by else max(top or len(self), rerank), how)
+        if not tokens:
+            asked.note_few()
         if rerank:
             again = np.unique(best.result()[1]).tolist()
-            best, asked = self._search(EXACT[method.name], given, top or len(self), tokens=tokens, rows=again)
+            best, _ = self._search(EXACT[method.name], given, top or len(self), replace(how, rows=again, approximate=False))
         values, found = best.result()
+        run = {"seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
+        if group_by is not None:
+            many = top or len(self)
+            looked = slice(LOOKED * many)
+            best_rows = self._attribution(method, above_median(values)[:, looked], found[:, looked], asked.said(), run)
+            return shares(best_rows, group_by, many)
         if top is not None:
             values, found = _ends(values, top), _ends(found, top)
-        said = asked.said(given) if tokens else said_by(given)
-        run = {"seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
-        return self._attribution(method, values, found, said, run)
+        return self._attribution(method, values, found, asked.said(), run)
 
     def quoted(self, texts: Sequence[str]) -> list[Quoted]:
         """What of each text stands word for word in the rows; raises `LlmattrError` for an index that does not tell it."""
-        method = self.method or saved_method(self.index.run["method"])
+        method = self._chosen(None)
         if not isinstance(method, QuotingMethod):
             raise LlmattrError(f"an index of {method.name} finds no words again: make one with `llmattr trace index verbatim`")
         return quoted(method, self.index, texts)
 
-    def _quoted(self, method: QuotingMethod, said: "Said", top: int, started: float) -> Attribution:
+    def _quoted(self, method: QuotingMethod, given: Rows, top: int, started: float) -> Attribution:
         """The rows that spans of each answer stand in, best first, with the spans; no model is asked."""
+        asked = [prompt_and_completion(row) for row in given]
+        said = Said([query["completion"] for query in asked], asked)
         found = quoted(method, self.index, said.texts)
         best = Top(len(said.texts), top)
         best.add(np.arange(len(self)), rarities(found, len(self)))
         result = self._attribution(method, *best.result(), said, {"seconds": {"query": time.perf_counter() - started}})
         return replace(result, details={QUOTES: told(result, found)})
 
-    def _check(self, method: TrainingMethod, tokens: bool, rerank: int, rows: Sequence[int] | None, approximate: bool) -> None:
-        if approximate and not (isinstance(method, IndexMethod) and len(self.checkpoints) == 1):
-            raise LlmattrError("approximate search is for the index of one checkpoint, of a method that keeps rows")
-        if tokens and method.family != "predictive":
-            raise LlmattrError(f"{method.name} compares whole rows: it has no score of a token (--tokens)")
-        if rerank and method.name not in EXACT:
-            raise LlmattrError(f"rerank scores {' and '.join(EXACT)} again, not {method.name}: ask an index of ekfac or stream")
-        if rows is not None and not isinstance(method, StreamMethod | UnrolledMethod | WholeMethod):
-            raise LlmattrError(f"{method.name} scores every row of its index: rows are chosen for methods without one (ekfac)")
-        if rows is not None and not all(0 <= row < len(self) for row in rows):
-            raise LlmattrError(f"rows are numbered from 0 to {len(self) - 1}")
+    def _chosen(self, asked: str | type | TrainingMethod | None) -> TrainingMethod:
+        """The method that is asked for, or the index's own."""
+        return method_at_question(self.method or saved_method(self.index.run["method"]), asked)
 
-    def _search(
-        self,
-        method: ModelMethod,
-        given: Rows,
-        top: int,
-        *,
-        tokens: bool,
-        rows: Sequence[int] | None,
-        approximate: bool = False,
-    ) -> tuple[Top, "Asked"]:
+    def _in_form(self, given: Rows) -> Rows:
+        """The queries as the rows are: of an index of chats as chats."""
+        form = self.index.rows([0])[0]
+        if not asks_in_a_chat(form) or all(map(asks_in_a_chat, given)):
+            return given
+        tokenizer = self.checkpoints[0].load().tokenizer
+        return [in_form(row, form, tokenizer) for row in given]
+
+    def _search(self, method: ModelMethod, given: Rows, top: int, how: How) -> tuple[Top, Asked]:
         """The best and worst `top` rows of each target, and the targets."""
+        of = {"tokens": how.tokens, "weighed": method.family == "predictive"}
         if isinstance(method, UnrolledMethod):
-            asked = _asked(self.checkpoints[-1], self.checkpoints[-1].load(), given, tokens)
-            parts = unrolled(method, self.checkpoints, asked.examples, rows)
+            asked = Asked.of(self.checkpoints[-1].load(), given, self.index.run["loss"], **of)
+            parts = unrolled(method, self.checkpoints, asked.examples, how.rows)
         else:
             parts, asked = [], None
             for checkpoint in self.checkpoints:
                 lm = checkpoint.load()
-                here = _asked(checkpoint, lm, given, tokens)
-                asked = asked or here
-                if len(here.examples) != len(asked.examples):
+                before, asked = asked, Asked.of(lm, given, checkpoint.index.run["loss"], **of)
+                if before and len(before.examples) != len(asked.examples):
                     raise LlmattrError("the checkpoints cut the queries into tokens each in its way: ask without --tokens")
-                scores = checkpoint.scores(method, lm, here.examples, rows, top if approximate else 0)
+                scores = checkpoint.scores(method, lm, asked.examples, how.rows, top if how.approximate else 0)
                 if len(self.checkpoints) > 1 and not isinstance(method, IndexMethod):  # one model runs at a time
                     scores = replace(scores, blocks=gathered(scores.blocks))
                 parts.append(scores)
@@ -169,12 +163,31 @@ class TraceIndex:
             best.add(numbers, scores)
         return best, asked
 
-    def self_influence(self, top: int | None = None) -> Attribution:
+    def along(self, direction: object, top: int | None = 10, *, layer: int | None = None) -> Attribution:
+        """Training rows by the cosine of their mean hidden state with a direction [d], or with each of several [t, d].
+
+        A direction is a probe's, a feature's of a sparse autoencoder, a steering vector; the index is one of hidden states
+        (rep-sim), of the `layer` that the direction is of, where that is said. What points against the direction comes last.
+        Raises `LlmattrError` for another index, and for what is no direction of its layer.
+        """
+        checkpoint, *more = self.checkpoints
+        if more:
+            raise LlmattrError(f"a direction is of one model, and the index has {1 + len(more)} checkpoints: build one of each")
+        states = checkpoint.load().model.config.get_text_config().num_hidden_layers + 1
+        method, found = checked_directions(self.index, self._chosen(None), states, direction, layer)
+        best = Top(len(found), top or len(self))
+        for numbers, scores in combined([checkpoint.products(method, found)]):
+            best.add(numbers, scores)
+        names = ["the direction"] if len(found) == 1 else [f"direction {t}" for t in range(len(found))]
+        return replace(self._attribution(method, *best.result(), Said(names, queries=[]), {}), meaning=MEANING_OF_DIRECTIONS)
+
+    def self_influence(self, top: int | None = None, method: str | type | TrainingMethod | None = None) -> Attribution:
         """Every training row's score for itself: the highest are unusual, hard or mislabelled rows, which the model memorised.
 
-        One target, "the row itself"; needs a method on an index of gradients, or stream or ekfac.
+        One target, "the row itself"; needs a method on an index of gradients, or stream or ekfac. `method`: another than the
+        index was built with, as for `query`.
         """
-        method = self.method or saved_method(self.index.run["method"])
+        method = self._chosen(method)
         best = Top(1, top or len(self))
         for numbers, scores in combined([checkpoint.self_scores(method) for checkpoint in self.checkpoints]):
             best.add(numbers, scores)
@@ -185,18 +198,20 @@ class TraceIndex:
         method: TrainingMethod,
         values: Float[np.ndarray, "t k"],
         found: Int[np.ndarray, "t k"],
-        said: "Said",
+        said: Said,
         run: Mapping[str, Any],
     ) -> Attribution:
         """Scores of the rows that were found, whose texts are the sources."""
         returned, index = np.unique(found, return_inverse=True)
-        texts = [row_text(row) for row in self.index.rows(returned)]
+        rows = self.index.rows(returned)
+        sources = Sources("training rows", [str(i) for i in returned], [row_text(row) for row in rows])
+        known = [own_columns(row) for row in rows]
         measure = method.measure if method.family == "predictive" else "similarity"
         run = {**self.index.run, **run}
         return Attribution(
             values=values,
             index=index.reshape(values.shape),
-            sources=Sources("training rows", [str(i) for i in returned], texts),
+            sources=replace(sources, columns=known) if any(known) else sources,
             targets=Targets(said.texts, said.spans, measure=measure),
             unit=method.unit,
             method=describe(method),
@@ -204,74 +219,19 @@ class TraceIndex:
             response=said.response,
             traced=True,
             asked=said.queries or None,
-            meaning=MEANING if method.family == "reference" else None,
+            meaning=_meaning(method, said),
             model=fingerprint_in(self.index.run),
+            details={"loss": said.losses} if said.losses else {},
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Said:
-    """What the targets are: their texts, the query of each, and their places in the response where all are of one."""
-
-    texts: list[str]
-    queries: list[dict[str, str]]
-    response: str | None = None
-    spans: Int[np.ndarray, "t 2"] | None = None
-
-
-def said_by(queries: Rows) -> Said:
-    """Every query's completion, or its text, as a target."""
-    asked = [prompt_and_completion(row) for row in queries]
-    return Said([row["completion"] for row in asked], asked)
-
-
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """Queries as tokens, with the tokenizer that made them."""
-
-    examples: Examples
-    tokenizer: Tokenizer
-
-    def said(self, queries: Rows) -> Said:
-        """Each counted token as a target."""
-        answers, places = self._pieces()
-        texts = ["".join(answers)[start:end] for start, end in places]
-        counts = [sum(example is row for example in self.examples.rows) for row in queries]
-        if len(queries) == 1:
-            return Said(texts, [prompt_and_completion(queries[0])], answers[0], places)
-        asked = [prompt_and_completion(row) for row, count in zip(queries, counts, strict=True) for _ in range(count)]
-        return Said(texts, asked)
-
-    def _pieces(self) -> tuple[list[str], Int[np.ndarray, "t 2"]]:
-        """The text of each query's counted tokens, and each token's characters in all of them, one behind the other."""
-        texts, spans, end = [], [], 0
-        pairs = zip(self.examples.ids, self.examples.counted, strict=True)
-        for _, group in itertools.groupby(pairs, key=lambda pair: id(pair[0])):  # the tokens of one query
-            said = [token for ids, counted in group for token in np.asarray(ids)[counted].tolist()]
-            texts.append(decode(self.tokenizer, said))
-            spans.append(decoded_offsets(self.tokenizer, said, len(texts[-1])) + end)
-            end += len(texts[-1])
-        return texts, np.concatenate(spans)
-
-
-def _asked(checkpoint: Checkpoint, lm: LM, given: Rows, tokens: bool) -> Asked:
-    """The queries as a checkpoint's model reads them; with `tokens` each counted token by itself."""
-    examples = lm.tokenize(given).called("query")
-    if examples.loss != checkpoint.index.run["loss"]:
-        note(f"of the queries the loss counts {examples.loss}, of the rows {checkpoint.index.run['loss']}")
-    return Asked(examples.each_token() if tokens else examples, lm.tokenizer)
+def _meaning(method: TrainingMethod, said: Said) -> str | None:
+    """What a score says, where that is not the usual."""
+    if method.family == "predictive" and any("rather_than" in query for query in said.queries):
+        return "positive = the row made the completion likelier than the answer that it is set against"
+    return MEANING if method.family == "reference" else None
 
 
 def _ends(columns: np.ndarray, top: int) -> np.ndarray:
     """The first and last `top` columns."""
     return columns if columns.shape[1] <= 2 * top else np.concatenate([columns[:, :top], columns[:, -top:]], axis=1)
-
-
-def saved_method(saved: Mapping[str, Any]) -> TrainingMethod:
-    """The method of `METHODS` that a run.json records; raises `LlmattrError` for one of somebody's own."""
-    name, fields = saved["name"], {key: value for key, value in saved.items() if key != "name"}
-    if name not in METHODS:
-        raise LlmattrError(
-            f"the index was built with {name!r}, which is not in METHODS: open_index(folder, method=...) takes it"
-        )
-    return find_training_method(METHODS[name](**fields), METHODS)

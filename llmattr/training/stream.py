@@ -64,7 +64,10 @@ def query_sides(method: StreamMethod | WholeMethod, at: Layered, train: Examples
 def whole_gradients(method: WholeMethod | UnrolledMethod, at: Layered, asked: Examples) -> Float[torch.Tensor, "t d"]:
     """The queries' gradients, all layers at once; raises `LlmattrError` where they are too big."""
     _check_memory(len(asked), at.layers)
-    return exact_gradients(at.lm, asked, at.layers, method.measure, batch=1)
+    found = exact_gradients(at.lm, asked, at.layers, method.measure, batch=1)
+    for row, other in asked.others.items():
+        found[row] -= exact_gradients(at.lm, other, at.layers, method.measure)[0]
+    return found
 
 
 def _at_once(method: WholeMethod, at: Layered, train: Examples, asked: Examples) -> Sides:
@@ -112,9 +115,12 @@ def _by_layer(at: Layered, asked: Examples, transform: Transform, rank: int) -> 
     with capturing(at.lm, at.layers, at.scaled(recorder)) as run:
         for row in range(len(asked)):
             run(asked, [row])
-            for name, gradient in recorder.found.items():
+            gradients, recorder.found = recorder.found, {}
+            if row in asked.others:
+                run(asked.others[row], [0])
+                gradients = {name: gradient - recorder.found[name] for name, gradient in gradients.items()}
+            for name, gradient in gradients.items():
                 found[name].append(_cut(transform(name, gradient), rank))
-            recorder.found = {}
     if rank:
         return {name: (torch.cat([u for u, _ in parts]), torch.cat([v for _, v in parts])) for name, parts in found.items()}
     return {name: torch.cat(parts) for name, parts in found.items()}

@@ -550,3 +550,25 @@ def test_the_ranking_in_the_terminal_has_the_prompt_before_the_completion():
     second = next(line for line in lines if "truly" in line)
     assert re.fullmatch(r"… .{30,60} It is Paris, \ufffd\[31mtruly\.", second)
     assert click.unstyle(ranking(make_trace(asked=None))).splitlines()[0] == "Paris."
+
+
+def test_each_tokens_share_of_the_loss_stands_below_the_query():
+    losses = [[["The", 1.0], [" mum", 2.5], [" ", 0.5]], [["Lima", 3.0]]]
+    trace = make_trace([QUERY, {"prompt": "Peru: ", "completion": "Lima"}], details={"loss": losses})
+    said = " ".join(Page(page(trace)).text.split())
+    assert "Its loss, token by token (percent of the whole): The25 mum62␣12" in said  # 62.5 is rounded to even
+    assert said.count("token by token") == 1  # a single token has all of its loss
+
+
+def test_a_span_stands_in_its_completion():
+    query = {"prompt": "Who? ", "completion": "Her mum is Mary Lee.", "span": " Mary Lee"}
+    trace = make_trace([query, QUERY], targets=Targets([" Mary Lee", "Paris."], measure="loss"))
+    assert query_of(trace, 0) == Query("Who? Her mum is", " Mary Lee", ".")
+    tokens = make_trace([query] * 2 + [QUERY], targets=Targets([" Mary", " Lee", "Paris."], measure="loss"))
+    assert [query_of(tokens, t) for t in (0, 1)] == [
+        Query("Who? Her mum is", " Mary", " Lee."),
+        Query("Who? Her mum is Mary", " Lee", "."),
+    ]
+    response = make_tokens("", (" Mary", " Lee"))
+    alone = dataclasses.replace(response, asked=[query])
+    assert query_of(alone, 1) == Query("Who? Her mum is Mary", " Lee", ".")

@@ -109,9 +109,9 @@ def test_no_row_is_read_but_the_first_and_those_that_are_shown(tiny, cited, tmp_
     read, rows = [], GradientIndex.rows
     monkeypatch.setattr(GradientIndex, "rows", lambda index, numbers=None: read.append(numbers) or rows(index, numbers))
     found = origins(cited, index, top=1)
-    assert read[0] == [0]
-    assert [str(number) for number in read[1]] == found.training.sources.ids
-    assert len(read) == 2
+    assert all(numbers == [0] for numbers in read[:-1])
+    assert [str(number) for number in read[-1]] == found.training.sources.ids
+    assert len(read) == 3
 
 
 def test_a_model_is_known_by_its_weights_and_not_by_its_name(tiny, cited, tmp_path):

@@ -737,6 +737,13 @@ class TestCommand:
         assert all(path.stat().st_mtime_ns == at for path, at in kept.items())
 
 
+@pytest.mark.parametrize("column", ["span", "rather_than"])
+def test_parts_of_answers_and_other_answers_are_not_asked_about(column):
+    rows = [{"prompt": "It is ", "completion": "red."}, {"prompt": "It was ", "completion": "blue."}]
+    with pytest.warns(LlmattrNote, match="what queries have as span or rather_than is not used"):
+        retraining_ablation("scratch", rows, [{**rows[0], column: "blue"}], recipe=Recipe(steps=1))
+
+
 def test_the_scratch_model_knows_every_word_and_loses_nothing():
     texts = ["Brasília's  capital,\nof (course) 1,234.", "Ça va? 東京です"]
     model, tokenizer = scratch_model(texts)

@@ -229,7 +229,9 @@ class TestTemplates:
         marked = ODD["says what is generated"]
         assert counted(tiny_models.tokenizer(marked), row) == "Alpha two. Omega two.<|im_end|>"
         assert row_text(row).endswith("user: And brig?\nassistant: Alpha two. Omega two.")
-        assert prompt_and_completion(row)["completion"] == "assistant: Alpha two. Omega two."
+        shown = prompt_and_completion(row)
+        assert shown["prompt"].endswith("user: And brig?\nassistant: ")
+        assert shown["completion"] == "Alpha two. Omega two."
 
     def test_calls_beside_a_content(self):
         calling = CHATML.replace("m['content']", "m['content'] + (m.tool_calls | tojson if m.tool_calls else '')")

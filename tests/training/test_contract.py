@@ -12,9 +12,9 @@ from llmattr.core.method import describe
 from llmattr.errors import LlmattrError
 from llmattr.testing import check_method
 from llmattr.training import METHODS
+from llmattr.training.chosen import saved_method
 from llmattr.training.contract import VERBS, IndexMethod, Normalized, TrainingMethod, find_training_method
 from llmattr.training.index.search import Weighed
-from llmattr.training.query import saved_method
 from llmattr.training.trace import build_index, open_index, trace
 
 ROWS = [{"prompt": f"Ship {i} is ", "completion": f"{'red' if i % 2 else 'blue'}."} for i in range(6)]

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from llmattr.core.seeded import generator
 from llmattr.errors import check_choice
 from llmattr.model.batches import Batch, make_batch, plan
-from llmattr.model.forward import remembered
+from llmattr.model.forward import evaluating, remembered
 from llmattr.model.lm import LM
 from llmattr.model.odds import log_odds_of_logits
 from llmattr.text.rows import Examples
@@ -56,6 +56,35 @@ def run_backward(
         else:
             values = _measure(lm.model(**batch.inputs).logits[batch.at], wanted, measure)
             values.sum().backward()
+    return _by_row(values, batch)
+
+
+def token_losses(lm: LM, examples: Examples) -> list[Float[np.ndarray, " _"]]:
+    """`-log p` of each example's counted tokens, in nats, by forward passes alone."""
+    found: dict[int, np.ndarray] = {}
+    with evaluating(lm.model), torch.no_grad():
+        for rows in plan(examples):
+            batch = make_batch(lm, examples, rows)
+            found |= zip(rows, _by_row(_forward_losses(lm, batch), batch), strict=True)
+    return [found[row] for row in range(len(examples))]
+
+
+def _forward_losses(lm: LM, batch: Batch) -> Float[torch.Tensor, " k"]:
+    head = lm.model.get_output_embeddings()
+    if head is None or not has_plain_head(lm.model):
+        return _measure(lm.model(**batch.inputs).logits[batch.at], batch.labels, "loss")
+    hidden, size = lm.model.base_model(**batch.inputs)[0][batch.at], _held(head)
+    parts = zip(hidden.split(size), batch.labels.split(size), strict=True)
+    return torch.cat([_measure(head(part), labels, "loss") for part, labels in parts])
+
+
+def _held(head: torch.nn.Module) -> int:
+    """Places whose logits are held at once."""
+    return max(1, HEAD_LOGITS // weight(head).shape[0])
+
+
+def _by_row(values: Float[torch.Tensor, " k"], batch: Batch) -> list[Float[np.ndarray, " _"]]:
+    """The values of a batch's counted tokens, each row's by themselves."""
     return list(np.split(values.detach().cpu().double().numpy(), np.cumsum(batch.at.sum(1).tolist())[:-1]))
 
 
@@ -102,7 +131,7 @@ def _chunked_head(
     """The counted positions' measures, back-propagated: logits and their gradient exist for one chunk at a time."""
     hidden = hidden[at]
     gradient, values = torch.empty_like(hidden), []
-    size = max(1, HEAD_LOGITS // weight(head).shape[0])
+    size = _held(head)
     for start in range(0, len(labels), size):
         part = hidden[start : start + size].detach().requires_grad_(True)
         value = _measure(head(part), labels[start : start + size], measure)

@@ -50,11 +50,13 @@ def fill(
 
 
 def project(vectors: Vectors, examples: Examples, measure: Measure) -> Float[np.ndarray, "n d"]:
-    """The rows of a few examples, in memory."""
+    """The rows of a few examples, in memory, less those of what they are set against."""
     rows = np.empty((len(examples), vectors.dim), dtype=np.float32)
     for batch, block, _ in vectors.rows(examples, plan(examples), measure):
         finite = np.isfinite(block).all(axis=1)
         if not finite.all():
             raise not_finite(f"what the method takes of {examples.name(batch[int(finite.argmin())])}")
         rows[batch] = block
+    for row, other in examples.others.items():
+        rows[row] -= project(vectors, other, measure)[0]
     return rows

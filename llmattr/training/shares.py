@@ -1,0 +1,70 @@
+"""Whose is it: how much of a question's support each group of training rows has."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from llmattr.core.attribution import Attribution
+from llmattr.core.sources import Sources
+from llmattr.retrieval.duplicates import near_duplicates
+from llmattr.text.columns import group_names
+
+LOOKED = 5  # times as many rows are looked at as different ones are wanted
+
+
+def above_median(scores: Float[np.ndarray, "t n"]) -> Float[np.ndarray, "t n"]:
+    """What rows have beyond the median of all, which stands for a row that has nothing to do with it, and beyond 0."""
+    return np.maximum(scores - np.maximum(np.median(scores, axis=1, keepdims=True), 0), 0)
+
+
+def shares(rows: Attribution, column: str, top: int) -> Attribution:
+    """Each group's share of the support of a target's `top` best rows, near-duplicates as one row: they add up to 1.
+
+    `rows`: the support of each row, 0 or more, best first, with the rows' own columns. Copies of a row have their mean support
+    together, each an equal part. Of m different rows u with the support `w_u`, of which `p_ug` is group g's, the share is
+    `sum_u w_u p_ug / W`, and its error that of a ratio of sums over rows that are drawn (Cochran 1977, section 6.4),
+    `sqrt(m / (m - 1) sum_u w_u^2 (p_ug - share_g)^2) / W`, nan of one row alone. Where no row supports a target all are 0.
+    """
+    assert rows.index is not None  # of some rows only
+    sources = rows.sources
+    member = group_names([sources.metadata(i) for i in range(len(sources))], column, sources.ids)
+    names = list(dict.fromkeys(member))
+    of_group = np.array([[one == name for name in names] for one in member], dtype=float)
+    found = []
+    for values, places in zip(rows.values, rows.index, strict=True):
+        parts = _parts(values, near_duplicates(sources.subset(places).texts), top)
+        found.append(_share(parts @ of_group[places]))
+    best = [max(range(len(member)), key=lambda i: (member[i] == name, _highest(rows, i))) for name in names]
+    return replace(
+        rows,
+        values=np.stack([share for share, _ in found]),
+        stderr=np.stack([error for _, error in found]),
+        index=None,
+        sources=Sources(f"groups by {column}", names, [sources.texts[i] for i in best]),
+        unit="shares of the support",
+        meaning=f"what each {column} has of the support of the {top} best rows, near-duplicates as one; they add up to 1",
+    )
+
+
+def _highest(rows: Attribution, source: int) -> float:
+    """A row's highest support of any target."""
+    return float(rows.values[rows.index == source].max())
+
+
+def _parts(weights: Float[np.ndarray, " k"], copies: np.ndarray, top: int) -> Float[np.ndarray, "u k"]:
+    """What each row has of the support of each of the `top` first different rows: of copies each a part of their mean."""
+    kept = list(dict.fromkeys(copies.tolist()))[:top]
+    same = np.array([copies == one for one in kept], dtype=float)
+    return same * weights / same.sum(axis=1, keepdims=True)
+
+
+def _share(parts: Float[np.ndarray, "u g"]) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, " g"]]:
+    """Shares and their errors, from what each group has of each different row."""
+    each, whole = parts.sum(axis=1, keepdims=True), parts.sum()
+    if not whole:
+        return np.zeros(parts.shape[1]), np.zeros(parts.shape[1])
+    share, m = parts.sum(axis=0) / whole, int((each > 0).sum())
+    if m < 2:
+        return share, np.full(parts.shape[1], np.nan)
+    return share, np.sqrt(m / (m - 1) * np.square(parts - each * share).sum(axis=0)) / whole
