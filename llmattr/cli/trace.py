@@ -122,7 +122,7 @@ def index(
     run = made.index.run
     numbers = f" of {run['dim']} numbers" if run["dim"] else ""
     counted = f"; the loss counts {run['loss']}" if "loss" in run else ""  # which texts alone have not
-    click.echo(f"{len(made)} rows{numbers} in {out} ({size:.1f} MB){counted}")
+    click.echo(f"{len(made)} row{'s' * (len(made) != 1)}{numbers} in {out} ({size:.1f} MB){counted}")
 
 
 def _remember(made: "TraceIndex") -> None:
