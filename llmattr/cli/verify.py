@@ -10,8 +10,9 @@ from llmattr.cli.files import check_folder, check_outputs, quiet, report
 from llmattr.cli.given import Input, taken
 from llmattr.cli.methods import options_of
 from llmattr.cli.retrain import RUN_OPTIONS, Retraining
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, note
 from llmattr.retraining import Recipe
+from llmattr.retraining.scratch import NAME
 
 if TYPE_CHECKING:
     from llmattr.core.attribution import Attribution
@@ -75,6 +76,9 @@ def _verify(
     ablation = retraining.ablation(recipe, None if typed else _asked(traced))
     if len(ablation.targets) != len(traced):
         raise LlmattrError(f"{found} is a trace of {len(traced)} queries, and {len(ablation.targets)} are given")
+    of, again = traced.run.get("model"), ablation.trainer.record().get("model")
+    if retraining.model == NAME and traced.targets.measure != "similarity" and again not in (None, of):
+        note(f"the trace is of {of}, and a small model from scratch is trained: --model takes what {of} was trained from")
     seen = removal(traced, ablation, k, runs, draws)
     result = dataclasses.replace(traced, verified=seen.record())
     report(result, "\n".join(_table(seen, traced, runs, draws)), html=html, json=json, models=retraining.models(ablation))

@@ -1,6 +1,7 @@
 """Training again without what a trace found: the effect is that of the rows, and there is none where they do nothing."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,6 +130,15 @@ class TestCommand:
         assert len(list(tmp_path.glob("runs/*/*/*.npz"))) == before
         assert main(["trace", "verify", found, *options, "--k", "2", "--runs", "1", "--draws", "1"]) == 0
         assert "One model and one draw tell no error" in capsys.readouterr().out
+
+    def test_another_model_is_trained_than_was_traced(self, given, tmp_path, capsys):
+        found, options = given
+        saved = json.loads(Path(found).read_text())
+        saved["run"]["model"] = "tuned"
+        (tmp_path / "other.json").write_text(json.dumps(saved))
+        for name, noted in ((found, False), (str(tmp_path / "other.json"), True)):
+            assert main(["trace", "verify", name, *options, "--k", "2"]) == 0
+            assert ("the trace is of tuned, and a small model from scratch is trained" in capsys.readouterr().err) == noted
 
     def test_what_cannot_be_verified(self, given, tmp_path, capsys):
         found, options = given
