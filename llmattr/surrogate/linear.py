@@ -103,6 +103,7 @@ def problems(
     level: bool = True,
 ) -> list[Problem]:
     """What to fit: around the prior, unless it opposes; without it where there is none, and beside it for a chosen penalty."""
+    check_alpha(alpha)
     plain = Problem.of(columns, outputs, None, counts, level)
     around = None if prior is None else plain.around(prior)
     if around is None or around.opposes:
