@@ -133,7 +133,9 @@ class TraceIndex:
         return method_at_question(self.method or saved_method(self.index.run["method"]), asked)
 
     def _in_form(self, given: Rows) -> Rows:
-        """The queries as the rows are: of an index of chats as chats."""
+        """The queries as the rows are: of an index of chats as chats; as they are, where no model reads them."""
+        if not self.asks_model:
+            return given
         form = self.index.rows([0])[0]
         if not asks_in_a_chat(form) or all(map(asks_in_a_chat, given)):
             return given
