@@ -74,6 +74,20 @@ def _removed(found: Mapping[str, Any]) -> str:
     )
 
 
+def removal_of(attribution: Attribution, t: int) -> str:
+    """What training again without a target's highest rows took off it, beside random ones; nothing where that was not tried."""
+    found = attribution.verified or {}
+    if "random" not in found:
+        return ""
+    everything, without, random = (found[name]["seen"][t] for name in ("all", "without", "random"))
+    effect, error = found["effect"][t], found["stderr"][t]
+    known = "" if error is None or np.isnan(error) else f" ± {error:.2f}"
+    return (
+        f"Trained again: {everything:+.2f} with all rows, {without:+.2f} without its {found['removed']} highest, {random:+.2f} "
+        f"without random ones; these rows do {-effect:+.2f}{known} more than others ({attribution.unit})."
+    )
+
+
 def _held_out(attribution: Attribution) -> list[str]:
     known = [] if attribution.lds is None else attribution.lds[np.isfinite(attribution.lds)].tolist()
     if not known:

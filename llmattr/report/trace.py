@@ -6,7 +6,7 @@ from typing import Any
 
 from llmattr.core.attribution import Attribution, Score, sentence_rows
 from llmattr.report.marks import cut
-from llmattr.report.quality import fit_quality
+from llmattr.report.quality import fit_quality, removal_of
 from llmattr.report.quotes import Spans, marks, measured, outermost, quoted, reading, spans_of
 from llmattr.report.words import Mark, Passage, Piece, common_words, passage, shared, strengths
 from llmattr.retrieval.verbatim import QUOTES
@@ -86,6 +86,7 @@ class Target:
     reading: str
     quotes: list[tuple[str, str]]
     tokens: list[Token]  # of which the loss is known
+    removal: str
 
 
 def query_of(a: Attribution, t: int) -> Query:
@@ -186,7 +187,7 @@ def _target(
     quotes = [(span["text"], measured(span)) for span in outermost(spans or [])]
     read = "" if spans is None else reading(a, number)
     shown = _passage(query, outermost(spans or []))
-    return Target(number, query, shown, both, read[:1].upper() + read[1:], quotes, _tokens(a, number))
+    return Target(number, query, shown, both, read[:1].upper() + read[1:], quotes, _tokens(a, number), removal_of(a, number))
 
 
 def _tokens(a: Attribution, target: int) -> list[Token]:

@@ -1,6 +1,7 @@
 """Training again without what a trace found: the effect is that of the rows, and there is none where they do nothing."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,9 @@ class TestCommand:
 
 def test_the_page_says_what_the_removal_took():
     found = removal(scores_of(WEIGHTS), world(), 2, draws=4)
-    (line,) = fit_quality(scores_of(WEIGHTS).__class__(**{**vars(scores_of(WEIGHTS)), "verified": found.record()}))
+    page = replace(scores_of(WEIGHTS), verified=found.record(), traced=True).html()
+    assert f"with all rows, +0.00 without its 2 highest, {found.random[1]:+.2f} without random ones" in page
+    assert f"these rows do {-found.effect[0]:+.2f} ± {found.stderr[0]:.2f} more than others" in page
+    (line,) = fit_quality(replace(scores_of(WEIGHTS), verified=found.record()))
     assert line.startswith("Trained again without the 2 highest of each query: +0.00 on average")
     assert line.endswith("2 of 2 differences are clear of their error.")
