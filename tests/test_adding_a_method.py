@@ -84,7 +84,7 @@ class Mine:
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
         return surrogate.leave_one_out(ablation, seed)
 """
-COMPONENTS = RETRAINING.replace("a row", "a component").replace("RetrainingAblation", "ComponentAblation")
+COMPONENTS = RETRAINING.replace("a row", "a head").replace("RetrainingAblation", "ComponentAblation")
 FILES = {"context": CONTEXT, "training": TRAINING, "retraining": RETRAINING, "components": COMPONENTS}
 LINES = {"context": "        Length,\n", "training": "    Length,\n", "retraining": "Lava)", "components": "Banzhaf)"}
 COMMANDS = {"context": ["cite"], "training": ["trace", "index"], "retraining": ["trace"], "components": ["components"]}

@@ -4,7 +4,8 @@ Attention is what transformers calls as such; its heads are read by the first ma
 last part of a layer with matrices of its own; its neurons are read by the last of these.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Unpack
 
 import torch
@@ -40,6 +41,20 @@ def layers_of(lm: Weights) -> list[Layer]:
         attended[module] = query.shape[1], len(calls)
         return own_attention(module, query, *others, **options)
 
+    ids = torch.tensor([TRIED], device=lm.device) % vocabulary(lm)
+    try:
+        with evaluating(lm.model), torch.no_grad(), attending(lm, attend), _noting(lm.model, calls):
+            lm.model(input_ids=ids)
+    except LlmattrError:
+        name = lm.name or type(lm.model).__name__
+        raise LlmattrError(f"the attention of {name} cannot be reached, so its components cannot be told apart") from None
+    return [_layer(module, calls, attended) for module in _stack(lm, attended.keys())]
+
+
+@contextmanager
+def _noting(model: torch.nn.Module, calls: list[Call]) -> Iterator[None]:
+    """Within, every call of a part of the model is put into the list."""
+
     def called(module: torch.nn.Module, given: tuple[object, ...]) -> None:
         match given:
             case (torch.Tensor(shape=[*_, width]), *_):
@@ -47,15 +62,10 @@ def layers_of(lm: Weights) -> list[Layer]:
             case _:
                 calls.append((module, 0))
 
-    ids = torch.tensor([TRIED], device=lm.device) % vocabulary(lm)
-    with evaluating(lm.model), torch.no_grad(), attending(lm, attend):
-        handles = [module.register_forward_pre_hook(called) for module in lm.model.modules()]
-        try:
-            lm.model(input_ids=ids)
-        finally:
-            for handle in handles:
-                handle.remove()
-    return [_layer(module, calls, attended) for module in _stack(lm, attended.keys())]
+    with ExitStack() as hooks:
+        for module in model.modules():
+            hooks.callback(module.register_forward_pre_hook(called).remove)
+        yield
 
 
 def _stack(lm: Weights, attended: Collection[torch.nn.Module]) -> torch.nn.ModuleList:

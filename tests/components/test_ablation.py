@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers import MambaConfig, MambaForCausalLM
 
 from llmattr.ablation import random_masks
 from llmattr.components.ablation import ComponentAblation
@@ -252,6 +253,18 @@ class TestRefused:
     def test_a_model_that_reads_both_ways(self):
         with pytest.raises(LlmattrError, match="components are those of causal models, not of the masked model"):
             ablation(tiny_models.bert())
+
+    def test_a_model_without_attention(self):
+        sizes = {
+            "hidden_size": 16,
+            "state_size": 4,
+            "num_hidden_layers": 1,
+            "vocab_size": 400,
+            "eos_token_id": 2,
+            "pad_token_id": 0,
+        }
+        with pytest.raises(LlmattrError, match="the attention of MambaForCausalLM cannot be reached, so its components"):
+            ablation(MambaForCausalLM(MambaConfig(**sizes)))
 
     def test_masks_of_another_shape(self):
         with pytest.raises(LlmattrError, match=r"masks must have the shape \[m, 8\]"):
