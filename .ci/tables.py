@@ -15,11 +15,12 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "docs/methods.md", "docs/stand_ins.md")
-DEFAULTS = {"context": "screening", "training": "", "retraining": "datamodel"}
+DEFAULTS = {"context": "screening", "training": "", "retraining": "datamodel", "components": "verified"}
 HEADS = {
     "context": ("what a source's score is", "passes"),
     "training": ("what a row's score is", "needs"),
     "retraining": ("what a row's (or a group's) score is", "models trained"),
+    "components": ("what a component's score is", "passes a query"),
 }
 MARKED = re.compile(r"(<!-- methods: (\w+)( whole)? -->\n).*?(<!-- end of methods -->)", re.DOTALL)
 STAND_INS = re.compile(r"(<!-- stand-ins -->\n).*?(<!-- end of stand-ins -->)", re.DOTALL)

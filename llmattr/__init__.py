@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from llmattr.moved import find_moved
 
 if TYPE_CHECKING:
-    from llmattr import ablation, context, metrics, retraining, surrogate, testing, training
+    from llmattr import ablation, components, context, metrics, retraining, surrogate, testing, training
     from llmattr.context.check import check
     from llmattr.context.cite import cite
     from llmattr.core.attribution import Attribution
@@ -28,6 +28,7 @@ __all__ = [
     "build_index",
     "check",
     "cite",
+    "components",
     "context",
     "metrics",
     "open_index",

@@ -26,6 +26,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.method import option
 
 if TYPE_CHECKING:
+    from llmattr.components.ablation import ComponentAblation
     from llmattr.context.removal.ablation import ContextAblation
     from llmattr.retraining.ablation import RetrainingAblation
 """
@@ -83,13 +84,14 @@ class Mine:
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
         return surrogate.leave_one_out(ablation, seed)
 """
-FILES = {"context": CONTEXT, "training": TRAINING, "retraining": RETRAINING}
-LINES = {"context": "        Length,\n", "training": "    Length,\n", "retraining": "Lava)"}
-COMMANDS = {"context": ["cite"], "training": ["trace", "index"], "retraining": ["trace"]}
+COMPONENTS = RETRAINING.replace("a row", "a head").replace("RetrainingAblation", "ComponentAblation")
+FILES = {"context": CONTEXT, "training": TRAINING, "retraining": RETRAINING, "components": COMPONENTS}
+LINES = {"context": "        Length,\n", "training": "    Length,\n", "retraining": "Lava)", "components": "Banzhaf)"}
+COMMANDS = {"context": ["cite"], "training": ["trace", "index"], "retraining": ["trace"], "components": ["components"]}
 DRIVER = """
 import contextlib, io, json, sys
 import llmattr
-from llmattr import context, retraining, training
+from llmattr import components, context, retraining, training
 from llmattr.cli import main
 from llmattr.testing import check_method
 
@@ -101,7 +103,7 @@ for kind, runs in given.items():
         with contextlib.redirect_stderr(shown), contextlib.redirect_stdout(io.StringIO()):
             said.setdefault(kind, []).append(main(arguments))
         said.setdefault(kind + " says", []).append(shown.getvalue())
-for kind in (context, training, retraining):
+for kind in (context, training, retraining, components):
     check_method(kind.METHODS["mine"]())
 print(json.dumps(said))
 """
@@ -117,7 +119,8 @@ def folder(request, tmp_path_factory):
         (place / "mine.py").write_text(f'"""Mine."""\n{request.param}{HEAD}{text}')
         listed = (place / "__init__.py").read_text()
         assert listed.count(LINES[kind]) == 1
-        line = LINES[kind].replace("Length", "Mine") + LINES[kind] if kind != "retraining" else "Lava, Mine)"
+        last = LINES[kind]
+        line = last.replace(")", ", Mine)") if ")" in last else last.replace("Length", "Mine") + last
         first = f"from llmattr.{kind}.methods."
         listed = listed.replace(LINES[kind], line).replace(first, f"{first}mine import Mine\n{first}", 1)
         (place / "__init__.py").write_text(listed)
@@ -147,10 +150,12 @@ def test_it_runs_keeps_its_record_and_conforms(folder):
     index = ["trace", "index", "mine", "--data", "rows.jsonl", "--model", "tiny"]
     cited = ["cite", "report.txt", "--query", "When?", "--response", "It was built in 1889.", "--model", "tiny", "--no-cache"]
     again = ["trace", "mine", *asked, "--steps", "2"]
+    parts = ["components", "The number of 2 is", "--completion", " number 2.", "--model", "tiny"]
     commands = {
         "context": [[*cited, "mine", "--least", "2", "--json", "cite.json"], [*cited, "mine", "--least", "0"]],
         "training": [[*index, "--out", "idx", "--least", "2"], [*index, "--out", "other", "--least", "0"]],
         "retraining": [[*again, "--least", "2", "--json", "again.json"], [*again, "--least", "0"]],
+        "components": [[*parts, "mine", "--least", "2", "--json", "parts.json"], [*parts, "mine", "--least", "0"]],
     }
     done = run(folder, "-c", DRIVER, json.dumps(commands))
     assert done.returncode == 0, done.stderr
@@ -160,6 +165,7 @@ def test_it_runs_keeps_its_record_and_conforms(folder):
         "context": json.loads((folder / "cite.json").read_text()),
         "training": json.loads((folder / "idx" / "run.json").read_text()),
         "retraining": json.loads((folder / "again.json").read_text()),
+        "components": json.loads((folder / "parts.json").read_text()),
     }
     for kind, record in records.items():
         assert said[kind] == [0, 2], said[f"{kind} says"]

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from llmattr import context, retraining, surrogate, training
+from llmattr import components, context, retraining, surrogate, training
 from llmattr.context.methods.games import LeaveOneOut
 from llmattr.context.methods.retrieval import similarities
 from llmattr.core.method import option
@@ -18,7 +18,12 @@ from llmattr.training.index.search import Weighed
 
 CHEAP = {"bootstraps": 10, "n_models": 40}  # bootstraps and trained models take most of the time
 SHORT = {"cg": {"steps": 20}, "lissa": {"steps": 20}, "astra": {"steps": 20}, "arnoldi": {"steps": 20, "keep": 5}}
-KINDS = {"context": context.METHODS, "training": training.METHODS, "retraining": retraining.METHODS}
+KINDS = {
+    "context": context.METHODS,
+    "training": training.METHODS,
+    "retraining": retraining.METHODS,
+    "components": components.METHODS,
+}
 EVERY = [pytest.param(kind, method, id=f"{kind}-{name}") for kind, some in KINDS.items() for name, method in some.items()]
 
 

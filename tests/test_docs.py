@@ -15,7 +15,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from llmattr import context, retraining, training
+from llmattr import components, context, retraining, training
 from llmattr.ablation import every_mask
 from llmattr.cli.served import APIS as served_options
 from llmattr.model.apis import APIS
@@ -128,6 +128,14 @@ def test_rerun_lines(folder, smollm2):
 
 
 @pytest.mark.slow
+def test_components_lines(smollm2):
+    for line in (line for line in commands("llmattr") if line.startswith("llmattr components")):
+        done = subprocess.run(line.replace("llmattr ", f"{sys.executable} -m llmattr ", 1), shell=True, **PIPED)
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"^    1  \+\S+.*  (head|MLP)", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.slow
 def test_check_lines(folder, smollm2):
     (folder / "answer.txt").write_text("The tower was built in 1889 [1]. The bridge was opened in 1932 [1].")
     with_model, quick = (
@@ -170,7 +178,7 @@ def test_serve_lines(smollm2):
 
 
 PIPED = {"capture_output": True, "text": True}
-ELSEWHERE = {"trace", "eval", "--index", "rerun", "check", "serve"}  # by the tests above
+ELSEWHERE = {"trace", "components", "eval", "--index", "rerun", "check", "serve"}  # by the tests above
 
 
 @pytest.mark.slow
@@ -206,6 +214,7 @@ def test_python_blocks(folder, monkeypatch, smollm2):
     assert "1889" in names["answer"].top(1)[0].text
     assert names["both"][0].citations[0].text.strip() == "It is 330 metres tall."
     assert (folder / "result.html").stat().st_size > 0
+    assert names["heads"].top(1)[0].text == "head 4 of layer 1"
 
 
 @pytest.mark.parametrize("page", DOCS, ids=[page.stem for page in DOCS])
@@ -213,7 +222,7 @@ def test_python_blocks_of_a_page(page):
     """They run one after the other, and what they assert is so; methods that they put into a list leave it again."""
     names = {}
     with ExitStack() as lists:
-        for family in (context, training, retraining):
+        for family in (context, training, retraining, components):
             lists.enter_context(patch.dict(family.METHODS))
         for block in blocks("python", [page]):
             exec(block.values[0], names)
@@ -244,7 +253,7 @@ class TestTables:
     def test_show_every_method(self):
         shown = re.findall(r"<!-- methods: (\w+)( whole)? -->", "".join(page.read_text("utf-8") for page in (PAGES[0], *DOCS)))
         assert sorted(shown) == [
-            (family, whole) for family in ("context", "retraining", "training") for whole in ("", " whole")
+            (family, whole) for family in ("components", "context", "retraining", "training") for whole in ("", " whole")
         ]
 
     def test_name_every_chat_server(self):
@@ -260,7 +269,7 @@ class TestTables:
         with pytest.raises(SystemExit, match=r"PAPERS.md has no line with `bm26` in its first column and `llmattr/training"):
             papers("bm26", training.METHODS["bm25"])
 
-    @pytest.mark.parametrize("family", [context, training, retraining], ids=lambda family: family.__name__)
+    @pytest.mark.parametrize("family", [context, training, retraining, components], ids=lambda family: family.__name__)
     def test_what_a_method_costs_is_said(self, family):
         lacking = [name for name, method in family.METHODS.items() if not re.search(r"\n\n    Cost: .+\n    $", method.__doc__)]
         assert lacking == []

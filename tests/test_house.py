@@ -47,7 +47,7 @@ def test_the_readme_shows_every_room():
     assert shown == there
 
 
-@pytest.mark.parametrize("room", ["context", "training", "retraining"])
+@pytest.mark.parametrize("room", ["context", "training", "retraining", "components"])
 def test_the_readme_shows_every_folder_of_a_room(room):
     tree = (ROOT / "README.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
     line = re.search(rf"^  {room}/(.*?)^  \w", tree, re.MULTILINE | re.DOTALL)[1]
@@ -55,7 +55,7 @@ def test_the_readme_shows_every_folder_of_a_room(room):
     assert set(re.findall(r"(\w+)/", line)) == there
 
 
-@pytest.mark.parametrize("room", ["context", "training", "retraining"])
+@pytest.mark.parametrize("room", ["context", "training", "retraining", "components"])
 def test_the_readme_names_every_file_of_a_room(room):
     tree = (ROOT / "README.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
     line = re.search(rf"^  {room}/(.*?)^  \w", tree, re.MULTILINE | re.DOTALL)[1]

@@ -25,6 +25,7 @@ COMMANDS = {  # and where each is
     "cache": "cache:cache",
     "check": "check:check",
     "cite": "cite:cite",
+    "components": "components:components",
     "eval": "evaluate:evaluate",
     "fit-heads": "heads:fit_heads",
     "rerun": "rerun:rerun",

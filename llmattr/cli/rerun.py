@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from llmattr import context, retraining, training
+from llmattr import components, context, retraining, training
 from llmattr.cli.command import MODEL, digest_of, index_records, without_outputs
 from llmattr.cli.differences import differences, index_differences
 from llmattr.cli.files import check_outputs, quiet, shown
@@ -21,7 +21,8 @@ from llmattr.errors import LlmattrError, note
 from llmattr.text.readers.finding import matches
 
 AGAIN = ": bring it back, or run the command anew"
-MAKE_RESULTS = ("check", "cite", "eval", "trace")
+MAKE_RESULTS = ("check", "cite", "components", "eval", "trace")
+TAKING: dict[str, Kind] = {"cite": "context", "components": "components"}  # by the command, the methods that it takes
 
 
 @click.command()
@@ -80,8 +81,9 @@ def _command_of(file: Path) -> dict[str, Any]:
 def _check_known(method: object, arguments: Sequence[str]) -> None:
     """Raise `LlmattrError` where a command named a method of one's own, which is in a list of this package no more."""
     name = method.get("name") if isinstance(method, dict) else None
-    if name in arguments and not any(name in known for known in (context.METHODS, training.METHODS, retraining.METHODS)):
-        kind: Kind = "context" if arguments[0] == "cite" else "training" if "index" in arguments[:2] else "retraining"
+    known = {*context.METHODS, *training.METHODS, *retraining.METHODS, *components.METHODS}
+    if name in arguments and name not in known:
+        kind = TAKING.get(arguments[0]) or ("training" if "index" in arguments[:2] else "retraining")
         raise LlmattrError(f"the method {name!r} is none of llmattr's: give its class to {TAKEN_BY[kind]}(..., method=...)")
 
 

@@ -1,4 +1,4 @@
-"""Which kind a method is of, of the context, of training or of retraining, seen by its verbs and by what they take."""
+"""Which kind a method is of (context, training, retraining, components), seen by its verbs and by what they take."""
 
 import inspect
 from collections import ChainMap
@@ -9,10 +9,19 @@ from typing import Literal
 
 from llmattr.errors import LlmattrError
 
-Kind = Literal["context", "training", "retraining"]
-TAKEN_BY: dict[Kind, str] = {"context": "llmattr.cite", "training": "llmattr.build_index", "retraining": "llmattr.retrain"}
+Kind = Literal["context", "training", "retraining", "components"]
+TAKEN_BY: dict[Kind, str] = {
+    "context": "llmattr.cite",
+    "training": "llmattr.build_index",
+    "retraining": "llmattr.retrain",
+    "components": "llmattr.components.build.attribute",
+}
 TRAINING_VERBS = {"weigh", "transform", "unroll", "precondition", "retrieve", "quote"}
-ABLATIONS: dict[str, Kind] = {"ContextAblation": "context", "RetrainingAblation": "retraining"}  # that `attribute` takes
+ABLATIONS: dict[str, Kind] = {  # that `attribute` takes
+    "ContextAblation": "context",
+    "RetrainingAblation": "retraining",
+    "ComponentAblation": "components",
+}
 
 
 def kinds_of(method: object) -> set[Kind]:

@@ -21,7 +21,7 @@ MAX_LOGITS = 2**25  # response positions x vocabulary held at once: 134 MB in fl
 def in_batches(lm: Weights, requests: Sequence[Rendered]) -> Iterator[tuple[int, LogOdds]]:
     """Each request's number and log-odds."""
     for batch in batches(lm, requests):
-        yield from zip(batch, _padded(lm, [requests[i] for i in batch]), strict=True)
+        yield from zip(batch, padded(lm, [requests[i] for i in batch]), strict=True)
 
 
 def batches(lm: Weights, requests: Sequence[Rendered]) -> list[list[int]]:
@@ -37,7 +37,8 @@ def batches(lm: Weights, requests: Sequence[Rendered]) -> list[list[int]]:
 
 
 @torch.inference_mode()
-def _padded(lm: Weights, batch: Sequence[Rendered]) -> list[LogOdds]:
+def padded(lm: Weights, batch: Sequence[Rendered]) -> list[LogOdds]:
+    """The log-odds of one batch, in one pass."""
     longest, left = max(len(request.ids) for request in batch), _pads_left(lm)
     ids = torch.full((len(batch), longest), lm.pad_id)
     seen = torch.zeros_like(ids)

@@ -12,7 +12,7 @@ SURE = ((0.8, "well"), (0.5, "roughly"), (-1.0, "badly"))  # from this rank corr
 
 def fit_quality(attribution: Attribution) -> list[str]:
     """How well the scores predict ablations that they were not fitted to; nothing where nothing was fitted or tried."""
-    return [*_held_out(attribution), *_tried(attribution), *stands_for(attribution)]
+    return [*_held_out(attribution), *_tried(attribution), *_foretold(attribution), *stands_for(attribution)]
 
 
 def stands_for(attribution: Attribution) -> list[str]:
@@ -62,6 +62,17 @@ def _tried(attribution: Attribution) -> list[str]:
         f"Trained again without the {found['removed']} best of each query: {seen:+.2f} on average, {predicted:+.2f} predicted "
         f"by a linear fit (with all: {np.mean(found['all']['seen']):+.2f})."
     ]
+
+
+def _foretold(attribution: Attribution) -> list[str]:
+    """How far gradients and true removals of components agree, where some were removed to see."""
+    known = [rank for rank in attribution.details.get("agreement", ()) if not np.isnan(rank)]
+    if not known:
+        return []
+    many, n = len(attribution.details["verified"][0]), len(attribution.sources)
+    rest = ": all scores are true removals" if many == n else "; the others' scores are what gradients foretell, scaled"
+    between = " to ".join(dict.fromkeys(f"{rank:.2f}" for rank in (min(known), max(known))))
+    return [f"{many} of {n} {attribution.sources.kind} were removed; gradients rank these alike by {between} of 1{rest}."]
 
 
 def _removed(found: Mapping[str, Any]) -> str:

@@ -10,7 +10,9 @@ from unittest.mock import patch
 import numpy as np
 from jaxtyping import Float
 
-from llmattr import context, retraining, training
+from llmattr import components, context, retraining, training
+from llmattr.components.build import attribute
+from llmattr.components.contract import Method as ComponentMethod
 from llmattr.context.cite import cite
 from llmattr.context.contract import Method
 from llmattr.core.attribution import Attribution
@@ -65,7 +67,8 @@ def check_method(method: object, kind: Kind | None = None) -> None:
 
     `method`: an instance, with options that make it cheap (`n_models=40`), or a class. `kind`: a method with a verb of training
     (`weigh`, `transform`, `unroll`, `precondition`, `retrieve`, `quote`) is of training; one that has `attribute` is of
-    retraining where that takes a `RetrainingAblation`, else of the context, unless you say it where that says neither.
+    retraining where that takes a `RetrainingAblation`, of components where it takes a `ComponentAblation`, else of the context,
+    unless you say it where that says none.
 
     Of all: a frozen dataclass with a name, a family and described options, none of which takes nonsense; finite scores of the
     right shape, the same for the same seed, that come back from JSON unchanged; what it is given stays as it is (`cite`,
@@ -86,6 +89,7 @@ def check_method(method: object, kind: Kind | None = None) -> None:
         "context": check_context,
         "training": check_training,
         "retraining": check_retraining,
+        "components": check_components,
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LlmattrNote)
@@ -186,6 +190,25 @@ def check_retraining(method: RetrainingMethod) -> None:
             found, again = (retrain(pair, worlds.FACTS, worlds.QUERIES, method, **how) for _ in range(2))
     check_scores(method, found, again, (len(found), len(worlds.PLACES)))
     _check_sums(method, forwards, backwards)
+
+
+def check_components(method: ComponentMethod) -> None:
+    """On the parts of a small model, and where components only add up."""
+    find_method(method, components.METHODS, ComponentMethod)
+    forwards, backwards = (worlds.components_of_sums(order) for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0]))
+    _check_answer(method, forwards)
+    model, tokenizer = worlds.model_of_rows(*worlds.FACTS, *worlds.QUERIES)
+    model = model.double()  # in which equal paths give equal numbers
+
+    @unchanged(method.name, lambda: state_of(model), AssertionError)
+    def asked(tokens: int = 1024) -> Attribution:
+        return attribute(LM(model, tokenizer, "a small model", tokens), worlds.QUERIES, method, parts="heads+mlps")
+
+    found = asked()
+    check_scores(method, found, asked(), (len(worlds.QUERIES), len(found.sources)))
+    why = "batches of one mask change scores: does one row of a batch see another's mask?"
+    check_near(method.name, found.values, asked(tokens=1).values, 1e-8, why)
+    check_worlds_of_sums(method, forwards, backwards)
 
 
 def _check_answer(method: AskingMethod, world: worlds.Sums) -> None:

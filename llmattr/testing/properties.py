@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+from llmattr.components.contract import Method as ComponentMethod
 from llmattr.context.contract import Method as ContextMethod
 from llmattr.core.attribution import Attribution
 from llmattr.core.fields import accepted, types_of
@@ -24,7 +25,7 @@ from llmattr.training.contract import TextMethod
 if TYPE_CHECKING:
     import torch
 
-AskingMethod = ContextMethod | RetrainingMethod  # they ask an ablation
+AskingMethod = ContextMethod | RetrainingMethod | ComponentMethod  # they ask an ablation
 ALIKE = ("corroborative", "reference")  # families that never ask what would have happened
 
 
@@ -37,6 +38,8 @@ RESERVED: dict[Kind, str] = {
         row_type rows seed split strict unknown width""",
     "retraining": """batch_size clip columns completion data group_by help html jobs json learning_rate mean measure model out
         prompt queries replicates schedule seed split start steps top train verify warmup weight_decay""",
+    "components": """completion counterfactual data device dtype help json mean measure model parts prompt rather_than sample
+        seed top way""",
 }
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from llmattr.ablation import Ablation
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.core.plain_json import plain
+from llmattr.core.sources import Sources, Targets
 from llmattr.model.contract import Weights
 from llmattr.retraining.ablation import RetrainingAblation
 from llmattr.retraining.build import from_function
@@ -96,6 +97,34 @@ def training_of_sums(order: Sequence[int]) -> Sums:
     effects = np.array([[1.0, -0.5, 0.0, 2.0, 0.25], [0.0, 1.0, -2.0, 0.5, 0.75]])[:, list(order)]
     trained = from_function(lambda weights, seed: effects @ weights - 1, effects.shape[1], len(effects))
     return Sums(TrainingOfSums(**vars(trained)), effects)
+
+
+def components_of_sums(order: Sequence[int]) -> Sums:
+    """Components in this order, each of which adds to the targets as far as its gate is open."""
+    effects = np.array([[1.0, -0.5, 0.0, 2.0, 0.25], [0.0, 1.0, -2.0, 0.5, 0.75]])[:, list(order)]
+    names = [f"component {i}" for i in order]
+    return Sums(GatedSums(Sources("components", names, names), Targets(["one", "other"], measure="logprob"), effects), effects)
+
+
+@dataclass(frozen=True, eq=False)
+class GatedSums:
+    """What a `ComponentAblation` is to a method, where targets are sums."""
+
+    sources: Sources
+    targets: Targets
+    effects: Float[np.ndarray, "t n"]
+
+    def __call__(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
+        """The sums of what is kept."""
+        return masks @ self.effects.T - 5
+
+    def gradients(self) -> Float[np.ndarray, "t n"]:
+        """What each adds."""
+        return self.effects.copy()
+
+    def record(self) -> dict[str, str]:
+        """Its name."""
+        return {"model": "a sum"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ import pytest
 from llmattr import LM, build_index, context, open_index, retraining
 from llmattr.cli import main
 from llmattr.cli.cite import cite
+from llmattr.cli.components import components
 from llmattr.cli.methods import names_of, with_options_of
 from llmattr.cli.trace import trace
 from llmattr.core.method import option
@@ -216,7 +217,12 @@ def of_its_own(command, method=None):
 def test_the_names_that_no_option_of_a_method_may_have():
     """`check_method`, which cannot see the command line, refuses the very names that the commands do."""
     again = [of_its_own(trace.commands[name], method) for name, method in retraining.METHODS.items()]
-    commands = {"context": of_its_own(cite), "training": of_its_own(trace.commands["index"]), "retraining": set().union(*again)}
+    commands = {
+        "context": of_its_own(cite),
+        "training": of_its_own(trace.commands["index"]),
+        "retraining": set().union(*again),
+        "components": of_its_own(components),
+    }
     assert {kind: set(names.split()) for kind, names in RESERVED.items()} == commands
 
 

@@ -1,0 +1,107 @@
+"""The components' ablation: what a completion is worth when only some parts of the model do their work."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from llmattr.ablation import check_masks
+from llmattr.components.asked import Asked
+from llmattr.components.fills import Fill, Way
+from llmattr.components.sites import Site, changed, sources_of
+from llmattr.core.progress import Progress
+from llmattr.core.sources import Sources, Targets
+from llmattr.model import inside
+from llmattr.model.forward import evaluating
+from llmattr.model.lm import LM
+from llmattr.model.odds import log_odds_of_logprobs, logprobs_of_log_odds
+from llmattr.model.padded import batches, padded
+
+
+@dataclass(frozen=True, eq=False)
+class ComponentAblation:
+    """An `Ablation` of the inside of a causal model. A removed component gives its fill in the place of what it computes.
+
+    `fills[r]`: of each request. A batch has one request, so that nothing is padded, and a mask in each of its rows. The model
+    is hooked for the time of a pass, neither copied nor changed. Every mask is run once.
+    """
+
+    lm: LM
+    sites: Sequence[Site]
+    asked: Asked
+    fills: Sequence[Fill] = field(repr=False)
+    way: Way = "zero"
+    known: dict[bytes, Float[np.ndarray, " t"]] = field(default_factory=dict, repr=False)
+
+    @property
+    def sources(self) -> Sources:
+        """The components."""
+        return sources_of(self.sites)
+
+    @property
+    def targets(self) -> Targets:
+        """The completions."""
+        return self.asked.targets
+
+    def __call__(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
+        """The value of each target under each mask, in nats."""
+        check_masks(masks, sum(site.count for site in self.sites))
+        new = {mask.tobytes(): mask for mask in masks if mask.tobytes() not in self.known}
+        if new:
+            self.known.update(zip(new, self._values(np.stack(list(new.values()))), strict=True))
+        found = [self.known[mask.tobytes()] for mask in masks]
+        return np.stack(found) if found else np.empty((0, len(self.targets)))
+
+    def _values(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
+        requests, values = self.asked.requests, np.empty((len(masks), len(self.asked.requests)))
+        with Progress(values.size, "ablating", "passes") as bar:
+            for number, request in enumerate(requests):
+                for rows in batches(self.lm, [request] * len(masks)):
+                    with evaluating(self.lm.model), self._kept(masks[rows], number):
+                        odds = padded(self.lm, [request] * len(rows))
+                    logprobs = logprobs_of_log_odds(np.stack(odds)).sum(axis=1)
+                    values[rows, number] = log_odds_of_logprobs(logprobs) if self.asked.measure == "logit" else logprobs
+                    bar.update(len(rows))
+        return values @ self.asked.weights.T
+
+    @contextmanager
+    def _kept(self, masks: Bool[np.ndarray, "b n"], request: int) -> Iterator[None]:
+        """Within, row k of a batch has the components of `masks[k]` and the request's fill in the place of the others."""
+        gates = torch.tensor(masks, device=self.lm.device).split([site.count for site in self.sites], dim=1)
+
+        def keep(number: int, pieces: torch.Tensor) -> torch.Tensor:
+            kept = gates[number].to(pieces.device)[:, None, :, None]
+            return torch.where(kept, pieces, self.fills[request][number].to(pieces))
+
+        with changed(self.sites, keep, len(masks)):
+            yield
+
+    def gradients(self) -> Float[np.ndarray, "t n"]:
+        """`d target / d gate` of each component, where a gate g goes from its fill to what it computes: `fill + g (x - fill)`.
+
+        At g = 1: `sum over tokens of (x - fill) . d target / dx`, one forward and backward pass for each request. Attribution
+        patching: Nanda 2023; Syed, Rager and Conmy 2023, arXiv 2310.10348.
+        """
+        return self.asked.weights @ np.stack([self._gradient(number) for number in range(len(self.asked.requests))])
+
+    def _gradient(self, number: int) -> Float[np.ndarray, " n"]:
+        request = self.asked.requests[number]
+        gates = torch.ones(sum(site.count for site in self.sites), device=self.lm.device, requires_grad=True)
+        opened = gates.split([site.count for site in self.sites])
+
+        def gate(site: int, pieces: torch.Tensor) -> torch.Tensor:
+            fill = self.fills[number][site].to(pieces)
+            return pieces + (opened[site].to(pieces)[:, None] - 1) * (pieces - fill)  # exactly the pieces where gates are 1
+
+        span = np.array([[0, request.response.stop - request.response.start]])
+        with inside.frozen(self.lm, len(request.ids)), changed(self.sites, gate):
+            log_odds = inside.response_log_odds(self.lm, request)
+            return inside.target_gradients(log_odds, span, self.asked.measure, gates, lambda gradient: gradient)[0]
+
+    def record(self) -> dict[str, Any]:
+        """The model, how components are removed, and how many masks of how many requests were run."""
+        return {**self.lm.record(), "way": self.way, "forward_passes": len(self.known) * len(self.asked.requests)}

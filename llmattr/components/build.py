@@ -1,0 +1,105 @@
+"""`attribute`: which components of the model made it say this, found by taking them away."""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import TypedDict, Unpack, get_args
+
+from llmattr.components.ablation import ComponentAblation
+from llmattr.components.asked import Asked, asked_of, counterfactual
+from llmattr.components.contract import Method
+from llmattr.components.fills import Fill, Way, means, seen, zeros
+from llmattr.components.methods import METHODS
+from llmattr.components.methods.patching import Verified
+from llmattr.components.sites import Site, sites_of
+from llmattr.core.attribution import Attribution
+from llmattr.core.kinds import asking
+from llmattr.core.method import check_options, describe, find_method
+from llmattr.core.returned import returned_scores
+from llmattr.core.sources import Measure
+from llmattr.errors import LlmattrError, check_choice
+from llmattr.model.forward import abilities, uncompiled
+from llmattr.model.lm import LM
+from llmattr.text.reading import Queries, read_queries
+
+MEANING = "positive = the component made the completion likelier"
+
+
+class ComponentOptions(TypedDict, total=False):
+    """What `component_ablation` takes beside the model and the queries."""
+
+    parts: str
+    way: Way
+    sample: Queries | None
+    measure: Measure
+    mean: bool
+
+
+def attribute(
+    model: object, queries: Queries, method: object = Verified(), *, seed: int = 0, **options: Unpack[ComponentOptions]
+) -> Attribution:
+    """Attribute completions to components of the model; options as for `component_ablation`.
+
+    Returns values [t, n] for all n components, in nats.
+    """
+    chosen: Method = find_method(method, METHODS, Method)
+    return attributed(component_ablation(model, queries, **options), chosen, seed)
+
+
+def attributed(ablation: ComponentAblation, method: Method, seed: int = 0) -> Attribution:
+    """What `attribute` returns, from an ablation that further questions can be put to."""
+    check_options(method)
+    started = time.perf_counter()
+    with asking(method.name, ablation):
+        scores = method.attribute(ablation, seed)
+    found = returned_scores(method, scores, ablation.sources, ablation.targets)
+    run = {**found.run, **ablation.record(), "seconds": {"ablate": time.perf_counter() - started}}
+    said = {"method": describe(method), "run": run, "asked": ablation.asked.queries, "model": ablation.lm.fingerprint()}
+    return dataclasses.replace(found, **said, traced=True, meaning=MEANING)
+
+
+def component_ablation(
+    model: object,
+    queries: Queries,
+    *,
+    parts: str = "heads",
+    way: Way = "zero",
+    sample: Queries | None = None,
+    measure: Measure = "logprob",
+    mean: bool = False,
+) -> ComponentAblation:
+    """An `Ablation` whose sources are components of a causal model and whose targets are completions of prompts.
+
+    `model`: a name or folder, or a (model, tokenizer) pair. `queries`: rows with `prompt` and `completion`, or a file of them;
+    with `rather_than`, another completion, the target is by how much the first is likelier: of single tokens the difference of
+    their logits. `parts`: heads, mlps, attentions, layers, neurons, several with + between them. `way`: what a removed
+    component gives, "zero", its "mean" over all tokens of the `sample` (rows; without it the queries), or "resample": what it
+    computes on the query's `counterfactual`, a prompt of as many tokens. `measure`: "logprob", or "logit": log-odds, which are
+    the margin over all other completions. `mean`: one target, the mean over the queries.
+    """
+    check_choice("way", way, get_args(Way))
+    check_choice("measure", measure, get_args(Measure))
+    if sample is not None and way != "mean":
+        raise LlmattrError(f"a sample is what means are taken over, and components are removed by {way!r}: leave it out")
+    lm, rows = _causal(model), read_queries(queries)
+    sites, asked = sites_of(lm, parts), asked_of(lm, rows, measure, mean)
+    return ComponentAblation(lm, sites, asked, _fills(lm, sites, asked, way, sample), way)
+
+
+def _causal(model: object) -> LM:
+    lm = LM.load(model)
+    if lm.kind != "causal":
+        raise LlmattrError(f"components are those of causal models, not of the {lm.kind} model {lm.name!r}")
+    lm = dataclasses.replace(lm, model=uncompiled(lm.model))  # what is compiled passes hooks by
+    abilities(lm.model)  # asked before anything in it is changed
+    return lm
+
+
+def _fills(lm: LM, sites: Sequence[Site], asked: Asked, way: Way, sample: Queries | None) -> list[Fill]:
+    """What removed components give, for each request."""
+    if way == "resample":
+        return [seen(lm, sites, ids) for ids in counterfactual(lm, asked)]
+    if way == "zero":
+        return [zeros(sites)] * len(asked.requests)
+    texts = [request.ids for request in asked.requests] if sample is None else lm.tokenize(read_queries(sample)).ids
+    return [means(lm, sites, texts)] * len(asked.requests)

@@ -1,0 +1,42 @@
+"""What stands in the place of a component that is removed: nothing, its mean, or what it does on another prompt."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+
+from llmattr.components.sites import Site, changed
+from llmattr.model.forward import evaluating, without_cache
+from llmattr.model.lm import LM
+
+Way = Literal["zero", "mean", "resample"]
+Fill = Sequence[Float[torch.Tensor, "..."]]  # of each site, in the shape of its pieces or one that is broadcast to it
+
+
+def zeros(sites: Sequence[Site]) -> Fill:
+    """Nothing."""
+    return [torch.zeros(())] * len(sites)
+
+
+@torch.no_grad()
+def seen(lm: LM, sites: Sequence[Site], ids: Sequence[int]) -> list[Float[torch.Tensor, "s count width"]]:
+    """What the components compute at each token of a text."""
+    found: dict[int, torch.Tensor] = {}
+
+    def look(number: int, pieces: torch.Tensor) -> torch.Tensor:
+        found[number] = pieces[0]
+        return pieces
+
+    given = torch.tensor([list(ids)], device=lm.device)
+    with evaluating(lm.model), changed(sites, look):
+        lm.model(input_ids=given, **without_cache(lm.model))
+    return [found[number] for number in range(len(sites))]
+
+
+def means(lm: LM, sites: Sequence[Site], texts: Sequence[Sequence[int]]) -> Fill:
+    """The mean of each component over all tokens of the texts, in float64 on the way."""
+    sums = [torch.zeros((), dtype=torch.float64)] * len(sites)
+    for ids in texts:
+        sums = [total + one.cpu().double().sum(dim=0) for total, one in zip(sums, seen(lm, sites, ids), strict=True)]
+    return [total / sum(map(len, texts)) for total in sums]
