@@ -97,7 +97,9 @@ def _hooked(site: Site, change: Callable[[torch.Tensor], torch.Tensor]) -> torch
     def read(_module: torch.nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
         return (change(given[0]), *given[1:])
 
-    def written(_module: torch.nn.Module, given: tuple[Any, ...], named: dict[str, Any], output: Any) -> Any:
+    def written(
+        _module: torch.nn.Module, given: tuple[Any, ...], named: dict[str, Any], output: torch.Tensor | tuple[Any, ...]
+    ) -> torch.Tensor | tuple[Any, ...]:
         x = output[0] if isinstance(output, tuple) else output
         if site.side == "added":
             added = x - (given[0] if given else named["hidden_states"])

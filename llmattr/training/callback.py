@@ -1,7 +1,6 @@
 """What a training run must leave so that it can be traced, for transformers' Trainer."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -32,7 +31,7 @@ class KeepCheckpoints(TrainerCallback):
         """
         return sorted({min(max(round(share * last), 1), last) for share in self.shares})
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Refuse settings that would undo it."""
         kept = len(self.steps(state.max_steps))
         if args.save_total_limit is not None and args.save_total_limit < kept:
@@ -40,7 +39,7 @@ class KeepCheckpoints(TrainerCallback):
         if args.save_only_model:
             note("save_only_model leaves no optimizer state: methods that go by Adam's steps will not have it")
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> TrainerControl:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> TrainerControl:
         """Ask for a checkpoint, and for the learning rate in its log."""
         if state.global_step in self.steps(state.max_steps):
             control.should_save = control.should_log = True
