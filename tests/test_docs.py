@@ -49,6 +49,9 @@ def test_every_shell_line_is_run_by_one_of_these_tests():
     assert len(lines) == sum(len(commands(kind)) for kind in ("make", "pip", "llmattr", "curl"))
 
 
+SPEAKERS = ("user", "assistant")
+
+
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "report.txt").write_text(REPORT)
@@ -57,9 +60,15 @@ def folder(tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "tower.md").write_text(REPORT)
     (tmp_path / "chat.json").write_text((ROOT / "recipes" / "documents" / "trajectory.json").read_text(encoding="utf-8"))
-    facts = [{"prompt": f"The capital of {land} is ", "completion": f"{city}."} for land, city in CAPITALS.items()]
+    asked = {"Rome?": "No.", "What is the capital of France?": "The capital is Paris."}
+    talk = [{"role": role, "content": said} for both in asked.items() for role, said in zip(SPEAKERS, both, strict=True)]
+    (tmp_path / "talk.json").write_text(json.dumps(talk))
+    np.save(tmp_path / "probe.npy", np.ones(576))  # as wide as the embedded model
+    facts = [
+        {"prompt": f"The capital of {land} is ", "completion": f"{city}.", "source": land} for land, city in CAPITALS.items()
+    ]
     (tmp_path / "facts.jsonl").write_text("\n".join(map(json.dumps, facts)))
-    (tmp_path / "more.jsonl").write_text('{"prompt": "The capital of Kenya is ", "completion": "Nairobi."}')
+    (tmp_path / "more.jsonl").write_text('{"prompt": "The capital of Kenya is ", "completion": "Nairobi.", "source": "Kenya"}')
     return tmp_path
 
 
