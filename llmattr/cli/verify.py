@@ -97,7 +97,8 @@ def _table(seen: "Removal", traced: "Attribution", runs: int, draws: int) -> lis
     import numpy as np
 
     head = f"Trained again with all, without the {seen.removed} highest of each query, and without {seen.removed} random ones"
-    lines = [f"{head}: {runs} models each, {draws} random removals.", ""]
+    many = f"{runs} model{'s' * (runs != 1)} each, {draws} random removal{'s' * (draws != 1)}"
+    lines = [f"{head}: {many}.", ""]
     lines.append(f"{'nats':<40}  {'all':>8}  {'without':>8}  {'random':>8}  effect")
     for t, text in enumerate(traced.targets.texts):
         error = "" if np.isnan(seen.stderr[t]) else f" ± {seen.stderr[t]:.2f}"
