@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from llmattr.core.attribution import Attribution
     from llmattr.curation.removal import Removal
 
-ALONE = ("mean", "replicates")  # a removal has its own
+NOT_ASKED = ("mean", "replicates")
 OPTIONS = [
     click.Argument(["found"], type=Input(click.Path(path_type=Path, exists=True, dir_okay=False))),
-    *(option for option in RUN_OPTIONS if option.name not in ALONE),
+    *(option for option in RUN_OPTIONS if option.name not in NOT_ASKED),
     click.Option(["--k"], type=click.IntRange(min=1), default=10, show_default=True, help="rows removed for each query"),
     click.Option(
         ["--runs"], type=click.IntRange(min=1), default=3, show_default=True, help="models with different seeds of each removal"
@@ -40,18 +40,14 @@ def verify_command() -> click.Command:
     )
 
     def run(**given: Any) -> None:
-        recipe = taken(Recipe, given)
-        _verify(recipe, taken(Retraining, {**given, "mean": False, "replicates": 1}), **_own(given))
+        given |= {"mean": False, "replicates": 1}  # a removal has its own
+        _verify(taken(Recipe, given), taken(Retraining, given), **given)
 
     brief = "Whether removing the rows that a trace found changes the answer."
     usage = "FOUND --data D --out RUNS [OPTIONS]"
     return click.Command(
         "verify", callback=run, params=[*OPTIONS, *options_of(Recipe)], help=about, short_help=brief, options_metavar=usage
     )
-
-
-def _own(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: given[name] for name in ("found", "k", "runs", "draws", "html", "json")}
 
 
 def _verify(
