@@ -44,7 +44,7 @@ def verify_command() -> click.Command:
         _verify(taken(Recipe, given), taken(Retraining, given), **given)
 
     brief = "Whether removing the rows that a trace found changes the answer."
-    usage = "FOUND --data D --out RUNS [OPTIONS]"
+    usage = "--data D --out RUNS [OPTIONS]"
     return click.Command(
         "verify", callback=run, params=[*OPTIONS, *options_of(Recipe)], help=about, short_help=brief, options_metavar=usage
     )
