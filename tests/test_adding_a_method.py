@@ -86,7 +86,7 @@ class Mine:
 """
 COMPONENTS = RETRAINING.replace("a row", "a head").replace("RetrainingAblation", "ComponentAblation")
 FILES = {"context": CONTEXT, "training": TRAINING, "retraining": RETRAINING, "components": COMPONENTS}
-LINES = {"context": "        Length,\n", "training": "    Length,\n", "retraining": "Lava)", "components": "Banzhaf)"}
+LAST = ",\n)\n\nMETHODS = "  # where every list of methods ends: whoever adds one does so there
 COMMANDS = {"context": ["cite"], "training": ["trace", "index"], "retraining": ["trace"], "components": ["components"]}
 DRIVER = """
 import contextlib, io, json, sys
@@ -118,11 +118,9 @@ def folder(request, tmp_path_factory):
         place = folder / "llmattr" / kind / "methods"
         (place / "mine.py").write_text(f'"""Mine."""\n{request.param}{HEAD}{text}')
         listed = (place / "__init__.py").read_text()
-        assert listed.count(LINES[kind]) == 1
-        last = LINES[kind]
-        line = last.replace(")", ", Mine)") if ")" in last else last.replace("Length", "Mine") + last
+        assert listed.count(LAST) == 1
         first = f"from llmattr.{kind}.methods."
-        listed = listed.replace(LINES[kind], line).replace(first, f"{first}mine import Mine\n{first}", 1)
+        listed = listed.replace(LAST, ",\n    Mine" + LAST).replace(first, f"{first}mine import Mine\n{first}", 1)
         (place / "__init__.py").write_text(listed)
     tiny_models.save(folder / "tiny")
     (folder / "report.txt").write_text("The tower was built in 1889. It is 330 metres tall.")

@@ -17,7 +17,7 @@ from llmattr.core.method import check_listed, check_options
 from llmattr.core.sources import Measure
 from llmattr.errors import LlmattrError, note
 from llmattr.retraining import Recipe
-from llmattr.retraining.contract import Method
+from llmattr.retraining.contract import Ignores, Method
 from llmattr.retraining.scratch import NAME
 
 if TYPE_CHECKING:
@@ -129,17 +129,6 @@ VERIFY = click.Option(
     default=0,
     help="predict what is left without so many of each query's best sources, train without them, and show both",
 )
-OF_RUNS = ("jobs", "replicates", "seed", *(field.name for field in dataclasses.fields(Recipe) if field.name != "start"))
-NOT_USED = {  # by methods that train once, not at all, or for other questions than those that are asked
-    "in-run-shapley": ("jobs",),
-    "magic": ("jobs",),
-    "ats": ("jobs",),
-    "g-shapley": ("jobs", *(name for name in OF_RUNS if name not in ("replicates", "seed"))),
-    "knn-shapley": ("measure", *OF_RUNS),
-    "linear-probe": OF_RUNS,
-    "data-oob": ("measure", "mean"),
-    "lava": ("measure", "mean", *OF_RUNS),
-}
 OPTIONS = [
     *RUN_OPTIONS,
     click.Option(["--top"], type=click.IntRange(min=1), default=10, show_default=True, help="rows shown for and against"),
@@ -156,10 +145,11 @@ def commands() -> list[click.Command]:
 
 def _command(name: str, method: type) -> click.Command:
     verify = [VERIFY] if method in retraining.ON_MASKS else []
+    ignored = _ignored(method)
     params: list[click.Parameter] = with_options_of(method, [*OPTIONS, *verify, *options_of(Recipe)])
 
     def run(**given: Any) -> None:
-        if said := typed(*NOT_USED.get(name, ())):
+        if said := typed(*ignored):
             note(f"{name} does not use {said}")
         _trace(taken(method, given), taken(Recipe, given), taken(Retraining, given), **given)
 
@@ -169,10 +159,15 @@ def _command(name: str, method: type) -> click.Command:
     return click.Command(name, callback=run, params=params, help=about, short_help=brief, options_metavar=usage)
 
 
+def _ignored(method: object) -> tuple[str, ...]:
+    """The options that a method of this class does not use."""
+    return method.ignores if isinstance(method, Ignores) else ()
+
+
 def _trace(
     method: Method,
     recipe: Recipe,
-    retraining: Retraining,
+    asked: Retraining,
     *,
     top: int,
     html: Path | None,
@@ -180,20 +175,20 @@ def _trace(
     verify: int = 0,
 ) -> None:
     check_options(method)
-    _ = retraining.asked  # mistakes show before anything is loaded
+    _ = asked.asked  # mistakes show before anything is loaded
     check_outputs((), [path for path in (html, json) if path])
-    check_folder(retraining.out)
+    check_folder(asked.out)
     quiet()
     from llmattr.curation.counterfactual import verified
     from llmattr.report.ranking import ranking
     from llmattr.retraining.build import attributed
 
-    ablation = retraining.ablation(recipe)
+    ablation = asked.ablation(recipe)
     result = attributed(ablation, method)
     if verify:
         result = dataclasses.replace(result, verified=verified(result, ablation, verify))
     text = "\n".join([ranking(result, top), *(_verified(result) if verify else [])])
-    report(result, text, html=html, json=json, models=retraining.models(ablation))
+    report(result, text, html=html, json=json, models=asked.models(ablation))
 
 
 def asked_for(queries: str | None, prompt: str, completion: str | None) -> str | dict[str, str]:

@@ -13,9 +13,8 @@ from llmattr.components.methods import METHODS
 from llmattr.components.methods.patching import Verified
 from llmattr.components.sites import Site, sites_of
 from llmattr.core.attribution import Attribution
-from llmattr.core.kinds import asking
-from llmattr.core.method import check_options, describe, find_method
-from llmattr.core.returned import returned_scores
+from llmattr.core.method import check_options, find_method
+from llmattr.core.returned import scores_of
 from llmattr.core.sources import Measure
 from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.forward import abilities, uncompiled
@@ -50,11 +49,9 @@ def attributed(ablation: ComponentAblation, method: Method, seed: int = 0) -> At
     """What `attribute` returns, from an ablation that further questions can be put to."""
     check_options(method)
     started = time.perf_counter()
-    with asking(method.name, ablation):
-        scores = method.attribute(ablation, seed)
-    found = returned_scores(method, scores, ablation.sources, ablation.targets)
+    found = scores_of(method, ablation, lambda: method.attribute(ablation, seed), ablation.targets)
     run = {**found.run, **ablation.record(), "seconds": {"ablate": time.perf_counter() - started}}
-    said = {"method": describe(method), "run": run, "asked": ablation.asked.queries, "model": ablation.lm.fingerprint()}
+    said = {"run": run, "asked": ablation.asked.queries, "model": ablation.lm.fingerprint()}
     return dataclasses.replace(found, **said, traced=True, meaning=MEANING)
 
 

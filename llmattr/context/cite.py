@@ -21,11 +21,9 @@ from llmattr.context.removal.contrast import ONE_ALONE, contrast
 from llmattr.context.verify import judged
 from llmattr.context.verify import verify as evidence_for
 from llmattr.core.attribution import Attribution
-from llmattr.core.kinds import asking
-from llmattr.core.method import describe, find_method
-from llmattr.core.plain_json import plain
+from llmattr.core.method import find_method
 from llmattr.core.processes import is_main, of_main
-from llmattr.core.returned import returned_scores, unchanged
+from llmattr.core.returned import scores_of
 from llmattr.core.sources import Measure, Part, Targets
 from llmattr.core.versions import versions
 from llmattr.errors import LlmattrError, check_choice, check_text, note
@@ -152,14 +150,10 @@ class ContextSession:
     def attribute(self, targets: Targets) -> Attribution:
         """Attribute these targets; what was scored before is not run again."""
         ablation = self.ablation.of(targets)
-        given = {"sources": vars(ablation.sources), "targets": vars(targets)}
-        with unchanged(self.method.name, lambda: plain(given)), asking(self.method.name, ablation):
-            found = self.method.attribute(ablation, self.seed)
-        result = returned_scores(self.method, found, ablation.sources, targets)
+        result = scores_of(self.method, ablation, lambda: self.method.attribute(ablation, self.seed), targets)
         return dataclasses.replace(
             result,
             relevance=relevance(ablation) if ablation.sources.kind != "words" and result.index is None else None,
-            method=describe(self.method),
             run={**result.run, **versions()},
             response=self.ablation.prompt.response,
             session=self,

@@ -45,7 +45,7 @@ def check_length(lm: Scorer, prompt: Prompt) -> None:
 
 
 def store_of(cache: str | Path, room: float, lm: Scorer, prompt: Prompt, *more: int) -> Store:
-    """What this model has said behind this prompt, kept in the folder `cache` of at most `room` gigabytes."""
+    """What this model has said behind this prompt, kept in the folder `cache` of at most `room` bytes."""
     assert prompt.sources.spans is not None  # sources cut from documents have them
     places = prompt.sources.spans.tolist(), prompt.full().ids
     store = Store(store_path(cache, lm.record(), lm.fingerprint(), *places, repr(prompt.messages), *more))

@@ -43,21 +43,33 @@ class Session(Protocol):
 class Attribution:
     """A number for every (target, source): `values[target, source]`, positive = the source made the target likelier.
 
-    Additive methods predict an ablation as `outputs[m, t] = baseline[t] + masks[m, n] @ values[t, n].T`, so `baseline` is what
-    is left with every source removed. `index[t, k]` names the sources of the k columns; None = all n of them in order. `lds`
-    [t] says how well a fit predicts ablations that it did not see: their rank correlation (Spearman), cross-validated, from -1
-    to 1 = best; nan where the outputs never change, None for what makes no fit. `evidence` is what true ablations say beside
-    the scores, `session` what can attribute further parts of the response. `stderr` is None where nothing was sampled (scores
-    have no error), and nan where an error is not known (too few ablations): nothing is cited then. `traced`: the sources are
-    training data, so that its page ranks rows for each query instead of showing a context. `asked`: the prompt and completion
-    of each target, or of the one response that all of them are parts of; None where nothing was asked. `cites`: False where
-    scores have a unit and are no effects on what was said, so that nothing is cited by them. `relevance` [t, k]: the share of
-    what the target says that each source has by words, None where that means nothing; nan where it is not known. `share`: of a
-    target's highest score, weighed by it, what a citation has at least. `ceiling` [t]: the highest LDS that the noise between
-    seeds leaves. `meaning`: what a score says, where that is not the usual. `verified`: what models trained without the best
-    rows say (`curation.counterfactual.verified`). `details`: what else a method says of each target, t of each (a fit's penalty
-    `alpha`, the `pairs` of sources). `model`: what tells the model that answered from others (`Scorer.fingerprint`).
-    `agreement`: how far that model stands for a served one. `run` is a record: which settings, how long.
+    Additive methods predict an ablation as `outputs[m, t] = baseline[t] + masks[m, n] @ values[t, n].T`. The fields, in order:
+
+    - `values` [t, k], `sources` (n), `targets` (t), the `unit` of the values, the record of the `method`;
+    - `run`: a record of settings and seconds;
+    - `index` [t, k]: the source of each column; None = all n sources in order;
+    - `stderr` [t, k]: None where nothing was sampled (scores have no error), nan where an error is not known (too few
+      ablations): nothing is cited then;
+    - `baseline` [t]: what is left with every source removed;
+    - `lds` [t]: how well a fit predicts ablations that it did not see, their rank correlation (Spearman), cross-validated, from
+      -1 to 1 = best; nan where the outputs never change, None for what makes no fit;
+    - `response`: the model's whole answer, where the targets are parts of one;
+    - `evidence`: what true ablations say beside the scores;
+    - `session`: what can attribute further parts of the response;
+    - `traced`: the sources are training data, so that its page ranks rows for each query instead of showing a context;
+    - `asked`: the prompt and completion of each target, or of the one response that all of them are parts of; None where
+      nothing was asked;
+    - `cites`: False where scores have a unit and are no effects on what was said, so that they cite nothing;
+    - `relevance` [t, k]: the share of what the target says that each source has by words, nan where that is not known, None
+      where it means nothing;
+    - `share`: of a target's highest score, weighed by relevance, what a citation has at least;
+    - `ceiling` [t]: the highest LDS that the noise between seeds leaves;
+    - `meaning`: what a score says, where that is not the usual;
+    - `verified`: what models trained without the best rows say (`curation.counterfactual.verified`);
+    - `details`: what else a method says of each target, t of each (a fit's penalty `alpha`, the `pairs` of sources);
+    - `model`: what tells the model that answered from others (`Scorer.fingerprint`);
+    - `agreement`: how far that model stands for a served one.
+
     Slicing by target (`result[0]`) gives an Attribution with that target alone. Raises `LlmattrError` for scores that are not
     finite, an error below 0, arrays of another shape, and what is not of its field's type.
     """
@@ -153,7 +165,7 @@ class Attribution:
     def cited(self) -> Bool[np.ndarray, "t k"]:
         """Which scores are citations, by the rule of `is_cited`, of targets that are from the context.
 
-        None where they are products of gradients, without a unit, and none for what `evidence` calls anything else.
+        No score is one where scores have no unit (products of gradients), or where `evidence` calls the target anything else.
         """
         if not self.can_cite:
             return np.zeros(self.values.shape, dtype=bool)

@@ -1,18 +1,50 @@
 """What a method gave, looked at: arrays of finite numbers, the targets that were asked, nothing that it was given changed."""
 
+import dataclasses
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from llmattr.core.attribution import Attribution
 from llmattr.core.fields import is_plain
-from llmattr.core.method import Named
+from llmattr.core.kinds import asking
+from llmattr.core.method import Named, describe
+from llmattr.core.plain_json import plain
 from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError
 
 T = TypeVar("T")
+
+
+@runtime_checkable
+class OfSources(Protocol):
+    """What an ablation of every family has."""
+
+    @property
+    def sources(self) -> Sources:
+        """What can be removed."""
+        ...
+
+    @property
+    def targets(self) -> Targets:
+        """What is measured."""
+        ...
+
+
+def scores_of(
+    method: Named, ablation: OfSources, attribute: Callable[[], object], targets: Targets | None = None, **given: object
+) -> Attribution:
+    """What a method's `attribute` gives when it is asked for an ablation's scores, looked at, and with the method's record.
+
+    `targets`: what the scores must be of; without them the method may have its own. `given`: what else it is given that others
+    use after it. Raises `LlmattrError` for scores of something else, and where the method changed what it was given.
+    """
+    seen = {"sources": vars(ablation.sources), "targets": vars(ablation.targets), **given}
+    with unchanged(method.name, lambda: plain(seen)), asking(method.name, ablation):
+        found = attribute()
+    return dataclasses.replace(returned_scores(method, found, ablation.sources, targets), method=describe(method))
 
 
 def returned(method: Named, verb: str, found: object, wanted: type[T], shape: Sequence[int] | None = None) -> T:

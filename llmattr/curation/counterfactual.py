@@ -31,7 +31,7 @@ def counterfactual(attribution: "Attribution", ablation: Ablation, masks: Bool[n
 
 
 def verified(attribution: "Attribution", ablation: Ablation, k: int) -> dict[str, Any]:
-    """A record for `run`: of each target what is predicted and what is seen with all sources, and without its k highest."""
+    """A result's `verified`: of each target what is predicted, and seen, with all sources and without its k highest."""
     n, own = len(attribution.sources), np.arange(len(attribution.targets))
     everything = counterfactual(attribution, ablation, np.ones((1, n), dtype=bool))
     without = counterfactual(attribution, ablation, top_removals(attribution, min(k, n)))

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, get_args
 
@@ -11,10 +12,8 @@ from jaxtyping import Float, Int
 
 from llmattr.ablation import random_masks
 from llmattr.core.attribution import Attribution
-from llmattr.core.kinds import asking
-from llmattr.core.method import check_options, describe, find_method
-from llmattr.core.plain_json import plain
-from llmattr.core.returned import returned_scores, unchanged
+from llmattr.core.method import check_options, find_method
+from llmattr.core.returned import scores_of
 from llmattr.core.sources import Measure, Sources, Targets
 from llmattr.errors import LlmattrError, check_choice, check_number, note
 from llmattr.model.contract import fingerprint_in
@@ -78,16 +77,13 @@ def attributed(ablation: RetrainingAblation, method: Method) -> Attribution:
     if isinstance(method, OnSubsets):
         _note_few(method, ablation.sources)
     started = time.perf_counter()
-    sources = ablation.sources
-    given = {"sources": vars(sources), "targets": vars(ablation.targets), "member": ablation.member}
-    with unchanged(method.name, lambda: plain(given)), asking(method.name, ablation):
-        scores = method.attribute(ablation, ablation.seed)
-    found = returned_scores(method, scores, sources)  # data-oob has its own targets
+    ask = partial(method.attribute, ablation, ablation.seed)
+    found = scores_of(method, ablation, ask, member=ablation.member)  # data-oob has its own targets
     run = {**ablation.record(), **found.run, "seconds": {"train": time.perf_counter() - started}}
     ceiling = _ceiling(method, ablation) if isinstance(method, OnSubsets) else None
     run |= {"runs": max(run["runs"], len(ablation.memory))}
     asked = ablation.trainer.asked if found.targets.texts == ablation.targets.texts else []
-    said = {"method": describe(method), "run": run, "asked": asked or None, "model": fingerprint_in(run)}
+    said = {"run": run, "asked": asked or None, "model": fingerprint_in(run)}
     return dataclasses.replace(found, **said, traced=True, ceiling=ceiling)
 
 

@@ -1,12 +1,17 @@
 """What a retraining method is."""
 
+import dataclasses
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import Named
+from llmattr.retraining.recipe import Recipe
 
 if TYPE_CHECKING:
     from llmattr.retraining.ablation import RetrainingAblation
+
+# The options of `retrain` and of its recipe that say how models are trained, or how many.
+OF_RUNS = ("jobs", "replicates", "seed", *(field.name for field in dataclasses.fields(Recipe) if field.name != "start"))
 
 
 @runtime_checkable
@@ -30,10 +35,18 @@ class Method(Named, Protocol):
 
 
 @runtime_checkable
+class Ignores(Protocol):
+    """A method that does not use some options of `retrain` or its recipe: it trains once or never, or asks otherwise."""
+
+    ignores: ClassVar[tuple[str, ...]]
+
+
+@runtime_checkable
 class OnSubsets(Protocol):
     """A method that trains models on random subsets, `n_models` at most; how well it predicts has a ceiling: seeds differ.
 
-    `keep`, where it has that too, is the chance that a subset keeps a source; else it is .5.
+    Whoever has a field of that name is one: the ceiling is looked at with two seeds of up to 16 subsets. `keep`, where it has
+    that too, is the chance that a subset keeps a source; else it is .5.
     """
 
     n_models: int | Literal["auto"]

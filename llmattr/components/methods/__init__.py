@@ -1,6 +1,18 @@
-"""The methods of components, each a `Method` (see contract). To add one: a dataclass in a file here, its import, its line."""
+"""The methods of components, each a `Method` (see contract).
+
+To add one: a dataclass in a file here, its import and a line in `_EVERY`.
+"""
 
 from llmattr.components.methods.ablating import Banzhaf, Coar, LeaveOneOut, Shapley
 from llmattr.components.methods.patching import AttributionPatching, Verified
 
-METHODS = {method.name: method for method in (Verified, LeaveOneOut, Coar, AttributionPatching, Shapley, Banzhaf)}
+_EVERY = (
+    Verified,
+    LeaveOneOut,
+    Coar,
+    AttributionPatching,
+    Shapley,
+    Banzhaf,
+)
+
+METHODS = {method.name: method for method in _EVERY}

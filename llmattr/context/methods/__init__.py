@@ -1,4 +1,7 @@
-"""The context methods, each a `Method` (see contract). To add one: a dataclass in a file here, its import and its line."""
+"""The context methods, each a `Method` (see contract).
+
+To add one: a dataclass in a file here, its import and a line in `_EVERY`.
+"""
 
 from llmattr.context.methods.at2 import At2
 from llmattr.context.methods.attention import Attention
@@ -11,28 +14,27 @@ from llmattr.context.methods.screening import Screening
 from llmattr.context.methods.source_gates import SourceGates
 from llmattr.context.methods.surrogates import Blend, ContextCite, Interactions, Ridge
 
-METHODS = {
-    method.name: method
-    for method in (
-        Screening,
-        ContextCite,
-        Ridge,
-        Blend,
-        Interactions,
-        Hierarchical,
-        Shapley,
-        Banzhaf,
-        LeaveOneOut,
-        Alone,
-        SourceGates,
-        GradientInput,
-        IntegratedGradients,
-        Attention,
-        At2,
-        Bm25,
-        Embeddings,
-        Random,
-        Length,
-        WordShare,
-    )
-}
+_EVERY = (
+    Screening,
+    ContextCite,
+    Ridge,
+    Blend,
+    Interactions,
+    Hierarchical,
+    Shapley,
+    Banzhaf,
+    LeaveOneOut,
+    Alone,
+    SourceGates,
+    GradientInput,
+    IntegratedGradients,
+    Attention,
+    At2,
+    Bm25,
+    Embeddings,
+    Random,
+    Length,
+    WordShare,
+)
+
+METHODS = {method.name: method for method in _EVERY}

@@ -28,11 +28,9 @@ def prior_values(kind: PriorKind, ablation: "ContextAblation", seed: int = 0) ->
         from llmattr.context.methods.source_gates import SourceGates
 
         return SourceGates().attribute(ablation, seed).values
-    if kind == "hidden":
-        from llmattr import surrogate
-        from llmattr.context.removal.hidden import HiddenAblation
+    from llmattr import surrogate
+    from llmattr.context.removal.hidden import HiddenAblation
 
-        masks = max(LOOKS, 2 * len(ablation.sources))
-        # Other masks than the exact ones would be worth more, but the same seed keeps the run a function of one number.
-        return surrogate.ridge(HiddenAblation(ablation), n_ablations=masks, bootstraps=0, seed=seed + 1).values
-    return None
+    masks = max(LOOKS, 2 * len(ablation.sources))
+    # Other masks than the exact ones would be worth more, but the same seed keeps the run a function of one number.
+    return surrogate.ridge(HiddenAblation(ablation), n_ablations=masks, bootstraps=0, seed=seed + 1).values

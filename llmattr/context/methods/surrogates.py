@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from jaxtyping import Float
-from numpy import ndarray
-
 from llmattr import surrogate
 from llmattr.context.methods.prior import PriorKind, prior_values
 from llmattr.core.attribution import Attribution
@@ -50,7 +47,7 @@ class ContextCite:
             self.keep,
             self.alpha,
             scale=ablation.token_counts,
-            prior=prior_of(self.prior, ablation, seed),
+            prior=prior_values(self.prior, ablation, seed),
             bootstraps=self.bootstraps,
             limit=self.limit,
             seed=seed,
@@ -80,7 +77,7 @@ class Ridge:
             self.n_ablations,
             self.keep,
             self.alpha,
-            prior=prior_of(self.prior, ablation, seed),
+            prior=prior_values(self.prior, ablation, seed),
             bootstraps=self.bootstraps,
             limit=self.limit,
             seed=seed,
@@ -108,7 +105,7 @@ class Blend:
             ablation,
             self.n_ablations,
             self.keep,
-            prior=prior_of(self.prior, ablation, seed),
+            prior=prior_values(self.prior, ablation, seed),
             bootstraps=self.bootstraps,
             limit=self.limit,
             seed=seed,
@@ -146,8 +143,3 @@ class Interactions:
             limit=self.limit,
             seed=seed,
         )
-
-
-def prior_of(kind: PriorKind, ablation: "ContextAblation", seed: int) -> Float[ndarray, "t n"] | None:
-    """The prior's scores [t, n], or None."""
-    return None if kind == "none" else prior_values(kind, ablation, seed)

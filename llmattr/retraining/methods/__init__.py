@@ -1,7 +1,7 @@
 """The retraining methods.
 
-To add one: one file with a frozen dataclass (`llmattr.retraining.contract.Method`), and one line in `METHODS` (by way of
-`ON_MASKS` where it takes any function of masks).
+To add one: one file with a frozen dataclass (`llmattr.retraining.contract.Method`), its import and a line in `_EVERY`; in
+`ON_MASKS`, too, where sums of its scores foretell what models say that are trained without some rows.
 """
 
 from llmattr.retraining.methods.ats import Ats
@@ -16,7 +16,24 @@ from llmattr.retraining.methods.linear_probe import LinearProbe
 from llmattr.retraining.methods.magic import Magic
 from llmattr.retraining.methods.stacked import Stacked
 
-# Their scores are effects on the outputs of trained models, so that sums of them predict what a removal does.
+_EVERY = (
+    Datamodel,
+    Stacked,
+    LeaveOneOut,
+    Shapley,
+    Banzhaf,
+    BetaShapley,
+    Ame,
+    DataOob,
+    InRunShapley,
+    Magic,
+    Ats,
+    GShapley,
+    KnnShapley,
+    LinearProbe,
+    Lava,
+)
+
+METHODS = {method.name: method for method in _EVERY}
+# Their scores are effects on the outputs of trained models, so that sums of them foretell what a removal does (--verify).
 ON_MASKS = (Datamodel, Stacked, LeaveOneOut, Shapley, Banzhaf, BetaShapley, Ame)
-EVERY = (*ON_MASKS, DataOob, InRunShapley, Magic, Ats, GShapley, KnnShapley, LinearProbe, Lava)
-METHODS = {method.name: method for method in EVERY}

@@ -28,6 +28,7 @@ class Ats:
 
     name: ClassVar[str] = "ats"
     family: ClassVar[str] = "predictive"
+    ignores: ClassVar[tuple[str, ...]] = ("jobs",)
     optimizer: Literal["sgd", "adam"] = option("sgd", "what takes the step")
     step_size: float | Literal["auto"] = option("auto", "the step's learning rate; auto: the height of the training's own")
 

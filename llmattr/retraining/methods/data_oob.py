@@ -33,6 +33,7 @@ class DataOob:
 
     name: ClassVar[str] = "data-oob"
     family: ClassVar[str] = "game-theoretic"
+    ignores: ClassVar[tuple[str, ...]] = ("measure", "mean")
     n_bags: int = option(256, "models to train, each on as many sources as there are, drawn with replacement", least=2)
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:

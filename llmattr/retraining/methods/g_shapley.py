@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import option
+from llmattr.retraining.contract import OF_RUNS
 from llmattr.retraining.replicated import over_replicates
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class GShapley:
 
     name: ClassVar[str] = "g-shapley"
     family: ClassVar[str] = "game-theoretic"
+    ignores: ClassVar[tuple[str, ...]] = ("jobs", *(name for name in OF_RUNS if name not in ("replicates", "seed")))
     step_size: float | Literal["auto"] = option(
         "auto", "the learning rate; auto: of 0.1 to 0.00003 the one whose pass brings the queries' mean output highest"
     )

@@ -37,6 +37,7 @@ class InRunShapley:
 
     name: ClassVar[str] = "in-run-shapley"
     family: ClassVar[str] = "game-theoretic"
+    ignores: ClassVar[tuple[str, ...]] = ("jobs",)
     cap: float = option(
         3.0, "a step size counts for at most so many times that of its tensor's mean gradient; 0: for all it is"
     )

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, option
 from llmattr.errors import note
+from llmattr.retraining.contract import OF_RUNS
 from llmattr.retraining.grouping import summed
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class KnnShapley:
 
     name: ClassVar[str] = "knn-shapley"
     family: ClassVar[str] = "game-theoretic"
+    ignores: ClassVar[tuple[str, ...]] = ("measure", *OF_RUNS)
     k: int = option(5, "how many nearest rows have a say", least=1)
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:

@@ -11,6 +11,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, option
 from llmattr.core.sources import Targets
 from llmattr.errors import note
+from llmattr.retraining.contract import OF_RUNS
 from llmattr.retraining.grouping import rows_of, summed
 from llmattr.retraining.transport import least_cost, potentials
 
@@ -37,6 +38,7 @@ class Lava:
 
     name: ClassVar[str] = "lava"
     family: ClassVar[str] = "corroborative"
+    ignores: ClassVar[tuple[str, ...]] = ("measure", "mean", *OF_RUNS)
     regularization: float = option(0.1, "weight of the transport plan's entropy, by the mean cost", least=1e-2)
     label_weight: float = option(1.0, "how much the distance of two completions counts beside that of two states")
 

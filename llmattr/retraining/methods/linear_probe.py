@@ -12,6 +12,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.method import describe, option
 from llmattr.core.progress import progress
 from llmattr.errors import LlmattrError, note
+from llmattr.retraining.contract import OF_RUNS
 from llmattr.retraining.grouping import rows_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class LinearProbe:
 
     name: ClassVar[str] = "linear-probe"
     family: ClassVar[str] = "game-theoretic"
+    ignores: ClassVar[tuple[str, ...]] = OF_RUNS
     kind: Literal["ridge", "softmax"] = option("ridge", "ridge: exact, in class scores; softmax: one Newton step, in nats")
     penalty: float = option(0.1, "ridge penalty on the weights, with features of mean squared length 1", least=1e-9)
     classes: Literal["token", "completion"] = option("token", "what is predicted: the first counted token, or all of them")

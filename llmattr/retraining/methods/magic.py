@@ -32,6 +32,7 @@ class Magic:
 
     name: ClassVar[str] = "magic"
     family: ClassVar[str] = "predictive"
+    ignores: ClassVar[tuple[str, ...]] = ("jobs",)
 
     def attribute(self, ablation: "RetrainingAblation", seed: int = 0) -> Attribution:
         """Nats by 1 of a row's weight, one row for each target of the ablation; errors over several replicates."""
