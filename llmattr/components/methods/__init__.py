@@ -1,6 +1,9 @@
 """The methods of components, each a `Method` (see contract). To add one: a dataclass in a file here, its import, its line."""
 
 from llmattr.components.methods.ablating import Banzhaf, Coar, LeaveOneOut, Shapley
+from llmattr.components.methods.integrated import IntegratedGradients
 from llmattr.components.methods.patching import AttributionPatching, Verified
 
-METHODS = {method.name: method for method in (Verified, LeaveOneOut, Coar, AttributionPatching, Shapley, Banzhaf)}
+METHODS = {
+    method.name: method for method in (Verified, LeaveOneOut, Coar, AttributionPatching, IntegratedGradients, Shapley, Banzhaf)
+}
