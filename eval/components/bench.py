@@ -56,7 +56,7 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
 
     asked = budgets(given["budget"], (16, 8) if tiny else (64, 16, 256))
     few = component_ablation(model.lm, next(TASKS["years"](np.random.default_rng(0))), parts=size.parts)
-    methods = {name: method for name, method in METHODS.items() if name not in OF_FEW or len(few.sources) <= 2 * max(asked)}
+    methods = {name: method for name, method in METHODS.items() if name not in OF_FEW or len(few.sources) <= min(asked)}
     settings = {**SETTINGS, **(FROM_OTHER if size.way == "resample" else {})}
     fit = 32 if tiny else FIT
     linear = METHODS["coar"](n_ablations=fit, prior="none", bootstraps=0)

@@ -61,9 +61,15 @@ class Metered(ComponentAblation):
 
     def costs(self, seconds: float) -> Costs:
         """Of a method that took so many CPU seconds with this ablation, as if it had run alone: a gradient is two passes."""
-        passes = len(self.masks) + 2 * len(self.gradient_passes)  # of all completions, each of which is read
+        requests, passes = self.asked.requests, self.asked.passes
         own = seconds - sum(self.spent) + len(self.masks) * float(np.median(self.each or [0.0]))
-        return {"passes": passes, "tokens": passes * sum(len(one.ids) for one in self.asked.requests), "CPU s": own}
+        back = 2 * len(self.gradient_passes)
+        return {
+            "passes": len(self.masks) * len(passes) + back * len(requests),
+            "tokens": len(self.masks) * sum(len(requests[one[0]].ids) for one in passes)
+            + back * sum(len(r.ids) for r in requests),
+            "CPU s": own,
+        }
 
 
 @dataclass(frozen=True, eq=False)

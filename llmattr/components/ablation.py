@@ -20,7 +20,7 @@ from llmattr.model import inside
 from llmattr.model.forward import evaluating
 from llmattr.model.lm import LM
 from llmattr.model.odds import log_odds_of_logprobs, logprobs_of_log_odds
-from llmattr.model.padded import batches, padded
+from llmattr.model.padded import batches, odds_at, padded
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +58,24 @@ class ComponentAblation:
         return np.stack(found) if found else np.empty((0, len(self.targets)))
 
     def _values(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
-        requests, values = self.asked.requests, np.empty((len(masks), len(self.asked.requests)))
-        with Progress(values.size, "ablating", "passes") as bar:
-            for number, request in enumerate(requests):
-                for rows in batches(self.lm, [request] * len(masks)):
-                    with evaluating(self.lm.model), self._kept(masks[rows], number):
-                        odds = padded(self.lm, [request] * len(rows))
-                    logprobs = logprobs_of_log_odds(np.stack(odds)).sum(axis=1)
-                    values[rows, number] = log_odds_of_logprobs(logprobs) if self.asked.measure == "logit" else logprobs
+        requests, passes = self.asked.requests, self.asked.passes
+        logprobs = np.empty((len(masks), len(requests)))
+        with Progress(len(masks) * len(passes), "ablating", "passes") as bar:
+            for together in passes:
+                for rows in batches(self.lm, [requests[together[0]]] * len(masks)):
+                    with evaluating(self.lm.model), self._kept(masks[rows], together[0]):
+                        logprobs[np.ix_(rows, together)] = self._logprobs(together, len(rows))
                     bar.update(len(rows))
+        values = log_odds_of_logprobs(logprobs) if self.asked.measure == "logit" else logprobs
         return values @ self.asked.weights.T
+
+    def _logprobs(self, together: Sequence[int], rows: int) -> Float[np.ndarray, "b k"]:
+        """What each of these requests is given in a pass of so many rows."""
+        requests = [self.asked.requests[number] for number in together]
+        if len(requests) > 1:
+            one, tokens = requests[0], [request.ids[-1] for request in requests]
+            return logprobs_of_log_odds(odds_at(self.lm, one.ids, one.response.start, tokens, rows))
+        return logprobs_of_log_odds(np.stack(padded(self.lm, requests * rows))).sum(axis=1, keepdims=True)
 
     @contextmanager
     def _kept(self, masks: Bool[np.ndarray, "b n"], request: int) -> Iterator[None]:
@@ -123,4 +131,4 @@ class ComponentAblation:
 
     def record(self) -> dict[str, Any]:
         """The model, how components are removed, and how many masks of how many requests were run."""
-        return {**self.lm.record(), "way": self.way, "forward_passes": len(self.known) * len(self.asked.requests)}
+        return {**self.lm.record(), "way": self.way, "forward_passes": len(self.known) * len(self.asked.passes)}
