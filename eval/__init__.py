@@ -44,6 +44,9 @@ BENCHMARKS = {
         "training: FTRACE-Synth by its own protocol, a smaller model", "training.ftrace", None, ("ftrace_synth",)
     ),
     "lds": Benchmark("training: scores against models trained on parts of the data, and the ceiling", "training.lds", 16),
+    "components": Benchmark(
+        "components: heads and MLPs: LDS, what circuits of the best do alone, on four tasks", "components.bench"
+    ),
     "bench_cite": Benchmark("contexts: speed beside context-cite, a later span, growth with the context", "speed.cite"),
     "bench_trace": Benchmark("training: speed over the floor, fidelity, EK-FAC, memory, scan, imports, peers", "speed.trace"),
     "bench_retrain": Benchmark("training again: models a minute; LDS against models; a further mask", "speed.retrain", 12),

@@ -21,8 +21,10 @@ from llmattr.core.method import describe
 from llmattr.core.plain_json import json_text
 
 FILE = ROOT / "eval" / "choices.json"
-Kind = Literal["context", "training"]  # thresholds are of citations, so that no choice of the one touches what judges the other
-FAMILIES = {"context": ("context",), "training": ("training", "retraining")}
+Kind = Literal[
+    "context", "training", "components"
+]  # thresholds are of citations, so that no choice of the one touches what judges the other
+FAMILIES = {"context": ("context",), "training": ("training", "retraining"), "components": ("components",)}
 THRESHOLDS = {
     citing: ("CLEAR", "LEAST", "LEAST_SHARE", "SHARE", "LEAST_RELEVANCE"),
     relevance: ("COMPLETING",),
@@ -33,11 +35,12 @@ THRESHOLDS = {
 
 def current() -> dict[str, Any]:
     """The thresholds and defaults of the code."""
+    from llmattr.components import METHODS as COMPONENTS
     from llmattr.context import METHODS as CONTEXT
     from llmattr.retraining import METHODS as RETRAINING
     from llmattr.training import METHODS as TRAINING
 
-    families = {"context": CONTEXT, "training": TRAINING, "retraining": RETRAINING}
+    families = {"context": CONTEXT, "training": TRAINING, "retraining": RETRAINING, "components": COMPONENTS}
     defaults = {family: [describe(method()) for method in methods.values()] for family, methods in families.items()}
     thresholds = {name: vars(module)[name] for module, names in THRESHOLDS.items() for name in names}
     return json.loads(json_text({"thresholds": thresholds, "defaults": defaults}))

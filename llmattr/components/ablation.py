@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from llmattr.ablation import check_masks
-from llmattr.components.asked import Asked
-from llmattr.components.fills import Fill, Way
+from llmattr.components.asked import Asked, counterfactual
+from llmattr.components.fills import Fill, Way, seen
 from llmattr.components.sites import Site, changed, sources_of
 from llmattr.core.progress import Progress
 from llmattr.core.sources import Sources, Targets
@@ -19,7 +20,7 @@ from llmattr.model import inside
 from llmattr.model.forward import evaluating
 from llmattr.model.lm import LM
 from llmattr.model.odds import log_odds_of_logprobs, logprobs_of_log_odds
-from llmattr.model.padded import batches, padded
+from llmattr.model.padded import batches, odds_at, padded
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,16 +58,24 @@ class ComponentAblation:
         return np.stack(found) if found else np.empty((0, len(self.targets)))
 
     def _values(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
-        requests, values = self.asked.requests, np.empty((len(masks), len(self.asked.requests)))
-        with Progress(values.size, "ablating", "passes") as bar:
-            for number, request in enumerate(requests):
-                for rows in batches(self.lm, [request] * len(masks)):
-                    with evaluating(self.lm.model), self._kept(masks[rows], number):
-                        odds = padded(self.lm, [request] * len(rows))
-                    logprobs = logprobs_of_log_odds(np.stack(odds)).sum(axis=1)
-                    values[rows, number] = log_odds_of_logprobs(logprobs) if self.asked.measure == "logit" else logprobs
+        requests, passes = self.asked.requests, self.asked.passes
+        logprobs = np.empty((len(masks), len(requests)))
+        with Progress(len(masks) * len(passes), "ablating", "passes") as bar:
+            for together in passes:
+                for rows in batches(self.lm, [requests[together[0]]] * len(masks)):
+                    with evaluating(self.lm.model), self._kept(masks[rows], together[0]):
+                        logprobs[np.ix_(rows, together)] = self._logprobs(together, len(rows))
                     bar.update(len(rows))
+        values = log_odds_of_logprobs(logprobs) if self.asked.measure == "logit" else logprobs
         return values @ self.asked.weights.T
+
+    def _logprobs(self, together: Sequence[int], rows: int) -> Float[np.ndarray, "b k"]:
+        """What each of these requests is given in a pass of so many rows."""
+        requests = [self.asked.requests[number] for number in together]
+        if len(requests) > 1:
+            one, tokens = requests[0], [request.ids[-1] for request in requests]
+            return logprobs_of_log_odds(odds_at(self.lm, one.ids, one.response.start, tokens, rows))
+        return logprobs_of_log_odds(np.stack(padded(self.lm, requests * rows))).sum(axis=1, keepdims=True)
 
     @contextmanager
     def _kept(self, masks: Bool[np.ndarray, "b n"], request: int) -> Iterator[None]:
@@ -80,28 +89,46 @@ class ComponentAblation:
         with changed(self.sites, keep, len(masks)):
             yield
 
-    def gradients(self) -> Float[np.ndarray, "t n"]:
+    def gradients(self, gate: float = 1.0, prompt: float = 1.0) -> Float[np.ndarray, "t n"]:
         """`d target / d gate` of each component, where a gate g goes from its fill to what it computes: `fill + g (x - fill)`.
 
         At g = 1: `sum over tokens of (x - fill) . d target / dx`, one forward and backward pass for each request. Attribution
-        patching: Nanda 2023; Syed, Rager and Conmy 2023, arXiv 2310.10348.
+        patching: Nanda 2023; Syed, Rager and Conmy 2023, arXiv 2310.10348. `gate`: what all gates are, in the place of 1.
+        `prompt`: the share of the prompt in the model's input embeddings, the rest is its counterfactual; x stays what the
+        component computes on the prompt. Raises `LlmattrError` where there is none.
         """
-        return self.asked.weights @ np.stack([self._gradient(number) for number in range(len(self.asked.requests))])
+        return self.asked.weights @ np.stack([self._gradient(r, gate, prompt) for r in range(len(self.asked.requests))])
 
-    def _gradient(self, number: int) -> Float[np.ndarray, " n"]:
+    def _gradient(self, number: int, gate: float, prompt: float) -> Float[np.ndarray, " n"]:
         request = self.asked.requests[number]
-        gates = torch.ones(sum(site.count for site in self.sites), device=self.lm.device, requires_grad=True)
+        gates = torch.full((sum(site.count for site in self.sites),), gate, device=self.lm.device, requires_grad=True)
         opened = gates.split([site.count for site in self.sites])
+        own = seen(self.lm, self.sites, request.ids) if prompt < 1 else None
 
-        def gate(site: int, pieces: torch.Tensor) -> torch.Tensor:
-            fill = self.fills[number][site].to(pieces)
-            return pieces + (opened[site].to(pieces)[:, None] - 1) * (pieces - fill)  # exactly the pieces where gates are 1
+        def open_(site: int, pieces: torch.Tensor) -> torch.Tensor:
+            way = (pieces if own is None else own[site]) - self.fills[number][site].to(pieces)
+            return pieces + (opened[site].to(pieces)[:, None] - 1) * way  # exactly the pieces where gates are 1
 
         span = np.array([[0, request.response.stop - request.response.start]])
-        with inside.frozen(self.lm, len(request.ids)), changed(self.sites, gate):
+        with inside.frozen(self.lm, len(request.ids)), changed(self.sites, open_), self._mixed(number, prompt):
             log_odds = inside.response_log_odds(self.lm, request)
             return inside.target_gradients(log_odds, span, self.asked.measure, gates, lambda gradient: gradient)[0]
 
+    @contextmanager
+    def _mixed(self, number: int, prompt: float) -> Iterator[None]:
+        """Within, the model reads this share of its request's embeddings and the rest of those of its counterfactual."""
+        if prompt == 1:
+            yield
+            return
+        with torch.no_grad():
+            other = self.lm.model.get_input_embeddings()(self._counterfactuals[number])
+        with inside.embedded(self.lm, lambda x: prompt * x + (1 - prompt) * other):
+            yield
+
+    @cached_property
+    def _counterfactuals(self) -> list[Int[torch.Tensor, "1 s"]]:
+        return [torch.tensor([ids], device=self.lm.device) for ids in counterfactual(self.lm, self.asked)]
+
     def record(self) -> dict[str, Any]:
         """The model, how components are removed, and how many masks of how many requests were run."""
-        return {**self.lm.record(), "way": self.way, "forward_passes": len(self.known) * len(self.asked.requests)}
+        return {**self.lm.record(), "way": self.way, "forward_passes": len(self.known) * len(self.asked.passes)}

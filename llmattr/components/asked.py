@@ -31,6 +31,17 @@ class Asked:
     measure: Measure
 
     @property
+    def passes(self) -> list[list[int]]:
+        """The requests that one pass answers: of one token behind the same prompt, such as the two of a difference."""
+        found: dict[object, list[int]] = {}
+        for number, request in enumerate(self.requests):
+            start, stop = request.response.start, request.response.stop
+            of_one = stop == start + 1 == len(request.ids)
+            key = (tuple(request.ids[:start]), self.rows[number].get(OTHER_PROMPT)) if of_one else number
+            found.setdefault(key, []).append(number)
+        return list(found.values())
+
+    @property
     def queries(self) -> list[dict[str, str]] | None:
         """The prompt and completion of each target; None of a mean."""
         own = (self.weights == 1.0).argmax(axis=1)

@@ -4,7 +4,7 @@ Curves and drops ask an ablation. Every measure is a number per target, nan wher
 them up, `paired_comparison` two methods'. Higher is better in all but `counterfactual_error` and the gaps of `games`.
 """
 
-from llmattr.metrics import games
+from llmattr.metrics import circuits, games
 from llmattr.metrics.citation import Citation, best_threshold, citation, entailed_citation
 from llmattr.metrics.counterfactual import brittleness_hits, counterfactual_error, tail_patch
 from llmattr.metrics.drop import (
@@ -40,6 +40,7 @@ __all__ = [
     "best_threshold",
     "bootstrap_interval",
     "brittleness_hits",
+    "circuits",
     "citation",
     "counterfactual_error",
     "curve_area",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 
@@ -55,6 +56,15 @@ def padded(lm: Weights, batch: Sequence[Rendered]) -> list[LogOdds]:
     return [
         log_odds(logits[row, start - 1 - low : stop - 1 - low], ids[row, start:stop]) for row, (start, stop) in enumerate(spans)
     ]
+
+
+@torch.inference_mode()
+def odds_at(lm: Weights, ids: Sequence[int], place: int, tokens: Sequence[int], rows: int) -> Float[np.ndarray, "b k"]:
+    """The log-odds of each of k tokens at this place, in `rows` rows of one pass over the same text."""
+    text = torch.tensor([list(ids)] * rows, device=lm.device)
+    with evaluating(lm.model):
+        logits = _logits(lm, text, torch.ones_like(text), place - 1, place)[:, 0]
+    return np.stack([log_odds(logits, torch.full((rows,), token, device=logits.device)) for token in tokens], axis=1)
 
 
 def _logits(lm: Weights, ids: torch.Tensor, seen: torch.Tensor, low: int, high: int) -> torch.Tensor:

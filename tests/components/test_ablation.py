@@ -159,6 +159,27 @@ class TestTargets:
         assert found(np.ones((1, 8), dtype=bool)).item() == pytest.approx(expected, abs=EXACT)
         assert found.asked.queries == [{"prompt": PROMPT, "completion": " lake"}]
 
+    @pytest.mark.parametrize("way", ["zero", "resample"])
+    def test_words_behind_one_prompt_share_a_pass(self, way):
+        model, other = family("llama"), {"counterfactual": "The lake is"}
+        words = [{"prompt": PROMPT, "completion": word, **other} for word in (" lake", " canal")]
+        both = ablation(model, {**words[0], "rather_than": " canal"}, way=way)
+        masks = random_masks(9, len(both.sources), 0.8, seed=1)
+        passes = []
+        handle = model.register_forward_pre_hook(
+            lambda _module, _given, named: passes.append(len(named["input_ids"])), with_kwargs=True
+        )
+        found = both(masks)
+        handle.remove()
+        one, two = (ablation(model, word, way=way)(masks) for word in words)
+        assert found == pytest.approx(one - two, abs=ROUNDED)
+        assert sum(passes) == len(np.unique(masks, axis=0)) == both.record()["forward_passes"]
+
+    def test_one_prompt_with_other_counterfactuals_is_two_passes(self):
+        words = [{"prompt": PROMPT, "completion": " lake", "counterfactual": text} for text in ("The lake is", "The canal is")]
+        assert ablation(family("llama"), words, way="resample").asked.passes == [[0], [1]]
+        assert ablation(family("llama"), words).asked.passes == [[0], [1]]
+
     @pytest.mark.parametrize("measure", ["logprob", "logit"])
     def test_the_mean_over_queries(self, measure):
         queries = [QUERY, {"prompt": "It opened", "completion": " in 1914", "rather_than": " late"}]

@@ -4,6 +4,7 @@ To add one: a dataclass in a file here, its import and a line in `_EVERY`.
 """
 
 from llmattr.components.methods.ablating import Banzhaf, Coar, LeaveOneOut, Shapley
+from llmattr.components.methods.integrated import IntegratedGradients
 from llmattr.components.methods.patching import AttributionPatching, Verified
 
 _EVERY = (
@@ -11,6 +12,7 @@ _EVERY = (
     LeaveOneOut,
     Coar,
     AttributionPatching,
+    IntegratedGradients,
     Shapley,
     Banzhaf,
 )

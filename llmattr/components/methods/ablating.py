@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from llmattr import surrogate
+from llmattr.components.live import of_live
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import option
 from llmattr.surrogate.linear import Alpha
 
 if TYPE_CHECKING:
     from llmattr.components.ablation import ComponentAblation
+    from llmattr.components.live import Live
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,13 @@ class Coar:
     def attribute(self, ablation: "ComponentAblation", seed: int = 0) -> Attribution:
         """Weights, one row for each target of the ablation."""
         prior = ablation.gradients() if self.prior == "gradients" else None
-        return surrogate.ridge(
-            ablation, self.n_ablations, self.keep, self.alpha, prior=prior, bootstraps=self.bootstraps, seed=seed
-        )
+        options = {"bootstraps": self.bootstraps, "seed": seed}
+
+        def fit(live: "Live") -> Attribution:
+            known = None if prior is None else prior[:, live.places]
+            return surrogate.ridge(live, self.n_ablations, self.keep, self.alpha, prior=known, **options)
+
+        return of_live(ablation, fit)
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Shapley:
 
     def attribute(self, ablation: "ComponentAblation", seed: int = 0) -> Attribution:
         """Shapley values, one row for each target of the ablation."""
-        return surrogate.shapley(ablation, self.n_ablations, seed=seed)
+        return of_live(ablation, lambda live: surrogate.shapley(live, self.n_ablations, seed=seed))
 
 
 @dataclass(frozen=True)
@@ -83,4 +89,4 @@ class Banzhaf:
 
     def attribute(self, ablation: "ComponentAblation", seed: int = 0) -> Attribution:
         """Banzhaf values, one row for each target of the ablation."""
-        return surrogate.banzhaf(ablation, self.n_ablations, seed=seed)
+        return of_live(ablation, lambda live: surrogate.banzhaf(live, self.n_ablations, seed=seed))
