@@ -45,6 +45,7 @@ VIEWS: dict[tuple[str, str], tuple[View, ...]] = {
         View(("AP", "AP, chosen on", "AP minus context-cite", "MRR", "R@3", *CITED, "cited f1, chosen on", "threshold F1")),
     ),
     ("verdicts", "table"): (View(VERDICTS),),
+    ("components", "table"): (View((*JUDGED, "LDS minus leave-one-out", "CPR", "CMD", "counterfactual error", *COSTS)),),
     ("checks", "table"): (
         View(("signal", "file", *CHECKED), keep=lambda row: row.get("set") == "all", sort=False),
         View(("signal", "file", "set", *CHECKED), "each set", lambda row: row.get("set") != "all", sort=False),
