@@ -50,7 +50,7 @@ def _targets(prompt: Prompt, marked: Marked) -> Targets:
     assert whole.spans is not None  # of a response, targets are parts of it
     said = [(int(a), int(b)) for a, b in (whole.spans[1:] if len(whole) > 1 else whole.spans)]
     spans = np.array([whole.spans[0].tolist(), *clauses(marked, said)])
-    return Targets([prompt.response[a:b] for a, b in spans], spans, whole.measure)
+    return Targets([marked.claimed[a:b] for a, b in spans], spans, whole.measure)
 
 
 @dataclass(frozen=True, eq=False)

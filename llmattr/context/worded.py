@@ -81,7 +81,7 @@ class _Worded:
     @property
     def text(self) -> str:
         """The sentence."""
-        return self.marked.answer[slice(*self.span)]
+        return self.marked.claimed[slice(*self.span)]
 
     @cached_property
     def shares(self) -> Float[np.ndarray, " n"]:
