@@ -126,7 +126,7 @@ def _leading(marked: Marked, ends: Collection[int]) -> set[int]:
     return found
 
 
-def clauses(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def clauses(marked: Marked, spans: Sequence[tuple[int, int]], language: str | None = None) -> list[tuple[int, int]]:
     """The sentences, cut behind each of their marks but the last: "A [1] and B [2]." claims two things.
 
     A part has `CLAIM` words with a meaning or more, else its mark stands for more than it; what is behind the last mark belongs
@@ -143,7 +143,7 @@ def clauses(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int,
         if not inside and marked.answer[start:end].rstrip(" \t*_").endswith((":", "：")):
             continue
         for place in inside[:-1]:
-            if all(len(own_words(marked.answer[a:b])) >= CLAIM for a, b in ((start, place), (place, end))):
+            if all(len(own_words(marked.answer[a:b], language=language)) >= CLAIM for a, b in ((start, place), (place, end))):
                 found.append((start, place))
                 start = place + len(marked.answer[place:end]) - len(marked.answer[place:end].lstrip())
         found.append((start, end))

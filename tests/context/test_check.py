@@ -576,6 +576,14 @@ def test_who_asks_to_confirm_what_is_said_claims_it(tag):
     assert [one.verdict for one in found.sentences] == ["context", "unsupported"]
 
 
+def test_a_sentence_has_the_language_of_its_answer():
+    """ "Doce" alone would be English, and no number."""
+    said = "El museo abre los lunes por la mañana y cierra por la tarde [1]. Son doce salas [1]."
+    documents = ["El museo tiene 12 salas. Abre los lunes por la mañana y cierra por la tarde."]
+    assert [one.standing for one in check(None, said, documents).markers] == ["needed", "needed"]
+    assert [one.standing for one in check(None, said, documents, language="en").markers] == ["needed", "wrong"]
+
+
 def test_without_a_model_it_stops_at_its_next_unit_where_nobody_waits():
     """A unit is a sentence that is cut, one whose words are read, a word that is looked up: each of these stops it."""
 

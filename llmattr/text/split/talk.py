@@ -51,6 +51,16 @@ def is_talk(said: str) -> bool:
     >>> is_talk("It opened in 1914, didn't it?")
     False
     """
-    said = said.replace("’", "'")
-    asked = None if _TAG.search(said) else _ASKED.search(said)
-    return bool(_TALK.match(said)) or (asked is not None and (asked[0][0] != ";" or _GREEK.search(said) is not None))
+    plain = said.replace("’", "'")
+    asked = None if without_tag(said) != said else _ASKED.search(plain)
+    return bool(_TALK.match(plain)) or (asked is not None and (asked[0][0] != ";" or _GREEK.search(plain) is not None))
+
+
+def without_tag(said: str) -> str:
+    """What a sentence claims: without what only asks to confirm it.
+
+    >>> without_tag("It opened in 1914, didn't it?")
+    'It opened in 1914'
+    """
+    tag = _TAG.search(said.replace("’", "'"))
+    return said[: tag.start()] if tag else said
