@@ -560,7 +560,16 @@ def test_talk_and_code_claim_nothing():
     assert found.repaired().text == said
 
 
-@pytest.mark.parametrize("said", ["Sure! I hope this helps.", "Which tower do you mean?", "Hello! [1]", "```py\nprint(1)\n```"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Sure! I hope this helps.",
+        "Which tower do you mean?",
+        "Hello! [1]",
+        "You’re quite right! Just let me know what you think.",
+        "```py\nprint(1)\n```",
+    ],
+)
 def test_an_answer_of_talk_alone_claims_nothing(said, tiny):
     for model in (None, tiny):
         found = check(model, said, DOCUMENTS)

@@ -109,6 +109,7 @@ class TestMarks:
             *("x[1][2] = a_b[1]", "args[0]", "argv[1]", "It returns [2, 1].", "the list [3, 1, 2]", "v = [1, 2]"),
             *("a [1, 2] + [3, 1] b", "[[1, 2], [3, 1]]", "ranging over [1, 3]", "arr[1] = 2"),
             *("The polynomial² is", "E = mass × speed².", "the (a + b)².", "the velocity<sup>2</sup> of", "the hypotenuse²"),
+            *("The score is [1, 2] or", "coordinates are [1, 3].", "It is so. The pair was [2, 3]"),
             *("f([1, 2])", "np.mean([1])", "sorted([3, 1]) gives [1, 3]", "load()[1]", "f(x)[2]", "row[i][1]", "$[1, 2]$"),
             *("Of names = load(), names[1] is", "rows[0] is not rows[2]", "self.x[-1], self.x[1]"),
         ],
@@ -124,6 +125,10 @@ class TestMarks:
             ("A.¹ A polynomial² is.", "A. A polynomial is."),
             ("Old (see above)². The wide range [1, 2].", "Old (see above). The wide range."),
             ("**A** [1], C++ [2] > [3]", "**A**, C++ >"),
+            (
+                "The tower is [1, 2] tall. Where they are [1, 2]. The sources are [1, 2].",
+                "The tower is tall. Where they are. The sources are.",
+            ),
             ("Paris[1], example.org[2] names[3] ([1]); the tower(s)[1].", "Paris, example.org names; the tower(s)."),
             ("It costs $[1] or $5[2].", "It costs $ or $5."),
         ],
@@ -146,6 +151,7 @@ class TestMarks:
             ("[1]: it is. (Document 2) and (Document 3) say so.", [(0, 3), (12, 24), (29, 41)]),
             ("According to <cite>2</cite>, in <cite id=1>May</cite>.", [(13, 27), (32, 35)]),
             ("[^1] reports it.", [(0, 4)]),
+            ("[1] zufolge ist es so. Study [2] found it.", [(0, 3), (29, 32)]),
         ],
     )
     def test_that_are_words_stay_where_they_are(self, text, places):

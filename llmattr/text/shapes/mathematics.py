@@ -41,6 +41,8 @@ _OF_NUMBERS = re.compile(
     re.VERBOSE | re.I,
 )
 _LISTED = re.compile(rf"\b{_AN}(?:list|set|sequence|matrix|row|column)\s+\Z", re.I)
+_PREDICATE = re.compile(r"(?<!they )(?<!it )(?<!he )(?<!there )(?<!sources )(?<!references )\b(?:is|are|was|were)\s+\Z", re.I)
+_ENDS = re.compile(r"\s*(?:[.,;:!?)]|\Z|(?:and|or)\b)")
 _OPERATOR = re.compile(r"(?:=|(?<=\s)[≈≠≤≥∈∉⊂⊆∪∩×·+])\s*\Z")
 _OPERATED = re.compile(r"\s?(?:=(?!>)|[≈≠∈∪∩×·+]\s*[\[\d(])")
 
@@ -58,7 +60,8 @@ def is_value(text: str, start: int, end: int, numbers: Sequence[int], variables:
     """Whether the numbers in brackets from `start` to `end` are an interval, an array or an index, and name no sources.
 
     An index: behind a letter, `a_name`, the end of a call, one of the `variables`. An argument: first in the parenthesis of a
-    call. An array or interval: beside an operator, or behind words that announce one.
+    call. An array or interval: beside an operator, behind words that announce one, or all that is said of something ("It gives
+    [1, 2]", "The score is [1, 2].").
 
     >>> [is_value(text, 5, 11, [1, 2]) for text in ("x in [1, 2].", "Tall [1, 2].", "f is [1, 2] + [3, 4]")]
     [True, False, True]
@@ -71,6 +74,8 @@ def is_value(text: str, start: int, end: int, numbers: Sequence[int], variables:
         return True
     if len(numbers) < 2:
         return attached and 0 in numbers
+    if _PREDICATE.search(before) and _ENDS.match(text, end):
+        return True
     is_no_list = len(numbers) > 2 or list(numbers) != sorted(set(numbers))  # of sources
     return 0 in numbers or bool(_OF_NUMBERS.search(before)) or (is_no_list and bool(_LISTED.search(before)))
 

@@ -12,7 +12,8 @@ _RULING = (  # what is followed by a noun
     r"|laut|nach|gemäß|siehe|selon|d['’]après|dans|según|secondo|segundo|volgens|согласно"
 )
 _CALLED = r"(?<!\bthe )(?<!\bthis )(?<!\bthese )\b(?:source|document|reference|article|passage|excerpt|snippet|text|quelle)s?"
-_RULED = re.compile(rf"(?:(?:\b(?:{_RULING})|{_CALLED})\s+|根据|据|依据)(?:both\s+)?(?:{_MARK}{_AND})*\Z", re.I)
+_HEADED = r"(?:^|\n|[.!?:]\s+)(?:stud(?:y|ies)|papers?|reports?|works?|chunks?|contexts?|results?)"  # "Study [1] found"
+_RULED = re.compile(rf"(?:(?:\b(?:{_RULING})|{_CALLED}|{_HEADED})\s+|根据|据|依据)(?:both\s+)?(?:{_MARK}{_AND})*\Z", re.I)
 _OPENING = re.compile(  # what a subject stands behind
     r"(?:^|\n|[.!?:;,—–(]['\"”’)]*\s+|[。！？，：]"
     r"|\b(?:and|but|while|whereas|that|as|what|how|because|since|although|though|if|where|both|und|wie|dass|et|comme|que|y|como|e|come)\s+)"
@@ -21,7 +22,7 @@ _OPENING = re.compile(  # what a subject stands behind
 )
 _TELLS = (
     r"says?|states?|notes?|reports?|mentions?|describes?|explains?|shows?|argues?|adds?|confirms?|indicates?|suggests?|writes?|gives?|claims?"
-    r"|contains?|agrees?|disagrees?|differs?|covers?|discuss(?:es)?|lists?|supports?|contradicts?|said|stated|noted|reported"
+    r"|contains?|agrees?|disagrees?|differs?|covers?|discuss(?:es)?|lists?|supports?|contradicts?|said|stated|noted|reported|found|finds?|zufolge"
     r"|sagt|nennt|berichtet|schreibt|erwähnt|besagt|gibt|indique|dit|mentionne|précise|affirme|explique|dice|indica|menciona|afirma|señala"
 )
 _SAYS = rf"{_TELLS}|is|are|was|were|has|have|does|do|ist|est|es|è|é"
