@@ -54,6 +54,11 @@ ONE = ("query", "response", "rather_than", "agree_with", "index", "verbatim", "z
     metavar="JSON",
     help="a chat in the place of FILEs (OpenAI's or Anthropic's form; - for standard input): its steps are the sources",
 )
+@click.option(
+    "--step",
+    type=click.IntRange(min=1),
+    help="only what this turn of the chat says can be removed, all others stay (counted without the system's)",
+)
 @answering
 @serving
 @click.option(
@@ -137,7 +142,7 @@ def cite(
         refuse("--messages has the whole prompt", "template")
     chat = Given(None) if messages is None else chat_of(read(messages), shown(messages))
     before = chat.messages and take_answer(chat.messages, query)[0]
-    conversation(given if files else None, query, before, how["template"] or TEMPLATE)  # mistakes show before torch is imported
+    conversation(given if files else None, query, before, how["template"] or TEMPLATE, how["step"])  # before torch is imported
     quiet()
     from llmattr.context.cite import cite
 
@@ -204,6 +209,8 @@ def _check_together(answerer: Answerer, index: str | None, how: Mapping[str, Any
     if typed("questions"):
         refuse("--questions has a row for each", *ONE)
         refuse("--questions has documents and no chat", "messages")
+    if not typed("messages"):
+        refuse("steps are those of a chat (--messages)", "step")
     if typed("messages"):
         refuse("an index is asked about a query, and --messages is a chat", "index", "verbatim")
     if how["response"] is not None and not (prune or typed("agree_with") or answerer.server):

@@ -21,6 +21,7 @@ from llmattr.errors import note
 from llmattr.text.messages import Message
 from llmattr.text.prompt import Prompt
 from llmattr.text.shapes import Marked
+from llmattr.text.split.talk import without_tag
 
 if TYPE_CHECKING:
     from llmattr.model.judge import Judge
@@ -50,7 +51,7 @@ def _targets(prompt: Prompt, marked: Marked) -> Targets:
     assert whole.spans is not None  # of a response, targets are parts of it
     said = [(int(a), int(b)) for a, b in (whole.spans[1:] if len(whole) > 1 else whole.spans)]
     spans = np.array([whole.spans[0].tolist(), *clauses(marked, said)])
-    return Targets([prompt.response[a:b] for a, b in spans], spans, whole.measure)
+    return Targets([without_tag(marked.claimed[a:b]) for a, b in spans], spans, whole.measure)
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,6 +45,7 @@ def cite(
     *,
     messages: Sequence[Mapping[str, Any]] | None = None,
     tools: Sequence[Mapping[str, Any]] = (),
+    step: int | None = None,
     response: str | None = None,
     rather_than: str | None = None,
     target: Target = "answer",
@@ -65,7 +66,8 @@ def cite(
     device and batch size; one behind a server: its address, a `ServerLM` or a `ChatServer`. `context`: a text, or documents:
     texts, dicts with `text`, `title`, `id`, `metadata`, or what a retriever returns (see `read_documents`). `messages`: a chat
     with the documents in it (see `conversation`); if its last turn is the assistant's, that is the response, unless another is
-    given. `tools`: those that the model may call, for the chat template. `response`: generated (greedy) when it is not given.
+    given. `tools`: those that the model may call, for the chat template. `step`: only what this turn of the chat says can be
+    removed (counted from 1 without the system's), all others stay. `response`: generated (greedy) when it is not given.
     `rather_than`: another answer; the scores then say what made the model give this one and not that. `target`: "answer", or
     the "reasoning" before it, which is never part of the answer. `sources`: documents, paragraphs, sentences, words, or a
     function text -> parts (text in no part stays). `language`: the documents' (ISO 639-1), for where sentences end; None: as
@@ -85,7 +87,7 @@ def cite(
         messages, said = take_answer(messages, query)
         response = said if response is None else response
     context = None if context is None else read_documents(context)  # once: a generator gives them only once, files take long
-    chat = conversation(context, query, messages, template or TEMPLATE)
+    chat = conversation(context, query, messages, template or TEMPLATE, step)
     parts = cut(chat, sources, language)  # before a model is loaded, so that mistakes show at once
     room = limit() if cache is not None else 0.0
     started = time.perf_counter()
@@ -94,7 +96,7 @@ def cite(
         raise LlmattrError(f"{lm.name or 'the model'} is a {lm.kind} model: cite needs one that predicts the next token")
     if not lm.tokenizer.chat_template:
         note(f"{lm.name or 'the model'} has no chat template: the prompt is plain text")
-        chat = conversation(context, query, messages, template or PLAIN_TEMPLATE)  # around the same documents
+        chat = conversation(context, query, messages, template or PLAIN_TEMPLATE, step)  # around the same documents
     prompt = Prompt(lm.tokenizer, chat, parts, tools=tuple(plain_tools(list(tools))), target=target)
     prompt = _answered(lm, prompt, response, max_new_tokens)
     check_length(lm, prompt)

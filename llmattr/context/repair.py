@@ -51,13 +51,29 @@ class _Carried:
         """The markers of each sentence."""
         return by_sentence(self.markers)
 
-    def instead(self, one: CheckedMarker) -> int | None:
-        """The document that a mark shall name which is a word: where it does not hold, the best that none beside it names."""
-        if one.holds or one.sentence is None:
-            return one.marker.document
-        beside = [other.marker.document for other in self.by_sentence[one.sentence] if other.marker.is_word]
-        supporters = [document for document in self.sentences[one.sentence].supporters if document not in beside]
-        return supporters[0] if supporters else one.marker.document
+    @cached_property
+    def instead(self) -> dict[CheckedMarker, int | None]:
+        """What each mark that is a word shall name: where it does not hold, the best document that none beside it names."""
+        found: dict[CheckedMarker, int | None] = {}
+        for t, every in self.by_sentence.items():
+            words = [one for one in every if one.marker.is_word]
+            found |= {one: one.marker.document for one in words}
+            better = [] if t is None else self.sentences[t].supporters
+            for one in words:
+                beside = {found[other] for other in words}
+                if not one.holds:
+                    found[one] = next((document for document in better if document not in beside), one.marker.document)
+        return found
+
+    @cached_property
+    def named(self) -> set[tuple[int, int] | None]:
+        """The marks that are words and name a document: numbers of no source go from them."""
+        return {one.marker.written for one, document in self.instead.items() if document is not None}
+
+    def stays(self, one: CheckedMarker) -> bool:
+        """Whether a mark is left that names what it named before: a word, not given to another document."""
+        same = one in self.instead and self.instead[one] == one.marker.document
+        return same and (one.marker.document is not None or one.marker.written not in self.named)
 
     @property
     def is_right(self) -> bool:
@@ -102,7 +118,7 @@ def _cited(check: _Carried, t: int) -> Iterator[tuple[tuple[int, int], int, str]
     every, end = check.by_sentence.get(t, []), check.sentences[t].end
     own, words = [one for one in every if not one.marker.is_word], [one for one in every if one.marker.is_word]
     for one in words:
-        if (document := check.instead(one)) is not None:
+        if (document := check.instead[one]) is not None:
             yield (one.marker.start, one.marker.end), document, _where(check, one) if document == one.marker.document else ""
     inside = {one.marker.document for one in own if one.marker.end <= end}
     for one in own:
@@ -168,19 +184,19 @@ def _changes(check: _Carried, numbers: dict[int, int]) -> Iterator[Change]:
     for one in check.markers:
         if one.holds:
             continue
-        mark, why, best = _written(check, one.marker.written, one.marker.name), STANDINGS[one.standing], check.instead(one)
-        if not one.marker.is_word:
-            yield Change("dropped", mark, why, one.sentence)
-        elif best is None or best == one.marker.document:
-            yield Change("kept", mark, why, one.sentence)
-        else:
+        mark, why = _written(check, one.marker.written, one.marker.name), STANDINGS[one.standing]
+        best = check.instead.get(one)
+        if best is not None and best != one.marker.document:
             yield Change("replaced", mark, f"{why}; [{numbers[best]}] does", one.sentence)
+        else:
+            yield Change("kept" if check.stays(one) else "dropped", mark, why, one.sentence)
     for t, best in check.missing.items():
         if not any(one.marker.is_word for one in check.by_sentence.get(t, [])):
             yield Change("added", f"[{numbers[best]}]", f"{_name(check, best)} supports it", t)
+    said = [*(one.marker for one in check.markers if one.marker.written), *check.marked.listed]
     for document, number in numbers.items():
-        told = [one.marker.number for one in check.markers if one.marker.document == document and one.marker.written]
-        if old := sorted({one for one in told if one is not None and one != number}):
+        told = {one.number for one in said if one.document == document}
+        if old := sorted(one for one in told if one is not None and one != number):
             was = ", ".join(f"[{one}]" for one in old)
             yield Change("renumbered", f"[{number}]", f"{_name(check, document)} was {was}")
 

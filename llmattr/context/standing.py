@@ -14,6 +14,7 @@ from llmattr.core.sources import Sources
 from llmattr.text import split
 from llmattr.text.own_words import own_words
 from llmattr.text.shapes.marked import Marked, Marker, begins_line
+from llmattr.text.split.abbreviations import is_before_a_name
 from llmattr.text.split.talk import is_talk
 
 Standing = Literal["needed", "carried", "silent", "wrong", "contradicts", "nowhere"]
@@ -125,23 +126,24 @@ def _leading(marked: Marked, ends: Collection[int]) -> set[int]:
     return found
 
 
-def clauses(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def clauses(marked: Marked, spans: Sequence[tuple[int, int]], language: str | None = None) -> list[tuple[int, int]]:
     """The sentences, cut behind each of their marks but the last: "A [1] and B [2]." claims two things.
 
     A part has `CLAIM` words with a meaning or more, else its mark stands for more than it; what is behind the last mark belongs
-    to the part before it. What has no mark and ends with a colon introduces what follows, and claims nothing; nor does code,
-    or talk: of an answer that is nothing else, nothing is left.
+    to the part before it. What has no mark and ends with a colon introduces what follows, and claims nothing; nor does code
+    without one, or talk: of an answer that is nothing else, nothing is left.
     """
     places = sorted({marker.end for marker in marked.markers if marker.start == marker.end})
-    code, spans = _code(marked.answer), _opened(marked, spans)
-    spans = [(start, end) for start, end in spans if not is_talk(marked.answer[start:end])]
+    inside_of = {span: places[bisect_right(places, span[0]) : bisect_right(places, span[1])] for span in _opened(marked, spans)}
+    code = _code(marked.answer)
+    spans = [one for one, marks in inside_of.items() if not is_talk(marked.answer[slice(*one)]) and (marks or one not in code)]
     found: list[tuple[int, int]] = []
     for start, end in spans:
-        inside = [place for place in places if start < place <= end]
-        if not inside and (marked.answer[start:end].rstrip(" \t*_").endswith((":", "：")) or (start, end) in code):
+        inside = inside_of[start, end]
+        if not inside and marked.answer[start:end].rstrip(" \t*_").endswith((":", "：")):
             continue
         for place in inside[:-1]:
-            if all(len(own_words(marked.answer[a:b])) >= CLAIM for a, b in ((start, place), (place, end))):
+            if all(len(own_words(marked.answer[a:b], language=language)) >= CLAIM for a, b in ((start, place), (place, end))):
                 found.append((start, place))
                 start = place + len(marked.answer[place:end]) - len(marked.answer[place:end].lstrip())
         found.append((start, end))
@@ -151,7 +153,8 @@ def clauses(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int,
 def _opened(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """The sentences, cut in front of a mark that opens another, as in "It is tall. [1] says so."."""
     words = sorted({one.start for one in marked.markers if one.is_word})
-    opening = [place for place in words if _STOP.search(marked.answer, max(0, place - 9), place)]
+    before = {place: marked.answer[max(0, place - 9) : place] for place in words}
+    opening = [place for place, text in before.items() if _STOP.search(text) and not is_before_a_name(text)]
     found: list[tuple[int, int]] = []
     for start, end in spans:
         for place in opening[bisect_right(opening, start) : bisect_left(opening, end)]:

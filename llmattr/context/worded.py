@@ -21,6 +21,7 @@ from llmattr.text.own_words import own_words, stated
 from llmattr.text.refusals import refuses
 from llmattr.text.shapes import Marked
 from llmattr.text.split.languages import language_of
+from llmattr.text.split.talk import without_tag
 from llmattr.text.words import Words, read
 
 if TYPE_CHECKING:
@@ -35,20 +36,21 @@ _WITHOUT_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p
 def by_words(
     marked: Marked, parts: Sources, query: str, language: str | None, judge: "Judge | None"
 ) -> tuple[list[tuple[int, int]], list[Sentence]]:
-    """Each sentence held against each document by words, names and numbers."""
+    """Each sentence held against each document by words, names and numbers; its language is that of the answer."""
+    spoken = language or language_of(marked.answer)
     cuts = split.cut(marked.answer, "sentences", "answer", language)
     said = [(int(a), int(b)) for a, b in (cuts.spans[cuts.quotable] if cuts.quotable.any() else cuts.spans)]
-    spans, neighbours = clauses(marked, said), _neighbours(parts)
+    spans, neighbours = clauses(marked, said, spoken), _neighbours(parts)
 
     @cache
-    def whole(document: int, language: str) -> Words:  # it is long, and asked for by each sentence
+    def whole(document: int) -> Words:  # it is long, and asked for by each sentence
         one = marked.documents[document]
-        return read([part for part in (one.title, one.text) if part], language)
+        return read([part for part in (one.title, one.text) if part], spoken)
 
     sentences = []
     for start, end in spans:
         text = marked.answer[start:end]
-        found = _Worded(marked, parts, query, judge, (start, end), neighbours, whole)
+        found = _Worded(marked, parts, query, judge, (start, end), spoken, neighbours=neighbours, whole=whole)
         supports = tuple(found.support(d) for d in range(len(marked.documents)))
         verdict: Verdict = "context" if any(one.holds for one in supports) else "unsupported"
         sentences.append(Sentence(start, end, "refusal" if refuses(text, query) else verdict, supports))
@@ -75,23 +77,26 @@ class _Worded:
     query: str
     judge: "Judge | None"
     span: tuple[int, int]
+    language: str
     neighbours: list[str]
-    whole: Callable[[int, str], Words]
+    whole: Callable[[int], Words]
 
     @property
     def text(self) -> str:
-        """The sentence."""
-        return self.marked.answer[slice(*self.span)]
+        """What the sentence claims."""
+        return without_tag(self.marked.claimed[slice(*self.span)])
 
     @cached_property
     def shares(self) -> Float[np.ndarray, " n"]:
         """What each source and the one behind it have of its words: these decide."""
-        return np.mean([stated(own_words(self.text, told), self.neighbours) for told in ("", self.query)], axis=0)
+        return np.mean(
+            [stated(own_words(self.text, told, self.language), self.neighbours) for told in ("", self.query)], axis=0
+        )
 
     @cached_property
     def quoted(self) -> Float[np.ndarray, " n"]:
         """What each source alone has of the words that are new: these choose the passage."""
-        return stated(own_words(self.text, self.query), self.parts.texts)
+        return stated(own_words(self.text, self.query, self.language), self.parts.texts)
 
     def support(self, document: int) -> Support:
         """What a document does for it."""
@@ -99,7 +104,7 @@ class _Worded:
         share, _ = best_passage(self.parts, document, self.shares)
         _, quote = best_passage(self.parts, document, self.quoted)
         one, start = self.marked.documents[document], self.span[0]
-        lacking = missing(self.text, self.whole(document, language_of(self.text)), self.query)
+        lacking = missing(self.text, self.whole(document), self.query, self.language)
         likely = entailed(self.judge, one, quote, self.text)
         verdict = _verdict(share, bool(lacking), likely)
         spans = tuple((start + name.start, start + name.end) for name in lacking)

@@ -31,6 +31,7 @@ class CiteOptions:
     method: str = option("screening", "a context method, with its defaults")
     quick: bool = option(False, "stop at the first look")
     sources: str = option("sentences", "what is removed")
+    step: int | None = option(None, "of messages, all others of which stay", least=1)
     language: str | None = option(None, "of the documents")
     template: str = option(TEMPLATE, "the prompt, with {context} and {query}")
     max_new_tokens: int = option(256, "longest answer", least=1, below=4097)

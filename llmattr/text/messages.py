@@ -19,19 +19,23 @@ def conversation(
     query: str | None,
     messages: Sequence[Mapping[str, Any]] | None = None,
     template: str = TEMPLATE,
+    step: int | None = None,
 ) -> tuple[Message, ...]:
     """The messages to send, with the documents marked.
 
     Without `messages`: one user turn made from the template. With them, the documents are, in this order: parts
     `{"type": "document", "text": ...}` of a message; the context at `{context}` in a message, or where its own text stands in
     one, or, with a query, in a last turn made from the template; without a context the steps of the chat (`steps_of`): every
-    turn but the system's and the user's last, with what tools returned and what was thought (or that one, when it is alone).
+    turn but the system's and the user's last, with what tools returned and what was thought (or that one, when it is alone);
+    with `step` that one alone.
     The query stands at `{query}` or becomes the last user turn.
     """
     if query is not None and not check_text(query, "the query").strip():
         raise LlmattrError("the query is empty: what should the model answer?")
     if messages is not None:
-        return _place_query(_place_documents(read_chat(messages), context, query, template), query)
+        return _place_query(_place_documents(read_chat(messages), context, query, template, step=step), query)
+    if step is not None:
+        raise LlmattrError(f"step {step} is one of a chat: give messages")
     if context is None or (query is None and "{query}" in template):
         raise LlmattrError(f"{'context' if context is None else 'query'} is missing: give context and query, or messages")
     check_text(template, "the template")
@@ -41,10 +45,12 @@ def conversation(
 
 
 def _place_documents(
-    chat: tuple[Message, ...], context: Context | None, query: str | None, template: str
+    chat: tuple[Message, ...], context: Context | None, query: str | None, template: str, *, step: int | None
 ) -> tuple[Message, ...]:
     """The documents in a chat that was given; `conversation` says where."""
     marked = [document for message in chat for document in message.documents]
+    if step is not None and (marked or context is not None):
+        raise LlmattrError(f"step {step} is asked for, but the chat's steps are no sources: it has documents of its own")
     if marked and context is not None:
         raise LlmattrError("the documents are marked in the messages already: give no context beside them")
     if context is not None:
@@ -58,7 +64,7 @@ def _place_documents(
     asking = tuple(message for message in chat if message.role in (*SYSTEM, "user"))  # what others say may be of a template
     if not marked and _count(asking, "{context}"):
         raise LlmattrError("a message has {context} in it, but there is no context to put there")
-    placed = chat if marked else steps_of(chat)
+    placed = chat if marked else steps_of(chat, step)
     refuse_empty([document for message in placed for document in message.documents])
     return placed
 

@@ -49,8 +49,8 @@ class Name(NamedTuple):
     kind: Literal["number", "name"]
 
 
-def names(text: str) -> list[Name]:
-    """In the order of the text.
+def names(text: str, language: str | None = None) -> list[Name]:
+    """In the order of the text; its language is found out where it is not given.
 
     A capital letter that only begins a sentence makes no name, nor does that of a single German noun. In scripts without
     capitals there are numbers, and words in katakana. Number words are read where text2num knows the language.
@@ -59,13 +59,13 @@ def names(text: str) -> list[Name]:
     >>> [text[name.start : name.end] for name in names(text)]
     ['Jane Okoro', '82', 'May', '1889']
     """
-    language = language_of(text)
+    language = language or language_of(text)
     found = [*_runs(text, language), *_months(text)]
     found += [Name(*place.span(), "name") for place in _KATAKANA.finditer(text)]
     return sorted({*found, *_numbers(text, language)})
 
 
-def missing(text: str, sources: Sequence[str] | Words, known: str = "") -> list[Name]:
+def missing(text: str, sources: Sequence[str] | Words, known: str = "", language: str | None = None) -> list[Name]:
     """The names and numbers of a text that stand in none of the sources, nor in what is `known`, such as the question.
 
     A name is there when one source has all its words: in any case, with or without accents and a plural's ending, with
@@ -77,7 +77,7 @@ def missing(text: str, sources: Sequence[str] | Words, known: str = "") -> list[
     >>> [text[name.start : name.end] for name in missing(text, ["The United States paid $5,600,000 for 82 km."])]
     ['1956']
     """
-    language = language_of(text)
+    language = language or language_of(text)
     words = sources if isinstance(sources, Words) else read(sources, language)
     told = read([known], language)
     counted = {number[:2]: number for number in numbers(text, language)}
@@ -87,7 +87,7 @@ def missing(text: str, sources: Sequence[str] | Words, known: str = "") -> list[
             return any(one.have_number(counted[name[:2]]) for one in (words, told))
         return words.have_name(text[name.start : name.end], told)
 
-    return [name for name in names(text) if not stands(name)]
+    return [name for name in names(text, language) if not stands(name)]
 
 
 def _numbers(text: str, language: str) -> Iterator[Name]:

@@ -30,21 +30,23 @@ class OwnWord(NamedTuple):
         return words.have_number(self.number) if self.number else words.have_name(self.text, _NOTHING)
 
 
-def own_words(sentence: str, told: str = "") -> list[OwnWord]:
+def own_words(sentence: str, told: str = "", language: str | None = None) -> list[OwnWord]:
     """Words with a meaning and numbers of a sentence that were not told before, as in the question; all where none are new.
 
-    Of scripts without spaces there are numbers and words in katakana alone. The mark of a citation, [1], is no word.
+    Of scripts without spaces there are numbers and words in katakana alone. The mark of a citation, [1], is no word. The
+    sentence's language is found out where it is not given.
 
     >>> [word.text for word in own_words("The tower was built in 1889 by Eiffel.", "Who built the tower?")]
     ['1889', 'Eiffel']
     """
-    return new_words(sentence, told) or sorted(_words(sentence))
+    language = language or language_of(sentence)
+    return new_words(sentence, told, language) or sorted(_words(sentence, language))
 
 
-def new_words(sentence: str, told: str) -> list[OwnWord]:
+def new_words(sentence: str, told: str, language: str) -> list[OwnWord]:
     """Words with a meaning and numbers of a sentence that were not told before."""
-    known = read([told], language_of(sentence))
-    return [word for word in sorted(_words(sentence)) if not word.stands_in(known)]
+    known = read([told], language)
+    return [word for word in sorted(_words(sentence, language)) if not word.stands_in(known)]
 
 
 class Found(NamedTuple):
@@ -88,8 +90,7 @@ def _each(texts: tuple[str, ...]) -> tuple[Words, ...]:
     return tuple(read([text]) for text in texts)
 
 
-def _words(sentence: str) -> Iterator[OwnWord]:
-    language = language_of(sentence)
+def _words(sentence: str, language: str) -> Iterator[OwnWord]:
     taken = {place for mark in CITED.finditer(sentence) for place in range(*mark.span())}
     for number in [one for one in numbers(sentence, language) if one.start not in taken]:
         taken.update(range(number.start, number.end))

@@ -54,8 +54,8 @@ def _adds_nothing(sentence: str, plain: str, question: str) -> bool:
         return False
     if (telling := TELLS.search(plain)) and telling.start() < denied.start():
         return False
-    new = new_words(plain, f"{question} {OF_DOCUMENTS}")
-    return len(new) <= NEW and all(word.number is None for word in new) and not missing(sentence, [question])
+    new = new_words(plain, f"{question} {OF_DOCUMENTS}", "en")
+    return len(new) <= NEW and all(word.number is None for word in new) and not missing(sentence, [question], language="en")
 
 
 def _all_refuse(sentence: str, say: Patterns) -> bool:

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Sequence
 
 from llmattr.core.sources import Document
+from llmattr.errors import LlmattrError
 from llmattr.text.message import Message, Parts, called
 from llmattr.text.observations import observations
 from llmattr.text.split.reasoning import has_reasoning
@@ -14,8 +15,10 @@ SYSTEM = ("system", "developer")
 RESULTS = ("tool", "function", "ipython")  # of what a tool returned, as templates know it
 
 
-def steps_of(chat: Sequence[Message]) -> tuple[Message, ...]:
+def steps_of(chat: Sequence[Message], only: int | None = None) -> tuple[Message, ...]:
     """Every turn becomes a document but the system's and the one that asks: the user's last; that one, where there is no other.
+
+    `only`: this step alone becomes one, whatever it is, and all others stay as they are.
 
     A document's id says which turn it is, counted from 1 without the system's, and what: "step 3: result of search", "step 4:
     assistant", and "step 4: reasoning" for what was thought there. Calls of tools are written by the template and stay. A turn
@@ -28,12 +31,16 @@ def steps_of(chat: Sequence[Message]) -> tuple[Message, ...]:
     names = called(chat)
     steps = list(itertools.accumulate(int(message.role not in SYSTEM) for message in chat))
     ids = [f"step {steps[i]}: {_called(message, found.get(i), names)}" for i, message in enumerate(chat)]
+    stays = [message.role in SYSTEM or (i == asking if only is None else steps[i] != only) for i, message in enumerate(chat)]
     made = tuple(
-        message if i == asking or message.role in SYSTEM else _as_documents(message, steps[i], ids[i])
-        for i, message in enumerate(chat)
+        message if fixed else _as_documents(message, step, name)
+        for message, fixed, step, name in zip(chat, stays, steps, ids, strict=True)
     )
     if any(document.text.strip() for message in made for document in message.documents):
         return made
+    if only is not None:
+        has = "only calls tools, or is silent" if 1 <= only <= steps[-1] else f"is not there: before the answer are {steps[-1]}"
+        raise LlmattrError(f"step {only} {has}; steps are the chat's turns, counted from 1 without the system's")
     question = (Document(chat[asking].text, ids[asking]),)
     return (*made[:asking], dataclasses.replace(chat[asking], parts=(question,)), *made[asking + 1 :])
 

@@ -357,9 +357,10 @@ def test_help_loads_no_torch():
 
 
 def test_a_check_by_words_loads_nothing_heavy(tmp_path):
-    (tmp_path / "a.txt").write_text("The canal opened in 1914 [1].")
+    (tmp_path / "a.txt").write_text("The canal opened in 1914 [1]. It has locks.")
     (tmp_path / "d.txt").write_text("The canal opened in 1914. It has locks.")
-    heavy = "[m for m in ('torch', 'scipy', 'sklearn', 'pandas', 'transformers', 'numpy.random') if m in sys.modules]"
+    names = ("torch", "scipy", "sklearn", "pandas", "transformers", "numpy.random", "py3langid")
+    heavy = f"[m for m in {names} if m in sys.modules]"
     asked = "import sys, llmattr.cli; llmattr.cli.main('check a.txt --documents d.txt --quick'.split())"
     code = f"{asked}; print({heavy}, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)

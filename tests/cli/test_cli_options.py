@@ -52,6 +52,7 @@ REFUSED = {
     GIVEN + "--concurrency 2": "--concurrency would be of no use",
     CITE + "--model http://localhost:1 --dtype float32": "--dtype would be of no use: a server has its own type and device",
     CITE + "--model http://localhost:1 --device cpu": "--device would be of no use",
+    GIVEN + "--step 2": "--step would be of no use: steps are those of a chat (--messages)",
     GIVEN + "--cache x --no-cache": "--cache would be of no use: --no-cache keeps nothing",
     GIVEN + "--max-new-tokens 3": "--max-new-tokens would be of no use: with --response no answer is written",
     GIVEN + "--rather-than Boats. --verify": "--verify would be of no use",

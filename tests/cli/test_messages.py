@@ -62,6 +62,16 @@ def test_steps_are_sources_where_documents_are(run):
     assert [s["id"] for s in result["sources"]] == ["step 2: reasoning", "step 2: assistant", "step 3: result of search"]
 
 
+def test_one_steps_sentences_have_the_scores_that_they_have_among_all(run):
+    """Leave-one-out takes one sentence away and keeps all else, whatever else could be removed: the prompts are the same."""
+    (_, _, _, whole), (code, _, _, alone) = (
+        run(OPENAI, "leave-one-out", "--no-verify", "--json", "out.json", *step) for step in ((), ("--step", "3"))
+    )
+    assert (code, [source["document"] for source in alone["sources"]]) == (0, ["step 3: result of search"] * 2)
+    for one, other in zip(alone["targets"], whole["targets"], strict=True):
+        assert one["values"] == pytest.approx(other["values"][-2:], abs=1e-4)  # rounding of float32, in other batches
+
+
 def test_from_standard_input(run, monkeypatch, capsys, tiny_folder):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(OPENAI).encode())))
     assert main(["cite", "--messages", "-", "--model", str(tiny_folder), "--no-cache", "leave-one-out"]) == 0
@@ -76,6 +86,7 @@ def test_from_standard_input(run, monkeypatch, capsys, tiny_folder):
         ("Hello.", (), "chat.json is no JSON"),
         ([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}], (), "neither text nor a document"),
         (OPENAI, ("--template", "{context}"), "--template would be of no use"),
+        (OPENAI, ("--step", "9"), "step 9 is not there: before the answer are 3"),
         (OPENAI, ("--questions", "chat.json"), "--messages would be of no use"),
         (OPENAI, ("--index", "idx"), "--index would be of no use"),
     ],

@@ -196,8 +196,42 @@ def test_an_answer_without_marks_goes_by_its_list(listed):
 
 
 @pytest.mark.parametrize(
+    "listed",
+    [
+        *("\n\nReferences: 1. canal.txt 2. tower.txt", " References: [1] canal.txt, [2] tower.txt."),
+        *(
+            "\n\nReferences:\n1. The Panama Canal opened in 1914.\n2. It is 330 metres tall.",
+            "\n\nSources: 1. canal.txt 2. tower.txt",
+        ),
+    ],
+)
+def test_an_answer_without_marks_and_its_list_have_the_same_numbers(listed):
+    documents = [{"id": "tower.txt", "text": TOWER}, {"id": "canal.txt", "text": CANAL}]
+    said = "The Eiffel Tower was built in 1889. The Panama Canal opened in 1914."
+    again = check(None, said + listed, documents).repaired()
+    first, second = (entry.split("] ")[1] for entry in again.text.strip().splitlines()[-2:])
+    assert again.text.startswith("The Eiffel Tower was built in 1889 [1]. The Panama Canal opened in 1914 [2].\n\n[1] ")
+    assert (first in ("tower.txt", "It is 330 metres tall."), second.startswith(("canal", "The Panama"))) == (True, True)
+    assert [(one.mark, one.why[-7:]) for one in again.changes if one.done == "renumbered"] == [
+        ("[1]", "was [2]"),
+        ("[2]", "was [1]"),
+    ]
+    assert check(None, again.text, documents).fails() == []
+
+
+@pytest.mark.parametrize(
     ("answer", "repaired", "done"),
     [
+        *((f"{said}the Panama Canal opened in 1914{end}.".replace("[1]", mark),
+           f"{said}the Panama Canal opened in 1914{end}.".replace("[1]", "[2]"), ["replaced"])
+          for mark in ("[1]", "(Document 1)", "<cite>1</cite>", "【1】")
+          for said, end in (("Based on [1], ", ""), ("Using [1]: ", ""), ("[1]: ", ""), ("So ", ", says [1]"),
+                            ("[1] reports: ", ""), ("The canal (cf. [1]), ", ""))),
+        ("[^1] reports: The canal opened in 1914.", "[2] reports: The canal opened in 1914.", ["replaced"]),
+        ("Based on [1] and [3], the Panama Canal opened in 1914.",
+         "Based on [2] and [3], the Panama Canal opened in 1914.", ["replaced", "kept"]),
+        ("As [1, 7] say, the canal is deep.", "As [1] say, the canal is deep.", ["kept", "dropped"]),
+        ("As [1] and [7] say, the canal is deep.", "As [1] and [7] say, the canal is deep.", ["kept", "kept"]),
         ("According to [1]: The canal opened in 1914.", "According to [2]: The canal opened in 1914.", ["replaced"]),
         ("[1] says it is 82 km long. [3] says it is tall.",
          "[2] says it is 82 km long. [3] says it is tall.", ["replaced", "kept"]),
@@ -526,7 +560,16 @@ def test_talk_and_code_claim_nothing():
     assert found.repaired().text == said
 
 
-@pytest.mark.parametrize("said", ["Sure! I hope this helps.", "Which tower do you mean?", "Hello! [1]"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Sure! I hope this helps.",
+        "Which tower do you mean?",
+        "Hello! [1]",
+        "You’re quite right! Just let me know what you think.",
+        "```py\nprint(1)\n```",
+    ],
+)
 def test_an_answer_of_talk_alone_claims_nothing(said, tiny):
     for model in (None, tiny):
         found = check(model, said, DOCUMENTS)
@@ -540,6 +583,14 @@ def test_an_answer_of_talk_alone_claims_nothing(said, tiny):
 def test_who_asks_to_confirm_what_is_said_claims_it(tag):
     found = check(None, f"The Panama Canal is 82 km long, {tag} It is 500 metres deep, {tag} Is it tall, or not?", DOCUMENTS)
     assert [one.verdict for one in found.sentences] == ["context", "unsupported"]
+
+
+def test_a_sentence_has_the_language_of_its_answer():
+    """ "Doce" alone would be English, and no number."""
+    said = "El museo abre los lunes por la mañana y cierra por la tarde [1]. Son doce salas [1]."
+    documents = ["El museo tiene 12 salas. Abre los lunes por la mañana y cierra por la tarde."]
+    assert [one.standing for one in check(None, said, documents).markers] == ["needed", "needed"]
+    assert [one.standing for one in check(None, said, documents, language="en").markers] == ["needed", "wrong"]
 
 
 def test_without_a_model_it_stops_at_its_next_unit_where_nobody_waits():

@@ -54,9 +54,9 @@ RESPONSES = [
 FORMS = {"openai": OPENAI, "anthropic": ANTHROPIC, "responses": RESPONSES}
 
 
-def prompt_of(messages, template=tiny_models.CHATML, sources="sentences", **how):
+def prompt_of(messages, template=tiny_models.CHATML, sources="sentences", step=None, **how):
     before, response = take_answer(messages)
-    chat = conversation(None, None, before)
+    chat = conversation(None, None, before, step=step)
     prompt = Prompt(tiny_models.tokenizer(template), chat, cut(chat, sources), **how)
     return prompt if response is None else prompt.with_response(response)
 
@@ -150,6 +150,49 @@ class TestSteps:
         assert steps == {"step 2: assistant": looked["content"], "step 3: result of search": f"{found}{FOUND}"}
         asked = [ASKED, {"role": "assistant", "content": SAID}, {"role": "user", "content": f"My {found}{FOUND}"}, chat[-1]]
         assert "step 3: user" not in [document.id for document in prompt_of(asked).sources.documents]  # it asks
+
+    def test_observations_behind_several_actions_are_named_in_their_order(self):
+        looked = {"role": "assistant", "content": "Thought: both.\nAction: search[lake]\nAction 2: weather[lake]"}
+        found = [{"role": "user", "content": f"Observation: {text}"} for text in ("It is a lake.", "It rains.", "More.")]
+        prompt = prompt_of([ASKED, looked, *found, OPENAI[3]], sources="documents")
+        assert [document.id for document in prompt.sources.documents] == [
+            "step 2: assistant", "step 3: result of search", "step 4: result of weather", "step 5: result of weather",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("step", "names"),
+        [
+            (1, ["step 1: user"]),  # which asks
+            (2, ["step 2: reasoning", "step 2: assistant"]),
+            (3, ["step 3: result of search"]),
+        ],
+    )
+    def test_one_step_alone_can_be_removed(self, step, names):
+        chat = [{"role": "system", "content": "Be brief."}, *OPENAI]
+        prompt, whole = prompt_of(chat, step=step), prompt_of(chat)
+        assert [document.id for document in prompt.sources.documents] == names
+        assert text_of(prompt) == text_of(whole)
+        removed = text_of(prompt, np.zeros(len(prompt.sources)))
+        assert {text in removed for text in prompt.sources.texts} == {False}
+        others = {said for said in ("Be brief.", ASKED["content"], THOUGHT, SAID, FOUND) if said not in removed}
+        assert others == {1: {ASKED["content"]}, 2: {THOUGHT, SAID}, 3: {FOUND}}[step]
+
+    @pytest.mark.parametrize(
+        ("chat", "given", "said"),
+        [
+            (OPENAI[:3], {"step": 4}, "step 4 is not there: before the answer are 3; steps are the chat's turns"),
+            (
+                [ASKED, {**OPENAI[1], "content": None, "reasoning_content": None}, OPENAI[2]],
+                {"step": 2},
+                "step 2 only calls tools",
+            ),
+            (OPENAI[:3], {"step": 3, "context": FOUND}, "the chat's steps are no sources: it has documents of its own"),
+            (None, {"step": 3, "context": FOUND, "query": "How deep?"}, "step 3 is one of a chat: give messages"),
+        ],
+    )
+    def test_a_step_that_is_none_is_one_line(self, chat, given, said):
+        with pytest.raises(LlmattrError, match=said):
+            conversation(**{"context": None, "query": None, **given}, messages=chat)
 
     @pytest.mark.parametrize(
         ("silent", "says"),

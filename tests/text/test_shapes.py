@@ -87,6 +87,7 @@ class TestMarks:
             ("The cosine² = 1 and Calcium²⁺ of **Tower²**.", "The cosine² = 1 and Calcium²⁺ of **Tower**.", [(40, 1)]),
             ("A [bridge.txt](https://a.org/b_(c)). B [2](#b_(c)). [C](bridge.txt)", "A. B. [C](bridge.txt)", [(1, 1), (4, 1)]),
             ("A (see bridge.txt). B [Source: tower.txt]. C (see it).", "A. B [Source: tower.txt]. C (see it).", [(1, 1)]),
+            ("A (see 【2】). B (old.¹) C (<cite>2</cite>).", "A (see 【2】). B (old.) C.", [("【2】", 1), (20, 0), (23, 1)]),
             ("$x \\in [1, 2]$, \\[[[1, 2], [3, 1]]\\] and \\(a[1]\\); $5 [1], $6 [2].",
              "$x \\in [1, 2]$, \\[[[1, 2], [3, 1]]\\] and \\(a[1]\\); $5, $6.", [(53, 0), (57, 1)]),
             ("A <cite>2</cite> b <cite id='grass'/>.", "A b.", [(1, 1), (3, 2)]),
@@ -107,7 +108,10 @@ class TestMarks:
             *("It lies in [0, 1].", "x in [1, 2] is", "the array [1, 2]", "an interval [1, 3]", "numbers from [1, 9]", "[0-9]"),
             *("x[1][2] = a_b[1]", "args[0]", "argv[1]", "It returns [2, 1].", "the list [3, 1, 2]", "v = [1, 2]"),
             *("a [1, 2] + [3, 1] b", "[[1, 2], [3, 1]]", "ranging over [1, 3]", "arr[1] = 2"),
-            *("The polynomial² is", "E = mass × speed².", "the (a + b)².", "the velocity<sup>2</sup> of"),
+            *("The polynomial² is", "E = mass × speed².", "the (a + b)².", "the velocity<sup>2</sup> of", "the hypotenuse²"),
+            *("The score is [1, 2] or", "coordinates are [1, 3].", "It is so. The pair was [2, 3]"),
+            *("f([1, 2])", "np.mean([1])", "sorted([3, 1]) gives [1, 3]", "load()[1]", "f(x)[2]", "row[i][1]", "$[1, 2]$"),
+            *("Of names = load(), names[1] is", "rows[0] is not rows[2]", "self.x[-1], self.x[1]"),
         ],
     )
     def test_mathematics_has_none(self, text):
@@ -121,6 +125,12 @@ class TestMarks:
             ("A.¹ A polynomial² is.", "A. A polynomial is."),
             ("Old (see above)². The wide range [1, 2].", "Old (see above). The wide range."),
             ("**A** [1], C++ [2] > [3]", "**A**, C++ >"),
+            (
+                "The tower is [1, 2] tall. Where they are [1, 2]. The sources are [1, 2].",
+                "The tower is tall. Where they are. The sources are.",
+            ),
+            ("Paris[1], example.org[2] names[3] ([1]); the tower(s)[1].", "Paris, example.org names; the tower(s)."),
+            ("It costs $[1] or $5[2].", "It costs $ or $5."),
         ],
     )
     def test_what_is_like_mathematics_may_be_one(self, text, answer):
@@ -137,6 +147,11 @@ class TestMarks:
             ("Source [2] is old. Laut [1] ist es so.", [(7, 10), (24, 27)]),
             ("根据[1]，它高。", [(2, 5)]),
             ("It is in the document [1]. Tall, the [1] is.", [(21, 21), (32, 32)]),
+            ("Based on [1], it is. It is, says [2].", [(9, 12), (33, 36)]),
+            ("[1]: it is. (Document 2) and (Document 3) say so.", [(0, 3), (12, 24), (29, 41)]),
+            ("According to <cite>2</cite>, in <cite id=1>May</cite>.", [(13, 27), (32, 35)]),
+            ("[^1] reports it.", [(0, 4)]),
+            ("[1] zufolge ist es so. Study [2] found it.", [(0, 3), (29, 32)]),
         ],
     )
     def test_that_are_words_stay_where_they_are(self, text, places):
@@ -214,6 +229,8 @@ class TestReferences:
             "参考文献\n【1】 bridge.txt\n【2】 Guide\n",
             "Sources: [1] bridge.txt, [2] Guide.\n",
             "**Quelle:** [1]: bridge.txt; [2]: tower",
+            "References: 1. bridge.txt 2. Guide, vol. 2, p. 1",
+            "Notes:\n1) The bridge was opened in 1932.\n2) tower",
         ],
     )
     def test_at_the_end(self, listed):

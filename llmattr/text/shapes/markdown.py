@@ -1,16 +1,16 @@
 """A text with marks: [1], [2, 3], [1 and 3], [1-3], [1, p. 3], (Document 1), ¹, 【4:0†file】, [^1], <cite ...>, (Doe 2020)."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 from llmattr.text.shapes.marked import Marked, Marker, without_marks
-from llmattr.text.shapes.mathematics import is_power, is_value
+from llmattr.text.shapes.mathematics import is_power, is_value, variables
+from llmattr.text.shapes.naming import QUOTED
 from llmattr.text.shapes.nouns import is_noun
 from llmattr.text.shapes.references import references
 
 MOST = 50  # sources of one mark: more are no range of sources
-QUOTED = 4  # words of a footnote before its last parenthesis, from which on they may be a quote
 _KIND = r"(?:doc(?:ument)?|source)"
 _NUMBERS = r"\d{1,3}(?:\s*[-–]\s*\d{1,3})?"
 _AND = r"(?:\s*[,;&]|,?\sand\s)\s*"
@@ -22,7 +22,8 @@ _NO_SUM = r"(?![ ]?[=+^≤≥≈×·−⁺⁻])"  # else it is a power in a sum,
 _LINKED = r"\((?P<{}>(?:[^()\s]|\([^()\s]*\))+)\)"  # an address may have parentheses of its own
 _MARK = re.compile(
     rf"""(?:```|~~~).*?(?:```|~~~|\Z) | (?P<tick>`+)(?!`)[^\n]{{1,500}}?(?<!`)(?P=tick)(?!`)  # code
-    | \\\(.{{1,500}}?\\\) | \\\[.{{1,500}}?\\\] | \$(?=\S)[^$\n]{{0,200}}?[\\^_=][^$\n]{{0,200}}?(?<=\S)\$(?!\d)  # mathematics
+    | (?P<dollar>\${{1,2}})\[[^$\n]{{1,200}}\](?P=dollar)  # mathematics
+    | \\\(.{{1,500}}?\\\) | \\\[.{{1,500}}?\\\] | \$(?=\S)[^$\n]{{0,200}}?[\\^_=][^$\n]{{0,200}}?(?<=\S)\$(?!\d)
     | \\.  # what is escaped
     | \[\s?(?=\[[\d\s.-]{{1,40}}[,;])(?:\[[\d\s.,;-]{{0,200}}\][,\s]{{0,3}}){{2,}}\]  # an array of arrays
     | \[\^(?P<note>[^\]\s]{{1,80}})\](?!:)
@@ -34,13 +35,13 @@ _MARK = re.compile(
     | {_BEHIND}(?P<above>[{_ABOVE}]{{1,3}}(?:[ ]?[,˒⸴][ ]?[{_ABOVE}]{{1,3}})*)(?!\w){_NO_SUM}
     | {_BEHIND}<sup>(?P<raised>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)</sup>{_NO_SUM}
     | <cite\b(?P<attributes>[^<>]{{0,300}}?)(?:/>|>(?P<claim>[^<]{{0,5000}})</cite>)
-    | [(\[](?P<names>[^()\[\]\n]{{1,300}})[)\]](?:(?<=\]){_LINKED.format("link")})?""",
+    | [(\[](?P<names>[^()\[\]【】［］<{_ABOVE}\n]{{1,300}})[)\]](?:(?<=\]){_LINKED.format("link")})?""",
     re.VERBOSE | re.DOTALL | re.I,
 )
 _ATTRIBUTE = re.compile(r"\b(?:index|ids?|docs?|documents?|sources?|refs?)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'/>]+)", re.I)
 _DOCUMENT = re.compile(rf"{_KIND}?[-_: ]?(\d{{1,3}})(?:[-:].*)?", re.I)  # "2", or "2-1:4": its sentences 1 to 4
 _LEAD = re.compile(r"(?:sources?|see(?: also)?|from|file|doc(?:ument)?|quelle|siehe)(?: ?: ?| )", re.I)  # before a file's name
-_BRACKETS = "[【［"
+_OPENING = "[【［(<"  # of marks that may be words
 _LINK = re.compile(r"https?://[^\s<>()\"'\]]+")
 
 
@@ -50,7 +51,8 @@ def read(text: str, names: Mapping[str, str | int], own: Mapping[str, int], is_s
     `own`: the numbers of documents by what they are called as files, in small letters: "report.pdf". `is_source`: whether an
     entry of a list names a document. Numbers count from 1; those of <cite> from 0, where one of them is 0.
     """
-    found = _from_one(text, [marker for mark in _MARK.finditer(text) for marker in _markers(mark, names, own)])
+    values = variables(text)
+    found = _from_one(text, [marker for mark in _MARK.finditer(text) for marker in _markers(mark, names, own, values)])
     first = {_label(marker): marker.start for marker in reversed(found)}
     listed = references(text, lambda label, end: first.get(label, end) < end, is_source)
     found = [marker for marker in found if not listed.has(marker.start)]
@@ -90,18 +92,20 @@ def _told(marker: Marker, reference: str | None) -> Marker:
     if reference is None:
         return marker
     reference = re.sub(r"\\(\W)", r"\1", reference)
-    quote, link = reference.rpartition(" (")[0], _LINK.search(reference)
+    quote, link = reference.rpartition(" (")[0], _LINK.search(reference)  # before its last parenthesis
     quote = quote if len(quote.split()) >= QUOTED else None
     return replace(marker, title=reference, key=link[0] if link else marker.key, quote=quote)
 
 
-def _markers(mark: re.Match[str], names: Mapping[str, str | int], own: Mapping[str, int]) -> Iterator[Marker]:
-    is_word = mark[0][0] in _BRACKETS and is_noun(mark.string, *mark.span())
+def _markers(
+    mark: re.Match[str], names: Mapping[str, str | int], own: Mapping[str, int], values: Collection[str]
+) -> Iterator[Marker]:
+    is_word = mark[0][0] in _OPENING and is_noun(mark.string, *mark.span())
     one = Marker(mark.start(), mark.end() if is_word else mark.start(), written=mark.span())
     if note := mark["note"]:
         said = _labelled(note)
         yield replace(one, number=said.number, title=said.title)
-    elif mark["numbers"] and is_value(mark.string, *mark.span(), _numbers(mark["numbers"])):
+    elif mark["numbers"] and is_value(mark.string, *mark.span(), _numbers(mark["numbers"]), values):
         return
     elif mark["numbers"]:
         page = int(mark["place"]) if mark["place"] else None

@@ -4,6 +4,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -59,6 +60,15 @@ class Marked:
     written: str
     documents: tuple[Document, ...] = ()
     listed: tuple[Marker, ...] = ()
+
+    @cached_property
+    def claimed(self) -> str:
+        """The answer with white space for each mark that is a word: the mark's own name and number are no claim."""
+        letters = list(self.answer)
+        for one in self.markers:
+            if one.is_word:
+                letters[one.start : one.end] = " " * (one.end - one.start)
+        return "".join(letters)
 
 
 class Claim(NamedTuple):

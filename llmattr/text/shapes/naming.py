@@ -11,6 +11,7 @@ from llmattr.text.shapes.marked import Marked, Marker
 
 NAMES = ("title", "source", "file_name", "filename", "file_path", "path", "url", "link")  # of a document, in its metadata
 LEAST = 3  # characters of a name that is looked for amid the words of a reference
+QUOTED = 4  # words from which on a reference may be a quote
 _KEY = re.compile(r"(?=\S*[\w-][._/-]\w)(?=\S*[^\W\d_])\S{3,}")  # report.pdf, doc-7, a_b: no word of a text
 ALL = 10**9  # what a name is worth that is all that was said: more than any among other words
 
@@ -57,7 +58,8 @@ def _with_own(marked: Marked) -> Marked:
 
 def _meant(number: int | None, title: str | None, key: str | None, quote: str | None, known: Known) -> int | None:
     """By name and by quote, each among those that the one before leaves, and of these by its number; None: none is told."""
-    said, words = [_plain(text) for text in (key, title) if text], _plain(quote or "")
+    said = [_plain(text) for text in (key, title) if text]
+    words = _plain(quote or (title if title and len(title.split()) >= QUOTED else ""))
     left, is_told = list(range(len(known))), False
     for worth in ([_called(said, names) for names, _ in known], [int(words != "" and words in text) for _, text in known]):
         best = max((worth[i] for i in left), default=0)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 _ENTRY = re.compile(
     r"[ \t]{0,3}(?:[-*+][ \t]+)?"
-    r"(?:(?:\[(?P<note>\^)?(?P<label>[^\]\s]+)\]:?|【(?P<wide>\d+)】|(?P<plain>\d{1,3})[.)])[ \t]+"
+    r"(?:(?:\[(?P<note>\^(?=[^\]\s]+\]:))?\^?(?P<label>[^\]\s]+)\]:?|【(?P<wide>\d+)】|(?P<plain>\d{1,3})[.)])[ \t]+"
     r"|(?P<above>[⁰¹²³⁴-⁹]{1,3})[ \t]*)(?P<text>\S.*)"
 )
 _TITLE = (
@@ -19,10 +19,11 @@ _OF_REFERENCES = re.compile(
     r"\W*(?:references?|citations?|bibliography|works|literatur|références|referencias|参考文献)", re.IGNORECASE
 )
 _HEADING = re.compile(rf"{_TITLE}:?[*_]{{0,2}}[ \t]*", re.IGNORECASE)
-_IN_LINE = re.compile(
-    rf"{_TITLE}[:：][*_]{{0,2}}[ \t]*(?=[\[【])(?P<entries>.+)", re.IGNORECASE
-)  # Sources: [1] a.txt, [2] b.txt
+_IN_LINE = re.compile(  # Sources: [1] a.txt, [2] b.txt; References: 1. a.txt 2. b.txt
+    rf"(?:^|(?<=[.!?。！？…]))(?P<title>{_TITLE})[:：][*_]{{0,2}}[ \t]*(?=[\[【]|1[.)][ \t])(?P<entries>.+)", re.IGNORECASE
+)
 _LABEL = re.compile(r"[\[【]\^?([^\]】\s]+)[\]】]:?")
+_NUMBER = re.compile(r"(?<!\S)(\d{1,3})[.)](?=[ \t])")
 
 IsMarked = Callable[[str, int], bool]  # whether a label is marked before a place of the answer
 
@@ -44,11 +45,9 @@ def references(text: str, is_marked: IsMarked, is_source: Callable[[str], bool])
     above the last words, where it has both. Of plain numbers that nothing marks, a heading that says what it is, or an entry
     that names a source (`is_source`).
     """
-    if (begin := _in_line(text, is_marked)) is not None:
-        _, *parts = _LABEL.split(text[begin:].strip())
+    if (line := _in_line(text, is_marked, is_source)) is not None:
+        begin, own = line
         before = references(text[:begin], is_marked, is_source)
-        told = {label: said.strip(" \t,;.") for label, said in zip(parts[::2], parts[1::2], strict=True)}
-        own = {label: said for label, said in told.items() if said}
         return References(own | before.texts, [*before.places, (len(text[:begin].rstrip()), len(text))])
     lines, start = [], 0
     for line in text.splitlines(keepends=True):
@@ -75,12 +74,29 @@ def references(text: str, is_marked: IsMarked, is_source: Callable[[str], bool])
     return References(texts, places)
 
 
-def _in_line(text: str, is_marked: IsMarked) -> int | None:
-    """Where the last line begins, if it is the list."""
+def _in_line(text: str, is_marked: IsMarked, is_source: Callable[[str], bool]) -> tuple[int, dict[str, str]] | None:
+    """The list that ends the last line: where its heading begins, and what each label stands for."""
     start = text.rstrip().rfind("\n") + 1
-    line = _IN_LINE.fullmatch(text[start:].rstrip())
-    is_told = _OF_REFERENCES.match(text, start) is not None
-    return start if line and (is_told or any(is_marked(label, start) for label in _LABEL.findall(line["entries"]))) else None
+    line = _IN_LINE.search(text[start:].rstrip())
+    if line is None:
+        return None
+    begin, entries = start + line.start(), _entries(line["entries"])
+    is_told = _OF_REFERENCES.match(line["title"]) is not None
+    is_list = is_told or any(is_marked(label, begin) or is_source(said) for label, said in entries.items())
+    return (begin, entries) if entries and is_list else None
+
+
+def _entries(said: str) -> dict[str, str]:
+    """The entries of a list within a line, by their labels: in brackets, or numbers that count up."""
+    if said[0] in "[【":
+        marks = list(_LABEL.finditer(said))
+    else:
+        marks: list[re.Match[str]] = []
+        for mark in _NUMBER.finditer(said):
+            marks += [mark] if int(mark[1]) == len(marks) + 1 else []
+    ends = [*(mark.start() for mark in marks[1:]), len(said)]
+    told = {mark[1]: said[mark.end() : end].strip(" \t,;.") for mark, end in zip(marks, ends, strict=True)}
+    return {label: text for label, text in told.items() if text}
 
 
 def _lines_of_list(lines: list[tuple[int, str]], is_marked: IsMarked, is_source: Callable[[str], bool]) -> range:

@@ -1,4 +1,7 @@
-"""Which language a text is in: by its script where that says it, else by its letters (py3langid); short ones are English."""
+"""Which language a text is in: by its script where that says it, else by its letters (py3langid); short ones are English.
+
+What plainly is English is told by its commonest words: py3langid first unpacks 68 MB, a third of the time of a check by words.
+"""
 
 from collections import Counter
 from functools import cache
@@ -38,6 +41,12 @@ _SCRIPTS = {  # a script, and its languages with the commonest first: more than 
     "Lao": ("lo",),
     "Myanmar": ("my",),
 }  # fmt: skip
+# Words of English that are seldom ones of another language in Latin letters, and those that often are.
+_ENGLISH = {"the", "and", "that", "this", "these", "those", "which", "what", "when", "where", "who", "with", "from", "they",
+            "their", "them", "there", "it", "its", "has", "were", "would", "could", "should"}  # fmt: skip
+_ENGLISH_TOO = {"of", "is", "was", "are", "be", "been", "by", "have", "had", "his", "her", "she", "he", "we", "you", "for",
+                "as", "not", "an", "or", "at", "into", "than", "about", "in", "to", "a", "on"}  # fmt: skip
+_WORD = regex.compile(r"[^\W\d_]+")
 _LETTERS = regex.compile("|".join(rf"(?P<{script}>\p{{{script}}})" for script in _SCRIPTS))
 
 
@@ -63,7 +72,23 @@ def script_of(text: str) -> str | None:
     return "Hiragana" if best == "Han" and kana * 10 > counts["Han"] else best
 
 
+def is_plainly_english(text: str) -> bool:
+    """Whether every fifth word and more is one of the commonest of English, two of them its own, and its letters, too.
+
+    A title alone ("The Lord of the Rings") makes no other language's sentence English.
+
+    >>> [is_plainly_english(text) for text in ("It is what the tower has.", "De film The Matrix is in 1999 uitgekomen.")]
+    [True, False]
+    """
+    words = [word.casefold() for word in _WORD.findall(text[:_SAMPLE])]
+    common = sum(word in _ENGLISH or word in _ENGLISH_TOO for word in words)
+    is_own = len(_ENGLISH.intersection(words)) >= 2 and sum(map(str.isascii, words)) >= 0.95 * len(words)
+    return is_own and common >= len(words) / 5
+
+
 def _told_apart(text: str, known: tuple[str, ...]) -> str | None:
+    if "en" in known and is_plainly_english(text):
+        return "en"
     chances = dict(_identifier().rank(regex.sub(r"https?://\S+|[\d\W_]+", " ", text)))
     best = max(known, key=lambda language: chances[language], default=None)
     return best if best and chances[best] >= _SURE * sum(chances[language] for language in known) else None

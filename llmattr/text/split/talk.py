@@ -25,10 +25,14 @@ _TALK = regex.compile(
       (?:sure(?:\ thing)?|certainly|of\ course|absolutely|definitely|ok(?:ay)?|great|no\ problem|with\ pleasure|gladly
         |(?:that(?:'s|\ is)\ an?\ )?(?:great|good|excellent|interesting)\ question|thank(?:s|\ you)(?:\ for\ [^.,;:\d]{{1,60}})?
         |you(?:'re|\ are)\ welcome|(?:i(?:'m|\ am|'d\ be|\ would\ be)\ )?(?:happy|glad)\ to\ help(?:\ with\ (?:this|that))?
+        |(?:you(?:'re|\ are)\ )(?:(?:absolutely|quite|completely)\ )?right|got\ it|understood|my\ pleasure|no\ worries
+        |(?:best|kind)\ regards|let\ me\ explain|i(?:'m|\ am)\ here\ to\ help
+        |(?:i(?:'m|\ am)\ )?happy\ to\ (?:clarify|explain)(?:\ further)?
         |hello|hi(?:\ there)?|good\ luck|take\ care|have\ a\ (?:great|nice|good)\ day)
       |(?:i\ )?hope\ {_HELPS}\ (?:helps?|answers\ your\ question|(?:was|is)\ helpful|clarifies\ (?:things|it|this))(?:\ you)?
-      |(?:please\ )?(?:let\ me\ know|feel\ free\ to\ (?:ask|let\ me\ know|reach\ out)|don't\ hesitate\ to\ (?:ask|reach\ out))
-        (?:\ (?:if|should|whether|about|for|in)\ [^.:;\d]{{1,90}}|\ {_MORE}(?:questions|details))?
+      |(?:please\ |just\ )?
+        (?:let\ me\ know|feel\ free\ to\ (?:ask|let\ me\ know|reach\ out)|don't\ hesitate\ to\ (?:ask|reach\ out))
+        (?:\ (?:if|should|whether|about|for|in|what|how|when|which)\ [^.:;\d]{{1,90}}|\ {_MORE}(?:questions|details))?
       |(?:if|should)\ you\ (?:have|need|would\ like|want|require)\ [^.:;\d]{{1,70}},\ (?:please\ |just\ )?
         (?:let\ me\ know|feel\ free\ to\ (?:ask|reach|let)|(?:just\ )?ask(?:\ me|\ away)?(?=\W*$)
         |i(?:'m|\ am|'d\ be)\ (?:happy|here|glad)\ to
@@ -51,6 +55,16 @@ def is_talk(said: str) -> bool:
     >>> is_talk("It opened in 1914, didn't it?")
     False
     """
-    said = said.replace("’", "'")
-    asked = None if _TAG.search(said) else _ASKED.search(said)
-    return bool(_TALK.match(said)) or (asked is not None and (asked[0][0] != ";" or _GREEK.search(said) is not None))
+    plain = said.replace("’", "'")
+    asked = None if without_tag(said) != said else _ASKED.search(plain)
+    return bool(_TALK.match(plain)) or (asked is not None and (asked[0][0] != ";" or _GREEK.search(plain) is not None))
+
+
+def without_tag(said: str) -> str:
+    """What a sentence claims: without what only asks to confirm it.
+
+    >>> without_tag("It opened in 1914, didn't it?")
+    'It opened in 1914'
+    """
+    tag = _TAG.search(said.replace("’", "'"))
+    return said[: tag.start()] if tag else said
