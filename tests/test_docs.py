@@ -137,11 +137,12 @@ def test_rerun_lines(folder, smollm2):
 
 
 @pytest.mark.slow
-def test_components_lines(smollm2):
+def test_components_lines(folder, smollm2):
     for line in (line for line in commands("llmattr") if line.startswith("llmattr components")):
-        done = subprocess.run(line.replace("llmattr ", f"{sys.executable} -m llmattr ", 1), shell=True, **PIPED)
+        done = subprocess.run(line.replace("llmattr ", f"{sys.executable} -m llmattr ", 1), shell=True, cwd=folder, **PIPED)
         assert done.returncode == 0, done.stderr
         assert re.search(r"^    1  \+\S+.*  (head|MLP)", done.stdout, re.MULTILINE)
+    assert "<table" in (folder / "heads.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
