@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from llmattr.components.asked import asked_of
+from llmattr.components.asked import Asked, asked_of
 from llmattr.components.build import attributed, component_ablation
 from llmattr.components.contract import Method
 from llmattr.components.drift import Drift, check_drift, log_probabilities
 from llmattr.components.fills import Way
-from llmattr.components.folding import check_foldable, fold, folded
+from llmattr.components.folding import Changes, check_foldable, fold, folded
 from llmattr.components.methods import METHODS
 from llmattr.components.methods.patching import Verified
 from llmattr.core.attribution import Attribution
@@ -83,15 +83,22 @@ def edit(
     sets = {name: asked_of(lm, some, "logprob", mean=False) for name, some in rows.items()}
     found = attributed(ablation, chosen_method, seed)
     removed = chosen(found, len(rows["targets"]), count, aim)
-    before = {name: log_probabilities(lm, asked) for name, asked in sets.items()}
     kept = ~np.isin(found.sources.ids, [one["id"] for one in removed])
-    with folded(lm, fold(ablation.sites, fill, kept)):
-        drift = {name: Drift(before[name], log_probabilities(lm, asked)) for name, asked in sets.items()}
-        check_drift(drift, max_drift)
-        said = {"method": found.method, "aim": aim, "max_drift": max_drift, "of": found.model, **found.run}
-        made = Edit(removed, drift, said)
+    changes = fold(ablation.sites, fill, kept)
+    drift = _drifts(lm, sets, changes)
+    check_drift(drift, max_drift)
+    said = {"method": found.method, "aim": aim, "max_drift": max_drift, "of": found.model, **found.run}
+    made = Edit(removed, drift, said)
+    with folded(lm, changes):
         save(lm, made, Path(out))
     return made
+
+
+def _drifts(lm: LM, sets: Mapping[str, Asked], changes: Changes) -> dict[str, Drift]:
+    """Of each set, from the model with these parameters."""
+    before = {name: log_probabilities(lm, asked) for name, asked in sets.items()}
+    with folded(lm, changes):
+        return {name: Drift(before[name], log_probabilities(lm, asked)) for name, asked in sets.items()}
 
 
 def _check(way: Way, count: int, aim: Aim, max_drift: float | None) -> None:
