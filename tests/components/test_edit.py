@@ -12,7 +12,7 @@ from llmattr.ablation import random_masks
 from llmattr.cli import main
 from llmattr.components.asked import asked_of
 from llmattr.components.build import component_ablation
-from llmattr.components.drift import Drift, log_probabilities
+from llmattr.components.drift import Drift, check_drift, log_probabilities
 from llmattr.components.edit import RECORD, chosen, edit, welch
 from llmattr.components.folding import check_foldable, fold, folded
 from llmattr.core.attribution import Attribution
@@ -170,6 +170,14 @@ class TestEdit:
 
 
 class TestRefused:
+    @pytest.mark.parametrize("name", ["reference", "text"])
+    def test_what_should_stay_is_bounded_whichever_way_it_goes(self, name):
+        drift = {"targets": Drift(np.zeros(2), np.full(2, -9.0)), name: Drift(np.zeros(2), np.array([-1.0, 1.0]))}
+        check_drift(drift, None)
+        check_drift(drift, 1.0)
+        with pytest.raises(LlmattrError, match=f"the {name} drifts by 1 nats on average, and 0.9 is the bound"):
+            check_drift(drift, 0.9)
+
     def test_a_drift_above_the_bound(self, tmp_path):
         asked = ((family("llama"), TOKENIZER), TARGETS, REFERENCE)
         drift = edit(*asked, tmp_path / "out", text=TEXT).drift
