@@ -137,11 +137,24 @@ def test_rerun_lines(folder, smollm2):
 
 
 @pytest.mark.slow
-def test_components_lines(smollm2):
+def test_components_lines(folder, smollm2):
     for line in (line for line in commands("llmattr") if line.startswith("llmattr components")):
-        done = subprocess.run(line.replace("llmattr ", f"{sys.executable} -m llmattr ", 1), shell=True, **PIPED)
+        done = subprocess.run(line.replace("llmattr ", f"{sys.executable} -m llmattr ", 1), shell=True, cwd=folder, **PIPED)
         assert done.returncode == 0, done.stderr
         assert re.search(r"^    1  \+\S+.*  (head|MLP)", done.stdout, re.MULTILINE)
+    assert "<table" in (folder / "heads.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_edit_lines(folder, smollm2):
+    tower = [{"prompt": f"{start} the Eiffel Tower, in the city of", "completion": " Paris"} for start in ("See", "It is")]
+    others = [{"prompt": f"The capital of {land} is", "completion": f" {city}"} for land, city in CAPITALS.items()]
+    for name, rows in {"paris": tower, "capitals": others[:3], "notes": [{"text": REPORT}]}.items():
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (line,) = (line for line in commands("llmattr") if line.startswith("llmattr edit"))
+    done = subprocess.run(line.replace("llmattr ", f"{sys.executable} -m llmattr ", 1), shell=True, cwd=folder, **PIPED)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "without-paris" / "model.safetensors").exists()
 
 
 @pytest.mark.slow
@@ -187,7 +200,7 @@ def test_serve_lines(smollm2):
 
 
 PIPED = {"capture_output": True, "text": True}
-ELSEWHERE = {"trace", "components", "eval", "--index", "rerun", "check", "serve"}  # by the tests above
+ELSEWHERE = {"trace", "components", "edit", "eval", "--index", "rerun", "check", "serve"}  # by the tests above
 
 
 @pytest.mark.slow

@@ -56,6 +56,7 @@ class ComponentsCommand(MethodCommand):
 @click.option("--device", help="cpu, cuda, cuda:1 ...; the GPU where there is one")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of everything that is drawn")
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="components shown for and against")
+@click.option("--html", type=click.Path(path_type=Path), help="write a page to read in a browser: a map of layers and heads")
 @click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
 def components(
     prompt: tuple[str, ...],
@@ -67,6 +68,7 @@ def components(
     method: "Method",
     seed: int,
     top: int,
+    html: Path | None,
     json: Path | None,
     **options: Any,
 ) -> None:
@@ -74,7 +76,7 @@ def components(
     one = {"completion": completion, "rather_than": rather_than, "counterfactual": counterfactual}
     queries = _asked(prompt, {name: text for name, text in one.items() if text is not None}, data)
     check_options(method)
-    check_outputs((data,) if data else (), [json] if json else [])
+    check_outputs((data,) if data else (), [out for out in (html, json) if out])
     quiet()
     from llmattr.components.build import attributed, component_ablation
     from llmattr.model.lm import LM
@@ -83,7 +85,7 @@ def components(
     lm = LM.load(options.pop("model"), dtype=options.pop("dtype"), device=options.pop("device"))
     ablation = component_ablation(lm, queries, **options)
     result = attributed(ablation, method, seed)
-    report(result, ranking(result, top), json=json, models=[{**lm.record(), **lm.fingerprint()}])
+    report(result, ranking(result, top), html=html, json=json, models=[{**lm.record(), **lm.fingerprint()}])
 
 
 def _asked(prompt: tuple[str, ...], one: dict[str, str], data: str | None) -> "Queries":

@@ -7,6 +7,7 @@ from typing import TypedDict, Unpack, get_args
 
 from llmattr.components.ablation import ComponentAblation
 from llmattr.components.asked import Asked, asked_of, counterfactual
+from llmattr.components.attended import attended
 from llmattr.components.contract import Method
 from llmattr.components.fills import Fill, Way, means, seen, zeros
 from llmattr.components.methods import METHODS
@@ -52,7 +53,8 @@ def attributed(ablation: ComponentAblation, method: Method, seed: int = 0) -> At
     found = scores_of(method, ablation, lambda: method.attribute(ablation, seed), ablation.targets)
     run = {**found.run, **ablation.record(), "seconds": {"ablate": time.perf_counter() - started}}
     said = {"run": run, "asked": ablation.asked.queries, "model": ablation.lm.fingerprint()}
-    return dataclasses.replace(found, **said, traced=True, meaning=MEANING)
+    details = {**found.details, **attended(ablation)}
+    return dataclasses.replace(found, **said, details=details, traced=True, meaning=MEANING)
 
 
 def component_ablation(

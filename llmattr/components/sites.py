@@ -69,9 +69,10 @@ def _sites(layer: Layer, number: int) -> list[Site]:
 
 def sources_of(sites: Sequence[Site]) -> Sources:
     """The components of these sites, in their order; layers, heads and neurons are numbered from 0."""
-    places = [(NAMES[site.part], site.layer, i) for site in sites for i in range(site.count)]
-    ids, texts = ([names[k].format(l=layer, i=i) for names, layer, i in places] for k in (0, 1))
-    return Sources("components", ids, texts)
+    places = [(site, i) for site in sites for i in range(site.count)]
+    ids, texts = ([NAMES[site.part][k].format(l=site.layer, i=i) for site, i in places] for k in (0, 1))
+    columns = [{"part": site.part, "layer": site.layer, "number": i} for site, i in places]
+    return Sources("components", ids, texts, columns=columns)
 
 
 @contextmanager

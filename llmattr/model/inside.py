@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from llmattr.errors import LlmattrError
-from llmattr.model.attention import AttentionOptions, weighted_attention
+from llmattr.model.attention import Attended, AttentionOptions, attending, own_attention, weighted_attention
 from llmattr.model.contract import Weights
 from llmattr.model.forward import abilities, evaluating, setting
 from llmattr.model.odds import doubt, log_odds_of_logits, logprobs_of_log_odds, nan_advice
@@ -53,6 +53,31 @@ def response_log_odds(lm: Weights, full: Rendered) -> Float[torch.Tensor, " r"]:
     if log_odds.isnan().any():
         raise LlmattrError(f"the model gave NaN for the response: {nan_advice(lm.dtype)}")
     return log_odds
+
+
+def response_attention(lm: Weights, full: Rendered, reduce: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:
+    """Of each layer what `reduce` makes of its attention weights [h, c, s], a few of the positions that predict the response.
+
+    Put together along the second dimension; only a few rows of one layer's weights are held at a time.
+    """
+    rows = torch.arange(full.response.start, full.response.stop) - 1
+    layers: list[torch.Tensor] = []
+
+    def attend(
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor,
+        **options: Unpack[AttentionOptions],
+    ) -> Attended:
+        chunks = attention_rows(rows, module, query=query, key=key, value=value, mask=mask, **options)
+        layers.append(torch.cat([reduce(weights) for weights in chunks], dim=1))
+        return own_attention(module, query, key, value, mask, **options)
+
+    with torch.inference_mode(), attending(lm, attend):
+        response_log_odds(lm, full)
+    return layers
 
 
 MAX_KEPT = 2**32  # bytes of attention weights kept for a backward pass; beyond it each layer is run again instead

@@ -11,6 +11,7 @@ from markupsafe import escape
 
 from llmattr.core.attribution import Attribution
 from llmattr.report.citation import citation_view
+from llmattr.report.component_map import is_map, map_view
 from llmattr.report.trace import trace_view
 
 
@@ -35,8 +36,9 @@ def frame(attribution: Attribution) -> str:
 
 
 def _render(a: Attribution, base: str | None = None) -> str:
-    """The page of a trace is a ranking of both ends for each query; a context is shown whole."""
+    """The page of components is a map; of a trace a ranking of both ends for each query; a context is shown whole."""
     name, view = ("trace", trace_view) if a.traced else ("citation", citation_view)
+    name, view = ("component_map", map_view) if is_map(a) else (name, view)
     options = [f"{key} = {value}" for key, value in a.method.items() if key != "name"]
     return environment().get_template(f"{name}.html.j2").render(view(a), options=options, base=base)
 

@@ -186,7 +186,7 @@ def _target(
     spans = spans_of(a, number)
     quotes = [(span["text"], measured(span)) for span in outermost(spans or [])]
     read = "" if spans is None else reading(a, number)
-    shown = _passage(query, outermost(spans or []))
+    shown = query_passage(query, outermost(spans or []))
     return Target(number, query, shown, both, read[:1].upper() + read[1:], quotes, _tokens(a, number), removal_of(a, number))
 
 
@@ -194,15 +194,15 @@ def _tokens(a: Attribution, target: int) -> list[Token]:
     """A target's tokens with their shares of its loss; none where that is not known, and of an answer that is a single one."""
     tokens = [(str(text), float(loss)) for text, loss in a.details["loss"][target]] if "loss" in a.details else []
     whole = sum(loss for _, loss in tokens)
-    return [Token(_glyphs(text), loss, round(100 * loss / whole)) for text, loss in tokens] if len(tokens) > 1 and whole else []
+    return [Token(glyphs(text), loss, round(100 * loss / whole)) for text, loss in tokens] if len(tokens) > 1 and whole else []
 
 
-def _glyphs(text: str) -> str:
+def glyphs(text: str) -> str:
     """A token as it is read: white space alone by glyphs."""
     return text if text.strip() else text.translate(GLYPHS)
 
 
-def _passage(query: Query, spans: Spans) -> Passage:
+def query_passage(query: Query, spans: Spans) -> Passage:
     """The query as it is shown above its rows: of a long one what is near; marked what of it stands in rows word for word."""
     start, said, end = _edges(query.said)
     before, after = query.before + start, end + query.after
@@ -237,6 +237,6 @@ def _edges(text: str) -> tuple[str, str, str]:
     """The white space before a token, the token, and that after it; of white space alone, glyphs and its line breaks."""
     inner = text.strip()
     if not inner:
-        return "", _glyphs(text), text if "\n" in text else ""
+        return "", glyphs(text), text if "\n" in text else ""
     start = text.index(inner)
     return text[:start], inner, text[start + len(inner) :]

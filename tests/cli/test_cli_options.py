@@ -13,6 +13,7 @@ from llmattr import LM, build_index, context, open_index, retraining
 from llmattr.cli import main
 from llmattr.cli.cite import cite
 from llmattr.cli.components import components
+from llmattr.cli.edit import edit
 from llmattr.cli.methods import names_of, with_options_of
 from llmattr.cli.trace import trace
 from llmattr.core.method import option
@@ -222,7 +223,7 @@ def test_the_names_that_no_option_of_a_method_may_have():
         "context": of_its_own(cite),
         "training": of_its_own(trace.commands["index"]),
         "retraining": set().union(*again),
-        "components": of_its_own(components),
+        "components": of_its_own(components) | of_its_own(edit),
     }
     assert {kind: set(names.split()) for kind, names in RESERVED.items()} == commands
 

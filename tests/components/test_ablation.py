@@ -64,6 +64,7 @@ class TestFinding:
         sources = ablation(family("llama"), parts="heads+mlps").sources
         assert list(sources.ids) == ["0.0", "0.1", "0.2", "0.3", "0.mlp", "1.0", "1.1", "1.2", "1.3", "1.mlp"]
         assert sources.texts[6] == "head 1 of layer 1"
+        assert sources.metadata(6) == {"part": "heads", "layer": 1, "number": 1}
 
 
 class TestRemoving:

@@ -35,6 +35,19 @@ def test_a_removal_is_predicted_and_checked_by_training(tmp_path):
     assert len(list(tmp_path.glob("runs/*/*/*.npz"))) == kept
 
 
+def test_the_heads_behind_an_answer_are_removed(tmp_path):
+    command = [sys.executable, RECIPES / "heads.py", "--tiny", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    assert done.returncode == 0, done.stderr
+    change = r"^  {} \(\d+ rows.*; (\S+) ±\S+, (\S+) apart"
+    lowered, apart = map(float, re.search(change.format("targets"), done.stdout, re.MULTILINE).groups())
+    assert lowered < 0  # what the edit is for
+    assert float(re.search(change.format("reference"), done.stdout, re.MULTILINE)[2]) < apart
+    assert len(re.findall(r"^    (?:before|after): +\S+ \d\.\d\d, ", done.stdout, re.MULTILINE)) == 6
+    assert "<table" in (tmp_path / "heads.html").read_text(encoding="utf-8")
+    assert (tmp_path / "edited" / "edit.json").exists()
+
+
 def test_recipes_are_short():
     for recipe in RECIPES.glob("*.py"):
         assert len(recipe.read_text(encoding="utf-8").splitlines()) < 120, recipe

@@ -10,6 +10,7 @@ import pytest
 
 from llmattr.core.sources import Document
 from llmattr.report.html import frame, page
+from tests.report.test_component_map import make as make_components
 from tests.report.test_html import DOCUMENTS, QUERY, ROWS, make, make_tokens, make_trace
 
 pytestmark = pytest.mark.slow
@@ -362,3 +363,34 @@ def test_a_printed_trace_has_every_query_and_no_choices(show):
     assert all(opened.locator(f"#p{t} .asked").first.is_visible() for t in range(50))
     assert not opened.locator("section").first.is_visible()
     assert not opened.locator("summary").first.is_visible()
+
+
+@pytest.mark.parametrize("width", [360, 760, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_cell_of_the_map_shows_its_component_alone(show, width, scheme):
+    opened = show(page(make_components()), width=width, scheme=scheme)
+    assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert opened.locator(".component:visible").count() == 0
+    assert opened.locator("#p0 .hint").is_visible()
+    cell = opened.locator("#p0 .map a").nth(5)
+    cell.click()
+    assert opened.locator(".component:visible").count() == 1
+    assert in_view(opened, opened.locator("#c0-5"))
+    assert style(opened, "#p0 .map a[href='#c0-5']", "outlineStyle") == "solid"
+    assert style(opened, "#p0 .map a[href='#c0-4']", "outlineStyle") == "none"
+    assert not opened.locator("#p0 .hint").is_visible()
+    choose(opened, 1)
+    assert [opened.locator(f"#p{t}").is_visible() for t in (0, 1)] == [False, True]
+    card = colour(style(opened, ".column", "backgroundColor"))
+    for selector in (".reading", "dt", ".legend", ".map th", ".score", ".ranked a", ".before", "#p1 .said"):
+        assert contrast(colour(style(opened, selector, "color")), card) >= 4.5, selector
+
+
+def test_colours_of_the_map_go_both_ways(show):
+    opened = show(page(make_components()))
+    red, _, blue, _ = colour(style(opened, "#p0 .map a[href='#c0-5']", "backgroundColor"))
+    assert blue > red
+    red, _, blue, _ = colour(style(opened, "#p0 .map a[href='#c0-7']", "backgroundColor"))
+    assert red > blue
+    nothing, page_ = (colour(style(opened, selector, "backgroundColor")) for selector in ("#p0 .map a[href='#c0-1']", "body"))
+    assert nothing == pytest.approx(page_, abs=1)  # of 255

@@ -1,7 +1,7 @@
 """Attention: how much the positions that predict the target look at each source."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack
+from typing import TYPE_CHECKING, ClassVar, Literal, Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -47,30 +47,18 @@ def attention_mass(ablation: "ContextAblation") -> Float[np.ndarray, "t n l h"]:
     """
     import torch
 
-    from llmattr.model.attention import attending, own_attention
-    from llmattr.model.inside import attention_rows, response_log_odds
+    from llmattr.model.inside import response_attention
 
-    full, spans = ablation.located(), ablation.target_tokens
-    rows = torch.arange(full.response.start, full.response.stop) - 1
-    layers: list[Any] = []
+    columns = _columns(ablation, ablation.weights.device)
+    masses = response_attention(
+        ablation.weights, ablation.located(), lambda weights: weights.to(torch.float64) @ columns.to(weights.device)
+    )
+    return np.stack([_of_targets(mass.cpu().numpy(), ablation) for mass in masses], axis=2)
 
-    def attend(
-        module: "Module",
-        query: "Tensor",
-        key: "Tensor",
-        value: "Tensor",
-        mask: "Tensor",
-        **options: "Unpack[AttentionOptions]",
-    ) -> "Attended":
-        columns = _columns(ablation, query.device)
-        chunks = attention_rows(rows, module, query=query, key=key, value=value, mask=mask, **options)
-        mass = torch.cat([weights.to(torch.float64) @ columns for weights in chunks], dim=1).cpu().numpy()  # [h, r, n]
-        layers.append(np.stack([mass[:, first:last].mean(axis=1).T for first, last in spans]))
-        return own_attention(module, query, key, value, mask, **options)
 
-    with torch.inference_mode(), attending(ablation.weights, attend):
-        response_log_odds(ablation.weights, full)
-    return np.stack(layers, axis=2)
+def _of_targets(mass: Float[np.ndarray, "h r n"], ablation: "ContextAblation") -> Float[np.ndarray, "t n h"]:
+    """The mean over each target's tokens."""
+    return np.stack([mass[:, first:last].mean(axis=1).T for first, last in ablation.target_tokens])
 
 
 def rollout(ablation: "ContextAblation") -> Float[np.ndarray, "t n"]:
