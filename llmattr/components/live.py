@@ -29,7 +29,8 @@ class Live:
     def sources(self) -> Sources:
         """The components that something reads."""
         every = self.whole.sources
-        return Sources(every.kind, [every.ids[i] for i in self.places], [every.texts[i] for i in self.places])
+        places = self.places.tolist()
+        return Sources(every.kind, [every.ids[i] for i in places], [every.texts[i] for i in places])
 
     @property
     def targets(self) -> Targets:
