@@ -89,13 +89,25 @@ class Section(NamedTuple):
     columns: Sequence[str] = ()
 
 
+def beside(sections: Mapping[str, Section], of: str) -> dict[str, Section]:
+    """The sections of a run as they are called beside those of others; without a name as they are."""
+
+    def called(name: str) -> str:
+        return name.replace("table", of) if name.startswith("table") else f"{of}, {name}"
+
+    return {called(name) if of else name: one for name, one in sections.items()}
+
+
 def publish(
-    title: str, sections: Mapping[str, Section], how: Mapping[str, Any], out: Path, others: tuple[str, ...] = ()
+    title: str,
+    sections: Mapping[str, Section],
+    how: Mapping[str, Any],
+    out: Path,
+    stays: Callable[[str], bool] = lambda part: False,
 ) -> None:
     """Print the sections that have something to say, and save those that have figures in place of what was there.
 
-    What an earlier run left goes, so that no table stands beside one of other data; parts whose name begins as one of `others`
-    stay.
+    What an earlier run left goes, so that no table stands beside one of other data, but parts that are told to stay.
     """
     for name, (_, figures, notes, columns) in sections.items():
         if columns:
@@ -107,4 +119,4 @@ def publish(
     records = {
         name: {"about": one.about, **how, "figures": one.figures, "notes": list(one.notes)} for name, one in told.items()
     }
-    save(out, title, records, keep=lambda part: part.startswith(others) if others else False)
+    save(out, title, records, keep=stays)

@@ -16,7 +16,7 @@ from eval.harness.contract import Problem, Scored
 from eval.training import data as facts_data
 from eval.training import ftrace, scoring, synth
 from eval.training.world import AGAIN, CEILING, GOLD, Size, World, column
-from eval.training.worlds import public
+from eval.training.worlds import called, public
 from llmattr import metrics, surrogate
 from llmattr.ablation import random_masks
 from llmattr.errors import LlmattrError
@@ -176,6 +176,15 @@ def test_rows_that_cannot_be_trained_on_leave_nothing_in_the_way(tmp_path):
     assert not list(tmp_path.glob("lds*"))
 
 
+def test_only_another_world_has_a_name():
+    usual = {"train": None, "name": None, "model": "scratch"}
+    assert called(usual, "countries") == called({**usual, "name": "countries"}, "countries") == ""
+    assert called({**usual, "train": "rows.jsonl", "model": "smollm2"}, "countries") == ""
+    assert called({**usual, "model": "scratch-gpt2"}, "countries") == "countries with scratch-gpt2"
+    assert called({**usual, "name": "pararel"}, "countries") == "pararel with scratch"
+    assert called(usual, "fewrel", "smollm2") == "fewrel with scratch"
+
+
 def test_the_columns_of_rates():
     assert [column(rate) for rate in (0.5, 0.9)] == ["LDS", "LDS, 0.9 kept"]
 
@@ -265,10 +274,11 @@ def test_facts_are_compared_as_text_and_must_be_stated(tmp_path):
 def test_rows_of_a_model_from_scratch_begin_as_its_words_do(tmp_path):
     rows = [{"prompt": "The coat of Anna is ", "completion": "red", "fact": 1}]
     made = [
-        World("own", facts_data.Facts(rows, rows), Recipe(steps=2), tmp_path, model=model) for model in ("scratch", "smollm2")
+        World("own", facts_data.Facts(rows, rows), Recipe(steps=2), tmp_path, model=model)
+        for model in ("scratch", "scratch-gpt2", "smollm2")
     ]
-    assert made[0].rows[0]["completion"] == " red"
-    assert made[1].rows == made[1].queries == rows
+    assert made[0].rows[0]["completion"] == made[1].queries[0]["completion"] == " red"
+    assert made[2].rows == made[2].queries == rows
 
 
 def test_a_side_without_an_asked_method_is_left_out(tmp_path):
