@@ -13,7 +13,7 @@ import click
 from eval import RESULTS
 from eval.harness.contract import Entry
 from eval.harness.run import Plan, benchmark, budgets, split
-from eval.training import data, scoring
+from eval.training import data, peers, scoring
 from eval.training.world import AGAIN, CEILING, Size, column
 from eval.training.worlds import MODELS, OPTIONS, TINY, called, own, public, told, world
 from llmattr.errors import LlmattrError
@@ -33,10 +33,11 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     of = Path(given["train"]).stem if given["train"] else name
     made = world(given, folder, facts, of=of, size=TINY if tiny else SIZE, rates=rates, recipe=recipe)
     asked = budgets(given["budget"], (12,) if tiny else (500,) if full else MODELS)
+    found = scoring.lines(split(given["methods"]), asked, made.size.runs)
     return Plan(
         about=" ".join((__doc__ or "").split()),
         problems=[made],
-        entries=[*scoring.lines(split(given["methods"]), asked, made.size.runs), Entry(AGAIN), Entry(CEILING)],
+        entries=[*found, *peers.lines(given["peers"]), Entry(AGAIN), Entry(CEILING)],
         measures=(*map(column, rates), "LDS, chosen on", "QLD", "counterfactual error"),
         base="datamodel",
         against=("LDS",),
@@ -66,4 +67,4 @@ def rates_of(given: str) -> tuple[float, ...]:
 
 
 RATES = click.option("--rates", default="0.5,0.9", show_default=True, help="Shares of the rows that models which judge keep.")
-command = benchmark("lds", __doc__ or "", plan, RESULTS / "lds.json", RATES, *OPTIONS)
+command = benchmark("lds", __doc__ or "", plan, RESULTS / "lds.json", RATES, peers.OPTION, *OPTIONS)

@@ -13,14 +13,16 @@ from click.testing import CliRunner
 
 from eval import BENCHMARKS
 from eval.harness.contract import Problem, Scored
+from eval.speed.peers.common import IGNORED
 from eval.training import data as facts_data
-from eval.training import ftrace, scoring, synth
+from eval.training import ftrace, peers, scoring, synth
 from eval.training.world import AGAIN, CEILING, GOLD, Size, World, column
 from eval.training.worlds import called, public
 from llmattr import metrics, surrogate
 from llmattr.ablation import random_masks
 from llmattr.errors import LlmattrError
 from llmattr.retraining import Recipe, from_function
+from llmattr.text.rows import Examples
 from llmattr.training import METHODS as TRAINING
 from tests import ROOT
 
@@ -174,6 +176,26 @@ def test_rows_that_cannot_be_trained_on_leave_nothing_in_the_way(tmp_path):
     assert done.exit_code == 2
     assert "a model with a chat template" in done.output
     assert not list(tmp_path.glob("lds*"))
+
+
+class TestPeers:
+    def test_see_what_counts_and_nothing_behind_a_row(self):
+        examples = Examples([{}, {}], [[5, 6, 7], [8, 9]], [np.arange(3) > 1, np.arange(2) > 0], "")
+        ids, labels = peers.padded(examples)
+        assert ids.tolist() == [[5, 6, 7], [8, 9, 0]]
+        assert labels.tolist() == [[IGNORED, IGNORED, 7], [IGNORED, 9, IGNORED]]
+
+    def test_a_package_that_is_not_there_is_one_line_of_the_table(self, tmp_path):
+        (entry,) = peers.lines({"dattri": sys.executable})
+        assert (entry.label, entry.family) == ("dattri, index", "predictive")
+        with pytest.raises(LlmattrError, match=r"^dattri could not be run: ModuleNotFoundError: No module named 'dattri'$"):
+            world(tmp_path).score(entry)
+
+    @pytest.mark.parametrize("given", ["other=python", "dattri", "dattri=nowhere/python"])
+    def test_bad_peers_are_refused(self, given, tmp_path):
+        done = CliRunner().invoke(import_command("lds"), ["--peer", given, "--out", str(tmp_path / "o.json")])
+        assert done.exit_code == 2
+        assert re.search("NAME is one of bergson, dattri|there is no Python 'nowhere/python'", done.output)
 
 
 def test_only_another_world_has_a_name():
