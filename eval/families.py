@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import click
 from eval import RESULTS
 from eval.context import bench
 from eval.context.case import Size as ContextSize
-from eval.harness.command import check, publish, refusing, with_options
+from eval.harness.command import beside, check, publish, refusing, with_options
 from eval.harness.entries import named
 from eval.harness.jobs import environment
 from eval.harness.parts import quiet_thread
@@ -56,7 +57,7 @@ def training_side(given: Mapping[str, Any], folder: Path) -> Plan:
     usual = dict.fromkeys(("steps", "held_out", "jobs"))
     asked = {**given, **usual, "full": False, "model": "scratch", "name": "countries", "count": 60 if given["full"] else 30}
     asked |= {"methods": ",".join(wanted), "budget": given["models"]}
-    return facts.plan(asked, folder, usual=Size(removed=8))
+    return replace(facts.plan(asked, folder, usual=Size(removed=8)), called="")
 
 
 SIDES = {"context": context_side, "training": training_side}
@@ -91,13 +92,8 @@ def command(**given: Any) -> None:
             sections, how = measured(SIDES[side], given, place)
             if len(asked) == 2:  # this process has only judged
                 how["seconds"] = json.loads(place.read_text(encoding="utf-8"))[side]["seconds"]
-            of_side = {_of_side(name, side): one for name, one in sections.items()}
-            publish("families", of_side, how, out, others=tuple(other for other in SIDES if other != side))
-
-
-def _of_side(name: str, side: str) -> str:
-    """A part of a side's run as it is called beside the other side's."""
-    return name.replace("table", side) if name.startswith("table") else f"{side}, {name}"
+            others = tuple(other for other in SIDES if other != side)
+            publish("families", beside(sections, side), how, out, stays=lambda part, others=others: part.startswith(others))
 
 
 KNOWN: Mapping[str, Mapping[str, Any]] = {"context": CONTEXT, "training": scoring.METHODS}

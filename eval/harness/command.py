@@ -1,7 +1,8 @@
 """What the command lines of benchmarks share: how a run is named, refused and published."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,21 @@ def plain_name(value: Any) -> Any:
     """A file or folder by its name alone: where it lies on this machine is nobody's business."""
     is_place = isinstance(value, Path) or (isinstance(value, str) and Path(value).exists())
     return Path(value).name if is_place else value
+
+
+def peer_option(known: Collection[str]) -> Callable[[Any], Any]:
+    """An option that may be given several times, `--peer NAME=PYTHON` of a known name: the Pythons by their names."""
+
+    def read(_context: Any, _parameter: Any, given: tuple[str, ...]) -> dict[str, str]:
+        parts = [pair.partition("=") for pair in given]
+        for name, _, python in parts:
+            if name not in known or not python:
+                raise click.BadParameter(f"{name!r}: give NAME=PYTHON, where NAME is one of {', '.join(known)}")
+            if shutil.which(python) is None:
+                raise click.BadParameter(f"{name}: there is no Python {python!r}")
+        return {name: python for name, _, python in parts}
+
+    return click.option("--peer", "peers", multiple=True, callback=read, metavar="NAME=PYTHON", help="A peer's own Python.")
 
 
 def with_options(shared: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
@@ -73,7 +89,11 @@ def said() -> str:
     for parameter in context.command.params:
         name, value = parameter.name or "", context.params.get(parameter.name or "")
         source = context.get_parameter_source(name)
-        if source is click.core.ParameterSource.COMMANDLINE and name not in ("out", "shared", "again"):
+        if source is not click.core.ParameterSource.COMMANDLINE or name in ("out", "shared", "again"):
+            continue
+        if isinstance(value, dict):  # of `peer_option`
+            words += [f"{parameter.opts[0]} {one}=..." for one in value]
+        else:
             value = ",".join(value) if isinstance(value, list) else plain_name(value)
             flag = parameter.secondary_opts if value is False else parameter.opts
             words.append(flag[0] if isinstance(value, bool) else f"{flag[0]} {value}")
@@ -89,13 +109,25 @@ class Section(NamedTuple):
     columns: Sequence[str] = ()
 
 
+def beside(sections: Mapping[str, Section], of: str) -> dict[str, Section]:
+    """The sections of a run as they are called beside those of others; without a name as they are."""
+
+    def called(name: str) -> str:
+        return name.replace("table", of) if name.startswith("table") else f"{of}, {name}"
+
+    return {called(name) if of else name: one for name, one in sections.items()}
+
+
 def publish(
-    title: str, sections: Mapping[str, Section], how: Mapping[str, Any], out: Path, others: tuple[str, ...] = ()
+    title: str,
+    sections: Mapping[str, Section],
+    how: Mapping[str, Any],
+    out: Path,
+    stays: Callable[[str], bool] = lambda part: False,
 ) -> None:
     """Print the sections that have something to say, and save those that have figures in place of what was there.
 
-    What an earlier run left goes, so that no table stands beside one of other data; parts whose name begins as one of `others`
-    stay.
+    What an earlier run left goes, so that no table stands beside one of other data, but parts that are told to stay.
     """
     for name, (_, figures, notes, columns) in sections.items():
         if columns:
@@ -107,4 +139,4 @@ def publish(
     records = {
         name: {"about": one.about, **how, "figures": one.figures, "notes": list(one.notes)} for name, one in told.items()
     }
-    save(out, title, records, keep=lambda part: part.startswith(others) if others else False)
+    save(out, title, records, keep=stays)

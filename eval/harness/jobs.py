@@ -17,12 +17,24 @@ class RefusedError(Exception):
 
 
 def run_job(
-    runner: str, folder: Path, rows: np.ndarray, queries: np.ndarray, python: str = sys.executable, **options: Any
+    runner: str,
+    folder: Path,
+    rows: np.ndarray,
+    queries: np.ndarray,
+    python: str = sys.executable,
+    *,
+    labels: tuple[np.ndarray, np.ndarray] | None = None,
+    **options: Any,
 ) -> tuple[dict[str, Any], np.ndarray | None]:
-    """The runner's result and its scores [t, n]; `options` as in `eval.speed.peers.common.Job`. Raises `RefusedError`."""
+    """The runner's result and its scores [t, n]; `options` as in `eval.speed.peers.common.Job`. Raises `RefusedError`.
+
+    `labels`: of the rows and of the queries, where not every token counts.
+    """
     folder.mkdir(parents=True)
     np.save(folder / "rows.npy", rows)
     np.save(folder / "queries.npy", queries)
+    for name, counted in zip(("rows", "queries"), labels or (), strict=False):
+        np.save(folder / f"{name}_labels.npy", counted)
     (folder / "job.json").write_text(json.dumps(options))
     command = [python, "-m", f"eval.speed.peers.{runner}", str(folder)]
     done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)

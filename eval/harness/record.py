@@ -62,6 +62,12 @@ def _cell(value: Any) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}" if abs(value) < 0.1 else f"{value:.2f}"
 
 
+def of_world(part: str) -> str:
+    """Whose part of a record this is, "SET with MODEL": its table's name, before the comma; nothing for a usual run's."""
+    main = part.partition(", ")[0]
+    return main if " with " in main else ""
+
+
 def markdown(title: str, record: Mapping[str, Any]) -> str:
     """The whole record for people: each part with its table, its notes, and how it was measured."""
     lines = [f"# {title}", ""]

@@ -13,12 +13,12 @@ import click
 import numpy as np
 
 from eval.harness import choices
-from eval.harness.command import Section, check, publish, refusing, said, with_options
+from eval.harness.command import Section, beside, check, publish, refusing, said, with_options
 from eval.harness.compare import Line, agreement, figures, real
 from eval.harness.contract import Entry, Judged, PerUnit, Problem, Scored
 from eval.harness.kept import Kept
 from eval.harness.parts import quiet_thread
-from eval.harness.record import circumstances
+from eval.harness.record import circumstances, of_world
 from llmattr.errors import LlmattrError, LlmattrNote
 
 PRINTED = 5  # measures without comparison that are printed; the files have all
@@ -49,6 +49,7 @@ class Plan:
     against: Sequence[str]  # the measures whose differences from the base are told
     unit: str = "questions"  # what units are drawn by
     budgets: Sequence[int] = ()
+    called: str = ""  # what its tables are called beside those of the usual run, "SET with MODEL"; that one's have no name
     notes: Callable[[Sequence[Any]], Sequence[str]] = lambda problems: ()  # of the problems that were measured
     parts: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)  # tables of some problems alone
     # Measures of an entry's scores that need all problems, for each problem.
@@ -275,7 +276,9 @@ def benchmark(
         check(given)
         out = given["out"] or default
         with refusing(), quiet_thread():
-            publish(name, *measured(plan, given, out), out)
+            sections, how = measured(plan, given, out)
+            world = of_world(next(iter(sections)))
+            publish(name, sections, how, out, stays=lambda part: of_world(part) != world)
 
     return command
 
@@ -286,16 +289,20 @@ def measured(
     """The sections of a run, and its circumstances."""
     how = circumstances(said())
     folder = out.with_suffix(".kept")
-    kept = Kept(folder / "scores")
-    if given["again"]:
-        shutil.rmtree(kept.folder, ignore_errors=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LlmattrNote)  # a few of them for each method and question
-        run = Run(plan(given, folder), kept, given["minutes"])
+        made = plan(given, folder)
+        kept = Kept(folder / f"scores {made.called}".strip())
+        if given["again"]:
+            shutil.rmtree(kept.folder, ignore_errors=True)
+        run = Run(made, kept, given["minutes"])
         folder.mkdir(parents=True, exist_ok=True)  # where none can be made, nothing is measured in vain
         run.measure()
         started = time.monotonic()
         sections = run.sections()
     first = next(iter(sections))
     sections[first] = sections[first]._replace(notes=[*sections[first].notes, *choices.notes()])
-    return sections, how | {"tiny": given["tiny"], "seconds": round(kept.spent(time.monotonic() - started))}
+    return beside(sections, made.called), how | {
+        "tiny": given["tiny"],
+        "seconds": round(kept.spent(time.monotonic() - started)),
+    }

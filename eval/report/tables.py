@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from eval.harness.record import Figure
+from eval.harness.record import Figure, of_world
 from eval.report.views import CURVE, FAMILIES, REFERENCE, VIEWS, Parts, View, main_parts
 
 WRONG = ("failed", "not measured")  # columns that say why a row has no numbers
@@ -70,7 +70,8 @@ def parts(file: str, record: Parts, whole: bool = False) -> list[Part]:
     """The tables of a benchmark; `whole`: its curves and its tables of single sets, too."""
     made = []
     for name in main_parts(file, record):
-        views = VIEWS.get((file, name)) or VIEWS.get((_benchmark(record[name]), name), (View(),))
+        seen = "table" if of_world(name) else name
+        views = VIEWS.get((file, seen)) or VIEWS.get((_benchmark(record[name]), seen), (View(),))
         called = "" if name in (file, "table") else name
         budgets = [row for row in curve(record, name)["figures"] if "budget" in row]
         first = {row["method"]: row["budget"] for row in reversed(budgets)}  # the budget that the table has them at

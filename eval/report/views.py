@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eval.harness.record import Figure
+from eval.harness.record import Figure, of_world
 
 FAMILIES = ("corroborative", "predictive", "game-theoretic", "datamodel")
 REFERENCE = "reference"  # the family of rows that are no method: random scores, gold labels, ceilings
@@ -86,7 +86,8 @@ VIEWS: dict[tuple[str, str], tuple[View, ...]] = {
 
 def main_parts(file: str, record: Parts) -> list[str]:
     """The parts that are a benchmark's tables: of its last run, or what older ones left."""
-    names = [name for name in MAIN if name in record] or [part for of, part in VIEWS if of == file and part in record]
+    names = [*(name for name in MAIN if name in record), *(name for name in record if name == of_world(name))]
+    names = names or [part for of, part in VIEWS if of == file and part in record]
     names = names or [name for name in record if "," not in name and not name.startswith(("agreement", "curve"))]
     return [name for name in names if record[name]["figures"]]
 

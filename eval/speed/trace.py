@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from eval import RESULTS
+from eval.harness.command import peer_option
 from eval.harness.parts import chosen, quiet_thread, run_parts
 from eval.speed import trace_fidelity, trace_parts
 from eval.speed.topics import FULL, TINY
@@ -28,14 +29,6 @@ PARTS = {
 }
 
 
-def _pairs(_context: Any, _parameter: Any, given: tuple[str, ...]) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in given]
-    for name, _, python in pairs:
-        if name not in trace_fidelity.PEERS or not python:
-            raise click.BadParameter(f"{name!r}: give NAME=PYTHON, where NAME is one of {', '.join(trace_fidelity.PEERS)}")
-    return {name: python for name, _, python in pairs}
-
-
 def _names(_context: Any, _parameter: Any, given: str) -> list[str]:
     return chosen(PARTS, given)
 
@@ -43,7 +36,7 @@ def _names(_context: Any, _parameter: Any, given: str) -> list[str]:
 @click.command(help=__doc__)
 @click.option("--tiny", is_flag=True, help="A very small workload, to see that everything runs. Needs --out.")
 @click.option("--parts", callback=_names, default="", help="Some parts, with commas between; all without it.")
-@click.option("--peer", "peers", multiple=True, callback=_pairs, metavar="NAME=PYTHON", help="A peer's own Python.")
+@peer_option(trace_fidelity.PEERS)
 @click.option("--text", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Real text for SmolLM2.")
 @click.option("--out", type=click.Path(path_type=Path), help="The JSON file; a Markdown file goes beside it.")
 def command(tiny: bool, parts: list[str], peers: dict[str, str], text: Path | None, out: Path | None) -> None:

@@ -11,16 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-
 from eval import RESULTS
 from eval.harness.contract import Entry
 from eval.harness.run import Plan, benchmark, budgets, split
 from eval.training import scoring
 from eval.training.tail_patch import Patch
 from eval.training.world import AGAIN, CEILING, GOLD, RANKS, Size
-from eval.training.worlds import MODELS, OPTIONS, TINY, learned, own, public, told, world
+from eval.training.worlds import MODELS, OPTIONS, TINY, called, learned, own, public, told, world
 from llmattr.retraining import METHODS as RETRAINING
+from llmattr.retraining.scratch import NAME
 
 SLOW = (
     "cg",
@@ -52,9 +51,10 @@ MEASURES = (
 def plan(given: Mapping[str, Any], folder: Path, usual: Size = USUAL) -> Plan:
     """Facts of a public set or of one's own, all methods that are not too slow for them, and the gold rows."""
     full, tiny, notes = given["full"], given["tiny"], list[str]()
-    given = {**given, "model": "smollm2" if full and given["model"] == "scratch" else given["model"]}
+    given = {**given, "model": "smollm2" if full and given["model"] == NAME else given["model"]}
     size = TINY if tiny else dataclasses.replace(usual, held_out=0 if full else usual.held_out)
-    name = given["name"] or ("countries" if tiny else "fewrel" if full else "pararel")
+    usual_set = "countries" if tiny else "fewrel" if full else "pararel"
+    name = given["name"] or usual_set
     facts = own(given, must_state=True) or public(name, 4 if tiny else given["count"])
     made = world(given, folder, facts, of=Path(given["train"]).stem if given["train"] else name, size=size)
     if full:
@@ -79,12 +79,9 @@ def plan(given: Mapping[str, Any], folder: Path, usual: Size = USUAL) -> Plan:
         against=("MRR", "LDS") if judged else ("MRR",),
         unit="facts",
         budgets=asked,
+        called=called(given, usual_set, "smollm2" if full else NAME),
         notes=lambda worlds: [*notes, *told(worlds), patch],
     )
 
 
-MORE = (
-    click.option("--set", "name", type=click.Choice(["countries", "pararel", "fewrel"]), help="Without it pararel."),
-    click.option("--count", type=click.IntRange(min=2), help="How many facts, or countries (of three facts each)."),
-)
-command = benchmark("facts", __doc__ or "", plan, RESULTS / "facts.json", *MORE, *OPTIONS)
+command = benchmark("facts", __doc__ or "", plan, RESULTS / "facts.json", *OPTIONS)

@@ -11,6 +11,7 @@ import numpy as np
 
 from eval.harness.contract import Entry, Scored, replaced
 from eval.harness.entries import BASELINES, at_budgets, named
+from eval.training.peers import Peer
 from llmattr import build_index
 from llmattr.core.attribution import Attribution
 from llmattr.metrics.shapes import Scores
@@ -74,6 +75,8 @@ def _of_training(name: str, budgets: Sequence[int], runs: int) -> list[Entry]:
 
 def score(world: "World", entry: Entry) -> Scored:
     """The entry's scores of all the world's rows."""
+    if isinstance(entry.method, Peer):
+        return entry.method.score(world)
     by = (
         _trained if type(entry.method).__module__.startswith(RETRAINING["datamodel"].__module__.rpartition(".")[0]) else _traced
     )

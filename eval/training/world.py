@@ -25,7 +25,7 @@ from llmattr.core.plain_json import json_text
 from llmattr.metrics.stats import foretold
 from llmattr.retraining import Recipe, retraining_ablation
 from llmattr.retraining.ablation import RetrainingAblation
-from llmattr.retraining.scratch import NAME, with_space
+from llmattr.retraining.scratch import NAME, is_scratch, with_space
 from llmattr.retraining.trainer import train
 
 CHOSEN_ON = 1  # the seed of the masks that defaults were chosen on; methods draw theirs with seed 0
@@ -73,12 +73,12 @@ class World:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The rows, as the words of a model from scratch begin: else indexes would know none after a space."""
-        return [with_space(row) for row in self.facts.rows] if self.model == NAME else self.facts.rows
+        return [with_space(row) for row in self.facts.rows] if is_scratch(self.model) else self.facts.rows
 
     @cached_property
     def queries(self) -> list[dict[str, Any]]:
         """The queries, likewise."""
-        return [with_space(row) for row in self.facts.queries] if self.model == NAME else self.facts.queries
+        return [with_space(row) for row in self.facts.queries] if is_scratch(self.model) else self.facts.queries
 
     def identity(self) -> Any:
         """Model, data and recipe, as the trainer records them, and the facts."""

@@ -9,13 +9,14 @@ import click
 import numpy as np
 
 from eval.harness import data as sets
+from eval.harness.command import plain_name
 from eval.training import data
 from eval.training.data import Facts
 from eval.training.world import Size, World
 from llmattr.errors import LlmattrError
 from llmattr.model.lm import LM
 from llmattr.retraining import Recipe
-from llmattr.retraining.scratch import NAME
+from llmattr.retraining.scratch import KINDS, NAME, is_scratch
 from llmattr.text.reading import read_queries, read_rows
 
 W = TypeVar("W", bound=World)
@@ -24,9 +25,13 @@ MODELS = (200,)  # models that datamodels are fitted on
 TINY = Size(held_out=6, runs=2, removed=2, patched=2)
 
 OPTIONS = (
+    click.option("--set", "name", type=click.Choice(["countries", "pararel", "fewrel"]), help="A public set of facts."),
+    click.option("--count", type=click.IntRange(min=2), help="How many facts of it, or countries."),
     click.option("--train", help='Rows of your own, a file or hub id: {"prompt", "completion"}, with "fact" for the support.'),
     click.option("--queries", help="Queries of your own, of the same form; a row of the same fact is gold."),
-    click.option("--model", default=NAME, show_default=True, help="scratch (from random weights), or what is fine-tuned."),
+    click.option(
+        "--model", default=NAME, show_default=True, help=f"{' or '.join(KINDS)} (from random weights), or what is fine-tuned."
+    ),
     click.option("--steps", type=click.IntRange(min=1), help="Steps of each training; some passes over the rows without it."),
     click.option("--held-out", type=click.IntRange(min=0), help="Models that judge; 0 for none."),
     click.option("--jobs", type=int, help="Processes that train; 1 without it."),
@@ -51,11 +56,17 @@ def world(
         size = Size(**{**vars(size), "held_out": given["held_out"]})
     if 0 < size.held_out < 4:
         raise LlmattrError("--held-out is 0, or at least 4: LDS is a rank correlation over these models")
-    usual = {"batch_size": 32, "learning_rate": 3e-3} if model == NAME else {"batch_size": 8}
+    usual = {"batch_size": 32, "learning_rate": 3e-3} if is_scratch(model) else {"batch_size": 8}
     recipe = Recipe(**{"steps": given["steps"] or (30 if given["tiny"] else "auto"), **usual, **options.pop("recipe", {})})
     made = make(of, facts, recipe, folder, size, model, given["jobs"], **options)
     _ = made.ablation  # rows that cannot be trained on are refused before anything is written
     return made
+
+
+def called(given: Mapping[str, Any], usual: str, model: str = NAME) -> str:
+    """What a world's tables are called beside those of the usual set and model, which have no name, as those of one's own."""
+    asked = given["name"] or usual, plain_name(given["model"])
+    return "" if given["train"] or asked == (usual, model) else " with ".join(asked)
 
 
 def own(given: Mapping[str, Any], must_state: bool) -> Facts | None:

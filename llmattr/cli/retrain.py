@@ -18,7 +18,7 @@ from llmattr.core.sources import Measure
 from llmattr.errors import LlmattrError, note
 from llmattr.retraining import Recipe
 from llmattr.retraining.contract import Ignores, Method
-from llmattr.retraining.scratch import NAME
+from llmattr.retraining.scratch import KINDS, NAME, is_scratch
 
 if TYPE_CHECKING:
     from llmattr.core.attribution import Attribution
@@ -77,7 +77,7 @@ class Retraining:
 
     def models(self, ablation: "RetrainingAblation") -> list[dict[str, Any]]:
         """The record of the model that was loaded by its name; a scratch one is made of the data."""
-        return [] if self.train is not None or self.model == NAME else [ablation.trainer.record()]
+        return [] if self.train is not None or is_scratch(self.model) else [ablation.trainer.record()]
 
 
 RUN_OPTIONS = [
@@ -98,7 +98,10 @@ RUN_OPTIONS = [
         help="the folder where trained models' outputs are kept; the same command goes on, more models cost only what they add",
     ),
     click.Option(
-        ["--model"], default="scratch", show_default=True, help="hub id or folder; scratch: a small one over the data's words"
+        ["--model"],
+        default=NAME,
+        show_default=True,
+        help=f"hub id or folder; {' or '.join(KINDS)}: a small one over the data's words",
     ),
     click.Option(
         ["--train"],

@@ -12,7 +12,7 @@ from llmattr.cli.methods import options_of
 from llmattr.cli.retrain import RUN_OPTIONS, Retraining
 from llmattr.errors import LlmattrError, note
 from llmattr.retraining import Recipe
-from llmattr.retraining.scratch import NAME
+from llmattr.retraining.scratch import is_scratch
 
 if TYPE_CHECKING:
     from llmattr.core.attribution import Attribution
@@ -73,7 +73,7 @@ def _verify(
     if len(ablation.targets) != len(traced):
         raise LlmattrError(f"{found} is a trace of {len(traced)} queries, and {len(ablation.targets)} are given")
     of, again = traced.run.get("model"), ablation.trainer.record().get("model")
-    if retraining.model == NAME and traced.targets.measure != "similarity" and again not in (None, of):
+    if is_scratch(retraining.model) and traced.targets.measure != "similarity" and again not in (None, of):
         note(f"the trace is of {of}, and a small model from scratch is trained: --model takes what {of} was trained from")
     seen = removal(traced, ablation, k, runs, draws)
     result = dataclasses.replace(traced, verified=seen.record())

@@ -26,7 +26,7 @@ from llmattr.retraining.methods import METHODS
 from llmattr.retraining.methods.datamodels import Datamodel
 from llmattr.retraining.recipe import Recipe
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer, Trainer
-from llmattr.retraining.scratch import NAME, scratch_model, with_space
+from llmattr.retraining.scratch import is_scratch, scratch_model, with_space
 from llmattr.retraining.store import RunStore
 from llmattr.text.questions import has_other, has_span
 from llmattr.text.reading import Columns, Data, Queries, read_queries, read_rows
@@ -131,12 +131,12 @@ def retraining_ablation(
     """An `Ablation` whose sources are rows of training data and whose targets are queries, by training again.
 
     `model`: a name or folder, or a (model, tokenizer) pair: what each run starts from, or with a recipe that starts at "random"
-    only its shape; "scratch" is a small transformer over the words of the data (`scratch_model`). `data`, `queries`,
-    `split` and `columns` (of the queries too, where they have these): as for `build_index`. `out`: a folder where finished runs
-    are kept. `group_by`: a column; rows that have the same there are one source. `measure`: "logprob" or "logit" of a query's
-    counted tokens. `mean`: one target, the mean over the queries. `replicates`: runs with different seeds that each output is
-    the mean of. `jobs`: how many processes train. `train`: a command of your own that trains (`CommandTrainer`), in the place
-    of model and recipe.
+    only its shape; "scratch" and "scratch-gpt2" are small transformers over the words of the data (`scratch_model`). `data`,
+    `queries`, `split` and `columns` (of the queries too, where they have these): as for `build_index`. `out`: a folder where
+    finished runs are kept. `group_by`: a column; rows that have the same there are one source. `measure`: "logprob" or "logit"
+    of a query's counted tokens. `mean`: one target, the mean over the queries. `replicates`: runs with different seeds that
+    each output is the mean of. `jobs`: how many processes train. `train`: a command of your own that trains
+    (`CommandTrainer`), in the place of model and recipe.
     """
     _check(recipe, measure, replicates, jobs)
     given, asked = read_rows(data, split, columns), read_queries(queries, columns=columns)
@@ -145,7 +145,7 @@ def retraining_ablation(
     if train is not None:
         trainer: Trainer = CommandTrainer(train, given, asked, measure, mean)
     else:
-        given, asked = ([with_space(row) for row in part] if model == NAME else part for part in (given, asked))
+        given, asked = ([with_space(row) for row in part] if is_scratch(model) else part for part in (given, asked))
         trainer = _causal_trainer(model, given, asked, recipe, measure=measure, mean=mean)
     sources, member = sources_of(given, group_by)
     texts = ["the mean over the queries"] if mean else [prompt_and_completion(row)["completion"] for row in asked]
@@ -157,9 +157,9 @@ def retraining_ablation(
 def _causal_trainer(
     model: object, given: list[dict[str, Any]], asked: list[dict[str, Any]], recipe: Recipe, *, measure: Measure, mean: bool
 ) -> CausalTrainer:
-    if model == NAME:
+    if isinstance(model, str) and is_scratch(model):
         texts = [text for row in [*given, *asked] for text in (row_text(row), *prompt_and_completion(row).values()) if text]
-        model, recipe = scratch_model(texts), dataclasses.replace(recipe, start="random")
+        model, recipe = scratch_model(texts, name=model), dataclasses.replace(recipe, start="random")
     lm = _causal(model)
     rows, questions = (lm.tokenize(part) for part in (given, asked))
     place = str(model) if isinstance(model, (str, Path)) else lm

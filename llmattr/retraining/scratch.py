@@ -1,33 +1,58 @@
 """A small model for experiments: a transformer over the words of some texts, which knows nothing but what it is trained on."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 NAME = "scratch"
 WORDS = r" ?[\p{L}\p{M}\p{N}]+| ?[^\s\p{L}\p{M}\p{N}]+|\s+"  # with the space before them, so that nothing is lost
 
 
-def scratch_model(texts: Iterable[str], layers: int = 2, width: int = 64, heads: int = 4, window: int = 512) -> tuple[Any, Any]:
-    """A Llama of so many layers with random weights, and a tokenizer whose tokens are the words of the texts.
+def scratch_model(
+    texts: Iterable[str], layers: int = 2, width: int = 64, heads: int = 4, window: int = 512, *, name: str = NAME
+) -> tuple[Any, Any]:
+    """A model of so many layers with random weights, and a tokenizer whose tokens are the words of the texts.
 
-    About `12 layers width^2 + words width` parameters; the embeddings are tied. A word that is not in the texts is unknown.
+    `name`: of which kind (`KINDS`). About `12 layers width^2 + words width` parameters; the embeddings are tied. A word that is
+    not in the texts is unknown.
     """
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM
 
     tokenizer = word_tokenizer(texts)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
+    config = KINDS[name](layers, width, heads, window)
+    config.vocab_size, config.tie_word_embeddings = len(tokenizer), True
+    config.bos_token_id, config.eos_token_id = None, tokenizer.eos_token_id
+    return AutoModelForCausalLM.from_config(config).eval(), tokenizer
+
+
+def _llama(layers: int, width: int, heads: int, window: int) -> "PreTrainedConfig":
+    from transformers import LlamaConfig
+
+    inner = -(-8 * width // 3 // 16) * 16
+    return LlamaConfig(
         hidden_size=width,
-        intermediate_size=-(-8 * width // 3 // 16) * 16,
+        intermediate_size=inner,
         num_hidden_layers=layers,
         num_attention_heads=heads,
         max_position_embeddings=window,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        pad_token_id=0,  # the tokenizer's
     )
-    return LlamaForCausalLM(config).eval(), tokenizer
+
+
+def _gpt2(layers: int, width: int, heads: int, window: int) -> "PreTrainedConfig":
+    from transformers import GPT2Config
+
+    return GPT2Config(n_embd=width, n_layer=layers, n_head=heads, n_positions=window)
+
+
+KINDS: dict[str, Callable[[int, int, int, int], "PreTrainedConfig"]] = {NAME: _llama, f"{NAME}-gpt2": _gpt2}
+
+
+def is_scratch(model: object) -> bool:
+    """Whether this names a model from scratch, and no folder or hub id."""
+    return isinstance(model, str) and model in KINDS
 
 
 def with_space(row: Mapping[str, Any]) -> dict[str, Any]:

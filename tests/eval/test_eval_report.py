@@ -169,6 +169,18 @@ def test_a_result_of_ones_own_is_shown_as_its_benchmarks():
     assert [table.title for part in parts("mine", {"table": without}) for table in part.tables] == ["prediction"]
 
 
+def test_another_world_stands_after_the_usual_one_with_its_own_curve():
+    other = {name.replace("table", "pararel with gpt2"): {**part, "date": "2026-12-01"} for name, part in CONTEXT.items()}
+    other["pararel with gpt2, curve"] = other.pop("curve")
+    record = {name: part for name, part in {**other, **CONTEXT}.items() if name != "prediction"}
+    first, second = parts("context", record)
+    assert [table.title for table in first.tables] == ["prediction", "support"]
+    assert [table.title for table in second.tables] == ["pararel with gpt2, prediction", "pararel with gpt2, support"]
+    whole = parts("context", record, whole=True)
+    assert [part.of for part in whole] == ["", "", "qed", "", "", "qed"]
+    assert len(panels({"context": record})["lds_cost"]) == 2
+
+
 def test_the_whole_has_curves_and_single_sets():
     together, curve, of_set = parts("context", CONTEXT, whole=True)
     assert [row.budget for row in together.tables[0].rows] == [None, 16]  # the first of the curve

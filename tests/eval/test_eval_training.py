@@ -13,14 +13,16 @@ from click.testing import CliRunner
 
 from eval import BENCHMARKS
 from eval.harness.contract import Problem, Scored
+from eval.speed.peers.common import IGNORED
 from eval.training import data as facts_data
-from eval.training import ftrace, scoring, synth
+from eval.training import ftrace, peers, scoring, synth
 from eval.training.world import AGAIN, CEILING, GOLD, Size, World, column
-from eval.training.worlds import public
+from eval.training.worlds import called, public
 from llmattr import metrics, surrogate
 from llmattr.ablation import random_masks
 from llmattr.errors import LlmattrError
 from llmattr.retraining import Recipe, from_function
+from llmattr.text.rows import Examples
 from llmattr.training import METHODS as TRAINING
 from tests import ROOT
 
@@ -176,6 +178,35 @@ def test_rows_that_cannot_be_trained_on_leave_nothing_in_the_way(tmp_path):
     assert not list(tmp_path.glob("lds*"))
 
 
+class TestPeers:
+    def test_see_what_counts_and_nothing_behind_a_row(self):
+        examples = Examples([{}, {}], [[5, 6, 7], [8, 9]], [np.arange(3) > 1, np.arange(2) > 0], "")
+        ids, labels = peers.padded(examples)
+        assert ids.tolist() == [[5, 6, 7], [8, 9, 0]]
+        assert labels.tolist() == [[IGNORED, IGNORED, 7], [IGNORED, 9, IGNORED]]
+
+    def test_a_package_that_is_not_there_is_one_line_of_the_table(self, tmp_path):
+        (entry,) = peers.lines({"dattri": sys.executable})
+        assert (entry.label, entry.family) == ("dattri, index", "predictive")
+        with pytest.raises(LlmattrError, match=r"^dattri could not be run: ModuleNotFoundError: No module named 'dattri'$"):
+            world(tmp_path).score(entry)
+
+    @pytest.mark.parametrize("given", ["other=python", "dattri", "dattri=nowhere/python"])
+    def test_bad_peers_are_refused(self, given, tmp_path):
+        done = CliRunner().invoke(import_command("lds"), ["--peer", given, "--out", str(tmp_path / "o.json")])
+        assert done.exit_code == 2
+        assert re.search("NAME is one of bergson, dattri|there is no Python 'nowhere/python'", done.output)
+
+
+def test_only_another_world_has_a_name():
+    usual = {"train": None, "name": None, "model": "scratch"}
+    assert called(usual, "countries") == called({**usual, "name": "countries"}, "countries") == ""
+    assert called({**usual, "train": "rows.jsonl", "model": "smollm2"}, "countries") == ""
+    assert called({**usual, "model": "scratch-gpt2"}, "countries") == "countries with scratch-gpt2"
+    assert called({**usual, "name": "pararel"}, "countries") == "pararel with scratch"
+    assert called(usual, "fewrel", "smollm2") == "fewrel with scratch"
+
+
 def test_the_columns_of_rates():
     assert [column(rate) for rate in (0.5, 0.9)] == ["LDS", "LDS, 0.9 kept"]
 
@@ -265,10 +296,11 @@ def test_facts_are_compared_as_text_and_must_be_stated(tmp_path):
 def test_rows_of_a_model_from_scratch_begin_as_its_words_do(tmp_path):
     rows = [{"prompt": "The coat of Anna is ", "completion": "red", "fact": 1}]
     made = [
-        World("own", facts_data.Facts(rows, rows), Recipe(steps=2), tmp_path, model=model) for model in ("scratch", "smollm2")
+        World("own", facts_data.Facts(rows, rows), Recipe(steps=2), tmp_path, model=model)
+        for model in ("scratch", "scratch-gpt2", "smollm2")
     ]
-    assert made[0].rows[0]["completion"] == " red"
-    assert made[1].rows == made[1].queries == rows
+    assert made[0].rows[0]["completion"] == made[1].queries[0]["completion"] == " red"
+    assert made[2].rows == made[2].queries == rows
 
 
 def test_a_side_without_an_asked_method_is_left_out(tmp_path):

@@ -357,6 +357,30 @@ def test_a_command_publishes_where_it_is_told_to(tmp_path):
         assert (refused.exit_code, refused.output.count("Error")) == (2, 1)
 
 
+def test_another_world_stands_beside_the_usual_one_with_scores_of_its_own(tmp_path):
+    def made(given, folder):
+        entries = [Entry("base", Known(1.0), budget=n) for n in (4, 8)]
+        return Plan("toys", toys(1), entries, ("M",), "base", ("M",), budgets=(4, 8), called=given["methods"])
+
+    place = tmp_path / "toys.json"
+
+    def parts(name):
+        words = ["--methods", name, "--out", str(place)]
+        assert CliRunner().invoke(benchmark("toys", "toys", made, place), words).exit_code == 0
+        return list(json.loads(place.read_text()))
+
+    assert parts("") == ["table", "curve"]
+    one = ["few with one", "few with one, curve"]
+    assert parts(one[0]) == ["table", "curve", *one]
+    assert parts("few with two") == ["table", "curve", *one, "few with two", "few with two, curve"]
+    assert parts("") == [*one, "few with two", "few with two, curve", "table", "curve"]
+    assert sorted(path.name for path in (tmp_path / "toys.kept").iterdir()) == [
+        "scores",
+        f"scores {one[0]}",
+        "scores few with two",
+    ]
+
+
 class TestChoices:
     def test_the_code_is_as_committed(self):
         assert choices.differences() == []

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from llmattr.retraining import METHODS, ON_MASKS, Recipe, from_function, retrain
 from llmattr.retraining.build import RetrainingOptions, attributed
 from llmattr.retraining.methods.datamodels import Datamodel
 from llmattr.retraining.runs import CausalTrainer, FunctionTrainer
+from llmattr.retraining.scratch import KINDS, is_scratch
 from llmattr.retraining.store import Run, RunStore
 from llmattr.retraining.together import train_together
 from llmattr.retraining.trainer import batch_loss, train
@@ -744,14 +746,30 @@ def test_parts_of_answers_and_other_answers_are_not_asked_about(column):
         retraining_ablation("scratch", rows, [{**rows[0], column: "blue"}], recipe=Recipe(steps=1))
 
 
-def test_the_scratch_model_knows_every_word_and_loses_nothing():
+@pytest.mark.parametrize(("name", "kind"), [("scratch", "llama"), ("scratch-gpt2", "gpt2")])
+def test_the_scratch_model_knows_every_word_and_loses_nothing(name, kind):
     texts = ["Brasília's  capital,\nof (course) 1,234.", "Ça va? 東京です"]
-    model, tokenizer = scratch_model(texts)
+    model, tokenizer = scratch_model(texts, name=name)
+    assert model.config.model_type == kind
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
     for text in texts:
         ids = tokenizer(text)["input_ids"]
         assert tokenizer.unk_token_id not in ids
         assert tokenizer.decode(ids) == text
     assert model.config.vocab_size == len(tokenizer)
+
+
+def test_scratch_models_are_told_by_their_names():
+    rows = [{"prompt": "It is ", "completion": "red."}]
+    kinds = {}
+    for name in KINDS:
+        trainer = retraining_ablation(name, rows, rows, recipe=Recipe(steps=1)).trainer
+        assert isinstance(trainer, CausalTrainer)
+        kinds[name] = type(trainer.lm.model).__name__
+        assert trainer.recipe.start == "random"
+        assert trainer.lm.tokenizer.decode(trainer.rows.ids[0][-2:-1]) in (" red", "red")  # words have the space before them
+    assert kinds == {"scratch": "LlamaForCausalLM", "scratch-gpt2": "GPT2LMHeadModel"}
+    assert not any(is_scratch(other) for other in (Path("scratch"), "scratches", (1, 2), [1]))
 
 
 def test_a_trainer_by_name_is_loaded_where_it_runs(tiny_folder):

@@ -52,10 +52,11 @@ MODELS = {
 
 
 ALSO = {  # what is not where every other layer is
-    "opt": ["model.decoder.layers.1.fc2", "model.decoder.layers.1.final_layer_norm.bias"],
+    "gpt2": ["transformer.h.1.attn.c_attn.bias", "transformer.h.0.mlp.c_proj.bias"],
+    "opt": ["model.decoder.layers.1.fc2", "model.decoder.layers.1.final_layer_norm.bias", "model.decoder.layers.0.fc1.bias"],
     "mixtral": ["model.layers.1.mlp.experts.gate_up_proj.3", "model.layers.1.mlp.experts.down_proj.0"],
     "qwen_moe": ["model.layers.0.mlp.experts.down_proj.15", "model.layers.0.self_attn.k_norm.weight"],
-    "gpt_oss": ["model.layers.0.mlp.experts.gate_up_proj.0", "model.norm.weight"],
+    "gpt_oss": ["model.layers.0.mlp.experts.gate_up_proj.0", "model.norm.weight", "model.layers.1.self_attn.q_proj.bias"],
 }
 
 

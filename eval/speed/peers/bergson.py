@@ -26,10 +26,10 @@ from datasets import Dataset
 from eval.speed.peers.common import Job, folder_bytes, main
 
 
-def build(job: Job, model: Any, ids: np.ndarray, folder: Path) -> None:
+def build(job: Job, model: Any, ids: np.ndarray, labels: np.ndarray, folder: Path) -> None:
     """Collect the rows' gradients into an index."""
     width, batch = job.options["width"], job.options["batch"]
-    data = Dataset.from_dict({"input_ids": ids.tolist(), "length": [ids.shape[1]] * len(ids)})
+    data = Dataset.from_dict({"input_ids": ids.tolist(), "labels": labels.tolist(), "length": [ids.shape[1]] * len(ids)})
     cfg = IndexConfig(run_path=str(folder), projection_dim=width, token_batch_size=batch * ids.shape[1])
     batches = [list(range(start, min(start + batch, len(ids)))) for start in range(0, len(ids), batch)]
     collect_gradients(model, data, GradientProcessor(projection_dim=width), cfg, batches=batches)
@@ -40,12 +40,12 @@ def index(job: Job) -> tuple[np.ndarray | None, dict[str, Any]]:
     """Build, then search with the queries' gradients."""
     model, folder = job.model(), job.scratch("index")
     with job.clock("index"):
-        build(job, model, job.rows, folder)
+        build(job, model, job.rows, job.row_labels, folder)
     size = {"index_bytes": folder_bytes(folder)}
     if not len(job.queries):
         return None, size
     with job.clock("score"):
-        build(job, model, job.queries, job.scratch("queries"))
+        build(job, model, job.queries, job.query_labels, job.scratch("queries"))
         asked = load_module_gradients(job.scratch("queries"))
         found = Attributor(folder).search({name: torch.from_numpy(np.array(asked[name])) for name in asked}, k=None)
     values, places = found
@@ -55,8 +55,8 @@ def index(job: Job) -> tuple[np.ndarray | None, dict[str, Any]]:
 def ekfac(job: Job) -> tuple[np.ndarray, dict[str, Any]]:
     """Queries' gradients, factors with eigenvalue correction, preconditioning and scores, in files."""
     folder, batch = job.scratch("ekfac"), job.options["batch"]
-    for name, ids in (("rows", job.rows), ("asked", job.queries)):
-        Dataset.from_dict({"input_ids": ids.tolist()}).save_to_disk(str(job.scratch(name)))
+    for name, ids, labels in (("rows", job.rows, job.row_labels), ("asked", job.queries, job.query_labels)):
+        Dataset.from_dict({"input_ids": ids.tolist(), "labels": labels.tolist()}).save_to_disk(str(job.scratch(name)))
     data = DataConfig(dataset=str(job.scratch("rows")))
     cfg = IndexConfig(run_path=str(folder), model=job.options["model"], data=data, token_batch_size=batch * job.rows.shape[1])
     query = QuerySetConfig(dataset=str(job.scratch("asked")), aggregation="none")

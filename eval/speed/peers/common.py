@@ -1,7 +1,8 @@
 """The contract of the runners, on torch, numpy and transformers alone.
 
-A runner reads from its folder `job.json` (`Job.options`), `rows.npy` [n, s] and `queries.npy` [t, s], and writes `result.json`
-({"cpu_seconds": {...}, "peak_rss_mb": {...}, "index_bytes", "versions"}) and `scores.npy` [t, n], higher = more support.
+A runner reads from its folder `job.json` (`Job.options`), `rows.npy` [n, s] and `queries.npy` [t, s], and for each the tokens
+that count (`rows_labels.npy`, `IGNORED` elsewhere; without it all). It writes `result.json` ({"cpu_seconds": {...},
+"peak_rss_mb": {...}, "index_bytes", "versions"}) and `scores.npy` [t, n], higher = more support.
 """
 
 import json
@@ -18,6 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+IGNORED = -100  # the label of a token that does not count, as transformers has it
 
 
 class Clock:
@@ -64,13 +67,18 @@ class Job:
     options: dict[str, Any]
     rows: np.ndarray
     queries: np.ndarray
+    row_labels: np.ndarray
+    query_labels: np.ndarray
     clock: Clock = field(default_factory=Clock)
 
     @staticmethod
     def read(folder: Path) -> "Job":
         """The job of a folder."""
         options = json.loads((folder / "job.json").read_text())
-        return Job(folder, options, np.load(folder / "rows.npy"), np.load(folder / "queries.npy"))
+        ids = {name: np.load(folder / f"{name}.npy") for name in ("rows", "queries")}
+        given = {name: folder / f"{name}_labels.npy" for name in ids}
+        labels = {name: np.load(place) if place.exists() else ids[name] for name, place in given.items()}
+        return Job(folder, options, ids["rows"], ids["queries"], labels["rows"], labels["queries"])
 
     def model(self, **how: Any) -> Any:
         """The model in evaluation mode."""

@@ -11,26 +11,26 @@ import torch
 from dattri.algorithm.logra import LoGraAttributor
 from dattri.task import AttributionTask
 
-from eval.speed.peers.common import Job, linear_names, main
+from eval.speed.peers.common import IGNORED, Job, linear_names, main
 
 
 class Rows(torch.utils.data.Dataset):
-    """Token ids as dicts."""
+    """Token ids and labels as dicts."""
 
-    def __init__(self, ids: np.ndarray) -> None:
-        self.ids = torch.from_numpy(ids).long()
+    def __init__(self, ids: np.ndarray, labels: np.ndarray) -> None:
+        self.ids, self.labels = torch.from_numpy(ids).long(), torch.from_numpy(labels).long()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
-        return {"input_ids": self.ids[i], "labels": self.ids[i]}
+        return {"input_ids": self.ids[i], "labels": self.labels[i]}
 
 
 def summed_loss(model: Any, batch: Any, device: str) -> torch.Tensor:
     """The batch's summed loss, so that a row's gradient does not depend on its batch."""
     out = model(**{name: tensor.to(device) for name, tensor in batch.items()})
-    return out.loss * batch["labels"][:, 1:].numel()
+    return out.loss * (batch["labels"][:, 1:] != IGNORED).sum()
 
 
 def work(job: Job) -> tuple[np.ndarray, dict[str, Any]]:
@@ -40,8 +40,8 @@ def work(job: Job) -> tuple[np.ndarray, dict[str, Any]]:
     logra = LoGraAttributor(
         task, layer_names=linear_names(model), hessian="Identity", proj_dim=job.options["width"] ** 2, offload="cpu"
     )
-    rows = torch.utils.data.DataLoader(Rows(job.rows), batch_size=batch)
-    queries = torch.utils.data.DataLoader(Rows(job.queries), batch_size=min(batch, len(job.queries)))
+    rows = torch.utils.data.DataLoader(Rows(job.rows, job.row_labels), batch_size=batch)
+    queries = torch.utils.data.DataLoader(Rows(job.queries, job.query_labels), batch_size=min(batch, len(job.queries)))
     with job.clock("index"):
         logra.cache(rows)
         logra.compute_preconditioners()

@@ -2,9 +2,9 @@
 
 Parameters come in four groups: the *blocks* (every linear layer but the head, and each expert's; of an adapter its own), the
 *head* that makes logits of the last hidden states, the *embedding*, a linear layer of one-hot tokens, and the *norms* (their
-weights and biases; of an adapter those that it saved). A head that is tied to the embedding is tracked as what it does there:
-its own part of the gradient, not the sum of both. Where an adapter has one of these two in its place or layers around it, the
-group is the whole layer that runs there, and its own layers are of the blocks.
+weights and biases, with the biases of the blocks' linear layers; of an adapter the norms that it saved). A head that is tied to
+the embedding is tracked as what it does there: its own part of the gradient, not the sum of both. Where an adapter has one of
+these two in its place or layers around it, the group is the whole layer that runs there, and its own layers are of the blocks.
 """
 
 import re
@@ -99,9 +99,14 @@ def _embeddings(lm: LM) -> Layers:
 
 
 def _norms(lm: LM) -> Layers:
-    """The norms' parameters; of an adapter those that it saved."""
-    adapter = any("lora_" in name for name in lm.linears())
-    return {name: module for name, module in norm_layers(lm).items() if SAVED in name or not adapter}
+    """The norms' parameters and the blocks' biases, but not those of experts; of an adapter the norms that it saved."""
+    norms = norm_layers(lm)
+    if any("lora_" in name for name in lm.linears()):
+        return {name: module for name, module in norms.items() if SAVED in name}
+    linears = {name: one for name, one in linear_layers(lm).items() if not isinstance(one, Expert)}
+    return norms | {
+        f"{name}.bias": Vector(one, "bias") for name, one in linears.items() if "bias" in dict(one.named_parameters())
+    }
 
 
 def _within(module: torch.nn.Module | None) -> set[torch.nn.Module]:

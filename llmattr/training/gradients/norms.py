@@ -1,7 +1,7 @@
-"""Norms: parameters by which, or to which, a module's output is multiplied or added number by number.
+"""Norms and biases: parameters by which, or to which, a module's output is multiplied or added number by number.
 
 An example's gradient of such a parameter is `sum over places of G * k`, G the output gradient and k the output's derivative by
-it: the normalised input of a weight, 1 of a bias (LayerNorm: arXiv 1607.06450; RMSNorm: arXiv 1910.07467).
+it: the normalised input of a norm's weight, 1 of a bias (LayerNorm: arXiv 1607.06450; RMSNorm: arXiv 1910.07467).
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,10 @@ ROUNDING = 2**6  # steps of the type between two ways to compute the same
 
 
 class Vector(torch.nn.Module):
-    """A norm's weight or bias as a layer [1, d] whose input is a 1 for each example, and whose output gradient its gradient."""
+    """A norm's weight, or a bias, as a layer [1, d] whose input is a 1 for each example, and its output gradient its gradient.
+
+    `norm` is the module whose parameter it is: a norm, or a linear layer.
+    """
 
     def __init__(self, norm: torch.nn.Module, parameter: str) -> None:
         super().__init__()
@@ -26,7 +29,7 @@ class Vector(torch.nn.Module):
 
     @property
     def whole(self) -> torch.nn.Parameter:
-        """The norm's parameter."""
+        """The parameter."""
         return self.norm.get_parameter(self.parameter)
 
     @property
@@ -35,7 +38,9 @@ class Vector(torch.nn.Module):
         return torch.nn.Parameter(self.whole.detach().view(1, -1), requires_grad=False)
 
     def derivative(self, given: tuple[Any, ...], named: Mapping[str, Any]) -> torch.Tensor:
-        """What the norm says of this input where the parameter is 1, less what it says where it is 0; its others are 0."""
+        """What the module says of this input where the parameter is 1, less what it says where it is 0; its others are 0."""
+        if any(one.dim() > 1 for one in self.norm.parameters()):  # a linear layer, to which its bias is added
+            return given[0].new_ones(*given[0].shape[:-1], self.whole.numel())
         others = {name: torch.zeros_like(one) for name, one in self.norm.named_parameters()}
         one = others | {self.parameter: torch.ones_like(self.whole)}
         with torch.no_grad():
