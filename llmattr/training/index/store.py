@@ -161,6 +161,10 @@ class GradientIndex:
             rows = slice(start, start + size)
             yield start, self.vectors[rows].astype(np.float32) * self.scales[rows, None]
 
+    def stored(self, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k d"]:
+        """These rows in float32."""
+        return self.vectors[rows].astype(np.float32) * self.scales[rows, None]
+
     def moment(self) -> Float[np.ndarray, "d d"]:
         """The rows' second moment `sum of g g' / n`, in float64; computed once and kept with the index."""
         with suppress(OSError, LlmattrError):  # there is none, or it is damaged
