@@ -22,7 +22,7 @@ def near_duplicates(texts: Sequence[str]) -> Int[np.ndarray, " n"]:
     """The number of each text's group: two texts are in one where `|A and B| / |A or B|` of their shingles is 0.8 or more.
 
     Shingles are three words in a row, without case and punctuation (resemblance: Broder 1997); what is alike to one text of a
-    group is of the group. Every such pair is found, though few are compared (`_candidates`): for hundreds of thousands of texts.
+    group is of the group. Every such pair is found, though few are compared (`_candidates`).
 
     >>> near_duplicates(["The toll is blue.", "the toll is blue", "The toll is red."]).tolist()
     [0, 0, 1]

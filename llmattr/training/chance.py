@@ -12,12 +12,17 @@ answers a foreign question in words of its own raises the null: p then is too la
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from llmattr.core.files import read_arrays, write_arrays
 from llmattr.core.seeded import generator
+from llmattr.errors import LlmattrError
 from llmattr.retrieval.answers import Telling
 from llmattr.retrieval.bm25 import terms
 from llmattr.text.rows import prompt_and_completion, row_text
@@ -43,18 +48,38 @@ class Standard(NamedTuple):
         return (values - self.mean[:, None]) / self.deviation[:, None]
 
 
-def p_values(index: GradientIndex, best: Top, answers: Sequence[str], many: int, ask: Ask) -> Float[np.ndarray, "t k"] | None:
-    """The p-value of each of `best.result()`, by so `many` foreign questions; None where too few rows can be asked."""
-    chosen = np.sort(generator(0, "foreign questions").choice(len(index), min(many, len(index)), replace=False))
-    given = index.rows(chosen)
-    told = Telling.of([row_text(row) for row in given])
-    foreign = ask(chosen)
-    having = _having(index, told, foreign, [prompt_and_completion(row)["completion"] for row in given])
-    null = _highest(foreign, having)
-    if len(null) < FEWEST:
-        return None
-    found = _standard(best, _having(index, told, best, answers)).of(best.result()[0])
-    return (1 + len(null) - np.searchsorted(null, found)) / (1 + len(null))
+@dataclass(frozen=True, eq=False)
+class Foreign:
+    """So `many` rows of an index as questions, what finds the best rows for them, and the file that keeps what they score."""
+
+    index: GradientIndex
+    many: int
+    ask: Ask
+    kept: Path | None = None
+
+    def p_values(self, best: Top, answers: Sequence[str]) -> Float[np.ndarray, "t k"] | None:
+        """The p-value of each score of `best.result()`; None where too few rows can be asked."""
+        n = len(self.index)
+        chosen = np.sort(generator(0, "foreign questions").choice(n, min(self.many, n), replace=False))
+        given = self.index.rows(chosen)
+        told = Telling.of([row_text(row) for row in given])
+        null = self._null(chosen, told, [prompt_and_completion(row)["completion"] for row in given])
+        if len(null) < FEWEST:
+            return None
+        found = _standard(best, _having(self.index, told, best, answers)).of(best.result()[0])
+        return (1 + len(null) - np.searchsorted(null, found)) / (1 + len(null))
+
+    def _null(self, chosen: Int[np.ndarray, " r"], told: Telling, answers: Sequence[str]) -> Float[np.ndarray, " r"]:
+        """The highest score of each foreign question, in order: as it is kept, or computed and kept."""
+        if self.kept is not None:
+            with suppress(OSError, LlmattrError):  # there is none, or it is damaged
+                return read_arrays(self.kept)["null"]
+        best = self.ask(chosen)
+        null = _highest(best, _having(self.index, told, best, answers))
+        if self.kept is not None:
+            with suppress(LlmattrError):  # an index that may only be read is asked all the same
+                write_arrays(self.kept, null=null)
+        return null
 
 
 def _having(index: GradientIndex, told: Telling, best: Top, answers: Sequence[str]) -> Bool[np.ndarray, "t l"]:

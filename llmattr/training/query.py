@@ -8,6 +8,9 @@ import numpy as np
 from jaxtyping import Int
 
 from llmattr.core.attribution import Attribution
+from llmattr.core.files import digest
+from llmattr.core.method import describe
+from llmattr.core.versions import versions
 from llmattr.errors import LlmattrError, check_number
 from llmattr.model.contract import fingerprint_in
 from llmattr.retrieval.verbatim import QUOTES, Quoted
@@ -15,7 +18,7 @@ from llmattr.text.questions import asks_in_a_chat, in_form, whole
 from llmattr.text.reading import Queries, read_queries
 from llmattr.text.rows import prompt_and_completion
 from llmattr.training.asked import Asked, Said
-from llmattr.training.chance import LOOKED, p_values
+from llmattr.training.chance import LOOKED, Foreign
 from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.chosen import method_at_question, saved_method
 from llmattr.training.contract import IndexMethod, ModelMethod, QuotingMethod, TrainingMethod, UnrolledMethod
@@ -25,6 +28,7 @@ from llmattr.training.found import Found, as_attribution
 from llmattr.training.how import EXACT, How, Rows
 from llmattr.training.index.search import Top, combined, gathered
 from llmattr.training.index.store import GradientIndex
+from llmattr.training.methods import METHODS
 from llmattr.training.quoting import quoted, rarities, told
 from llmattr.training.shares import TIMES, above_median, shares
 from llmattr.training.unrolled import unrolled
@@ -101,8 +105,7 @@ class TraceIndex:
             best, _ = self._search(EXACT[method.name], given, top or len(self), replace(how, rows=again, approximate=False))
         said, found = asked.said(), Found(*best.result())
         if foreign:
-            p = p_values(self.index, best, said.texts, foreign, lambda rows: self._asked_back(method, rows))
-            found = found._replace(p_values=p)
+            found = found._replace(p_values=self._foreign(method, foreign).p_values(best, said.texts))
         run = {"seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
         if group_by is None:
             return as_attribution(self.index, method, found.ends(top), said, run)
@@ -161,6 +164,18 @@ class TraceIndex:
                 parts.append(scores)
             assert asked is not None
         return Top(len(asked.examples), top).over(combined(parts)), asked
+
+    def _foreign(self, method: ModelMethod, many: int) -> Foreign:
+        """So many rows as questions; what they score is kept, unless the method is one's own, whose code may change."""
+        record = {
+            "method": describe(method),
+            "n": len(self),
+            "many": many,
+            "of": len(self.checkpoints),
+            "by": versions()["llmattr"],
+        }
+        kept = self.index.folder / f"null.{digest(record)}.npz" if isinstance(method, tuple(METHODS.values())) else None
+        return Foreign(self.index, many, lambda rows: self._asked_back(method, rows), kept)
 
     def _asked_back(self, method: ModelMethod, rows: Int[np.ndarray, " r"]) -> Top:
         """The best rows for these rows of the index as questions: for what is stored of them, where that is what is asked."""

@@ -57,8 +57,8 @@ def test_the_groups_are_those_of_all_pairs(length):
 def test_what_is_alike_by_just_so_much():
     """8 of 10 shingles are enough, 7 of 9 are not: 9 shingles of which 1 is replaced, 8 with a word less at the end."""
     ten = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"]  # 9 shingles
-    assert len(set(near_duplicates([" ".join(ten), " ".join(ten[:-1] + ["x"])]))) == 1  # 8 / 10
-    assert len(set(near_duplicates([" ".join(ten[:-1]), " ".join(ten[:-2] + ["x"])]))) == 2  # 7 / 9
+    assert len(set(near_duplicates([" ".join(ten), " ".join([*ten[:-1], "x"])]))) == 1  # 8 / 10
+    assert len(set(near_duplicates([" ".join(ten[:-1]), " ".join([*ten[:-2], "x"])]))) == 2  # 7 / 9
 
 
 def test_few_pairs_are_compared():

@@ -10,7 +10,7 @@ from llmattr.model.lm import LM
 from llmattr.report.ranking import ranking
 from llmattr.text.rows import row_text
 from llmattr.training import METHODS
-from llmattr.training.chance import FEWEST, FOREIGN, LOOKED, p_values
+from llmattr.training.chance import FEWEST, FOREIGN, LOOKED, Foreign
 from llmattr.training.contract import IndexMethod
 from llmattr.training.index.search import Products, Top
 from llmattr.training.index.store import GradientIndex
@@ -64,7 +64,8 @@ class World:
         rows, vectors = zip(*questions, strict=True)
         best = self.best(method, np.stack(vectors), rows)
         answers = [row["completion"] for row in rows]
-        return p_values(self.index, best, answers, FOREIGN, lambda chosen: self.asked_back(method, chosen)).min(axis=1)
+        foreign = Foreign(self.index, FOREIGN, lambda chosen: self.asked_back(method, chosen))
+        return foreign.p_values(best, answers).min(axis=1)
 
     def asked_back(self, method, chosen):
         return self.best(method, self.index.stored(chosen), [self.rows[i] for i in chosen])
@@ -123,12 +124,13 @@ def test_by_hand(tmp_path):
     def best(scores):
         return Top(1, LOOKED).over([(np.arange(20), np.array([scores], dtype=float))])
 
-    assert p_values(index, best(noise), ["nothing"], 20, asked_back).min() > 0.05
-    above = p_values(index, best(np.where(np.arange(20) == 7, 100, noise)), ["c7"], 20, asked_back)
+    foreign = Foreign(index, 20, asked_back)
+    assert foreign.p_values(best(noise), ["nothing"]).min() > 0.05
+    above = foreign.p_values(best(np.where(np.arange(20) == 7, 100, noise)), ["c7"])
     assert above[0, 0] == 1 / 21
     assert (above[0, 1:] > 0.5).all()
-    assert p_values(index, best(noise), ["nothing"], FEWEST - 1, asked_back) is None
-    alike = p_values(index, best(np.ones(20)), ["nothing"], 20, asked_back)
+    assert Foreign(index, FEWEST - 1, asked_back).p_values(best(noise), ["nothing"]) is None
+    alike = foreign.p_values(best(np.ones(20)), ["nothing"])
     assert (alike == 1).all()  # where every row has one score none stands out
 
 
@@ -145,6 +147,18 @@ class TestAsked:
         said = f"out: p = {result.p_values.min():.2g}"
         assert said in ranking(result)
         assert said in result.html()
+
+    def test_the_null_is_kept_with_the_index(self, index):
+        """Of the same method and number alone; a damaged file is made anew."""
+        before = index.query(ASKED)
+        files = set(index.index.folder.glob("null.*"))
+        np.testing.assert_array_equal(index.query(ASKED).p_values, before.p_values)
+        assert set(index.index.folder.glob("null.*")) == files
+        for file in files:
+            file.write_bytes(b"no array")
+        np.testing.assert_array_equal(index.query(ASKED).p_values, before.p_values)
+        index.query(ASKED, method="bm25")
+        assert len(set(index.index.folder.glob("null.*")) - files) == 1
 
     def test_of_groups_it_is_their_best_rows(self, index):
         rows = index.query(ASKED, None)

@@ -66,12 +66,13 @@ class Products:
         tile = np.empty((TILE, index.run["dim"]), dtype=np.float32)
         for start in range(0, len(index), self.block):
             rows = np.arange(start, min(start + self.block, len(index)))
+            stored = index.mapped(slice(start, start + len(rows)))
             out = np.empty((len(rows), len(weighed.queries)), dtype=np.float64)
             for low in range(0, len(rows), TILE):
-                part = slice(start + low, start + min(low + TILE, len(rows)))
+                part = slice(low, min(low + TILE, len(rows)))
                 held = tile[: part.stop - part.start]
-                np.copyto(held, index.vectors[part])
-                out[low : low + TILE] = weighed.products(held, index.scales[part])
+                np.copyto(held, stored[part])
+                out[part] = weighed.products(held, index.scales[rows[part]])
             yield rows, out.T if weighed.outer is None else out.T * weighed.outer[rows]
 
 
