@@ -45,7 +45,7 @@ class Question:
         """Raise `LlmattrError` for options that do not go together."""
         if self.direction is not None:
             said = ("prompt", "completion", "span", "rather_than", "messages", "queries", "split", "columns")
-            refuse("--direction asks for no answer", *said, "method", "tokens", "rerank", "group_by", "approximate")
+            refuse("--direction asks for no answer", *said, "method", "tokens", "rerank", "group_by", "foreign", "approximate")
             return
         refuse("it is that of --direction", "layer")
         if self.messages is None:

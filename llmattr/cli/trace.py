@@ -157,6 +157,11 @@ index.params += [*ROWS_OPTIONS, *options_of(Projection)]
     "--rerank", type=click.IntRange(min=0), default=0, help="score so many rows again with whole gradients (grad-dot, grad-cos)"
 )
 @click.option("--group-by", help="whose is it: shares of the groups that have the same in this column of the rows")
+@click.option(
+    "--foreign",
+    type=click.IntRange(min=0),
+    help="rows that are asked as questions for the p-values: 199, and 0 of methods that need a pass of the model for them",
+)
 @click.option("--approximate", is_flag=True, help="score only the rows that faiss proposes, for indexes of many millions")
 @click.option("--html", type=click.Path(path_type=Path), help="write a page to read in a browser")
 @click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
@@ -170,6 +175,7 @@ def query(
     rerank: int,
     approximate: bool,
     group_by: str | None,
+    foreign: int | None,
     html: Path | None,
     json: Path | None,
     **asked: Any,
@@ -186,8 +192,8 @@ def query(
     if question.direction is not None:
         result = opened.along(question.vector(), top, layer=question.layer)
         return report(result, ranking(result, top), html=html, json=json)
-    how = {"tokens": tokens, "rerank": rerank, "approximate": approximate, "method": method, "group_by": group_by}
-    result = opened.query(question.rows(), top, **how)
+    how = {"tokens": tokens, "rerank": rerank, "approximate": approximate, "group_by": group_by, "foreign": foreign}
+    result = opened.query(question.rows(), top, method=method, **how)
     report(result, ranking(result, top), html=html, json=json)
 
 

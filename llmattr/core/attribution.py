@@ -21,6 +21,8 @@ from llmattr.errors import LlmattrError, check_choice, check_index, check_number
 if TYPE_CHECKING:
     import pandas as pd
 
+OF_SCORES = ("index", "stderr", "relevance", "p_values")  # arrays [t, k] beside the values
+
 
 @runtime_checkable
 class Session(Protocol):
@@ -68,7 +70,9 @@ class Attribution:
     - `verified`: what models trained without the best rows say (`curation.counterfactual.verified`);
     - `details`: what else a method says of each target, t of each (a fit's penalty `alpha`, the `pairs` of sources);
     - `model`: what tells the model that answered from others (`Scorer.fingerprint`);
-    - `agreement`: how far that model stands for a served one.
+    - `agreement`: how far that model stands for a served one;
+    - `p_values` [t, k]: of each score, how often what no source answers has one as high (`training.chance`); None where that
+      is not known.
 
     Slicing by target (`result[0]`) gives an Attribution with that target alone. Raises `LlmattrError` for scores that are not
     finite, an error below 0, arrays of another shape, and what is not of its field's type.
@@ -98,6 +102,7 @@ class Attribution:
     details: Mapping[str, Sequence[Any]] = field(default_factory=dict, repr=False)
     model: Mapping[str, str] | None = None
     agreement: Agreement | None = None
+    p_values: Float[np.ndarray, "t k"] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -107,7 +112,7 @@ class Attribution:
             raise LlmattrError(f"an attribution's method must be the record of one (describe(self)), not {self.method!r:.60}")
         check_fields(self, self.method["name"])
         t, k = len(self.targets), len(self.sources) if self.index is None else np.shape(self.index)[-1]
-        whole = {name: vars(self)[name] for name in ("values", "index", "stderr", "relevance")}
+        whole = {name: vars(self)[name] for name in ("values", *OF_SCORES)}
         columns = {"baseline": self.baseline, "lds": self.lds, "ceiling": self.ceiling}
         for name, array in (whole | columns).items():
             if array is not None or name == "values":
@@ -144,7 +149,7 @@ class Attribution:
 
     def __getitem__(self, target: SupportsIndex | slice) -> "Attribution":
         target = check_index(target, len(self), "targets")
-        columns = {name: vars(self)[name] for name in ("index", "stderr", "relevance", "baseline", "lds", "ceiling")}
+        columns = {name: vars(self)[name] for name in (*OF_SCORES, "baseline", "lds", "ceiling")}
         columns = {name: None if column is None else column[target] for name, column in columns.items()}
         asked = self.asked[target] if self.asked is not None and len(self.asked) == len(self) else self.asked
         evidence = None if self.evidence is None else self.evidence[target]
@@ -228,6 +233,7 @@ class Attribution:
             score=float(self.values[t, column]),
             stderr=None if self.stderr is None else float(self.stderr[t, column]),
             cited=cited,
+            p=None if self.p_values is None else float(self.p_values[t, column]),
         )
 
     def span(self, part: str | tuple[int, int]) -> "Attribution":
@@ -264,7 +270,7 @@ class Attribution:
         return by_document(self)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Every score as a row: target, its text, rank, source, id, document, text, score, stderr, cited.
+        """Every score as a row: target, its text, rank, source, id, document, text, score, stderr, cited, and p if it is known.
 
         What else is known of a source stands behind, a column `metadata.NAME` for each name.
         """
@@ -272,6 +278,7 @@ class Attribution:
 
         scores = self.top(None)
         frame = pd.DataFrame(scores, columns=Score._fields)
+        frame = frame if self.p_values is not None else frame.drop(columns="p")
         frame.insert(1, "target_text", [self.targets.texts[t] for t in frame["target"]])
         known = [self.sources.metadata(score.source) for score in scores]
         names = dict.fromkeys(name for metadata in known for name in metadata)
@@ -361,5 +368,5 @@ def by_document(attribution: Attribution) -> Attribution:
     stderr = None if attribution.stderr is None else summed(attribution.stderr)
     ids, texts, groups = [d.id for d in documents], [d.text for d in documents], np.arange(len(documents))
     whole = Sources("documents", ids, texts, groups=groups, documents=documents)
-    of_the_parts = {"evidence": None, "session": None, "relevance": None, "details": {}}
+    of_the_parts = {"evidence": None, "session": None, "relevance": None, "p_values": None, "details": {}}
     return dataclasses.replace(attribution, values=values, stderr=stderr, sources=whole, **of_the_parts)

@@ -27,6 +27,7 @@ class Score(NamedTuple):
     score: float
     stderr: float | None
     cited: bool
+    p: float | None = None
 
 
 def is_cited(

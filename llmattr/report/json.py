@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from llmattr.core.agreement import Agreement
-from llmattr.core.attribution import Attribution
+from llmattr.core.attribution import OF_SCORES, Attribution
 from llmattr.core.evidence import from_dicts, target_to_dict
 from llmattr.core.plain_json import json_text
 from llmattr.core.sources import Document, Sources, Targets
@@ -76,7 +76,7 @@ def _source(sources: Sources, i: int) -> dict[str, Any]:
 
 def _target(a: Attribution, t: int) -> dict[str, Any]:
     start, end = (None, None) if a.targets.spans is None else a.targets.spans[t].tolist()
-    rows = {"values": a.values, "stderr": a.stderr, "relevance": a.relevance, "index": a.index}
+    rows = {name: vars(a)[name] for name in ("values", *OF_SCORES)}
     return {
         "text": a.targets.texts[t],
         "start": start,
@@ -127,6 +127,7 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
         verified=saved.get("verified"),
         details={name: [t["details"][name] for t in targets] for name in (targets or [{}])[0].get("details", ())},
         model=saved["model"],
+        p_values=_numbers(targets, "p_values"),
         agreement=Agreement.of(saved["agreement"]) if "agreement" in saved else None,
     )
 

@@ -9,10 +9,28 @@ from llmattr.core.attribution import Attribution
 
 SURE = ((0.8, "well"), (0.5, "roughly"), (-1.0, "badly"))  # from this rank correlation on
 
+RARE = 0.05  # a p-value from which on a row does not stand out
+
 
 def fit_quality(attribution: Attribution) -> list[str]:
     """How well the scores predict ablations that they were not fitted to; nothing where nothing was fitted or tried."""
-    return [*_held_out(attribution), *_tried(attribution), *_foretold(attribution), *stands_for(attribution)]
+    tried = [*_held_out(attribution), *_tried(attribution), *_foretold(attribution)]
+    return [*tried, *chance(attribution), *stands_for(attribution)]
+
+
+def stands_out(attribution: Attribution, t: int) -> str:
+    """Whether a row does more for a target than chance; nothing where that is not known."""
+    if attribution.p_values is None:
+        return ""
+    p = float(attribution.p_values[t].min())
+    return f"{'the best row stands' if p <= RARE else 'no row stands'} out: p = {p:.2g}"
+
+
+def chance(attribution: Attribution) -> list[str]:
+    """One line: what a p-value is."""
+    if attribution.p_values is None:
+        return []
+    return ["p = how often a question that no row answers has a row that scores as high, among questions like the rows."]
 
 
 def stands_for(attribution: Attribution) -> list[str]:

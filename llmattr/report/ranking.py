@@ -9,7 +9,7 @@ from llmattr.core.attribution import Attribution, Score
 from llmattr.core.sources import Sources
 from llmattr.report import quotes
 from llmattr.report.lines import one_line, plain
-from llmattr.report.quality import fit_quality
+from llmattr.report.quality import fit_quality, stands_out
 from llmattr.report.trace import query_of
 
 
@@ -20,6 +20,8 @@ def ranking(attribution: Attribution, top: int = 10) -> str:
         scores, query = one.top(None), query_of(attribution, target)
         lines.append(plain(query.start) + click.style(one_line(query.name), bold=True))
         kinds = {"for": [s for s in scores if s.score > 0][:top], "against": [s for s in scores[::-1] if s.score < 0][:top]}
+        out = stands_out(attribution, target)
+        lines += [f"  {out}"] if out else []
         spoken = quotes.lines(attribution, target)
         lines += spoken
         for kind, chosen in kinds.items():

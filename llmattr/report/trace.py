@@ -6,7 +6,7 @@ from typing import Any
 
 from llmattr.core.attribution import Attribution, Score, sentence_rows
 from llmattr.report.marks import cut
-from llmattr.report.quality import fit_quality, removal_of
+from llmattr.report.quality import fit_quality, removal_of, stands_out
 from llmattr.report.quotes import Spans, marks, measured, outermost, quoted, reading, spans_of
 from llmattr.report.words import Mark, Passage, Piece, common_words, passage, shared, strengths
 from llmattr.retrieval.verbatim import QUOTES
@@ -87,6 +87,7 @@ class Target:
     quotes: list[tuple[str, str]]
     tokens: list[Token]  # of which the loss is known
     removal: str
+    standing: str  # whether a row stands out
 
 
 def query_of(a: Attribution, t: int) -> Query:
@@ -187,7 +188,8 @@ def _target(
     quotes = [(span["text"], measured(span)) for span in outermost(spans or [])]
     read = "" if spans is None else reading(a, number)
     shown = query_passage(query, outermost(spans or []))
-    return Target(number, query, shown, both, read[:1].upper() + read[1:], quotes, _tokens(a, number), removal_of(a, number))
+    beside = {"tokens": _tokens(a, number), "removal": removal_of(a, number), "standing": stands_out(a, number)}
+    return Target(number, query, shown, both, read, quotes, **beside)
 
 
 def _tokens(a: Attribution, target: int) -> list[Token]:

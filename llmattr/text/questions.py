@@ -26,6 +26,11 @@ def has_other(row: Mapping[str, Any]) -> bool:
     return row.get("rather_than") is not None
 
 
+def whole(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A training row as a question, whatever its own columns are called."""
+    return {name: value for name, value in row.items() if name not in ("span", "rather_than")}
+
+
 def other_of(row: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The question with the answer that its own is set against; of a chat the last turn is another.
 

@@ -103,7 +103,7 @@ class Checkpoint:
             case IndexMethod():
                 return self._products(method, lm, asked, nearest)
             case TextMethod():
-                texts, queries = ([row_text(row) for row in part] for part in (index.rows(), asked.rows))
+                texts, queries = index.texts(), [row_text(row) for row in asked.rows]
                 shape = len(queries), len(texts)
                 with unchanged(method.name, lambda: {"rows": list(texts), "queries": list(queries)}):
                     found = returned(method, "retrieve", method.retrieve(texts, queries), np.ndarray, shape)

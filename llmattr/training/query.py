@@ -1,38 +1,37 @@
 """Questions to a finished index: scores of its rows, from one or several checkpoints, as an attribution."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from llmattr.core.attribution import Attribution
+from llmattr.core.files import digest
 from llmattr.core.method import describe
-from llmattr.core.sources import Sources, Targets
+from llmattr.core.versions import versions
 from llmattr.errors import LlmattrError, check_number
 from llmattr.model.contract import fingerprint_in
-from llmattr.retrieval.baselines import MEANING
 from llmattr.retrieval.verbatim import QUOTES, Quoted
-from llmattr.text.columns import own_columns
-from llmattr.text.questions import asks_in_a_chat, in_form
+from llmattr.text.questions import asks_in_a_chat, in_form, whole
 from llmattr.text.reading import Queries, read_queries
-from llmattr.text.rows import prompt_and_completion, row_text
+from llmattr.text.rows import prompt_and_completion
 from llmattr.training.asked import Asked, Said
+from llmattr.training.chance import LOOKED, Foreign
 from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.chosen import method_at_question, saved_method
 from llmattr.training.contract import IndexMethod, ModelMethod, QuotingMethod, TrainingMethod, UnrolledMethod
 from llmattr.training.direction import MEANING as MEANING_OF_DIRECTIONS
 from llmattr.training.direction import checked_directions
+from llmattr.training.found import Found, as_attribution
 from llmattr.training.how import EXACT, How, Rows
 from llmattr.training.index.search import Top, combined, gathered
 from llmattr.training.index.store import GradientIndex
+from llmattr.training.methods import METHODS
 from llmattr.training.quoting import quoted, rarities, told
-from llmattr.training.shares import LOOKED, above_median, shares
+from llmattr.training.shares import TIMES, above_median, shares
 from llmattr.training.unrolled import unrolled
-
-OF_THE_INDEX = ("method", "layers", "groups", "checksums", "commands")  # what its record has and a result's has not
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +68,7 @@ class TraceIndex:
         approximate: bool = False,
         method: str | type | TrainingMethod | None = None,
         group_by: str | None = None,
+        foreign: int | None = None,
     ) -> Attribution:
         """Scores of the training rows that support each query most and of those that oppose it most (`top` of each).
 
@@ -80,7 +80,8 @@ class TraceIndex:
         again with whole gradients. `rows`: score only these, for methods without an index. `approximate`: of an index score
         only the rows that faiss proposes. `method`: another than the index was built with, where its rows allow that.
         `group_by`: a column of the rows, of whose groups the shares of the support of the `top` best rows are returned instead
-        (`shares`).
+        (`shares`). `foreign`: so many rows are asked, too, for the scores' p-values (`chance`); by default 199 of methods that
+        need no pass of the model for that, else none.
 
         Returns values [t, k], highest first, positive = the row made the completion likelier; the sources are the rows that
         were returned. Raises `LlmattrError` for queries that cannot be read and for options that the method does not have.
@@ -90,26 +91,27 @@ class TraceIndex:
         started = time.perf_counter()
         method = self._chosen(method)
         given = self._in_form(read_queries(queries))
-        how = How(tokens, rerank, rows, approximate, group_by)
+        how = How(tokens, rerank, rows, approximate, group_by, foreign)
         how.check(method, self.index, given)
         if isinstance(method, QuotingMethod):
             return self._quoted(method, given, top or len(self), started)
-        best, asked = self._search(method, given, len(self) if group_by else max(top or len(self), rerank), how)
+        foreign = how.foreign_questions(method, len(self), given)
+        wanted = len(self) if group_by else max(top or len(self), rerank, LOOKED if foreign else 0)
+        best, asked = self._search(method, given, wanted, how)
         if not tokens:
             asked.note_few()
         if rerank:
             again = np.unique(best.result()[1]).tolist()
             best, _ = self._search(EXACT[method.name], given, top or len(self), replace(how, rows=again, approximate=False))
-        values, found = best.result()
+        said, found = asked.said(), Found(*best.result())
+        if foreign:
+            found = found._replace(p_values=self._foreign(method, foreign).p_values(best, said.texts))
         run = {"seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
-        if group_by is not None:
-            many = top or len(self)
-            looked = slice(LOOKED * many)
-            best_rows = self._attribution(method, above_median(values)[:, looked], found[:, looked], asked.said(), run)
-            return shares(best_rows, group_by, many)
-        if top is not None:
-            values, found = _ends(values, top), _ends(found, top)
-        return self._attribution(method, values, found, asked.said(), run)
+        if group_by is None:
+            return as_attribution(self.index, method, found.ends(top), said, run)
+        different = top or len(self)
+        supporting = found._replace(values=above_median(found.values)).first(TIMES * different)
+        return shares(as_attribution(self.index, method, supporting, said, run), group_by, different)
 
     def quoted(self, texts: Sequence[str]) -> list[Quoted]:
         """What of each text stands word for word in the rows; raises `LlmattrError` for an index that does not tell it."""
@@ -125,7 +127,8 @@ class TraceIndex:
         found = quoted(method, self.index, said.texts)
         best = Top(len(said.texts), top)
         best.add(np.arange(len(self)), rarities(found, len(self)))
-        result = self._attribution(method, *best.result(), said, {"seconds": {"query": time.perf_counter() - started}})
+        run = {"seconds": {"query": time.perf_counter() - started}}
+        result = as_attribution(self.index, method, Found(*best.result()), said, run)
         return replace(result, details={QUOTES: told(result, found)})
 
     def _chosen(self, asked: str | type | TrainingMethod | None) -> TrainingMethod:
@@ -160,10 +163,26 @@ class TraceIndex:
                     scores = replace(scores, blocks=gathered(scores.blocks))
                 parts.append(scores)
             assert asked is not None
-        best = Top(len(asked.examples), top)
-        for numbers, scores in combined(parts):
-            best.add(numbers, scores)
-        return best, asked
+        return Top(len(asked.examples), top).over(combined(parts)), asked
+
+    def _foreign(self, method: ModelMethod, many: int) -> Foreign:
+        """So many rows as questions; what they score is kept, unless the method is one's own, whose code may change."""
+        record = {
+            "method": describe(method),
+            "n": len(self),
+            "many": many,
+            "of": len(self.checkpoints),
+            "by": versions()["llmattr"],
+        }
+        kept = self.index.folder / f"null.{digest(record)}.npz" if isinstance(method, tuple(METHODS.values())) else None
+        return Foreign(self.index, many, lambda rows: self._asked_back(method, rows), kept)
+
+    def _asked_back(self, method: ModelMethod, rows: Int[np.ndarray, " r"]) -> Top:
+        """The best rows for these rows of the index as questions: for what is stored of them, where that is what is asked."""
+        if not isinstance(method, IndexMethod):
+            return self._search(method, [whole(row) for row in self.index.rows(rows)], LOOKED, How())[0]
+        parts = [part.products(method, part.index.stored(rows)) for part in self.checkpoints]
+        return Top(len(rows), LOOKED).over(combined(parts))
 
     def along(self, direction: object, top: int | None = 10, *, layer: int | None = None) -> Attribution:
         """Training rows by the cosine of their mean hidden state with a direction [d], or with each of several [t, d].
@@ -176,12 +195,11 @@ class TraceIndex:
         if more:
             raise LlmattrError(f"a direction is of one model, and the index has {1 + len(more)} checkpoints: build one of each")
         states = checkpoint.load().model.config.get_text_config().num_hidden_layers + 1
-        method, found = checked_directions(self.index, self._chosen(None), states, direction, layer)
-        best = Top(len(found), top or len(self))
-        for numbers, scores in combined([checkpoint.products(method, found)]):
-            best.add(numbers, scores)
-        names = ["the direction"] if len(found) == 1 else [f"direction {t}" for t in range(len(found))]
-        return replace(self._attribution(method, *best.result(), Said(names, queries=[]), {}), meaning=MEANING_OF_DIRECTIONS)
+        method, asked = checked_directions(self.index, self._chosen(None), states, direction, layer)
+        best = Top(len(asked), top or len(self)).over(combined([checkpoint.products(method, asked)]))
+        names = ["the direction"] if len(asked) == 1 else [f"direction {t}" for t in range(len(asked))]
+        found = as_attribution(self.index, method, Found(*best.result()), Said(names, queries=[]), {})
+        return replace(found, meaning=MEANING_OF_DIRECTIONS)
 
     def self_influence(self, top: int | None = None, method: str | type | TrainingMethod | None = None) -> Attribution:
         """Every training row's score for itself: the highest are unusual, hard or mislabelled rows, which the model memorised.
@@ -190,50 +208,6 @@ class TraceIndex:
         index was built with, as for `query`.
         """
         method = self._chosen(method)
-        best = Top(1, top or len(self))
-        for numbers, scores in combined([checkpoint.self_scores(method) for checkpoint in self.checkpoints]):
-            best.add(numbers, scores)
-        return self._attribution(method, *best.result(), Said(["the row itself"], queries=[]), {})
-
-    def _attribution(
-        self,
-        method: TrainingMethod,
-        values: Float[np.ndarray, "t k"],
-        found: Int[np.ndarray, "t k"],
-        said: Said,
-        run: Mapping[str, Any],
-    ) -> Attribution:
-        """Scores of the rows that were found, whose texts are the sources."""
-        returned, index = np.unique(found, return_inverse=True)
-        rows = self.index.rows(returned)
-        sources = Sources("training rows", [str(i) for i in returned], [row_text(row) for row in rows])
-        known = [own_columns(row) for row in rows]
-        measure = method.measure if method.family == "predictive" else "similarity"
-        run = {**self.index.run, **run}
-        return Attribution(
-            values=values,
-            index=index.reshape(values.shape),
-            sources=replace(sources, columns=known) if any(known) else sources,
-            targets=Targets(said.texts, said.spans, measure=measure),
-            unit=method.unit,
-            method=describe(method),
-            run={key: value for key, value in run.items() if key not in OF_THE_INDEX},
-            response=said.response,
-            traced=True,
-            asked=said.queries or None,
-            meaning=_meaning(method, said),
-            model=fingerprint_in(self.index.run),
-            details={"loss": said.losses} if said.losses else {},
-        )
-
-
-def _meaning(method: TrainingMethod, said: Said) -> str | None:
-    """What a score says, where that is not the usual."""
-    if method.family == "predictive" and any("rather_than" in query for query in said.queries):
-        return "positive = the row made the completion likelier than the answer that it is set against"
-    return MEANING if method.family == "reference" else None
-
-
-def _ends(columns: np.ndarray, top: int) -> np.ndarray:
-    """The first and last `top` columns."""
-    return columns if columns.shape[1] <= 2 * top else np.concatenate([columns[:, :top], columns[:, -top:]], axis=1)
+        scores = combined([checkpoint.self_scores(method) for checkpoint in self.checkpoints])
+        best = Top(1, top or len(self)).over(scores)
+        return as_attribution(self.index, method, Found(*best.result()), Said(["the row itself"], queries=[]), {})

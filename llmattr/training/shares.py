@@ -10,7 +10,7 @@ from llmattr.core.sources import Sources
 from llmattr.retrieval.duplicates import near_duplicates
 from llmattr.text.columns import group_names
 
-LOOKED = 5  # times as many rows are looked at as different ones are wanted
+TIMES = 5  # times as many rows are looked at as different ones are wanted
 
 
 def above_median(scores: Float[np.ndarray, "t n"]) -> Float[np.ndarray, "t n"]:
@@ -40,11 +40,19 @@ def shares(rows: Attribution, column: str, top: int) -> Attribution:
         rows,
         values=np.stack([share for share, _ in found]),
         stderr=np.stack([error for _, error in found]),
+        p_values=_of_best(rows, of_group),
         index=None,
         sources=Sources(f"groups by {column}", names, [sources.texts[i] for i in best]),
         unit="shares of the support",
         meaning=f"what each {column} has of the support of the {top} best rows, near-duplicates as one; they add up to 1",
     )
+
+
+def _of_best(rows: Attribution, of_group: Float[np.ndarray, "s g"]) -> Float[np.ndarray, "t g"] | None:
+    """The p-value of each group's best row, 1 where none of its rows was looked at."""
+    if rows.p_values is None or rows.index is None:
+        return None
+    return np.where(of_group[rows.index] > 0, rows.p_values[:, :, None], 1.0).min(axis=1)
 
 
 def _highest(rows: Attribution, source: int) -> float:

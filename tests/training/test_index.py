@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import time
+import tracemalloc
 import weakref
 
 import numpy as np
@@ -12,10 +13,13 @@ import torch
 
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model.lm import LM
-from llmattr.training import checkpoint
+from llmattr.training import METHODS, checkpoint
+from llmattr.training.asked import Said
+from llmattr.training.found import Found, as_attribution
 from llmattr.training.index import files as index_files
 from llmattr.training.index import rows as index_rows
 from llmattr.training.index.files import building
+from llmattr.training.index.search import Products, Top, Weighed
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.projection import Projection
 from llmattr.training.trace import build_index, open_index
@@ -140,7 +144,7 @@ class TestReading:
         assert index.index.rows([17, 3, 17]) == [ROWS[17], ROWS[3], ROWS[17]]
         parsed, loads = [], index_rows.json.loads
         monkeypatch.setattr(index_rows.json, "loads", lambda text: parsed.append(text) or loads(text))
-        result = index.query(ROWS[5], 2)
+        result = index.query(ROWS[5], 2, foreign=0)  # for p-values a question's highest rows are read, too
         assert result.top(1)[0].id == "5"
         assert len(parsed) == 1 + len(result.sources) <= 5  # and row 0, in whose form is asked
 
@@ -277,3 +281,26 @@ class TestModels:
         monkeypatch.setattr(LM, "load", staticmethod(seen))
         build_index(None, ROWS, tmp_path / "i", "tracin", checkpoints=run, **SMALL)
         assert len(alive) == 2
+
+
+def test_a_question_holds_no_more_of_a_larger_index(tmp_path):
+    """Of four times as many rows: the same block of scores, tile and rows that are returned, and at most 8 bytes a row more.
+
+    A text is 200 bytes, a row of numbers 256, so that holding all of either would show.
+    """
+    peaks = {}
+    for n in (2**15, 2**17):
+        rows = [{"text": f"row {i} " + "x" * 200} for i in range(n)]
+        index = GradientIndex.create(tmp_path / str(n), {"dim": 256, "row_type": "int8", "data_hash": "x"}, rows)
+        for start in range(0, n, 2**14):
+            index.write(range(start, start + 2**14), np.eye(256)[np.arange(2**14) % 256], np.zeros(2**14))
+        index.finish()
+        del rows
+        index = GradientIndex.open(tmp_path / str(n))
+        tracemalloc.start()
+        best = Top(1, 10).over(Products(index, Weighed(np.ones((1, 256), dtype=np.float32))))
+        found = as_attribution(index, METHODS["grad-dot"](), Found(*best.result()), Said(["q"], []), {})
+        peaks[n] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(found.sources) == 20
+    assert peaks[2**17] - peaks[2**15] < 8 * (2**17 - 2**15)

@@ -41,7 +41,7 @@ def add_rows(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
 def read_rows(folder: Path, numbers: Int[np.ndarray, " k"] | Sequence[int] | None = None) -> list[dict[str, Any]]:
     """These rows, in this order; all where none are named."""
     if numbers is None:
-        return [json.loads(text) for texts in _groups(folder) for text in texts]
+        return list(each_row(folder))
     found: dict[int, dict[str, Any]] = {}
     with _opened(folder) as file:
         ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])
@@ -51,6 +51,11 @@ def read_rows(folder: Path, numbers: Int[np.ndarray, " k"] | Sequence[int] | Non
             wanted = {int(row) for row, place in zip(numbers, places, strict=True) if place == group}
             found |= {row: json.loads(texts[row - int(ends[group])].as_py()) for row in wanted}  # counted from its end
     return [found[int(row)] for row in numbers]
+
+
+def each_row(folder: Path) -> Iterator[dict[str, Any]]:
+    """All rows, of which a group at a time is in memory."""
+    return (json.loads(text) for texts in _groups(folder) for text in texts)
 
 
 def _groups(folder: Path) -> Iterator[list[str]]:

@@ -66,12 +66,13 @@ class Products:
         tile = np.empty((TILE, index.run["dim"]), dtype=np.float32)
         for start in range(0, len(index), self.block):
             rows = np.arange(start, min(start + self.block, len(index)))
+            stored = index.mapped(slice(start, start + len(rows)))
             out = np.empty((len(rows), len(weighed.queries)), dtype=np.float64)
             for low in range(0, len(rows), TILE):
-                part = slice(start + low, start + min(low + TILE, len(rows)))
+                part = slice(low, min(low + TILE, len(rows)))
                 held = tile[: part.stop - part.start]
-                np.copyto(held, index.vectors[part])
-                out[low : low + TILE] = weighed.products(held, index.scales[part])
+                np.copyto(held, stored[part])
+                out[part] = weighed.products(held, index.scales[rows[part]])
             yield rows, out.T if weighed.outer is None else out.T * weighed.outer[rows]
 
 
@@ -113,16 +114,30 @@ def gathered(blocks: Iterable[Block]) -> list[Block]:
 
 
 class Top:
-    """A running choice of the k highest and k lowest scores of each query, over blocks of rows, in memory of t x 2k."""
+    """A running choice of the k highest and k lowest scores of each query, over blocks of rows, in memory of t x 2k.
+
+    `sums` and `squares` are those of the scores of all `rows` that were looked at.
+    """
 
     def __init__(self, queries: int, k: int) -> None:
         self.k = k
+        self.rows = 0
+        self.sums, self.squares = np.zeros(queries), np.zeros(queries)
         self.kept: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0), np.empty(0, dtype=np.int64))] * queries
 
     def add(self, rows: Int[np.ndarray, " b"], scores: Float[np.ndarray, "t b"]) -> None:
         """Look at more rows."""
+        self.rows += len(rows)
+        self.sums += scores.sum(axis=1)
+        self.squares += np.square(scores).sum(axis=1)
         for t, (values, numbers) in enumerate(self.kept):
             self.kept[t] = _both_ends(np.append(values, scores[t]), np.append(numbers, rows), self.k)
+
+    def over(self, blocks: Iterable[Block]) -> "Top":
+        """The same after a look at all blocks."""
+        for rows, scores in blocks:
+            self.add(rows, scores)
+        return self
 
     def result(self) -> tuple[Float[np.ndarray, "t k"], Int[np.ndarray, "t k"]]:
         """Scores, highest first, and the rows that have them; equal scores in the order of their rows."""

@@ -8,6 +8,7 @@ doubt.bin           [n] float32: the mean of 1 - p over the row's counted tokens
 done.bin            [n] uint8: 1 where the row is written
 fitted.safetensors  what was fitted before the rows: the projection's directions, or a method's curvature
 moment.npz          the rows' second moment, once a query needed it
+null.*.npz          what questions score by chance, by a method (`chance`)
 kept.*              what a method that quotes keeps of the rows' texts
 checked             empty: its time says when the bytes of the others were last compared with their checksums
 """
@@ -23,6 +24,7 @@ from jaxtyping import Float, Int
 
 from llmattr.core.files import read_arrays, write_arrays
 from llmattr.errors import LlmattrError, note
+from llmattr.text.rows import row_text
 from llmattr.training.index.files import (
     VERSION,
     after_writing,
@@ -34,13 +36,13 @@ from llmattr.training.index.files import (
     reserve,
     save_run,
 )
-from llmattr.training.index.rows import ROWS, add_rows, count_rows, read_rows
+from llmattr.training.index.rows import ROWS, add_rows, count_rows, each_row, read_rows
 
 BLOCK = 2**24  # numbers of an index turned to float32 at once: 64 MB
 FITTED = "fitted.safetensors"
 MOMENT = "moment.npz"
 BYTES = ("vectors.bin", "scales.bin", "doubt.bin", FITTED, ROWS)  # what has a checksum
-OWN = ("vectors", "scales", "doubt", "done", "rows", "fitted", "moment", "faiss", "kept", "run", "checked")
+OWN = ("vectors", "scales", "doubt", "done", "rows", "fitted", "moment", "faiss", "null", "kept", "run", "checked")
 DTYPES = {"int8": np.int8, "float16": np.float16, "float32": np.float32}
 
 
@@ -116,6 +118,10 @@ class GradientIndex:
         """The training rows, or only these of them, which alone are read."""
         return read_rows(self.folder, numbers)
 
+    def texts(self) -> list[str]:
+        """The texts of all rows."""
+        return [row_text(row) for row in each_row(self.folder)]
+
     def write(self, rows: Sequence[int], block: Float[np.ndarray, "b d"], doubt: Float[np.ndarray, " b"]) -> None:
         """Store these rows. Their done flags are set after their numbers are on disk, so a kill loses no more than a batch.
 
@@ -154,12 +160,24 @@ class GradientIndex:
             save_run(self.folder, {**self.run, "complete": True, "checksums": sums})
             mark_checked(self.folder, started)
 
+    def mapped(self, rows: slice) -> np.ndarray:
+        """Rows start to stop as they are stored [b, d], by a map of their own, so that all others are not held in memory."""
+        kind, dim = self.vectors.dtype, self.run["dim"]
+        if not dim:
+            return self.vectors[rows]
+        place = {"offset": rows.start * dim * kind.itemsize, "shape": (rows.stop - rows.start, dim)}
+        return np.memmap(self.folder / "vectors.bin", kind, "r", **place)
+
     def blocks(self) -> Iterator[tuple[int, Float[np.ndarray, "b d"]]]:
         """The rows in float32, some at a time, each block with the number of its first row."""
         size = max(1, BLOCK // max(1, self.run["dim"]))
         for start in range(0, len(self), size):
-            rows = slice(start, start + size)
-            yield start, self.vectors[rows].astype(np.float32) * self.scales[rows, None]
+            rows = slice(start, min(start + size, len(self)))
+            yield start, self.mapped(rows).astype(np.float32) * self.scales[rows, None]
+
+    def stored(self, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k d"]:
+        """These rows in float32."""
+        return self.vectors[rows].astype(np.float32) * self.scales[rows, None]
 
     def moment(self) -> Float[np.ndarray, "d d"]:
         """The rows' second moment `sum of g g' / n`, in float64; computed once and kept with the index."""
@@ -223,7 +241,7 @@ def _go_on(folder: Path, run: dict[str, Any], part: dict[str, Any], append: bool
         raise LlmattrError(f"the index {str(folder)!r} has this data already")
     if not begun.pop("complete", False):
         raise LlmattrError(f"the index {str(folder)!r} is not finished: run its `trace index` again before you append to it")
-    for stale in (folder / MOMENT, *folder.glob("faiss.*")):
+    for stale in (folder / MOMENT, *folder.glob("faiss.*"), *folder.glob("null.*")):
         stale.unlink(missing_ok=True)
     sums = {name: begun["checksums"][name] for name in (FITTED,) if name in begun["checksums"]}
     run = {**begun, "n": begun["n"] + part["rows"], "parts": [*begun["parts"], part], "checksums": sums}
