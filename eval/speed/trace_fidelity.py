@@ -65,7 +65,7 @@ def fidelity(bench: Bench) -> list[Figure]:
     rows, queries = topics.texts(bench.rows), topics.texts(bench.data.queries)
     for what, projection, target in sketches:
         index = llmattr.build_index(lm, rows, bench.new_folder(), GradDot(parameters="blocks"), projection=projection)
-        scores = dense(index.query(queries, top=None))
+        scores = dense(index.query(queries, top=None, foreign=0))
         size = (index.index.folder / "vectors.bin").stat().st_size / len(rows) + 4  # and its scale
         columns = {"width": projection.width, "dim": index.index.run["dim"], "bytes": int(size)}
         figures.append({"what": f"{what}, int8", **columns, **agreement(bench, scores), "target": target})

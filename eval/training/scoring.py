@@ -94,7 +94,9 @@ def _traced(world: "World", entry: Entry) -> Scored:
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(exist_ok=True, parents=True)
     started = time.process_time()
-    result = build_index(None if several else models[-1], world.rows, place, method, **several).query(world.queries, top=None)
+    result = build_index(None if several else models[-1], world.rows, place, method, **several).query(
+        world.queries, top=None, foreign=0
+    )
     seconds = time.process_time() - started
     size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
     shutil.rmtree(place)
