@@ -118,7 +118,7 @@ def check(
         failed = {word for one in results for word in (words if "error" in one else one["failures"])}  # unchecked is not passed
         context.exit(FAILED if failed.intersection(words) else 0)
     found = check(lm, _read(source), known or None, query, cache=kept, **how)
-    models = [] if lm is None or answerer.server else [lm.record()]
+    models = [] if lm is None or answerer.server else [lm.record() | lm.fingerprint()]
     _show(found, repair, models, html=html, junit=junit, json=json)
     context.exit(FAILED if words and found.fails(words) else 0)
 

@@ -29,8 +29,7 @@ class Live:
     def sources(self) -> Sources:
         """The components that something reads."""
         every = self.whole.sources
-        places = self.places.tolist()
-        return Sources(every.kind, [every.ids[i] for i in places], [every.texts[i] for i in places])
+        return Sources(every.kind, [every.ids[int(i)] for i in self.places], [every.texts[int(i)] for i in self.places])
 
     @property
     def targets(self) -> Targets:

@@ -109,7 +109,8 @@ def cite(
     ablation = ablation_of(lm, prompt, measure, max_new_tokens=max_new_tokens, cache=cache, room=room)
     if rather_than is not None:
         ablation = _contrasted(ablation, rather_than, chosen)
-    is_verified = verify and rather_than is None and not isinstance(lm, ChatServer)  # verdicts are on log-probabilities
+    whole = rather_than is None and step is None  # a verdict is of the whole answer and of all that stands before it
+    is_verified = verify and whole and not isinstance(lm, ChatServer)  # verdicts are on log-probabilities
     session = ContextSession(chosen, ablation, seed, lm.fingerprint(), query=query, is_verified=is_verified, judge=judge)
     result = session.result()
     seconds = {"load_and_answer": answered - started, **result.run["seconds"]}

@@ -489,6 +489,17 @@ def test_the_command_line(files, tmp_path, capsys):
     assert main([*files[:-6], *files[-4:-2], "--fail-on", "nothing"]) == 2
 
 
+def test_the_command_line_with_a_model(files, tiny_folder, tmp_path, capsys):
+    out = tmp_path / "out.json"
+    asked = [word for word in files if word != "--quick"]
+    assert main([*asked, "--model", str(tiny_folder), "--no-cache", "--json", str(out)]) == 0
+    record = json.loads(out.read_text())["command"]["models"][str(tiny_folder)]
+    assert {"dtype", "model_hash", "tokenizer_hash"} <= record.keys()
+    capsys.readouterr()
+    assert main(["rerun", str(out)]) == 0
+    assert capsys.readouterr().out.startswith("the same as")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -564,6 +575,8 @@ def test_talk_and_code_claim_nothing():
     "said",
     [
         "Sure! I hope this helps.",
+        "Here is what I found about the canal.",
+        "Here is a short overview. See [1], [2] for details.",
         "Which tower do you mean?",
         "Hello! [1]",
         "You’re quite right! Just let me know what you think.",

@@ -132,6 +132,19 @@ class TestReasoning:
         assert [text[a:b] for a, b in said_in(text, thinks=True)] == ["a", "c"]
         assert [text[a:b] for a, b in said_in(text)] == ["b"]
 
+    @pytest.mark.parametrize(
+        ("text", "thought", "answer"),
+        [
+            ("Thought: I know it now.\nFinal Answer: It is deep.", ["Thought: I know it now."], ["It is deep."]),
+            ("**Final Answer:** It is deep.", [], ["It is deep."]),
+            ("We add 1 and 1.\nFinal answer: 2", [], ["We add 1 and 1.\nFinal answer: 2"]),
+            ("Thought: `Final answer:` comes last.", [], ["Thought: `Final answer:` comes last."]),
+        ],
+    )
+    def test_the_final_answer_of_react_stands_behind_its_thoughts(self, text, thought, answer):
+        assert [text[a:b] for a, b in said_in(text, thinks=True) if b > a] == thought
+        assert [text[a:b] for a, b in said_in(text) if b > a] == answer
+
 
 class TestSteps:
     def test_the_system_and_the_question_are_no_sources_and_do_not_count(self):

@@ -28,6 +28,8 @@ _BEGINS = r"(?:^|(?<=[.!?…。！？]))[ \t]*+"
 _OPENING = regex.compile(rf"{_BEGINS}(?:<\|start\|>assistant)?\K(?:{'|'.join(map(regex.escape, _ENDS))})", regex.M)
 _ENDING = "|".join([*map(regex.escape, _ENDS.values()), "assistantfinal"])  # the last as it reads without special tokens
 _UNOPENED = regex.compile(rf"{_BEGINS}\K(?:{_ENDING})|(?<=\S)(?:{_ENDING})(?=[ \t]*$)", regex.M)
+_FINAL = regex.compile(r"^[ \t]*(?:\*\*)?final answer(?:\*\*)?:(?:\*\*)?", regex.M)  # of ReAct, behind its thoughts
+_THOUGHT = regex.compile(r"\s*(?:\*\*)?(?:thought|\Z)")
 _CODE = regex.compile(r"^ {0,3}(```++|~~~++)[^\n]*\n(?:.*?^ {0,3}\1|.*)|`[^`\n]+`", regex.M | regex.S)
 _ANSWER = regex.compile(r"\s*(?:<answer>|<\|message\|>|<\|begin_of_solution\|>|<\|START_RESPONSE\|>)", regex.I)
 _ANSWERED = regex.compile(r"(?:</answer>|<\|return\|>|<\|end_of_solution\|>|<\|END_RESPONSE\|>)\s*\Z", regex.I)
@@ -45,12 +47,16 @@ def parts(text: str) -> Iterator[Part]:
     """Reasoning and answer in turn.
 
     A text may begin inside a reasoning, since many templates open it, and one that it begins with may have no end. Marks that
-    are named in passing, within a sentence or in code, are text.
+    are named in passing, within a sentence or in code, are text. What ReAct's agents write is a "Thought:" up to their "Final
+    Answer:" (Yao et al. 2022, arXiv 2210.03629).
     """
     lower = text.translate(_LOWER)
     veiled = _CODE.sub(lambda code: " " * len(code[0]), lower)
     begin = _answer(text, 0)
     opening, ending = _OPENING.search(veiled), _UNOPENED.search(veiled)
+    final = _FINAL.search(veiled)
+    if final and _THOUGHT.match(veiled[: final.start()]):
+        ending, opening = final, None
     if ending and not (opening and opening.start() < ending.start()):
         yield Part(0, ending.start(), is_reasoning=True)
         begin = _answer(text, ending.end())

@@ -38,6 +38,10 @@ _TALK = regex.compile(
         |i(?:'m|\ am|'d\ be)\ (?:happy|here|glad)\ to
         |don't\ hesitate\ to)[^.:;\d]{{0,60}}
       |here(?:'s|\ is|\ are)\ (?:the|a|an|my|your|what)\b[^.;\d]{{0,80}}:
+      |here(?:'s|\ is|\ are)\ (?:what\ (?:i|we)\ (?:found|know|can\ say)
+        |(?:the|an?|my|your)\ (?:short\ |brief\ |quick\ |detailed\ )?(?:overview|summary|breakdown|list|answer|explanation))
+        (?:\ (?:about|of|for|on)\ [^.:;\d]{{1,60}})?
+      |(?:please\ )?see\ (?:also\ )?(?:\[[\d,\ ]+\][,\ ]*(?:and\ )?)+for\ (?:more\ |further\ )?(?:details|information)
       |(?:ja\ )?(?:gerne?|natürlich|selbstverständlich|klar)|(?:ich\ )?hoffe,\ (?:das|dies)\ hilft(?:\ (?:dir|ihnen|weiter))*
       |bien\ sûr|avec\ plaisir|j'espère\ que\ (?:cela|ça)\ (?:vous\ |t')?aide(?:ra)?|n'hésitez\ pas\ [^.:;\d]{{1,80}}
       |claro(?:\ que\ sí)?|por\ supuesto|espero\ que\ (?:esto\ |te\ |le\ )*(?:ayude|sirva)|certamente|con\ piacere
