@@ -43,8 +43,19 @@ class _Carried:
     @cached_property
     def missing(self) -> dict[int, int]:
         """The best document of each sentence that lacks a marker, where one supports it."""
-        lacking = {t: self.sentences[t].supporters for t in unmarked(self.marked.answer, self.sentences, self.markers)}
+        lacking = {t: self.better(t) for t in unmarked(self.marked.answer, self.sentences, self.markers)}
         return {t: supporters[0] for t, supporters in lacking.items() if supporters}
+
+    def better(self, t: int) -> list[int]:
+        """The documents that support a sentence, the best first: of one that is marked, those with more of its words.
+
+        A document that has less of them than one whose mark does not hold has the name of a claim, say, and the marked one the
+        rest: what they are mixed to stands in neither.
+        """
+        supports = self.sentences[t].supports
+        marked = [one.marker.document for one in self.by_sentence.get(t, []) if not one.holds]
+        most = max((supports[document].stated or 0.0 for document in marked if document is not None), default=-1.0)
+        return [document for document in self.sentences[t].supporters if (supports[document].stated or 0.0) > most]
 
     @cached_property
     def by_sentence(self) -> dict[int | None, list[CheckedMarker]]:
@@ -58,7 +69,7 @@ class _Carried:
         for t, every in self.by_sentence.items():
             words = [one for one in every if one.marker.is_word]
             found |= {one: one.marker.document for one in words}
-            better = [] if t is None else self.sentences[t].supporters
+            better = [] if t is None else self.better(t)
             for one in words:
                 beside = {found[other] for other in words}
                 if not one.holds:

@@ -556,6 +556,13 @@ def test_a_mark_at_the_end_of_a_paragraph_covers_what_its_document_supports():
     assert check(None, "The Panama Canal opened in 1914. It is deep [7]. It is 82 km long [2].", DOCUMENTS).missing == [0]
 
 
+def test_a_claim_mixed_of_two_documents_gets_the_mark_of_neither():
+    documents = ["The pump was designed by Hannah Brandt.", "The firmware is written by Tomas Lindqvist."]
+    found = check(None, "The firmware is written by Hannah Brandt [2]. The pump was designed by Hannah Brandt [2].", documents)
+    assert found.sentences[0].supporters == [0]  # by its words
+    assert found.repaired().text == "The firmware is written by Hannah Brandt. The pump was designed by Hannah Brandt [1]."
+
+
 def test_a_mark_behind_a_refusal_is_not_wrong():
     found = check(None, "The documents do not say who painted it [1][3].", DOCUMENTS)
     assert standings(found) == [(0, 1, "silent"), (0, 3, "silent")]
