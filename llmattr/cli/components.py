@@ -8,7 +8,7 @@ import click
 
 from llmattr import components as family
 from llmattr.cli.files import check_outputs, quiet, report
-from llmattr.cli.given import Input, typed
+from llmattr.cli.given import Input, refuse, typed
 from llmattr.cli.methods import MethodCommand
 from llmattr.core.method import check_options
 from llmattr.core.sources import Measure
@@ -75,6 +75,8 @@ def components(
     """Say which components of the model made it say a completion: they are removed, or what that does is foretold."""
     one = {"completion": completion, "rather_than": rather_than, "counterfactual": counterfactual}
     queries = _asked(prompt, {name: text for name, text in one.items() if text is not None}, data)
+    if options["way"] != "resample":
+        refuse("a counterfactual is what parts are resampled from (--way resample)", "counterfactual")
     check_options(method)
     check_outputs((data,) if data else (), [out for out in (html, json) if out])
     quiet()

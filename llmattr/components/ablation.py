@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from llmattr.ablation import check_masks
 from llmattr.components.asked import Asked, counterfactual
-from llmattr.components.fills import Fill, Way, seen
+from llmattr.components.fills import Fill, Way, dead, seen
 from llmattr.components.sites import Site, changed, sources_of
 from llmattr.core.progress import Progress
 from llmattr.core.sources import Sources, Targets
@@ -129,6 +129,12 @@ class ComponentAblation:
     def _counterfactuals(self) -> list[Int[torch.Tensor, "1 s"]]:
         return [torch.tensor([ids], device=self.lm.device) for ids in counterfactual(self.lm, self.asked)]
 
+    def dead(self) -> Bool[np.ndarray, " n"]:
+        """Which components make no difference when they are removed, by what the first request's tokens show."""
+        pieces = seen(self.lm, self.sites, self.asked.requests[0].ids)
+        return np.array([one for site, given in zip(self.sites, pieces, strict=True) for one in dead(site, given)], dtype=bool)
+
     def record(self) -> dict[str, Any]:
         """The model, how components are removed, and how many masks of how many requests were run."""
-        return {**self.lm.record(), "way": self.way, "forward_passes": len(self.known) * len(self.asked.passes)}
+        parts = "+".join(dict.fromkeys(site.part for site in self.sites))
+        return {**self.lm.record(), "parts": parts, "way": self.way, "forward_passes": len(self.known) * len(self.asked.passes)}

@@ -10,7 +10,9 @@ from jaxtyping import Float
 from llmattr.core.sources import Measure, Targets
 from llmattr.errors import LlmattrError
 from llmattr.model.lm import LM
+from llmattr.text.checked import kind_of_row
 from llmattr.text.prompt import Rendered
+from llmattr.text.questions import has_other, other_of
 from llmattr.text.rows import prompt_and_completion
 
 Row = Mapping[str, Any]
@@ -43,9 +45,11 @@ class Asked:
 
     @property
     def queries(self) -> list[dict[str, str]] | None:
-        """The prompt and completion of each target; None of a mean."""
-        own = (self.weights == 1.0).argmax(axis=1)
-        return [prompt_and_completion(self.rows[r]) for r in own] if (self.weights == 1.0).any(axis=1).all() else None
+        """The prompt and completion of each target, and what it is compared with; None of a mean."""
+        if not (self.weights == 1.0).any(axis=1).all():
+            return None
+        rows = [self.rows[r] for r in (self.weights == 1.0).argmax(axis=1)]
+        return [prompt_and_completion(row) | ({AGAINST: row[AGAINST]} if has_other(row) else {}) for row in rows]
 
     @property
     def targets(self) -> Targets:
@@ -57,12 +61,19 @@ class Asked:
 
 def asked_of(lm: LM, rows: Sequence[Row], measure: Measure, mean: bool) -> Asked:
     """Each row, and behind all of them the completions that some are compared with."""
-    compared = [number for number, row in enumerate(rows) if row.get(AGAINST) is not None]
-    every = [*rows, *({**rows[number], "completion": rows[number][AGAINST]} for number in compared)]
+    rows = [_present(row) for row in rows]
+    compared = [number for number, row in enumerate(rows) if has_other(row)]
+    every = [*rows, *(other_of(rows[number], f"query {number}") for number in compared)]
     signs = np.eye(len(rows), len(every))
     signs[compared, len(rows) + np.arange(len(compared))] = -1.0
     weights = signs.mean(axis=0, keepdims=True) if mean and len(rows) > 1 else signs
     return Asked(every, _requests(lm, every), weights, measure)
+
+
+def _present(row: Row) -> Row:
+    """Without the columns beside prompt and completion that a file has for other rows alone."""
+    absent = [name for name in (AGAINST, OTHER_PROMPT) if row.get(name) in (None, "") or row.get(name) != row.get(name)]
+    return {name: value for name, value in row.items() if name not in absent}
 
 
 def _requests(lm: LM, rows: Sequence[Row]) -> list[Rendered]:
@@ -82,6 +93,10 @@ def counterfactual(lm: LM, asked: Asked) -> list[list[int]]:
     lacking = [number for number, row in enumerate(asked.rows) if row.get(OTHER_PROMPT) is None]
     if lacking:
         raise LlmattrError(f"query {lacking[0]} has no {OTHER_PROMPT!r}: give a prompt of as many tokens to resample from")
+    if without := [number for number, row in enumerate(asked.rows) if kind_of_row(row) != "prompt"]:
+        raise LlmattrError(
+            f"query {without[0]} has no prompt that its {OTHER_PROMPT!r} could stand for: give prompt and completion"
+        )
     others = _requests(lm, [{**row, "prompt": row[OTHER_PROMPT]} for row in asked.rows])
     for number, (one, other) in enumerate(zip(asked.requests, others, strict=True)):
         if one.response != other.response:

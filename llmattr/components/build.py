@@ -23,6 +23,7 @@ from llmattr.model.lm import LM
 from llmattr.text.reading import Queries, read_queries
 
 MEANING = "positive = the component made the completion likelier"
+COMPARED = f"{MEANING} than the one that it is set against"
 
 
 class ComponentOptions(TypedDict, total=False):
@@ -54,7 +55,9 @@ def attributed(ablation: ComponentAblation, method: Method, seed: int = 0) -> At
     run = {**found.run, **ablation.record(), "seconds": {"ablate": time.perf_counter() - started}}
     said = {"run": run, "asked": ablation.asked.queries, "model": ablation.lm.fingerprint()}
     details = {**found.details, **attended(ablation)}
-    return dataclasses.replace(found, **said, details=details, traced=True, meaning=MEANING)
+    return dataclasses.replace(
+        found, **said, details=details, traced=True, meaning=COMPARED if (ablation.asked.weights < 0).any() else MEANING
+    )
 
 
 def component_ablation(

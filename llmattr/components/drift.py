@@ -41,10 +41,10 @@ def mean_and_error(rows: Float[np.ndarray, " r"]) -> tuple[float, float]:
     return float(rows.mean()), float(rows.std(ddof=1) / len(rows) ** 0.5) if len(rows) > 1 else float("nan")
 
 
-def log_probabilities(lm: LM, asked: Asked) -> Float[np.ndarray, " t"]:
-    """Of each target, in nats; a row that is a text counts by the mean of its tokens."""
-    scored = zip(asked.rows, lm.logprobs(asked.requests), strict=True)
-    return asked.weights @ np.array([found.mean() if "text" in row else found.sum() for row, found in scored])
+def log_probabilities(lm: LM, asked: Asked, *, per_token: bool = False) -> Float[np.ndarray, " t"]:
+    """Of each target, in nats; or of its tokens, on average."""
+    found = lm.logprobs(asked.requests)
+    return asked.weights @ np.array([one.mean() if per_token else one.sum() for one in found])
 
 
 def check_drift(drift: Mapping[str, Drift], most: float | None) -> None:

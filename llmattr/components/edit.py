@@ -23,10 +23,12 @@ from llmattr.core.method import find_method
 from llmattr.core.plain_json import json_text
 from llmattr.errors import LlmattrError, check_choice, check_number
 from llmattr.model.lm import LM
+from llmattr.text.questions import whole
 from llmattr.text.reading import Queries, read_queries
 
 Aim = Literal["lower", "raise"]
 RECORD = "edit.json"  # beside the weights
+TEXT = "text"  # the set that is no completions: its tokens count on average
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +82,14 @@ def edit(
     ablation = component_ablation(model, [*rows["targets"], *rows["reference"]], parts=parts, way=way, sample=sample)
     lm, fill = ablation.lm, ablation.fills[0]
     check_foldable(lm, ablation.sites, fill)
+    rows = {name: [whole(row) for row in some] if name == TEXT else some for name, some in rows.items()}
     sets = {name: asked_of(lm, some, "logprob", mean=False) for name, some in rows.items()}
     found = attributed(ablation, chosen_method, seed)
     removed = chosen(found, len(rows["targets"]), count, aim)
     kept = ~np.isin(found.sources.ids, [one["id"] for one in removed])
     changes = fold(ablation.sites, fill, kept)
     drift = _drifts(lm, sets, changes)
+    check_aim(drift["targets"], aim)
     check_drift(drift, max_drift)
     said = {"method": found.method, "aim": aim, "max_drift": max_drift, "of": found.model, **found.run}
     made = Edit(removed, drift, said)
@@ -96,9 +100,9 @@ def edit(
 
 def _drifts(lm: LM, sets: Mapping[str, Asked], changes: Changes) -> dict[str, Drift]:
     """Of each set, from the model with these parameters."""
-    before = {name: log_probabilities(lm, asked) for name, asked in sets.items()}
+    before = {name: log_probabilities(lm, asked, per_token=name == TEXT) for name, asked in sets.items()}
     with folded(lm, changes):
-        return {name: Drift(before[name], log_probabilities(lm, asked)) for name, asked in sets.items()}
+        return {name: Drift(before[name], log_probabilities(lm, of, per_token=name == TEXT)) for name, of in sets.items()}
 
 
 def _check(way: Way, count: int, aim: Aim, max_drift: float | None) -> None:
@@ -108,6 +112,14 @@ def _check(way: Way, count: int, aim: Aim, max_drift: float | None) -> None:
     check_number("count", count, 1, whole=True)
     if max_drift is not None:
         check_number("max_drift", max_drift, 0)
+
+
+def check_aim(drift: Drift, aim: Aim) -> None:
+    """Raise `LlmattrError` where the targets move the other way: effects one by one are not what components do together."""
+    change = float(drift.change.mean())
+    if change * (1 if aim == "raise" else -1) <= 0:
+        moved = f"together these components move the targets by {change:+.3g} nats, which is not to {aim} them"
+        raise LlmattrError(f"{moved}: nothing is saved; take another method, count or parts, or more rows")
 
 
 def check_new(out: Path) -> None:
@@ -155,7 +167,7 @@ def save(lm: LM, made: Edit, out: Path) -> None:
     """The model as it is, its tokenizer and the record: a folder that appears whole; what a killed run left is begun anew."""
     from safetensors import SafetensorError
 
-    part = out.with_name(f"{out.name}.part")
+    part = out.with_name(f".{out.name}.llmattr-edit")  # nobody's but ours
     try:
         shutil.rmtree(part, ignore_errors=True)
         lm.model.save_pretrained(part)

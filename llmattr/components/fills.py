@@ -34,6 +34,18 @@ def seen(lm: LM, sites: Sequence[Site], ids: Sequence[int]) -> list[Float[torch.
     return [found[number] for number in range(len(sites))]
 
 
+def dead(site: Site, pieces: Float[torch.Tensor, "s count width"]) -> list[bool]:
+    """Which of a site's components make no difference by what they compute: zeros, and what the matrix behind does not read."""
+    if site.side != "read":
+        return (pieces == 0).all(dim=2).all(dim=0).tolist()
+    x = pieces.flatten(start_dim=1).detach().requires_grad_()
+    with torch.enable_grad():
+        written = site.module(x)
+    direction = torch.randn(written.shape, generator=torch.Generator().manual_seed(0)).to(written)
+    (read,) = torch.autograd.grad(written, x, direction)
+    return (read.reshape(pieces.shape) == 0).all(dim=2).all(dim=0).tolist()
+
+
 def means(lm: LM, sites: Sequence[Site], texts: Sequence[Sequence[int]]) -> Fill:
     """The mean of each component over all tokens of the texts, in float64 on the way."""
     sums = [torch.zeros((), dtype=torch.float64)] * len(sites)

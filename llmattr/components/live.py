@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 
-from llmattr.components.fills import seen
 from llmattr.core.attribution import Attribution
 from llmattr.core.sources import Sources, Targets
 
 if TYPE_CHECKING:
     from llmattr.components.ablation import ComponentAblation
-    from llmattr.components.sites import Site
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,24 +52,7 @@ class Live:
 
 def of_live(ablation: "ComponentAblation", attribute: Callable[[Live], Attribution]) -> Attribution:
     """What `attribute` says of the components that something reads; 0, with an error of 0, of the others."""
-    live = Live(ablation, np.flatnonzero(~dead(ablation)))
+    live = Live(ablation, np.flatnonzero(~ablation.dead()))
     found = attribute(live)
     stderr = None if found.stderr is None else live.spread(found.stderr)
     return dataclasses.replace(found, sources=ablation.sources, values=live.spread(found.values), stderr=stderr)
-
-
-def dead(ablation: "ComponentAblation") -> Bool[np.ndarray, " n"]:
-    """Which components make no difference when they are removed: what the matrix behind them does not read, and zeros."""
-    pieces = seen(ablation.lm, ablation.sites, ablation.asked.requests[0].ids)
-    return np.concatenate([_dead(site, one) for site, one in zip(ablation.sites, pieces, strict=True)])
-
-
-def _dead(site: "Site", pieces: Float[torch.Tensor, "s count width"]) -> Bool[np.ndarray, " count"]:
-    if site.side != "read":
-        return (pieces == 0).all(dim=2).all(dim=0).cpu().numpy()
-    x = pieces.flatten(start_dim=1).detach().requires_grad_()
-    with torch.enable_grad():
-        written = site.module(x)
-    direction = torch.randn(written.shape, generator=torch.Generator().manual_seed(0)).to(written)
-    (read,) = torch.autograd.grad(written, x, direction)
-    return (read.reshape(pieces.shape) == 0).all(dim=2).all(dim=0).cpu().numpy()

@@ -42,12 +42,21 @@ def mean_scores(attribution: Attribution, sources: Sources) -> Float[np.ndarray,
     if strangers := [name for name in attribution.sources.ids if name not in place]:
         raise LlmattrError(f"the scores are of other data: no {strangers[0]!r} is among these {len(sources)} {sources.kind}")
     numbers = np.array([place[name] for name in attribution.sources.ids], dtype=int)
+    _check_texts(attribution.sources, sources, numbers)
     columns = np.arange(attribution.values.shape[1]) if attribution.index is None else attribution.index
     at = np.broadcast_to(numbers[columns], attribution.values.shape)
     sums, counts = np.zeros(len(sources)), np.zeros(len(sources))
     np.add.at(sums, at, attribution.values)
     np.add.at(counts, at, 1)
     return np.where(counts > 0, sums / len(attribution), np.nan)
+
+
+def _check_texts(scored: Sources, sources: Sources, numbers: Int[np.ndarray, " k"]) -> None:
+    """Raise `LlmattrError` where rows of the same numbers say something else: other rows, or another order of them."""
+    for name, text, number in zip(scored.ids, scored.texts, numbers.tolist(), strict=True):
+        other = sources.texts[number]
+        if scored.kind == sources.kind and "".join(text.split()) != "".join(other.split()):
+            raise LlmattrError(f"the scores are of other data: {name} was {text!r:.60} there, and here it is {other!r:.60}")
 
 
 def bm25_selection(rows: Sequence[str], targets: Sequence[str], k: int) -> Int[np.ndarray, " k"]:

@@ -23,6 +23,8 @@ def stands_out(attribution: Attribution, t: int) -> str:
     if attribution.p_values is None:
         return ""
     p = float(attribution.p_values[t].min())
+    if np.isnan(p):
+        return "too many rows have the answer to say whether one stands out"
     return f"{'the best row stands' if p <= RARE else 'no row stands'} out: p = {p:.2g}"
 
 

@@ -113,14 +113,19 @@ class GatedSums:
     sources: Sources
     targets: Targets
     effects: Float[np.ndarray, "t n"]
+    way: str = "zero"
 
     def __call__(self, masks: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m t"]:
         """The sums of what is kept."""
         return masks @ self.effects.T - 5
 
-    def gradients(self) -> Float[np.ndarray, "t n"]:
-        """What each adds."""
+    def gradients(self, gate: float = 1.0, prompt: float = 1.0) -> Float[np.ndarray, "t n"]:
+        """What each adds, wherever gates and prompt are."""
         return self.effects.copy()
+
+    def dead(self) -> Bool[np.ndarray, " n"]:
+        """What adds nothing to any target."""
+        return (self.effects == 0).all(axis=0)
 
     def record(self) -> dict[str, str]:
         """Its name."""

@@ -55,7 +55,7 @@ def group_names(rows: Sequence[Mapping[str, Any]], column: str, numbers: Sequenc
     `numbers`: what the rows are called, 0, 1 ... without them.
     """
     for number, row in zip(range(len(rows)) if numbers is None else numbers, rows, strict=True):
-        if row.get(column) in (None, ""):
+        if row.get(column) in (None, "") or row[column] != row[column]:  # NaN, as tables have it
             raise LlmattrError(f"row {number} has nothing in the column {column!r} that the rows are grouped by")
     return [str(row[column]) for row in rows]
 

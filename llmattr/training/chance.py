@@ -8,7 +8,8 @@ is the share of questions, itself among them, of which some row in B reaches it:
 
 The maximum is over all rows, so p is adjusted for their number (single-step maxT: Westfall and Young 1993): of questions that
 are like the rows, and whose answer no row has, 1 in 20 gets p <= .05 for its best row (conformal: Vovk et al. 2005). A row that
-answers a foreign question in words of its own raises the null: p then is too large, not too small.
+answers a foreign question in words of its own raises the null: p then is too large, not too small. Where all rows that are
+looked at have the answer, more may have it, and p is nan.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,8 +67,11 @@ class Foreign:
         null = self._null(chosen, told, [prompt_and_completion(row)["completion"] for row in given])
         if len(null) < FEWEST:
             return None
-        found = _standard(best, _having(self.index, told, best, answers)).of(best.result()[0])
-        return (1 + len(null) - np.searchsorted(null, found)) / (1 + len(null))
+        having = _having(self.index, told, best, answers)
+        found = _standard(best, having).of(best.result()[0])
+        p_values = (1 + len(null) - np.searchsorted(null, found)) / (1 + len(null))
+        p_values[having.all(axis=1) & (best.rows > having.shape[1])] = np.nan
+        return p_values
 
     def _null(self, chosen: Int[np.ndarray, " r"], told: Telling, answers: Sequence[str]) -> Float[np.ndarray, " r"]:
         """The highest score of each foreign question, in order: as it is kept, or computed and kept."""

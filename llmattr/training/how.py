@@ -64,6 +64,8 @@ class How:
             self._check_foreign(method, questions)
         if self.rerank and method.name not in EXACT:
             raise LlmattrError(f"rerank scores {' and '.join(EXACT)} again, not {method.name}: ask an index of ekfac or stream")
+        if self.group_by is not None and isinstance(method, QuotingMethod):
+            raise LlmattrError(f"{method.name} finds words in rows, of which there are no shares: leave out --group-by")
         if self.group_by is not None:
             group_names(index.rows([0]), self.group_by)
             if self.rerank or self.approximate:
@@ -96,7 +98,7 @@ class How:
             raise LlmattrError(f"{method.name} compares whole rows: it has no score of a token (--tokens)")
         if method.family != "predictive" and any(map(has_span, questions)):
             raise LlmattrError(f"{method.name} compares whole rows: it has no score of a part of an answer (--span)")
-        if isinstance(method, TextMethod) and others:
+        if isinstance(method, TextMethod | QuotingMethod) and others:
             raise LlmattrError(f"{method.name} compares texts, of which it takes none off another: leave out --rather-than")
         if self.tokens and others:
             raise LlmattrError("another answer (--rather-than) has other tokens: ask about the whole, without --tokens")

@@ -158,7 +158,7 @@ class TestTargets:
         scores = logits(model)[-1]
         expected = (scores[first_token(" lake")] - scores[first_token(" canal")]).item()
         assert found(np.ones((1, 8), dtype=bool)).item() == pytest.approx(expected, abs=EXACT)
-        assert found.asked.queries == [{"prompt": PROMPT, "completion": " lake"}]
+        assert found.asked.queries == [{"prompt": PROMPT, "completion": " lake", "rather_than": " canal"}]
 
     @pytest.mark.parametrize("way", ["zero", "resample"])
     def test_words_behind_one_prompt_share_a_pass(self, way):
@@ -180,6 +180,37 @@ class TestTargets:
         words = [{"prompt": PROMPT, "completion": " lake", "counterfactual": text} for text in ("The lake is", "The canal is")]
         assert ablation(family("llama"), words, way="resample").asked.passes == [[0], [1]]
         assert ablation(family("llama"), words).asked.passes == [[0], [1]]
+
+    def test_a_chat_is_compared_with_another_last_turn(self):
+        chat = [{"role": "user", "content": PROMPT}, {"role": "assistant", "content": "lake"}]
+        tokenizer = tiny_models.tokenizer()
+        tokenizer.chat_template = tiny_models.CHATML
+        lm = (family("llama"), tokenizer)
+        found = component_ablation(lm, {"messages": chat, "rather_than": "canal"})
+        one, two = (component_ablation(lm, {"messages": [chat[0], {**chat[1], "content": said}]}) for said in ("lake", "canal"))
+        masks = random_masks(3, 8, 0.7, seed=0)
+        assert found(masks) == pytest.approx(one(masks) - two(masks), abs=ROUNDED)
+        assert np.abs(found(masks)).min() > 1e-3
+        assert found.asked.queries[0]["rather_than"] == "canal"
+
+    def test_a_chat_has_no_counterfactual_prompt(self):
+        chat = {
+            "messages": [{"role": "user", "content": PROMPT}, {"role": "assistant", "content": "lake"}],
+            "counterfactual": "It",
+        }
+        tokenizer = tiny_models.tokenizer()
+        tokenizer.chat_template = tiny_models.CHATML
+        with pytest.raises(LlmattrError, match="query 0 has no prompt that its 'counterfactual' could stand for"):
+            component_ablation((family("llama"), tokenizer), chat, way="resample")
+
+    @pytest.mark.parametrize("nothing", [None, "", float("nan")])
+    def test_columns_that_other_rows_have_are_nothing_here(self, nothing):
+        rows = [{**QUERY, "rather_than": nothing, "counterfactual": nothing}, {**QUERY, "rather_than": " lake"}]
+        found = ablation(family("llama"), rows)
+        alone = ablation(family("llama"), QUERY)
+        assert len(found.asked.requests) == 3
+        everything = np.ones((1, 8), dtype=bool)
+        assert found(everything)[0, 0] == pytest.approx(alone(everything).item(), abs=ROUNDED)
 
     @pytest.mark.parametrize("measure", ["logprob", "logit"])
     def test_the_mean_over_queries(self, measure):

@@ -149,10 +149,11 @@ class TestEdit:
         saved = LM.load(tmp_path / "out")
         record = json.loads((tmp_path / "out" / RECORD).read_text())
         for name, rows in (("targets", TARGETS), ("reference", REFERENCE), ("text", TEXT)):
-            after = log_probabilities(saved, asked_of(saved, rows, "logprob", mean=False))
+            after = log_probabilities(saved, asked_of(saved, rows, "logprob", mean=False), per_token=name == "text")
             assert after == pytest.approx(made.drift[name].after, abs=ROUNDED)
             assert record["drift"][name]["after"]["mean"] == pytest.approx(after.mean(), abs=ROUNDED)
-            whole = log_probabilities(LM(model, TOKENIZER), asked_of(saved, rows, "logprob", mean=False))
+            given = asked_of(saved, rows, "logprob", mean=False)
+            whole = log_probabilities(LM(model, TOKENIZER), given, per_token=name == "text")
             assert made.drift[name].before == pytest.approx(whole, abs=ROUNDED)
             assert np.abs(made.drift[name].change).max() > 10 * ROUNDED
         assert [one["id"] for one in record["removed"]] == [one["id"] for one in made.removed]
@@ -161,7 +162,9 @@ class TestEdit:
     def test_a_texts_drift_is_of_a_token(self):
         lm = LM(family("llama"), TOKENIZER)
         asked = asked_of(lm, TEXT, "logprob", mean=False)
-        assert log_probabilities(lm, asked) == pytest.approx([scored.mean() for scored in lm.logprobs(asked.requests)])
+        scored = lm.logprobs(asked.requests)
+        assert log_probabilities(lm, asked, per_token=True) == pytest.approx([one.mean() for one in scored])
+        assert log_probabilities(lm, asked) == pytest.approx([one.sum() for one in scored])
 
     def test_rows_that_go_both_ways_are_far_apart(self):
         drift = Drift(np.array([-1.0, -2.0]), np.array([-2.0, -1.0]))
@@ -206,8 +209,8 @@ class TestRefused:
         assert state_of(model) == state
 
     def test_what_a_killed_run_left_is_begun_anew(self, tmp_path):
-        (tmp_path / "out.part").mkdir()
-        (tmp_path / "out.part" / "half").touch()
+        (tmp_path / ".out.llmattr-edit").mkdir()
+        (tmp_path / ".out.llmattr-edit" / "half").touch()
         edit((family("llama"), TOKENIZER), TARGETS, REFERENCE, tmp_path / "out")
         assert not (tmp_path / "out" / "half").exists()
         assert [path.name for path in tmp_path.iterdir()] == ["out"]

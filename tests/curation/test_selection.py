@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,10 @@ def test_a_saved_trace_names_only_its_best_rows():
         select(saved, 4, whole)
     with pytest.raises(LlmattrError, match="other data: no '4' is among these 3 rows"):
         select(saved, 1, scores_of(np.zeros((1, 3))).sources)
+    shuffled = replace(whole, texts=[*whole.texts[1:], whole.texts[0]])
+    with pytest.raises(LlmattrError, match="of other data: 0 was .* there, and here it is"):
+        select(saved, 1, shuffled)
+    assert select(saved, 1, replace(whole, texts=[f" {text}\n" for text in whole.texts])).tolist() == [2]
 
 
 def test_datamodel_selection_is_the_best_subset_of_an_additive_world():

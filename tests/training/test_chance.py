@@ -134,6 +134,22 @@ def test_by_hand(tmp_path):
     assert (alike == 1).all()  # where every row has one score none stands out
 
 
+def test_of_more_rows_with_the_answer_than_are_looked_at_nothing_is_told(tmp_path):
+    """What is left of them would be taken for what scores are by chance."""
+    rows = [{"prompt": f"p{i} ", "completion": "the same" if i < LOOKED + 5 else f"c{i}"} for i in range(LOOKED + 60)]
+    index = GradientIndex.create(tmp_path / "i", {"dim": 4, "row_type": "float32", "data_hash": "x"}, rows)
+    index.write(range(len(rows)), np.ones((len(rows), 4)), np.zeros(len(rows)))
+    index.finish()
+    scores = np.arange(len(rows), 0, -1.0)[None]
+
+    def best(chosen):
+        return Top(len(chosen), LOOKED).over([(np.arange(len(rows)), np.repeat(scores, len(chosen), axis=0))])
+
+    foreign = Foreign(GradientIndex.open(tmp_path / "i"), 40, best)
+    assert np.isnan(foreign.p_values(best([0]), ["the same"])).all()
+    assert np.isfinite(foreign.p_values(best([0]), ["c70"])).all()
+
+
 class TestAsked:
     """Through the public interface."""
 

@@ -77,6 +77,14 @@ def test_an_answer_without_a_match_is_said_to_have_none(tmp_path):
         assert not result.values.any()
 
 
+@pytest.mark.parametrize(("how", "message"), [({"group_by": "source"}, "no shares"), ({}, "takes none off another")])
+def test_what_it_does_not_say_is_refused(tmp_path, how, message):
+    index = build_index(None, ROWS, tmp_path / "index", "verbatim")
+    asked = {"prompt": "", "completion": "Nobody knows."} | ({} if how else {"rather_than": "Ann knows."})
+    with pytest.raises(LlmattrError, match=message):
+        index.query(asked, **how)
+
+
 def test_order_and_shards_count_nothing(tmp_path):
     """The same spans with the same numbers, and rows that are the same by what they say."""
     shards = tmp_path / "data"

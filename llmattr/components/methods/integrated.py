@@ -42,7 +42,7 @@ class IntegratedGradients:
         none, full = ask(ablation, np.repeat([[False], [True]], len(ablation.sources), axis=1))
         baseline, gap = full - values.sum(axis=1), full - none - values.sum(axis=1)
         details = {"gap": gap.tolist()} if self.path == "gates" else {}
-        record = {"seed": seed, "gradient_passes": self.steps * len(ablation.asked.requests)}
+        record = {"seed": seed, "gradient_passes": self.steps}  # of each completion
         return attribution(ablation, describe(self), record, values=values, baseline=baseline, details=details)
 
     @property

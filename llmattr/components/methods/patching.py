@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llmattr.components.ablation import ComponentAblation
 
 DRAWN = 4  # every so many-th verified component is drawn from those that are not the strongest
+FEWEST = 4  # of these: fewer say nothing of how far they are off
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,9 @@ class Verified:
 
     A verified score is what leave-one-out gives, with an error of 0. A quarter of them is drawn from the components that are
     not the strongest, and says what a gradient is worth there: the others' scores are theirs times the factor that fits these
-    best, with the error that it leaves. `details`: `agreement`, the rank correlation of gradients and true removals of all
-    verified components, that `factor`, and their ids (`verified`).
+    best. Their error is what that leaves of the drawn ones, and the share by which verified scores are off, of each score:
+    `e_i^2 = e^2 + (share s_i)^2`; nan where fewer than 4 are drawn. `details`: `agreement`, the rank correlation of gradients
+    and true removals of all verified components, that `factor`, and their ids (`verified`).
 
     Cost: 2 + 64
     """
@@ -63,7 +65,9 @@ class Verified:
         full, *without = ask(ablation, masks)
         true = (full - np.array(without)).T
         factor, error = scaled(foretold[:, drawn], true[:, len(strongest) :])
-        values, stderr = factor * foretold, np.repeat(error, n, axis=1)
+        values = factor * foretold
+        stderr = np.hypot(error, share_off(values[:, tried], true) * values)
+        stderr *= 1.0 if len(drawn) >= FEWEST else np.nan
         values[:, tried], stderr[:, tried] = true, 0.0
         details = {
             "agreement": [rank_correlation(*pair) for pair in zip(foretold[:, tried], true, strict=True)],
@@ -84,6 +88,13 @@ def chosen(foretold: Float[np.ndarray, "t n"], many: int, seed: int) -> tuple[In
         return order, order[:0]
     first = many - many // DRAWN
     return order[:first], np.random.default_rng(seed).choice(order[first:], many // DRAWN, replace=False)
+
+
+def share_off(foretold: Float[np.ndarray, "t k"], true: Float[np.ndarray, "t k"]) -> Float[np.ndarray, "t 1"]:
+    """By which share of what is foretold it is off: `|true - foretold| / |foretold|`, root mean squares; 0 of nothing."""
+    size = np.linalg.norm(foretold, axis=1, keepdims=True)
+    off = np.linalg.norm(true - foretold, axis=1, keepdims=True)
+    return np.where(size > 0, off / np.where(size > 0, size, 1.0), 0.0)
 
 
 def scaled(

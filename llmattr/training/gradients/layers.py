@@ -28,6 +28,8 @@ SAVED = ".modules_to_save."  # in the names of what PEFT trains as a whole
 def tracked_layers(lm: LM, parameters: Parameters = "blocks", pattern: str = "") -> Layers:
     """The layers of these groups of parameters; with a pattern, of all groups those whose name the expression finds.
 
+    A layer's name does not stand for its bias, which is a vector of its own: "c_proj.bias" finds these.
+
     `parameters`: "auto" is the head, which foretells retraining best, and of an adapter what it trained.
     Raises `LlmattrError` for others, for a group that the model has not, and where no layer has such a name.
     """
@@ -38,7 +40,7 @@ def tracked_layers(lm: LM, parameters: Parameters = "blocks", pattern: str = "")
         return {name: module for part in parts for name, module in part.items()}
     every = every_layer(lm)
     try:
-        found = {name: module for name, module in every.items() if re.search(pattern, name)}
+        found = {name: module for name, module in every.items() if _finds(pattern, name)}
     except re.error as error:
         raise LlmattrError(f"modules {pattern!r} is no regular expression: {error}") from None
     if not found:
@@ -46,6 +48,12 @@ def tracked_layers(lm: LM, parameters: Parameters = "blocks", pattern: str = "")
             f"no layer has a name that {pattern!r} finds; there are: {', '.join(list(every)[:5]) or 'none at all'}"
         )
     return found
+
+
+def _finds(pattern: str, name: str) -> bool:
+    """Whether an expression finds a layer's name; of its bias only where it is the bias that it finds."""
+    layer = name.removesuffix(".bias")
+    return bool(re.search(pattern, name)) and (layer == name or not re.search(pattern, layer))
 
 
 def named_layers(lm: LM, names: Sequence[str]) -> Layers:
