@@ -53,8 +53,8 @@ def mean_scores(attribution: Attribution, sources: Sources) -> Float[np.ndarray,
 
 def _check_texts(scored: Sources, sources: Sources, numbers: Int[np.ndarray, " k"]) -> None:
     """Raise `LlmattrError` where rows of the same numbers say something else: other rows, or another order of them."""
-    for name, text, number in zip(scored.ids, scored.texts, numbers.tolist(), strict=True):
-        other = sources.texts[number]
+    for name, text, number in zip(scored.ids, scored.texts, numbers, strict=True):
+        other = sources.texts[int(number)]
         if scored.kind == sources.kind and "".join(text.split()) != "".join(other.split()):
             raise LlmattrError(f"the scores are of other data: {name} was {text!r:.60} there, and here it is {other!r:.60}")
 
