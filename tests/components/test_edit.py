@@ -13,7 +13,7 @@ from llmattr.cli import main
 from llmattr.components.asked import asked_of
 from llmattr.components.build import component_ablation
 from llmattr.components.drift import Drift, check_drift, log_probabilities
-from llmattr.components.edit import RECORD, chosen, edit, welch
+from llmattr.components.edit import RECORD, check_aim, chosen, edit, welch
 from llmattr.components.folding import check_foldable, fold, folded
 from llmattr.core.attribution import Attribution
 from llmattr.core.sources import Sources, Targets
@@ -214,6 +214,18 @@ class TestRefused:
         edit((family("llama"), TOKENIZER), TARGETS, REFERENCE, tmp_path / "out")
         assert not (tmp_path / "out" / "half").exists()
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+    def test_a_folder_of_somebody_else_stays(self, tmp_path):
+        (tmp_path / "out.part").mkdir()
+        edit((family("llama"), TOKENIZER), TARGETS, REFERENCE, tmp_path / "out")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.part"]
+
+    @pytest.mark.parametrize(("aim", "moved"), [("lower", 0.5), ("raise", -0.5), ("lower", 0.0)])
+    def test_an_edit_that_moves_the_targets_the_other_way_is_none(self, aim, moved):
+        before = np.array([-1.0, -2.0])
+        with pytest.raises(LlmattrError, match=f"which is not to {aim} them: nothing is saved"):
+            check_aim(Drift(before, before + moved), aim)
+        check_aim(Drift(before, before + (0.5 if aim == "raise" else -0.5)), aim)
 
     @pytest.mark.parametrize(
         ("name", "options", "message"),
