@@ -123,7 +123,9 @@ def origins(
 
     The index is asked for the sentence as completion of the question and the sentences before it, without the documents: what
     is left of a sentence when no source is there is what the verdict calls memory, and no row was trained on these documents.
-    The question takes the form of the rows: a chat where they are chats, prompt + completion, or the sentence alone.
+    The question takes the form of the rows: a chat where they are chats, prompt + completion, or the sentence alone. Of a
+    sentence from memory with a name or number that stands nowhere in what the model was given, that is asked about (its
+    `span`), where the index can: who else was taught such sentences says nothing of it.
 
     Raises `LlmattrError` when the result has no verdicts or no question, when the index is of another model, and when
     `verbatim` is of another method.
@@ -136,7 +138,7 @@ def origins(
         raise LlmattrError("the attribution has no query: give what the model was asked, prompt=...")
     _refuse_other_model(result, index)
     form = index.index.rows([0])[0]
-    asked = [_question(result, row, prompt, form, index) for row in sentence_rows(result)]
+    asked = [_question(result, row, prompt, form, index) | _name(result, row, index) for row in sentence_rows(result)]
     with warnings.catch_warnings():  # of chats the loss counts the end of a turn too, which is no part of a sentence
         warnings.filterwarnings("ignore", "of the queries the loss counts", LlmattrNote)
         taught = index.query(asked, top)
@@ -148,6 +150,16 @@ def _copied(result: Attribution, index: "TraceIndex | None") -> list[Copied]:
     sentences = [result.targets.texts[row].strip() for row in sentence_rows(result)]
     context = [document.text for document in result.sources.documents] or result.sources.texts
     return copied(sentences, context, None if index is None else index.quoted(sentences))
+
+
+def _name(result: Attribution, row: int, index: "TraceIndex") -> dict[str, str]:
+    """The longest name of a sentence from memory that the model was not given, as the part that is asked about."""
+    evidence = result.evidence.targets[row] if result.evidence else None
+    if evidence is None or evidence.verdict != "memory" or not evidence.missing or not index.asks_spans:
+        return {}
+    assert result.response is not None  # sentences are parts of one
+    start, end = max(evidence.missing, key=lambda place: place[1] - place[0])
+    return {"span": result.response[start:end]}
 
 
 def _question(result: Attribution, row: int, prompt: str, form: dict[str, Any], index: "TraceIndex") -> dict[str, str]:

@@ -22,8 +22,9 @@ from llmattr.retrieval.verbatim import QUOTES
 SHOWN = 3  # citations and training rows of one sentence, at most
 READING = (
     "Support: what the whole context does for a sentence, in {unit}, by removing it.",
-    "Training rows were ranked for the question and the sentence, without the context; {method} has no unit, so 100% is the "
-    "sentence's best row. Some row is always the best: read it before you believe that it taught the sentence.",
+    "Training rows were ranked for the question and the sentence (of one from memory for its name that stands nowhere), "
+    "without the context; {method} has no unit, so 100% is the sentence's best row. Some row is always the best: read it "
+    "before you believe that it taught the sentence.",
 )
 RANKED = "Training rows are those in which the sentence's words stand one after the other; 100% is the sentence's best row."
 COPIES: dict[Source, str] = {

@@ -54,6 +54,11 @@ class TraceIndex:
         """Whether it is a model's: of texts alone (`verbatim`) any model's answers may be looked for."""
         return fingerprint_in(self.index.run) is not None
 
+    @property
+    def asks_spans(self) -> bool:
+        """Whether it can be asked about a part of an answer: what compares whole texts cannot."""
+        return self._chosen(None).family == "predictive"
+
     def __len__(self) -> int:
         return len(self.index)
 

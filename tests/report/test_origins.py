@@ -104,6 +104,29 @@ def test_what_was_saved_is_the_same(tiny, cited, tmp_path):
         found.save(tmp_path / "x.pdf")
 
 
+@pytest.mark.parametrize("method", ["grad-cos", "bm25"])
+def test_of_a_sentence_from_memory_the_name_that_stands_nowhere_is_asked(tiny, cited, tmp_path, monkeypatch, method):
+    rows = [FORMS["messages"]("", said) for said in [*OTHER, *SAID]]
+    index = build_index(tiny, rows, tmp_path / "index", method)
+    asked = []
+    query = type(index).query
+    monkeypatch.setattr(type(index), "query", lambda self, rows, top: asked.extend(rows) or query(self, rows, top))
+    verdicts = {SAID[0]: "memory", SAID[1]: "context"}
+    year, toll = (result_span(cited, words) for words in ("1914", "toll"))
+    told = [
+        dataclasses.replace(one, verdict=verdicts.get(text.strip(), one.verdict), missing=(year, toll))
+        for text, one in zip(cited.targets.texts, cited.evidence.targets, strict=True)
+    ]
+    result = dataclasses.replace(cited, evidence=dataclasses.replace(cited.evidence, targets=tuple(told)))
+    origins(result, index)
+    assert [row.get("span") for row in asked] == (["1914", None] if method == "grad-cos" else [None, None])
+
+
+def result_span(result, words):
+    start = result.response.index(words)
+    return start, start + len(words)
+
+
 def test_no_row_is_read_but_the_first_and_those_that_are_shown(tiny, cited, tmp_path, monkeypatch):
     index = build_index(tiny, [chat(QUESTION, said) for said in [*OTHER, *SAID]], tmp_path / "index", "grad-cos")
     read, rows = [], GradientIndex.rows
