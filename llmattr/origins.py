@@ -14,6 +14,7 @@ from llmattr.core.files import write
 from llmattr.core.plain_json import json_text
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.retrieval.copied import Copied, copied
+from llmattr.text.questions import whole
 from llmattr.text.rendering import located
 from llmattr.training.index.store import refuse_difference
 
@@ -141,7 +142,11 @@ def origins(
     asked = [_question(result, row, prompt, form, index) | _name(result, row, index) for row in sentence_rows(result)]
     with warnings.catch_warnings():  # of chats the loss counts the end of a turn too, which is no part of a sentence
         warnings.filterwarnings("ignore", "of the queries the loss counts", LlmattrNote)
-        taught = index.query(asked, top)
+        warnings.filterwarnings("ignore", ".* stands .* times in the answer", LlmattrNote)  # of a name that nobody typed
+        try:
+            taught = index.query(asked, top)
+        except LlmattrError:  # the name may begin a text, where no token foretells it, or stand in what was cut off
+            taught = index.query([whole(row) for row in asked], top)
     return Origins(result, taught, _copied(result, verbatim or (None if index.asks_model else index)))
 
 

@@ -122,6 +122,15 @@ def test_of_a_sentence_from_memory_the_name_that_stands_nowhere_is_asked(tiny, c
     assert [row.get("span") for row in asked] == (["1914", None] if method == "grad-cos" else [None, None])
 
 
+def test_where_a_name_cannot_be_asked_about_the_sentence_is(tiny, tmp_path):
+    """The first token of a text is foretold by none, so that the loss does not count it."""
+    cited = cite(tiny, NOTES, QUESTION, response="Hale built it.", method="leave-one-out")
+    told = [dataclasses.replace(one, verdict="memory", missing=((0, 4),)) for one in cited.evidence.targets]
+    result = dataclasses.replace(cited, evidence=dataclasses.replace(cited.evidence, targets=tuple(told)))
+    index = build_index(tiny, [FORMS["text"]("", said) for said in [*OTHER, "Hale built it."]], tmp_path / "index", "grad-cos")
+    assert origins(result, index)[0].rows[0].score == pytest.approx(1, abs=0.01)  # 8 bits of a row
+
+
 def result_span(result, words):
     start = result.response.index(words)
     return start, start + len(words)
