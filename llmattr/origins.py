@@ -16,6 +16,7 @@ from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.retrieval.copied import Copied, copied
 from llmattr.text.questions import whole
 from llmattr.text.rendering import located
+from llmattr.text.tokens import Tokenizer
 from llmattr.training.index.store import refuse_difference
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def _question(result: Attribution, row: int, prompt: str, form: dict[str, Any], 
     return {"text": said.strip()}
 
 
-def _as_in_a_chat(tokenizer: Any, prompt: str, answer: str, start: int) -> str:
+def _as_in_a_chat(tokenizer: Tokenizer, prompt: str, answer: str, start: int) -> str:
     """What stands before the answer's character `start` in the chat of prompt and answer, as the rows' chats are rendered."""
 
     def render(contents: list[str]) -> str:

@@ -1,10 +1,13 @@
 """Which targets are sentences; the numbers [1], [2], ... that their cited sources carry in every report; texts in pieces."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Int
 
 from llmattr.core.attribution import Attribution, Score, sentence_rows
 
+Spans = Int[np.ndarray, "n 2"] | Sequence[tuple[int, int]]  # characters
 Piece = tuple[str, int | None]  # a stretch of a text, and the number of the source or target that it is
 
 
@@ -35,7 +38,7 @@ def marked(attribution: Attribution, row: int, top: int | None = None) -> list[S
     return cited + [score for score in scores if score.source == hop]
 
 
-def cut(text: str, numbers: Iterable[int], spans: Any) -> tuple[list[Piece], list[int]]:
+def cut(text: str, numbers: Iterable[int], spans: Spans) -> tuple[list[Piece], list[int]]:
     """The text in pieces, losing nothing, and the numbers whose spans overlap one before them and so have no piece."""
     pieces: list[Piece] = []
     loose, end = [], 0

@@ -175,7 +175,7 @@ def drawn(
     return assembled(ablation, method, record, estimates)
 
 
-def estimate_of(model: Model, columns: Masks | Columns, outputs: Column, drawing: Drawing, **details: Any) -> Estimate:
+def estimate_of(model: Model, columns: Masks | Columns, outputs: Column, drawing: Drawing, **details: object) -> Estimate:
     """A model's weights and intercept with their errors (nan where none were asked for), its LDS and its penalty."""
     spread = bootstrap_stderr(lambda rows: model.refit(rows)[None], len(columns), drawing.bootstraps, drawing.seed)
     unknown = np.full_like(model.weights, np.nan)
