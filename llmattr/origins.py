@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmattr.core.attribution import Attribution, Score, sentence_rows
+from llmattr.core.citing import is_clear
 from llmattr.core.evidence import TargetEvidence
 from llmattr.core.faces import face
 from llmattr.core.files import write
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 class Origin:
     """Where one sentence comes from: the verdict, its cited sources and the training rows for it, both best first.
 
-    `copied`: what of it stands in them word for word; None of a file from before that was known.
+    `copied`: what of it stands in them word for word; None of a file from before that was known. `components`: the model's own
+    parts that make it likelier, best first, of a sentence from memory where they were asked for.
     """
 
     text: str
@@ -35,6 +37,7 @@ class Origin:
     citations: list[Score]
     rows: list[Score]
     copied: Copied | None = None
+    components: Sequence[Score] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +45,15 @@ class Origins:
     """An answer attributed twice: to its context, and each of its sentences to the rows of a training index.
 
     `context`: what `cite` returned, with verdicts. `training`: the same sentences as targets, in nobody's unit: its scores
-    rank rows and compare only within one sentence. `copied`: what of each sentence stands word for word where. Iterating gives
-    an `Origin` for each sentence.
+    rank rows and compare only within one sentence. `copied`: what of each sentence stands word for word where. `components`:
+    those of its sentences that come from memory, attributed to parts of the model. Iterating gives an `Origin` for each
+    sentence.
     """
 
     context: Attribution
     training: Attribution
     copied: Sequence[Copied] = ()
+    components: Attribution | None = None
 
     def __len__(self) -> int:
         return len(self.training)
@@ -63,7 +68,17 @@ class Origins:
             citations=[score for score in cited.top(None) if score.cited],
             rows=[score for score in taught.top(None) if score.score > 0],
             copied=self.copied[sentence] if self.copied else None,
+            components=self._components(rows[sentence]),
         )
+
+    def _components(self, row: int) -> list[Score]:
+        """The parts of the model that carry a sentence, clear of their errors."""
+        from_memory = _from_memory(self.context)
+        if self.components is None or row not in from_memory:
+            return []
+        found = self.components[from_memory.index(row)]
+        clear = is_clear(found.values[0], None if found.stderr is None else found.stderr[0])
+        return [score for score in found.top(None) if clear[score.source]]
 
     def __iter__(self) -> Iterator[Origin]:
         return (self[sentence] for sentence in range(len(self)))
@@ -86,10 +101,11 @@ class Origins:
         return json_text(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """`{context, training, copied}`: attributions as `Attribution.save` writes them, and spans of each sentence."""
+        """`{context, training, copied, components}`: attributions as `Attribution.save` writes them, each sentence's spans."""
         to_dict = face("json").to_dict
-        copied = [asdict(one) for one in self.copied]
-        return {"context": to_dict(self.context), "training": to_dict(self.training), "copied": copied}
+        found = {"context": to_dict(self.context), "training": to_dict(self.training)}
+        found["copied"] = [asdict(one) for one in self.copied]
+        return found | ({} if self.components is None else {"components": to_dict(self.components)})
 
     def save(self, path: str | Path) -> Path:
         """Write it, whole or not at all, as HTML, JSON or text by the path's ending; return the path."""
@@ -107,7 +123,8 @@ class Origins:
             saved = json.loads(Path(path).read_text(encoding="utf-8"))
             copied = [Copied(**one) for one in saved.get("copied", ())]
             context, training = (from_json(json.dumps(saved[name])) for name in ("context", "training"))
-            return Origins(context, training, copied)
+            components = from_json(json.dumps(saved["components"])) if "components" in saved else None
+            return Origins(context, training, copied, components)
         except OSError as error:
             raise LlmattrError(f"cannot read {str(path)!r}: {error.strerror}") from error
         except (KeyError, TypeError, json.JSONDecodeError):
@@ -115,13 +132,20 @@ class Origins:
 
 
 def origins(
-    result: Attribution, index: "TraceIndex", prompt: str | None = None, top: int = 3, verbatim: "TraceIndex | None" = None
+    result: Attribution,
+    index: "TraceIndex",
+    prompt: str | None = None,
+    top: int = 3,
+    *,
+    verbatim: "TraceIndex | None" = None,
+    components: object | None = None,
 ) -> Origins:
     """Join an answer's attribution to its context with the training rows behind each of its sentences.
 
     `result`: what `cite` returned. `index`: an open index of the same model's training rows. `prompt`: what the index is
     asked with, the question by default; `top`: rows for each sentence. `verbatim`: an index of that method, which says what of
-    a sentence stands in rows word for word; `index` itself may be one.
+    a sentence stands in rows word for word; `index` itself may be one. `components`: a method of `llmattr.components.METHODS`,
+    by which the sentences from memory are attributed to the model's attention heads as well.
 
     The index is asked for the sentence as completion of the question and the sentences before it, without the documents: what
     is left of a sentence when no source is there is what the verdict calls memory, and no row was trained on these documents.
@@ -147,8 +171,28 @@ def origins(
         try:
             taught = index.query(asked, top)
         except LlmattrError:  # the name may begin a text, where no token foretells it, or stand in what was cut off
-            taught = index.query([whole(row) for row in asked], top)
-    return Origins(result, taught, _copied(result, verbatim or (None if index.asks_model else index)))
+            asked = [whole(row) for row in asked]
+            taught = index.query(asked, top)
+    rows = list(sentence_rows(result))
+    carried = _carried([asked[rows.index(row)] for row in _from_memory(result)], index, components)
+    return Origins(result, taught, _copied(result, verbatim or (None if index.asks_model else index)), carried)
+
+
+def _from_memory(result: Attribution) -> list[int]:
+    """The sentences whose verdict that is, by their rows."""
+    assert result.evidence is not None  # `origins` refuses an attribution without it
+    return [row for row in sentence_rows(result) if result.evidence.targets[row].verdict == "memory"]
+
+
+def _carried(asked: list[dict[str, str]], index: "TraceIndex", method: object | None) -> Attribution | None:
+    """What is asked, attributed to the heads of the index's model."""
+    if method is None or not asked:
+        return None
+    if not index.asks_model:
+        raise LlmattrError("components are those of a model, and this index has none: give one that was built with the model")
+    from llmattr.components.build import attribute  # which needs torch
+
+    return attribute(index.checkpoints[0].load(), asked, method)
 
 
 def _copied(result: Attribution, index: "TraceIndex | None") -> list[Copied]:

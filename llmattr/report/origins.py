@@ -1,5 +1,6 @@
 """An answer with both its origins, as text for the terminal and as a page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from llmattr.report.html import environment
 from llmattr.report.lines import one_line, plain
 from llmattr.report.marks import citation_numbers, cut
 from llmattr.report.quotes import copies
-from llmattr.report.ranking import summary
+from llmattr.report.ranking import error, summary
 from llmattr.report.reference import place, titled
 from llmattr.report.verdicts import COLOURS, findings, overview
 from llmattr.report.words import Passage, common_words, passage, shared, strengths
@@ -66,6 +67,7 @@ class Card:
     cited: list[Cited]
     rows: list[Row]
     opposing: Cited | None
+    parts_of_model: list[tuple[Score, int]]
 
 
 def text(origins: Origins, top: int = SHOWN) -> str:
@@ -84,7 +86,8 @@ def text(origins: Origins, top: int = SHOWN) -> str:
             rows = [f"    training rows nearest to it: {names}"] if names else []
             lines += [*sources, *rows, ""]
         else:
-            lines += [*(rows or ["    no training row speaks for it"]), *sources, ""]
+            carried = _carried(origin.components[:top])
+            lines += [*(rows or ["    no training row speaks for it"]), *carried, *sources, ""]
     return "\n".join([*lines, *_reading(origins), plain(summary(origins.context.method, origins.context.run))])
 
 
@@ -153,6 +156,7 @@ def _card(origins: Origins, number: int, marks: dict[int, int], common: frozense
             for score, share in zip(shown, shares, strict=False)
         ],
         opposing=worst and Cited(marks.get(worst.source), worst, 100, place(context.sources, worst.source)),
+        parts_of_model=list(zip(origin.components[:SHOWN], _percents(origin.components), strict=False)),
     )
 
 
@@ -162,7 +166,7 @@ def _shades(cards: list[Card]) -> dict[int, int]:
     return {score.source: round(100 * score.score / scores[-1].score) for score in scores}
 
 
-def _percents(scores: list[Score]) -> list[int]:
+def _percents(scores: Sequence[Score]) -> list[int]:
     return [round(100 * score.score / scores[0].score) for score in scores]
 
 
@@ -175,10 +179,16 @@ def _documents(a: Attribution) -> list[Any]:
 
 
 def _cited_line(context: Attribution, score: Score, marks: dict[int, int]) -> str:
-    error = "" if score.stderr is None else f" ±{score.stderr:.2f}"
     mark = f"[{marks[score.source]}]" if score.source in marks else "[ ]"
     where = plain(place(context.sources, score.source))
-    return f"    {mark} {score.score:+.2f}{error}  {where}: {one_line(score.text)}"
+    return f"    {mark} {score.score:+.2f}{error(score, '.2f')}  {where}: {one_line(score.text)}"
+
+
+def _carried(components: Sequence[Score]) -> list[str]:
+    """The parts of the model, in a line."""
+    errors = [error(score, ".2f") if score.stderr else "" for score in components]  # what was truly ablated has none
+    named = ", ".join(f"{one.text} {one.score:+.2f}{beside}" for one, beside in zip(components, errors, strict=True))
+    return [f"    carried by {named}"] if named else []
 
 
 def _row_line(score: Score, percent: int) -> str:

@@ -31,7 +31,7 @@ ALIKE = ("corroborative", "reference")  # families that never ask what would hav
 
 # What the commands that take a method have themselves, by its kind: no method has an option of such a name.
 RESERVED: dict[Kind, str] = {
-    "context": """agree_ablations agree_with cache concurrency device dtype files help html index json judge language
+    "context": """agree_ablations agree_with cache concurrency device dtype files heads help html index json judge language
         max_new_tokens measure messages model no_cache no_verify prune query questions quick rather_than response seed
         served_api served_model sources step target template timeout tokenizer top verbatim verbose verify zoom""",
     "training": """append checkpoints columns complement data device dim dtype help kind learning_rates model modules out

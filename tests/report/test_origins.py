@@ -13,7 +13,9 @@ import pytest
 
 from llmattr import LM, LlmattrError, build_index, cite
 from llmattr.cli import main
+from llmattr.components.build import attribute
 from llmattr.core.attribution import Attribution
+from llmattr.core.citing import LEAST
 from llmattr.core.evidence import Evidence, TargetEvidence
 from llmattr.core.sources import Document, Sources, Targets
 from llmattr.origins import Origins, origins
@@ -120,6 +122,29 @@ def test_of_a_sentence_from_memory_the_name_that_stands_nowhere_is_asked(tiny, c
     result = dataclasses.replace(cited, evidence=dataclasses.replace(cited.evidence, targets=tuple(told)))
     origins(result, index)
     assert [row.get("span") for row in asked] == (["1914", None] if method == "grad-cos" else [None, None])
+
+
+def test_of_a_sentence_from_memory_the_heads_that_carry_it(tiny, cited, tmp_path):
+    """The same as the components' own verb says of the question that the index is asked."""
+    verdicts = {SAID[0]: "context", SAID[1]: "memory"}
+    told = [
+        dataclasses.replace(one, verdict=verdicts.get(text.strip(), one.verdict), missing=())
+        for text, one in zip(cited.targets.texts, cited.evidence.targets, strict=True)
+    ]
+    result = dataclasses.replace(cited, evidence=dataclasses.replace(cited.evidence, targets=tuple(told)))
+    rows = [FORMS["completion"]("", said) for said in OTHER]
+    found = origins(result, build_index(tiny, rows, tmp_path / "index", "grad-cos"), components="leave-one-out")
+    expected = attribute(tiny, [FORMS["completion"](SAID[0], f" {SAID[1]}")], "leave-one-out")
+    np.testing.assert_array_equal(found.components.values, expected.values)
+    carried = [score for score in expected.top(None) if score.score > LEAST]
+    assert found[0].components == []
+    assert found[1].components == carried != []
+    assert f"carried by {carried[0].text} {carried[0].score:+.2f}" in str(found)
+    assert f"{carried[0].text}</div>" in found.html()
+    found.save(tmp_path / "x.json")
+    assert Origins.load(tmp_path / "x.json")[1].components == carried
+    with pytest.raises(LlmattrError, match="components are those of a model, and this index has none"):
+        origins(result, build_index(None, rows, tmp_path / "words", "verbatim"), components="leave-one-out")
 
 
 def test_where_a_name_cannot_be_asked_about_the_sentence_is(tiny, tmp_path):
