@@ -6,7 +6,7 @@ from typing import Any
 
 from llmattr.core.method import describe
 from llmattr.errors import LlmattrError, check_number
-from llmattr.text.columns import group_names
+from llmattr.text.columns import NAMES, group_names
 from llmattr.text.questions import has_other, has_span
 from llmattr.training.chance import FEWEST, FOREIGN
 from llmattr.training.contract import (
@@ -67,6 +67,8 @@ class How:
         if self.group_by is not None and isinstance(method, QuotingMethod):
             raise LlmattrError(f"{method.name} finds words in rows, of which there are no shares: leave out --group-by")
         if self.group_by is not None:
+            if self.group_by in NAMES:
+                raise LlmattrError(f"--group-by takes a column that says whose a row is, not what it says ({self.group_by!r})")
             group_names(index.rows([0]), self.group_by)
             if self.rerank or self.approximate:
                 instead = "leave out --rerank and --approximate"

@@ -30,7 +30,7 @@ from llmattr.training.index.search import Top, combined, gathered
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods import METHODS
 from llmattr.training.quoting import quoted, rarities, told
-from llmattr.training.shares import TIMES, above_median, shares
+from llmattr.training.shares import above_median, shares
 from llmattr.training.unrolled import unrolled
 
 
@@ -114,9 +114,8 @@ class TraceIndex:
         run = {"seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
         if group_by is None:
             return as_attribution(self.index, method, found.ends(top), said, run)
-        different = top or len(self)
-        supporting = found._replace(values=above_median(found.values)).first(TIMES * different)
-        return shares(as_attribution(self.index, method, supporting, said, run), group_by, different)
+        supporting = found._replace(values=above_median(found.values))
+        return shares(lambda k: as_attribution(self.index, method, supporting.first(k), said, run), group_by, top or len(self))
 
     def quoted(self, texts: Sequence[str]) -> list[Quoted]:
         """What of each text stands word for word in the rows; raises `LlmattrError` for an index that does not tell it."""

@@ -1,12 +1,15 @@
 """Whose is it: shares of the support by a column of the rows, in planted worlds."""
 
+import dataclasses
+from functools import partial
+
 import numpy as np
 import pytest
 
 from llmattr.cli import main
 from llmattr.core.attribution import Attribution
 from llmattr.core.sources import Sources, Targets
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model.lm import LM
 from llmattr.retrieval.duplicates import near_duplicates
 from llmattr.training.shares import above_median, shares
@@ -30,6 +33,14 @@ def supported(values, groups, texts=None):
     )
 
 
+def looked(*given):
+    """The same, looked at by its k best rows."""
+    rows = supported(*given)
+    return lambda k: dataclasses.replace(
+        rows, values=rows.values[:, :k], index=rows.index[:, :k], sources=rows.sources.subset(rows.index[0, :k])
+    )
+
+
 def by_name(result):
     return dict(zip(result.sources.ids, zip(result.values[0], result.stderr[0], strict=True), strict=True))
 
@@ -37,7 +48,7 @@ def by_name(result):
 class TestShares:
     def test_by_hand(self):
         """w = 3, 2, 1 of a, b, a: a has 4/6; error sqrt(3/2 (9/9 + 4 * 4/9 + 1/9)) / 6 of `w (p - share)`."""
-        found = by_name(shares(supported([3, 2, 1], "aba"), "source", 3))
+        found = by_name(shares(looked([3, 2, 1], "aba"), "source", 3))
         error = np.sqrt(1.5 * ((3 * (1 - 4 / 6)) ** 2 + (2 * (4 / 6)) ** 2 + (1 * (1 - 4 / 6)) ** 2)) / 6
         assert found["a"] == pytest.approx((4 / 6, error), rel=1e-12)
         assert found["b"] == pytest.approx((2 / 6, error), rel=1e-12)  # of two groups the errors are the same
@@ -45,15 +56,30 @@ class TestShares:
     def test_copies_are_one_row(self):
         """Ten copies of a row in the web and one row of a book, which supports as much: half and half."""
         texts = ["the toll of the canal is blue and green"] * 10 + ["ships pay in gold before they pass a lock"]
-        found = by_name(shares(supported([2.0] * 11, ["web"] * 10 + ["book"], texts), "source", 2))
+        found = by_name(shares(looked([2.0] * 11, ["web"] * 10 + ["book"], texts), "source", 2))
         assert found["web"][0] == pytest.approx(0.5)
-        mixed = by_name(shares(supported([2.0] * 11, ["web"] * 5 + ["mirror"] * 5 + ["book"], texts), "source", 2))
+        mixed = by_name(shares(looked([2.0] * 11, ["web"] * 5 + ["mirror"] * 5 + ["book"], texts), "source", 2))
         assert [mixed[name][0] for name in ("web", "mirror", "book")] == pytest.approx([0.25, 0.25, 0.5])
 
     def test_copies_do_not_crowd_out_other_rows(self):
         texts = ["the toll of the canal is blue and green"] * 10 + ["ships pay in gold before they pass a lock"]
-        crowded = shares(supported([2.0] * 10 + [1.0], ["web"] * 10 + ["book"], texts), "source", 2)
+        crowded = shares(looked([2.0] * 10 + [1.0], ["web"] * 10 + ["book"], texts), "source", 2)
         assert by_name(crowded)["book"][0] == pytest.approx(1 / 3)
+
+    @pytest.mark.parametrize("copies", [40, 400])
+    def test_however_many_copies_there_are_and_in_whatever_order(self, copies):
+        """Copies of one row in two places, and one other row: a half each place, by how many copies it has, and the other."""
+        texts = ["the toll of the canal is blue and green"] * copies + ["ships pay in gold before they pass a lock", "no"]
+        places = ["web"] * (copies // 4) + ["mirror"] * (copies - copies // 4)
+        for order in (places, places[::-1]):
+            found = by_name(shares(looked([2.0] * copies + [2.0, 0.0], [*order, "book", "none"], texts), "source", 2))
+            assert [found[name][0] for name in ("web", "mirror", "book")] == pytest.approx([0.125, 0.375, 0.5])
+
+    def test_no_end_of_copies(self, monkeypatch):
+        monkeypatch.setattr("llmattr.training.shares.MOST", 20)
+        texts = ["the toll of the canal is blue and green"] * 100
+        with pytest.warns(LlmattrNote, match="copies crowd out other rows: shares are of the 50 best rows alone"):
+            shares(looked([2.0] * 100, ["web"] * 100, texts), "source", 2)
 
     def test_the_error_is_what_another_draw_of_rows_makes_of_it(self):
         """Of 500 draws of 60 rows the mean error is their standard deviation, up to three errors of that, 3 % each."""
@@ -61,7 +87,7 @@ class TestShares:
         found, errors = [], []
         for _ in range(500):
             weights, of_a = generator.exponential(size=60), generator.random(60) < 0.3
-            result = shares(supported_fast(weights, of_a), "source", 60)
+            result = shares(partial(supported_fast, weights, of_a), "source", 60)
             place = result.sources.ids.index("a")
             found.append(result.values[0, place])
             errors.append(result.stderr[0, place])
@@ -69,14 +95,15 @@ class TestShares:
         assert np.mean(errors) == pytest.approx(np.std(found), rel=0.1)
 
     def test_edges(self):
-        alone = by_name(shares(supported([3.0, 0.0], "ab"), "source", 2))
+        alone = by_name(shares(looked([3.0, 0.0], "ab"), "source", 2))
         assert alone["a"][0] == 1
         assert np.isnan(alone["a"][1])
-        assert by_name(shares(supported([0.0, 0.0], "ab"), "source", 2))["a"] == (0, 0)
+        with pytest.warns(LlmattrNote, match="no row supports query 0 beyond the median row"):
+            assert by_name(shares(looked([0.0, 0.0], "ab"), "source", 2))["a"] == (0, 0)
         np.testing.assert_array_equal(above_median(np.array([[5.0, 1.0, -3.0], [9.0, -1.0, -2.0]])), [[4, 0, 0], [9, 0, 0]])
 
 
-def supported_fast(weights, of_a):
+def supported_fast(weights, of_a, _k):
     """As `supported`, with texts that share no words."""
     texts = [f"w{i} x{i} y{i}" for i in range(len(weights))]
     order = np.argsort(-weights)
@@ -132,6 +159,8 @@ class TestIndex:
             index.query(ASKED, group_by="author")
         with pytest.raises(LlmattrError, match="row 11 has nothing in the column 'licence'"):
             index.query(ROWS[0], group_by="licence")
+        with pytest.raises(LlmattrError, match=r"a column that says whose a row is, not what it says \('prompt'\)"):
+            index.query(ASKED, group_by="prompt")
         with pytest.raises(LlmattrError, match="need the score of every row, for the median: leave out --rerank"):
             index.query(ASKED, group_by="source", rerank=5)
 
