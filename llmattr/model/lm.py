@@ -19,6 +19,7 @@ from llmattr.model.contract import Scorer
 from llmattr.model.forward import check_vocabulary, evaluating, setting, vocabulary
 from llmattr.model.loading import load
 from llmattr.model.scoring import score
+from llmattr.model.weights import check_whole, weights_told
 from llmattr.text.prompt import Rendered, special_ids
 from llmattr.text.rows import Examples, tokenize
 
@@ -164,10 +165,8 @@ class LM:
         config = self.model.config.to_dict()
         config = {key: value for key, value in config.items() if not key.startswith("_") and "dtype" not in key}
         digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-        for name, weight in sorted(self.model.state_dict().items()) if weights else ():
-            flat = weight.detach().flatten()
-            values = flat[:: max(1, flat.numel() // 1024)].bfloat16().view(torch.int16).cpu().numpy()
-            digest.update(f"{name}{tuple(weight.shape)}".encode() + values.tobytes())
+        if weights:
+            digest.update(weights_told(self.model.state_dict()))
         fast = isinstance(self.tokenizer, PreTrainedTokenizerFast)
         text = self.tokenizer.backend_tokenizer.to_str() if fast else str(sorted(self.tokenizer.get_vocab().items()))
         text += str(self.tokenizer.chat_template)
@@ -202,6 +201,7 @@ def _of_pair(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> 
     """A loaded model with its tokenizer."""
     match model:
         case torch.nn.Module(config=PretrainedConfig() as config):
+            check_whole(model)
             on_cpu = next(model.parameters()).device.type == "cpu"
             return LM(model, tokenizer, setting(config, "_name_or_path", ""), _batch_tokens(on_cpu))
     raise LlmattrError(f"{type(model).__name__} has no configuration: give the transformers model inside of it")
