@@ -100,7 +100,6 @@ def quiet() -> None:
     """No log lines and, where no one watches, no progress bars of transformers and datasets; our own lines instead."""
     import logging as standard
 
-    import datasets
     from transformers.utils import logging
 
     from llmattr.core.progress import log_progress
@@ -108,6 +107,6 @@ def quiet() -> None:
     log_progress()
     standard.getLogger("urllib3").setLevel(standard.ERROR)  # it logs every further try
     logging.set_verbosity_error()
-    datasets.disable_progress_bars()
+    os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"  # read by the import, which few commands need
     if not sys.stderr.isatty():
         logging.disable_progress_bar()
