@@ -175,7 +175,7 @@ def origins(
             taught = index.query(asked, top)
     rows = list(sentence_rows(result))
     carried = _carried([asked[rows.index(row)] for row in _from_memory(result)], index, components)
-    return Origins(result, taught, _copied(result, verbatim or (None if index.asks_model else index)), carried)
+    return Origins(result, taught, _copied(result, verbatim or (index if index.quotes else None)), carried)
 
 
 def _from_memory(result: Attribution) -> list[int]:

@@ -30,6 +30,12 @@ class Said:
     spans: Int[np.ndarray, "t 2"] | None = None
     losses: Sequence[Sequence[tuple[str, float]]] = ()
 
+    @staticmethod
+    def of(rows: Sequence[Mapping[str, Any]]) -> "Said":
+        """Of whole queries, whose texts are compared."""
+        asked = [prompt_and_completion(row) for row in rows]
+        return Said([query["completion"] for query in asked], asked)
+
 
 @dataclass(frozen=True, eq=False)
 class Asked:

@@ -22,7 +22,6 @@ from llmattr.training.contract import (
     ModelMethod,
     Normalized,
     StreamMethod,
-    TextMethod,
     TrainingMethod,
     UnrolledMethod,
     WholeMethod,
@@ -173,8 +172,6 @@ class Build:
                 fitted = {} if isinstance(method, WholeMethod) else self._fitted(method, lm, examples, layers)
                 settings = {"layers": list(layers), "groups": input_groups(lm, layers), "left_out": left_out(lm, layers)}
                 return Nothing(fitted, settings)
-            case TextMethod():
-                return Nothing()
 
     def _fitted(self, method: StreamMethod | UnrolledMethod, lm: LM, examples: Examples, layers: Layers) -> Bases:
         with unchanged(method.name, lambda: {"layers": list(layers.items()), "examples": examples.fingerprint()}):

@@ -13,13 +13,12 @@ from llmattr.core.plain_json import plain
 from llmattr.core.returned import returned, unchanged
 from llmattr.errors import LlmattrError
 from llmattr.model.lm import LM
-from llmattr.text.rows import Examples, row_text
+from llmattr.text.rows import Examples
 from llmattr.training.contract import (
     IndexMethod,
     ModelMethod,
     OneModel,
     StreamMethod,
-    TextMethod,
     TrainingMethod,
     UnrolledMethod,
     WholeMethod,
@@ -49,8 +48,6 @@ def load_vectors(method: ModelMethod, lm: LM, folder: Path, run: dict[str, Any])
             return plain_vectors(method, lm)
         case StreamMethod() | UnrolledMethod() | WholeMethod():
             return Nothing(load_fitted(lm, folder), {key: run[key] for key in ("layers", "groups") if key in run})
-        case TextMethod():
-            return Nothing()
 
 
 def plain_vectors(method: IndexMethod, lm: LM) -> Vectors:
@@ -102,12 +99,6 @@ class Checkpoint:
         match method:
             case IndexMethod():
                 return self._products(method, lm, asked, nearest)
-            case TextMethod():
-                texts, queries = index.texts(), [row_text(row) for row in asked.rows]
-                shape = len(queries), len(texts)
-                with unchanged(method.name, lambda: {"rows": list(texts), "queries": list(queries)}):
-                    found = returned(method, "retrieve", method.retrieve(texts, queries), np.ndarray, shape)
-                return Scores([(np.arange(len(index)), found)])
             case StreamMethod() | WholeMethod():
                 return Scores(streamed(method, self.layered(lm), lm.tokenize(index.rows()), asked, rows))
 

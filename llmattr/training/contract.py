@@ -189,9 +189,9 @@ class QuotingMethod(Method, Protocol):
         ...
 
 
-OneModel = IndexMethod | StreamMethod | WholeMethod | TextMethod  # whose scores of a checkpoint ask no other checkpoint
+OneModel = IndexMethod | StreamMethod | WholeMethod  # whose scores of a checkpoint ask no other checkpoint
 ModelMethod = OneModel | UnrolledMethod
-TrainingMethod = ModelMethod | QuotingMethod
+TrainingMethod = ModelMethod | TextMethod | QuotingMethod
 VERBS = {
     "weigh": IndexMethod,
     "transform": StreamMethod,

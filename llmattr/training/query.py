@@ -16,12 +16,11 @@ from llmattr.model.contract import fingerprint_in
 from llmattr.retrieval.verbatim import QUOTES, Quoted
 from llmattr.text.questions import asks_in_a_chat, in_form, whole
 from llmattr.text.reading import Queries, read_queries
-from llmattr.text.rows import prompt_and_completion
 from llmattr.training.asked import Asked, Said
 from llmattr.training.chance import LOOKED, Foreign
 from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.chosen import method_at_question, saved_method
-from llmattr.training.contract import IndexMethod, ModelMethod, QuotingMethod, TrainingMethod, UnrolledMethod
+from llmattr.training.contract import IndexMethod, ModelMethod, QuotingMethod, TextMethod, TrainingMethod, UnrolledMethod
 from llmattr.training.direction import MEANING as MEANING_OF_DIRECTIONS
 from llmattr.training.direction import checked_directions
 from llmattr.training.found import Found, as_attribution
@@ -29,8 +28,8 @@ from llmattr.training.how import EXACT, How, Rows
 from llmattr.training.index.search import Top, combined, gathered
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods import METHODS
-from llmattr.training.quoting import quoted, rarities, told
 from llmattr.training.shares import above_median, shares
+from llmattr.training.texts import compared, quoted, rarities, told
 from llmattr.training.unrolled import unrolled
 
 
@@ -53,6 +52,11 @@ class TraceIndex:
     def asks_model(self) -> bool:
         """Whether it is a model's: of texts alone (`verbatim`) any model's answers may be looked for."""
         return fingerprint_in(self.index.run) is not None
+
+    @property
+    def quotes(self) -> bool:
+        """Whether it tells what stands in its rows word for word."""
+        return isinstance(self._chosen(None), QuotingMethod)
 
     @property
     def asks_spans(self) -> bool:
@@ -95,20 +99,18 @@ class TraceIndex:
             check_number("top", top, 1, whole=True)
         started = time.perf_counter()
         method = self._chosen(method)
-        given = self._in_form(read_queries(queries))
+        given = read_queries(queries) if isinstance(method, TextMethod) else self._in_form(read_queries(queries))
         how = How(tokens, rerank, rows, approximate, group_by, foreign)
         how.check(method, self.index, given)
         if isinstance(method, QuotingMethod):
             return self._quoted(method, given, top or len(self), started)
         foreign = how.foreign_questions(method, len(self), given)
         wanted = len(self) if group_by else max(top or len(self), rerank, LOOKED if foreign else 0)
-        best, asked = self._search(method, given, wanted, how)
-        if not tokens:
-            asked.note_few()
+        best, said = self._compared(method, given, wanted, how)
         if rerank:
             again = np.unique(best.result()[1]).tolist()
             best, _ = self._search(EXACT[method.name], given, top or len(self), replace(how, rows=again, approximate=False))
-        said, found = asked.said(), Found(*best.result())
+        found = Found(*best.result())
         if foreign:
             found = found._replace(p_values=self._foreign(method, foreign).p_values(best, said.texts))
         run = {"seconds": {"query": time.perf_counter() - started}, "rerank": rerank}
@@ -126,8 +128,7 @@ class TraceIndex:
 
     def _quoted(self, method: QuotingMethod, given: Rows, top: int, started: float) -> Attribution:
         """The rows that spans of each answer stand in, best first, with the spans; no model is asked."""
-        asked = [prompt_and_completion(row) for row in given]
-        said = Said([query["completion"] for query in asked], asked)
+        said = Said.of(given)
         found = quoted(method, self.index, said.texts)
         best = Top(len(said.texts), top)
         best.add(np.arange(len(self)), rarities(found, len(self)))
@@ -149,6 +150,15 @@ class TraceIndex:
         tokenizer = self.checkpoints[0].load().tokenizer
         return [in_form(row, form, tokenizer) for row in given]
 
+    def _compared(self, method: ModelMethod | TextMethod, given: Rows, top: int, how: How) -> tuple[Top, Said]:
+        """The best and worst `top` rows of each target, and what the targets are."""
+        if isinstance(method, TextMethod):
+            return compared(method, self.index, given, top), Said.of(given)
+        best, asked = self._search(method, given, top, how)
+        if not how.tokens:
+            asked.note_few()
+        return best, asked.said()
+
     def _search(self, method: ModelMethod, given: Rows, top: int, how: How) -> tuple[Top, Asked]:
         """The best and worst `top` rows of each target, and the targets."""
         of = {"tokens": how.tokens, "weighed": method.family == "predictive"}
@@ -169,7 +179,7 @@ class TraceIndex:
             assert asked is not None
         return Top(len(asked.examples), top).over(combined(parts)), asked
 
-    def _foreign(self, method: ModelMethod, many: int) -> Foreign:
+    def _foreign(self, method: ModelMethod | TextMethod, many: int) -> Foreign:
         """So many rows as questions; what they score is kept, unless the method is one's own, whose code may change."""
         record = {
             "method": describe(method),
@@ -181,10 +191,10 @@ class TraceIndex:
         kept = self.index.folder / f"null.{digest(record)}.npz" if isinstance(method, tuple(METHODS.values())) else None
         return Foreign(self.index, many, lambda rows: self._asked_back(method, rows), kept)
 
-    def _asked_back(self, method: ModelMethod, rows: Int[np.ndarray, " r"]) -> Top:
+    def _asked_back(self, method: ModelMethod | TextMethod, rows: Int[np.ndarray, " r"]) -> Top:
         """The best rows for these rows of the index as questions: for what is stored of them, where that is what is asked."""
         if not isinstance(method, IndexMethod):
-            return self._search(method, [whole(row) for row in self.index.rows(rows)], LOOKED, How())[0]
+            return self._compared(method, [whole(row) for row in self.index.rows(rows)], LOOKED, How())[0]
         parts = [part.products(method, part.index.stored(rows)) for part in self.checkpoints]
         return Top(len(rows), LOOKED).over(combined(parts))
 

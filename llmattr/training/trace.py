@@ -18,6 +18,7 @@ from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.checkpoints import Given, checkpoints_of, models_of
 from llmattr.training.contract import (
     QuotingMethod,
+    TextMethod,
     TrainingMethod,
     find_training_method,
 )
@@ -27,7 +28,7 @@ from llmattr.training.methods import METHODS
 from llmattr.training.methods.auto import Auto
 from llmattr.training.projection import Projection
 from llmattr.training.query import TraceIndex
-from llmattr.training.quoting import keep
+from llmattr.training.texts import keep
 from llmattr.training.vectors.plain import Nothing
 
 
@@ -70,7 +71,7 @@ def build_index(
         raise LlmattrError("learning rates are of checkpoints (--checkpoints), and there are none")
     if checkpoints and model is not None:
         note("the checkpoints are indexed, and the model (--model) is not used")
-    if isinstance(method, QuotingMethod):
+    if isinstance(method, TextMethod | QuotingMethod):
         if checkpoints:
             raise LlmattrError(f"{method.name} compares texts, whatever the checkpoint: leave out checkpoints (--checkpoints)")
         note_unused(method, Nothing(), projection, modules, row_type)

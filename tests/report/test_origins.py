@@ -65,7 +65,7 @@ def test_a_row_that_says_just_this_comes_first(tiny, cited, tmp_path, form):
 
 
 def test_the_question_is_asked_without_the_documents(tiny, cited, tmp_path):
-    index = build_index(tiny, [chat(QUESTION, said) for said in SAID], tmp_path / "index", "bm25")
+    index = build_index(tiny, [chat(QUESTION, said) for said in SAID], tmp_path / "index", "rep-sim")
     first, second = origins(cited, index).training.asked
     assert first == {"prompt": ASKED, "completion": SAID[0]}
     assert second == {"prompt": ASKED + SAID[0], "completion": f" {SAID[1]}"}
@@ -84,7 +84,7 @@ def test_the_question_is_tokenised_as_the_rows_chats_are(tmp_path, adds):
     lm = LM(tiny_models.llama().double(), tiny_models.surrounded(tokenizer, begin="<|end|>") if adds else tokenizer, "tiny")
     said = cite(lm, NOTES, QUESTION, response=" ".join(SAID), method="leave-one-out")
     row = chat(QUESTION, " ".join(SAID))
-    asked = origins(said, build_index(lm, [row], tmp_path / "index", "bm25")).training.asked
+    asked = origins(said, build_index(lm, [row], tmp_path / "index", "rep-sim")).training.asked
     trained = tokenize([row], tokenizer)
     for query in asked:
         ids = tokenize([query], tokenizer).ids[0]
@@ -173,7 +173,7 @@ def test_no_row_is_read_but_the_first_and_those_that_are_shown(tiny, cited, tmp_
 
 def test_a_model_is_known_by_its_weights_and_not_by_its_name(tiny, cited, tmp_path):
     rows, elsewhere = [chat(QUESTION, said) for said in SAID], LM(tiny.model, tiny.tokenizer, "elsewhere")
-    index = build_index(elsewhere, rows, tmp_path / "index", "bm25")
+    index = build_index(elsewhere, rows, tmp_path / "index", "rep-sim")
     cited.save(tmp_path / "cited.json")
     for result in (cited, Attribution.load(tmp_path / "cited.json")):
         assert len(origins(result, index)) == len(SAID)
@@ -185,12 +185,12 @@ def test_a_model_is_known_by_its_weights_and_not_by_its_name(tiny, cited, tmp_pa
 def test_what_cannot_be_joined_is_refused_in_one_line(tiny, cited, tmp_path):
     rows = [chat(QUESTION, said) for said in SAID]
     other = LM(tiny_models.llama(seed=1).double(), tiny_models.tokenizer(), "other")
-    foreign = build_index(other, rows, tmp_path / "other", "bm25")
+    foreign = build_index(other, rows, tmp_path / "other", "rep-sim")
     cited.save(tmp_path / "cited.json")
     for result in (cited, Attribution.load(tmp_path / "cited.json")):
         with pytest.raises(LlmattrError, match=r"^[^\n]*another model[^\n]*$"):
             origins(result, foreign)
-    index = build_index(tiny, rows, tmp_path / "index", "bm25")
+    index = build_index(tiny, rows, tmp_path / "index", "rep-sim")
     with pytest.raises(LlmattrError, match="no verdicts"):
         origins(dataclasses.replace(cited, evidence=None), index)
     with pytest.raises(LlmattrError, match="no query"):
@@ -258,7 +258,7 @@ class TestCopied:
         build_index(str(tiny_folder), rows, tmp_path / "idx", "bm25")
         build_index(None, rows, tmp_path / "words", "verbatim")
         call = ["cite", "notes.txt", "--query", QUESTION, "--response", " ".join(SAID), "--verbatim"]
-        for more in (["words", "--model", str(tiny_folder)], ["words", "--index", "idx"]):
+        for more in (["words", "--model", str(tiny_folder)], ["words", "--index", "idx", "--model", str(tiny_folder)]):
             assert main([*call, *more, "--json", "x.json", "leave-one-out"]) == 0
             assert "word for word in training rows: “It opened in 1914” (row 3)\n" in capsys.readouterr().out
             assert Origins.load("x.json")[0].rows[0].id == "3"

@@ -1,4 +1,4 @@
-"""An index of texts alone, for methods that quote: what they keep of the rows, and what of an answer stands in which."""
+"""An index of texts alone, for methods that ask no model: what is kept of the rows, and what they are compared with."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,16 +20,17 @@ from llmattr.retrieval.verbatim import Quote, Quoted, places
 from llmattr.text.checked import kind_of_row
 from llmattr.text.row_files import Rows
 from llmattr.text.rows import row_text
-from llmattr.training.contract import QuotingMethod
+from llmattr.training.contract import QuotingMethod, TextMethod
 from llmattr.training.index.files import building, check_bytes, read_run
 from llmattr.training.index.rows import GROUP
+from llmattr.training.index.search import Top
 from llmattr.training.index.store import GradientIndex, check_empty, refuse_other
 
 
 def keep(
-    method: QuotingMethod, rows: Sequence[dict[str, Any]], out: Path, read: Mapping[str, Any], append: bool
+    method: TextMethod | QuotingMethod, rows: Sequence[dict[str, Any]], out: Path, read: Mapping[str, Any], append: bool
 ) -> GradientIndex:
-    """The rows on disk with what the method keeps of them, made by the first of several processes, which others wait for.
+    """The rows on disk, made by the first of several processes, which others wait for, with what a method that quotes keeps.
 
     What was killed before its end is begun anew, of all its rows.
     """
@@ -38,7 +39,8 @@ def keep(
     with PartialState().main_process_first(), building(out) if is_main() else nullcontext():
         index = _begin(method, rows, out, read, append)
         if not index.run.get("complete"):
-            method.keep(_texts(index), out)
+            if isinstance(method, QuotingMethod):
+                method.keep(_texts(index), out)
             index.done[:] = 1
             index.done.flush()
             index.finish()
@@ -46,7 +48,7 @@ def keep(
 
 
 def _begin(
-    method: QuotingMethod, rows: Sequence[dict[str, Any]], out: Path, read: Mapping[str, Any], append: bool
+    method: TextMethod | QuotingMethod, rows: Sequence[dict[str, Any]], out: Path, read: Mapping[str, Any], append: bool
 ) -> GradientIndex:
     """The index begun, gone on with, or finished."""
     run = {"method": describe(method), "row_type": "int8", "dim": 0}
@@ -75,6 +77,16 @@ def _texts(index: GradientIndex) -> Iterator[str]:
             rows = index.rows(range(start, min(start + GROUP, len(index))))
             yield from map(row_text, rows)
             bar.update(len(rows))
+
+
+def compared(method: TextMethod, index: GradientIndex, queries: Sequence[Mapping[str, Any]], top: int) -> Top:
+    """The best and worst rows of each query; raises `LlmattrError` for a method that gives anything but scores [t, n]."""
+    rows, asked = index.texts(), [row_text(query) for query in queries]
+    with unchanged(method.name, lambda: {"rows": list(rows), "queries": list(asked)}):
+        found = returned(method, "retrieve", method.retrieve(rows, asked), np.ndarray, (len(asked), len(rows)))
+    best = Top(len(asked), top)
+    best.add(np.arange(len(rows)), found)
+    return best
 
 
 def quoted(method: QuotingMethod, index: GradientIndex, answers: Sequence[str]) -> list[Quoted]:
