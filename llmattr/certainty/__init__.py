@@ -1,0 +1,16 @@
+"""What an attribution is worth: scores of several runs as random variables, and how far they agree."""
+
+from llmattr.certainty.replicates import Replicates, replicated, replicates
+from llmattr.certainty.significance import benjamini_hochberg, power_of, runs_needed, t_test
+from llmattr.certainty.variance import variance_components
+
+__all__ = [
+    "Replicates",
+    "benjamini_hochberg",
+    "power_of",
+    "replicated",
+    "replicates",
+    "runs_needed",
+    "t_test",
+    "variance_components",
+]

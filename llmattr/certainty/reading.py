@@ -1,0 +1,74 @@
+"""Runs as users give them: attributions, files of ours and of other tools, arrays of scores."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from llmattr.core.arrays import read_array
+from llmattr.core.attribution import Attribution
+from llmattr.core.sources import Sources, Targets
+from llmattr.errors import LlmattrError
+
+Run = Attribution | np.ndarray | str | Path
+UNIT = "a unit of its own"
+ENDINGS = (".json", ".npy", ".npz", ".csv")
+
+
+def runs_of(given: Iterable[Run]) -> list[Attribution]:
+    """Every run that is given: an attribution, scores [t, n], or a file (`read_runs`), which may hold several."""
+    return [run for one in given for run in _runs(one)]
+
+
+def _runs(given: Run) -> list[Attribution]:
+    match given:
+        case Attribution():
+            return [given]
+        case np.ndarray() if given.ndim == 2:
+            return [attribution_of(given.astype(float))]
+        case str() | Path():
+            return read_runs(Path(given))
+    raise LlmattrError(f"a run is an attribution, scores [t, n] or a file of them, not {given!r:.60}")
+
+
+def read_runs(path: Path) -> list[Attribution]:
+    """The runs in a file: the attribution in .json of ours; scores [t, n], or [r, t, n] of r runs, in .npy or .npz; .csv.
+
+    A line of .csv is a target and its first line names the sources; a first column of texts names the targets.
+    """
+    ending = path.suffix.lower()
+    if ending == ".json":
+        return [Attribution.load(path)]
+    if ending == ".csv":
+        return [_from_csv(path)]
+    if ending not in ENDINGS:
+        raise LlmattrError(f"runs are read from {', '.join(ENDINGS)} files, not from {str(path)!r}")
+    found = read_array(path, "scores [t, n], or [r, t, n] of r runs", (2, 3))
+    return [attribution_of(values) for values in found.reshape(-1, *found.shape[-2:])]
+
+
+def _from_csv(path: Path) -> Attribution:
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path)
+        named = table.select_dtypes("number").shape[1] == table.shape[1] - 1
+        scores = table.iloc[:, int(named) :].astype(float)
+    except OSError as error:
+        raise LlmattrError(f"cannot read {str(path)!r}: {error.strerror}") from None
+    except ValueError as error:  # pandas' own for what is no table, too
+        raise LlmattrError(f"{str(path)!r} is no table of scores, a line for each target: {error}") from None
+    if not scores.size:
+        raise LlmattrError(f"{str(path)!r} holds no scores: a line for each target is wanted, below the sources' names")
+    texts = table.iloc[:, 0].astype(str).tolist() if named else None
+    return attribution_of(scores.to_numpy(), [str(name) for name in scores.columns], texts)
+
+
+def attribution_of(
+    values: Float[np.ndarray, "t n"], sources: list[str] | None = None, targets: list[str] | None = None
+) -> Attribution:
+    """Scores of another tool as an attribution, its sources and targets by their names, or by their numbers from 0."""
+    names = [str(i) for i in range(values.shape[1])] if sources is None else sources
+    said = [f"target {i}" for i in range(len(values))] if targets is None else targets
+    return Attribution(values, Sources("sources", names, names), Targets(said, measure="value"), UNIT, {"name": "given"})
