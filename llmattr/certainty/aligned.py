@@ -12,11 +12,15 @@ from llmattr.errors import LlmattrError
 
 
 class Aligned(NamedTuple):
-    """Scores [r, t, n] of r runs for the same n sources, nan where a run does not list a source; `first` is the first run."""
+    """Scores [r, t, n] of r runs for the same n sources, nan where a run does not list a source; `first` is the first run.
+
+    `baseline`: the mean of the runs' own, where all have one.
+    """
 
     values: Float[np.ndarray, "r t n"]
     sources: Sources
     first: Attribution
+    baseline: Float[np.ndarray, " t"] | None
 
     @property
     def is_whole(self) -> bool:
@@ -39,7 +43,9 @@ def aligned(runs: Sequence[Attribution], names: Sequence[str] | None = None) -> 
         _check_sources(run, first, f"{name} and {names[0]}")
     sources = _every(runs)
     place = {name: number for number, name in enumerate(sources.ids)}
-    return Aligned(np.stack([_placed(run, place) for run in runs]), sources, first)
+    levels = [run.baseline for run in runs if run.baseline is not None]
+    baseline = np.mean(levels, axis=0) if len(levels) == len(runs) else None
+    return Aligned(np.stack([_placed(run, place) for run in runs]), sources, first, baseline)
 
 
 def _check_targets(one: Attribution, other: Attribution, both: str) -> None:

@@ -12,7 +12,7 @@ from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError
 
 Run = Attribution | np.ndarray | str | Path
-UNIT = "a unit of its own"
+UNIT, MEANING = "a unit of its own", "higher = more, as the tool that gave them means it"
 ENDINGS = (".json", ".npy", ".npz", ".csv")
 
 
@@ -71,4 +71,6 @@ def attribution_of(
     """Scores of another tool as an attribution, its sources and targets by their names, or by their numbers from 0."""
     names = [str(i) for i in range(values.shape[1])] if sources is None else sources
     said = [f"target {i}" for i in range(len(values))] if targets is None else targets
-    return Attribution(values, Sources("sources", names, names), Targets(said, measure="value"), UNIT, {"name": "given"})
+    return Attribution(
+        values, Sources("sources", names, names), Targets(said, measure="value"), UNIT, {"name": "given"}, meaning=MEANING
+    )

@@ -4,13 +4,14 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from llmattr.certainty.aligned import Aligned, aligned
 from llmattr.certainty.reading import Run, runs_of
-from llmattr.certainty.significance import benjamini_hochberg, t_test
+from llmattr.certainty.significance import POWER, benjamini_hochberg, runs_needed, t_test
 from llmattr.certainty.variance import Factors, variance_components
 from llmattr.core.attribution import Attribution
 from llmattr.core.citing import FALSE
@@ -20,9 +21,7 @@ CHECKPOINT = "checkpoint"
 OF_RUNS = ("seed", "data order")  # factors whose every value is a training of its own
 
 # What is known of one run, and not of a mean over several.
-OF_ONE_RUN = dict.fromkeys(
-    ("evidence", "session", "baseline", "lds", "ceiling", "relevance", "p_values", "verified", "agreement")
-)
+OF_ONE_RUN = dict.fromkeys(("evidence", "session", "lds", "ceiling", "relevance", "p_values", "verified", "agreement"))
 OF_ONE_RUN |= {"details": {}}
 
 
@@ -94,6 +93,13 @@ class Replicates:
         """The variance that each factor makes (`variance_components`)."""
         return variance_components(self.runs.values, self.factors)
 
+    def record(self, power: float = POWER) -> dict[str, Any]:
+        """What the mean does not say, in plain numbers: snr, p-values, how many runs each pair takes, the variance's parts."""
+        needed = [[runs_needed(one, power) for one in row] for row in self.snr.tolist()]
+        of_pairs = {"snr": self.snr, "p_values": self.p_values, "runs_needed": needed}
+        parts = {name: part.tolist() for name, part in self.variance().items()} if self.factors else {}
+        return {**of_pairs, "noise": self.noise(), "power": power, "factors": {**self.factors}, "variance": parts}
+
     def attribution(self, top: int | None = None) -> Attribution:
         """The mean as an attribution with its error, deviation and q-values; `top`: only so many of each end, highest first."""
         first, values = self.runs.first, self.mean
@@ -107,8 +113,8 @@ class Replicates:
             sources, index = sources.subset(kept), places.reshape(order.shape)
             values, *rest = [np.take_along_axis(one, order, axis=1) for one in (values, *columns.values())]
             columns = dict(zip(columns, rest, strict=True))
-        known = {"values": values, "sources": sources, "index": index, **columns, "run": {**first.run, "replicates": record}}
-        return replace(first, **known, **OF_ONE_RUN)
+        known = {"values": values, "sources": sources, "index": index, "baseline": self.runs.baseline, **columns}
+        return replace(first, run={**first.run, "replicates": record}, **known, **OF_ONE_RUN)
 
 
 def replicates(runs: Iterable[Run], factors: Factors | None = None, names: Sequence[str] | None = None) -> Replicates:

@@ -29,7 +29,7 @@ def benjamini_hochberg(p_values: Float[np.ndarray, "*pairs"]) -> Float[np.ndarra
     """q-values over all pairs: of those with q <= 0.05 no more than 5 % are false, on average (Benjamini and Hochberg 1995)."""
     from scipy.stats import false_discovery_control
 
-    return false_discovery_control(p_values, axis=None).reshape(p_values.shape)
+    return false_discovery_control(p_values.ravel()).reshape(p_values.shape)
 
 
 def power_of(snr: float, runs: int, level: float = FALSE) -> float:

@@ -1,7 +1,7 @@
 """What a result is: a number for every target and source, and what else is known of them (`Attribution`)."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, get_args, runtime_checkable
@@ -38,6 +38,10 @@ class Session(Protocol):
 
     def refine(self, method: object) -> "Attribution":
         """The same by another method."""
+        ...
+
+    def over(self, seeds: Sequence[int], mean: "Callable[[Sequence[Attribution]], Attribution]") -> "Attribution":
+        """What `mean` makes of the same by several seeds."""
         ...
 
 
@@ -276,7 +280,7 @@ class Attribution:
         return by_document(self)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Every score as a row: target, its text, rank, source, id, document, text, score, stderr, cited; p, deviation, q if known.
+        """Every score as a row: target, its text, rank, source, id, document, text, score, stderr, cited (p, deviation, q).
 
         What else is known of a source stands behind, a column `metadata.NAME` for each name.
         """
