@@ -1,6 +1,7 @@
 """Runs as users give them: attributions, files of ours and of other tools, arrays of scores."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,37 @@ from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError
 
 Run = Attribution | np.ndarray | str | Path
+OTHERS = "sources"  # what those of another tool are
 UNIT, MEANING = "a unit of its own", "higher = more, as the tool that gave them means it"
 ENDINGS = (".json", ".npy", ".npz", ".csv")
 
 
 def runs_of(given: Iterable[Run]) -> list[Attribution]:
-    """Every run that is given: an attribution, scores [t, n], or a file (`read_runs`), which may hold several."""
-    return [run for one in given for run in _runs(one)]
+    """Every run that is given: an attribution, scores [t, n], or a file (`read_runs`), which may hold several.
+
+    Tables stand for the sources and targets of the first attribution beside them: by their names, or in its order.
+    """
+    runs = [run for one in given for run in _runs(one)]
+    named = next((run for run in runs if run.sources.kind != OTHERS), None)
+    return runs if named is None else [_adopted(run, named) if run.sources.kind == OTHERS else run for run in runs]
+
+
+def _adopted(run: Attribution, named: Attribution) -> Attribution:
+    """A table's run with what an attribution knows of its sources and targets."""
+    by_number = [*run.sources.ids] == _numbers(len(run.sources)) and len(run.sources) == len(named.sources)
+    ids = named.sources.ids if by_number and named.index is None else run.sources.ids
+    texts = dict(zip(named.sources.ids, named.sources.texts, strict=True))
+    is_numbered = [*run.targets.texts] == _targets(len(run)) and len(run) == len(named)
+    sources = Sources(named.sources.kind, ids, [texts.get(name, name) for name in ids])
+    return replace(run, sources=sources, targets=named.targets if is_numbered else run.targets)
+
+
+def _numbers(n: int) -> list[str]:
+    return [str(i) for i in range(n)]
+
+
+def _targets(t: int) -> list[str]:
+    return [f"target {i}" for i in range(t)]
 
 
 def _runs(given: Run) -> list[Attribution]:
@@ -69,8 +94,8 @@ def attribution_of(
     values: Float[np.ndarray, "t n"], sources: list[str] | None = None, targets: list[str] | None = None
 ) -> Attribution:
     """Scores of another tool as an attribution, its sources and targets by their names, or by their numbers from 0."""
-    names = [str(i) for i in range(values.shape[1])] if sources is None else sources
-    said = [f"target {i}" for i in range(len(values))] if targets is None else targets
+    names = _numbers(values.shape[1]) if sources is None else sources
+    said = _targets(len(values)) if targets is None else targets
     return Attribution(
-        values, Sources("sources", names, names), Targets(said, measure="value"), UNIT, {"name": "given"}, meaning=MEANING
+        values, Sources(OTHERS, names, names), Targets(said, measure="value"), UNIT, {"name": "given"}, meaning=MEANING
     )

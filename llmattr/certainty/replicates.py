@@ -127,8 +127,9 @@ def replicates(runs: Iterable[Run], factors: Factors | None = None, names: Seque
     given = runs_of(runs)
     found = aligned(given, names)
     for run in given[1:]:
-        if run.unit != given[0].unit:
-            raise LlmattrError(f"runs of one method have one unit, and these are {given[0].unit} and {run.unit}: see stability")
+        if (run.method["name"], run.unit) != (given[0].method["name"], given[0].unit):
+            both = " and ".join(f"{one.method['name']} in {one.unit}" for one in (given[0], run))
+            raise LlmattrError(f"a mean is of runs of one method, and these are {both}: compare methods by their stability")
     if not found.is_whole:
         t, i = np.argwhere(~np.isfinite(found.values))[0, 1:].tolist()
         missing = f"target {t} has no score of {found.sources.ids[i]!r:.60} in every run"

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from llmattr.errors import check_number
 
-Numbers = Float[np.ndarray, "..."]
+Numbers = Float[np.ndarray, "..."] | float
 STEP = 1e-3  # of the way from all rows to one of them; both ways, so that what is neglected is its square
 
 
@@ -18,8 +18,7 @@ def jackknife(statistic: Callable[[Int[np.ndarray, " k"]], Numbers], m: int) -> 
     """
     check_number("rows", m, 2, whole=True)
     every = np.arange(m)
-    without = np.stack([np.asarray(statistic(np.delete(every, i))) for i in range(m)])
-    return (m - 1) * np.asarray(without.var(axis=0))
+    return (m - 1) * np.stack([statistic(np.delete(every, i)) for i in range(m)]).var(axis=0)
 
 
 def infinitesimal_jackknife(statistic: Callable[[Float[np.ndarray, " m"]], Numbers], m: int) -> Numbers:
@@ -30,5 +29,5 @@ def infinitesimal_jackknife(statistic: Callable[[Float[np.ndarray, " m"]], Numbe
     """
     check_number("rows", m, 2, whole=True)
     even, ways = np.full(m, 1 / m), np.eye(m) - 1 / m
-    slopes = [np.asarray(statistic(even + STEP * way)) - np.asarray(statistic(even - STEP * way)) for way in ways]
-    return np.asarray((np.stack(slopes) / (2 * STEP)) ** 2).sum(axis=0) / m**2
+    slopes = np.stack([statistic(even + STEP * way) - statistic(even - STEP * way) for way in ways]) / (2 * STEP)
+    return (slopes**2).sum(axis=0) / m**2

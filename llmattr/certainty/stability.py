@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from llmattr.certainty.aligned import Aligned, aligned
 from llmattr.certainty.reading import Run, runs_of
@@ -47,6 +47,7 @@ class Stability:
 
     runs: Aligned
     names: Sequence[str]
+    methods: Sequence[str]
     k: int
 
     @cached_property
@@ -65,12 +66,11 @@ class Stability:
     @cached_property
     def agreement(self) -> dict[str, Float[np.ndarray, "r r"]]:
         """Of each measure the mean over the targets of every two runs, 1 = the same; nan where no target has one."""
-        depth = None if self.runs.is_whole else self.k
         by: dict[str, Callable[[int, int], Float[np.ndarray, " t"]]] = {
             "kendall": lambda i, j: self._of_shared(stats.kendall, i, j),
             "spearman": lambda i, j: self._of_shared(stats.spearman, i, j),
             "jaccard": lambda i, j: stats.top_k_jaccard(self.ranked[i], self.ranked[j], self.k),
-            "rbo": lambda i, j: stats.rank_biased_overlap(self.ranked[i], self.ranked[j], depth=depth),
+            "rbo": lambda i, j: stats.rank_biased_overlap(self.ranked[i], self.ranked[j], depth=self.k),
         }
         return {name: self._matrix(by[name]) for name in MEASURES}
 
@@ -92,12 +92,12 @@ class Stability:
         """The mean over all pairs of runs, and its error: the jackknife's over runs, nan of two."""
         matrix = self.agreement[measure]
 
-        def of(rows: np.ndarray) -> np.ndarray:
-            return np.asarray(_known_mean(matrix[np.ix_(rows, rows)][np.triu_indices(len(rows), 1)]))
+        def of(rows: Int[np.ndarray, " k"]) -> float:
+            return _known_mean(matrix[np.ix_(rows, rows)][np.triu_indices(len(rows), 1)])
 
         r = len(self.names)
         error = math.sqrt(float(jackknife(of, r))) if r > 2 else math.nan
-        return float(of(np.arange(r))), error
+        return of(np.arange(r)), error
 
     @cached_property
     def index(self) -> list[Interval]:
@@ -122,6 +122,7 @@ class Stability:
         agreement = {name: matrix.tolist() for name, matrix in self.agreement.items()}
         return {
             "runs": [*self.names],
+            "methods": [*self.methods],
             "k": self.k,
             "means": means,
             "agreement": agreement,
@@ -162,4 +163,4 @@ def stability(runs: Iterable[Run], k: int | None = None, names: Sequence[str] | 
         listed = run.values.shape[1] // 2 if run.traced and run.values.shape[1] < n else run.values.shape[1]
         if listed < k:
             raise LlmattrError(f"{name} lists the {listed} best sources of a target, and the {k} best are compared (--k)")
-    return Stability(found, names, k)
+    return Stability(found, names, [run.method["name"] for run in given], k)

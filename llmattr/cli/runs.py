@@ -45,13 +45,22 @@ def certainty(
     most; those above may be noise. Checkpoints of one seed count as one run (--factor), since they follow each other.
     """
     from llmattr.certainty import replicates
-    from llmattr.cli.files import check_outputs, report
+    from llmattr.cli.files import report
     from llmattr.report.certainty import certainty_text
 
-    check_outputs(tuple(map(str, runs)), [out for out in (html, json) if out])
+    _check(runs, html, json)
     found = replicates(runs, dict(map(_factor, factors)))
     beside = {"certainty": found.record(power)} if json else {}
     report(found.attribution(), certainty_text(found, top, power), html=html, json=json, beside=beside)
+
+
+def _check(runs: tuple[Path, ...], *outputs: Path | None) -> None:
+    """Refuse a run that is given twice, and an output that would be lost."""
+    from llmattr.cli.files import check_outputs
+
+    if len({*runs}) < len(runs):
+        raise LlmattrError("a file is given twice: each of them is a run of its own")
+    check_outputs(tuple(map(str, runs)), [out for out in outputs if out])
 
 
 def _factor(text: str) -> tuple[str, list[str]]:
@@ -59,3 +68,30 @@ def _factor(text: str) -> tuple[str, list[str]]:
     if not (name and equals and labels):
         raise LlmattrError(f"--factor is NAME=LABEL,LABEL,... with a label for each run, not {text!r}")
     return name, labels.split(",")
+
+
+@click.command()
+@_runs
+@click.option("--k", type=click.IntRange(min=1), help="best sources of a target that are compared; 5, and half of all at most")
+@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="targets shown, and sources of each")
+def stability(runs: tuple[Path, ...], *, k: int | None, top: int, html: Path | None, json: Path | None) -> None:
+    """How far do results agree, and which sources change?
+
+    RUNs are results of the same question by several seeds, models or methods, in any unit: files as for `llmattr certainty`,
+    and lists of the best rows (`llmattr trace query`). Prints Kendall's and Spearman's correlation of all scores, Jaccard and
+    rank-biased overlap of the best, and of each target Nogueira's index of the best sources: 1 = the same in every run, 0 = as
+    by chance.
+    """
+    from llmattr.certainty.reading import read_runs
+    from llmattr.certainty.stability import stability as compared
+    from llmattr.cli.files import write_json
+    from llmattr.core.files import write
+    from llmattr.report.stability import stability_page, stability_text
+
+    _check(runs, html, json)
+    given = {path: read_runs(path) for path in runs}
+    names = [path.stem if len(of) == 1 else f"{path.stem} {i}" for path, of in given.items() for i in range(1, len(of) + 1)]
+    found = compared([run for of in given.values() for run in of], k, names)
+    written = [f"HTML page: {write(html, stability_page(found))}"] if html else []
+    written += [write_json(json, found.record())] if json else []
+    click.echo("\n".join([stability_text(found, top), *written]))

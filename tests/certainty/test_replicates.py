@@ -229,7 +229,7 @@ class TestReading:
             ([scores([[1.0, 2.0], [3.0, 4.0]])], "run 2 and run 1 have 2 and 1 targets"),
             ([scores([[1.0, 2.0, 3.0]])], "other rows"),
             ([scores([[1.0]], ["1"], index=np.array([[0]]))], "target 0 has no score of '0' in every run.*ask for all rows"),
-            ([np.array([[1.0, 2.0]])], "other sources: sources and rows"),
+            ([np.array([[3.0, 2.0]])], "a mean is of runs of one method, and these are x in nats and given in"),
             (["missing.npy"], "cannot read 'missing.npy'"),
             (["table.txt"], r"runs are read from .json, .npy, .npz, .csv files, not from 'table.txt'"),
             ([3], "a run is an attribution"),

@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from llmattr.certainty.reading import attribution_of
 from llmattr.certainty.resampling import infinitesimal_jackknife, jackknife
 from llmattr.certainty.stability import nogueira, stability
 from llmattr.core.attribution import Attribution
@@ -99,7 +100,7 @@ class TestStability:
             "kendall": stats.kendall,
             "spearman": stats.spearman,
             "jaccard": lambda a, b: stats.top_k_jaccard(a, b, 3),
-            "rbo": stats.rank_biased_overlap,
+            "rbo": lambda a, b: stats.rank_biased_overlap(a, b, depth=3),
         }
         for name, measure in wanted.items():
             for i, j in combinations(range(3), 2):
@@ -132,12 +133,25 @@ class TestStability:
         with pytest.raises(LlmattrError, match="run 1 lists the 2 best sources of a target, and the 3 best are compared"):
             stability([one, other], k=3)
 
+    def test_tables_beside_a_result(self):
+        """A table with the result's names in another order, one in its order, and one of row numbers."""
+        names = ["a", "b", "c"]
+        ours = Attribution(
+            np.array([[3.0, 2.0, 1.0]]), Sources("rows", names, ["A", "B", "C"]), Targets(["said"]), "nats", {"name": "x"}
+        )
+        named = attribution_of(np.array([[1.0, 2.0, 3.0]]), ["c", "b", "a"], ["said"])
+        found = stability([named, ours, np.array([[30.0, 20.0, 10.0]])])
+        np.testing.assert_array_equal(found.agreement["kendall"], 1)
+        assert found.runs.sources.texts == ["C", "B", "A"]
+        rows = listing([[5, 4, -1, -2]], [[3, 2, 1, 0]])
+        assert stability([rows, np.array([[0.0, 1.0, 2.0, 3.0, 1.5]])], k=2).agreement["spearman"][0, 1] == pytest.approx(0.8)
+
     @pytest.mark.parametrize(
         ("others", "k", "match"),
         [
             ([], None, "one run says nothing"),
             ([np.ones((4, 12))], None, "run 2 gives every source of a target the same score"),
-            ([np.zeros((4, 11))], None, "other sources"),
+            ([np.zeros((4, 11))], None, "run 2 and run 1 are of other sources: only one of them has '11'"),
             ([np.zeros((3, 12))], None, "3 and 4 targets"),
             ([RNG(1).normal(size=(4, 12))], 12, "k must lie between 1 and 12"),
         ],
