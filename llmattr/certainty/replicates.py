@@ -29,8 +29,9 @@ OF_ONE_RUN |= {"details": {}}
 class Replicates:
     """Scores [r, t, n] of r runs that differ by chance alone; `factors` tell them apart: of each run its seed, say.
 
-    Checkpoints of one training depend on each other: `independent` [s, t, n] has their mean, one for each training, and all
-    that is said of chance is said of these (Nguyen et al. 2023, arXiv 2305.19765, which takes the last five).
+    Runs of one seed depend on each other, by their initial weights, and checkpoints of one training more: `independent`
+    [s, t, n] has their mean, one for each seed, and all that is said of chance is said of these (Nguyen et al. 2023, arXiv
+    2305.19765, which takes the last five checkpoints).
     """
 
     runs: Aligned
@@ -46,13 +47,12 @@ class Replicates:
 
     @cached_property
     def independent(self) -> Float[np.ndarray, "s t n"]:
-        """The scores of each training: where runs are checkpoints of several, the mean over those of each."""
-        labels = [self.factors[name] for name in OF_RUNS if name in self.factors]
-        if CHECKPOINT not in self.factors or not labels:
-            return self.runs.values
-        trainings = np.unique([" ".join(map(str, of)) for of in zip(*labels, strict=True)], return_inverse=True)[1]
-        means = [self.runs.values[trainings == one].mean(axis=0) for one in range(trainings.max() + 1)]
-        return np.stack(means) if len(means) > 1 else self.runs.values
+        """The mean over the runs of each seed; of one seed, of each data order; of one of both, all runs."""
+        for name in OF_RUNS:
+            of = np.unique([str(label) for label in self.factors.get(name, ())], return_inverse=True)[1]
+            if of.any():
+                return np.stack([self.runs.values[of == one].mean(axis=0) for one in range(of.max() + 1)])
+        return self.runs.values
 
     @property
     def mean(self) -> Float[np.ndarray, "t n"]:

@@ -137,6 +137,15 @@ class TestReplicates:
         assert one.sampling == "last checkpoints"
         assert one.independent.shape == (10, 2, 2)
 
+    def test_runs_of_one_seed_are_one_run(self):
+        """They begin with the same weights; with one seed every data order is a run."""
+        values = RNG(0).normal(size=(6, 2, 2))
+        crossed = {"seed": [0, 0, 1, 1, 2, 2], "data order": [0, 1, 0, 1, 0, 1]}
+        np.testing.assert_allclose(replicates(values, crossed).independent, values.reshape(3, 2, 2, 2).mean(axis=1))
+        alone = replicates(values, {"seed": [0] * 6, "data order": range(6)})
+        assert alone.independent.shape == (6, 2, 2)
+        assert alone.sampling == "deep ensemble"
+
     def test_any_method_is_replicated(self):
         """context-cite's draws: the error between seeds is what it says, and the mean comes near the truth."""
         truth = np.array([3.0, 0.0, -1.0, 0.0])

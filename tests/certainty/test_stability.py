@@ -144,7 +144,7 @@ class TestStability:
         np.testing.assert_array_equal(found.agreement["kendall"], 1)
         assert found.runs.sources.texts == ["C", "B", "A"]
         rows = listing([[5, 4, -1, -2]], [[3, 2, 1, 0]])
-        assert stability([rows, np.array([[0.0, 1.0, 2.0, 3.0, 1.5]])], k=2).agreement["spearman"][0, 1] == pytest.approx(0.8)
+        assert stability([rows, np.array([[0.0, 2.0, 1.0, 3.0, 1.5]])], k=2).agreement["spearman"][0, 1] == pytest.approx(0.8)
 
     @pytest.mark.parametrize(
         ("others", "k", "match"),
