@@ -105,6 +105,15 @@ class TestReplicates:
         assert found.mean.mean() == pytest.approx(x @ (m1 - m0), abs=5 * deviation / effects.size**0.5)
         assert np.sqrt((found.deviation**2).mean()) == pytest.approx(deviation, rel=0.02)
 
+    def test_noise_in_the_labels_of_a_regression(self):
+        """T48: weights of least squares under label noise 0.3 have the variance `0.09 (X'X)^-1`; 3 % is 3 errors of 19,800."""
+        rng = RNG(0)
+        rows = rng.normal(size=(30, 3))
+        noise = 0.3 * rng.normal(size=(100, 200, 30))
+        found = replicates((rows @ np.array([1.0, -2.0, 0.5]) + noise) @ np.linalg.pinv(rows).T)
+        wanted = 0.09 * np.diag(np.linalg.inv(rows.T @ rows))
+        np.testing.assert_allclose((found.deviation**2).mean(axis=0), wanted, rtol=0.03)
+
     def test_the_mean_is_an_attribution(self, tmp_path):
         values = RNG(0).normal(2.0, size=(4, 2, 6))
         found = replicates(values).attribution()
