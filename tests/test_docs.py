@@ -13,11 +13,14 @@ from typing import get_args
 from unittest.mock import patch
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from llmattr import components, context, retraining, training
 from llmattr.ablation import every_mask
 from llmattr.cli.served import APIS as served_options
+from llmattr.core.attribution import Attribution
+from llmattr.core.sources import Sources, Targets
 from llmattr.model.apis import APIS
 from llmattr.model.served import Way
 from tests import ROOT
@@ -121,6 +124,23 @@ def test_eval_lines(tmp_path):
     assert json.loads((tmp_path / "citation.json").read_text())["files"]["ours.json"]["F1"]["per_target"] == [1, 1]
 
 
+def test_certainty_lines(tmp_path):
+    """The lines that put results of several seeds together."""
+    rng, names = np.random.default_rng(0), [f"s{i}" for i in range(6)]
+    for seed in range(3):
+        said = Targets(["It was built in 1889.", "It is tall."])
+        made = Attribution(rng.normal(size=(2, 6)), Sources("sentences", names, names), said, "nats", {"name": "ridge"})
+        made.save(tmp_path / f"seed{seed}.json")
+    told = ["It was built in 1889.", "It is tall."]
+    table = pd.DataFrame(rng.normal(size=(2, 6)), columns=names).assign(target=told).set_index("target")
+    table.to_csv(tmp_path / "theirs.csv")
+    for line in (line for line in commands("llmattr") if {"certainty", "stability"} & set(line.split())):
+        done = subprocess.run([sys.executable, "-m", *shlex.split(line)], cwd=tmp_path, **PIPED)
+        assert done.returncode == 0, done.stderr
+    assert "Agreement of 4 runs about 2 targets" in done.stdout
+    assert (tmp_path / "mean.html").exists()
+
+
 def lines_again():
     """The lines that make a result, and make it again."""
     (block,) = (block.values[0] for block in blocks("sh") if "llmattr rerun" in block.values[0])
@@ -200,7 +220,18 @@ def test_serve_lines(smollm2):
 
 
 PIPED = {"capture_output": True, "text": True}
-ELSEWHERE = {"trace", "components", "edit", "eval", "--index", "rerun", "check", "serve"}  # by the tests above
+ELSEWHERE = {
+    "trace",
+    "components",
+    "edit",
+    "eval",
+    "--index",
+    "rerun",
+    "check",
+    "serve",
+    "certainty",
+    "stability",
+}  # by the tests above
 
 
 @pytest.mark.slow

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 QUICK = Alone()
 # Options of one question.
-ONE = ("query", "response", "rather_than", "agree_with", "index", "verbatim", "heads", "zoom", "prune", "top", "verbose")
+ONE = ("query", "response", "rather_than", "agree_with", "index", "verbatim", "heads", "zoom", "prune", "replicates")
+ONE += ("top", "verbose")
 
 
 @click.command(cls=MethodCommand, options_metavar="--query Q [OPTIONS]")
@@ -82,6 +83,7 @@ ONE = ("query", "response", "rather_than", "agree_with", "index", "verbatim", "h
 @click.option("--template", help="the prompt, with {context} and {query} in it")
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="longest answer")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="seed of everything random")
+@click.option("--replicates", type=click.IntRange(min=2), help="the mean over so many seeds: which scores are noise?")
 @click.option("--measure", type=click.Choice(["logit", "logprob"]), default="logit", show_default=True, help="of what was said")
 @click.option("--quick", is_flag=True, help="stop at the first look: the method alone, one short pass a source, no METHOD")
 @click.option("--verify/--no-verify", default=True, help="ask the model about what is cited: verdicts, what suffices")
@@ -111,6 +113,7 @@ def cite(
     json: Path | None,
     zoom: bool,
     prune: bool,
+    replicates: int | None,
     cache: Path | None,
     no_cache: bool,
     **options: Any,
@@ -157,9 +160,8 @@ def cite(
     lm = beside.load(answerer) if owner is None else owner.checkpoints[0].load()
     first = QUICK if quick or _looks_first(method, how) else method
     found = cite(lm, given if files else None, query, **chat._asdict(), method=first, cache=kept, **how)
-    if first is not method and not quick and len(found.sources) > 1:
-        _first_look(found, top)
-        found = found.refine(method)
+    better = None if quick or first is method else method
+    found = _settled(found, better, range(how["seed"], how["seed"] + (replicates or 1)), top)
     if found.targets.measure != how["measure"] and (said := typed("measure")):
         note(f"{said} is not used: what {method.name} gives is {found.unit}")
     if other is not None:
@@ -237,10 +239,15 @@ def _looks_first(method: Method, how: Mapping[str, Any]) -> bool:
     return method.family == "datamodel" and how["rather_than"] is None and is_main() and sys.stderr.isatty()
 
 
-def _first_look(found: "Attribution", top: int) -> None:
+def _settled(found: "Attribution", better: Method | None, seeds: Sequence[int], top: int) -> "Attribution":
+    """The same by a better method, where what is found is a first look, which is shown; and over several seeds."""
+    from llmattr.certainty.again import over_seeds
     from llmattr.report.text import terminal
 
-    click.echo(f"{terminal(found, top)}\n\nThat is a first look ({QUICK.name}); better scores follow.\n", err=True)
+    if better is not None and len(found.sources) > 1:
+        click.echo(f"{terminal(found, top)}\n\nThat is a first look ({QUICK.name}); better scores follow.\n", err=True)
+        found = found.refine(better)
+    return over_seeds(found, seeds) if len(seeds) > 1 else found
 
 
 def _pruned(found: "Attribution", max_new_tokens: int) -> "tuple[Attribution, str]":

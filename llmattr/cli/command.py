@@ -23,6 +23,7 @@ MODEL = ("dtype", "model_hash", "tokenizer_hash")  # what tells a model from oth
 
 COMMANDS = {  # and where each is
     "cache": "cache:cache",
+    "certainty": "runs:certainty",
     "check": "check:check",
     "cite": "cite:cite",
     "components": "components:components",
@@ -31,6 +32,7 @@ COMMANDS = {  # and where each is
     "fit-heads": "heads:fit_heads",
     "rerun": "rerun:rerun",
     "serve": "serve:serve",
+    "stability": "runs:stability",
     "trace": "trace:trace",
 }
 

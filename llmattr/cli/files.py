@@ -74,10 +74,11 @@ def report(
     html: Path | None = None,
     json: Path | None = None,
     models: Sequence[Mapping[str, Any]] = (),
+    beside: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the files that were asked for and print the text, in this order: who reads it may stop reading (`| head`).
 
-    `models`: the records of those that the command loaded by their names.
+    `models`: the records of those that the command loaded by their names. `beside`: what else is written as JSON.
     """
     from llmattr.core.attribution import Attribution
     from llmattr.report.json import to_dict
@@ -86,7 +87,8 @@ def report(
     if html:
         written.append(f"HTML page: {write(html, result.html())}")
     if json:
-        written.append(write_json(json, to_dict(result) if isinstance(result, Attribution) else result.to_dict(), models))
+        whole = to_dict(result) if isinstance(result, Attribution) else result.to_dict()
+        written.append(write_json(json, {**whole, **(beside or {})}, models))
     click.echo("\n".join([text, *written]), color=False if os.environ.get("NO_COLOR") else None)
 
 

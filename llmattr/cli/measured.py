@@ -8,7 +8,7 @@ import numpy as np
 
 from llmattr import metrics
 from llmattr.cli.files import write_json
-from llmattr.cli.scored import read_array
+from llmattr.core.arrays import read_array
 from llmattr.errors import LlmattrError, note
 
 Found = dict[str, dict[str, np.ndarray]]  # file -> measure -> a number for each target

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from llmattr.cli.files import read, shown
 from llmattr.cli.given import Input, refuse, typed
 from llmattr.cli.retrain import asked_for
-from llmattr.cli.scored import read_array
+from llmattr.core.arrays import read_array
 from llmattr.errors import LlmattrError
 
 QUESTION_OPTIONS: list[click.Parameter] = [

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from llmattr.core.arrays import read_array
 from llmattr.core.citing import UNITLESS
 from llmattr.errors import LlmattrError, note
 
@@ -129,24 +130,6 @@ def _from_json(saved: dict[str, Any], name: str) -> Scored:
         cited=cited if has_unit else None,
         run=saved.get("run", {}),
     )
-
-
-def read_array(path: Path, what: str, dimensions: tuple[int, ...]) -> Float[np.ndarray, "..."]:
-    """An array of numbers with one of these counts of dimensions."""
-    try:
-        found = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise LlmattrError(f"cannot read {str(path)!r}: {error.strerror or 'it is no NumPy file'}") from None
-    except Exception:  # damaged bytes lead the reader anywhere
-        raise LlmattrError(f"cannot read {str(path)!r}: it is not one array of numbers as numpy.save writes it") from None
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
-        raise LlmattrError(f"{str(path)!r} must hold one array of numbers: {what}")
-    if found.ndim not in dimensions or not found.size:
-        raise LlmattrError(f"{str(path)!r} has the shape {list(found.shape)}: it must be {what}")
-    bad = int((~np.isfinite(found)).sum())
-    if bad:
-        raise LlmattrError(f"{str(path)!r} holds {bad} value{'s' * (bad != 1)} that are no numbers (nan or infinite)")
-    return found.astype(float)
 
 
 def _flags(path: Path, what: str, dimensions: tuple[int, ...]) -> Bool[np.ndarray, "a b"]:

@@ -162,6 +162,7 @@ index.params += [*ROWS_OPTIONS, *options_of(Projection)]
     type=click.IntRange(min=0),
     help="rows that are asked as questions for the p-values: 199, and 0 of methods that need a pass of the model for them",
 )
+@click.option("--replicates", is_flag=True, help="of an index of several runs: mean and deviation over them, and what is noise")
 @click.option("--approximate", is_flag=True, help="score only the rows that faiss proposes, for indexes of many millions")
 @click.option("--html", type=click.Path(path_type=Path), help="write a page to read in a browser")
 @click.option("--json", type=click.Path(path_type=Path), help="write the result as JSON")
@@ -173,6 +174,7 @@ def query(
     method: str | None,
     tokens: bool,
     rerank: int,
+    replicates: bool,
     approximate: bool,
     group_by: str | None,
     foreign: int | None,
@@ -183,6 +185,8 @@ def query(
     """Rank the training rows of the index IDX by how much they support or oppose a completion."""
     question = taken(Question, asked)
     question.check()
+    if replicates:
+        refuse("every row is scored by every run", "rerank", "group_by", "foreign", "approximate", "direction")
     check_outputs((), [out for out in (html, json) if out])
     quiet()
     from llmattr.report.ranking import ranking
@@ -191,6 +195,11 @@ def query(
     opened = open_index(index, model)
     if question.direction is not None:
         result = opened.along(question.vector(), top, layer=question.layer)
+        return report(result, ranking(result, top), html=html, json=json)
+    if replicates:
+        from llmattr.certainty.again import over_models
+
+        result = over_models(opened, question.rows(), tokens=tokens, method=method).attribution(top)
         return report(result, ranking(result, top), html=html, json=json)
     how = {"tokens": tokens, "rerank": rerank, "approximate": approximate, "group_by": group_by, "foreign": foreign}
     result = opened.query(question.rows(), top, method=method, **how)

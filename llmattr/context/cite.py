@@ -2,8 +2,9 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, get_args
 
@@ -131,9 +132,14 @@ class ContextSession:
 
     def result(self) -> Attribution:
         """The response and its sentences attributed, with what true ablations (and the judge) say of what is cited."""
+        return self.over((self.seed,), itemgetter(0))
+
+    def over(self, seeds: Sequence[int], mean: Callable[[Sequence[Attribution]], Attribution]) -> Attribution:
+        """The same, of what `mean` makes of the attributions by several seeds."""
         started, store = time.perf_counter(), self.ablation.store
         store.asked = {}
-        found, fitted = self.attribute(self.ablation.targets), store.asked
+        found = mean([dataclasses.replace(self, seed=seed).attribute(self.ablation.targets) for seed in seeds])
+        fitted = store.asked
         attributed = time.perf_counter()
         evidence = evidence_for(found, self.ablation) if self.is_verified else None
         store.asked = fitted

@@ -1,7 +1,7 @@
 """What a result is: a number for every target and source, and what else is known of them (`Attribution`)."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, get_args, runtime_checkable
@@ -21,7 +21,7 @@ from llmattr.errors import LlmattrError, check_choice, check_index, check_number
 if TYPE_CHECKING:
     import pandas as pd
 
-OF_SCORES = ("index", "stderr", "relevance", "p_values")  # arrays [t, k] beside the values
+OF_SCORES = ("index", "stderr", "relevance", "p_values", "deviation", "q_values")  # arrays [t, k] beside the values
 
 
 @runtime_checkable
@@ -38,6 +38,10 @@ class Session(Protocol):
 
     def refine(self, method: object) -> "Attribution":
         """The same by another method."""
+        ...
+
+    def over(self, seeds: Sequence[int], mean: "Callable[[Sequence[Attribution]], Attribution]") -> "Attribution":
+        """What `mean` makes of the same by several seeds."""
         ...
 
 
@@ -72,7 +76,9 @@ class Attribution:
     - `model`: what tells the model that answered from others (`Scorer.fingerprint`);
     - `agreement`: how far that model stands for a served one;
     - `p_values` [t, k]: of each score, how often what no source answers has one as high (`training.chance`); None where that
-      is not known.
+      is not known;
+    - `deviation` [t, k] between the runs whose mean the scores are (`certainty.replicates`), and `q_values` [t, k] of the mean:
+      of the scores whose q-value is no higher this share is noise; None of a single run.
 
     Slicing by target (`result[0]`) gives an Attribution with that target alone. Raises `LlmattrError` for scores that are not
     finite, an error below 0, arrays of another shape, and what is not of its field's type.
@@ -103,6 +109,8 @@ class Attribution:
     model: Mapping[str, str] | None = None
     agreement: Agreement | None = None
     p_values: Float[np.ndarray, "t k"] | None = None
+    deviation: Float[np.ndarray, "t k"] | None = None
+    q_values: Float[np.ndarray, "t k"] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -234,6 +242,8 @@ class Attribution:
             stderr=None if self.stderr is None else float(self.stderr[t, column]),
             cited=cited,
             p=None if self.p_values is None else float(self.p_values[t, column]),
+            deviation=None if self.deviation is None else float(self.deviation[t, column]),
+            q=None if self.q_values is None else float(self.q_values[t, column]),
         )
 
     def span(self, part: str | tuple[int, int]) -> "Attribution":
@@ -270,7 +280,7 @@ class Attribution:
         return by_document(self)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Every score as a row: target, its text, rank, source, id, document, text, score, stderr, cited, and p if it is known.
+        """Every score as a row: target, its text, rank, source, id, document, text, score, stderr, cited (p, deviation, q).
 
         What else is known of a source stands behind, a column `metadata.NAME` for each name.
         """
@@ -278,7 +288,8 @@ class Attribution:
 
         scores = self.top(None)
         frame = pd.DataFrame(scores, columns=Score._fields)
-        frame = frame if self.p_values is not None else frame.drop(columns="p")
+        known = {"p": self.p_values, "deviation": self.deviation, "q": self.q_values}
+        frame = frame.drop(columns=[name for name, array in known.items() if array is None])
         frame.insert(1, "target_text", [self.targets.texts[t] for t in frame["target"]])
         known = [self.sources.metadata(score.source) for score in scores]
         names = dict.fromkeys(name for metadata in known for name in metadata)
@@ -368,5 +379,6 @@ def by_document(attribution: Attribution) -> Attribution:
     stderr = None if attribution.stderr is None else summed(attribution.stderr)
     ids, texts, groups = [d.id for d in documents], [d.text for d in documents], np.arange(len(documents))
     whole = Sources("documents", ids, texts, groups=groups, documents=documents)
-    of_the_parts = {"evidence": None, "session": None, "relevance": None, "p_values": None, "details": {}}
+    of_the_parts = {"evidence": None, "session": None, "relevance": None, "details": {}}
+    of_the_parts |= {"p_values": None, "deviation": None, "q_values": None}
     return dataclasses.replace(attribution, values=values, stderr=stderr, sources=whole, **of_the_parts)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 CLEAR = 2.0  # standard errors
+FALSE = 0.05  # share of false findings that is borne: a score with a higher q-value may be noise
 LEAST = 0.1  # nats: a change of the odds by a tenth
 LEAST_SHARE = 0.01  # of the target's largest score, in a unit of anybody's
 ROUNDING = 1e-12  # of the baseline
@@ -28,6 +29,13 @@ class Score(NamedTuple):
     stderr: float | None
     cited: bool
     p: float | None = None
+    deviation: float | None = None
+    q: float | None = None
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether it is a mean over runs that cannot be told from noise."""
+        return self.q is not None and self.q > FALSE
 
 
 def is_cited(

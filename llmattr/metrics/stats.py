@@ -133,20 +133,27 @@ def top_k_jaccard(one: Scores, other: Scores, k: int) -> PerTarget:
     return shared / (2 - shared)
 
 
-def rank_biased_overlap(one: Scores, other: Scores, persistence: float = 0.9) -> PerTarget:
+def rank_biased_overlap(one: Scores, other: Scores, persistence: float = 0.9, depth: int | None = None) -> PerTarget:
     """Agreement of two orders in which the top counts most, from 0 to 1 (RBO: Webber, Moffat and Zobel 2010, equation 32).
 
-    `(1 - p) / p * sum_{d=1..n} p^d A_d + p^n A_n`, A_d = the share of the d highest that both have; here A_n = 1, since
-    both orders hold all n. `persistence` p is the chance that a reader goes on to the next rank. Ties as in `top_k`.
+    `(1 - p) / p * sum_{d=1..n} p^d A_d + p^n A_n`, A_d = the share of the d highest that both have; of all n sources A_n = 1.
+    `persistence` p is the chance that a reader goes on to the next rank. `depth`: only so many ranks are known, and beyond them
+    both agree as they do there (the extrapolated RBO). Ties as in `top_k`.
+
+    >>> rank_biased_overlap(np.array([[4.0, 3, 2, 1]]), np.array([[4.0, 1, 2, 3]]), depth=2).round(12).tolist()  # 0.1 + 0.9 / 2
+    [0.55]
     """
     check_number("persistence", persistence, 1e-9, 1)
+    if depth is not None:
+        check_number("depth", depth, 1, one.shape[1] + 1, whole=True)
     t, n = one.shape
     # The depth at which both have a source is the later of its two ranks.
-    depth = np.maximum(*[np.argsort(top_k(scores, n), axis=1) for scores in (one, other)])
-    counts = np.bincount((depth + n * np.arange(t)[:, None]).reshape(-1), minlength=t * n).reshape(t, n)
-    shared = counts.cumsum(axis=1) / np.arange(1, n + 1)
-    weights = (1 - persistence) / persistence * persistence ** np.arange(1, n + 1)
-    return shared @ weights + persistence**n * shared[:, -1]
+    both = np.maximum(*[np.argsort(top_k(scores, n), axis=1) for scores in (one, other)])
+    counts = np.bincount((both + n * np.arange(t)[:, None]).reshape(-1), minlength=t * n).reshape(t, n)
+    ranks = np.arange(1, (depth or n) + 1)
+    shared = counts.cumsum(axis=1)[:, : len(ranks)] / ranks
+    weights = (1 - persistence) / persistence * persistence**ranks
+    return shared @ weights + persistence ** len(ranks) * shared[:, -1]
 
 
 def bootstrap_interval(

@@ -12,6 +12,7 @@ from markupsafe import escape
 from llmattr.core.attribution import Attribution
 from llmattr.report.citation import citation_view
 from llmattr.report.component_map import is_map, map_view
+from llmattr.report.quality import certain
 from llmattr.report.trace import trace_view
 
 
@@ -48,7 +49,7 @@ def environment() -> Environment:
     """The templates of the pages, which escape every text."""
     loader = PackageLoader("llmattr.report")
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    made.filters.update(number=_number, shorten=_shorten, upper_first=_upper_first)
+    made.filters.update(number=_number, shorten=_shorten, upper_first=_upper_first, certain=certain)
     return made
 
 

@@ -128,6 +128,8 @@ def _from_dict(saved: dict[str, Any]) -> Attribution:
         details={name: [t["details"][name] for t in targets] for name in (targets or [{}])[0].get("details", ())},
         model=saved["model"],
         p_values=_numbers(targets, "p_values"),
+        deviation=_numbers(targets, "deviation"),
+        q_values=_numbers(targets, "q_values"),
         agreement=Agreement.of(saved["agreement"]) if "agreement" in saved else None,
     )
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from llmattr.core.attribution import Attribution
+from llmattr.core.attribution import Attribution, Score
+from llmattr.core.citing import FALSE
 
 SURE = ((0.8, "well"), (0.5, "roughly"), (-1.0, "badly"))  # from this rank correlation on
 
@@ -15,7 +16,7 @@ RARE = 0.05  # a p-value from which on a row does not stand out
 def fit_quality(attribution: Attribution) -> list[str]:
     """How well the scores predict ablations that they were not fitted to; nothing where nothing was fitted or tried."""
     tried = [*_held_out(attribution), *_tried(attribution), *_foretold(attribution)]
-    return [*tried, *chance(attribution), *stands_for(attribution)]
+    return [*tried, *chance(attribution), *over_runs(attribution), *stands_for(attribution)]
 
 
 def stands_out(attribution: Attribution, t: int) -> str:
@@ -33,6 +34,24 @@ def chance(attribution: Attribution) -> list[str]:
     if attribution.p_values is None:
         return []
     return ["p = how often a question that no row answers has a row that scores as high, among questions like the rows."]
+
+
+def certain(score: Score) -> str:
+    """What is known of a mean over runs: the deviation between them, and whether chance alone may have made it."""
+    noise = ": may be noise" if score.is_noise else ""
+    return "" if score.q is None else f"sd {score.deviation:.2g}, q {score.q:.2g}{noise}"
+
+
+def over_runs(attribution: Attribution) -> list[str]:
+    """One line on a mean over runs: of how many, and how many of its scores cannot be told from noise."""
+    if attribution.q_values is None:
+        return []
+    known, every = attribution.run.get("replicates", {}), attribution.q_values.size
+    of = f"{known.get('runs', 'several')} runs" + f" ({known.get('sampling')})" * (known.get("sampling") not in (None, "runs"))
+    noise = int((attribution.q_values > FALSE).sum())
+    told = f"{noise} of {every} scores cannot be told from noise (q above {FALSE})" if noise else "all stand out from noise"
+    meaning = "sd = the deviation between runs, q = the share of noise among the scores that are as sure or surer"
+    return [f"Means of {of}, ± their standard errors: {told}; {meaning}."]
 
 
 def stands_for(attribution: Attribution) -> list[str]:
@@ -63,12 +82,12 @@ def how_sure(attribution: Attribution) -> list[str]:
     """One line for a reader: how well the scores foretell removals that they were not fitted to."""
     known = [] if attribution.lds is None else attribution.lds[np.isfinite(attribution.lds)].tolist()
     if not known:
-        return stands_for(attribution)
+        return [*over_runs(attribution), *stands_for(attribution)]
     least = min(known)
     how = next(how for bound, how in SURE if least >= bound)
     more = "; more ablations may help (--n-ablations)" * (how == SURE[-1][1] and "n_ablations" in attribution.method)
     foretold = f"the scores foretell {how} what the model says when other sources are taken away ({least:.2f} of 1){more}"
-    return [f"How sure: {foretold}.", *stands_for(attribution)]
+    return [f"How sure: {foretold}.", *over_runs(attribution), *stands_for(attribution)]
 
 
 def _tried(attribution: Attribution) -> list[str]:

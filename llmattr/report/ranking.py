@@ -9,7 +9,7 @@ from llmattr.core.attribution import Attribution, Score
 from llmattr.core.sources import Sources
 from llmattr.report import quotes
 from llmattr.report.lines import one_line, plain
-from llmattr.report.quality import fit_quality, stands_out
+from llmattr.report.quality import certain, fit_quality, stands_out
 from llmattr.report.trace import query_of
 
 
@@ -27,7 +27,7 @@ def ranking(attribution: Attribution, top: int = 10) -> str:
         for kind, chosen in kinds.items():
             lines += [f"  {kind}:"] if chosen else []
             lines += [
-                f"  {place + 1:>3}  {_score(s)}  {_name(s, attribution.sources)}  {one_line(s.text)}"
+                f"  {place + 1:>3}  {_score(s)}{among(s)}  {_name(s, attribution.sources)}  {one_line(s.text)}"
                 for place, s in enumerate(chosen)
             ]
         lines += [] if any(kinds.values()) or spoken else ["  no source has an effect that can be seen"]
@@ -68,6 +68,11 @@ def error(score: Score, form: str) -> str:
     if score.stderr is None:
         return ""
     return " ±?" if math.isnan(score.stderr) else f" ±{score.stderr:{form}}"
+
+
+def among(score: Score) -> str:
+    """What is known of a mean over runs, in brackets; nothing of a single run."""
+    return f"  ({certain(score)})" if score.q is not None else ""
 
 
 def _name(score: Score, sources: Sources) -> str:

@@ -15,7 +15,7 @@ from llmattr.errors import LlmattrError
 from llmattr.report.lines import one_line, plain
 from llmattr.report.marks import citation_numbers, marked
 from llmattr.report.quality import fit_quality, how_sure
-from llmattr.report.ranking import error, ranking, summary
+from llmattr.report.ranking import among, error, ranking, summary
 from llmattr.report.reference import place
 from llmattr.report.verdicts import coloured, findings, overview
 from llmattr.text import split
@@ -135,4 +135,4 @@ def _explanation(attribution: Attribution) -> list[str]:
 
 
 def _numbers(number: int, score: Score) -> str:
-    return f"[{number}] {score.score:+.2f}{error(score, '.2f')}"
+    return f"[{number}] {score.score:+.2f}{error(score, '.2f')}{among(score)}"

@@ -32,8 +32,8 @@ ALIKE = ("corroborative", "reference")  # families that never ask what would hav
 # What the commands that take a method have themselves, by its kind: no method has an option of such a name.
 RESERVED: dict[Kind, str] = {
     "context": """agree_ablations agree_with cache concurrency device dtype files heads help html index json judge language
-        max_new_tokens measure messages model no_cache no_verify prune query questions quick rather_than response seed
-        served_api served_model sources step target template timeout tokenizer top verbatim verbose verify zoom""",
+        max_new_tokens measure messages model no_cache no_verify prune query questions quick rather_than replicates response
+        seed served_api served_model sources step target template timeout tokenizer top verbatim verbose verify zoom""",
     "training": """append checkpoints columns complement data device dim dtype help kind learning_rates model modules out
         row_type rows seed split strict unknown width""",
     "retraining": """batch_size clip columns completion data group_by help html jobs json learning_rate mean measure model out

@@ -56,12 +56,12 @@ class TraceIndex:
     @property
     def quotes(self) -> bool:
         """Whether it tells what stands in its rows word for word."""
-        return isinstance(self._chosen(None), QuotingMethod)
+        return isinstance(self.chosen(None), QuotingMethod)
 
     @property
     def asks_spans(self) -> bool:
         """Whether it can be asked about a part of an answer: what compares whole texts cannot."""
-        return self._chosen(None).family == "predictive"
+        return self.chosen(None).family == "predictive"
 
     def __len__(self) -> int:
         return len(self.index)
@@ -98,7 +98,7 @@ class TraceIndex:
         if top is not None:
             check_number("top", top, 1, whole=True)
         started = time.perf_counter()
-        method = self._chosen(method)
+        method = self.chosen(method)
         given = read_queries(queries) if isinstance(method, TextMethod) else self._in_form(read_queries(queries))
         how = How(tokens, rerank, rows, approximate, group_by, foreign)
         how.check(method, self.index, given)
@@ -121,7 +121,7 @@ class TraceIndex:
 
     def quoted(self, texts: Sequence[str]) -> list[Quoted]:
         """What of each text stands word for word in the rows; raises `LlmattrError` for an index that does not tell it."""
-        method = self._chosen(None)
+        method = self.chosen(None)
         if not isinstance(method, QuotingMethod):
             raise LlmattrError(f"an index of {method.name} finds no words again: make one with `llmattr trace index verbatim`")
         return quoted(method, self.index, texts)
@@ -136,7 +136,7 @@ class TraceIndex:
         result = as_attribution(self.index, method, Found(*best.result()), said, run)
         return replace(result, details={QUOTES: told(result, found)})
 
-    def _chosen(self, asked: str | type | TrainingMethod | None) -> TrainingMethod:
+    def chosen(self, asked: str | type | TrainingMethod | None) -> TrainingMethod:
         """The method that is asked for, or the index's own."""
         return method_at_question(self.method or saved_method(self.index.run["method"]), asked)
 
@@ -209,7 +209,7 @@ class TraceIndex:
         if more:
             raise LlmattrError(f"a direction is of one model, and the index has {1 + len(more)} checkpoints: build one of each")
         states = checkpoint.load().model.config.get_text_config().num_hidden_layers + 1
-        method, asked = checked_directions(self.index, self._chosen(None), states, direction, layer)
+        method, asked = checked_directions(self.index, self.chosen(None), states, direction, layer)
         best = Top(len(asked), top or len(self)).over(combined([checkpoint.products(method, asked)]))
         names = ["the direction"] if len(asked) == 1 else [f"direction {t}" for t in range(len(asked))]
         found = as_attribution(self.index, method, Found(*best.result()), Said(names, queries=[]), {})
@@ -221,7 +221,7 @@ class TraceIndex:
         One target, "the row itself"; needs a method on an index of gradients, or stream or ekfac. `method`: another than the
         index was built with, as for `query`.
         """
-        method = self._chosen(method)
+        method = self.chosen(method)
         scores = combined([checkpoint.self_scores(method) for checkpoint in self.checkpoints])
         best = Top(1, top or len(self)).over(scores)
         return as_attribution(self.index, method, Found(*best.result()), Said(["the row itself"], queries=[]), {})

@@ -35,6 +35,18 @@ def test_a_removal_is_predicted_and_checked_by_training(tmp_path):
     assert len(list(tmp_path.glob("runs/*/*/*.npz"))) == kept
 
 
+def test_the_rows_that_stand_out_from_training_noise(tmp_path):
+    command = [sys.executable, RECIPES / "how_sure.py", "--tiny", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    assert done.returncode == 0, done.stderr
+    assert "Means of 6 runs (deep ensemble)" in done.stdout
+    parts = re.search(r"seed (\d+)%, data order (\d+)%, rest (\d+)%", done.stdout).groups()
+    assert sum(map(int, parts)) in (99, 100, 101)  # rounded
+    assert "for 100% by the mean of all" in done.stdout  # the rows that state a fact are the best of it
+    assert ", q " in (tmp_path / "mean.html").read_text(encoding="utf-8")
+    assert "<table" in (tmp_path / "stability.html").read_text(encoding="utf-8")
+
+
 def test_the_heads_behind_an_answer_are_removed(tmp_path):
     command = [sys.executable, RECIPES / "heads.py", "--tiny", "--out", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
