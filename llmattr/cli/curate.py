@@ -2,20 +2,73 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from llmattr.cli.files import check_folder, check_outputs, quiet, write_json
-from llmattr.cli.given import Input, refuse, typed
+from llmattr.cli.given import Input, refuse, taken, typed
 from llmattr.cli.rows import ROWS_OPTIONS
 from llmattr.core.files import write
 from llmattr.core.plain_json import json_text
 from llmattr.errors import LlmattrError, check_choice, note
 
 if TYPE_CHECKING:
+    from llmattr.curation.curate import Asked
     from llmattr.curation.finding import Curation
+
+
+@dataclass(frozen=True)
+class Models:
+    """What the options say of models."""
+
+    model: tuple[str, ...]
+    encoder: str | None
+    retrain: str | None
+    bags: int
+    steps: int | None
+    suspects: int
+    diverse: int
+    label_next: int
+
+    def asked(self, runs: Path | None) -> "Asked":
+        """What `curate` takes; raises `LlmattrError` for what would be of no use."""
+        from llmattr.curation.answers import Retraining
+        from llmattr.curation.curate import Asked
+        from llmattr.retraining.recipe import Recipe
+
+        if not self.retrain:
+            refuse("no model is trained without --retrain", "bags", "steps")
+        if not (self.model or self.retrain):
+            refuse("no answer is doubted without --model or --retrain", "suspects")
+        recipe = Recipe(steps=self.steps or "auto", start="random" if str(self.retrain).startswith("scratch") else "given")
+        again = Retraining(self.retrain, self.bags, recipe) if self.retrain else None
+        sizes = {"suspects": self.suspects, "diverse": self.diverse, "label_next": self.label_next}
+        return Asked(self.model, self.encoder, again, runs=runs, **sizes)
+
+
+MODELS = [
+    click.Option(
+        ["--model"],
+        multiple=True,
+        help="the model whose doubts tell wrong answers; of several checkpoints (repeat it) the last",
+    ),
+    click.Option(["--encoder"], help="minilm, a hub id or a folder: also rows that mean the same in other words"),
+    click.Option(["--retrain"], metavar="MODEL", help="also Data-OOB: train it (scratch, a hub id) without some of the rows"),
+    click.Option(["--bags"], type=click.IntRange(min=2), default=64, show_default=True, help="models that --retrain trains"),
+    click.Option(["--steps"], type=click.IntRange(min=1), help="steps of each; as `trace retrain` without it"),
+    click.Option(
+        ["--suspects"],
+        type=click.IntRange(min=1),
+        default=20,
+        show_default=True,
+        help="rows told whose answers are doubted most",
+    ),
+    click.Option(["--diverse"], type=click.IntRange(min=0), default=0, help="choose so many rows that stand for all"),
+    click.Option(["--label-next"], type=click.IntRange(min=0), default=0, help="choose so many that the model is unsure of"),
+]
 
 
 @click.command(options_metavar="[OPTIONS]")
@@ -41,10 +94,12 @@ def curate(
     no_cache: bool,
     html: Path | None,
     json: Path | None,
+    **models: Any,
 ) -> None:
     """Say which rows of a training set one may want to drop, and why: duplicates, conflicts, outliers, a test set's.
 
-    ROWS: JSON, CSV, parquet or texts: a file, folder or pattern; or a hub id. Nothing is dropped but what --drop names.
+    ROWS: JSON, CSV, parquet or texts: a file, folder or pattern; or a hub id. Nothing is dropped but what --drop names. With
+    --model (or --retrain) also answers that are doubted, by several signals and how far they agree.
     """
     from llmattr.context.removal.cache import place
     from llmattr.curation.curate import curate as curated
@@ -55,17 +110,18 @@ def curate(
     if cache:
         check_folder(cache)
     check_outputs(tuple(name for name in (data, test) if name), [*_files(out), *(path for path in (html, json) if path)])
+    asked = taken(Models, models).asked(cache / "runs" if cache else None)
     quiet()
-    found = curated(data, test, split=split, columns=columns, cache=None if no_cache else cache or place())
+    found = curated(data, test, asked=asked, split=split, columns=columns, cache=None if no_cache else cache or place())
     lines = _written(found, kinds, out, html)
     if json:
-        lines.append(write_json(json, {**found.to_dict(), "dropped": list(found.dropped(kinds))}))
+        lines.append(write_json(json, {**found.to_dict(), "dropped": list(found.dropped(kinds))}, found.models))
     from llmattr.report.curation import text
 
     click.echo("\n".join([text(found, top), *lines]), color=False if os.environ.get("NO_COLOR") else None)
 
 
-curate.params += ROWS_OPTIONS
+curate.params += [*MODELS, *ROWS_OPTIONS]
 
 
 def _kinds(drop: str, out: Path | None) -> list[str]:

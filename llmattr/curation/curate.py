@@ -1,27 +1,59 @@
 """`curate`: what one may want to drop of a training set, and why."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
 
 from llmattr.core.files import digest
+from llmattr.curation.answers import Doubts, Retraining, doubts, mean_rank, out_of_bag
 from llmattr.curation.contamination import contamination
+from llmattr.curation.diversity import facility_location, label_next
 from llmattr.curation.duplicates import duplicates
-from llmattr.curation.finding import Curation
+from llmattr.curation.finding import Curation, Finding
 from llmattr.curation.kept import Kept
+from llmattr.curation.meaning import embedded, same_meaning
 from llmattr.curation.outliers import outliers, word_vectors
 from llmattr.curation.texts import Texts
+from llmattr.errors import LlmattrError
+from llmattr.model.lm import LM
 from llmattr.text.reading import Columns, Data, open_rows
+
+SUSPECTS = 20
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of models. `models`: checkpoints of a training, the last one the model; `encoder`: of sentences (minilm).
+
+    `suspects`: how many rows are told whose answers are doubted most. `diverse`: how many that stand for all are chosen.
+    `label_next`: how many that the model is unsure of. `retraining`: for Data-OOB, with its models' folder in `runs`.
+    """
+
+    models: Sequence[object] = ()
+    encoder: str | None = None
+    retraining: Retraining | None = None
+    suspects: int = SUSPECTS
+    diverse: int = 0
+    label_next: int = 0
+    runs: Path | None = None
 
 
 def curate(
     data: Data,
     test: Data | None = None,
     *,
+    asked: Asked = Asked(),
     split: str | None = None,
     columns: Columns | None = None,
     cache: Path | None = None,
 ) -> Curation:
     """Look through training rows, and drop nothing: duplicates, conflicts, outliers, and what gives `test` away.
 
+    With models (`asked`) also: answers that they doubt, rows that mean the same, and which to take or to label first.
     `data`, `split`, `columns` as `open_rows` takes them; the rows of `test` have the same columns. `cache`: a folder in
     which finished parts are kept, so that a run that is killed goes on; None keeps nothing. Raises `LlmattrError` for what
     cannot be read.
@@ -29,9 +61,48 @@ def curate(
     rows = open_rows(data, split, columns)
     texts = Texts.of(rows)
     test_rows = [] if test is None else open_rows(test, columns=columns)
-    asked = Texts.of(test_rows)
-    kept = Kept(cache, digest([texts.digest(), asked.digest()]))
-    findings = duplicates(texts, kept) + (contamination(texts, asked, kept) if len(asked) else [])
-    findings += outliers(texts.whole, kept.part("vectors", lambda: word_vectors(texts.whole)), kept)
+    against = Texts.of(test_rows)
+    kept = Kept(cache, digest([texts.digest(), against.digest(), asked.encoder]))
+    if asked.label_next and not asked.models:
+        raise LlmattrError("what to label next is what a model is unsure of: give one (--model)")
+    lms = [LM.load(model) for model in asked.models]
+    found = doubts(lms, rows, kept) if lms else None
+    signals = dict(found.signals) if found else {}
+    if asked.retraining:
+        signals["data-oob"] = out_of_bag(rows, asked.retraining, asked.runs)
+    findings = duplicates(texts, kept) + (contamination(texts, against, kept) if len(against) else [])
+    vectors, alike = _vectors(texts, asked.encoder, kept)
+    findings += [*alike, *outliers(texts.whole, vectors, kept), *suspects(signals, asked.suspects)]
+    chosen = {"diverse": facility_location(vectors, asked.diverse).tolist()} if asked.diverse else {}
+    if asked.label_next and found:
+        chosen["label next"] = label_next(found.uncertainty, vectors, asked.label_next).tolist()
     kept.tidy()
-    return Curation(rows, findings, {"test rows": len(asked)}, test=test_rows)
+    models = [{**lm.record(), **lm.fingerprint()} for lm in lms]
+    return Curation(rows, findings, _run(lms, found, len(against)), signals, chosen, test_rows, models)
+
+
+def suspects(signals: Mapping[str, Float[np.ndarray, " n"]], k: int) -> list[Finding]:
+    """The k rows that are most suspect by the mean of their ranks by all signals, the first the most."""
+    if not signals:
+        return []
+    order = np.argsort(-mean_rank(signals), kind="stable")[:k].tolist()
+    shares = {row: {name: float((values < values[row]).mean()) for name, values in signals.items()} for row in order}
+    told = {row: ", ".join(f"{share:.0%} of the rows by {name}" for name, share in of.items()) for row, of in shares.items()}
+    return [Finding("suspects", row, f"more suspect than {told[row]}") for row in order]
+
+
+def _vectors(texts: Texts, encoder: str | None, kept: Kept) -> tuple[Float[np.ndarray, "n d"], list[Finding]]:
+    """The rows as vectors, and those that mean the same where an encoder tells."""
+    if encoder is None:
+        return kept.part("vectors", lambda: word_vectors(texts.whole)), []
+    whole = embedded(texts.whole, encoder, Kept(kept.folder, f"{kept.identity} whole"))
+    answers = (
+        embedded(texts.completions, encoder, Kept(kept.folder, f"{kept.identity} answers")) if any(texts.prompts) else whole
+    )
+    return whole, same_meaning(texts, whole, answers, kept)
+
+
+def _run(lms: Sequence[LM], found: Doubts | None, test_rows: int) -> dict[str, Any]:
+    """How it was looked for."""
+    of_labels = {"called wrong": np.flatnonzero(found.wrong).tolist()} if found and found.wrong is not None else {}
+    return {"test rows": test_rows, **(lms[-1].record() if lms else {}), **of_labels, "checkpoints": [lm.name for lm in lms]}

@@ -46,6 +46,7 @@ class Curation:
     signals: Mapping[str, Float[np.ndarray, " n"]] = field(default_factory=dict)
     chosen: Mapping[str, Sequence[int]] = field(default_factory=dict)
     test: Sequence[Mapping[str, Any]] = ()
+    models: Sequence[Mapping[str, Any]] = ()  # the records of those that were asked
 
     def name(self, row: int) -> str:
         """What the row is called where it stands: by its line in a file."""

@@ -16,7 +16,10 @@ def text(found: Curation, top: int) -> str:
         lines.append(click.style(f"{kind}: {rows_of(count)}, each of which {KINDS[kind]}", bold=True))
         lines += [_line(found, one) for one in of_kind(found, kind)[:top]]
         lines += [f"  ... and {count - top} more (--top, --json)"] * (count > top) + [""]
-    lines += [f"{kind}: {' '.join(map(str, rows))}" for kind, rows in found.chosen.items()]
+    for what, rows in found.chosen.items():
+        lines += [click.style(f"{what}: {rows_of(len(rows))}, the first to take first", bold=True)]
+        lines += [f"  {plain(found.name(row))}: {one_line(row_text(found.rows[row]), 80)}" for row in rows[:top]]
+        lines += [f"  ... and {len(rows) - top} more (--top, --json)"] * (len(rows) > top) + [""]
     lines += _signals(found.agreement())
     return "\n".join([*lines, _last(found)])
 
