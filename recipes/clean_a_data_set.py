@@ -1,10 +1,10 @@
-"""Clean a training set: what would you drop, why, and does it help? Plant faults among true facts, find them, train without them.
+"""Clean a training set: what would you drop, why, and does it help? Plant faults among true facts, find them, train again.
 
     python recipes/clean_a_data_set.py          # 170 rows, 60 small models: a minute or two
     python recipes/clean_a_data_set.py --tiny   # 43 rows, some 30 models: seconds
 
-Capitals of countries, each stated in six ways. Some rows are there twice, some answers are wrong, one row speaks of something else,
-and two give a test question away. On your own data:
+Capitals of countries, each stated in six ways. Some rows are there twice, some answers are wrong, one row speaks of something
+else, and two give a test question away. On your own data:
 
     llmattr curate rows.jsonl --test test.jsonl --model EARLY --html look.html   # EARLY: a checkpoint of the training
     llmattr curate rows.jsonl --test test.jsonl --drop contaminated,duplicates,near-duplicates,outliers --out clean.jsonl
@@ -14,6 +14,7 @@ import argparse
 import csv
 from pathlib import Path
 
+import click
 import numpy as np
 
 from llmattr.curation.answers import Retraining
@@ -56,14 +57,14 @@ def main():
     options.add_argument("--out", type=Path, default=Path("cleaned"), help="folder for everything that is made")
     args = options.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    rows, test, queries = faulty(6 if args.tiny else 25, args.seed)
+    rows, test, queries = faulty(6 if args.tiny else 24, args.seed)
     fault = np.array([str(row["fault"]) for row in rows])
-    recipe = Recipe(steps=40 if args.tiny else 120, batch_size=16, learning_rate=3e-3, start="random")
+    recipe = Recipe(steps=40 if args.tiny else 150, batch_size=16 if args.tiny else 32, learning_rate=3e-3, start="random")
 
-    again = Retraining("scratch", 16 if args.tiny else 32, recipe)
+    again = Retraining("scratch", 16 if args.tiny else 40, recipe)
     asked = Asked(retraining=again, suspects=int((fault == "suspects").sum()), runs=args.out / "runs")
     found = curate(rows, test, asked=asked, cache=args.out / "kept")
-    print(text(found, top=2))
+    click.echo(text(found, top=2))
     (args.out / "look.html").write_text(page(found), encoding="utf-8")
 
     print(f"\n{'planted':<16} {'rows':>5} {'found':>6} {'others told':>12}")

@@ -99,12 +99,13 @@ def confident_learning(
 
 
 def out_of_bag(rows: Sequence[Mapping[str, Any]], how: Retraining, out: Path | None) -> Float[np.ndarray, " n"]:
-    """Minus Data-OOB's value: how badly models say each row's completion that were trained without it, in nats."""
+    """Minus Data-OOB's value a token: how badly models say each row's completion that were trained without it, in nats."""
     from llmattr.retraining.build import attributed, retraining_ablation
     from llmattr.retraining.methods.data_oob import DataOob
 
     ablation = retraining_ablation(how.model, list(rows), list(rows[:1]), recipe=how.recipe, out=out)
-    return -attributed(ablation, DataOob(n_bags=how.bags)).values[0]
+    tokens = [counted.sum() for counted in ablation.causal(DataOob.name).rows.counted]
+    return -attributed(ablation, DataOob(n_bags=how.bags)).values[0] / np.array(tokens)
 
 
 def mean_rank(signals: Mapping[str, Float[np.ndarray, " n"]]) -> Float[np.ndarray, " n"]:

@@ -26,6 +26,8 @@ def contamination(texts: Texts, test: Texts, kept: Kept) -> list[Finding]:
     al. 2020, arXiv 2005.14165, appendix C); a shorter test row as a whole, where it is rarer than what chance gives.
     """
     n = len(texts)
+    if not len(test):
+        return []
     groups = kept.part("near with test", lambda: near_duplicates([*texts.whole, *test.whole]))
     first = {group: number for number, group in reversed(list(enumerate(groups[n:].tolist())))}
     near = {row: first[group] for row, group in enumerate(groups[:n].tolist()) if group in first}

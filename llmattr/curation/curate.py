@@ -67,17 +67,17 @@ def curate(
         raise LlmattrError("what to label next is what a model is unsure of: give one (--model)")
     lms = [LM.load(model) for model in asked.models]
     found = doubts(lms, rows, kept) if lms else None
-    signals = dict(found.signals) if found else {}
-    if asked.retraining:
-        signals["data-oob"] = out_of_bag(rows, asked.retraining, asked.runs)
-    findings = duplicates(texts, kept) + (contamination(texts, against, kept) if len(against) else [])
-    vectors, alike = _vectors(texts, asked.encoder, kept)
-    findings += [*alike, *outliers(texts.whole, vectors, kept), *suspects(signals, asked.suspects)]
-    chosen = {"diverse": facility_location(vectors, asked.diverse).tolist()} if asked.diverse else {}
-    if asked.label_next and found:
-        chosen["label next"] = label_next(found.uncertainty, vectors, asked.label_next).tolist()
+    signals = _signals(found, rows, asked)
+    findings: list[Finding] = duplicates(texts, kept)
+    findings.extend(contamination(texts, against, kept))
+    vectors = _vectors(texts, asked.encoder, kept)
+    if asked.encoder:
+        findings.extend(same_meaning(texts, vectors, _of_answers(texts, vectors, asked.encoder, kept), kept))
+    findings.extend(outliers(texts.whole, vectors, kept))
+    findings.extend(suspects(signals, asked.suspects))
+    chosen = _chosen(found, vectors, asked)
     kept.tidy()
-    models = [{**lm.record(), **lm.fingerprint()} for lm in lms]
+    models: list[dict[str, str]] = [{**lm.record(), **lm.fingerprint()} for lm in lms]
     return Curation(rows, findings, _run(lms, found, len(against)), signals, chosen, test_rows, models)
 
 
@@ -91,18 +91,41 @@ def suspects(signals: Mapping[str, Float[np.ndarray, " n"]], k: int) -> list[Fin
     return [Finding("suspects", row, f"more suspect than {told[row]}") for row in order]
 
 
-def _vectors(texts: Texts, encoder: str | None, kept: Kept) -> tuple[Float[np.ndarray, "n d"], list[Finding]]:
-    """The rows as vectors, and those that mean the same where an encoder tells."""
+def _signals(found: Doubts | None, rows: Sequence[Mapping[str, Any]], asked: Asked) -> dict[str, np.ndarray]:
+    """Those of the models, and Data-OOB's."""
+    signals: dict[str, np.ndarray] = dict(found.signals) if found else {}
+    if asked.retraining:
+        signals["data-oob"] = out_of_bag(rows, asked.retraining, asked.runs)
+    return signals
+
+
+def _vectors(texts: Texts, encoder: str | None, kept: Kept) -> Float[np.ndarray, "n d"]:
+    """The rows as vectors: of their words without an encoder."""
     if encoder is None:
-        return kept.part("vectors", lambda: word_vectors(texts.whole)), []
-    whole = embedded(texts.whole, encoder, Kept(kept.folder, f"{kept.identity} whole"))
-    answers = (
-        embedded(texts.completions, encoder, Kept(kept.folder, f"{kept.identity} answers")) if any(texts.prompts) else whole
-    )
-    return whole, same_meaning(texts, whole, answers, kept)
+        return kept.part("vectors", lambda: word_vectors(texts.whole))
+    return embedded(texts.whole, encoder, Kept(kept.folder, f"{kept.identity} whole"))
+
+
+def _of_answers(texts: Texts, whole: Float[np.ndarray, "n d"], encoder: str, kept: Kept) -> Float[np.ndarray, "n d"]:
+    """The completions as vectors; those of the whole where no row has a prompt."""
+    return embedded(texts.completions, encoder, Kept(kept.folder, f"{kept.identity} answers")) if any(texts.prompts) else whole
+
+
+def _chosen(found: Doubts | None, vectors: Float[np.ndarray, "n d"], asked: Asked) -> dict[str, list[int]]:
+    """Rows that stand for all, and rows to label next."""
+    chosen: dict[str, list[int]] = {}
+    if asked.diverse:
+        chosen["diverse"] = facility_location(vectors, asked.diverse).tolist()
+    if asked.label_next and found:
+        chosen["label next"] = label_next(found.uncertainty, vectors, asked.label_next).tolist()
+    return chosen
 
 
 def _run(lms: Sequence[LM], found: Doubts | None, test_rows: int) -> dict[str, Any]:
     """How it was looked for."""
-    of_labels = {"called wrong": np.flatnonzero(found.wrong).tolist()} if found and found.wrong is not None else {}
-    return {"test rows": test_rows, **(lms[-1].record() if lms else {}), **of_labels, "checkpoints": [lm.name for lm in lms]}
+    run: dict[str, Any] = {"test rows": test_rows, "checkpoints": [lm.name for lm in lms]}
+    if lms:
+        run |= lms[-1].record()
+    if found and found.wrong is not None:
+        run["called wrong"] = np.flatnonzero(found.wrong).tolist()
+    return run
