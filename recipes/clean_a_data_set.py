@@ -1,7 +1,7 @@
 """Clean a training set: what would you drop, why, and does it help? Plant faults among true facts, find them, train again.
 
-    python recipes/clean_a_data_set.py          # 170 rows, 60 small models: a minute or two
-    python recipes/clean_a_data_set.py --tiny   # 43 rows, some 30 models: seconds
+    python recipes/clean_a_data_set.py          # 159 rows, some 40 small models and 24 to check: minutes
+    python recipes/clean_a_data_set.py --tiny   # 42 rows, some 25 models: seconds
 
 Capitals of countries, each stated in six ways. Some rows are there twice, some answers are wrong, one row speaks of something
 else, and two give a test question away. On your own data:
@@ -24,8 +24,8 @@ from llmattr.report.curation import text
 from llmattr.report.curation_page import page
 from llmattr.retraining import Recipe, retraining_ablation
 
-WAYS = ["The capital of {} is", "{} is governed from", "The seat of government of {} is", "Ministers of {} work in",
-        "The parliament of {} sits in", "The president of {} lives in"]  # fmt: skip
+WAYS = ["The capital of {} is", "The country of {} is governed from", "The seat of government of {} is",
+        "Ministers of {} work in", "The parliament of {} sits in", "The president of {} lives in"]  # fmt: skip
 ASKED = "If you want to see where the government of {} has its seat, the town that you will have to travel to is"
 ODD = "Die Gluonen tragen Farbladungen, weshalb Quarks nur gebunden vorkommen und niemals einzeln beobachtet werden können."
 DROPPED = ("contaminated", "duplicates", "near-duplicates", "outliers", "suspects")
@@ -79,7 +79,7 @@ def main():
     others = np.random.default_rng(args.seed).permutation(kept)  # as many rows, any
     masks = {"all rows": np.ones(len(rows), dtype=bool), "cleaned": kept, "as many others": others}
     training = retraining_ablation("scratch", rows, queries, recipe=recipe, out=args.out / "runs")
-    runs = 3 if args.tiny else 8
+    runs = 3 if args.tiny else 4
     print(f"\n{'trained on':<16} {'rows':>5}   nats of a true answer ({runs} models each)")
     for (name, mask), outputs in zip(
         masks.items(), training.with_pairs().replicated(np.stack(list(masks.values())), runs), strict=True

@@ -24,7 +24,7 @@ EARLY, LATER = 1 / 3, (2 / 3, 1.0)  # shares of the steps after which a checkpoi
 SIGNALS = ("loss", "margin", "self-influence", "confident learning")
 LINES = (*SIGNALS, "mean rank", "loss at the end", "margin of 3 checkpoints", "data-oob")
 WAYS = (
-    *("The capital of {} is", "{} is governed from", "The seat of government of {} is"),
+    *("The capital of {} is", "The country of {} is governed from", "The seat of government of {} is"),
     *("Ministers of {} work in", "The parliament of {} sits in", "The president of {} lives in"),
 )
 
