@@ -44,6 +44,7 @@ BENCHMARKS = {
         "training: FTRACE-Synth by its own protocol, a smaller model", "training.ftrace", None, ("ftrace_synth",)
     ),
     "lds": Benchmark("training: scores against models trained on parts of the data, and the ceiling", "training.lds", 16),
+    "curation": Benchmark("curation: are wrong answers found that were planted in a training set?", "curation.bench"),
     "components": Benchmark(
         "components: heads and MLPs: LDS, what circuits of the best do alone, on four tasks", "components.bench"
     ),

@@ -178,6 +178,16 @@ def test_edit_lines(folder, smollm2):
 
 
 @pytest.mark.slow
+def test_curate_lines(folder, smollm2):
+    (folder / "test.jsonl").write_text((folder / "facts.jsonl").read_text().splitlines()[0])
+    for line in (line for line in commands("llmattr") if line.startswith("llmattr curate")):
+        done = subprocess.run(line.replace("llmattr ", f"{sys.executable} -m llmattr ", 1), shell=True, cwd=folder, **PIPED)
+        assert done.returncode == 0, done.stderr
+    assert len((folder / "clean.jsonl").read_text().splitlines()) == len(CAPITALS) - 1
+    assert "more suspect than" in done.stdout
+
+
+@pytest.mark.slow
 def test_check_lines(folder, smollm2):
     (folder / "answer.txt").write_text("The tower was built in 1889 [1]. The bridge was opened in 1932 [1].")
     with_model, quick = (
@@ -223,6 +233,7 @@ PIPED = {"capture_output": True, "text": True}
 ELSEWHERE = {
     "trace",
     "components",
+    "curate",
     "edit",
     "eval",
     "--index",

@@ -46,6 +46,7 @@ VIEWS: dict[tuple[str, str], tuple[View, ...]] = {
     ),
     ("verdicts", "table"): (View(VERDICTS),),
     ("components", "table"): (View((*JUDGED, "LDS minus leave-one-out", "CPR", "CMD", "counterfactual error", *COSTS)),),
+    ("curation", "table"): (View(("AP", "AP minus random", "AUROC", "P@wrong", *COSTS)),),
     ("checks", "table"): (
         View(("signal", "file", *CHECKED), keep=lambda row: row.get("set") == "all", sort=False),
         View(("signal", "file", "set", *CHECKED), "each set", lambda row: row.get("set") != "all", sort=False),

@@ -67,11 +67,15 @@ def stated(facts: Sequence[tuple[str, str, Sequence[str]]]) -> Facts:
     return Facts(rows, queries)
 
 
+def table(count: int | None = None) -> list[dict[str, str]]:
+    """The first `count` countries, each with its capital, people and currency; all 116 without it."""
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))[:count]
+
+
 def countries(count: int | None = None, columns: Sequence[str] = tuple(WAYS)) -> Facts:
     """What is said of the first `count` countries in these columns; of all 116 without it."""
-    with TABLE.open(encoding="utf-8", newline="") as file:
-        table = list(csv.DictReader(file))[:count]
-    return stated([(row["country"], row[column], WAYS[column]) for column in columns for row in table])
+    return stated([(row["country"], row[column], WAYS[column]) for column in columns for row in table(count)])
 
 
 def pararel(folder: Path, count: int = 500, seed: int = 0) -> Facts:

@@ -27,6 +27,7 @@ COMMANDS = {  # and where each is
     "check": "check:check",
     "cite": "cite:cite",
     "components": "components:components",
+    "curate": "curate:curate",
     "edit": "edit:edit",
     "eval": "evaluate:evaluate",
     "fit-heads": "heads:fit_heads",

@@ -21,7 +21,7 @@ from llmattr.errors import LlmattrError, note
 from llmattr.text.readers.finding import matches
 
 AGAIN = ": bring it back, or run the command anew"
-MAKE_RESULTS = ("check", "cite", "components", "eval", "trace")
+MAKE_RESULTS = ("check", "cite", "components", "curate", "eval", "trace")
 TAKING: dict[str, Kind] = {"cite": "context", "components": "components"}  # by the command, the methods that it takes
 
 

@@ -8,6 +8,7 @@ from math import ceil
 import numpy as np
 from jaxtyping import Int
 
+from llmattr.core.progress import progress
 from llmattr.retrieval.bm25 import terms
 
 SHINGLE = 3  # words in a row
@@ -50,7 +51,7 @@ def _candidates(sets: Sequence[Shingles]) -> Iterator[tuple[int, int]]:
     """
     often = Counter(shingle for one in sets for shingle in one)
     having: dict[int, list[int]] = defaultdict(list)
-    for i in sorted(range(len(sets)), key=lambda i: len(sets[i])):
+    for i in progress(sorted(range(len(sets)), key=lambda i: len(sets[i])), "looking for near-duplicates", "texts"):
         least = ceil(ALIKE * len(sets[i]) - ROUNDING)
         rarest = sorted(sets[i], key=lambda shingle: (often[shingle], shingle))[: len(sets[i]) - least + 1]
         near = {j for shingle in rarest for j in having[shingle]}

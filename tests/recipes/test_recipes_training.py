@@ -31,6 +31,16 @@ def test_wrong_rows_are_suspected_before_right_ones(printed):
     assert float(kept["true rows"]) > float(kept["all rows"])
 
 
+def test_planted_faults_are_found(printed, tmp_path):
+    text = printed("clean_a_data_set", "--tiny")
+    told = re.findall(r"^(contaminated|duplicates|outliers) +(\d+) +(\d+) +\d+$", text, re.MULTILINE)
+    assert [(kind, planted) for kind, planted, _ in told] == [("contaminated", "2"), ("duplicates", "3"), ("outliers", "1")]
+    assert all(planted == found for _, planted, found in told), text
+    rows = dict(re.findall(r"^(all rows|cleaned|as many others) +(\d+) ", text, re.MULTILINE))
+    assert int(rows["all rows"]) > int(rows["cleaned"]) == int(rows["as many others"])
+    assert "what to look at" in (tmp_path / "look.html").read_text().lower()
+
+
 def test_the_rows_that_help_are_chosen(printed):
     text = printed("select_data", "--tiny")
     line = r"^(datamodel|bm25|random|every true capital) +(\S+) ±\S+ +(\d+) +(\d+) +(\d+) +(\d+)$"

@@ -1,6 +1,6 @@
 """A batch forward and backward: what is differentiated, without all logits at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -61,21 +61,28 @@ def run_backward(
 
 def token_losses(lm: LM, examples: Examples) -> list[Float[np.ndarray, " _"]]:
     """`-log p` of each example's counted tokens, in nats, by forward passes alone."""
+    return token_measures(lm, examples, lambda logits, labels: _measure(logits, labels, "loss"))
+
+
+def token_measures(
+    lm: LM, examples: Examples, of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> list[Float[np.ndarray, "_ *m"]]:
+    """What `of` makes of the logits [k, v] of counted tokens [k], for each example's; by forward passes alone."""
     found: dict[int, np.ndarray] = {}
     with evaluating(lm.model), torch.no_grad():
         for rows in plan(examples):
             batch = make_batch(lm, examples, rows)
-            found |= zip(rows, _by_row(_forward_losses(lm, batch), batch), strict=True)
+            found |= zip(rows, _by_row(_forward(lm, batch, of), batch), strict=True)
     return [found[row] for row in range(len(examples))]
 
 
-def _forward_losses(lm: LM, batch: Batch) -> Float[torch.Tensor, " k"]:
+def _forward(lm: LM, batch: Batch, of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Float[torch.Tensor, "k *m"]:
     head = lm.model.get_output_embeddings()
     if head is None or not has_plain_head(lm.model):
-        return _measure(lm.model(**batch.inputs).logits[batch.at], batch.labels, "loss")
+        return of(lm.model(**batch.inputs).logits[batch.at], batch.labels)
     hidden, size = lm.model.base_model(**batch.inputs)[0][batch.at], _held(head)
     parts = zip(hidden.split(size), batch.labels.split(size), strict=True)
-    return torch.cat([_measure(head(part), labels, "loss") for part, labels in parts])
+    return torch.cat([of(head(part), labels) for part, labels in parts])
 
 
 def _held(head: torch.nn.Module) -> int:
@@ -83,7 +90,7 @@ def _held(head: torch.nn.Module) -> int:
     return max(1, HEAD_LOGITS // weight(head).shape[0])
 
 
-def _by_row(values: Float[torch.Tensor, " k"], batch: Batch) -> list[Float[np.ndarray, " _"]]:
+def _by_row(values: Float[torch.Tensor, "k *m"], batch: Batch) -> list[Float[np.ndarray, "_ *m"]]:
     """The values of a batch's counted tokens, each row's by themselves."""
     return list(np.split(values.detach().cpu().double().numpy(), np.cumsum(batch.at.sum(1).tolist())[:-1]))
 

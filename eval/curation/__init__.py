@@ -1,0 +1,1 @@
+"""Training sets with planted errors, and the signals that find them."""

@@ -1,0 +1,50 @@
+"""Training rows as texts: what the model is given, what it is to say, and both."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llmattr.core.progress import progress
+from llmattr.text.rows import prompt_and_completion, row_text
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Of each of n rows its prompt ("" where it has none), its completion, and the whole."""
+
+    prompts: list[str]
+    completions: list[str]
+    whole: list[str]
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    @staticmethod
+    def of(rows: Sequence[Mapping[str, Any]]) -> "Texts":
+        """Read them; raises `LlmattrError` for a row without a text or a completion."""
+        prompts, completions, whole = [], [], []
+        for row in progress(rows, "reading", "rows"):
+            whole.append(row_text(row))
+            parts = prompt_and_completion(row)
+            prompts.append(parts["prompt"])
+            completions.append(parts["completion"])
+        return Texts(prompts, completions, whole)
+
+    def digest(self) -> str:
+        """SHA-256 of all of them."""
+        found = hashlib.sha256()
+        for prompt, whole in zip(self.prompts, self.whole, strict=True):
+            found.update(f"{len(prompt)} {len(whole)} {whole}".encode())
+        return found.hexdigest()
+
+
+def spaced(text: str) -> str:
+    """The text with one space wherever it has white space."""
+    return " ".join(text.split())
+
+
+def quoted(text: str, length: int = 60) -> str:
+    """Its beginning in quotes, on one line, as a reason names it."""
+    line = spaced(text)
+    return repr(line if len(line) <= length else f"{line[: length - 1]}…")
