@@ -34,10 +34,10 @@ def seen(lm: LM, sites: Sequence[Site], ids: Sequence[int]) -> list[Float[torch.
     return [found[number] for number in range(len(sites))]
 
 
-def dead(site: Site, pieces: Float[torch.Tensor, "s count width"]) -> list[bool]:
-    """Which of a site's components make no difference by what they compute: zeros, and what the matrix behind does not read."""
+def dead(site: Site, pieces: Float[torch.Tensor, "s count width"], fill: Float[torch.Tensor, "..."]) -> list[bool]:
+    """Which of a site's components make no difference: they compute their fill, or what the matrix behind does not read."""
     if site.side != "read":
-        return (pieces == 0).all(dim=2).all(dim=0).tolist()
+        return (pieces == fill.to(pieces)).all(dim=2).all(dim=0).tolist()
     x = pieces.flatten(start_dim=1).detach().requires_grad_()
     with torch.enable_grad():
         written = site.module(x)
