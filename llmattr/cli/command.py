@@ -28,6 +28,7 @@ COMMANDS = {  # and where each is
     "components": "components:components",
     "edit": "edit:edit",
     "eval": "evaluate:evaluate",
+    "features": "features:features",
     "fit-heads": "heads:fit_heads",
     "rerun": "rerun:rerun",
     "serve": "serve:serve",

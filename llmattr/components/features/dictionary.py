@@ -1,20 +1,12 @@
 """What a dictionary of features is, and the one that is read, trained and saved here: a sparse autoencoder."""
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 
-Place = Literal["stream", "attention", "mlp"]  # what a layer hands on, and what its attention or its MLP adds to that
-
-
-@dataclass(frozen=True)
-class Hook:
-    """Where in a model a dictionary is: behind which layer, from 0, or behind which part of it."""
-
-    layer: int
-    place: Place = "stream"
+from llmattr.components.features.hook import Hook
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from llmattr.components.features.dictionary import Hook, Origin, Place, SparseAutoencoder
+from llmattr.components.features.dictionary import Origin, SparseAutoencoder
+from llmattr.components.features.hook import Hook, Place
 from llmattr.core.files import write
 from llmattr.core.plain_json import json_text
 from llmattr.errors import LlmattrError

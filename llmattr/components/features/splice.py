@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 
-from llmattr.components.features.dictionary import Dictionary, Hook, unexplained
+from llmattr.components.features.dictionary import Dictionary, unexplained
+from llmattr.components.features.hook import Hook
 from llmattr.components.fills import seen
 from llmattr.components.layers import Layer, layers_of
 from llmattr.components.sites import Site

@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from llmattr.components.features.dictionary import Hook, Origin
+from llmattr.components.features.dictionary import Origin
 from llmattr.components.features.folders import load_dictionary, save_dictionary
+from llmattr.components.features.hook import Hook
 from llmattr.errors import LlmattrError
 from tests.components.features.worlds import autoencoder, sae_lens, sparsify
 

@@ -5,7 +5,8 @@ import json
 import torch
 from safetensors.torch import save_file
 
-from llmattr.components.features.dictionary import Hook, Origin, SparseAutoencoder
+from llmattr.components.features.dictionary import Origin, SparseAutoencoder
+from llmattr.components.features.hook import Hook
 
 WIDTH = 32  # of the small models
 RANDOM = Origin("random")
