@@ -5,10 +5,11 @@ from typing import Any, get_args
 
 import click
 
-from llmattr.cli.files import check_folder, quiet
+from llmattr.cli.files import check_folder, check_outputs, quiet
 from llmattr.cli.given import Amount, Input, taken, typed
 from llmattr.components.features.hook import Hook, Place
 from llmattr.components.features.plan import Plan
+from llmattr.core.files import write
 from llmattr.errors import LlmattrError
 
 NUMBER = click.IntRange(min=1)
@@ -39,9 +40,7 @@ def features() -> None:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="the new folder; SAELens reads it, too")
 @click.option("--size", type=NUMBER, default=Plan.size, show_default=True, help="how many features")
 @click.option("--k", type=NUMBER, help=f"features active at a token (TopK); {Plan.k} without --l1")
-@click.option(
-    "--l1", type=Amount(min=0, min_open=True), default=0.0, help="in the place of --k a penalty of ReLU's codes, about 5"
-)
+@click.option("--l1", type=Amount(min=0), default=0.0, help="in the place of --k a penalty of ReLU's codes, about 5")
 @click.option("--steps", type=NUMBER, default=Plan.steps, show_default=True)
 @click.option("--batch", type=NUMBER, default=Plan.batch, show_default=True, help="tokens of a step")
 @click.option(
@@ -69,3 +68,49 @@ def train(data: str, **options: Any) -> None:
     where = f"{len(found.rows)} features of the {hook.place} of layer {hook.layer}"
     good = f"FVU {quality.fvu:.3f}, L0 {quality.l0:.1f}, dead {quality.dead:.1%}"
     click.echo(f"{where}; {good} (on {quality.tokens} held-out tokens)\ndictionary: {out}")
+
+
+@of_model
+@features.command(options_metavar="--data D [OPTIONS]")
+@click.argument("dictionary", type=Input())
+@click.argument("feature", type=click.IntRange(min=0))
+@click.option("--data", required=True, type=Input(), help="texts to look through: a file or folder of rows")
+@click.option("--top", type=NUMBER, default=10, show_default=True, help="examples and neighbours that are shown")
+@click.option("--html", type=click.Path(path_type=Path), help="write a page to read in a browser")
+def show(dictionary: str, feature: int, data: str, top: int, html: Path | None, **model: Any) -> None:
+    """Show where a FEATURE of a DICTIONARY is most active, and the features nearest to it."""
+    check_outputs((data,), [html] if html else [])
+    quiet()
+    from llmattr.components.features.activations import read_pieces
+    from llmattr.components.features.folders import load_dictionary
+    from llmattr.components.features.looking import look
+    from llmattr.model.lm import LM
+    from llmattr.report.feature import page, text
+
+    lm = LM.load(**model)
+    found = load_dictionary(dictionary, lm.device)
+    looked = look(lm, found, feature, read_pieces(lm, data), top)
+    written = [f"HTML page: {write(html, page(looked, found, lm))}"] if html else []
+    click.echo("\n".join([text(looked, found), *written]))
+
+
+@of_model
+@features.command(options_metavar="--to CODE [OPTIONS]")
+@click.argument("dictionary", type=Input())
+@click.argument("feature", type=click.IntRange(min=0))
+@click.argument("prompt")
+@click.option("--to", required=True, type=Amount(), help="the code that it is held at; `show` says how high it is in texts")
+@click.option("--max-new-tokens", type=NUMBER, default=40, show_default=True, help="longest continuation")
+def steer(dictionary: str, feature: int, prompt: str, to: float, max_new_tokens: int, **model: Any) -> None:
+    """Continue a PROMPT as the model does, and with a FEATURE of a DICTIONARY held at a code, at every token."""
+    quiet()
+    from llmattr.components.features.folders import load_dictionary
+    from llmattr.components.features.steering import continued, steered
+    from llmattr.model.lm import LM
+    from llmattr.report.lines import plain
+
+    lm = LM.load(**model)
+    found = load_dictionary(dictionary, lm.device)
+    with_it = steered(lm, found, feature, to, prompt, max_new_tokens)
+    click.echo(f"as it is:\n{plain(prompt + continued(lm, prompt, max_new_tokens))}\n")
+    click.echo(f"with feature {feature} at {to:g}:\n{plain(prompt + with_it)}")

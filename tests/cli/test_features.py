@@ -59,3 +59,34 @@ class TestTrain:
         assert message in said
         assert said.count("\n") == 1
         assert not list(tmp_path.iterdir())
+
+
+def test_show(dictionary, texts, model, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert main(["features", "show", dictionary, "3", "--data", texts, "--top", "2", "--html", str(page), *model]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("feature 3 of layer 1: active at ")
+    assert f"HTML page: {page}" in said
+    assert "Nearest features" in page.read_text()
+
+
+def test_steer(dictionary, model, capsys):
+    assert main(["features", "steer", dictionary, "3", "The canal is", "--to", "50", "--max-new-tokens", "5", *model]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("as it is:\nThe canal is")
+    assert "with feature 3 at 50:\nThe canal is" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["steer", "DICTIONARY", "40", "It", "--to", "1"], "feature 40 is asked for, and the dictionary"),
+        (["steer", "nowhere", "4", "It", "--to", "1"], "'nowhere' is no dictionary of features"),
+        (["show", "DICTIONARY", "4", "--data", "nowhere.jsonl"], "nowhere.jsonl"),
+    ],
+)
+def test_one_line_for_what_is_wrong(dictionary, model, words, message, capsys):
+    assert main(["features", *(dictionary if word == "DICTIONARY" else word for word in words), *model]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1

@@ -1,4 +1,4 @@
-"""What stands at a place of a model over the tokens of many texts, kept on disk: a run that was killed goes on with it."""
+"""What stands at a place of a model over the tokens of many texts, kept on disk: a run that was killed goes on there."""
 
 import json
 import time
@@ -13,9 +13,20 @@ from llmattr.components.sites import Site
 from llmattr.core.files import write
 from llmattr.core.progress import Progress
 from llmattr.model.lm import LM
+from llmattr.text.reading import Data, read_rows
+from llmattr.text.rows import tokenize
 
 STATES, DONE = "states.npy", "states.json"
+PIECE = 256  # tokens of a pass: attention takes their square
 EVERY = 30.0  # seconds between two notes of how far it is
+
+
+def read_pieces(lm: LM, data: Data) -> list[list[int]]:
+    """The tokens of rows as for training, in pieces of at most `PIECE`; the prompt of a row counts as its text does."""
+    texts = tokenize(read_rows(data), lm.tokenizer, None, False, lm.kind).ids
+    pieces = [list(ids[start : start + PIECE]) for ids in texts for start in range(0, len(ids), PIECE)]
+    lm.check(pieces)
+    return pieces
 
 
 def activations(lm: LM, host: Site, texts: Sequence[Sequence[int]], most: int, folder: Path) -> Float32[np.ndarray, "tokens d"]:

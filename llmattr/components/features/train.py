@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from llmattr.components.features.activations import activations
+from llmattr.components.features.activations import activations, read_pieces
 from llmattr.components.features.dictionary import Dictionary, Origin, SparseAutoencoder, unexplained
 from llmattr.components.features.folders import save_dictionary
 from llmattr.components.features.hook import Hook
@@ -20,7 +20,7 @@ from llmattr.components.features.splice import host_of
 from llmattr.core.files import digest, read_record, write_record
 from llmattr.errors import LlmattrError, check_number
 from llmattr.model.lm import LM
-from llmattr.text.reading import Data, read_rows
+from llmattr.text.reading import Data
 
 RUN = "run.json"
 FEWEST = 20  # tokens, of which one is held out
@@ -46,7 +46,7 @@ def train(
 ) -> tuple[SparseAutoencoder, Quality]:
     """Learn a dictionary of what stands at the hook over at most so many tokens of the data, and save it as the folder `out`.
 
-    `data`: rows as for training; the prompt of one counts as its text does. A run that was killed goes on where it was when it
+    `data`: rows as for training (`read_pieces`). A run that was killed goes on where it was when it
     is started again, and ends at the same bits. Raises `LlmattrError` where `out` is there, or the model has no such place.
     """
     place = Path(out)
@@ -54,7 +54,7 @@ def train(
     plan.check()
     check_number("tokens", tokens, FEWEST, whole=True)
     lm = LM.load(model)
-    host, texts = host_of(lm, hook), lm.tokenize(read_rows(data)).ids
+    host, texts = host_of(lm, hook), read_pieces(lm, data)
     if sum(len(ids) - 1 for ids in texts) < FEWEST:
         raise LlmattrError("the data have too few tokens to learn features from: give more, or longer texts")
     origin = Origin(str(place), lm.name, lm.fingerprint()["model_hash"])

@@ -16,6 +16,7 @@ from llmattr.components.features.learning import Learner, learn, moments_of
 from llmattr.components.features.plan import Plan
 from llmattr.components.features.train import judged, train
 from llmattr.errors import LlmattrError
+from llmattr.model.lm import LM
 from tests import tiny_models
 from tests.components.features.worlds import autoencoder
 
@@ -72,6 +73,16 @@ def test_dead_features_are_revived(tmp_path, monkeypatch):
     monkeypatch.setattr(Learner, "revive", lambda *_: None)
     assert judged(learn(states, plan, 0, CPU, tmp_path), states).dead >= 0.5
     assert revived < 0.4
+
+
+def test_long_texts_are_read_in_pieces(monkeypatch):
+    monkeypatch.setattr(reading, "PIECE", 16)
+    lm = LM.load((tiny_models.llama(), tiny_models.tokenizer()))
+    whole = lm.tokenizer(TEXTS[0]["text"])["input_ids"]
+    pieces = reading.read_pieces(lm, TEXTS[:1])
+    assert sum(pieces, []) == whole  # noqa: RUF017
+    assert [len(ids) for ids in pieces[:-1]] == [16] * (len(pieces) - 1)
+    assert len(pieces) > 1
 
 
 def test_moments():
