@@ -48,7 +48,9 @@ def dead(site: Site, pieces: Float[torch.Tensor, "s count width"], fill: Float[t
 
 def means(lm: LM, sites: Sequence[Site], texts: Sequence[Sequence[int]]) -> Fill:
     """The mean of each component over all tokens of the texts, in float64 on the way."""
-    sums = [torch.zeros((), dtype=torch.float64)] * len(sites)
+    sums, counts = [torch.zeros((), dtype=torch.float64)] * len(sites), [0] * len(sites)
     for ids in texts:
-        sums = [total + one.cpu().double().sum(dim=0) for total, one in zip(sums, seen(lm, sites, ids), strict=True)]
-    return [total / sum(map(len, texts)) for total in sums]
+        found = seen(lm, sites, ids)
+        sums = [total + one.cpu().double().sum(dim=0) for total, one in zip(sums, found, strict=True)]
+        counts = [count + len(one) for count, one in zip(counts, found, strict=True)]
+    return [total / count for total, count in zip(sums, counts, strict=True)]

@@ -41,8 +41,8 @@ class Spliced(Protocol):
         """Where it is put in."""
         ...
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """What the model goes on with in the place of x."""
+    def __call__(self, x: torch.Tensor, rows: int = 1) -> torch.Tensor:
+        """What the model goes on with in the place of x, of so many rows."""
         ...
 
     def record(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def changed(sites: Sequence[Site], change: Change, rows: int = 1) -> Iterator[No
 
     with ExitStack() as hooks:
         for splice in dict.fromkeys(site.splice for site in sites if site.splice):
-            hooks.callback(_hooked(splice.host, splice).remove)
+            hooks.callback(_hooked(splice.host, partial(splice, rows=rows)).remove)
         for number, site in enumerate(sites):
             hooks.callback(_hooked(site, partial(cut, number)).remove)
         yield

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,9 @@ def _of_sae_lens(config: Mapping[str, Any], weights: Weights, place: Path) -> Sp
         norms = rows.norm(dim=1)
         encoder, encoder_bias, rows = encoder * norms[:, None], encoder_bias * norms, rows / norms[:, None]
     origin = Origin(str(place), about.get("model_name") or "", about.get("llmattr_model_hash", ""))
-    return SparseAutoencoder(encoder, encoder_bias, rows, bias, _hook(about["hook_name"], place), k, threshold, origin)
+    start = (*(about.get("seqpos_slice") or ()), None)[0] or 0  # of the positions that it was learnt from
+    hook = replace(_hook(about["hook_name"], place), start=start)
+    return SparseAutoencoder(encoder, encoder_bias, rows, bias, hook, k, threshold, origin)
 
 
 def _kept(config: Mapping[str, Any], weights: Weights, place: Path) -> tuple[int | None, torch.Tensor | None]:
@@ -139,6 +142,7 @@ def save_dictionary(dictionary: SparseAutoencoder, folder: str | Path, **about: 
         "sae_lens_version": "6.0.0",  # the form of this file
         "model_name": dictionary.origin.model,
         "hook_name": f"blocks.{dictionary.hook.layer}.{hook}",
+        "seqpos_slice": [dictionary.hook.start, None],
         "llmattr_model_hash": dictionary.origin.model_hash,
         **about,
     }

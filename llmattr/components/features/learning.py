@@ -59,8 +59,9 @@ class Learner:
         """Let dead features begin anew where much is unexplained: at errors, drawn by their squares (Bricken et al. 2023)."""
         if not len(dead):
             return
-        chances = error.square().sum(dim=1).cpu().clamp(min=1e-12)
-        directions = unit(error[torch.multinomial(chances, len(dead), replacement=True, generator=drawn).to(error.device)])
+        chances, many = error.square().sum(dim=1).cpu().clamp(min=1e-12), len(dead)
+        drawn_from = torch.multinomial(chances, many, replacement=many > len(error), generator=drawn)  # two alike stay alike
+        directions = unit(error[drawn_from.to(error.device)])
         for name, values in {"encoder": directions, "rows": directions, "encoder_bias": 0.0}.items():
             self.parameters[name][dead] = values
             for moment in ("exp_avg", "exp_avg_sq"):

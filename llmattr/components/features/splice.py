@@ -27,14 +27,15 @@ class Splice(torch.nn.Module):
         self.dictionary, self.host, self.live, self.fvu = dictionary, host, list(live), fvu
         self.codes, self.error = torch.nn.Identity(), torch.nn.Identity()
 
-    def forward(self, x: Float[torch.Tensor, "*b d"]) -> Float[torch.Tensor, "*b d"]:
-        """What the model goes on with."""
-        rows = self.dictionary.rows
-        given = x.to(rows)
+    def forward(self, x: Float[torch.Tensor, "*b d"], rows: int = 1) -> Float[torch.Tensor, "*b d"]:
+        """What the model goes on with: another x from the hook's first token on, or at the one token that is generated."""
+        tokens = x.reshape(rows, -1, x.shape[-1])
+        start = min(self.dictionary.hook.start, tokens.shape[1] - 1)
+        given = tokens[:, start:].to(self.dictionary.rows)
         every = self.dictionary.encode(given)
         codes, error = every[..., self.live], given - self.dictionary.decode(every)
-        more = (self.codes(codes) - codes) @ rows[self.live] + (self.error(error) - error)
-        return x + more.to(x)
+        more = (self.codes(codes) - codes) @ self.dictionary.rows[self.live] + (self.error(error) - error)
+        return torch.cat([tokens[:, :start], tokens[:, start:] + more.to(x)], dim=1).reshape(x.shape)
 
     @property
     def sites(self) -> list[Site]:
@@ -57,7 +58,8 @@ def spliced(lm: LM, dictionary: Dictionary, texts: Sequence[Sequence[int]]) -> S
     """
     host = place_of(lm, dictionary)
     states = [standing(lm, host, ids).to(dictionary.rows) for ids in texts]
-    active = torch.stack([(dictionary.encode(x) > 0).any(dim=0) for x in states]).any(dim=0)
+    start = dictionary.hook.start
+    active = torch.stack([(dictionary.encode(x[start:]) > 0).any(dim=0) for x in states]).any(dim=0)
     if not active.any():
         name = dictionary.origin.name
         raise LlmattrError(f"no feature of {name!r} is active on any token of what is asked: nothing can be removed")

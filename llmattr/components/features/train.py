@@ -55,6 +55,7 @@ def train(
     check_number("tokens", tokens, FEWEST, whole=True)
     lm = LM.load(model)
     host, texts = host_of(lm, hook), read_pieces(lm, data)
+    np.random.default_rng(seed).shuffle(texts)  # so that those held out are like the others
     if sum(len(ids) - 1 for ids in texts) < FEWEST:
         raise LlmattrError("the data have too few tokens to learn features from: give more, or longer texts")
     origin = Origin(str(place), lm.name, lm.fingerprint()["model_hash"])
@@ -62,7 +63,7 @@ def train(
     folder = begun(place, run)
     states = activations(lm, host, texts, tokens, folder)
     judging = max(1, int(HELD_OUT * len(states)))
-    found = replace(learn(states[:-judging], plan, seed, lm.device, folder), hook=hook, origin=origin)
+    found = replace(learn(states[:-judging], plan, seed, lm.device, folder), hook=replace(hook, start=1), origin=origin)
     quality = judged(found, states[-judging:])
     save_dictionary(found, folder / "whole", training=run, quality=asdict(quality)).replace(place)
     shutil.rmtree(folder)

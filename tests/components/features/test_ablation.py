@@ -1,5 +1,7 @@
 """Features and the error term are components: removed, foretold and judged by what heads are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,10 @@ from llmattr.components import METHODS
 from llmattr.components.build import attributed, component_ablation
 from llmattr.components.edit import edit
 from llmattr.components.features.dictionary import Origin
+from llmattr.components.features.hook import Hook
 from llmattr.components.fills import seen
 from llmattr.components.layers import layers_of
+from llmattr.components.sites import changed
 from llmattr.errors import LlmattrError
 from llmattr.model.lm import LM
 from tests import tiny_models
@@ -138,6 +142,38 @@ class TestRemoving:
         expected = other(np.ones((1, 2), dtype=bool))
         assert found(~keeping(found)) == pytest.approx(expected, abs=EXACT)
         assert len(found.sources) > len(features(model, query, autoencoder(last_layer(model))).sources)
+
+
+class TestStart:
+    """A dictionary of the tokens from the second on leaves the first as it is."""
+
+    @pytest.mark.parametrize("name", ["llama", "opt"])
+    @PLACES
+    def test_the_first_token_is_left_alone(self, name, place):
+        model, dictionary = family(name), autoencoder(0, place)
+        dictionary = replace(dictionary, hook=replace(dictionary.hook, start=1))
+        found = features(model, QUERIES[0], dictionary)
+        before = seen(found.lm, [found.sites[0].splice.host], found.asked.requests[0].ids)[0][:, 0]
+        after = []
+        with changed(found.sites, lambda _site, pieces: torch.zeros_like(pieces), rows=2):
+            hook = found.sites[0].splice.host.module.register_forward_hook(
+                lambda _module, _given, x: after.append(x.reshape(2, -1, 32))
+            )
+            with torch.no_grad():
+                model(input_ids=torch.tensor([found.asked.requests[0].ids] * 2))
+            hook.remove()
+        assert torch.allclose(after[0][:, 0], before[[0, 0]], atol=EXACT)
+        assert torch.allclose(after[0][:, 1:], dictionary.bias.expand(2, len(before) - 1, 32), atol=EXACT)
+
+    def test_means_and_masks(self):
+        dictionary = replace(autoencoder(), hook=Hook(0, start=1))
+        found = features(family("llama"), QUERIES, dictionary, way="mean")
+        pieces = [seen(found.lm, found.sites, r.ids)[0] for r in found.asked.requests]
+        assert [len(one) for one in pieces] == [len(r.ids) - 1 for r in found.asked.requests]
+        assert torch.allclose(found.fills[0][0], torch.cat(pieces).mean(dim=0))
+        masks = random_masks(5, len(found.sources), seed=1)
+        one = features(family("llama"), QUERIES, dictionary, way="mean")
+        assert found(masks) == pytest.approx(np.concatenate([one(mask[None]) for mask in masks]), abs=EXACT)
 
 
 class TestMethods:

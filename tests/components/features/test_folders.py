@@ -111,6 +111,12 @@ def test_names_of_places(tmp_path, hook_name, hook):
     assert load_dictionary(sae_lens(tmp_path / "sae", {**OLD, "hook_name": hook_name}, **weights())).hook == hook
 
 
+@pytest.mark.parametrize(("said", "start"), [([1, None], 1), ([None], 0), (None, 0), ([0, None], 0)])
+def test_the_positions_that_it_was_learnt_from(tmp_path, said, start):
+    config = {**NEW, "metadata": {**NEW["metadata"], "seqpos_slice": said}}
+    assert load_dictionary(sae_lens(tmp_path / "sae", config, **weights())).hook == Hook(3, start=start)
+
+
 @pytest.mark.parametrize("more", [{"k": 6}, {"k": None}, {"k": None, "threshold": torch.full((48,), 0.3)}])
 def test_what_is_saved_is_read_again(tmp_path, more):
     made = autoencoder(1, "mlp", origin=Origin("new", "tiny", "abc"), **more)
