@@ -43,13 +43,12 @@ from llmattr.text.rows import tokenize
 DOCUMENTS = Path(__file__).parent / "documents"
 SAID = ("The capital of {country} is the city of {capital}.", "In {country}, where the {people} live, one pays in {currency}.")
 ASKED, OTHER = ("The capital of France is the city of", " Paris"), "The capital of Italy is the city of"
-STRONGEST = 5  # features that are removed together
+STRONGEST, TIMES = 5, 4  # features that are removed together; how high one is held, of its highest
 
 
 def sentences(tiny):
     """What the layer is seen over: countries and their capitals, and the notes on a canal."""
-    with (DOCUMENTS / "countries.csv").open(encoding="utf-8", newline="") as file:
-        table = list(csv.DictReader(file))
+    table = list(csv.DictReader((DOCUMENTS / "countries.csv").read_text(encoding="utf-8").splitlines()))
     notes = (DOCUMENTS / "panama_canal.md").read_text(encoding="utf-8").splitlines()
     if tiny:
         return [{"text": SAID[0].format(**row)} for row in table[:40]]
@@ -91,7 +90,6 @@ def main():
     options.add_argument("--tiny", action="store_true", help="a small model from scratch, in seconds")
     options.add_argument("--model", default="smollm2", help="hub id, folder, or smollm2 (embedded)")
     options.add_argument("--layer", type=int, default=15, help="whose features, from 0; 0 with --tiny")
-    options.add_argument("--times", type=float, default=4.0, help="how high the feature is held, of its highest")
     options.add_argument("--out", type=Path, default=Path("features"), help="folder for everything that is made")
     args = options.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -110,7 +108,7 @@ def main():
         looked = look(lm, dictionary, best, read_pieces(lm, rows), 8)
         (args.out / "feature.html").write_text(page(looked, dictionary, lm), encoding="utf-8")
         print(f"\n{text(looked, dictionary)}\npage: {args.out / 'feature.html'}")
-        with clamped(lm, dictionary, best, args.times * looked.examples[0].highest):
+        with clamped(lm, dictionary, best, TIMES * looked.examples[0].highest):
             steered = next_words(lm, OTHER)
     except LlmattrError as error:
         options.error(str(error))
