@@ -43,7 +43,7 @@ from llmattr.text.rows import tokenize
 DOCUMENTS = Path(__file__).parent / "documents"
 SAID = ("The capital of {country} is the city of {capital}.", "In {country}, where the {people} live, one pays in {currency}.")
 ASKED, OTHER = ("The capital of France is the city of", " Paris"), "The capital of Italy is the city of"
-STRONGEST, TIMES = 5, 4  # features that are removed together; how high one is held, of its highest
+STRONGEST, TIMES = 5, 1  # features that are removed together; how high one is held, of its highest
 
 
 def sentences(tiny):
