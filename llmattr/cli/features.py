@@ -53,7 +53,7 @@ def train(data: str, **options: Any) -> None:
     if typed("k") and typed("l1"):
         raise LlmattrError("--k and --l1 are one too many: features are sparse by one of both")
     options["k"] = None if typed("l1") else options["k"] or Plan.k
-    plan, hook = taken(Plan, options), taken(Hook, options)
+    plan, hook = taken(Plan, options), Hook(options.pop("layer"), options.pop("place"))
     plan.check()
     out = options["out"]
     check_folder(out)
