@@ -44,7 +44,7 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     """Prompts that the model solves, and every method at its budgets."""
     tiny, full = given["tiny"], given["full"]
     model = Model("tiny" if tiny else given["model"])
-    size = Size(8 if tiny else 128, given["parts"], given["way"])
+    size = Size(8 if tiny else 128, given["parts"], given["way"], given["dictionary"])
     each = given["examples"] or (1 if tiny else 10 if full else 4)
     tasks = split(given["tasks"]) or list(TASKS)
     if unknown := [task for task in tasks if task not in TASKS]:
@@ -55,7 +55,8 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
         return [Case(task, row, judging, model, size) for task, row in rows]
 
     asked = budgets(given["budget"], (16, 8) if tiny else (64, 16, 256))
-    few = component_ablation(model.lm, next(TASKS["years"](np.random.default_rng(0))), parts=size.parts)
+    row = next(TASKS["years"](np.random.default_rng(0)))
+    few = component_ablation(model.lm, row, parts=size.parts, dictionary=size.dictionary)
     methods = {name: method for name, method in METHODS.items() if name not in OF_FEW or len(few.sources) <= min(asked)}
     settings = {**SETTINGS, **(FROM_OTHER if size.way == "resample" else {})}
     fit = 32 if tiny else FIT
@@ -91,6 +92,7 @@ def fits(model: Model, row: Row, tiny: bool) -> bool:
 OPTIONS = (
     click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, or smollm2."),
     click.option("--parts", default="heads", show_default=True, help="heads, mlps, attentions, layers, neurons; + between."),
+    click.option("--dictionary", help="The folder of a dictionary, for --parts features."),
     click.option(
         "--way", type=click.Choice(get_args(Way)), default="resample", show_default=True, help="What removed parts give."
     ),

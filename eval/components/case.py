@@ -26,11 +26,12 @@ KEEP = 0.95  # of held-out masks: a model that lacks half of its parts says noth
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done: held-out masks, of which parts, and what removed ones give."""
+    """How much is done: held-out masks, of which parts (features: of which dictionary), and what removed ones give."""
 
     held_out: int = 128
     parts: str = "heads"
     way: Way = "resample"
+    dictionary: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,8 @@ class Case:
     @cached_property
     def ablation(self) -> ComponentAblation:
         """By how much the right word is likelier than the wrong one: the difference of their logits."""
-        return component_ablation(self.model.lm, self.row, parts=self.size.parts, way=self.size.way)
+        size = self.size
+        return component_ablation(self.model.lm, self.row, parts=size.parts, way=size.way, dictionary=size.dictionary)
 
     @cached_property
     def each(self) -> list[float]:

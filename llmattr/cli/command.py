@@ -30,6 +30,7 @@ COMMANDS = {  # and where each is
     "curate": "curate:curate",
     "edit": "edit:edit",
     "eval": "evaluate:evaluate",
+    "features": "features:features",
     "fit-heads": "heads:fit_heads",
     "rerun": "rerun:rerun",
     "serve": "serve:serve",

@@ -40,8 +40,12 @@ class ComponentsCommand(MethodCommand):
 )
 @click.option("--mean", is_flag=True, help="one target: the mean over the rows")
 @click.option(
-    "--parts", default="heads", show_default=True, help="heads, mlps, attentions, layers, neurons; several: heads+mlps"
+    "--parts",
+    default="heads",
+    show_default=True,
+    help="heads, mlps, attentions, layers, neurons; features of a dictionary; several: heads+mlps",
 )
+@click.option("--dictionary", type=Input(), help="a folder of SAELens, sparsify or `llmattr features`, for --parts features")
 @click.option(
     "--way",
     type=click.Choice(["zero", "mean", "resample"]),

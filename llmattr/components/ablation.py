@@ -130,11 +130,18 @@ class ComponentAblation:
         return [torch.tensor([ids], device=self.lm.device) for ids in counterfactual(self.lm, self.asked)]
 
     def dead(self) -> Bool[np.ndarray, " n"]:
-        """Which components make no difference when they are removed, by what the first request's tokens show."""
-        pieces = seen(self.lm, self.sites, self.asked.requests[0].ids)
-        return np.array([one for site, given in zip(self.sites, pieces, strict=True) for one in dead(site, given)], dtype=bool)
+        """Which components make no difference when they are removed, by what the tokens of all requests show."""
+        return np.all([self._dead(together[0]) for together in self.asked.passes], axis=0)
+
+    def _dead(self, number: int) -> list[bool]:
+        """The same by those of one request."""
+        pieces = seen(self.lm, self.sites, self.asked.requests[number].ids)
+        return [one for of_site in map(dead, self.sites, pieces, self.fills[number]) for one in of_site]
 
     def record(self) -> dict[str, Any]:
         """The model, how components are removed, and how many masks of how many requests were run."""
         parts = "+".join(dict.fromkeys(site.part for site in self.sites))
-        return {**self.lm.record(), "parts": parts, "way": self.way, "forward_passes": len(self.known) * len(self.asked.passes)}
+        passes = len(self.known) * len(self.asked.passes)
+        splice = next((site.splice for site in self.sites if site.splice), None)
+        more = {"dictionary": splice.record()} if splice else {}
+        return {**self.lm.record(), "parts": parts, "way": self.way, **more, "forward_passes": passes}

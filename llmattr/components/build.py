@@ -3,16 +3,20 @@
 import dataclasses
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypedDict, Unpack, get_args
 
 from llmattr.components.ablation import ComponentAblation
 from llmattr.components.asked import Asked, asked_of, counterfactual
 from llmattr.components.attended import attended
 from llmattr.components.contract import Method
+from llmattr.components.features.dictionary import Dictionary
+from llmattr.components.features.folders import load_dictionary
+from llmattr.components.features.splice import spliced
 from llmattr.components.fills import Fill, Way, means, seen, zeros
 from llmattr.components.methods import METHODS
 from llmattr.components.methods.patching import Verified
-from llmattr.components.sites import Site, sites_of
+from llmattr.components.sites import FEATURES, Site, sites_of
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import check_options, find_method
 from llmattr.core.returned import scores_of
@@ -30,6 +34,7 @@ class ComponentOptions(TypedDict, total=False):
     """What `component_ablation` takes beside the model and the queries."""
 
     parts: str
+    dictionary: Dictionary | str | Path | None
     way: Way
     sample: Queries | None
     measure: Measure
@@ -65,6 +70,7 @@ def component_ablation(
     queries: Queries,
     *,
     parts: str = "heads",
+    dictionary: Dictionary | str | Path | None = None,
     way: Way = "zero",
     sample: Queries | None = None,
     measure: Measure = "logprob",
@@ -74,7 +80,8 @@ def component_ablation(
 
     `model`: a name or folder, or a (model, tokenizer) pair. `queries`: rows with `prompt` and `completion`, or a file of them;
     with `rather_than`, another completion, the target is by how much the first is likelier: of single tokens the difference of
-    their logits. `parts`: heads, mlps, attentions, layers, neurons, several with + between them. `way`: what a removed
+    their logits. `parts`: heads, mlps, attentions, layers, neurons, several with + between them; and features: those of the
+    `dictionary` (or of its folder) that the prompts make active, and the error term, all that they leave. `way`: what a removed
     component gives, "zero", its "mean" over all tokens of the `sample` (rows; without it the queries), or "resample": what it
     computes on the query's `counterfactual`, a prompt of as many tokens. `measure`: "logprob", or "logit": log-odds, which are
     the margin over all other completions. `mean`: one target, the mean over the queries.
@@ -84,8 +91,25 @@ def component_ablation(
     if sample is not None and way != "mean":
         raise LlmattrError(f"a sample is what means are taken over, and components are removed by {way!r}: leave it out")
     lm, rows = _causal(model), read_queries(queries)
-    sites, asked = sites_of(lm, parts), asked_of(lm, rows, measure, mean)
+    asked = asked_of(lm, rows, measure, mean)
+    sites = _sites(lm, parts, dictionary, asked, way)
     return ComponentAblation(lm, sites, asked, _fills(lm, sites, asked, way, sample), way)
+
+
+def _sites(lm: LM, parts: str, dictionary: Dictionary | str | Path | None, asked: Asked, way: Way) -> list[Site]:
+    """Of all parts that are named; features and the error term are the last."""
+    named = parts.split("+")
+    if FEATURES in named and dictionary is None:
+        raise LlmattrError("features are those of a dictionary: give its folder (--dictionary)")
+    if dictionary is not None and FEATURES not in named:
+        raise LlmattrError(f"a dictionary is for the parts {FEATURES!r}, and {parts!r} are asked for: leave it out")
+    built = [part for part in named if part != FEATURES]
+    sites = sites_of(lm, "+".join(built)) if built else []
+    if dictionary is None:
+        return sites
+    loaded = load_dictionary(dictionary, lm.device) if isinstance(dictionary, (str, Path)) else dictionary
+    texts = [asked.requests[together[0]].ids for together in asked.passes]
+    return [*sites, *spliced(lm, loaded, [*texts, *(counterfactual(lm, asked) if way == "resample" else [])]).sites]
 
 
 def _causal(model: object) -> LM:

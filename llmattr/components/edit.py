@@ -17,6 +17,7 @@ from llmattr.components.fills import Way
 from llmattr.components.folding import Changes, check_foldable, fold, folded
 from llmattr.components.methods import METHODS
 from llmattr.components.methods.patching import Verified
+from llmattr.components.sites import FEATURES
 from llmattr.core.attribution import Attribution
 from llmattr.core.files import write
 from llmattr.core.method import find_method
@@ -76,7 +77,7 @@ def edit(
     """
     chosen_method: Method = find_method(method, METHODS, Method)
     check_new(Path(out))
-    _check(way, count, aim, max_drift)
+    _check(parts, way, count, aim, max_drift)
     given = {"targets": targets, "reference": reference, "text": text}
     rows = {name: read_queries(some) for name, some in given.items() if some is not None}
     ablation = component_ablation(model, [*rows["targets"], *rows["reference"]], parts=parts, way=way, sample=sample)
@@ -105,10 +106,12 @@ def _drifts(lm: LM, sets: Mapping[str, Asked], changes: Changes) -> dict[str, Dr
         return {name: Drift(before[name], log_probabilities(lm, of, per_token=name == TEXT)) for name, of in sets.items()}
 
 
-def _check(way: Way, count: int, aim: Aim, max_drift: float | None) -> None:
+def _check(parts: str, way: Way, count: int, aim: Aim, max_drift: float | None) -> None:
     """Raise `LlmattrError` for what is no edit, before anything is loaded."""
     check_choice("way", way, ["zero", "mean"])  # what is computed on another prompt is in no weights
     check_choice("aim", aim, get_args(Aim))
+    if FEATURES in parts.split("+"):
+        raise LlmattrError("features are in no weights that could be edited: edit other parts, or steer by a feature")
     check_number("count", count, 1, whole=True)
     if max_drift is not None:
         check_number("max_drift", max_drift, 0)

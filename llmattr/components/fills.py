@@ -34,10 +34,10 @@ def seen(lm: LM, sites: Sequence[Site], ids: Sequence[int]) -> list[Float[torch.
     return [found[number] for number in range(len(sites))]
 
 
-def dead(site: Site, pieces: Float[torch.Tensor, "s count width"]) -> list[bool]:
-    """Which of a site's components make no difference by what they compute: zeros, and what the matrix behind does not read."""
+def dead(site: Site, pieces: Float[torch.Tensor, "s count width"], fill: Float[torch.Tensor, "..."]) -> list[bool]:
+    """Which of a site's components make no difference: they compute their fill, or what the matrix behind does not read."""
     if site.side != "read":
-        return (pieces == 0).all(dim=2).all(dim=0).tolist()
+        return (pieces == fill.to(pieces)).all(dim=2).all(dim=0).tolist()
     x = pieces.flatten(start_dim=1).detach().requires_grad_()
     with torch.enable_grad():
         written = site.module(x)
@@ -48,7 +48,9 @@ def dead(site: Site, pieces: Float[torch.Tensor, "s count width"]) -> list[bool]
 
 def means(lm: LM, sites: Sequence[Site], texts: Sequence[Sequence[int]]) -> Fill:
     """The mean of each component over all tokens of the texts, in float64 on the way."""
-    sums = [torch.zeros((), dtype=torch.float64)] * len(sites)
+    sums, counts = [torch.zeros((), dtype=torch.float64)] * len(sites), [0] * len(sites)
     for ids in texts:
-        sums = [total + one.cpu().double().sum(dim=0) for total, one in zip(sums, seen(lm, sites, ids), strict=True)]
-    return [total / sum(map(len, texts)) for total in sums]
+        found = seen(lm, sites, ids)
+        sums = [total + one.cpu().double().sum(dim=0) for total, one in zip(sums, found, strict=True)]
+        counts = [count + len(one) for count, one in zip(counts, found, strict=True)]
+    return [total / count for total, count in zip(sums, counts, strict=True)]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -14,7 +14,9 @@ from llmattr.core.sources import Sources
 from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.contract import Weights
 
-Part = Literal["heads", "mlps", "attentions", "layers", "neurons"]
+Built = Literal["heads", "mlps", "attentions", "layers", "neurons"]
+Part = Literal[Built, "features", "error"]  # and those of a dictionary that is put into the model
+FEATURES = "features"  # both of these, as they are asked for
 Side = Literal["read", "written", "added"]  # what a module reads, what it writes, and how that differs from what it reads
 Pieces = Float[torch.Tensor, "b s count width"]
 Change = Callable[[int, Pieces], Pieces]  # of the site with this number
@@ -25,18 +27,43 @@ NAMES: dict[Part, tuple[str, str]] = {  # the id and the text of component i of 
     "attentions": ("{l}.attention", "attention of layer {l}"),
     "layers": ("{l}", "layer {l}"),
     "neurons": ("{l}.mlp.{i}", "neuron {i} of layer {l}"),
+    "features": ("{l}.feature.{i}", "feature {i} of layer {l}"),
+    "error": ("{l}.error", "what no feature of layer {l} explains"),
 }
+
+
+@runtime_checkable
+class Spliced(Protocol):
+    """What is put into a model for the time of a pass, with sites of its own: it changes what the host writes."""
+
+    @property
+    def host(self) -> "Site":
+        """Where it is put in."""
+        ...
+
+    def __call__(self, x: torch.Tensor, rows: int = 1) -> torch.Tensor:
+        """What the model goes on with in the place of x, of so many rows."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """What it is."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """Components that stand side by side: `count` pieces of equal width of what stands on one side of a module."""
+    """Components that stand side by side: `count` pieces of equal width of what stands on one side of a module.
+
+    `numbers` [count]: of components that are some of many. `splice`: what the module is a part of, where that is not the model.
+    """
 
     part: Part
     layer: int
     module: torch.nn.Module
     side: Side
     count: int
+    numbers: Sequence[int] = ()
+    splice: Spliced | None = None
 
 
 def sites_of(lm: Weights, parts: str) -> list[Site]:
@@ -48,7 +75,7 @@ def sites_of(lm: Weights, parts: str) -> list[Site]:
     """
     wanted = list(dict.fromkeys(parts.split("+")))
     for part in wanted:
-        check_choice("parts (with + between)", part, get_args(Part))
+        check_choice("parts (with + between)", part, (*get_args(Built), FEATURES))
     found = [site for number, layer in enumerate(layers_of(lm)) for site in _sites(layer, number) if site.part in wanted]
     if lacking := [part for part in wanted if part not in {site.part for site in found}]:
         raise LlmattrError(f"{lm.name or 'the model'} has no {lacking[0]} that can be told apart: take other parts")
@@ -57,7 +84,7 @@ def sites_of(lm: Weights, parts: str) -> list[Site]:
 
 def _sites(layer: Layer, number: int) -> list[Site]:
     """Every site of a layer."""
-    places: list[tuple[Part, torch.nn.Module | None, Side, int]] = [
+    places: list[tuple[Built, torch.nn.Module | None, Side, int]] = [
         ("heads", layer.projection, "read", layer.heads),
         ("attentions", layer.projection, "written", 1),
         ("neurons", layer.down, "read", layer.neurons),
@@ -69,7 +96,7 @@ def _sites(layer: Layer, number: int) -> list[Site]:
 
 def sources_of(sites: Sequence[Site]) -> Sources:
     """The components of these sites, in their order; layers, heads and neurons are numbered from 0."""
-    places = [(site, i) for site in sites for i in range(site.count)]
+    places = [(site, i) for site in sites for i in (site.numbers or range(site.count))]
     ids, texts = ([NAMES[site.part][k].format(l=site.layer, i=i) for site, i in places] for k in (0, 1))
     columns = [{"part": site.part, "layer": site.layer, "number": i} for site, i in places]
     return Sources("components", ids, texts, columns=columns)
@@ -87,6 +114,8 @@ def changed(sites: Sequence[Site], change: Change, rows: int = 1) -> Iterator[No
         return change(number, pieces).reshape(x.shape)
 
     with ExitStack() as hooks:
+        for splice in dict.fromkeys(site.splice for site in sites if site.splice):
+            hooks.callback(_hooked(splice.host, partial(splice, rows=rows)).remove)
         for number, site in enumerate(sites):
             hooks.callback(_hooked(site, partial(cut, number)).remove)
         yield

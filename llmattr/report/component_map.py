@@ -11,6 +11,7 @@ from llmattr.report.words import Passage
 
 SECTIONS = 1200  # components with a section of their own on a page, at most, shared by its targets
 ALONE = {"attentions": "attention", "mlps": "MLP", "layers": "layer", "neurons": "strongest neuron"}  # columns beside the heads
+ALONE |= {"features": "strongest feature", "error": "error term"}
 
 
 @dataclass(frozen=True)

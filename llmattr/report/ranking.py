@@ -50,6 +50,7 @@ def summary(method: dict[str, Any], run: dict[str, Any]) -> str:
     said = [
         f"{method['name']}{f' ({options})' if options else ''}",
         run.get("model", "") + (f" in {run['dtype']}" if "forward_passes" in run and "dtype" in run else ""),
+        _dictionary(run["dictionary"]) if "dictionary" in run else "",
         f"behind {run['server']}" if "server" in run else "",
         f"{run['forward_passes']} forward passes" if "forward_passes" in run else "",
         f"{run['answers']} answers generated, compared by {run['similarity']}" if "similarity" in run else "",
@@ -57,6 +58,12 @@ def summary(method: dict[str, Any], run: dict[str, Any]) -> str:
         f"{sum(run['seconds'].values()):.0f} s" if "seconds" in run else "",
     ]
     return ", ".join(part for part in said if part)
+
+
+def _dictionary(said: dict[str, Any]) -> str:
+    """Whose features these are, and what they leave to the error term."""
+    left = f", which leave {said['fvu']:.0%} of the variance to the error term" if math.isfinite(said["fvu"]) else ""
+    return f"{said['live']} of {said['features']} features of {said['name']}{left}"
 
 
 def _score(score: Score) -> str:

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from llmattr.cli import main
+from llmattr.components.features.folders import save_dictionary
 from tests import tiny_models
+from tests.components.features.worlds import autoencoder
 
 ASKED = ["components", "The canal is", "--completion", " long."]
 
@@ -61,3 +63,35 @@ def test_one_line_for_what_is_wrong(tiny, words, message, capsys):
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+class TestFeatures:
+    @pytest.fixture
+    def dictionary(self, tmp_path):
+        return str(save_dictionary(autoencoder(1), tmp_path / "features"))
+
+    def test_of_a_dictionary(self, tiny, dictionary, tmp_path, capsys):
+        asked = [*ASKED, *tiny, "--parts", "features", "--dictionary", dictionary]
+        assert main([*asked, "--json", str(tmp_path / "out.json"), "--html", str(tmp_path / "out.html")]) == 0
+        said, found = capsys.readouterr().out, json.loads((tmp_path / "out.json").read_text())
+        assert [source["id"] for source in found["sources"]][-1] == "1.error"
+        assert f" {len(found['sources']) - 1} of 48 features of {dictionary}, which leave " in said
+        assert "of the variance to the error term" in said
+        assert "strongest feature" in (tmp_path / "out.html").read_text()
+        assert main(["rerun", str(tmp_path / "out.json")]) == 0
+        assert "the same as" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [
+            (["--parts", "features"], "features are those of a dictionary: give its folder (--dictionary)"),
+            (["--dictionary", "nowhere"], "a dictionary is for the parts 'features', and 'heads' are asked for"),
+            (["--parts", "features", "--dictionary", "nowhere"], "'nowhere' is no dictionary of features"),
+            (["--parts", "feature"], "did you mean 'features'"),
+        ],
+    )
+    def test_one_line_for_what_is_wrong(self, tiny, more, message, capsys):
+        assert main([*ASKED, *tiny, *more]) == 2
+        said = capsys.readouterr().err
+        assert message in said
+        assert said.count("\n") == 1

@@ -60,6 +60,19 @@ def test_the_heads_behind_an_answer_are_removed(tmp_path):
     assert (tmp_path / "edited" / "edit.json").exists()
 
 
+def test_the_features_behind_an_answer_and_one_held_high(tmp_path):
+    command = [sys.executable, RECIPES / "features.py", "--tiny", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    assert done.returncode == 0, done.stderr
+    learnt, drawn = (re.search(rf"^{name}: FVU (\S+);", done.stdout, re.MULTILINE)[1] for name in (r"\S+dictionary", "random"))
+    assert float(learnt) < float(drawn)
+    assert "without the error term" in done.stdout
+    said = [re.search(rf"^    {how}: +(\S.*)$", done.stdout, re.MULTILINE)[1] for how in ("as it is", "held high")]
+    assert said[0] != said[1]
+    assert "Nearest features" in (tmp_path / "feature.html").read_text(encoding="utf-8")
+    assert "error term" in (tmp_path / "behind.html").read_text(encoding="utf-8")
+
+
 def test_recipes_are_short():
     for recipe in RECIPES.glob("*.py"):
         assert len(recipe.read_text(encoding="utf-8").splitlines()) < 120, recipe

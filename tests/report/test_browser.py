@@ -8,8 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llmattr.components.features.looking import Example, Looked
 from llmattr.core.sources import Document
+from llmattr.model.lm import LM
+from llmattr.report.feature import page as feature_page
 from llmattr.report.html import frame, page
+from tests.components.features.worlds import autoencoder
 from tests.report.test_component_map import make as make_components
 from tests.report.test_html import DOCUMENTS, QUERY, ROWS, make, make_tokens, make_trace
 
@@ -394,3 +398,19 @@ def test_colours_of_the_map_go_both_ways(show):
     assert red > blue
     nothing, page_ = (colour(style(opened, selector, "backgroundColor")) for selector in ("#p0 .map a[href='#c0-1']", "body"))
     assert nothing == pytest.approx(page_, abs=1)  # of 255
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_feature_is_read_on_a_phone_and_in_the_dark(show, width, scheme):
+    words = ["The", " canal", " is", " 82", " kilometres", " long", "."] * 6
+    codes = [0.0, 1.5, 0.0, 3.0, 0.0, 0.5, 0.0] * 6
+    looked = Looked(7, 18, 420, [Example(0, words, codes)], [(3, 0.9), (1012, -0.2)])
+    opened = show(feature_page(looked, autoencoder(1), LM.load((llama(), tokenizer()))), width=width, scheme=scheme)
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    colours = [
+        opened.evaluate("i => getComputedStyle(document.querySelectorAll('.tokens span')[i]).backgroundColor", i)
+        for i in (0, 1, 3)
+    ]
+    assert len(set(colours)) == 3  # nothing, half of the highest, the highest
+    assert opened.locator(".near li").count() == 2
