@@ -41,7 +41,7 @@ def shares(look: Callable[[int], Attribution], column: str, top: int) -> Attribu
         found.append(_share(_parts(values, same, top) @ of_group[places]))
     for t in np.flatnonzero(~rows.values.any(axis=1)).tolist():
         note(f"no row supports query {t} beyond the median row, so there is nothing to share out (do most rows answer it?)")
-    best = np.where(of_group.T > 0, _highest(rows), -1.0).argmax(axis=1).tolist()
+    best: list[int] = np.where(of_group.T > 0, _highest(rows), -1.0).argmax(axis=1).tolist()
     return replace(
         rows,
         values=np.stack([share for share, _ in found]),
@@ -80,6 +80,7 @@ def _of_best(rows: Attribution, of_group: Float[np.ndarray, "s g"]) -> Float[np.
 
 def _highest(rows: Attribution) -> Float[np.ndarray, " s"]:
     """Each row's highest support of any target, 0 or more."""
+    assert rows.index is not None  # of some rows only
     highest = np.zeros(len(rows.sources))
     np.maximum.at(highest, rows.index, rows.values)
     return highest
