@@ -20,7 +20,7 @@ def _needed(found: Replicates, power: float) -> list[str]:
     needed, have = runs_needed(snr, power), len(found.independent)
     if needed is None:
         return ["Half of all scores are 0 in every run: no number of runs tells them from noise."]
-    enough = "fewer than there are" if needed <= have else f"there are {have}"
+    enough = "there are as many" if needed == have else "fewer than there are" if needed < have else f"there are {have}"
     return [
         f"Signal to noise of the median score: {snr:.2g}; such a one is found with power {power:g} by {needed} runs ({enough})."
     ]

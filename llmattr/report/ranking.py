@@ -32,16 +32,20 @@ def ranking(attribution: Attribution, top: int = 10) -> str:
             ]
         lines += [] if any(kinds.values()) or spoken else ["  no source has an effect that can be seen"]
         lines.append("")
-    alike = attribution.targets.measure == "similarity"
-    thing = "row" if attribution.sources.kind == "training rows" else "group"
-    meaning = (
-        "higher = more alike; the model was not asked" if alike else f"positive = the {thing} made the completion likelier"
-    )
-    if attribution.sources.spans is not None:  # parts of a context
-        meaning = "higher = more alike; no source was removed for these scores, and they cite nothing"
-    lines.append(f"Scores are {attribution.unit}: {attribution.meaning or meaning}.")
+    lines.append(f"Scores are {attribution.unit}: {attribution.meaning or _meaning(attribution)}.")
     lines += fit_quality(attribution)
     return "\n".join([*lines, plain(summary(attribution.method, attribution.run))])
+
+
+def _meaning(attribution: Attribution) -> str:
+    """What a score says, where the attribution does not say it itself."""
+    if attribution.sources.spans is not None:  # parts of a context
+        alike = "higher = more alike; no source was removed for these scores, and they cite nothing"
+        return "positive = the source made the answer likelier" if attribution.can_cite else alike
+    if attribution.targets.measure == "similarity":
+        return "higher = more alike; the model was not asked"
+    thing = "row" if attribution.sources.kind == "training rows" else "group"
+    return f"positive = the {thing} made the completion likelier"
 
 
 def summary(method: dict[str, Any], run: dict[str, Any]) -> str:

@@ -5,9 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from llmattr import cite
+from llmattr.certainty import replicates
 from llmattr.cli import main
+from llmattr.context.methods import METHODS
 from llmattr.core.attribution import Attribution
 from llmattr.core.sources import Sources, Targets
+from llmattr.report.certainty import certainty_text
 
 
 @pytest.fixture
@@ -47,6 +51,14 @@ def test_which_scores_are_noise(run, tmp_path):
     assert saved["certainty"]["noise"] == 14 / 16
     assert (tmp_path / "mean.html").read_text().count('class="noise"') > 0
     assert Attribution.load("mean.json").run["replicates"]["runs"] == 6
+
+
+def test_scores_of_a_context_are_read_as_such(tiny, tmp_path):
+    """Sources were removed for them, unlike for what compares texts."""
+    notes = "It opened in 1914. It is long. It has locks. Ships pay. It is old. It is deep. Rain falls. Grass is green."
+    asked = {"context": notes, "query": "When?", "response": "In 1914."}
+    runs = [cite(tiny, **asked, method=METHODS["context-cite"](n_ablations=16), seed=seed) for seed in range(3)]
+    assert "Scores are nats of log-odds: positive = the source made the answer likelier." in certainty_text(replicates(runs))
 
 
 def test_what_the_variance_is_of(run):
