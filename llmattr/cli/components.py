@@ -55,6 +55,7 @@ class ComponentsCommand(MethodCommand):
 )
 @click.option("--sample", type=Input(), help="a file of rows whose tokens the mean is over; the prompts' own without it")
 @click.option("--measure", type=click.Choice(get_args(Measure)), default="logprob", show_default=True, help="of the completion")
+@click.option("--circuits", is_flag=True, help="also measure what the strongest do alone (ten more ablations a completion)")
 @click.option("--model", default="smollm2", show_default=True, help="hub id, folder, or smollm2")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
 @click.option("--device", help="cpu, cuda, cuda:1 ...; the GPU where there is one")
@@ -71,6 +72,7 @@ def components(
     data: str | None,
     method: "Method",
     seed: int,
+    circuits: bool,
     top: int,
     html: Path | None,
     json: Path | None,
@@ -90,7 +92,7 @@ def components(
 
     lm = LM.load(options.pop("model"), dtype=options.pop("dtype"), device=options.pop("device"))
     ablation = component_ablation(lm, queries, **options)
-    result = attributed(ablation, method, seed)
+    result = attributed(ablation, method, seed, circuits)
     report(result, ranking(result, top), html=html, json=json, models=[{**lm.record(), **lm.fingerprint()}])
 
 

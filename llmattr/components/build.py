@@ -22,6 +22,7 @@ from llmattr.core.method import check_options, find_method
 from llmattr.core.returned import scores_of
 from llmattr.core.sources import Measure
 from llmattr.errors import LlmattrError, check_choice
+from llmattr.metrics.circuits import FAITHFULNESS, faithfulness_curve
 from llmattr.model.forward import abilities, uncompiled
 from llmattr.model.lm import LM
 from llmattr.text.reading import Queries, read_queries
@@ -42,17 +43,25 @@ class ComponentOptions(TypedDict, total=False):
 
 
 def attribute(
-    model: object, queries: Queries, method: object = Verified(), *, seed: int = 0, **options: Unpack[ComponentOptions]
+    model: object,
+    queries: Queries,
+    method: object = Verified(),
+    *,
+    seed: int = 0,
+    circuits: bool = False,
+    **options: Unpack[ComponentOptions],
 ) -> Attribution:
     """Attribute completions to components of the model; options as for `component_ablation`.
 
-    Returns values [t, n] for all n components, in nats.
+    `circuits`: also measure what the components with the highest scores do alone, by ten more ablations of each target: the
+    detail "faithfulness", `metrics.circuits.faithfulness_curve` at the shares `KEPT`. Returns values [t, n] for all n
+    components, in nats.
     """
     chosen: Method = find_method(method, METHODS, Method)
-    return attributed(component_ablation(model, queries, **options), chosen, seed)
+    return attributed(component_ablation(model, queries, **options), chosen, seed, circuits)
 
 
-def attributed(ablation: ComponentAblation, method: Method, seed: int = 0) -> Attribution:
+def attributed(ablation: ComponentAblation, method: Method, seed: int = 0, circuits: bool = False) -> Attribution:
     """What `attribute` returns, from an ablation that further questions can be put to."""
     check_options(method)
     started = time.perf_counter()
@@ -60,6 +69,7 @@ def attributed(ablation: ComponentAblation, method: Method, seed: int = 0) -> At
     run = {**found.run, **ablation.record(), "seconds": {"ablate": time.perf_counter() - started}}
     said = {"run": run, "asked": ablation.asked.queries, "model": ablation.lm.fingerprint()}
     details = {**found.details, **attended(ablation)}
+    details |= {FAITHFULNESS: faithfulness_curve(found.values, ablation).tolist()} if circuits else {}
     return dataclasses.replace(
         found, **said, details=details, traced=True, meaning=COMPARED if (ablation.asked.weights < 0).any() else MEANING
     )

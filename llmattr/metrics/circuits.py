@@ -8,6 +8,7 @@ from llmattr.metrics.shapes import PerTarget, Scores
 from llmattr.metrics.stats import top_k
 
 KEPT = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # shares of all components, those of MIB
+FAITHFULNESS = "faithfulness"  # the detail of an attribution that has a target's curve
 Curve = Float[np.ndarray, "t s"]
 
 

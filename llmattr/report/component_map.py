@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from llmattr.components.attended import ATTENTION
 from llmattr.core.attribution import Attribution, Score
+from llmattr.metrics.circuits import FAITHFULNESS, KEPT
 from llmattr.report.quality import fit_quality
 from llmattr.report.trace import LISTED, Query, glyphs, query_of, query_passage
 from llmattr.report.words import Passage
@@ -51,6 +54,16 @@ class Component:
 
 
 @dataclass(frozen=True)
+class Circuit:
+    """A point of the faithfulness curve: the share of the components that is kept, what they do, and its place in percent."""
+
+    share: str
+    value: float
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
 class Target:
     """A choice: the query, the map as rows of cells (None where a layer has no such part), and the strongest of both signs."""
 
@@ -62,6 +75,7 @@ class Target:
     opened: list[Component]
     peak: float
     agreement: str
+    curve: list[Circuit]
 
 
 def is_map(a: Attribution) -> bool:
@@ -110,6 +124,7 @@ def _target(a: Attribution, t: int, places: list[tuple[int, str]], columns: list
         opened=[component for component in components if component.is_open],
         peak=abs(components[0].score.score),
         agreement=_agreement(a, t),
+        curve=_curve(a, t),
     )
 
 
@@ -130,6 +145,19 @@ def _components(a: Attribution, t: int) -> list[Component]:
             [Token(place, glyphs(text), round(100 * share)) for place, text, share in attention.get(score.id, ())],
         )
         for rank, score in enumerate(scores, 1)
+    ]
+
+
+def _curve(a: Attribution, t: int) -> list[Circuit]:
+    """What the strongest components do alone, from few of them to all; nothing where that was not measured."""
+    values = a.details[FAITHFULNESS][t] if FAITHFULNESS in a.details else []
+    if not np.isfinite(values).all():  # all together do nothing, so that there is no share of it
+        return []
+    low, high = min(0.0, *values, 0.0), max(1.0, *values, 1.0)
+    places = zip(KEPT, values, strict=False)
+    return [
+        Circuit(f"{100 * share:g}%", value, 100 * i / (len(KEPT) - 1), round(100 * (high - value) / (high - low), 2))
+        for i, (share, value) in enumerate(places)
     ]
 
 

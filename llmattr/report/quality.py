@@ -7,15 +7,17 @@ import numpy as np
 
 from llmattr.core.attribution import Attribution, Score
 from llmattr.core.citing import FALSE
+from llmattr.metrics.circuits import FAITHFULNESS, KEPT
 
 SURE = ((0.8, "well"), (0.5, "roughly"), (-1.0, "badly"))  # from this rank correlation on
 
+TOLD = (0.01, 0.1, 0.5)  # shares of the components whose circuits are told in a line
 RARE = 0.05  # a p-value from which on a row does not stand out
 
 
 def fit_quality(attribution: Attribution) -> list[str]:
     """How well the scores predict ablations that they were not fitted to; nothing where nothing was fitted or tried."""
-    tried = [*_held_out(attribution), *_tried(attribution), *_foretold(attribution)]
+    tried = [*_held_out(attribution), *_tried(attribution), *_foretold(attribution), *_alone(attribution)]
     return [*tried, *chance(attribution), *over_runs(attribution), *stands_for(attribution)]
 
 
@@ -101,6 +103,16 @@ def _tried(attribution: Attribution) -> list[str]:
         f"Trained again without the {found['removed']} best of each query: {seen:+.2f} on average, {predicted:+.2f} predicted "
         f"by a linear fit (with all: {np.mean(found['all']['seen']):+.2f})."
     ]
+
+
+def _alone(attribution: Attribution) -> list[str]:
+    """What circuits of the components with the highest scores do, where that was measured; a mean over targets."""
+    curves = attribution.details.get(FAITHFULNESS)
+    if not curves:
+        return []
+    mean = np.mean(np.asarray(curves, dtype=float), axis=0)
+    said = ", ".join(f"{value:.2f} by {share:.0%}" for share, value in zip(KEPT, mean, strict=True) if share in TOLD)
+    return [f"What the strongest components do alone, of what all do beyond none: {said}."]
 
 
 def _foretold(attribution: Attribution) -> list[str]:

@@ -38,8 +38,8 @@ RESERVED: dict[Kind, str] = {
         row_type rows seed split strict unknown width""",
     "retraining": """batch_size clip columns completion data group_by help html jobs json learning_rate mean measure model out
         prompt queries replicates schedule seed split start steps top train verify warmup weight_decay""",
-    "components": """aim completion count counterfactual data device dictionary dtype help html json max_drift mean measure
-        model out parts prompt rather_than reference sample seed targets text top unknown way""",
+    "components": """aim circuits completion count counterfactual data device dictionary dtype help html json max_drift mean
+        measure model out parts prompt rather_than reference sample seed targets text top unknown way""",
 }
 
 

@@ -95,6 +95,15 @@ def test_where_all_is_linear_every_method_is_direct_logit_attribution():
         assert found.values[0] == pytest.approx(direct, abs=1e-6 * np.abs(direct).max()), name
 
 
+def test_where_all_is_linear_a_circuit_does_its_components_scores():
+    """Of four heads none of up to 20 % of them is kept, at 50 % the best two: their share of the sum of all four scores."""
+    query = {"prompt": "The canal is", "completion": " lake", "rather_than": " canal"}
+    found = attribute((linear_model(), TOKENIZER), query, "leave-one-out", circuits=True)
+    best = np.sort(found.values[0])[::-1]
+    expected = [0.0] * 8 + [best[:2].sum() / best.sum(), 1.0]
+    assert found.details["faithfulness"][0] == pytest.approx(expected, abs=1e-6)
+
+
 class TestIntegratedGradients:
     def test_the_values_add_up_to_all_that_the_components_do(self):
         """The midpoint rule's error falls with the square of the steps: by some 16 from 8 to 32, and by 4 at the least."""

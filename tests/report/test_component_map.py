@@ -109,6 +109,18 @@ def test_how_far_gradients_agree_is_said_of_each_target():
     assert "removals rank what" not in Page(page(make()[0])).text  # of a single one it is said above
 
 
+def test_what_the_strongest_do_alone_is_a_curve():
+    """Each point where its value lies between the lowest, or 0, at 100 % of the height and the highest, or 1, at 0."""
+    rising, wild = [i / 9 for i in range(10)], [0.0] * 8 + [-1.0, 3.0]
+    a = make(details={"faithfulness": [rising, wild]})
+    first, second = (target.curve for target in map_view(a)["targets"])
+    assert [(point.x, point.y) for point in (first[0], first[3], first[-1])] == [(0, 100), (100 / 3, 66.67), (100, 0)]
+    assert [(point.share, point.value, point.y) for point in second[-2:]] == [("50%", -1.0, 100), ("100%", 3.0, 0)]
+    assert page(a).count("<polyline") == 2
+    assert "alone, of what all do beyond none: 0.17 by 1%, 0.33 by 10%, -0.06 by 50%." in page(a)
+    assert "<polyline" not in page(make(details={"faithfulness": [[float("nan")] * 10] * 2}))
+
+
 def test_of_neurons_the_strongest_of_each_layer_is_on_the_map():
     columns = [{"part": "neurons", "layer": i // 4, "number": i % 4} for i in range(8)]
     attribution = make(
