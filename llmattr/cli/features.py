@@ -77,7 +77,7 @@ def train(data: str, **options: Any) -> None:
 @click.option("--data", required=True, type=Input(), help="texts to look through: a file or folder of rows")
 @click.option("--top", type=NUMBER, default=10, show_default=True, help="examples and neighbours that are shown")
 @click.option("--html", type=click.Path(path_type=Path), help="write a page to read in a browser")
-def show(dictionary: str, feature: int, data: str, top: int, html: Path | None, **model: Any) -> None:
+def show(dictionary: str, feature: int, data: str, top: int, html: Path | None, **model: str | None) -> None:
     """Show where a FEATURE of a DICTIONARY is most active, and the features nearest to it."""
     check_outputs((data,), [html] if html else [])
     quiet()
@@ -101,7 +101,7 @@ def show(dictionary: str, feature: int, data: str, top: int, html: Path | None, 
 @click.argument("prompt")
 @click.option("--to", required=True, type=Amount(), help="the code that it is held at; `show` says how high it is in texts")
 @click.option("--max-new-tokens", type=NUMBER, default=40, show_default=True, help="longest continuation")
-def steer(dictionary: str, feature: int, prompt: str, to: float, max_new_tokens: int, **model: Any) -> None:
+def steer(dictionary: str, feature: int, prompt: str, to: float, max_new_tokens: int, **model: str | None) -> None:
     """Continue a PROMPT as the model does, and with a FEATURE of a DICTIONARY held at a code, at every token."""
     quiet()
     from llmattr.components.features.folders import load_dictionary
@@ -111,6 +111,6 @@ def steer(dictionary: str, feature: int, prompt: str, to: float, max_new_tokens:
 
     lm = LM.load(**model)
     found = load_dictionary(dictionary, lm.device)
-    with_it = steered(lm, found, feature, to, prompt, max_new_tokens)
+    with_it = steered(lm, found, feature, to, prompt, max_new_tokens=max_new_tokens)
     click.echo(f"as it is:\n{plain(prompt + continued(lm, prompt, max_new_tokens))}\n")
     click.echo(f"with feature {feature} at {to:g}:\n{plain(prompt + with_it)}")

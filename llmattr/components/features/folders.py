@@ -132,7 +132,7 @@ def check_shapes(weights: Sequence[torch.Tensor], k: int | None, place: Path) ->
         raise LlmattrError(f"the dictionary {str(place)!r} keeps {k} of {n} features, which cannot be")
 
 
-def save_dictionary(dictionary: SparseAutoencoder, folder: str | Path, **about: Any) -> Path:
+def save_dictionary(dictionary: SparseAutoencoder, folder: str | Path, **about: object) -> Path:
     """Write a folder, which SAELens reads, too; `about` goes into its metadata."""
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ def clamped(lm: LM, dictionary: Dictionary, feature: int, to: float) -> Iterator
         yield
 
 
-def steered(lm: LM, dictionary: Dictionary, feature: int, to: float, prompt: str, max_new_tokens: int = 40) -> str:
+def steered(lm: LM, dictionary: Dictionary, feature: int, to: float, prompt: str, *, max_new_tokens: int = 40) -> str:
     """The model's greedy continuation of a prompt with the feature held at `to`, in the units of its codes."""
     with clamped(lm, dictionary, feature, to):
         return continued(lm, prompt, max_new_tokens)

@@ -103,7 +103,7 @@ class TestSteering:
     @pytest.mark.parametrize("name", ["llama", "gpt2", "opt"])
     def test_generation_with_a_cache_is_generation_token_by_token(self, name):
         model, dictionary = lm(name), autoencoder(1)
-        said = steered(model, dictionary, 3, 20.0, PROMPT, 8)
+        said = steered(model, dictionary, 3, 20.0, PROMPT, max_new_tokens=8)
         every = ids(PROMPT)
         for _ in range(8):
             with clamped(model, dictionary, 3, 20.0), torch.no_grad():
