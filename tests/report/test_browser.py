@@ -16,6 +16,7 @@ from llmattr.report.html import frame, page
 from tests.components.features.worlds import autoencoder
 from tests.report.test_component_map import make as make_components
 from tests.report.test_html import DOCUMENTS, QUERY, ROWS, make, make_tokens, make_trace
+from tests.tiny_models import llama, tokenizer
 
 pytestmark = pytest.mark.slow
 
