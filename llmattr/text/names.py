@@ -34,6 +34,7 @@ CITED = regex.compile(  # the mark of a citation: [1], [2-4], [1, p. 3]
 )
 _MARK = regex.compile(rf"{CITED.pattern}|^[^\S\n]*\(?\p{{Nd}}{{1,2}}[.)]\s", regex.MULTILINE)  # also that of a list
 _FIRST = regex.compile(r"([\p{L}\p{M}]+)(?:['’]\p{Ll}+)?(?:\W*\s\W*|$)")
+_LEADING = frozenset({"every", "each", "another", "both", "either", "neither", "several"})  # which begin no name
 _NOUNS_ARE_CAPITAL = frozenset({"de"})
 _STOPWORDS = {  # bm25s's
     "en": "EN_PLUS", "de": "GERMAN", "nl": "DUTCH", "fr": "FRENCH", "es": "SPANISH", "pt": "PORTUGUESE", "it": "ITALIAN",
@@ -104,7 +105,7 @@ def _runs(text: str, language: str) -> Iterator[Name]:
     for found in _RUN.finditer(text):
         start, end = found.span()
         begins = bool(_BEGIN.search(text, max(0, start - _BEHIND), start))
-        while (first := _FIRST.match(text, start, end)) and fold(first[1]) in stopwords(language):
+        while (first := _FIRST.match(text, start, end)) and fold(first[1]) in stopwords(language) | _LEADING:
             start, begins = first.end(), False
         run = text[start:end]
         alone = run.isalpha() and run[1:] == run[1:].lower()

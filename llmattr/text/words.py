@@ -18,6 +18,13 @@ _STEM = 5  # letters that two words with other endings share at least
 _LONGEST = 6  # words that initials stand for
 _SMALL_WORDS = "of the and for at in de la le du des di der den die von van y et und"
 _SMALL = frozenset(_SMALL_WORDS.split())
+_TITLES = frozenset("mr mrs ms miss dr prof professor sir madam".split())  # before a name, with or without which it is the same
+_ORDINALS = """first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth
+    sixteenth seventeenth eighteenth nineteenth twentieth""".split()
+_ROMAN = ["", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X"]
+_RANKS = {word: i for i, word in enumerate(_ORDINALS, 1)} | {
+    tens + ones: 10 * tens.count("X") + i for tens in ("", "X") for i, ones in enumerate(_ROMAN) if tens + ones
+}
 _DATE = regex.compile(r"\b\d{4}-(\d\d)-\d\d\b|\b(\d{1,2})[./](\d{1,2})[./]\d{4}\b")  # in figures
 _ALL, _BARE = "all", "bare"  # numbers as they are written, and those without a unit
 
@@ -31,7 +38,8 @@ class Words:
 
     def have_name(self, name: str, told: "Words") -> bool:
         """Whether one source has all the words of a name, but those that are `told`; initials stand for their words."""
-        tokens = [token for token in WORD.findall(name) if fold(token) not in _SMALL]
+        words = [token for token in WORD.findall(name) if fold(token) not in _SMALL]
+        tokens = [token for token in words if _plain(token) not in _TITLES] or words
         forms = [list(_asked(tokens, i)) for i in range(len(tokens))]
         left = [self._holding(one) for one in forms if not told._holding(one)]
         return not left or bool(frozenset.intersection(*left))
@@ -85,7 +93,7 @@ def _forms(source: str) -> set[str]:
 def _told(token: str) -> tuple[str, ...]:
     """What a source's word answers to: itself, its month, the name with its initial, the words of its letters."""
     word = _plain(token)
-    forms = [*_stems(word), *_month(word)]
+    forms = [*_stems(word), *_month(word), *_rank(token)]
     if len(word) > 1 and token.isupper():
         forms.append(f"={word}")
     if token[0].isupper():
@@ -96,7 +104,7 @@ def _told(token: str) -> tuple[str, ...]:
 def _asked(tokens: Sequence[str], i: int) -> Iterator[str]:
     """What is asked for a word of a name: also its initial, any name with this one, letters for words and words for letters."""
     token, word = tokens[i], _plain(tokens[i])
-    yield from (*_stems(word), *_month(word))
+    yield from (*_stems(word), *_month(word), *_rank(token))
     if len(word) == 1:
         yield f"^{word}"
     elif token.isupper():
@@ -108,6 +116,12 @@ def _asked(tokens: Sequence[str], i: int) -> Iterator[str]:
             yield f"={_initials(tokens[start:end])}"
 
 
+def _rank(token: str) -> list[str]:
+    """The number of an ordinal or a Roman numeral: the Second World War is World War II."""
+    rank = _RANKS.get(token if token.isupper() else token.casefold())
+    return [f"%{rank}"] if rank else []
+
+
 def _month(word: str) -> list[str]:
     return [f"#{MONTHS[word]}"] if word in MONTHS else []
 
@@ -117,6 +131,8 @@ def _stems(word: str) -> Iterator[str]:
     yield from (word[:-cut] for cut in (1, 2) if len(word) - cut >= _STEM)
     if len(word) > 3 and word.endswith("s"):
         yield word[:-1]
+    if len(word) > 6 and word.endswith("ern"):  # southern
+        yield word[:-3]
 
 
 def _initials(tokens: Sequence[str]) -> str:
