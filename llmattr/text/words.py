@@ -18,11 +18,11 @@ _STEM = 5  # letters that two words with other endings share at least
 _LONGEST = 6  # words that initials stand for
 _SMALL_WORDS = "of the and for at in de la le du des di der den die von van y et und"
 _SMALL = frozenset(_SMALL_WORDS.split())
-_TITLES = frozenset("mr mrs ms miss dr prof professor sir madam".split())  # before a name, with or without which it is the same
+_TITLES = {"mr", "mrs", "ms", "miss", "dr", "prof", "professor", "sir", "madam"}  # with and without them a name is the same
 _ORDINALS = """first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth
-    sixteenth seventeenth eighteenth nineteenth twentieth""".split()
+    sixteenth seventeenth eighteenth nineteenth twentieth"""
 _ROMAN = ["", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X"]
-_RANKS = {word: i for i, word in enumerate(_ORDINALS, 1)} | {
+_RANKS = {word: i for i, word in enumerate(_ORDINALS.split(), 1)} | {
     tens + ones: 10 * tens.count("X") + i for tens in ("", "X") for i, ones in enumerate(_ROMAN) if tens + ones
 }
 _DATE = regex.compile(r"\b\d{4}-(\d\d)-\d\d\b|\b(\d{1,2})[./](\d{1,2})[./]\d{4}\b")  # in figures
