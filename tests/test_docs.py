@@ -158,11 +158,24 @@ def test_rerun_lines(folder, smollm2):
 
 @pytest.mark.slow
 def test_components_lines(folder, smollm2):
-    for line in (line for line in commands("llmattr") if line.startswith("llmattr components")):
+    for line in (line for line in commands("llmattr") if line.startswith("llmattr components") and "features" not in line):
         done = subprocess.run(line.replace("llmattr ", f"{sys.executable} -m llmattr ", 1), shell=True, cwd=folder, **PIPED)
         assert done.returncode == 0, done.stderr
         assert re.search(r"^    1  \+\S+.*  (head|MLP)", done.stdout, re.MULTILINE)
     assert "<table" in (folder / "heads.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_features_lines(folder, smollm2):
+    """Learnt from a few sentences in fewer steps, which is enough for all that is done with it."""
+    texts = [f"The capital of {land} is {city}, and {city} is in {land}." for land, city in CAPITALS.items()]
+    (folder / "texts.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in [*texts, REPORT] * 4))
+    for line in (line for line in commands("llmattr") if "features" in line):
+        short = f"{line} --size 64 --steps 50 --batch 64" if " train " in line else line
+        done = subprocess.run(short.replace("llmattr ", f"{sys.executable} -m llmattr ", 1), shell=True, cwd=folder, **PIPED)
+        assert done.returncode == 0, done.stderr
+    assert "with feature 12 at 40:" in done.stdout
+    assert "<h1" in (folder / "feature.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -236,6 +249,7 @@ ELSEWHERE = {
     "curate",
     "edit",
     "eval",
+    "features",
     "--index",
     "rerun",
     "check",
