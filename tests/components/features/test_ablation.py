@@ -104,7 +104,11 @@ class TestRemoving:
         found = features(model, QUERY, dictionary)
         lm, host, read = found.lm, found.sites[0].splice.host, []
         handles = [
-            host.module.register_forward_hook(lambda _module, _given, x: dictionary.bias.expand_as(x)),
+            host.module.register_forward_hook(
+                lambda _module, _given, x: (
+                    (dictionary.bias.expand_as(x[0]), *x[1:]) if isinstance(x, tuple) else dictionary.bias.expand_as(x)
+                )  # older layers hand on a tuple
+            ),
             ends("opt", model)[0].register_forward_pre_hook(lambda _module, given: read.append(given[0])),
         ]
         with torch.no_grad():
@@ -157,7 +161,7 @@ class TestStart:
         after = []
         with changed(found.sites, lambda _site, pieces: torch.zeros_like(pieces), rows=2):
             hook = found.sites[0].splice.host.module.register_forward_hook(
-                lambda _module, _given, x: after.append(x.reshape(2, -1, 32))
+                lambda _module, _given, x: after.append((x[0] if isinstance(x, tuple) else x).reshape(2, -1, 32))
             )
             with torch.no_grad():
                 model(input_ids=torch.tensor([found.asked.requests[0].ids] * 2))
