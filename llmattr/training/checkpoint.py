@@ -123,8 +123,8 @@ class Checkpoint:
         n, dim = self.index.vectors.shape
         if np.isfinite(queries).all():  # else it is not the method's doing, and the score that is none is named
             returned(method, "weigh", weighed.queries, np.ndarray, queries.shape)
-        for name, array, shape in (("root", weighed.root, (dim, dim)), ("outer", weighed.outer, (n,))):
-            if array is not None:
+        for name, shape in (("root", (dim, dim)), ("lengths", (n,)), ("outer", (n,))):
+            if (array := vars(weighed)[name]) is not None:
                 returned(method, f"{name} of weigh", array, np.ndarray, shape)
         return weighed
 

@@ -27,6 +27,8 @@ from tests import tiny_models
 from tests.training.test_training import ASKED, ROWS
 
 SMALL = {"projection": Projection(dim=64)}
+RANDOM = {"projection": Projection(dim=64, kind="random"), "row_type": "float32"}
+TRACKSTAR = METHODS["trackstar"](normalize="none")
 
 
 @pytest.fixture(scope="module")
@@ -103,14 +105,28 @@ class TestDamage:
         with pytest.raises(LlmattrError, match=r"vectors\.bin"):
             open_index(folder)
 
-    def test_what_was_worked_out_is_worked_out_again(self, pair, tmp_path):
+    @pytest.mark.parametrize("name", ["moment.npz", "root.0.3.npz"])
+    def test_what_was_worked_out_is_worked_out_again(self, pair, tmp_path, name):
         index = build_index(pair, ROWS, tmp_path / "i", "trackstar", **SMALL)
         expected = index.query(ASKED, 3).values
-        moment = tmp_path / "i" / "moment.npz"
-        whole = moment.read_bytes()
-        flip(moment, 5000)
+        kept = tmp_path / "i" / name
+        whole = kept.read_bytes()
+        flip(kept, 5000)
+        for root in (tmp_path / "i").glob("root.*"):
+            if root != kept:
+                root.unlink()  # else nobody needs the moment
         np.testing.assert_array_equal(index.query(ASKED, 3).values, expected)
-        assert moment.read_bytes() == whole
+        assert kept.read_bytes() == whole
+
+    def test_what_was_worked_out_is_of_all_rows(self, pair, tmp_path):
+        """Asked, appended to and asked again: as if all rows had been there at once."""
+        for name, parts in (("two", (ROWS[:16], ROWS[16:])), ("one", (ROWS,))):
+            for number, rows in enumerate(parts):
+                index = build_index(pair, rows, tmp_path / name, TRACKSTAR, append=number > 0, **RANDOM)
+                index.query(ASKED, None)
+        one, two = (open_index(tmp_path / name, pair).query(ASKED, None) for name in ("one", "two"))
+        np.testing.assert_array_equal(one.sources.ids, two.sources.ids)
+        np.testing.assert_allclose(one.values, two.values, atol=1e-5)  # float32; batches of other rows
 
     def test_an_index_of_checkpoints(self, pair, tmp_path):
         build_index(None, ROWS, tmp_path / "i", "tracin", checkpoints=[pair, pair], **SMALL)

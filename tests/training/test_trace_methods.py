@@ -247,6 +247,25 @@ def test_trak_on_logistic_regression_is_its_formula(tmp_path):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)  # float32 rows
 
 
+@pytest.mark.parametrize("row_type", ["float32", "int8"])
+def test_trackstar_of_one_query_is_its_formula(tmp_path, row_type):
+    """`q R^-1 g / (|R^-1/2 q| |R^-1/2 g|)` of R = Phi' Phi / tr + ridge / n: computed, and then from what was kept of it."""
+    rng = np.random.default_rng(0)
+    index = GradientIndex.create(tmp_path / "i", {"dim": 5, "row_type": row_type, "data_hash": "x"}, [{}] * 40)
+    index.write(range(40), rng.standard_normal((40, 5)) * [1, 2, 3, 4, 5], np.zeros(40))
+    phi, asked = index.stored(np.arange(40)).astype(np.float64), rng.standard_normal((1, 5), dtype=np.float32)
+    phi[7] = index.vectors[7] = 0
+    matrix = phi.T @ phi / np.square(phi).sum() + 0.3 / 40 * np.eye(5)
+    inverse = np.linalg.inv(matrix)
+    expected = (
+        asked @ inverse @ phi.T / np.sqrt((asked @ inverse @ asked.T) * np.einsum("nd,de,ne->n", phi, inverse, phi).clip(1e-9))
+    )
+    for _ in range(2):
+        (_, found), *_ = Products(index, METHODS["trackstar"]().weigh(index, asked))
+        np.testing.assert_allclose(found, expected, atol=1e-6)  # float32 sums of 5
+    assert (tmp_path / "i" / "root.0.3.npz").exists()
+
+
 def test_trackstar_of_a_row_with_itself_is_one_when_it_is_asked_alone(lm):
     result = trace(lm, ROWS, ROWS[4], "trackstar", projection=Projection(dim=64), row_type="float32")
     assert result.top(1)[0].id == "4"

@@ -17,12 +17,14 @@ TILE = 512  # rows turned to float32 at once: what fits a processor's cache
 class Weighed:
     """What an index's rows g are multiplied with: scores are `query . g`; with `cosine` over `|g|`, or `|g W|` of a `root` W.
 
-    `outer` is a factor of each row's scores. `added`: of several checkpoints these are summed as they are (`combined`).
+    `lengths` are those of all rows, |g| or |g W|, where they are known. `outer` is a factor of each row's scores. `added`: of
+    several checkpoints these are summed as they are (`combined`).
     """
 
     queries: Float[np.ndarray, "t d"]
     cosine: bool = False
     root: Float[np.ndarray, "d d"] | None = None
+    lengths: Float[np.ndarray, " n"] | None = None
     outer: Float[np.ndarray, " n"] | None = None
     added: bool = False
 
@@ -31,13 +33,22 @@ class Weighed:
         root = None if self.root is None else self.root.astype(np.float32)
         return replace(self, queries=np.ascontiguousarray(self.queries, dtype=np.float32), root=root)
 
-    def products(self, stored: Float[np.ndarray, "b d"], scales: Float[np.ndarray, " b"]) -> Float[np.ndarray, "b t"]:
-        """Scores of rows `scales * stored`, without `outer`."""
+    def products(
+        self, stored: Float[np.ndarray, "b d"], scales: Float[np.ndarray, " b"], rows: Int[np.ndarray, " b"]
+    ) -> Float[np.ndarray, "b t"]:
+        """Scores of these rows, which are `scales * stored`, without `outer`."""
         found = stored @ self.queries.T
         if not self.cosine:
             return found * scales[:, None]
-        sides = stored if self.root is None else stored @ self.root
-        return found * inverse(np.sqrt(np.einsum("bd,bd->b", sides, sides)))[:, None]
+        if self.lengths is not None:
+            return found * (scales * inverse(self.lengths[rows]))[:, None]
+        return found * inverse(lengths(stored, self.root))[:, None]
+
+
+def lengths(rows: Float[np.ndarray, "b d"], root: Float[np.ndarray, "d d"] | None) -> Float[np.ndarray, " b"]:
+    """|g| of each row, or `|g W|` of a root W."""
+    sides = rows if root is None else rows @ root
+    return np.sqrt(np.einsum("bd,bd->b", sides, sides))
 
 
 def inverse(lengths: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -48,7 +59,7 @@ def inverse(lengths: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 def chosen_products(index: GradientIndex, weighed: Weighed, rows: Int[np.ndarray, " b"]) -> Iterator[Block]:
     """Products with these rows of an index alone."""
     single = weighed.single()
-    found = single.products(index.vectors[rows].astype(np.float32), index.scales[rows]).T.astype(np.float64)
+    found = single.products(index.vectors[rows].astype(np.float32), index.scales[rows], rows).T.astype(np.float64)
     yield rows, found if weighed.outer is None else found * weighed.outer[rows]
 
 
@@ -67,13 +78,13 @@ class Products:
         for start in range(0, len(index), self.block):
             rows = np.arange(start, min(start + self.block, len(index)))
             stored = index.mapped(slice(start, start + len(rows)))
-            out = np.empty((len(rows), len(weighed.queries)), dtype=np.float64)
+            out = np.empty((len(weighed.queries), len(rows)), dtype=np.float64)
             for low in range(0, len(rows), TILE):
                 part = slice(low, min(low + TILE, len(rows)))
                 held = tile[: part.stop - part.start]
                 np.copyto(held, stored[part])
-                out[part] = weighed.products(held, index.scales[rows[part]])
-            yield rows, out.T if weighed.outer is None else out.T * weighed.outer[rows]
+                out[:, part] = weighed.products(held, index.scales[rows[part]], rows[part]).T
+            yield rows, out if weighed.outer is None else out * weighed.outer[rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +107,9 @@ def combined(parts: Sequence[Scores]) -> Iterator[Block]:
     """
     scales = [inverse(part.lengths())[:, None] if len(parts) > 1 and not part.added else 1.0 for part in parts]
     for blocks in zip(*(part.blocks for part in parts), strict=True):
-        rows, scores = blocks[0][0], np.sum([scores * scale for (_, scores), scale in zip(blocks, scales, strict=True)], axis=0)
+        rows, scores = blocks[0]
+        if len(parts) > 1:
+            scores = np.sum([scores * scale for (_, scores), scale in zip(blocks, scales, strict=True)], axis=0)
         if not np.isfinite(scores).all():
             target, place = np.argwhere(~np.isfinite(scores))[0]
             raise LlmattrError(
@@ -124,14 +137,19 @@ class Top:
         self.rows = 0
         self.sums, self.squares = np.zeros(queries), np.zeros(queries)
         self.kept: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0), np.empty(0, dtype=np.int64))] * queries
+        self.highest, self.lowest = np.full((queries, 1), -np.inf), np.full((queries, 1), np.inf)  # what a score must reach
 
     def add(self, rows: Int[np.ndarray, " b"], scores: Float[np.ndarray, "t b"]) -> None:
         """Look at more rows."""
         self.rows += len(rows)
         self.sums += scores.sum(axis=1)
-        self.squares += np.square(scores).sum(axis=1)
+        self.squares += np.einsum("tb,tb->t", scores, scores)
+        near = (scores >= self.highest) | (scores <= self.lowest)  # all others are neither, whatever is still to come
         for t, (values, numbers) in enumerate(self.kept):
-            self.kept[t] = _both_ends(np.append(values, scores[t]), np.append(numbers, rows), self.k)
+            values, numbers = np.append(values, scores[t, near[t]]), np.append(numbers, rows[near[t]])
+            values, numbers = self.kept[t] = _both_ends(values, numbers, self.k)
+            if len(values) == 2 * self.k:
+                self.highest[t], self.lowest[t] = values[self.k - 1 : self.k + 1]
 
     def over(self, blocks: Iterable[Block]) -> "Top":
         """The same after a look at all blocks."""
@@ -146,7 +164,7 @@ class Top:
 
 
 def _both_ends(values: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    if len(values) <= 2 * k:
+    if len(values) < 2 * k:
         return values, rows
     parted = np.partition(values, (k - 1, len(values) - k))
     near = (values <= parted[k - 1]) | (values >= parted[len(values) - k])

@@ -8,12 +8,13 @@ doubt.bin           [n] float32: the mean of 1 - p over the row's counted tokens
 done.bin            [n] uint8: 1 where the row is written
 fitted.safetensors  what was fitted before the rows: the projection's directions, or a method's curvature
 moment.npz          the rows' second moment, once a query needed it
+root.*.npz          what one query is whitened with, and the rows' lengths then (`TrackStar`)
 null.*.npz          what questions score by chance, by a method (`chance`)
 kept.*              what a method that quotes keeps of the rows' texts
 checked             empty: its time says when the bytes of the others were last compared with their checksums
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +41,8 @@ from llmattr.training.index.rows import ROWS, add_rows, count_rows, each_row, re
 
 BLOCK = 2**24  # numbers of an index turned to float32 at once: 64 MB
 FITTED = "fitted.safetensors"
-MOMENT = "moment.npz"
 BYTES = ("vectors.bin", "scales.bin", "doubt.bin", FITTED, ROWS)  # what has a checksum
-OWN = ("vectors", "scales", "doubt", "done", "rows", "fitted", "moment", "faiss", "null", "kept", "run", "checked")
+OWN = ("vectors", "scales", "doubt", "done", "rows", "fitted", "moment", "root", "faiss", "null", "kept", "run", "checked")
 DTYPES = {"int8": np.int8, "float16": np.float16, "float32": np.float32}
 
 
@@ -181,17 +181,26 @@ class GradientIndex:
 
     def moment(self) -> Float[np.ndarray, "d d"]:
         """The rows' second moment `sum of g g' / n`, in float64; computed once and kept with the index."""
+
+        def compute() -> dict[str, np.ndarray]:
+            total = np.zeros((self.run["dim"], self.run["dim"]))
+            for _, block in self.blocks():
+                total += block.T @ block
+            return {"moment": total / len(self)}
+
+        return self.once("moment", compute)["moment"]
+
+    def once(self, name: str, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """What was computed of these rows: kept with the index under this name, of which the first word is one of `OWN`."""
+        path = self.folder / f"{name}.npz"
         with suppress(OSError, LlmattrError):  # there is none, or it is damaged
-            kept = read_arrays(self.folder / MOMENT)
-            if kept["n"] == len(self):  # else of an index that was appended to meanwhile
-                return kept["moment"]
-        total = np.zeros((self.run["dim"], self.run["dim"]))
-        for _, block in self.blocks():
-            total += block.T @ block
-        total /= len(self)
+            kept = read_arrays(path)
+            if kept.pop("n") == len(self):  # else of an index that was appended to meanwhile
+                return kept
+        found = compute()
         with suppress(LlmattrError):  # an index that may only be read is asked all the same
-            write_arrays(self.folder / MOMENT, moment=total, n=len(self))
-        return total
+            write_arrays(path, **found, n=len(self))
+        return found
 
 
 def _sizes(run: dict[str, Any]) -> dict[str, int]:
@@ -241,7 +250,7 @@ def _go_on(folder: Path, run: dict[str, Any], part: dict[str, Any], append: bool
         raise LlmattrError(f"the index {str(folder)!r} has this data already")
     if not begun.pop("complete", False):
         raise LlmattrError(f"the index {str(folder)!r} is not finished: run its `trace index` again before you append to it")
-    for stale in (folder / MOMENT, *folder.glob("faiss.*"), *folder.glob("null.*")):
+    for stale in (path for name in ("moment", "root", "faiss", "null") for path in folder.glob(f"{name}.*")):
         stale.unlink(missing_ok=True)
     sums = {name: begun["checksums"][name] for name in (FITTED,) if name in begun["checksums"]}
     run = {**begun, "n": begun["n"] + part["rows"], "parts": [*begun["parts"], part], "checksums": sums}

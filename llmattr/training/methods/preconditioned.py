@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from llmattr.core.method import option
 from llmattr.errors import LlmattrError
-from llmattr.training.index.search import Weighed
+from llmattr.training.index.search import Weighed, lengths
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods.products import NORMALIZE, PARAMETERS, unit
 from llmattr.training.projection import Measure, Normalize, Parameters, VectorKind
@@ -123,15 +123,28 @@ class TrackStar(Ridged):
     parameters: Parameters = option("auto", PARAMETERS)
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
-        """R^-1/2 on both sides, then unit length."""
+        """R^-1/2 on both sides, then unit length. For one query R is the rows' own: what follows from it is kept."""
+        if len(queries) == 1:
+            kept = index.once(f"root.{self.ridge}", lambda: self._alone(index))
+            root, known = kept["root"], kept["lengths"]
+        else:
+            root, known = self._root(index, queries), None
+        return Weighed(unit(queries @ root) @ root, cosine=True, root=root, lengths=known)
+
+    def _alone(self, index: GradientIndex) -> dict[str, np.ndarray]:
+        """`R^-1/2` without any query [d, d], and the rows' lengths with it [n]."""
+        root = self._root(index, np.zeros((1, index.run["dim"])))
+        return {"root": root, "lengths": np.concatenate([lengths(g, root.astype(np.float32)) for _, g in index.blocks()])}
+
+    def _root(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Float[np.ndarray, "d d"]:
+        """`R^-1/2`."""
         rows = index.moment()
         asked = queries.T.astype(np.float64) @ queries / len(queries)
         share = self.mix * (1 - 1 / len(queries))  # what queries have in common: of one alone it would be the query itself
         check_length(np.trace(rows))
         mixed = share * _of_trace_one(asked) + (1 - share) * _of_trace_one(rows)
         values, vectors = np.linalg.eigh(mixed + (self.ridge / len(index) + TINY) * np.eye(len(mixed)))
-        root = vectors / np.sqrt(values) @ vectors.T
-        return Weighed(unit(queries @ root) @ root, cosine=True, root=root)
+        return vectors / np.sqrt(values) @ vectors.T
 
 
 def _of_trace_one(moment: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
