@@ -20,7 +20,7 @@ from llmattr.core.returned import returned, unchanged
 from llmattr.errors import LlmattrError
 from llmattr.retraining.contract import Method as RetrainingMethod
 from llmattr.testing.worlds import Sums
-from llmattr.training.contract import TextMethod
+from llmattr.training.contract import KeepingMethod, TextMethod
 
 if TYPE_CHECKING:
     import torch
@@ -110,6 +110,13 @@ def check_retrieved(method: TextMethod, rows: list[str], queries: list[str]) -> 
         got = returned(method, "retrieve", method.retrieve(rows, queries), np.ndarray).shape
     many = f"{len(queries)} queries and {len(rows)} rows"
     require(got == (len(queries), len(rows)), f"{method.name}: retrieve gave {got} for {many}: one row for each query")
+    if isinstance(method, KeepingMethod):
+        with tempfile.TemporaryDirectory() as folder:
+            method.keep(iter(rows), Path(folder))
+            kept = method.retrieve_kept(Path(folder), len(rows), queries)
+            foreign = [path.name for path in Path(folder).iterdir() if not path.name.startswith("kept.")]
+        require(not foreign, f"{method.name}: keep wrote {', '.join(foreign)}: the names of its files begin with kept.")
+        check_near(method.name, method.retrieve(rows, queries), kept, 0.0, "what it kept has other scores than the rows")
 
 
 def state_of(model: "torch.nn.Module") -> dict[str, Any]:

@@ -9,7 +9,7 @@ tau [t, n], positive where the row made the query likelier:
     UnrolledMethod unroll         the same of several checkpoints c of one run, the later ones' steps between z_q and z_i:
                                   sum over c and l of <R_c,l S_c+1,l ... S_C,l g_C,l(z_q), g_c,l(z_i)>
     WholeMethod    precondition   tau(z_q, z_i) = (H^-1 g(z_q)) . g(z_i), H over all layers at once, for small models
-    TextMethod     retrieve       tau(z_q, z_i) of the texts alone
+    TextMethod     retrieve       tau(z_q, z_i) of the texts alone; as a KeepingMethod, of what it has kept of them on disk
     QuotingMethod  quote          the same by what of z_q stands word for word in z_i: no model, rows kept sorted on disk
 """
 
@@ -173,6 +173,19 @@ class TextMethod(Method, Protocol):
 
     def retrieve(self, rows: Sequence[str], queries: Sequence[str]) -> Float[np.ndarray, "t n"]:
         """From n rows' and t queries' texts to scores [t, n]."""
+        ...
+
+
+@runtime_checkable
+class KeepingMethod(TextMethod, Protocol):
+    """A text method that keeps of the rows what a question needs, so that none of their texts is read again."""
+
+    def keep(self, rows: Iterable[str], folder: Path) -> None:
+        """Write what `retrieve_kept` needs of n rows' texts into the folder, as files `kept.NAME`."""
+        ...
+
+    def retrieve_kept(self, folder: Path, n: int, queries: Sequence[str]) -> Float[np.ndarray, "t n"]:
+        """What `retrieve` gives for the n rows whose texts `keep` was given."""
         ...
 
 

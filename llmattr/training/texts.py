@@ -20,11 +20,13 @@ from llmattr.retrieval.verbatim import Quote, Quoted, places
 from llmattr.text.checked import kind_of_row
 from llmattr.text.row_files import Rows
 from llmattr.text.rows import row_text
-from llmattr.training.contract import QuotingMethod, TextMethod
+from llmattr.training.contract import KeepingMethod, QuotingMethod, TextMethod
 from llmattr.training.index.files import building, check_bytes, read_run
 from llmattr.training.index.rows import GROUP
 from llmattr.training.index.search import Top
 from llmattr.training.index.store import GradientIndex, check_empty, refuse_other
+
+NUMBERS = 2**24  # scores that are in memory at once
 
 
 def keep(
@@ -39,7 +41,7 @@ def keep(
     with PartialState().main_process_first(), building(out) if is_main() else nullcontext():
         index = _begin(method, rows, out, read, append)
         if not index.run.get("complete"):
-            if isinstance(method, QuotingMethod):
+            if isinstance(method, KeepingMethod | QuotingMethod):
                 method.keep(_texts(index), out)
             index.done[:] = 1
             index.done.flush()
@@ -81,11 +83,32 @@ def _texts(index: GradientIndex) -> Iterator[str]:
 
 def compared(method: TextMethod, index: GradientIndex, queries: Sequence[Mapping[str, Any]], top: int) -> Top:
     """The best and worst rows of each query; raises `LlmattrError` for a method that gives anything but scores [t, n]."""
-    rows, asked = index.texts(), [row_text(query) for query in queries]
+    asked = [row_text(query) for query in queries]
+    if isinstance(method, KeepingMethod) and _is_kept(method, index):
+        size = max(1, NUMBERS // len(index))
+        return Top.joined([_of_kept(method, index, asked[t : t + size], top) for t in range(0, len(asked), size)])
+    rows = index.texts()
     with unchanged(method.name, lambda: {"rows": list(rows), "queries": list(asked)}):
-        found = returned(method, "retrieve", method.retrieve(rows, asked), np.ndarray, (len(asked), len(rows)))
-    best = Top(len(asked), top)
-    best.add(np.arange(len(rows)), found)
+        return _best(method, "retrieve", method.retrieve(rows, asked), (len(asked), len(rows)), top)
+
+
+def _is_kept(method: KeepingMethod, index: GradientIndex) -> bool:
+    """Whether it is what the index was built with, by a version that kept something."""
+    return describe(method) == index.run["method"] and any(index.folder.glob("kept.*"))
+
+
+def _of_kept(method: KeepingMethod, index: GradientIndex, asked: list[str], top: int) -> Top:
+    """The best and worst rows of some queries, by what was kept of the rows."""
+    with unchanged(method.name, lambda: {"queries": list(asked)}):
+        found = method.retrieve_kept(index.folder, len(index), asked)
+        return _best(method, "retrieve_kept", found, (len(asked), len(index)), top)
+
+
+def _best(method: TextMethod, verb: str, found: Float[np.ndarray, "t n"], shape: tuple[int, int], top: int) -> Top:
+    """Of scores that are there at once."""
+    scores = returned(method, verb, found, np.ndarray, shape)
+    best = Top(len(scores), top)
+    best.add(np.arange(scores.shape[1]), scores)
     return best
 
 

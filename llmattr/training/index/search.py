@@ -151,6 +151,15 @@ class Top:
             if len(values) == 2 * self.k:
                 self.highest[t], self.lowest[t] = values[self.k - 1 : self.k + 1]
 
+    @staticmethod
+    def joined(parts: Sequence["Top"]) -> "Top":
+        """The choices of several groups of queries, one after the other, among the same rows."""
+        one = Top(sum(len(part.kept) for part in parts), parts[0].k)
+        one.rows, one.kept = parts[0].rows, [kept for part in parts for kept in part.kept]
+        one.sums, one.squares = (np.concatenate(sums) for sums in zip(*((p.sums, p.squares) for p in parts), strict=True))
+        one.highest, one.lowest = (np.concatenate(ends) for ends in zip(*((p.highest, p.lowest) for p in parts), strict=True))
+        return one
+
     def over(self, blocks: Iterable[Block]) -> "Top":
         """The same after a look at all blocks."""
         for rows, scores in blocks:

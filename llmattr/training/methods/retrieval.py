@@ -1,14 +1,15 @@
 """What only compares rows with queries: hidden states, embeddings, and words (BM25)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from llmattr.core.method import option
-from llmattr.retrieval.bm25 import bm25_scores
+from llmattr.retrieval.bm25 import Weights, bm25_scores
 from llmattr.training.index.search import Weighed
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods.products import unit
@@ -59,7 +60,7 @@ class Embeddings:
 class Bm25:
     """Okapi BM25 of the row's words for the query's, prompt and completion together (Robertson and Zaragoza 2009), by bm25s.
 
-    Cost: little
+    Cost: what each word weighs in each row, on disk
     """
 
     name: ClassVar[str] = "bm25"
@@ -74,3 +75,11 @@ class Bm25:
     def retrieve(self, rows: Sequence[str], queries: Sequence[str]) -> Float[np.ndarray, "t n"]:
         """Scores of every row's text for every query's."""
         return bm25_scores(rows, queries, self.k1, self.b, self.idf)
+
+    def keep(self, rows: Iterable[str], folder: Path) -> None:
+        """What each word weighs in each row."""
+        Weights.of(rows, self.k1, self.b, self.idf).save(folder)
+
+    def retrieve_kept(self, folder: Path, n: int, queries: Sequence[str]) -> Float[np.ndarray, "t n"]:
+        """The sum of what the query's words weigh."""
+        return Weights.open(folder, n).scores(queries)
