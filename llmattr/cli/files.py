@@ -102,13 +102,17 @@ def quiet() -> None:
     """No log lines and, where no one watches, no progress bars of transformers and datasets; our own lines instead."""
     import logging as standard
 
-    from transformers.utils import logging
-
     from llmattr.core.progress import log_progress
 
     log_progress()
     standard.getLogger("urllib3").setLevel(standard.ERROR)  # it logs every further try
-    logging.set_verbosity_error()
-    os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"  # read by the import, which few commands need
+    # What the packages read when they are imported: a command that asks no model has no time for that.
+    os.environ |= {"TRANSFORMERS_VERBOSITY": "error", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
     if not sys.stderr.isatty():
-        logging.disable_progress_bar()
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    if "transformers" in sys.modules:
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()
+        if not sys.stderr.isatty():
+            logging.disable_progress_bar()

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from llmattr.text.prompt import Rendered
 from llmattr.text.tokens import Tokenizer
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 
@@ -72,12 +72,12 @@ class Weights(Protocol):
         ...
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> "torch.device":
         """Where its input goes."""
         ...
 
     @property
-    def dtype(self) -> torch.dtype:
+    def dtype(self) -> "torch.dtype":
         """The type that it computes in."""
         ...
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import regex
@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 
 TERM = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{M}\p{N}]+"  # a script without spaces gives single characters
 
-FILES = {
+
+class Files(TypedDict):
+    """Where bm25s writes what it has worked out."""
+
+    data_name: str
+    indices_name: str
+    indptr_name: str
+    vocab_name: str
+    params_name: str
+    nnoc_name: str
+
+
+FILES: Files = {
     "data_name": "kept.weights.npy",
     "indices_name": "kept.rows.npy",
     "indptr_name": "kept.starts.npy",
@@ -73,7 +85,7 @@ class Weights:
 
     def _scores(self, query: str) -> Float[np.ndarray, " n"]:
         known = {} if self.engine is None else self.engine.vocab_dict
-        asked = [known[word] for word in terms(query) if word in known]
+        asked: list[Any] = [known[word] for word in terms(query) if word in known]
         return self.engine.get_scores(asked) if self.engine and asked else np.zeros(self.n)
 
 

@@ -12,29 +12,10 @@ from llmattr.model.lm import LM
 from llmattr.text.questions import asks_in_a_chat, has_other, has_span, only_spans, other_of
 from llmattr.text.rows import LOSSES, Examples, prompt_and_completion
 from llmattr.text.tokens import Tokenizer, decode, decoded_offsets
+from llmattr.training.found import Said
 from llmattr.training.gradients.passes import token_losses
 
 MOST, FEW, LEAST = 0.8, 0.25, 8  # share of a loss, and of at least so many tokens, above and below which few carry the most
-
-
-@dataclass(frozen=True, eq=False)
-class Said:
-    """What the targets are: their texts, the query of each, and their places in the response where all are of one.
-
-    `losses`: of each target its counted tokens, each with its `-log p` in nats.
-    """
-
-    texts: list[str]
-    queries: list[dict[str, str]]
-    response: str | None = None
-    spans: Int[np.ndarray, "t 2"] | None = None
-    losses: Sequence[Sequence[tuple[str, float]]] = ()
-
-    @staticmethod
-    def of(rows: Sequence[Mapping[str, Any]]) -> "Said":
-        """Of whole queries, whose texts are compared."""
-        asked = [prompt_and_completion(row) for row in rows]
-        return Said([query["completion"] for query in asked], asked)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from llmattr.errors import LlmattrError, check_text, note
 from llmattr.model.batches import batch_tokens
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples
-from llmattr.training.checkpoint import Checkpoint, load_vectors, plain_vectors
+from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.checkpoints import learning_rates_of, refuse_other_run, spans_of
 from llmattr.training.contract import (
     IndexMethod,
@@ -32,6 +32,7 @@ from llmattr.training.gradients.project import Bases
 from llmattr.training.gradients.untracked import left_out, track
 from llmattr.training.index.files import VERSION, check_bytes, read_run, save_run
 from llmattr.training.index.store import GradientIndex, check_empty, refuse_other
+from llmattr.training.loaded import load_vectors, plain_vectors
 from llmattr.training.methods import METHODS
 from llmattr.training.methods.products import TracIn
 from llmattr.training.methods.unrolled import Source

@@ -15,24 +15,27 @@ tau [t, n], positive where the row made the query likelier:
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from llmattr.core.kinds import check_kind, public_names
 from llmattr.core.method import Named, find_method
 from llmattr.errors import LlmattrError, check_choice, check_number, did_you_mean
-from llmattr.model.lm import LM
 from llmattr.retrieval.verbatim import Quoted
 from llmattr.text.rows import Examples
-from llmattr.training.gradients.flat import Transform
-from llmattr.training.gradients.layers import Layers
-from llmattr.training.gradients.project import Bases
 from llmattr.training.index.search import Weighed
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.projection import Measure, Normalize, Parameters, VectorKind
+
+if TYPE_CHECKING:  # a question to texts alone waits for no torch
+    import torch
+
+    from llmattr.model.lm import LM
+    from llmattr.training.gradients.flat import Transform
+    from llmattr.training.gradients.layers import Layers
+    from llmattr.training.gradients.project import Bases
 
 Product = Literal["dot", "cosine"]
 
@@ -119,11 +122,11 @@ class StreamMethod(Method, Protocol):
         """The inner product: as it is, or over the lengths of both sides."""
         ...
 
-    def fit(self, lm: LM, examples: Examples, layers: Layers, seed: int) -> Bases:
+    def fit(self, lm: "LM", examples: Examples, layers: "Layers", seed: int) -> "Bases":
         """What `transform` needs of training rows: tensors by name, kept with the index, computed before any query."""
         ...
 
-    def transform(self, fitted: Bases, groups: dict[str, str]) -> Transform:
+    def transform(self, fitted: "Bases", groups: dict[str, str]) -> "Transform":
         """`H_l^-1`, as a function of a layer's name and gradients [t, i, o], to [t, i, o].
 
         `fitted` is what `fit` returned; `groups` names for each layer the first one that reads the same input.
@@ -140,11 +143,11 @@ class UnrolledMethod(Method, Protocol):
     was (arXiv 2405.12186).
     """
 
-    def fit(self, lm: LM, examples: Examples, layers: Layers, seed: int) -> Bases:
+    def fit(self, lm: "LM", examples: Examples, layers: "Layers", seed: int) -> "Bases":
         """What `unroll` needs of training rows at one checkpoint: tensors by name, as for a `StreamMethod`."""
         ...
 
-    def unroll(self, fitted: Bases, groups: dict[str, str], span: float) -> tuple[Transform, Transform]:
+    def unroll(self, fitted: "Bases", groups: dict[str, str], span: float) -> "tuple[Transform, Transform]":
         """`R_c` and `S_c`, as functions of a layer's name and gradients [t, i, o], to [t, i, o].
 
         `span`: the learning rates of all steps from the checkpoint before to this one, added up. `fitted` and `groups` as for
@@ -158,8 +161,8 @@ class WholeMethod(Method, Protocol):
     """`tau(z_q, z_i) = (H^-1 g(z_q)) . g(z_i)` with one H [d, d] over all tracked layers, of which only products are formed."""
 
     def precondition(
-        self, lm: LM, examples: Examples, layers: Layers, queries: Float[torch.Tensor, "t d"], seed: int
-    ) -> Float[torch.Tensor, "t d"]:
+        self, lm: "LM", examples: Examples, layers: "Layers", queries: "Float[torch.Tensor, 't d']", seed: int
+    ) -> "Float[torch.Tensor, 't d']":
         """From the queries' g(z_q) [t, d] to `H^-1 g(z_q)` [t, d], H of the training examples.
 
         The d numbers are the layers' gradients [i, o], flattened, one layer after the other.

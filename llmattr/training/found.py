@@ -1,7 +1,7 @@
-"""The rows that were found, as an attribution."""
+"""The rows that were found for what was said, as an attribution."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,12 +13,31 @@ from llmattr.core.sources import Sources, Targets
 from llmattr.model.contract import fingerprint_in
 from llmattr.retrieval.baselines import MEANING
 from llmattr.text.columns import own_columns
-from llmattr.text.rows import row_text
-from llmattr.training.asked import Said
+from llmattr.text.rows import prompt_and_completion, row_text
 from llmattr.training.contract import TrainingMethod
 from llmattr.training.index.store import GradientIndex
 
 OF_THE_INDEX = ("method", "layers", "groups", "checksums", "commands")  # what its record has and a result's has not
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What the targets are: their texts, the query of each, and their places in the response where all are of one.
+
+    `losses`: of each target its counted tokens, each with its `-log p` in nats.
+    """
+
+    texts: list[str]
+    queries: list[dict[str, str]]
+    response: str | None = None
+    spans: Int[np.ndarray, "t 2"] | None = None
+    losses: Sequence[Sequence[tuple[str, float]]] = ()
+
+    @staticmethod
+    def of(rows: Sequence[Mapping[str, Any]]) -> "Said":
+        """Of whole queries, whose texts are compared."""
+        asked = [prompt_and_completion(row) for row in rows]
+        return Said([query["completion"] for query in asked], asked)
 
 
 class Found(NamedTuple):

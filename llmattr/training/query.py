@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
@@ -16,21 +17,22 @@ from llmattr.model.contract import fingerprint_in
 from llmattr.retrieval.verbatim import QUOTES, Quoted
 from llmattr.text.questions import asks_in_a_chat, in_form, whole
 from llmattr.text.reading import Queries, read_queries
-from llmattr.training.asked import Asked, Said
 from llmattr.training.chance import LOOKED, Foreign
 from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.chosen import method_at_question, saved_method
-from llmattr.training.contract import IndexMethod, ModelMethod, QuotingMethod, TextMethod, TrainingMethod, UnrolledMethod
+from llmattr.training.contract import IndexMethod, ModelMethod, QuotingMethod, TextMethod, TrainingMethod
 from llmattr.training.direction import MEANING as MEANING_OF_DIRECTIONS
 from llmattr.training.direction import checked_directions
-from llmattr.training.found import Found, as_attribution
+from llmattr.training.found import Found, Said, as_attribution
 from llmattr.training.how import EXACT, How, Rows
-from llmattr.training.index.search import Top, combined, gathered
+from llmattr.training.index.search import Top, combined
 from llmattr.training.index.store import GradientIndex
 from llmattr.training.methods import METHODS
 from llmattr.training.shares import above_median, shares
 from llmattr.training.texts import compared, quoted, rarities, told
-from llmattr.training.unrolled import unrolled
+
+if TYPE_CHECKING:
+    from llmattr.training.asked import Asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,25 +161,11 @@ class TraceIndex:
             asked.note_few()
         return best, asked.said()
 
-    def _search(self, method: ModelMethod, given: Rows, top: int, how: How) -> tuple[Top, Asked]:
-        """The best and worst `top` rows of each target, and the targets."""
-        of = {"tokens": how.tokens, "weighed": method.family == "predictive"}
-        if isinstance(method, UnrolledMethod):
-            asked = Asked.of(self.checkpoints[-1].load(), given, self.index.run["loss"], **of)
-            parts = unrolled(method, self.checkpoints, asked.examples, how.rows)
-        else:
-            parts, asked = [], None
-            for checkpoint in self.checkpoints:
-                lm = checkpoint.load()
-                before, asked = asked, Asked.of(lm, given, checkpoint.index.run["loss"], **of)
-                if before and len(before.examples) != len(asked.examples):
-                    raise LlmattrError("the checkpoints cut the queries into tokens each in its way: ask without --tokens")
-                scores = checkpoint.scores(method, lm, asked.examples, how.rows, top if how.approximate else 0)
-                if len(self.checkpoints) > 1 and not isinstance(method, IndexMethod):  # one model runs at a time
-                    scores = replace(scores, blocks=gathered(scores.blocks))
-                parts.append(scores)
-            assert asked is not None
-        return Top(len(asked.examples), top).over(combined(parts)), asked
+    def _search(self, method: ModelMethod, given: Rows, top: int, how: How) -> "tuple[Top, Asked]":
+        """The best and worst `top` rows of each target by the models' passes, and the targets."""
+        from llmattr.training.searching import search  # torch comes with it, and texts are compared without
+
+        return search(method, self.checkpoints, given, top, how)
 
     def _foreign(self, method: ModelMethod | TextMethod, many: int) -> Foreign:
         """So many rows as questions; what they score is kept, unless the method is one's own, whose code may change."""
@@ -221,7 +209,9 @@ class TraceIndex:
         One target, "the row itself"; needs a method on an index of gradients, or stream or ekfac. `method`: another than the
         index was built with, as for `query`.
         """
+        from llmattr.training.searching import self_scores
+
         method = self.chosen(method)
-        scores = combined([checkpoint.self_scores(method) for checkpoint in self.checkpoints])
+        scores = combined([self_scores(checkpoint, method) for checkpoint in self.checkpoints])
         best = Top(1, top or len(self)).over(scores)
         return as_attribution(self.index, method, Found(*best.result()), Said(["the row itself"], queries=[]), {})

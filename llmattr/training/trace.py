@@ -4,18 +4,14 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import check_options, describe
 from llmattr.core.processes import is_main
 from llmattr.errors import LlmattrError, check_choice, note
-from llmattr.model.lm import LM
-from llmattr.model.loading import is_adapter
 from llmattr.text.reading import Columns, Data, Queries, open_rows, read_queries
-from llmattr.training.build import Build, build_each, note_unused
 from llmattr.training.checkpoint import Checkpoint
-from llmattr.training.checkpoints import Given, checkpoints_of, models_of
 from llmattr.training.contract import (
     QuotingMethod,
     TextMethod,
@@ -29,7 +25,9 @@ from llmattr.training.methods.auto import Auto
 from llmattr.training.projection import Projection
 from llmattr.training.query import TraceIndex
 from llmattr.training.texts import keep
-from llmattr.training.vectors.plain import Nothing
+
+if TYPE_CHECKING:  # what takes models is imported where it is needed: a question to texts alone waits for no torch
+    from llmattr.training.checkpoints import Given
 
 
 def build_index(
@@ -60,6 +58,10 @@ def build_index(
     instead of one (their scores are added), or the folder in which a Trainer left them, with their `learning_rates` (from
     trainer_state.json where none are given), for tracin and source. Raises `LlmattrError` for what the user can mend.
     """
+    from llmattr.training.build import Build, build_each, note_unused
+    from llmattr.training.checkpoints import checkpoints_of
+    from llmattr.training.vectors.plain import Nothing
+
     method, said = _found(method, checkpoints_of(checkpoints or [model]))
     check_options(projection)
     check_choice("row_type", row_type, DTYPES)
@@ -94,13 +96,16 @@ def _found(method: object, models: Sequence[Any]) -> tuple[TrainingMethod, str]:
 
 def _is_adapter(model: object) -> bool:
     """Of a name, or of a model that was loaded."""
+    from llmattr.model.lm import LM
+    from llmattr.model.loading import is_adapter
+
     if isinstance(model, (str, Path)):
         return is_adapter(str(model))
     return any("lora_" in name for name in LM.load(model).linears())
 
 
 def open_index(
-    folder: str | Path, model: Given | None = None, device: str | None = None, *, method: type | TrainingMethod | None = None
+    folder: str | Path, model: "Given | None" = None, device: str | None = None, *, method: type | TrainingMethod | None = None
 ) -> "TraceIndex":
     """Open a finished index; `model` where it is not at the place that the index names: of an index of several checkpoints
     one for each, in their order, or the folder in which a Trainer left them. `method`: what it was built with, where that is
@@ -114,6 +119,8 @@ def open_index(
     if names is None:
         parts = [Checkpoint(GradientIndex.open(folder), model, device)]
     else:
+        from llmattr.training.checkpoints import models_of
+
         models = models_of(model, len(names))
         parts = [Checkpoint(GradientIndex.open(folder / name), one, device) for name, one in zip(names, models, strict=True)]
     found = TraceIndex(parts, given)

@@ -9,6 +9,7 @@ from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.contract import UnrolledMethod
 from llmattr.training.gradients.flat import Parts, Transform, split
 from llmattr.training.index.search import Scores, gathered
+from llmattr.training.loaded import layered
 from llmattr.training.stream import Layered, checked, contracted, whole_gradients
 
 
@@ -21,7 +22,7 @@ def unrolled(
     if any("span" not in checkpoint.index.run for checkpoint in checkpoints):
         note(f"{method.name}: no learning rates and steps are known, and 1 is taken for their product: give --learning-rates")
     for checkpoint in reversed(checkpoints):
-        at = checkpoint.layered(checkpoint.load())
+        at = layered(checkpoint.index, checkpoint.load())
         if gradients is None:
             gradients = split(whole_gradients(method, at, asked), at.layers)
         here, before = _functions(method, at, checkpoint.index.run.get("span", 1.0))

@@ -13,7 +13,7 @@ import torch
 
 from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model.lm import LM
-from llmattr.training import METHODS, checkpoint
+from llmattr.training import METHODS, checkpoint, searching
 from llmattr.training.asked import Said
 from llmattr.training.found import Found, as_attribution
 from llmattr.training.index import files as index_files
@@ -197,7 +197,7 @@ class TestNotFinite:
         assert not index.done.any()
 
     def test_a_score_that_is_none(self, built, pair, monkeypatch):
-        monkeypatch.setattr(checkpoint, "project", lambda *_: np.full((1, 64), np.nan, dtype=np.float32))
+        monkeypatch.setattr(searching, "project", lambda *_: np.full((1, 64), np.nan, dtype=np.float32))
         with pytest.raises(LlmattrError, match="the score of training row 0 for query 0 is not finite"):
             open_index(built, pair).query(ASKED)
 
