@@ -56,7 +56,7 @@ lint: env ## Style, and that imports only run downwards
 house: env ## Counts of files, rooms, arrows, circles and what a reader of `cite` follows
 	$(BIN)/python .ci/house.py
 
-tables: env ## Write the tables of methods in README.md and docs/methods.md
+tables: env ## Write the tables of methods in docs/
 	$(BIN)/python .ci/tables.py
 
 types: env ## Static types

@@ -39,8 +39,8 @@ def test_old_paths_give_the_same_things():
     assert (Attribution, Document, is_cited) == (attribution.Attribution, sources.Document, citing.is_cited)
 
 
-def test_the_readme_shows_every_room():
-    tree = (ROOT / "README.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
+def test_the_tree_shows_every_room():
+    tree = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
     shown = set(re.findall(r"^  (\w+(?:/|\.py))", tree, re.MULTILINE)) | {"moved.py", "__main__.py"}
     there = {path.name + "/" for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
     there |= {path.name for path in PACKAGE.glob("*.py") if path.name != "__init__.py"}
@@ -48,16 +48,16 @@ def test_the_readme_shows_every_room():
 
 
 @pytest.mark.parametrize("room", ["context", "training", "retraining", "components"])
-def test_the_readme_shows_every_folder_of_a_room(room):
-    tree = (ROOT / "README.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
+def test_the_tree_shows_every_folder_of_a_room(room):
+    tree = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
     line = re.search(rf"^  {room}/(.*?)^  \w", tree, re.MULTILINE | re.DOTALL)[1]
     there = {path.parent.name for path in (PACKAGE / room).glob("*/__init__.py")}
     assert set(re.findall(r"(\w+)/", line)) == there
 
 
 @pytest.mark.parametrize("room", ["context", "training", "retraining", "components"])
-def test_the_readme_names_every_file_of_a_room(room):
-    tree = (ROOT / "README.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
+def test_the_tree_names_every_file_of_a_room(room):
+    tree = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
     line = re.search(rf"^  {room}/(.*?)^  \w", tree, re.MULTILINE | re.DOTALL)[1]
     assert unnamed(line, (PACKAGE / room).glob("*.py")) == []
 
