@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import llmattr
 from llmattr.moved import MOVED
 from tests import ROOT
 
@@ -80,3 +81,26 @@ def test_contributing_names_places_that_are_there():
     places = re.findall(r"`((?:llmattr|tests|eval)/[\w/.]*)`", text)
     assert len(places) > 12
     assert [place for place in places if not (ROOT / place).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "trust_remote_code=True",
+        "pickle.load",
+        "allow_pickle=True",
+        "weights_only=False",
+        "shell=True",
+        "os.system",
+        "eval(",
+        "exec(",
+    ],
+)
+def test_what_security_says_is_never_done(word):
+    """No module has it; a call of `eval` or `exec` stands alone, where `model.eval()` and `def _exec(` do not."""
+    found = re.compile(rf"(?<![\w.]){re.escape(word)}")
+    assert [path.name for path in PACKAGE.rglob("*.py") if found.search(path.read_text("utf-8"))] == []
+
+
+def test_the_software_is_cited_by_its_version():
+    assert f"\nversion: {llmattr.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
