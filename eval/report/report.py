@@ -1,8 +1,8 @@
 """Tables, plots and a page from what the benchmarks recorded: `python -m eval report`.
 
-Reads every JSON file of eval/results and writes, in place, what stands in README.md and eval/README.md between
-`<!-- results: NAME -->` and `<!-- end of results -->`, the plots (SVG) and eval/results/report.html. The same files give the
-same text, so that `--check` can say whether somebody forgot to run it.
+Reads every JSON file of eval/results and writes, in place, what stands in README.md, docs/which_method.md and eval/README.md
+between `<!-- results: NAME -->` and `<!-- end of results -->`, the plots (SVG) and eval/results/report.html. The same files
+give the same text, so that `--check` can say whether somebody forgot to run it.
 """
 
 import base64
@@ -20,12 +20,15 @@ from markupsafe import Markup
 from eval import RESULTS, ROOT
 from eval.report import plots
 from eval.report.panels import SCATTER, TITLES, panels
+from eval.report.summary import summary
 from eval.report.tables import markdown, parts
 from eval.report.views import FAMILIES, REFERENCE, Parts
 from llmattr.core.files import write
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARKED = re.compile(r"(<!-- results: (\w+) -->\n)(?:(?!<!-- results:).)*?(<!-- end of results -->)", re.DOTALL)
+DOCS = ROOT / "docs"  # a site: nothing outside of it can be linked
+OWN = (ROOT / "README.md", DOCS / "which_method.md", ROOT / "eval" / "README.md")
 EXPECTED = (
     "families",
     "context",
@@ -63,13 +66,11 @@ def _is_part(part: Any) -> bool:
     return known and all(isinstance(row, dict) and row for row in part["figures"])
 
 
-def filled(text: str, results: dict[str, Parts], shown: str) -> str:
-    """A README with its tables made again. `shown`: the results' folder as the README's links name it."""
+def filled(text: str, results: dict[str, Parts], shown: str | None) -> str:
+    """A page with its tables made again. `shown`: the results' folder as the page's links name it, None where it has none."""
 
     def block(match: re.Match[str]) -> str:
-        name = match[2]
-        inside = _plots(results, shown) if name == "plots" else _tables(name, results.get(name, {}), shown)
-        return match[1] + inside + match[3]
+        return match[1] + _inside(match[2], results, shown) + match[3]
 
     made, places = MARKED.subn(block, text)
     if places != text.count("<!-- results:"):
@@ -77,16 +78,27 @@ def filled(text: str, results: dict[str, Parts], shown: str) -> str:
     return made
 
 
-def _tables(name: str, record: Parts, shown: str) -> str:
+def _inside(name: str, results: dict[str, Parts], shown: str | None) -> str:
+    if name == "summary":
+        return summary(results)
+    return _plots(results, shown) if name == "plots" else _tables(name, results.get(name, {}), shown)
+
+
+def _tables(name: str, record: Parts, shown: str | None) -> str:
     made = parts(name, record)
     if not made:
         return ""
     titled = sum(len(part.tables) for part in made) > 1
+    where = f"All of it: `eval/results/{name}.md`.\n" if shown is None else _links(name, record, shown)
+    return "".join(f"{markdown(part, titled)}\n\n" for part in made) + where
+
+
+def _links(name: str, record: Parts, shown: str) -> str:
     drawn = f"; [foretold and true outputs]({shown}/{name}{SCATTER}.svg)" * (name + SCATTER in panels({name: record}))
-    return "".join(f"{markdown(part, titled)}\n\n" for part in made) + f"All of it: [{name}.md]({shown}/{name}.md){drawn}.\n"
+    return f"All of it: [{name}.md]({shown}/{name}.md){drawn}.\n"
 
 
-def _plots(results: dict[str, Parts], shown: str) -> str:
+def _plots(results: dict[str, Parts], shown: str | None) -> str:
     drawn = [name for name in panels(results) if name in TITLES]
     return "\n".join(f"![{TITLES[name]}]({shown}/{name}.svg)\n" for name in drawn)
 
@@ -123,7 +135,7 @@ def words(results: dict[str, Parts], texts: list[str]) -> list[str]:
     places = {match[2] for text in texts for match in MARKED.finditer(text)}
     missing = [f"{name}.json is not there: its table stays empty" for name in EXPECTED if name not in results]
     without = [name for name, record in results.items() if parts(name, record) and name not in places]
-    mark = "no README has a place for {0}: put <!-- results: {0} --> and <!-- end of results --> where its tables should be"
+    mark = "no page has a place for {0}: put <!-- results: {0} --> and <!-- end of results --> where its tables should be"
     return missing + [mark.format(name) for name in without]
 
 
@@ -132,12 +144,11 @@ def words(results: dict[str, Parts], texts: list[str]) -> list[str]:
 @click.option(
     "--readme", "readmes", multiple=True, type=click.Path(path_type=Path, exists=True), help="Instead of this project's."
 )
-@click.option("--check", is_flag=True, help="Write nothing; exit with 1 when a README or the page is out of date.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 when one of them is out of date.")
 def command(results: Path, readmes: tuple[Path, ...], check: bool) -> None:
     """Make everything again, or see whether it would change."""
     records = read(results)
-    own = (ROOT / "README.md", ROOT / "eval" / "README.md") if results == RESULTS else ()  # other results change no README
-    paths = readmes or own
+    paths = readmes or (OWN if results == RESULTS else ())  # other results change no page of the project's
     texts = {path: path.read_text(encoding="utf-8") for path in paths}
     made = {path: filled(text, records, _link(results, path)) for path, text in texts.items()}
     stale = [path for path in paths if _changed(path, made[path], check)]
@@ -161,8 +172,10 @@ def _changed(path: Path, text: str, check: bool) -> bool:
     return True
 
 
-def _link(results: Path, readme: Path) -> str:
-    """The results' folder as a link in the README."""
+def _link(results: Path, readme: Path) -> str | None:
+    """The results' folder as a link in the README; None in a page of the site."""
+    if readme.is_relative_to(DOCS):
+        return None
     try:
         return results.resolve().relative_to(readme.resolve().parent).as_posix()
     except ValueError:

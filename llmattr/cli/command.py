@@ -21,22 +21,23 @@ OUTPUTS = ("--json", "--html", "--junit", "--write-masks", "--out", "--cache", "
 MODEL = ("dtype", "model_hash", "tokenizer_hash")  # what tells a model from others of its name
 
 
-COMMANDS = {  # and where each is
-    "cache": "cache:cache",
-    "certainty": "runs:certainty",
-    "check": "check:check",
-    "cite": "cite:cite",
-    "components": "components:components",
-    "curate": "curate:curate",
-    "edit": "edit:edit",
-    "eval": "evaluate:evaluate",
-    "features": "features:features",
-    "fit-heads": "heads:fit_heads",
-    "rerun": "rerun:rerun",
-    "serve": "serve:serve",
-    "stability": "runs:stability",
-    "trace": "trace:trace",
+GROUPS = {  # what one wants to do: the commands for it, and where each is
+    "Say where an answer came from in its context": {"cite": "cite:cite", "check": "check:check", "serve": "serve:serve"},
+    "Say which training rows taught it": {"trace": "trace:trace", "curate": "curate:curate"},
+    "Say which parts of the model carry it": {
+        "components": "components:components",
+        "features": "features:features",
+        "edit": "edit:edit",
+    },
+    "Judge scores, and make results again": {
+        "certainty": "runs:certainty",
+        "stability": "runs:stability",
+        "eval": "evaluate:evaluate",
+        "rerun": "rerun:rerun",
+    },
+    "Prepare and tidy": {"cache": "cache:cache", "fit-heads": "heads:fit_heads"},
 }
+COMMANDS = {name: place for group in GROUPS.values() for name, place in group.items()}
 
 
 class Remembering(click.Group):
@@ -49,6 +50,14 @@ class Remembering(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name."""
         return resolve_name(f"{__package__}.{COMMANDS[cmd_name]}") if cmd_name in COMMANDS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands under what one wants to do."""
+        room = formatter.width - 6 - max(map(len, COMMANDS))
+        for heading, group in GROUPS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in group]
+            with formatter.section(heading):
+                formatter.write_dl([(name, command.get_short_help_str(room)) for name, command in commands if command])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the line into `meta`, which all commands see."""

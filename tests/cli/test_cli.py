@@ -13,6 +13,7 @@ import time
 import pytest
 
 from llmattr.cli import main
+from llmattr.cli.command import COMMANDS, GROUPS
 
 TEXT = "The canal is long. It has locks.\nIt opened in 1914. Ships pay a toll."
 
@@ -366,6 +367,13 @@ def test_a_check_by_words_loads_nothing_heavy(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.stderr == "[]\n"
     assert "1 of 1 markers hold" in done.stdout
+
+
+def test_help_shows_every_command_once_under_what_it_is_for():
+    sections = cli("--help").stdout.split("Options:")[1]
+    shown = re.findall(r"^  ([a-z][\w-]*)  ", sections, re.MULTILINE)
+    assert sorted(shown) == sorted(COMMANDS)
+    assert [line[:-1] for line in sections.splitlines() if line.endswith(":")] == list(GROUPS)
 
 
 def test_help_of_a_method_and_no_arguments():

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from eval.report.panels import panels
-from eval.report.report import command
+from eval.report.report import command, filled
 from eval.report.tables import markdown, ordered, parts, short
 
 HOW = {
@@ -234,6 +234,31 @@ def test_check_tells_stale_from_fresh_and_again_changes_nothing(folder):
     assert "(results/lds_cost.svg)" in text
     (folder / "README.md").write_text(text.replace("0.60", "0.99"))
     assert report(folder, "--check").exit_code == 1
+
+
+def test_the_summary_has_what_is_recorded_beside_what_it_must_beat():
+    cited = {"cited precision": 0.6875, "cited precision 95 %": "0.56 to 0.81", "cited precision n": 48}
+    scores = {"cited precision": 0.86, "cited precision 95 %": "0.77 to 0.93", "cited precision n": 40}
+    figures = [{"method": "context-cite", **scores}, {"method": "cite", **cited}]
+    made = filled(
+        "<!-- results: summary -->\n<!-- end of results -->", {"citations": {"table": {**HOW, "figures": figures}}}, None
+    )
+    _, _, _, line, end = made.splitlines()
+    assert end == "<!-- end of results -->"
+    assert line.endswith(
+        " | precision, n 48 | 0.69 (0.56 to 0.81) | its scores without the verdict: 0.86 (0.77 to 0.93; n 40) |"
+    )
+    assert filled("<!-- results: summary -->\n<!-- end of results -->", {}, None).count("\n") == 1
+    alone = {"citations": {"table": {**HOW, "figures": figures[1:]}}}  # nothing to hold it against
+    assert filled("<!-- results: summary -->\n<!-- end of results -->", alone, None).count("\n") == 1
+
+
+def test_a_page_of_the_site_links_nothing_outside_of_it():
+    place = "<!-- results: facts -->\n<!-- end of results -->"
+    assert "[facts.md](results/facts.md)" in filled(place, RECORDS, "results")
+    made = filled(place, RECORDS, None)
+    assert made.endswith("All of it: `eval/results/facts.md`.\n<!-- end of results -->")
+    assert "](" not in made
 
 
 @pytest.mark.parametrize("name", ["lds_cost", "recall_rank", "agreement"])
