@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 import torch
 from jaxtyping import Float
 
-from llmattr.components.layers import Layer, layers_of
+from llmattr.model.layers import Layer, layers_of
 from llmattr.core.sources import Sources
 from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.contract import Weights

@@ -17,7 +17,7 @@ RARE = 0.05  # a p-value from which on a row does not stand out
 
 def fit_quality(attribution: Attribution) -> list[str]:
     """How well the scores predict ablations that they were not fitted to; nothing where nothing was fitted or tried."""
-    tried = [*_held_out(attribution), *_tried(attribution), *_foretold(attribution), *_alone(attribution)]
+    tried = [*_held_out(attribution), *_tried(attribution), *_foretold(attribution), *_alone(attribution), *_complete(attribution)]
     return [*tried, *chance(attribution), *over_runs(attribution), *stands_for(attribution)]
 
 
@@ -124,6 +124,14 @@ def _foretold(attribution: Attribution) -> list[str]:
     rest = ": all scores are true removals" if many == n else "; the others' scores are what gradients foretell, scaled"
     between = " to ".join(dict.fromkeys(f"{rank:.2f}" for rank in (min(known), max(known))))
     return [f"{many} of {n} {attribution.sources.kind} were removed; gradients rank these alike by {between} of 1{rest}."]
+
+
+def _complete(attribution: Attribution) -> list[str]:
+    """How much integrated gradients lack of the whole change, which they add up to with steps enough."""
+    gaps = attribution.details.get("gap")
+    if not gaps:
+        return []
+    return [f"The scores lack {max(map(abs, gaps)):.2g} nats at most of adding up to the whole change; more --steps bring less."]
 
 
 def _removed(found: Mapping[str, Any]) -> str:

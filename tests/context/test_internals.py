@@ -13,8 +13,10 @@ from transformers import BloomConfig, BloomForCausalLM, Gemma2Config, Gemma2ForC
 from llmattr import cite
 from llmattr.ablation import random_masks
 from llmattr.context.methods.at2 import At2, HeadWeights, fit, fit_at2, fit_heads, seen_features
-from llmattr.context.methods.attention import Attention, attention_mass, rollout
-from llmattr.context.methods.gradients import GradientInput, IntegratedGradients
+from llmattr.context.methods.attention import Attention, attention_mass
+from llmattr.context.methods.gradients import GradientInput, IntegratedGradients, gauss_legendre
+from llmattr.context.methods.lrp import AttnLrp, CpLrp
+from llmattr.context.methods.rollout import Rollout, rollout
 from llmattr.context.methods.source_gates import SourceGates, gate_gradients, gated
 from llmattr.context.removal.ablation import ContextAblation, values
 from llmattr.core.sources import Targets
@@ -27,7 +29,8 @@ from tests import tiny_models
 from tests.context.test_cite import ANSWER, CONTEXT
 
 METHODS = [SourceGates(), GradientInput(), GradientInput("l2"), IntegratedGradients(2),
-           IntegratedGradients(2, "pad"), Attention(), Attention("rollout"), At2(iterations=20)]  # fmt: skip
+           IntegratedGradients(2, "pad"), IntegratedGradients(2, "mean"), CpLrp(), AttnLrp(), Attention(), Attention("length"),
+           Attention("rollout"), Rollout(), Rollout("length"), At2(iterations=20)]  # fmt: skip
 
 
 def ablation_of(lm, context=CONTEXT):
@@ -113,7 +116,7 @@ class TestGates:
 
     def test_points(self):
         """k points integrate polynomials up to degree 2k - 1 exactly."""
-        points, shares = np.transpose(SourceGates(3).path())
+        points, shares = np.transpose(gauss_legendre(3))
         np.testing.assert_allclose([(shares * points**d).sum() for d in range(6)], [1 / (d + 1) for d in range(6)])
 
 
@@ -165,6 +168,8 @@ class TestInputGradients:
         blank = values(-np.logaddexp(0, -log_odds)[None], gpt2.prompt.response_tokens(gpt2.targets.spans))[0]
         change = gpt2(everything(gpt2))[0] - blank
         errors = [np.abs(IntegratedGradients(k).attribute(gpt2).values.sum(axis=1) - change).max() for k in (2, 8, 32)]
+        gap = IntegratedGradients(8).attribute(gpt2).details["gap"]
+        np.testing.assert_allclose(gap, change - IntegratedGradients(8).attribute(gpt2).values.sum(axis=1), atol=1e-9)
         # A small random model jumps near 0, where layer norm makes a direction of any length alike; then it converges.
         assert errors[2] < 0.02 * np.abs(change).max()
         assert errors[2] < errors[1] < errors[0]
@@ -231,6 +236,108 @@ class TestAttention:
     def test_nothing_is_cited(self, ablation):
         result = Attention().attribute(ablation)
         assert (result.unit, result.baseline, result.cited.any()) == ("attention", None, False)
+
+
+def heads_of(model, ids):
+    """What each head of a Llama carries from each token [l, h, s, d], and what each layer reads [l, s, d], written out."""
+    with torch.no_grad():
+        read = model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states[:-1]
+        carried = []
+        for x, layer in zip(read, model.model.layers, strict=True):
+            attention = layer.self_attn
+            values = attention.v_proj(layer.input_layernorm(x))[0].view(len(ids), 2, 8)
+            written = attention.o_proj.weight.view(32, 4, 8)
+            carried.append(torch.einsum("shk,dhk->hsd", values.repeat_interleave(2, dim=1), written))
+    return torch.stack(carried).double().numpy(), torch.cat(read).double().numpy()
+
+
+class TestRollout:
+    @pytest.fixture(scope="class")
+    def parts(self, ablation):
+        return heads_of(ablation.lm.model, ablation.prompt.full().ids)
+
+    def product(self, layers, ablation):
+        """The rows of `prod_l M_l` that the targets' tokens are predicted at, summed over sources' tokens."""
+        flow = np.eye(layers[0].shape[1])
+        for layer in layers:
+            flow = layer / layer.sum(axis=1, keepdims=True) @ flow
+        full = ablation.prompt.full()
+        rows = [flow[full.response.start + a - 1 : full.response.start + b - 1] for a, b in ablation.target_tokens]
+        return [[row[:, first:last].sum(axis=1).mean() for first, last in full.sources] for row in rows]
+
+    def test_by_lengths(self, ablation, weights, parts):
+        carried, x = parts
+        lengths = np.linalg.norm(carried, axis=-1)
+        layers = [np.einsum("hij,hj->ij", a, c) + np.diag(np.linalg.norm(k, axis=-1)) for a, c, k in zip(weights, lengths, x, strict=True)]
+        found = Rollout("length").attribute(ablation).values
+        np.testing.assert_allclose(found, self.product(layers, ablation), atol=1e-6)  # Llama's softmax is float32
+        mass = np.einsum("lhij,lhj->ij", weights, lengths) / len(weights)
+        full = ablation.prompt.full()
+        rows = [mass[full.response.start + a - 1 : full.response.start + b - 1] for a, b in ablation.target_tokens]
+        expected = [[row[:, first:last].sum(axis=1).mean() for first, last in full.sources] for row in rows]
+        np.testing.assert_allclose(Attention("length").attribute(ablation).values, expected, rtol=1e-5)
+
+    def test_by_projections(self, ablation, weights, parts):
+        layers = []
+        for a, carried, x in zip(weights, *parts, strict=True):
+            each = np.einsum("hij,hjd->ijd", a, carried)
+            met = each.sum(axis=1) + x
+            layers.append(np.einsum("ijd,id->ij", each, met).clip(0) + np.diag((x * met).sum(axis=1).clip(0)))
+        found = Rollout().attribute(ablation).values
+        np.testing.assert_allclose(found, self.product(layers, ablation), atol=1e-6)
+
+    def test_a_few_rows_at_a_time(self, ablation, monkeypatch):
+        whole = Rollout().attribute(ablation).values
+        monkeypatch.setattr(inside, "ROWS", 3)
+        np.testing.assert_allclose(Rollout().attribute(ablation).values, whole, atol=1e-6)
+
+    def test_windows_and_soft_caps(self):
+        """Layer by layer what transformers gives: each layer reads what the one before it wrote, block by block."""
+        ablation = ablation_of(gemma2(8))
+        model = ablation.lm.model
+        model.set_attn_implementation("eager")
+        with torch.no_grad():
+            layers = model(input_ids=torch.tensor([ablation.prompt.full().ids]), output_attentions=True).attentions
+        model.set_attn_implementation("sdpa")
+        means = [layer[0].double().mean(dim=0).numpy() for layer in layers]
+        expected = self.product([mean + np.eye(len(mean)) for mean in means], ablation)
+        np.testing.assert_allclose(rollout(ablation), expected, atol=1e-6)
+
+    @pytest.mark.parametrize("by", ["projection", "length"])
+    def test_heads_that_carry_nothing_count_nothing(self, by):
+        """However much attention there is: values of 0 leave every token what it was, and the response has nothing of sources."""
+        model = tiny_models.llama()
+        for layer in model.model.layers:
+            torch.nn.init.zeros_(layer.self_attn.v_proj.weight)
+        ablation = ablation_of(LM(model, tiny_models.tokenizer(), "tiny"))
+        assert (Rollout(by).attribute(ablation).values == 0).all()
+        assert (Attention("length").attribute(ablation).values == 0).all()
+        assert (Attention().attribute(ablation).values > 0).all()
+
+    def test_they_are_shares(self, ablation):
+        for by in ("projection", "length"):
+            found = Rollout(by).attribute(ablation)
+            assert (found.values > 0).all()
+            assert (found.values.sum(axis=1) <= 1).all()
+            assert not found.can_cite
+
+    def test_output_matrices_of_another_kind(self, gpt2):
+        """GPT-2's stand the other way round and have biases."""
+        from llmattr.model.heads import heads_at_work
+        from llmattr.model.attention import attending, own_attention
+
+        seen = []
+
+        def attend(module, query, key, value, mask, **options):
+            output = own_attention(module, query, key, value, mask, **options)
+            heads = at(value, query.shape[1])
+            written = torch.einsum("shk,hkd->sd", output[0][0], heads.written) + module.c_proj.bias
+            seen.append(torch.allclose(written, module.c_proj(output[0].flatten(2))[0]))
+            return output
+
+        with heads_at_work(gpt2.lm) as at, torch.no_grad(), attending(gpt2.lm, attend):
+            gpt2.lm.model(input_ids=torch.tensor([gpt2.prompt.full().ids]))
+        assert seen == [True, True]
 
 
 class TestAt2:
@@ -300,7 +407,7 @@ class TestAll:
         model.set_attn_implementation("sdpa")
         assert [parameter.requires_grad for parameter in model.parameters()] == learning
         assert all(parameter.grad is None for parameter in model.parameters())
-        assert not model.get_input_embeddings()._forward_hooks
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
     def test_a_source_without_tokens_scores_nothing(self, ablation, method):
         class Lost(Prompt):
@@ -318,7 +425,7 @@ class TestAll:
         assert np.isfinite(method.attribute(ablation_of(lm)).values).all()
 
 
-@pytest.mark.parametrize("method", [SourceGates(), Attention(), Attention("rollout")], ids=str)
+@pytest.mark.parametrize("method", [SourceGates(), CpLrp(), Attention(), Attention("rollout")], ids=str)
 def test_a_model_whose_attention_cannot_be_reached(method):
     """BLOOM adds its own bias for positions and takes no other attention; Mamba has none."""
     bloom = BloomForCausalLM(BloomConfig(vocab_size=400, hidden_size=32, n_layer=1, n_head=2))
@@ -327,6 +434,8 @@ def test_a_model_whose_attention_cannot_be_reached(method):
         lm = LM(model.eval(), tiny_models.tokenizer(), name)
         with pytest.raises(LlmattrError, match=f"the attention of {name} cannot be reached: use context-cite"):
             method.attribute(ablation_of(lm))
+        with pytest.raises(LlmattrError, match=f"the attention of {name} cannot be reached"):
+            Rollout().attribute(ablation_of(lm))
         assert np.isfinite(GradientInput().attribute(ablation_of(lm)).values).all()
 
 
