@@ -1,8 +1,8 @@
 """Conserving rules of layer-wise relevance propagation (LRP), for models of any family.
 
 Under them a model computes what it computes, to the bit, but its gradients are those of a model that is linear in its input:
-what a step multiplies by counts as a constant. Input times gradient is then the relevance of LRP, and adds up to the output, but
-for what biases and position embeddings give. Steps are known by what PyTorch is asked to do, never by a model's name.
+what a step multiplies by counts as a constant. Input times gradient is then the relevance of LRP, and adds up to the output,
+but for what biases and position embeddings give. Steps are known by what PyTorch is asked to do, never by a model's name.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -41,7 +41,7 @@ class Rules(TorchFunctionMode):
 
     "cp" (CP-LRP: Ali et al. 2022, arXiv 2202.07304): scales of norms, weights of attention and gates are constants. "attn"
     (AttnLRP: Achtibat et al. 2024, arXiv 2402.05602): norms alike, but what is multiplied shares its relevance in halves, and
-    weights of attention hand theirs on by the softmax's gradient. In both an activation `f(x)` is x times a constant `f(x) / x`.
+    attention's weights hand theirs on by the softmax's gradient. In both an activation `f(x)` is x times a constant, `f(x) / x`.
     """
 
     def __init__(self, kind: RuleSet, name: str) -> None:
@@ -60,9 +60,15 @@ class Rules(TorchFunctionMode):
         return rule(step, *given, **options or {}) if rule else step(*given, **options or {})
 
     def attend(
-        self, module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, **options: Unpack[AttentionOptions]
+        self,
+        module: torch.nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor,
+        **options: Unpack[AttentionOptions],
     ) -> Attended:
-        """Attention by its rule: constant weights, or a half of the relevance to values and a quarter to queries and keys each."""
+        """Attention by its rule: constant weights, or half of the relevance to values, a quarter to queries and keys each."""
         if self.kind == "cp":
             query, key = query.detach(), key.detach()
         else:
@@ -100,7 +106,8 @@ class Rules(TorchFunctionMode):
     def _mixed(self, step: Step, *given: Any, **options: Any) -> Tensor:
         if sum(map(_depends, given)) > 1:
             raise LlmattrError(
-                f"{self.name} has a step ({step.__name__}) for which there is no conserving rule: use source-gates, or context-cite"
+                f"{self.name} has a step ({step.__name__}) for which there is no conserving rule: use context-cite or another "
+                "method that asks for ablations"
             )
         return step(*given, **options)
 

@@ -33,7 +33,7 @@ At = Callable[[torch.Tensor, int], Heads]
 
 @contextmanager
 def heads_at_work(lm: Weights) -> Iterator[At]:
-    """Within a pass, `at(value [1, h', s, k], h)` are the heads of the layer whose attention is at work; h' may be fewer than h.
+    """Within a pass, `at(value [1, h', s, k], h)` are the h heads of the layer at work; of values there may be fewer.
 
     Raises `LlmattrError` for a model whose attention cannot be reached.
     """

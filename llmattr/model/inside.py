@@ -28,6 +28,12 @@ def source_of(full: Rendered) -> Int[np.ndarray, " s"]:
     return owner
 
 
+def columns(full: Rendered, device: torch.device) -> Float[torch.Tensor, "s n"]:
+    """Which tokens are whose: 1 where a source has a token, in float64."""
+    owner = source_of(full)
+    return torch.tensor(owner[:, None] == np.arange(len(full.sources)), dtype=torch.float64, device=device)
+
+
 def attention_rows(
     rows: Int[torch.Tensor, " q"],
     module: torch.nn.Module,

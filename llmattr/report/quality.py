@@ -17,8 +17,8 @@ RARE = 0.05  # a p-value from which on a row does not stand out
 
 def fit_quality(attribution: Attribution) -> list[str]:
     """How well the scores predict ablations that they were not fitted to; nothing where nothing was fitted or tried."""
-    tried = [*_held_out(attribution), *_tried(attribution), *_foretold(attribution), *_alone(attribution), *_complete(attribution)]
-    return [*tried, *chance(attribution), *over_runs(attribution), *stands_for(attribution)]
+    tried = [*_held_out(attribution), *_tried(attribution), *_foretold(attribution), *_alone(attribution)]
+    return [*tried, *_complete(attribution), *chance(attribution), *over_runs(attribution), *stands_for(attribution)]
 
 
 def stands_out(attribution: Attribution, t: int) -> str:
@@ -131,7 +131,8 @@ def _complete(attribution: Attribution) -> list[str]:
     gaps = attribution.details.get("gap")
     if not gaps:
         return []
-    return [f"The scores lack {max(map(abs, gaps)):.2g} nats at most of adding up to the whole change; more --steps bring less."]
+    lack = max(map(abs, gaps))
+    return [f"The scores lack {lack:.2g} nats at most of adding up to the whole change; more --steps leave less."]
 
 
 def _removed(found: Mapping[str, Any]) -> str:

@@ -77,22 +77,10 @@ def without_biases(model):
     return model.eval()
 
 
-def double_llama():
-    """With PyTorch's norms, which are float64 where transformers' own are always float32."""
-    model = tiny_models.llama().double()
-    for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, modeling_llama.LlamaRMSNorm):
-                norm = torch.nn.RMSNorm(child.weight.shape, child.variance_epsilon, dtype=torch.float64)
-                norm.weight = child.weight
-                setattr(module, name, norm)
-    return model
-
-
 class TestConservation:
     def test_all_tokens_add_up_to_the_logit(self):
         """A bias-free Llama in float64: only rounding is left, of numbers about 1."""
-        found, logit, _ = relevances(double_llama(), "cp")
+        found, logit, _ = relevances(tiny_models.double_llama(), "cp")
         assert found.sum().item() == pytest.approx(logit, abs=1e-10)
         assert found.abs().min() > 1e-6  # each has its part
 
@@ -118,7 +106,7 @@ class TestConservation:
         assert abs(found.sum().item() - logit) > 0.01
 
     def test_a_norm_hides_what_passes_it(self):
-        """x . d(w . norm(x)) / dx = 0 for any x and w, as a norm makes a vector of any length alike; relevance is w . norm(x)."""
+        """x . d(w . norm(x)) / dx = 0 for any x and w: a norm makes vectors of any length alike. Relevance is w . norm(x)."""
         x, w = torch.randn(8, dtype=torch.float64, requires_grad=True), torch.randn(8, dtype=torch.float64)
         said = (torch.nn.functional.rms_norm(x, (8,), eps=0.0) * w).sum()
         (plain,) = torch.autograd.grad(said, x)
@@ -157,7 +145,7 @@ def published(monkeypatch, rules):
 
 @pytest.mark.parametrize("rules", ["cp", "attn"])
 def test_as_published_code_for_one_family(rules, monkeypatch):
-    found, _, _ = relevances(double_llama(), rules)
+    found, _, _ = relevances(tiny_models.double_llama(), rules)
     published(monkeypatch, rules)
     model = tiny_models.llama().double()
     x = model.get_input_embeddings()(IDS).detach().requires_grad_()
@@ -184,7 +172,7 @@ def test_a_step_without_a_rule_is_refused():
     model = tiny_models.llama()
     model.model.layers[1].mlp = torch.nn.Sequential(Mixing(), torch.nn.Linear(32, 32))
     model.model.layers[1].mlp[0].weight = torch.nn.Parameter(torch.ones(1))  # else it would be an activation
-    with pytest.raises(LlmattrError, match=r"tiny has a step \(matmul\) for which there is no conserving rule: use source-gates"):
+    with pytest.raises(LlmattrError, match=r"tiny has a step \(matmul\) for which there is no conserving rule"):
         relevances(model, "cp")
 
 

@@ -10,7 +10,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.method import option
 
 if TYPE_CHECKING:
-    from torch import Tensor, device
+    from torch import Tensor
 
     from llmattr.context.removal.ablation import ContextAblation
 
@@ -30,7 +30,9 @@ class Attention:
 
     name: ClassVar[str] = "attention"
     family: ClassVar[str] = "corroborative"
-    kind: Literal["mean", "length", "rollout"] = option("mean", "mean of layers and heads, length of what heads carry, or product")
+    kind: Literal["mean", "length", "rollout"] = option(
+        "mean", "mean of layers and heads, of the length of what they carry, or product"
+    )
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """Shares of attention, or lengths, one row per target; no baseline."""
@@ -48,9 +50,9 @@ def carried(ablation: "ContextAblation") -> Float[np.ndarray, "t n"]:
     import torch
 
     from llmattr.model.heads import heads_at_work
-    from llmattr.model.inside import response_attention
+    from llmattr.model.inside import columns, response_attention
 
-    owned = columns(ablation, ablation.weights.device)
+    owned = columns(ablation.located(), ablation.weights.device)
     with heads_at_work(ablation.weights) as at:
 
         def reduce(weights: "Tensor", value: "Tensor") -> "Tensor":
@@ -68,9 +70,9 @@ def attention_mass(ablation: "ContextAblation") -> Float[np.ndarray, "t n l h"]:
     """
     import torch
 
-    from llmattr.model.inside import response_attention
+    from llmattr.model.inside import columns, response_attention
 
-    owned = columns(ablation, ablation.weights.device)
+    owned = columns(ablation.located(), ablation.weights.device)
     masses = response_attention(
         ablation.weights, ablation.located(), lambda weights, _values: weights.to(torch.float64) @ owned.to(weights.device)
     )
@@ -80,13 +82,3 @@ def attention_mass(ablation: "ContextAblation") -> Float[np.ndarray, "t n l h"]:
 def _of_targets(mass: Float[np.ndarray, "h r n"], ablation: "ContextAblation") -> Float[np.ndarray, "t n h"]:
     """The mean over each target's tokens."""
     return np.stack([mass[:, first:last].mean(axis=1).T for first, last in ablation.target_tokens])
-
-
-def columns(ablation: "ContextAblation", device: "device") -> "Tensor":
-    """Which tokens are whose: float64 [s, n], 1 where a source has a token."""
-    import torch
-
-    from llmattr.model.inside import source_of
-
-    owner = source_of(ablation.located())
-    return torch.tensor(owner[:, None] == np.arange(len(ablation.sources)), dtype=torch.float64, device=device)

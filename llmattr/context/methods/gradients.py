@@ -47,7 +47,7 @@ def in_nats(
 def of_input(
     ablation: "ContextAblation", reduce: "OfSources", rules: "RuleSet | None" = None, *, linear: bool = True
 ) -> Float[np.ndarray, "t n"]:
-    """`reduce(df_t/dx, x, full)` of each target, x [1, s, d] the input embeddings of the whole prompt; gradients by these rules."""
+    """`reduce(df_t/dx, x, full)` of each target, x [1, s, d] the whole prompt's input embeddings; gradients by these rules."""
     from llmattr.model import inside
     from llmattr.model.conserving import conserving
 
@@ -107,8 +107,9 @@ class IntegratedGradients:
     """Gradients along the straight line from blank source embeddings to the real ones; they add up to the whole change.
 
     `values[t, i] = sum over the source's tokens of (x - x') . integral of df_t/dx at x' + a (x - x') over a in [0, 1]`, by
-    Gauss-Legendre, x' = the blank; query, template and response stay as they are (Sundararajan et al. 2017, arXiv 1703.01365,
-    equation 3). The sum of the values tends to f(all) - f(blank) as the steps grow. `details`: `gap`, what it lacks of that.
+    Gauss-Legendre in the root of a, as norms make f jump near a blank of 0; x' = the blank; query, template and response stay
+    as they are (Sundararajan et al. 2017, arXiv 1703.01365, equation 3). The values' sum tends to f(all) - f(blank) as the
+    steps grow. `details`: `gap`, what it lacks of that.
 
     Cost: about 20
     """
@@ -116,7 +117,7 @@ class IntegratedGradients:
     name: ClassVar[str] = "integrated-gradients"
     family: ClassVar[str] = "predictive"
     steps: int = option(8, "points on the way from blank to real sources; one forward and backward pass each", least=1)
-    blank: Blank = option("zero", "what stands for a blank token: no embedding, the mean of all tokens', or the padding token's")
+    blank: Blank = option("zero", "what stands for a blank token: no embedding, the mean of all, or the padding token's")
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """Scores in nats of log-odds, one row per target; `baseline` = f(all) - sum of values."""
@@ -124,9 +125,13 @@ class IntegratedGradients:
 
         (full,) = ask(ablation, np.ones((1, len(ablation.sources)), dtype=bool))
         with inside.frozen(ablation.weights, len(ablation.located().ids)):
-            values = np.asarray(sum(share * self.at(ablation, point) for point, share in gauss_legendre(self.steps)))
+            values = np.asarray(sum(share * self.at(ablation, point) for point, share in self.path()))
             gap = full - self.of_blank(ablation) - values.sum(axis=1)
         return in_nats(ablation, values, self, seed, details={"gap": gap.tolist()}, gradient_passes=self.steps)
+
+    def path(self) -> list[tuple[float, float]]:
+        """The points on (0, 1) and their shares, which add up to 1: a = r^2, so that da = 2 r dr."""
+        return [(root**2, 2 * root * share) for root, share in gauss_legendre(self.steps)]
 
     def at(self, ablation: "ContextAblation", point: float) -> Float[np.ndarray, "t n"]:
         """`(x - x') . df/dx` of each source at one point of the way."""

@@ -15,8 +15,8 @@ class CpLrp:
     """Relevance by CP-LRP: as gradient-input, but norms, attention and gates are constants, so that the signs are right.
 
     `values[t, i] = sum over the source's tokens of x . df_t/dx` where what a step multiplies by takes no part in the gradient
-    (Ali et al. 2022, arXiv 2202.07304, sections 3.1 and 3.2), in nats of log-odds. All tokens together, the question's and the
-    response's too, have the sum of `l_k df_t/dl_k` over the logits l, less what biases and position embeddings give.
+    (Ali et al. 2022, arXiv 2202.07304), in nats of log-odds. All tokens together, the question's and the response's too, have
+    the sum of `l_k df_t/dl_k` over the logits l, less what biases and position embeddings give.
 
     Cost: 2
     """
@@ -34,7 +34,7 @@ class AttnLrp:
     """Relevance by AttnLRP: as cp-lrp, but attention's weights and gates have a share of their own, by halves.
 
     A product gives half of its relevance to either factor, and attention's weights hand theirs on by the softmax's gradient
-    (Achtibat et al. 2024, arXiv 2402.05602, section 3.3), in nats of log-odds. What the softmax's part adds up to is not conserved.
+    (Achtibat et al. 2024, arXiv 2402.05602), in nats of log-odds. What the softmax hands on does not add up to what it got.
 
     Cost: 2
     """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llmattr.model.heads import Heads
 
 By = Literal["projection", "length", "attention"]
-# From weights [h, c, seen], output [c, h, k] and numbers of some rows: what passes to them [c, seen], and what they keep [c, 1].
+# From weights [h, c, seen], output [c, h, k] and numbers [c] of rows: what passes to them [c, seen] and what they keep [c, 1].
 Share = Callable[["Tensor", "Tensor", "Tensor"], "tuple[Tensor, Tensor]"]
 
 
@@ -56,13 +56,12 @@ def rollout(ablation: "ContextAblation", by: By = "attention") -> Float[np.ndarr
     """
     import torch
 
-    from llmattr.context.methods.attention import columns
     from llmattr.model.attention import attending
     from llmattr.model.heads import heads_at_work
-    from llmattr.model.inside import response_log_odds
+    from llmattr.model.inside import columns, response_log_odds
 
     full, lm = ablation.located(), ablation.weights
-    flow = columns(ablation, lm.device)
+    flow = columns(full, lm.device)
 
     def attend(
         module: "Module", query: "Tensor", key: "Tensor", value: "Tensor", mask: "Tensor", **options: "Unpack[AttentionOptions]"
@@ -87,7 +86,7 @@ def rollout(ablation: "ContextAblation", by: By = "attention") -> Float[np.ndarr
 def blocks(
     module: "Module", query: "Tensor", key: "Tensor", value: "Tensor", mask: "Tensor", **options: "Unpack[AttentionOptions]"
 ) -> "Iterator[tuple[Tensor, Tensor, Tensor]]":
-    """Of a few rows after the other output [1, c, h, k], weights [h, c, seen] and numbers [c]; what none of them sees is left out."""
+    """Output [1, c, h, k], weights [h, c, seen] and numbers [c] of a few rows at a time; what none of them sees is left out."""
     import torch
 
     from llmattr.model.attention import weighted_attention
