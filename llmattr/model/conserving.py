@@ -41,7 +41,7 @@ class Rules(TorchFunctionMode):
 
     "cp" (CP-LRP: Ali et al. 2022, arXiv 2202.07304): scales of norms, weights of attention and gates are constants. "attn"
     (AttnLRP: Achtibat et al. 2024, arXiv 2402.05602): norms alike, but what is multiplied shares its relevance in halves, and
-    attention's weights hand theirs on by the softmax's gradient. In both an activation `f(x)` is x times a constant, `f(x) / x`.
+    attention's weights hand theirs on by the gradient of the softmax. In both an activation is x times the constant `f(x) / x`.
     """
 
     def __init__(self, kind: RuleSet, name: str) -> None:
