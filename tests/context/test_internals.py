@@ -25,6 +25,7 @@ from llmattr.model import inside
 from llmattr.model.attention import attending, own_attention
 from llmattr.model.heads import heads_at_work
 from llmattr.model.lm import LM
+from llmattr.report.quality import fit_quality
 from llmattr.text.messages import conversation
 from llmattr.text.prompt import Prompt, cut
 from tests import tiny_models
@@ -170,8 +171,9 @@ class TestInputGradients:
         blank = values(-np.logaddexp(0, -log_odds)[None], gpt2.prompt.response_tokens(gpt2.targets.spans))[0]
         change = gpt2(everything(gpt2))[0] - blank
         errors = [np.abs(IntegratedGradients(k).attribute(gpt2).values.sum(axis=1) - change).max() for k in (2, 8, 32)]
-        gap = IntegratedGradients(8).attribute(gpt2).details["gap"]
-        np.testing.assert_allclose(gap, change - IntegratedGradients(8).attribute(gpt2).values.sum(axis=1), atol=1e-9)
+        found = IntegratedGradients(8).attribute(gpt2)
+        np.testing.assert_allclose(found.details["gap"], change - found.values.sum(axis=1), atol=1e-9)
+        assert f"The scores lack {np.abs(found.details['gap']).max():.2g} nats at most" in "".join(fit_quality(found))
         # A small random model jumps near 0, where layer norm makes a direction of any length alike; then it converges.
         assert errors[2] < 0.02 * np.abs(change).max()
         assert errors[2] < errors[1] < errors[0]
