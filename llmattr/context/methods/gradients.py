@@ -106,10 +106,10 @@ class GradientInput:
 class IntegratedGradients:
     """Gradients along the straight line from blank source embeddings to the real ones; they add up to the whole change.
 
-    `values[t, i] = sum over the source's tokens of (x - x') . integral of df_t/dx at x' + a (x - x') over a in [0, 1]`, by
-    Gauss-Legendre in the root of a, as norms make f jump near a blank of 0; x' = the blank; query, template and response stay
-    as they are (Sundararajan et al. 2017, arXiv 1703.01365, equation 3). The values' sum tends to f(all) - f(blank) as the
-    steps grow. `details`: `gap`, what it lacks of that.
+    `values[t, i] = sum over the source's tokens of (x - x') . integral of df_t/dx at x' + a (x - x') over a in [0, 1]`, x' =
+    the blank; query, template and response stay as they are (Sundararajan et al. 2017, arXiv 1703.01365, equation 3). The sum
+    tends to f(all) - f(blank) as the steps grow; `details`: `gap`, what it lacks of that. The points are the middles of equal
+    parts, or Gauss-Legendre's in the root of a: closer together near the blank, where norms make f jump, for many steps.
 
     Cost: about 20
     """
@@ -118,6 +118,8 @@ class IntegratedGradients:
     family: ClassVar[str] = "predictive"
     steps: int = option(8, "points on the way from blank to real sources; one forward and backward pass each", least=1)
     blank: Blank = option("zero", "what stands for a blank token: no embedding, the mean of all, or the padding token's")
+
+    rule: Literal["midpoint", "gauss-legendre"] = option("midpoint", "where the points lie: even, or for many steps")
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """Scores in nats of log-odds, one row per target; `baseline` = f(all) - sum of values."""
@@ -130,7 +132,9 @@ class IntegratedGradients:
         return in_nats(ablation, values, self, seed, details={"gap": gap.tolist()}, gradient_passes=self.steps)
 
     def path(self) -> list[tuple[float, float]]:
-        """The points on (0, 1) and their shares, which add up to 1: a = r^2, so that da = 2 r dr."""
+        """The points on (0, 1) and their shares, which add up to 1; by Gauss-Legendre a = r^2, so that da = 2 r dr."""
+        if self.rule == "midpoint":
+            return [((part + 0.5) / self.steps, 1 / self.steps) for part in range(self.steps)]
         return [(root**2, 2 * root * share) for root, share in gauss_legendre(self.steps)]
 
     def at(self, ablation: "ContextAblation", point: float) -> Float[np.ndarray, "t n"]:
