@@ -93,6 +93,13 @@ def test_rows_mean_the_same_where_whole_and_completion_do():
     assert (one.row, one.other) == (0, 1)  # the longer stays; the third answers otherwise, the fourth asks otherwise
 
 
+def test_of_a_chain_of_meanings_a_row_goes_only_where_one_that_means_the_same_stays():
+    """15 degrees apart: the cosine of neighbours is 0.966, of the ends 0.866."""
+    turned = np.array([[np.cos(angle), np.sin(angle)] for angle in np.deg2rad([0, 15, 30])])
+    (one,) = same_meaning(Texts.of([{"text": "a"}] * 3), turned, turned, NOWHERE)
+    assert (one.row, one.other) == (1, 0)
+
+
 POINTS = np.random.default_rng(0).random((12, 2))
 
 

@@ -38,6 +38,29 @@ def test_of_rows_that_say_the_same_the_first_stays_and_of_nearly_the_same_the_lo
     assert "the longest of 2" in near[5].why
 
 
+def test_of_a_chain_of_near_duplicates_a_row_goes_only_where_one_like_it_stays():
+    """Runs of 60 words, each one word on: two that are k apart share 58 - k of 58 + k shingles, 0.8 up to k = 6."""
+    words = [f"w{i}" for i in range(119)]
+    rows = [{"text": " ".join(words[i : i + 60])} for i in range(60)]
+    near = found_of(rows, "near-duplicates")
+    stay = set(range(60)) - set(near)
+    assert len(stay) > 1
+    assert all(one.other in stay and abs(row - one.other) <= 6 for row, one in near.items())
+    given_away = found_of(rows[:-1], "contaminated", [rows[-1]])
+    assert {row for row, one in given_away.items() if one.why == "says nearly the same"} == set(range(53, 59))
+
+
+@pytest.mark.parametrize("answers", [("C++", "C#"), ("-5", "5"), ("+", "-"), ("\N{THUMBS UP SIGN}", "\N{THUMBS DOWN SIGN}"), (":)", ":(")])
+def test_answers_that_differ_by_a_sign_are_conflicts_and_no_duplicates(answers):
+    found = curate([{"prompt": "Which is right in this row of the table?", "completion": said} for said in answers]).findings
+    assert [(one.kind, one.row) for one in found] == [("conflicts", 0), ("conflicts", 1)]
+
+
+def test_a_copy_of_a_test_row_is_told_from_what_is_nearly_one():
+    why = {row: one.why for row, one in found_of([ROWS[0], {"text": ROWS[0]["prompt"]}], "contaminated", [ROWS[0]]).items()}
+    assert why[0] == "says the same"
+
+
 def test_a_long_question_with_another_answer_is_a_conflict_and_no_duplicate():
     rows = [{"prompt": LONG, "completion": said} for said in (" Yes.", " Yes!", " No.")]
     assert set(found_of(rows, "near-duplicates")) == {1}  # what is said but for punctuation
