@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from llmattr.certainty.aligned import Aligned, aligned
 from llmattr.certainty.reading import Run, runs_of
-from llmattr.certainty.significance import POWER, benjamini_hochberg, runs_needed, t_test
+from llmattr.certainty.significance import POWER, benjamini_hochberg, runs_needed, t_test, true_snr
 from llmattr.certainty.variance import Factors, variance_components
 from llmattr.core.attribution import Attribution
 from llmattr.core.citing import FALSE
@@ -95,7 +95,9 @@ class Replicates:
 
     def record(self, power: float = POWER) -> dict[str, Any]:
         """What the mean does not say, in plain numbers: snr, p-values, how many runs each pair takes, the variance's parts."""
-        needed = [[runs_needed(one, power) for one in row] for row in self.snr.tolist()]
+        seen, of = np.unique(self.snr.round(3), return_inverse=True)  # each of them takes a search
+        each = np.array([runs_needed(true_snr(one, len(self.independent)), power) for one in seen.tolist()], dtype=object)
+        needed = each[of.reshape(self.snr.shape)].tolist()
         of_pairs = {"snr": self.snr, "p_values": self.p_values, "runs_needed": needed}
         parts = {name: part.tolist() for name, part in self.variance().items()} if self.factors else {}
         return {**of_pairs, "noise": self.noise(), "power": power, "factors": {**self.factors}, "variance": parts}
