@@ -1,6 +1,6 @@
 """`curate`: what one may want to drop of a training set, and why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,21 +74,26 @@ def curate(
     if asked.encoder:
         findings.extend(same_meaning(texts, vectors, _of_answers(texts, vectors, asked.encoder, kept), kept))
     findings.extend(outliers(texts.whole, vectors, kept))
-    findings.extend(suspects(signals, asked.suspects))
+    wrong = [] if found is None or found.wrong is None else np.flatnonzero(found.wrong).tolist()
+    findings.extend(suspects(signals, asked.suspects, wrong))
     chosen = _chosen(found, vectors, asked)
     kept.tidy()
     models: list[dict[str, str]] = [{**lm.record(), **lm.fingerprint()} for lm in lms]
     return Curation(rows, findings, _run(lms, found, len(against)), signals, chosen, test_rows, models)
 
 
-def suspects(signals: Mapping[str, Float[np.ndarray, " n"]], k: int) -> list[Finding]:
-    """The k rows that are most suspect by the mean of their ranks by all signals, the first the most."""
+def suspects(signals: Mapping[str, Float[np.ndarray, " n"]], k: int, wrong: Collection[int] = ()) -> list[Finding]:
+    """The k rows that are most suspect by the mean of their ranks by all signals, the first the most.
+
+    `wrong`: the rows that confident learning calls so, which is told of them.
+    """
     if not signals:
         return []
     order = np.argsort(-mean_rank(signals), kind="stable")[:k].tolist()
     shares = {row: {name: float((values < values[row]).mean()) for name, values in signals.items()} for row in order}
     told = {row: ", ".join(f"{share:.0%} of the rows by {name}" for name, share in of.items()) for row, of in shares.items()}
-    return [Finding("suspects", row, f"more suspect than {told[row]}") for row in order]
+    called = {row: "called wrong by confident learning; " if row in wrong else "" for row in order}
+    return [Finding("suspects", row, f"{called[row]}more suspect than {told[row]}") for row in order]
 
 
 def _signals(found: Doubts | None, rows: Sequence[Mapping[str, Any]], asked: Asked) -> dict[str, np.ndarray]:

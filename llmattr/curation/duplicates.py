@@ -32,9 +32,7 @@ def duplicates(texts: Texts, kept: Kept) -> list[Finding]:
     return [*same, *(one for one in alike if one.row not in gone), *conflicts(texts, answers)]
 
 
-def spare(
-    kind: str, groups: Int[np.ndarray, " n"], texts: Sequence[str], alike: Callable[[int, int], bool]
-) -> list[Finding]:
+def spare(kind: str, groups: Int[np.ndarray, " n"], texts: Sequence[str], alike: Callable[[int, int], bool]) -> list[Finding]:
     """Rows of which one stays that is alike and at least as long, of equally long ones the first.
 
     The longest of a group stays, and so does what is alike to none that stays: a chain of alike rows has ends that are not.

@@ -124,7 +124,9 @@ class TestStability:
         runs[np.arange(4), 0, [30, 50, 70, 90]] = 1
         found = stability(runs)
         assert {name: found.mean(name)[0] for name in ("jaccard", "rbo")} == {"jaccard": 0, "rbo": 0}
-        assert found.index[0].mean == pytest.approx(-1 / 99)  # `1 - s^2 / (q (1 - q))`: s^2 = 4/3 . 4 (1/4)(3/4) / 100, q = 1/100
+        assert found.index[0].mean == pytest.approx(
+            -1 / 99
+        )  # `1 - s^2 / (q (1 - q))`: s^2 = 4/3 . 4 (1/4)(3/4) / 100, q = 1/100
         same = stability(runs[[0, 0]])
         assert [same.agreement[name][0, 1] for name in ("jaccard", "rbo")] == pytest.approx([1, 1])
         assert same.index[0].mean == pytest.approx(1)

@@ -50,7 +50,9 @@ def test_of_a_chain_of_near_duplicates_a_row_goes_only_where_one_like_it_stays()
     assert {row for row, one in given_away.items() if one.why == "says nearly the same"} == set(range(53, 59))
 
 
-@pytest.mark.parametrize("answers", [("C++", "C#"), ("-5", "5"), ("+", "-"), ("\N{THUMBS UP SIGN}", "\N{THUMBS DOWN SIGN}"), (":)", ":(")])
+@pytest.mark.parametrize(
+    "answers", [("C++", "C#"), ("-5", "5"), ("+", "-"), ("\N{THUMBS UP SIGN}", "\N{THUMBS DOWN SIGN}"), (":)", ":(")]
+)
 def test_answers_that_differ_by_a_sign_are_conflicts_and_no_duplicates(answers):
     found = curate([{"prompt": "Which is right in this row of the table?", "completion": said} for said in answers]).findings
     assert [(one.kind, one.row) for one in found] == [("conflicts", 0), ("conflicts", 1)]
