@@ -63,12 +63,12 @@ def curate(
     test_rows = [] if test is None else open_rows(test, columns=columns)
     against = Texts.of(test_rows)
     kept = Kept(cache, digest([texts.digest(), against.digest(), asked.encoder]))
-    if asked.label_next and not asked.models:
-        raise LlmattrError("what to label next is what a model is unsure of: give one (--model)")
+    _check(asked, len(texts))
     lms = [LM.load(model) for model in asked.models]
     found = doubts(lms, rows, kept) if lms else None
     signals = _signals(found, rows, asked)
-    findings: list[Finding] = duplicates(texts, kept)
+    findings = [Finding("empty", row, "has no text") for row, said in enumerate(texts.completions) if not said.strip()]
+    findings.extend(duplicates(texts, kept))
     findings.extend(contamination(texts, against, kept))
     vectors = _vectors(texts, asked.encoder, kept)
     if asked.encoder:
@@ -80,6 +80,15 @@ def curate(
     kept.tidy()
     models: list[dict[str, str]] = [{**lm.record(), **lm.fingerprint()} for lm in lms]
     return Curation(rows, findings, _run(lms, found, len(against)), signals, chosen, test_rows, models)
+
+
+def _check(asked: Asked, n: int) -> None:
+    """Refuse what cannot be chosen before any model is asked."""
+    for name, k in {"stand for all (--diverse)": asked.diverse, "are labelled next (--label-next)": asked.label_next}.items():
+        if k > n:
+            raise LlmattrError(f"{k} rows that {name} are to be chosen, and there are {n}")
+    if asked.label_next and not asked.models:
+        raise LlmattrError("what to label next is what a model is unsure of: give one (--model)")
 
 
 def suspects(signals: Mapping[str, Float[np.ndarray, " n"]], k: int, wrong: Collection[int] = ()) -> list[Finding]:

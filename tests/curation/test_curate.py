@@ -9,7 +9,7 @@ from llmattr.cli import main
 from llmattr.core.files import digest
 from llmattr.curation import kept as keeping
 from llmattr.curation.contamination import COMMON, SPAN
-from llmattr.curation.curate import curate
+from llmattr.curation.curate import Asked, curate
 from llmattr.curation.kept import Kept
 from llmattr.curation.outliers import distances, word_vectors
 from llmattr.errors import LlmattrError
@@ -56,6 +56,17 @@ def test_of_a_chain_of_near_duplicates_a_row_goes_only_where_one_like_it_stays()
 def test_answers_that_differ_by_a_sign_are_conflicts_and_no_duplicates(answers):
     found = curate([{"prompt": "Which is right in this row of the table?", "completion": said} for said in answers]).findings
     assert [(one.kind, one.row) for one in found] == [("conflicts", 0), ("conflicts", 1)]
+
+
+def test_an_empty_answer_is_told():
+    rows = [ROWS[0], {**ROWS[1], "completion": " "}, {"text": ""}]
+    rows.append({"messages": [{"role": "user", "content": "Is it?"}, {"role": "assistant", "content": ""}]})
+    assert set(found_of(rows, "empty")) == {1, 2, 3}
+
+
+def test_more_rows_than_there_are_cannot_be_chosen():
+    with pytest.raises(LlmattrError, match=r"99 rows that stand for all \(--diverse\) are to be chosen, and there are 16"):
+        curate(ROWS, asked=Asked(diverse=99))
 
 
 def test_a_copy_of_a_test_row_is_told_from_what_is_nearly_one():
