@@ -47,7 +47,7 @@ def true_snr(seen: float, runs: int) -> float:
     What few runs show is too high, of noise alone 0.5 for three: the median-unbiased estimate, by the noncentral t. What is
     above 1,000 is taken as it is.
     """
-    from scipy.optimize import brentq
+    from scipy.optimize import root_scalar
 
     check_number("runs", runs, 2, whole=True)
     bound = seen * math.sqrt(runs)
@@ -55,7 +55,7 @@ def true_snr(seen: float, runs: int) -> float:
         return seen
     if _beyond(bound, 0.0, runs) >= 0.5:
         return 0.0
-    return float(brentq(lambda snr: _beyond(bound, snr, runs) - 0.5, 0.0, seen))
+    return root_scalar(lambda snr: _beyond(bound, snr, runs) - 0.5, bracket=(0.0, seen)).root
 
 
 def _beyond(bound: float, snr: float, runs: int) -> float:

@@ -62,7 +62,7 @@ class TestSignificance:
 
     @pytest.mark.parametrize(("true", "runs"), [(0.5, 2), (0.5, 3), (1.0, 3), (2.0, 5)])
     def test_what_few_runs_show_is_corrected(self, true, runs):
-        """Of 20,000 pairs half show more than what is inverted: within 5 binomial errors of 20,000, 5 * 0.5 / 141, of the level."""
+        """Half of 20,000 pairs show more than their median: within 5 binomial errors, 5 * 0.5 / 141."""
         seen = float(np.median(replicates(true + RNG(0).normal(size=(runs, 10, 2000))).snr))
         level = 2 * stats.t.sf(seen * runs**0.5, runs - 1)
         assert power_of(true, runs, level) == pytest.approx(0.5, abs=5 * 0.5 / 141)
