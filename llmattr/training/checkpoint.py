@@ -18,6 +18,7 @@ from llmattr.training.contract import (
     IndexMethod,
     ModelMethod,
     OneModel,
+    Stepwise,
     StreamMethod,
     TrainingMethod,
     UnrolledMethod,
@@ -57,6 +58,8 @@ def plain_vectors(method: IndexMethod, lm: LM) -> Vectors:
             return HiddenStates(lm, layer)
         case IndexMethod(vectors="embeddings", encoder=str(encoder)):
             return Encoded(encoder)
+        case IndexMethod(vectors="weighted hidden states", layer=int(layer)):
+            return HiddenStates(lm, layer, weighted=True)
     raise LlmattrError(f"{method.name} has rows of {method.vectors}, and no field layer (an int) or encoder (a str) for them")
 
 
@@ -104,6 +107,8 @@ class Checkpoint:
 
     def _products(self, method: IndexMethod, lm: LM, asked: Examples, nearest: int) -> Scores:
         vectors = load_vectors(method, lm, self.index.folder, self.index.run)
+        if isinstance(method, Stepwise) and isinstance(vectors, Projector):
+            vectors = vectors.plain()
         return self.products(method, project(vectors, asked, method.measure), nearest)
 
     def products(self, method: IndexMethod, queries: Float[np.ndarray, "t D"], nearest: int = 0) -> Scores:
