@@ -4,6 +4,7 @@ import numpy as np
 
 from llmattr.certainty.replicates import Replicates
 from llmattr.certainty.significance import POWER, runs_needed
+from llmattr.report.quality import told_shares
 from llmattr.report.ranking import ranking
 
 
@@ -30,6 +31,4 @@ def _variance(found: Replicates) -> list[str]:
     """Of what runs differ by, the share that each factor makes, over all pairs."""
     if not found.factors:
         return []
-    sums = {name: float(part.sum()) for name, part in found.variance().items()}
-    parts = ", ".join(f"{name} {share / max(sum(sums.values()), np.finfo(float).tiny):.0%}" for name, share in sums.items())
-    return [f"Of the variance between runs: {parts}."]
+    return [told_shares(found.shares())]

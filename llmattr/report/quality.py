@@ -53,7 +53,13 @@ def over_runs(attribution: Attribution) -> list[str]:
     noise = int((attribution.q_values > FALSE).sum())
     told = f"{noise} of {every} scores cannot be told from noise (q above {FALSE})" if noise else "all stand out from noise"
     meaning = "sd = the deviation between runs, q = the share of noise among the scores that are as sure or surer"
-    return [f"Means of {of}, ± their standard errors: {told}; {meaning}."]
+    parts = [told_shares(known["variance"])] if "variance" in known else []
+    return [f"Means of {of}, ± their standard errors: {told}; {meaning}.", *parts]
+
+
+def told_shares(shares: Mapping[str, float]) -> str:
+    """What runs differ by, in shares of their variance."""
+    return f"Of the variance between runs: {', '.join(f'{name} {share:.0%}' for name, share in shares.items())}."
 
 
 def stands_for(attribution: Attribution) -> list[str]:
