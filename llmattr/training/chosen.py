@@ -74,5 +74,5 @@ def _rows_of(method: IndexMethod) -> dict[str, Any]:
     """What a stored row of the method is."""
     normalize = method.normalize if isinstance(method, Normalized) else "none"
     of = {"vectors": method.vectors, "measure": method.measure, "normalize": normalize, "parameters": parameters_of(method)}
-    of["momentum"] = has_momentum(method)
+    of |= {"momentum": has_momentum(method)}
     return of | {name: value for name, value in describe(method).items() if name in READ}
