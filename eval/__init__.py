@@ -45,6 +45,12 @@ BENCHMARKS = {
     ),
     "lds": Benchmark("training: scores against models trained on parts of the data, and the ceiling", "training.lds", 16),
     "curation": Benchmark("curation: are wrong answers found that were planted in a training set?", "curation.bench"),
+    "stability": Benchmark(
+        "both: how far scores move with seeds, budgets, paraphrases, data orders; are p-values right?",
+        "stability.bench",
+        25,
+        ASKED,
+    ),
     "components": Benchmark(
         "components: heads and MLPs: LDS, what circuits of the best do alone, on four tasks", "components.bench"
     ),

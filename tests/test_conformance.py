@@ -11,6 +11,7 @@ from llmattr.context.methods.games import LeaveOneOut
 from llmattr.context.methods.retrieval import similarities
 from llmattr.core.method import FAMILIES, option
 from llmattr.errors import LlmattrError
+from llmattr.model import batches
 from llmattr.retraining.ablation import RetrainingAblation
 from llmattr.testing import RetrievesItself, check_method
 from llmattr.testing.checks import kind_of
@@ -193,6 +194,15 @@ class TestBroken:
 
         self.broken("positive is support", attribute=attribute)
 
+    def test_the_batches_of_queries_in_retraining(self):
+        """One part in ten thousand is more than rounding."""
+
+        def attribute(self, ablation: RetrainingAblation, seed=0):
+            found = surrogate.leave_one_out(ablation, seed)
+            return replace(found, values=found.values * (1 + 1e-4 * (batches.BATCH_TOKENS == 40)))
+
+        self.broken("by the same seed and asked in smaller batches, scores are others", attribute=attribute)
+
     def test_an_error_in_retraining_is_no_excuse(self):
         """A world of sums has no model to look at: that alone is why a method may not be tried there."""
 
@@ -352,6 +362,14 @@ class TestBrokenTraining:
 
         changes = {"family": "predictive", "vectors": "gradients", "retrieves_itself": True, "weigh": weigh}
         self.broken(r"claims that a row finds itself; row \d+ came first", **changes)
+
+    def test_the_batches(self):
+        """One part in ten thousand is more than rounding."""
+
+        def weigh(self, index, queries):
+            return Weighed(queries * np.float32(1 + 1e-4 * (batches.BATCH_TOKENS == 40)))
+
+        self.broken("rows in smaller batches have other scores", family="predictive", vectors="gradients", weigh=weigh)
 
     def test_a_claim_that_is_a_text(self, unchecked):
         def retrieve(self, rows, queries):

@@ -25,6 +25,7 @@ from transformers import (
     T5Config,
     T5ForConditionalGeneration,
 )
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from tests import ROOT
 
@@ -94,6 +95,18 @@ def llama(window: int = 2048, seed: int = 0) -> LlamaForCausalLM:
         pad_token_id=0,
     )
     return LlamaForCausalLM(config).eval()
+
+
+def double_llama() -> LlamaForCausalLM:
+    """The Llama in float64 throughout: with PyTorch's norms, where transformers' own are float32 whatever the model is."""
+    model = llama().double()
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, LlamaRMSNorm):
+                norm = torch.nn.RMSNorm(child.weight.shape, child.variance_epsilon, dtype=torch.float64)
+                norm.weight = child.weight
+                setattr(module, name, norm)
+    return model
 
 
 def gpt2(window: int = 2048, seed: int = 0) -> GPT2LMHeadModel:

@@ -21,7 +21,10 @@ from eval.harness.run import Plan, benchmark, budgets, split
 from llmattr.context import METHODS
 
 # Lines of a method beside its defaults.
-SETTINGS = {"context-cite": {"context-cite": {}, "context-cite, alpha 0.01": {"alpha": 0.01}}}
+SETTINGS = {
+    "context-cite": {"context-cite": {}, "context-cite, alpha 0.01": {"alpha": 0.01}},
+    "attention": {"attention": {}, "attention, length": {"kind": "length"}},
+}
 USUAL = Size()
 FIT = 128  # ablations of the linear fit that is there for comparison
 PREDICTION = ("LDS", "drop 1", "drop 3", "counterfactual error", "deletion", "insertion")

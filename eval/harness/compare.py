@@ -22,8 +22,9 @@ COSTS = ("passes", "tokens", "models", "bytes", "CPU s")
 SLACK = 1.25  # of a budget: a fourth more is still that budget
 SHARES = (  # measures from 0 to 1, by how their names begin
     *("AP", "MRR", "P@", "R@", "AUROC", "cited", "threshold", "entailed", "forgotten"),
-    *("right", "reworded", "paraphrase", "false", "swapped", "supported", "unsupported", "refusal"),
+    *("jaccard", "rbo", "right", "reworded", "paraphrase", "false", "swapped", "supported", "unsupported", "refusal"),
 )
+CORRELATIONS = ("LDS", "kendall", "spearman", "nogueira")  # measures from -1 to 1, likewise
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +109,7 @@ def _interval(line: Line, name: str, beside: bool) -> Figure:
         mean, low, high = interval(each, line.groups)
         if name.startswith(SHARES) and low == high:
             low, high = of_equals(mean, _count(each, line.groups))
-        least, most = (0, 1) if name.startswith(SHARES) else (-1, 1) if name.startswith("LDS") else (-np.inf, np.inf)
+        least, most = (0, 1) if name.startswith(SHARES) else (-1, 1) if name.startswith(CORRELATIONS) else (-np.inf, np.inf)
         low, high = max(low, least), min(high, most)
     else:
         mean, low, high, _ = metrics.two_way_comparison(each, judges, line.groups)

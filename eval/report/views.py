@@ -9,7 +9,7 @@ from eval.harness.record import Figure, of_world
 FAMILIES = ("corroborative", "predictive", "game-theoretic", "datamodel")
 REFERENCE = "reference"  # the family of rows that are no method: random scores, gold labels, ceilings
 Parts = Mapping[str, Any]  # the record of a benchmark: part -> about, command, date, machine, versions, figures, notes
-MAIN = ("table", "context", "training")  # the parts of a run; where one is there, those of older runs are not shown
+MAIN = ("table", "context", "training", "chance")  # the parts of a run; where one is there, those of older runs are not shown
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,13 @@ VIEWS: dict[tuple[str, str], tuple[View, ...]] = {
     ("verdicts", "table"): (View(VERDICTS),),
     ("components", "table"): (View((*JUDGED, "LDS minus leave-one-out", "CPR", "CMD", "counterfactual error", *COSTS)),),
     ("curation", "table"): (View(("AP", "AP minus random", "AUROC", "P@wrong", *COSTS)),),
+    ("stability", "context"): (
+        View(("kendall, seeds", "kendall, budgets", "kendall, paraphrases", "jaccard, seeds", "jaccard, paraphrases")),
+    ),
+    ("stability", "training"): (
+        View(("kendall, seeds", "kendall, orders", "kendall, checkpoints", "jaccard, seeds", "nogueira, seeds")),
+    ),
+    ("stability", "chance"): (View(("method", "pairs", "KS", "KS p", "false", "found", "promised"), sort=False),),
     ("checks", "table"): (
         View(("signal", "file", *CHECKED), keep=lambda row: row.get("set") == "all", sort=False),
         View(("signal", "file", "set", *CHECKED), "each set", lambda row: row.get("set") != "all", sort=False),

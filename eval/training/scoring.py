@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 OF_ROWS = ("data-oob", "lava", "stacked")  # what values rows, whatever is asked; and what needs others' scores
 METHODS = {**TRAINING, **{name: method for name, method in RETRAINING.items() if name not in OF_ROWS}}
 # What is asked at several checkpoints, and of several runs, too.
-ENSEMBLED = ("tracin", "trak", "grad-dot", "grad-cos", "trackstar", "ekfac")
+ENSEMBLED = ("tracin", "trak", "grad-dot", "grad-cos", "trackstar", "less", "ekfac")
 UNROLLED = ("source",)  # what goes through the checkpoints of one run
 CHECKPOINTS = (0.06, 0.15, 0.3, 0.6, 1.0)  # shares of the steps, for what looks at several checkpoints
 LOOKS = 20  # steps between in-run-shapley's looks at the queries

@@ -1,10 +1,12 @@
-"""The same question again: a context by several seeds of its ablations, training rows by the runs of an index."""
+"""The same question again: a context by several seeds and in other words, training rows by the runs of an index."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePath
 
-from llmattr.certainty.replicates import CHECKPOINT, Replicates, replicates
+from llmattr.certainty.replicates import CHECKPOINT, QUESTION, Replicates, replicates
+from llmattr.certainty.variance import Factors
 from llmattr.core.attribution import Attribution
 from llmattr.errors import LlmattrError
 from llmattr.text.reading import Queries, read_queries
@@ -12,19 +14,22 @@ from llmattr.training.contract import TrainingMethod, UnrolledMethod
 from llmattr.training.query import TraceIndex
 
 
-def over_seeds(found: Attribution, seeds: Sequence[int]) -> Attribution:
+def over_seeds(found: Attribution, seeds: Sequence[int], paraphrases: Sequence[str] = ()) -> Attribution:
     """The mean of a fresh result of `cite` over seeds, with deviations, q-values, and evidence for what the mean cites.
 
-    Raises `LlmattrError` for a loaded result, and where the method draws nothing.
+    `paraphrases`: the query in other words, each asked by every seed, with the response as it is; chance is then that of the
+    wording, of which no model makes any up. Raises `LlmattrError` for a loaded result, and where nothing differs between runs.
     """
     if found.session is None:
         raise LlmattrError("only a fresh result of cite() can be drawn again; run cite() again for this one")
-    return found.session.over(seeds, _mean)
+    asked = range(1 + len(paraphrases))
+    factors = {QUESTION: [one for one in asked for _ in seeds], "seed": [seed for _ in asked for seed in seeds]}
+    return found.session.over(seeds, partial(_mean, factors if paraphrases else {}), paraphrases)
 
 
-def _mean(runs: Sequence[Attribution]) -> Attribution:
+def _mean(factors: Factors, runs: Sequence[Attribution]) -> Attribution:
     """Of runs on the same context, which the first run's session and relevance are of, too."""
-    return replace(replicates(runs).attribution(), session=runs[0].session, relevance=runs[0].relevance)
+    return replace(replicates(runs, factors).attribution(), session=runs[0].session, relevance=runs[0].relevance)
 
 
 def over_models(

@@ -1,6 +1,8 @@
 """Runs as users give them: attributions, files of ours and of other tools, arrays of scores."""
 
-from collections.abc import Iterable
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from llmattr.errors import LlmattrError
 Run = Attribution | np.ndarray | str | Path
 OTHERS = "sources"  # what those of another tool are
 UNIT, MEANING = "a unit of its own", "higher = more, as the tool that gave them means it"
+OF_TARGETS = ("", "id", "target")  # above the column of a .csv that names the targets, also by numbers
 ENDINGS = (".json", ".npy", ".npz", ".csv")
 
 
@@ -60,7 +63,8 @@ def _runs(given: Run) -> list[Attribution]:
 def read_runs(path: Path) -> list[Attribution]:
     """The runs in a file: the attribution in .json of ours; scores [t, n], or [r, t, n] of r runs, in .npy or .npz; .csv.
 
-    A line of .csv is a target and its first line names the sources; a first column of texts names the targets.
+    A line of .csv is a target and its first line names the sources; a first column names the targets where it has texts, or
+    stands below no name, "id" or "target".
     """
     ending = path.suffix.lower()
     if ending == ".json":
@@ -77,17 +81,48 @@ def _from_csv(path: Path) -> Attribution:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path)
-        named = table.select_dtypes("number").shape[1] == table.shape[1] - 1
-        scores = table.iloc[:, int(named) :].astype(float)
+        table = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except OSError as error:
         raise LlmattrError(f"cannot read {str(path)!r}: {error.strerror}") from None
     except ValueError as error:  # pandas' own for what is no table, too
         raise LlmattrError(f"{str(path)!r} is no table of scores, a line for each target: {error}") from None
-    if not scores.size:
+    (header, *lines) = table.to_numpy().tolist()
+    named = int(header[0].strip().lower() in OF_TARGETS or any(_number(line[0]) is None for line in lines))
+    _check_names(header[named:], path)
+    if not lines or not header[named:]:
         raise LlmattrError(f"{str(path)!r} holds no scores: a line for each target is wanted, below the sources' names")
-    texts = table.iloc[:, 0].astype(str).tolist() if named else None
-    return attribution_of(scores.to_numpy(), [str(name) for name in scores.columns], texts)
+    scores = [
+        [_score(cell, name, number, path) for cell, name in zip(line[named:], header[named:], strict=True)]
+        for number, line in enumerate(lines, 2)
+    ]
+    texts = [line[0] for line in lines] if named else _numbers(len(lines))
+    return attribution_of(np.array(scores), header[named:], None if texts == _numbers(len(lines)) else texts)
+
+
+def _check_names(names: Sequence[str], path: Path) -> None:
+    """Refuse a first line of scores, which would be lost, and names that stand for several sources."""
+    for name in names:
+        if _number(name) is not None and not name.strip().isdigit():
+            raise LlmattrError(
+                f"the first line of {str(path)!r} names the sources, and {name!r} is a score: put their names above"
+            )
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise LlmattrError(f"{str(path)!r} names {twice[0]!r} several times: each source is named once")
+
+
+def _score(cell: str, name: str, line: int, path: Path) -> float:
+    number = _number(cell)
+    if number is None or not math.isfinite(number):
+        raise LlmattrError(f"{str(path)!r}, line {line}, {name!r}: {cell!r} is no finite number")
+    return number
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
 
 
 def attribution_of(

@@ -11,14 +11,15 @@ from jaxtyping import Float
 
 from llmattr.certainty.aligned import Aligned, aligned
 from llmattr.certainty.reading import Run, runs_of
-from llmattr.certainty.significance import POWER, benjamini_hochberg, runs_needed, t_test
+from llmattr.certainty.significance import POWER, benjamini_hochberg, runs_needed, t_test, true_snr
 from llmattr.certainty.variance import Factors, variance_components
 from llmattr.core.attribution import Attribution
 from llmattr.core.citing import FALSE
 from llmattr.errors import LlmattrError
 
 CHECKPOINT = "checkpoint"
-OF_RUNS = ("seed", "data order")  # factors whose every value is a training of its own
+QUESTION = "question"  # how it is worded
+OF_RUNS = (QUESTION, "seed", "data order")  # factors whose every value is a question, or a training, of its own
 
 # What is known of one run, and not of a mean over several.
 OF_ONE_RUN = dict.fromkeys(("evidence", "session", "lds", "ceiling", "relevance", "p_values", "verified", "agreement"))
@@ -39,15 +40,17 @@ class Replicates:
 
     @property
     def sampling(self) -> str:
-        """What was drawn: a "deep ensemble" (of trainings), the "last checkpoints" of one, both, or "runs" of any kind."""
+        """What was drawn: "paraphrases", a "deep ensemble" (of trainings), the "last checkpoints" of one, both, or "runs"."""
         drawn = [name for name in (*OF_RUNS, CHECKPOINT) if len({*map(str, self.factors.get(name, ()))}) > 1]
+        if QUESTION in drawn:
+            return "paraphrases"
         if CHECKPOINT not in drawn:
             return "deep ensemble" if drawn else "runs"
         return "last checkpoints" if drawn == [CHECKPOINT] else "deep ensemble of last checkpoints"
 
     @cached_property
     def independent(self) -> Float[np.ndarray, "s t n"]:
-        """The mean over the runs of each seed; of one seed, of each data order; of one of both, all runs."""
+        """The mean over the runs of each question; of one question, of each seed; of one seed, of each order; else all runs."""
         for name in OF_RUNS:
             of = np.unique([str(label) for label in self.factors.get(name, ())], return_inverse=True)[1]
             if of.any():
@@ -93,9 +96,16 @@ class Replicates:
         """The variance that each factor makes (`variance_components`)."""
         return variance_components(self.runs.values, self.factors)
 
+    def shares(self) -> dict[str, float]:
+        """The share of the variance between runs that each factor makes, over all pairs."""
+        sums = {name: float(part.sum()) for name, part in self.variance().items()}
+        return {name: share / max(sum(sums.values()), np.finfo(float).tiny) for name, share in sums.items()}
+
     def record(self, power: float = POWER) -> dict[str, Any]:
         """What the mean does not say, in plain numbers: snr, p-values, how many runs each pair takes, the variance's parts."""
-        needed = [[runs_needed(one, power) for one in row] for row in self.snr.tolist()]
+        seen, of = np.unique(self.snr.round(3), return_inverse=True)  # each of them takes a search
+        each = np.array([runs_needed(true_snr(one, len(self.independent)), power) for one in seen.tolist()], dtype=object)
+        needed = each[of.reshape(self.snr.shape)].tolist()
         of_pairs = {"snr": self.snr, "p_values": self.p_values, "runs_needed": needed}
         parts = {name: part.tolist() for name, part in self.variance().items()} if self.factors else {}
         return {**of_pairs, "noise": self.noise(), "power": power, "factors": {**self.factors}, "variance": parts}
@@ -103,7 +113,13 @@ class Replicates:
     def attribution(self, top: int | None = None) -> Attribution:
         """The mean as an attribution with its error, deviation and q-values; `top`: only so many of each end, highest first."""
         first, values = self.runs.first, self.mean
-        record = {"runs": len(self.runs.values), "independent": len(self.independent), "sampling": self.sampling}
+        record: dict[str, Any] = {
+            "runs": len(self.runs.values),
+            "independent": len(self.independent),
+            "sampling": self.sampling,
+        }
+        if sum(len({*map(str, labels)}) > 1 for labels in self.factors.values()) > 1:
+            record["variance"] = self.shares()
         columns = {"stderr": self.stderr, "deviation": self.deviation, "q_values": self.q_values}
         cut, sources, index = top is not None and 2 * top < values.shape[1], self.runs.sources, None
         if cut or first.index is not None:

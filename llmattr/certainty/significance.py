@@ -9,6 +9,7 @@ from llmattr.core.citing import FALSE
 from llmattr.errors import check_number
 
 POWER = 0.8  # chance to find what is there that is wanted
+CLEAR = 1000.0  # signal to noise, of which two runs are enough however little of it is true
 
 
 def t_test(values: Float[np.ndarray, "r *pairs"]) -> Float[np.ndarray, "*pairs"]:
@@ -34,11 +35,35 @@ def benjamini_hochberg(p_values: Float[np.ndarray, "*pairs"]) -> Float[np.ndarra
 
 def power_of(snr: float, runs: int, level: float = FALSE) -> float:
     """The chance that the t-test of so many runs finds a mean of `snr` deviations: the noncentral t with `snr sqrt(runs)`."""
-    from scipy.stats import nct, t
+    from scipy.stats import t
 
     check_number("runs", runs, 2, whole=True)
-    bound, shift = t.isf(level / 2, runs - 1), abs(snr) * math.sqrt(runs)
-    return float(nct.sf(bound, runs - 1, shift) + nct.cdf(-bound, runs - 1, shift))
+    return _beyond(float(t.isf(level / 2, runs - 1)), abs(snr), runs)
+
+
+def true_snr(seen: float, runs: int) -> float:
+    """The signal to noise of which so many runs show more than `seen` half of the time: 0 where noise alone shows as much.
+
+    What few runs show is too high, of noise alone 0.5 for three: the median-unbiased estimate, by the noncentral t. What is
+    above 1,000 is taken as it is.
+    """
+    from scipy.optimize import root_scalar
+
+    check_number("runs", runs, 2, whole=True)
+    bound = seen * math.sqrt(runs)
+    if seen > CLEAR:
+        return seen
+    if _beyond(bound, 0.0, runs) >= 0.5:
+        return 0.0
+    return root_scalar(lambda snr: _beyond(bound, snr, runs) - 0.5, bracket=(0.0, seen)).root
+
+
+def _beyond(bound: float, snr: float, runs: int) -> float:
+    """The chance that |t| of so many runs is above this."""
+    from scipy.stats import nct
+
+    shift = snr * math.sqrt(runs)
+    return float(nct.sf(bound, runs - 1, shift) + np.nan_to_num(nct.cdf(-bound, runs - 1, shift)))  # scipy's nan of what is ~0
 
 
 def runs_needed(snr: float, power: float = POWER, level: float = FALSE) -> int | None:

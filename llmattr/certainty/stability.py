@@ -57,11 +57,8 @@ class Stability:
 
     @cached_property
     def chosen(self) -> Bool[np.ndarray, "r t n"]:
-        """Whether a source is among the k best of a target."""
-        found = np.zeros(self.ranked.shape, dtype=bool)
-        for of, scores in zip(found, self.ranked, strict=True):
-            np.put_along_axis(of, stats.top_k(scores, self.k), True, axis=1)
-        return found
+        """Whether a source is among the k best of a target, and so are all that score the same there (`highest`)."""
+        return np.stack([stats.highest(scores, self.k) for scores in self.ranked])
 
     @cached_property
     def agreement(self) -> dict[str, Float[np.ndarray, "r r"]]:

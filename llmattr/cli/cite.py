@@ -36,7 +36,19 @@ if TYPE_CHECKING:
 
 QUICK = Alone()
 # Options of one question.
-ONE = ("query", "response", "rather_than", "agree_with", "index", "verbatim", "heads", "zoom", "prune", "replicates")
+ONE = (
+    "query",
+    "response",
+    "rather_than",
+    "agree_with",
+    "index",
+    "verbatim",
+    "heads",
+    "zoom",
+    "prune",
+    "replicates",
+    "paraphrase",
+)
 ONE += ("top", "verbose")
 
 
@@ -84,6 +96,9 @@ ONE += ("top", "verbose")
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="longest answer")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="seed of everything random")
 @click.option("--replicates", type=click.IntRange(min=2), help="the mean over so many seeds: which scores are noise?")
+@click.option(
+    "--paraphrase", multiple=True, metavar="TEXT", help="--query in other words (repeat it): the mean over all of them"
+)
 @click.option("--measure", type=click.Choice(["logit", "logprob"]), default="logit", show_default=True, help="of what was said")
 @click.option("--quick", is_flag=True, help="stop at the first look: the method alone, one short pass a source, no METHOD")
 @click.option("--verify/--no-verify", default=True, help="ask the model about what is cited: verdicts, what suffices")
@@ -114,6 +129,7 @@ def cite(
     zoom: bool,
     prune: bool,
     replicates: int | None,
+    paraphrase: tuple[str, ...],
     cache: Path | None,
     no_cache: bool,
     **options: Any,
@@ -161,7 +177,7 @@ def cite(
     first = QUICK if quick or _looks_first(method, how) else method
     found = cite(lm, given if files else None, query, **chat._asdict(), method=first, cache=kept, **how)
     better = None if quick or first is method else method
-    found = _settled(found, better, range(how["seed"], how["seed"] + (replicates or 1)), top)
+    found = _settled(found, better, range(how["seed"], how["seed"] + (replicates or 1)), paraphrase, top)
     if found.targets.measure != how["measure"] and (said := typed("measure")):
         note(f"{said} is not used: what {method.name} gives is {found.unit}")
     if other is not None:
@@ -216,6 +232,8 @@ def _check_together(answerer: Answerer, index: str | None, how: Mapping[str, Any
     if typed("questions"):
         refuse("--questions has a row for each", *ONE)
         refuse("--questions has documents and no chat", "messages")
+    if not typed("query"):
+        refuse("paraphrases are --query in other words", "paraphrase")
     if not typed("messages"):
         refuse("steps are those of a chat (--messages)", "step")
     if typed("messages"):
@@ -239,15 +257,17 @@ def _looks_first(method: Method, how: Mapping[str, Any]) -> bool:
     return method.family == "datamodel" and how["rather_than"] is None and is_main() and sys.stderr.isatty()
 
 
-def _settled(found: "Attribution", better: Method | None, seeds: Sequence[int], top: int) -> "Attribution":
-    """The same by a better method, where what is found is a first look, which is shown; and over several seeds."""
+def _settled(
+    found: "Attribution", better: Method | None, seeds: Sequence[int], paraphrases: Sequence[str], top: int
+) -> "Attribution":
+    """The same by a better method, where what is found is a first look, which is shown; over several seeds and wordings."""
     from llmattr.certainty.again import over_seeds
     from llmattr.report.text import terminal
 
     if better is not None and len(found.sources) > 1:
         click.echo(f"{terminal(found, top)}\n\nThat is a first look ({QUICK.name}); better scores follow.\n", err=True)
         found = found.refine(better)
-    return over_seeds(found, seeds) if len(seeds) > 1 else found
+    return over_seeds(found, seeds, paraphrases) if len(seeds) > 1 or paraphrases else found
 
 
 def _pruned(found: "Attribution", max_new_tokens: int) -> "tuple[Attribution, str]":

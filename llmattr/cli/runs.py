@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from llmattr.cli.given import Input
 from llmattr.errors import LlmattrError
+
+if TYPE_CHECKING:
+    from llmattr.core.attribution import Attribution
 
 FILE = click.Path(path_type=Path)
 
@@ -49,7 +53,8 @@ def certainty(
     from llmattr.report.certainty import certainty_text
 
     _check(runs, html, json)
-    found = replicates(runs, dict(map(_factor, factors)))
+    given, names = _read(runs)
+    found = replicates(given, dict(map(_factor, factors)), names)
     beside = {"certainty": found.record(power)} if json else {}
     report(found.attribution(), certainty_text(found, top, power), html=html, json=json, beside=beside)
 
@@ -61,6 +66,20 @@ def _check(runs: tuple[Path, ...], *outputs: Path | None) -> None:
     if len({*runs}) < len(runs):
         raise LlmattrError("a file is given twice: each of them is a run of its own")
     check_outputs(tuple(map(str, runs)), [out for out in outputs if out])
+
+
+def _read(paths: tuple[Path, ...]) -> tuple[list["Attribution"], list[str]]:
+    """Every run of every file and what it is called: by its file's name alone where that tells the files apart."""
+    from llmattr.certainty.reading import read_runs
+
+    names = next(
+        names
+        for names in ([path.stem for path in paths], [path.name for path in paths], [*map(str, paths)])
+        if len({*names}) == len(names)
+    )
+    given = dict(zip(names, map(read_runs, paths), strict=True))
+    called = [name if len(of) == 1 else f"{name} {i}" for name, of in given.items() for i in range(1, len(of) + 1)]
+    return [run for of in given.values() for run in of], called
 
 
 def _factor(text: str) -> tuple[str, list[str]]:
@@ -82,16 +101,14 @@ def stability(runs: tuple[Path, ...], *, k: int | None, top: int, html: Path | N
     rank-biased overlap of the best, and of each target Nogueira's index of the best sources: 1 = the same in every run, 0 = as
     by chance.
     """
-    from llmattr.certainty.reading import read_runs
     from llmattr.certainty.stability import stability as compared
     from llmattr.cli.files import write_json
     from llmattr.core.files import write
     from llmattr.report.stability import stability_page, stability_text
 
     _check(runs, html, json)
-    given = {path: read_runs(path) for path in runs}
-    names = [path.stem if len(of) == 1 else f"{path.stem} {i}" for path, of in given.items() for i in range(1, len(of) + 1)]
-    found = compared([run for of in given.values() for run in of], k, names)
+    given, names = _read(runs)
+    found = compared(given, k, names)
     written = [f"HTML page: {write(html, stability_page(found))}"] if html else []
     written += [write_json(json, found.record())] if json else []
     click.echo("\n".join([stability_text(found, top), *written]))

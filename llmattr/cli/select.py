@@ -18,7 +18,7 @@ from llmattr.retraining.contract import Method
 
 if TYPE_CHECKING:
     from llmattr.core.attribution import Attribution
-    from llmattr.curation.selection import Outcome, Selected
+    from llmattr.curation.selection import By, Outcome, Selected
     from llmattr.retraining.ablation import RetrainingAblation
 
 DATAMODEL = METHODS["datamodel"]
@@ -31,6 +31,11 @@ OPTIONS = [
         ["--scores"],
         type=Input(click.Path(path_type=Path, exists=True, dir_okay=False)),
         help="a trace of these rows and queries by any method (its --json), instead of a datamodel",
+    ),
+    click.Option(
+        ["--by"],
+        type=click.Choice(["mean", "best", "turns"]),
+        help="with --scores: of several queries a row's mean counts, or its best (less), or queries take turns (rds)",
     ),
     click.Option(
         ["--runs"],
@@ -62,12 +67,15 @@ def _select(
     *,
     k: int,
     scores: Path | None,
+    by: "By | None",
     runs: int,
     json: Path | None,
 ) -> None:
     _ = retraining.asked  # mistakes show before anything is loaded
     if scores:
         refuse("with --scores no datamodel is fitted", *(field.name for field in fields(DATAMODEL)))
+    else:
+        refuse("without --scores a datamodel's means count", "by")
     check_folder(retraining.out)
     check_outputs((str(scores),) if scores else (), [json] if json else [])
     quiet()
@@ -80,7 +88,7 @@ def _select(
     ablation = retraining.ablation(recipe)
     if k > len(ablation.sources):
         raise LlmattrError(f"--k {k} is more than the {len(ablation.sources)} {ablation.sources.kind} that there are")
-    selections = _selections(given or attributed(ablation, method), ablation, k)
+    selections = _selections(given or attributed(ablation, method), ablation, k, by)
     found = compare_selections(ablation, selections, runs)
     lines = _table(found, ablation, k)
     if json:
@@ -90,7 +98,7 @@ def _select(
     click.echo("\n".join(lines))
 
 
-def _selections(scores: "Attribution", ablation: "RetrainingAblation", k: int) -> dict[str, "Selected"]:
+def _selections(scores: "Attribution", ablation: "RetrainingAblation", k: int, by: "By | None") -> dict[str, "Selected"]:
     """Each way to choose, and the source numbers that it chooses."""
     import numpy as np
 
@@ -100,7 +108,7 @@ def _selections(scores: "Attribution", ablation: "RetrainingAblation", k: int) -
     texts, n = ablation.sources.texts, len(ablation.sources)
     asked = [row_text(row) for row in ablation.causal("select").queries.rows]
     return {
-        scores.method["name"]: select(scores, k, ablation.sources),
+        scores.method["name"]: select(scores, k, ablation.sources, by),
         "bm25": bm25_selection(texts, asked, k),
         "dsir": dsir_selection(texts, asked, k, ablation.seed),
         "random": np.stack([random_selection(n, k, ablation.seed + draw) for draw in range(DRAWS)]),

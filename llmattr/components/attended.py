@@ -36,7 +36,7 @@ def attended(ablation: ComponentAblation) -> dict[str, list[Attended]]:
 
 def _strongest(lm: LM, request: Rendered, ids: Sequence[str]) -> Attended:
     """Of each head of these ids; nothing where attention happens elsewhere than in the layers' heads."""
-    sums = response_attention(lm, request, lambda weights: weights.double().sum(dim=1, keepdim=True))
+    sums = response_attention(lm, request, lambda weights, _values: weights.double().sum(dim=1, keepdim=True))
     shares = torch.cat([layer.sum(dim=1).cpu() for layer in sums]) / (request.response.stop - request.response.start)
     if len(shares) != len(ids):
         return {}

@@ -9,10 +9,10 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 import torch
 from jaxtyping import Float
 
-from llmattr.components.layers import Layer, layers_of
 from llmattr.core.sources import Sources
 from llmattr.errors import LlmattrError, check_choice
 from llmattr.model.contract import Weights
+from llmattr.model.layers import Layer, layers_of
 
 Built = Literal["heads", "mlps", "attentions", "layers", "neurons"]
 Part = Literal[Built, "features", "error"]  # and those of a dictionary that is put into the model

@@ -107,12 +107,21 @@ def cite(
     if len(prompt.sources) == 1:
         note("there is only one source: its score is what is lost without it (leave-one-out)")
         chosen = LeaveOneOut()
-    ablation = ablation_of(lm, prompt, measure, max_new_tokens=max_new_tokens, cache=cache, room=room)
-    if rather_than is not None:
-        ablation = _contrasted(ablation, rather_than, chosen)
+
+    def ablated(prompt: Prompt) -> ContextAblation:
+        made = ablation_of(lm, prompt, measure, max_new_tokens=max_new_tokens, cache=cache, room=room)
+        return made if rather_than is None else _contrasted(made, rather_than, chosen)
+
+    def reworded(query: str) -> ContextAblation:
+        plain = PLAIN_TEMPLATE if not lm.tokenizer.chat_template else TEMPLATE
+        other = dataclasses.replace(prompt, messages=conversation(context, query, messages, template or plain, step))
+        check_length(lm, other)
+        return ablated(other)
+
     whole = rather_than is None and step is None  # a verdict is of the whole answer and of all that stands before it
     is_verified = verify and whole and not isinstance(lm, ChatServer)  # verdicts are on log-probabilities
-    session = ContextSession(chosen, ablation, seed, lm.fingerprint(), query=query, is_verified=is_verified, judge=judge)
+    words = None if query is None else reworded
+    session = ContextSession(chosen, ablated(prompt), seed, lm.fingerprint(), query, words, is_verified, judge)
     result = session.result()
     seconds = {"load_and_answer": answered - started, **result.run["seconds"]}
     return dataclasses.replace(result, run={**result.run, "seconds": seconds})
@@ -120,13 +129,17 @@ def cite(
 
 @dataclass(frozen=True, eq=False)
 class ContextSession:
-    """A method at work on a prompt: what a fresh attribution asks for further spans and words."""
+    """A method at work on a prompt: what a fresh attribution asks for further spans and words.
+
+    `reworded`: from another wording of the query to the ablation of the same response behind it; None where there is no query.
+    """
 
     method: Method
     ablation: ContextAblation
     seed: int = 0
     model: Mapping[str, str] | None = None
     query: str | None = None
+    reworded: Callable[[str], ContextAblation] | None = None
     is_verified: bool = False
     judge: str | None = None
 
@@ -134,11 +147,19 @@ class ContextSession:
         """The response and its sentences attributed, with what true ablations (and the judge) say of what is cited."""
         return self.over((self.seed,), itemgetter(0))
 
-    def over(self, seeds: Sequence[int], mean: Callable[[Sequence[Attribution]], Attribution]) -> Attribution:
-        """The same, of what `mean` makes of the attributions by several seeds."""
+    def over(
+        self,
+        seeds: Sequence[int],
+        mean: Callable[[Sequence[Attribution]], Attribution],
+        paraphrases: Sequence[str] = (),
+    ) -> Attribution:
+        """The same, of what `mean` makes of the attributions by several seeds, of the query and of each of its paraphrases."""
         started, store = time.perf_counter(), self.ablation.store
         store.asked = {}
-        found = mean([dataclasses.replace(self, seed=seed).attribute(self.ablation.targets) for seed in seeds])
+        others = self._in_other_words(paraphrases)
+        of = [dataclasses.replace(self, ablation=ablation) for ablation in (self.ablation, *others)]
+        runs = [dataclasses.replace(one, seed=seed).attribute(self.ablation.targets) for one in of for seed in seeds]
+        found = mean(runs)
         fitted = store.asked
         attributed = time.perf_counter()
         evidence = evidence_for(found, self.ablation) if self.is_verified else None
@@ -149,8 +170,21 @@ class ContextSession:
         seconds |= {"verify": time.perf_counter() - attributed} if evidence else {}
         run = {"query": self.query, **found.run, **self.ablation.record(), "seconds": seconds}
         run |= {"judge": self.judge} if self.judge is not None else {}
+        if others:
+            more = sum(len(one.store) for one in others)
+            run |= {name: run[name] + more for name in ("forward_passes", "answers") if name in run}
+            run["paraphrases"] = [*paraphrases]
         asked = None if self.query is None else [{"prompt": self.query, "completion": self.ablation.prompt.response}]
         return dataclasses.replace(found, run=run, evidence=evidence, asked=asked)
+
+    def _in_other_words(self, paraphrases: Sequence[str]) -> list[ContextAblation]:
+        """The ablation of each; raises `LlmattrError` without a query, and for what is none of its paraphrases."""
+        if paraphrases and self.reworded is None:
+            raise LlmattrError("paraphrases are a query in other words, and there is none: give the query apart from the chat")
+        said = [self.query, *paraphrases]
+        if twice := next((text for place, text in enumerate(said) if text in said[:place]), None):
+            raise LlmattrError(f"{twice!r:.60} is there twice: a paraphrase says it in other words")
+        return [self.reworded(text) for text in paraphrases if self.reworded]
 
     def refine(self, method: object) -> Attribution:
         """The same by another method; what was scored before is not run again."""

@@ -40,8 +40,13 @@ class Session(Protocol):
         """The same by another method."""
         ...
 
-    def over(self, seeds: Sequence[int], mean: "Callable[[Sequence[Attribution]], Attribution]") -> "Attribution":
-        """What `mean` makes of the same by several seeds."""
+    def over(
+        self,
+        seeds: Sequence[int],
+        mean: "Callable[[Sequence[Attribution]], Attribution]",
+        paraphrases: Sequence[str] = (),
+    ) -> "Attribution":
+        """What `mean` makes of the same by several seeds, of the query and of each of its paraphrases."""
         ...
 
 

@@ -56,7 +56,7 @@ def doubts(lms: Sequence[LM], rows: Sequence[Mapping[str, Any]], kept: Kept) -> 
     last, own = lms[-1], _of(kept, lms[-1])
     loss, _, entropy = measures[-1].T
     signals = {"loss": loss, "margin": -measures[:, :, 1].mean(axis=0)}
-    labels = label_numbers([row.get("completion") for row in rows])
+    labels = label_numbers([_answer(row) for row in rows])
     wrong = None
     if labels is not None:
         probabilities = _probabilities(last, rows, own)
@@ -64,6 +64,19 @@ def doubts(lms: Sequence[LM], rows: Sequence[Mapping[str, Any]], kept: Kept) -> 
         signals["confident learning"], wrong = confident_learning(labels, probabilities)
     signals["self-influence"] = own.part("self-influence", lambda: _self_influence(last, rows))
     return Doubts(signals, entropy, wrong)
+
+
+def _answer(row: Mapping[str, Any]) -> object:
+    """A row's completion, of a chat what its last turn says; None of a text."""
+    return row["messages"][-1].get("content") if row.get("messages") else row.get("completion")
+
+
+def _answered(row: Mapping[str, Any], said: str) -> Mapping[str, Any]:
+    """The row with another answer."""
+    if not row.get("messages"):
+        return {**row, "completion": said}
+    *before, last = row["messages"]
+    return {**row, "messages": [*before, {**last, "content": said}]}
 
 
 def label_numbers(completions: Sequence[object]) -> Int[np.ndarray, " n"] | None:
@@ -139,11 +152,11 @@ def _loss_margin_entropy(logits: Float[torch.Tensor, "k v"], labels: Int[torch.T
 
 def _probabilities(lm: LM, rows: Sequence[Mapping[str, Any]], kept: Kept) -> Float[np.ndarray, "n k"]:
     """Of each row those of all labels after its prompt, which add up to 1."""
-    labels = sorted({row["completion"] for row in rows})
+    labels = sorted({str(_answer(row)) for row in rows})
     note(f"completions are {len(labels)} labels: where the model was trained on these rows, it doubts them too little")
 
     def block(start: int, stop: int) -> np.ndarray:
-        asked = [{**row, "completion": said} for row in rows[start:stop] for said in labels]
+        asked = [_answered(row, said) for row in rows[start:stop] for said in labels]
         losses = [tokens.sum() for tokens in token_losses(lm, lm.tokenize(asked))]
         logprobs = -np.reshape(losses, (stop - start, len(labels)))
         odds = np.exp(logprobs - logprobs.max(axis=1, keepdims=True))

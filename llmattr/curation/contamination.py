@@ -1,6 +1,6 @@
 """Training rows that give away a test set: they say what one of its rows says, nearly or word for word."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 from jaxtyping import Int
@@ -8,8 +8,8 @@ from jaxtyping import Int
 from llmattr.core.progress import progress
 from llmattr.curation.finding import Finding
 from llmattr.curation.kept import Kept
-from llmattr.curation.texts import Texts
-from llmattr.retrieval.duplicates import near_duplicates
+from llmattr.curation.texts import Texts, spaced
+from llmattr.retrieval.duplicates import near_duplicates, resemblance
 from llmattr.retrieval.verbatim import CHANCE, Corpus
 from llmattr.retrieval.wording import forms
 
@@ -25,13 +25,10 @@ def contamination(texts: Texts, test: Texts, kept: Kept) -> list[Finding]:
     Near: 0.8 of the shingles of both (`near_duplicates`). Word for word: runs of 13 words that 10 rows at most have (Brown et
     al. 2020, arXiv 2005.14165, appendix C); a shorter test row as a whole, where it is rarer than what chance gives.
     """
-    n = len(texts)
     if not len(test):
         return []
-    groups = kept.part("near with test", lambda: near_duplicates([*texts.whole, *test.whole]))
-    first = {group: number for number, group in reversed(list(enumerate(groups[n:].tolist())))}
-    near = {row: first[group] for row, group in enumerate(groups[:n].tolist()) if group in first}
-    found = [Finding("contaminated", row, "says nearly the same", of) for row, of in near.items()]
+    near = _near(texts, test, kept)
+    found = [Finding("contaminated", row, f"says {how}the same", of) for row, (of, how) in near.items()]
     best: dict[int, tuple[int, int]] = {}
     for row, of, runs in kept.part("copied from test", lambda: _copied(texts, test)).tolist():
         best[row] = max(best.get(row, (0, 0)), (runs, -of))
@@ -40,6 +37,21 @@ def contamination(texts: Texts, test: Texts, kept: Kept) -> list[Finding]:
             words = f"{SPAN + runs - 1} words" if len(list(forms(test.whole[-of]))) > SPAN else "all words"
             found.append(Finding("contaminated", row, f"has {words} of it", -of))
     return sorted(found, key=lambda one: one.row)
+
+
+def _near(texts: Texts, test: Texts, kept: Kept) -> dict[int, tuple[int, str]]:
+    """Of each row that says what a test row says the first such test row, and "nearly " where it does not word for word."""
+    n, every = len(texts), [*texts.whole, *test.whole]
+    groups, alike = kept.part("near with test", lambda: near_duplicates(every)), resemblance(every)
+    tests: dict[int, list[int]] = defaultdict(list)
+    for of, group in enumerate(groups[n:].tolist()):
+        tests[group].append(of)
+    found = {}
+    for row, group in enumerate(groups[:n].tolist()):
+        of = next((of for of in tests.get(group, ()) if alike(row, n + of)), None)
+        if of is not None:
+            found[row] = of, "" if spaced(every[row]) == spaced(every[n + of]) else "nearly "
+    return found
 
 
 def _copied(texts: Texts, test: Texts) -> Copied:

@@ -1,6 +1,6 @@
 """`curate`: what one may want to drop of a training set, and why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,32 +63,46 @@ def curate(
     test_rows = [] if test is None else open_rows(test, columns=columns)
     against = Texts.of(test_rows)
     kept = Kept(cache, digest([texts.digest(), against.digest(), asked.encoder]))
-    if asked.label_next and not asked.models:
-        raise LlmattrError("what to label next is what a model is unsure of: give one (--model)")
+    _check(asked, len(texts))
     lms = [LM.load(model) for model in asked.models]
     found = doubts(lms, rows, kept) if lms else None
     signals = _signals(found, rows, asked)
-    findings: list[Finding] = duplicates(texts, kept)
+    findings = [Finding("empty", row, "has no text") for row, said in enumerate(texts.completions) if not said.strip()]
+    findings.extend(duplicates(texts, kept))
     findings.extend(contamination(texts, against, kept))
     vectors = _vectors(texts, asked.encoder, kept)
     if asked.encoder:
         findings.extend(same_meaning(texts, vectors, _of_answers(texts, vectors, asked.encoder, kept), kept))
     findings.extend(outliers(texts.whole, vectors, kept))
-    findings.extend(suspects(signals, asked.suspects))
+    wrong = [] if found is None or found.wrong is None else np.flatnonzero(found.wrong).tolist()
+    findings.extend(suspects(signals, asked.suspects, wrong))
     chosen = _chosen(found, vectors, asked)
     kept.tidy()
     models: list[dict[str, str]] = [{**lm.record(), **lm.fingerprint()} for lm in lms]
     return Curation(rows, findings, _run(lms, found, len(against)), signals, chosen, test_rows, models)
 
 
-def suspects(signals: Mapping[str, Float[np.ndarray, " n"]], k: int) -> list[Finding]:
-    """The k rows that are most suspect by the mean of their ranks by all signals, the first the most."""
+def _check(asked: Asked, n: int) -> None:
+    """Refuse what cannot be chosen before any model is asked."""
+    for name, k in {"stand for all (--diverse)": asked.diverse, "are labelled next (--label-next)": asked.label_next}.items():
+        if k > n:
+            raise LlmattrError(f"{k} rows that {name} are to be chosen, and there are {n}")
+    if asked.label_next and not asked.models:
+        raise LlmattrError("what to label next is what a model is unsure of: give one (--model)")
+
+
+def suspects(signals: Mapping[str, Float[np.ndarray, " n"]], k: int, wrong: Collection[int] = ()) -> list[Finding]:
+    """The k rows that are most suspect by the mean of their ranks by all signals, the first the most.
+
+    `wrong`: the rows that confident learning calls so, which is told of them.
+    """
     if not signals:
         return []
     order = np.argsort(-mean_rank(signals), kind="stable")[:k].tolist()
     shares = {row: {name: float((values < values[row]).mean()) for name, values in signals.items()} for row in order}
     told = {row: ", ".join(f"{share:.0%} of the rows by {name}" for name, share in of.items()) for row, of in shares.items()}
-    return [Finding("suspects", row, f"more suspect than {told[row]}") for row in order]
+    called = {row: "called wrong by confident learning; " if row in wrong else "" for row in order}
+    return [Finding("suspects", row, f"{called[row]}more suspect than {told[row]}") for row in order]
 
 
 def _signals(found: Doubts | None, rows: Sequence[Mapping[str, Any]], asked: Asked) -> dict[str, np.ndarray]:

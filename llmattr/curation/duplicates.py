@@ -1,42 +1,55 @@
 """Rows that say the same, exactly or nearly, and rows that answer one prompt in different ways."""
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Int
 
 from llmattr.curation.finding import Finding
 from llmattr.curation.kept import Kept
-from llmattr.curation.texts import Texts, quoted, spaced
-from llmattr.retrieval.duplicates import near_duplicates
+from llmattr.curation.texts import Texts, quoted, signed, spaced
+from llmattr.retrieval.duplicates import near_duplicates, resemblance
 
 
 def duplicates(texts: Texts, kept: Kept) -> list[Finding]:
     """Rows that may go because another says the same, and those that contradict it.
 
     "duplicates": the same prompt and completion but for white space. "near-duplicates": 0.8 of the shingles of both
-    (`near_duplicates`), of the whole and of the completions, so that a question with another answer is none. The longest of a
-    group stays, of equally long ones the first: nothing that is said is lost. "conflicts": a prompt has several answers, and
-    this one is not what most rows say; of a tie all are.
+    (`near_duplicates`), of the whole and of the completions, so that a question with another answer is none; signs count as
+    words (`signed`). The longest stays, of equally long ones the first (`spare`): nothing that is said is lost. "conflicts": a
+    prompt has several answers, and this one is not what most rows say; of a tie all are.
     """
-    whole = kept.part("near", lambda: near_duplicates(texts.whole))
-    answers = kept.part("answers", lambda: near_duplicates(texts.completions)) if any(texts.prompts) else whole
+    every, said = [signed(text) for text in texts.whole], [signed(text) for text in texts.completions]
+    whole = kept.part("alike", lambda: near_duplicates(every))
+    answers = kept.part("alike answers", lambda: near_duplicates(said)) if any(texts.prompts) else whole
     exact = _groups((spaced(prompt), spaced(said)) for prompt, said in zip(texts.prompts, texts.completions, strict=True))
     near = _groups(zip(whole.tolist(), answers.tolist(), strict=True))
-    same, alike = spare("duplicates", exact, texts.whole), spare("near-duplicates", near, texts.whole)
+    by_whole, by_answer = resemblance(every), resemblance(said)
+    same = spare("duplicates", exact, texts.whole, lambda row, other: True)
+    alike = spare("near-duplicates", near, texts.whole, lambda row, other: by_whole(row, other) and by_answer(row, other))
     gone = {one.row for one in same}
     return [*same, *(one for one in alike if one.row not in gone), *conflicts(texts, answers)]
 
 
-def spare(kind: str, groups: Int[np.ndarray, " n"], texts: Sequence[str]) -> list[Finding]:
-    """Of each group all rows but the longest, of equally long ones but the first."""
+def spare(kind: str, groups: Int[np.ndarray, " n"], texts: Sequence[str], alike: Callable[[int, int], bool]) -> list[Finding]:
+    """Rows of which one stays that is alike and at least as long, of equally long ones the first.
+
+    The longest of a group stays, and so does what is alike to none that stays: a chain of alike rows has ends that are not.
+    """
     found = []
     for rows in _members(groups):
         lengths = {row: len(spaced(texts[row])) for row in rows}
-        stays = max(rows, key=lambda row: (lengths[row], -row))
-        best = "longest" if lengths[stays] > min(lengths.values()) else "first"
-        found += [Finding(kind, row, f"the {best} of {len(rows)} that say so stays", stays) for row in rows if row != stays]
+        gone: dict[int, list[int]] = {}  # by the row that stays for them
+        for row in sorted(rows, key=lambda row: (-lengths[row], row)):
+            stays = next((other for other in gone if alike(row, other)), None)
+            if stays is None:
+                gone[row] = []
+            else:
+                gone[stays].append(row)
+        for stays, others in gone.items():
+            best = "longest" if any(lengths[row] < lengths[stays] for row in others) else "first"
+            found += [Finding(kind, row, f"the {best} of {len(others) + 1} that say so stays", stays) for row in others]
     return sorted(found, key=lambda one: one.row)
 
 

@@ -16,6 +16,7 @@ KINDS = {  # in the order in which one would act on them
     "duplicates": "says exactly what another row says",
     "near-duplicates": "says nearly what another row says",
     "same-meaning": "says in other words what another row says",
+    "empty": "answers nothing",
     "conflicts": "answers a prompt otherwise than most rows that have it",
     "suspects": "the model finds its answer wrong",
     "outliers": "is unlike the other rows",

@@ -31,7 +31,7 @@ def embedded(texts: Sequence[str], encoder: str, kept: Kept) -> Float[np.ndarray
 
 
 def same_meaning(texts: Texts, whole: Float[np.ndarray, "n d"], answers: Float[np.ndarray, "n d"], kept: Kept) -> list[Finding]:
-    """Rows whose whole and whose completion both have a cosine of 0.95 with another's; the longest of a group stays.
+    """Rows whose whole and whose completion both have a cosine of 0.95 with those of a longer one, which stays (`spare`).
 
     SemDeDup (Abbas et al. 2023, arXiv 2303.09540) without its clusters: all pairs are compared. A question with another answer
     has another completion, however alike the two texts are.
@@ -45,4 +45,5 @@ def same_meaning(texts: Texts, whole: Float[np.ndarray, "n d"], answers: Float[n
 
     rows, others = kept.blocks("same meaning", n, block, "comparing meanings").T
     pairs = csr_array((np.ones(len(rows), dtype=bool), (rows, others)), shape=(n, n))
-    return spare("same-meaning", connected_components(pairs, directed=False)[1], texts.whole)
+    alike = {*zip(rows.tolist(), others.tolist(), strict=True)}
+    return spare("same-meaning", connected_components(pairs, directed=False)[1], texts.whole, lambda *both: both in alike)

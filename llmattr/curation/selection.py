@@ -1,9 +1,10 @@
 """Data selection: which rows to train on for the sake of some targets, and whether the choice is any good."""
 
+import itertools
 import zlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -11,33 +12,66 @@ from jaxtyping import Bool, Float, Int
 from llmattr.core.attribution import Attribution
 from llmattr.core.seeded import generator
 from llmattr.core.sources import Sources
-from llmattr.errors import LlmattrError, check_number
+from llmattr.errors import LlmattrError, check_choice, check_number
 from llmattr.retrieval.bm25 import bm25_scores, terms
 
 if TYPE_CHECKING:
     from llmattr.retraining.ablation import RetrainingAblation
 
 Selected = Int[np.ndarray, "..."]  # source numbers [k], or several draws [draws, k] of them
+By = Literal["mean", "best", "turns"]  # what counts of a source's scores for several targets
+OF_METHODS: dict[str, By] = {"less": "best", "rds": "turns"}  # as published
 
 
-def select(attribution: Attribution, k: int, sources: Sources | None = None) -> Int[np.ndarray, " k"]:
-    """The k sources with the HIGHEST mean score over the targets, best first (DsDm: Engstrom et al. 2024, arXiv 2401.12926).
+def select(attribution: Attribution, k: int, sources: Sources | None = None, by: By | None = None) -> Int[np.ndarray, " k"]:
+    """The k sources with the HIGHEST scores over the targets, best first.
 
-    A score is positive where the row makes the targets likelier, whatever the method; the k smallest weights of a datamodel of
-    the loss are the same rows, with the other sign. Returns their numbers among the attribution's sources, or among `sources`,
-    where they are found by their ids (for a saved trace that names only the rows that it returned).
+    `by` "mean": of their means over the targets (DsDm: Engstrom et al. 2024, arXiv 2401.12926). "best": of each one's highest,
+    so that what helps one target alone is taken, too (LESS: Xia et al. 2024, arXiv 2402.04333, where a target is a task).
+    "turns": targets take turns, each takes its highest that is left (RDS+: Ivison et al. 2025, arXiv 2503.01807). None: as the
+    method that made the scores was published. A score is positive where the row makes the targets likelier, whatever the
+    method; the k smallest weights of a datamodel of the loss are the same rows, with the other sign. Returns their numbers
+    among the attribution's sources, or among `sources`, where they are found by their ids (for a saved trace that names only
+    the rows that it returned).
     """
     sources = attribution.sources if sources is None else sources
-    scores = mean_scores(attribution, sources)
-    known = np.isfinite(scores)
+    by = OF_METHODS.get(attribution.method["name"], "mean") if by is None else by
+    check_choice("by", by, get_args(By))
+    scores = scores_of(attribution, sources)
+    known = np.isfinite(scores).any(axis=0).sum()
     check_number("k", k, 1, len(sources) + 1, whole=True)
-    if known.sum() < k:
-        raise LlmattrError(f"there are scores of {known.sum()} sources, and {k} are to be selected: score more, with --top")
-    return np.argsort(-np.where(known, scores, -np.inf), kind="stable")[:k]
+    if known < k:
+        raise LlmattrError(f"there are scores of {known} sources, and {k} are to be selected: score more, with --top")
+    if by == "turns":
+        return taken_in_turns(scores, k)
+    each = _means(scores) if by == "mean" else np.fmax.reduce(scores, axis=0)
+    return np.argsort(-np.where(np.isfinite(each), each, -np.inf), kind="stable")[:k]
+
+
+def taken_in_turns(scores: Float[np.ndarray, "t n"], k: int) -> Int[np.ndarray, " k"]:
+    """k sources: target after target takes the one with its highest score that is left; nan is no score."""
+    left, chosen = np.where(np.isfinite(scores), scores, -np.inf), list[int]()
+    for own in itertools.cycle(left):
+        source = int(own.argmax())
+        if np.isfinite(own[source]):
+            chosen.append(source)
+            left[:, source] = -np.inf
+        if len(chosen) == k:
+            break
+    return np.array(chosen)
 
 
 def mean_scores(attribution: Attribution, sources: Sources) -> Float[np.ndarray, " n"]:
     """The mean over the targets of each source's score; nan for a source without any, 0 where only some targets have none."""
+    return _means(scores_of(attribution, sources))
+
+
+def _means(scores: Float[np.ndarray, "t n"]) -> Float[np.ndarray, " n"]:
+    return np.where(np.isfinite(scores).any(axis=0), np.nansum(scores, axis=0) / len(scores), np.nan)
+
+
+def scores_of(attribution: Attribution, sources: Sources) -> Float[np.ndarray, "t n"]:
+    """Each target's score of each of these sources; nan where it has none."""
     place = {name: number for number, name in enumerate(sources.ids)}
     if strangers := [name for name in attribution.sources.ids if name not in place]:
         raise LlmattrError(f"the scores are of other data: no {strangers[0]!r} is among these {len(sources)} {sources.kind}")
@@ -45,10 +79,9 @@ def mean_scores(attribution: Attribution, sources: Sources) -> Float[np.ndarray,
     _check_texts(attribution.sources, sources, numbers)
     columns = np.arange(attribution.values.shape[1]) if attribution.index is None else attribution.index
     at = np.broadcast_to(numbers[columns], attribution.values.shape)
-    sums, counts = np.zeros(len(sources)), np.zeros(len(sources))
-    np.add.at(sums, at, attribution.values)
-    np.add.at(counts, at, 1)
-    return np.where(counts > 0, sums / len(attribution), np.nan)
+    scores = np.full((len(attribution), len(sources)), np.nan)
+    np.put_along_axis(scores, at, attribution.values, axis=1)
+    return scores
 
 
 def _check_texts(scored: Sources, sources: Sources, numbers: Int[np.ndarray, " k"]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from llmattr.errors import LlmattrError, check_number
 from llmattr.metrics.shapes import PerTarget, Scores
@@ -117,6 +117,17 @@ def top_k(values: Scores, k: int) -> Int[np.ndarray, "t k"]:
     return np.argsort(-values, axis=1, kind="stable")[:, :k]
 
 
+def highest(values: Scores, k: int) -> Bool[np.ndarray, "t n"]:
+    """Whether a source is one of the k highest, and so are all that score the same: no choice by the sources' order.
+
+    >>> highest(np.array([[0.5, 2.0, 2.0, -1.0], [0.0, 0.0, 9.0, 0.0]]), 2).sum(axis=1).tolist()
+    [2, 1]
+    """
+    check_number("k", k, 1, whole=True)
+    n = values.shape[1]
+    return values > np.sort(values, axis=1)[:, n - 1 - k, None] if k < n else np.ones(values.shape, dtype=bool)
+
+
 def top_k_overlap(one: Scores, other: Scores, k: int) -> PerTarget:
     """The share of the k highest that both have, from 0 to 1; ties as in `top_k`."""
     pairs = zip(top_k(one, k), top_k(other, k), strict=True)
@@ -124,13 +135,14 @@ def top_k_overlap(one: Scores, other: Scores, k: int) -> PerTarget:
 
 
 def top_k_jaccard(one: Scores, other: Scores, k: int) -> PerTarget:
-    """`|A and B| / |A or B|` of the two sets of the k highest, from 0 to 1; ties as in `top_k`.
+    """`|A and B| / |A or B|` of the two sets of the k highest, from 0 to 1; ties as in `highest`, nan where they leave nothing.
 
     >>> top_k_jaccard(np.array([[3.0, 2.0, 1.0]]), np.array([[3.0, 1.0, 2.0]]), 2).round(12).tolist()  # one of three
     [0.333333333333]
     """
-    shared = top_k_overlap(one, other, k)
-    return shared / (2 - shared)
+    a, b = highest(one, k), highest(other, k)
+    shared, either = (a & b).sum(axis=1), (a | b).sum(axis=1)
+    return shared / np.where(either > 0, either, np.nan)
 
 
 def rank_biased_overlap(one: Scores, other: Scores, persistence: float = 0.9, depth: int | None = None) -> PerTarget:
@@ -138,22 +150,30 @@ def rank_biased_overlap(one: Scores, other: Scores, persistence: float = 0.9, de
 
     `(1 - p) / p * sum_{d=1..n} p^d A_d + p^n A_n`, A_d = the share of the d highest that both have; of all n sources A_n = 1.
     `persistence` p is the chance that a reader goes on to the next rank. `depth`: only so many ranks are known, and beyond them
-    both agree as they do there (the extrapolated RBO). Ties as in `top_k`.
+    both agree as they do there (the extrapolated RBO). Ties as in `highest`: A_d = `2 |A and B| / (|A| + |B|)`, and depths at
+    which they leave nothing count for nothing (nan where all do).
 
     >>> rank_biased_overlap(np.array([[4.0, 3, 2, 1]]), np.array([[4.0, 1, 2, 3]]), depth=2).round(12).tolist()  # 0.1 + 0.9 / 2
     [0.55]
     """
+    from scipy.stats import rankdata
+
     check_number("persistence", persistence, 1e-9, 1)
     if depth is not None:
         check_number("depth", depth, 1, one.shape[1] + 1, whole=True)
     t, n = one.shape
-    # The depth at which both have a source is the later of its two ranks.
-    both = np.maximum(*[np.argsort(top_k(scores, n), axis=1) for scores in (one, other)])
-    counts = np.bincount((both + n * np.arange(t)[:, None]).reshape(-1), minlength=t * n).reshape(t, n)
-    ranks = np.arange(1, (depth or n) + 1)
-    shared = counts.cumsum(axis=1)[:, : len(ranks)] / ranks
+    last = [rankdata(-scores, "max", axis=1).astype(int) - 1 for scores in (one, other)]  # of equal scores the last place
+
+    def within(ranks: Int[np.ndarray, "t n"]) -> Int[np.ndarray, "t d"]:
+        counts = np.bincount((ranks + n * np.arange(t)[:, None]).reshape(-1), minlength=t * n).reshape(t, n)
+        return counts.cumsum(axis=1)[:, :depth]
+
+    shared, sizes = 2 * within(np.maximum(*last)), within(last[0]) + within(last[1])
+    ranks = np.arange(1, sizes.shape[1] + 1)
     weights = (1 - persistence) / persistence * persistence**ranks
-    return shared @ weights + persistence ** len(ranks) * shared[:, -1]
+    weights[-1] += persistence ** len(ranks)
+    counted = (sizes > 0) @ weights
+    return (shared / np.maximum(sizes, 1)) @ weights / np.where(counted > 0, counted, np.nan)
 
 
 def bootstrap_interval(

@@ -1,7 +1,7 @@
 """Inside the model on the whole prompt: which tokens are whose, attention weights, and the response's log-odds with a graph."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Unpack
 
@@ -26,6 +26,12 @@ def source_of(full: Rendered) -> Int[np.ndarray, " s"]:
     for source, (first, last) in enumerate(full.sources):
         owner[first:last] = source
     return owner
+
+
+def columns(full: Rendered, device: torch.device) -> Float[torch.Tensor, "s n"]:
+    """Which tokens are whose: 1 where a source has a token, in float64."""
+    owner = source_of(full)
+    return torch.tensor(owner[:, None] == np.arange(len(full.sources)), dtype=torch.float64, device=device)
 
 
 def attention_rows(
@@ -55,8 +61,11 @@ def response_log_odds(lm: Weights, full: Rendered) -> Float[torch.Tensor, " r"]:
     return log_odds
 
 
-def response_attention(lm: Weights, full: Rendered, reduce: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:
-    """Of each layer what `reduce` makes of its attention weights [h, c, s], a few of the positions that predict the response.
+def response_attention(
+    lm: Weights, full: Rendered, reduce: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> list[torch.Tensor]:
+    """Of each layer what `reduce` makes of its attention weights [h, c, s], a few of the positions that predict the response,
+    and of the values [1, h', s, k] that they weigh.
 
     Put together along the second dimension; only a few rows of one layer's weights are held at a time.
     """
@@ -72,7 +81,7 @@ def response_attention(lm: Weights, full: Rendered, reduce: Callable[[torch.Tens
         **options: Unpack[AttentionOptions],
     ) -> Attended:
         chunks = attention_rows(rows, module, query=query, key=key, value=value, mask=mask, **options)
-        layers.append(torch.cat([reduce(weights) for weights in chunks], dim=1))
+        layers.append(torch.cat([reduce(weights, value) for weights in chunks], dim=1))
         return own_attention(module, query, key, value, mask, **options)
 
     with torch.inference_mode(), attending(lm, attend):
@@ -87,8 +96,11 @@ Reduce = Callable[[torch.Tensor], Float[torch.Tensor, " n"]]
 
 
 @contextmanager
-def frozen(lm: Weights, tokens: int) -> Iterator[None]:
-    """Within, no parameter takes a gradient, and layers are run again in the backward pass where their weights are too many."""
+def frozen(lm: Weights, tokens: int, again: AbstractContextManager[object] = nullcontext()) -> Iterator[None]:
+    """Within, no parameter takes a gradient, and layers are run again in the backward pass where their weights are too many.
+
+    `again`: what they are run again within, in whichever thread.
+    """
     config, element = lm.model.config.get_text_config(), torch.finfo(lm.dtype).bits // 8
     heads = setting(config, "num_attention_heads", 0)  # a state-space model has none
     kept = config.num_hidden_layers * heads * tokens**2 * element
@@ -97,7 +109,7 @@ def frozen(lm: Weights, tokens: int) -> Iterator[None]:
     for parameter in learning:
         parameter.requires_grad_(False)
     try:
-        with evaluating(lm.model), _run_again(lm.model) if kept > MAX_KEPT else nullcontext():
+        with evaluating(lm.model), _run_again(lm.model, again) if kept > MAX_KEPT else nullcontext():
             yield
     finally:
         for parameter in learning:
@@ -105,7 +117,7 @@ def frozen(lm: Weights, tokens: int) -> Iterator[None]:
 
 
 @contextmanager
-def _run_again(model: torch.nn.Module) -> Iterator[None]:
+def _run_again(model: torch.nn.Module, again: AbstractContextManager[object]) -> Iterator[None]:
     """Within, a layer keeps its input alone for the backward pass, and computes the rest again there."""
     from torch.utils.checkpoint import checkpoint
     from transformers.modeling_layers import GradientCheckpointingLayer
@@ -113,7 +125,7 @@ def _run_again(model: torch.nn.Module) -> Iterator[None]:
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     before = [vars(layer).get("forward") for layer in layers]  # accelerate puts its own there
     for layer in layers:
-        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, context_fn=lambda: (nullcontext(), again))
     try:
         yield
     finally:

@@ -1,12 +1,15 @@
 """What was found in a training set, as text for the terminal."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
 from llmattr.curation.finding import KINDS, Curation, Finding
 from llmattr.report.lines import one_line, plain
-from llmattr.text.rows import row_text
+from llmattr.text.rows import prompt_and_completion
+
+ASKED, SAID = 50, 60  # characters of a row that are shown
 
 
 def text(found: Curation, top: int) -> str:
@@ -18,9 +21,9 @@ def text(found: Curation, top: int) -> str:
         lines += [f"  ... and {count - top} more (--top, --json)"] * (count > top) + [""]
     for what, rows in found.chosen.items():
         lines += [click.style(f"{what}: {rows_of(len(rows))}, the first to take first", bold=True)]
-        lines += [f"  {plain(found.name(row))}: {one_line(row_text(found.rows[row]), 80)}" for row in rows[:top]]
+        lines += [f"  {plain(found.name(row))}: {_excerpt(found.rows[row])}" for row in rows[:top]]
         lines += [f"  ... and {len(rows) - top} more (--top, --json)"] * (len(rows) > top) + [""]
-    lines += _signals(found.agreement())
+    lines += [*_signals(found.agreement()), *_called_wrong(found)]
     return "\n".join([*lines, _last(found)])
 
 
@@ -46,7 +49,14 @@ def why(found: Curation, one: Finding) -> str:
 
 
 def _line(found: Curation, one: Finding) -> str:
-    return f"  {plain(found.name(one.row))}: {one_line(row_text(found.rows[one.row]), 80)}\n      {plain(why(found, one))}"
+    return f"  {plain(found.name(one.row))}: {_excerpt(found.rows[one.row])}\n      {plain(why(found, one))}"
+
+
+def _excerpt(row: Mapping[str, Any]) -> str:
+    """The end of the prompt, which tells rows apart that begin alike, and the beginning of what is said."""
+    said = prompt_and_completion(row)
+    asked = one_line(said["prompt"][::-1], ASKED)[::-1]
+    return f"{asked} [{one_line(said['completion'], SAID)}]" if asked else one_line(said["completion"], ASKED + SAID)
 
 
 def _signals(agreement: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
@@ -60,6 +70,16 @@ def _signals(agreement: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
         if one < other
     ]
     return ["how far the signals of wrong answers rank the rows alike (1 = the same order):", *lines, ""]
+
+
+def _called_wrong(found: Curation) -> list[str]:
+    """How many answers confident learning calls wrong, which may be more than the suspects that were asked for."""
+    wrong = found.run.get("called wrong")
+    return (
+        []
+        if wrong is None
+        else [f"confident learning calls the answers of {rows_of(len(wrong))} wrong (--suspects, --json).", ""]
+    )
 
 
 def _last(found: Curation) -> str:

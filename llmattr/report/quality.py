@@ -18,7 +18,7 @@ RARE = 0.05  # a p-value from which on a row does not stand out
 def fit_quality(attribution: Attribution) -> list[str]:
     """How well the scores predict ablations that they were not fitted to; nothing where nothing was fitted or tried."""
     tried = [*_held_out(attribution), *_tried(attribution), *_foretold(attribution), *_alone(attribution)]
-    return [*tried, *chance(attribution), *over_runs(attribution), *stands_for(attribution)]
+    return [*tried, *_complete(attribution), *chance(attribution), *over_runs(attribution), *stands_for(attribution)]
 
 
 def stands_out(attribution: Attribution, t: int) -> str:
@@ -53,7 +53,13 @@ def over_runs(attribution: Attribution) -> list[str]:
     noise = int((attribution.q_values > FALSE).sum())
     told = f"{noise} of {every} scores cannot be told from noise (q above {FALSE})" if noise else "all stand out from noise"
     meaning = "sd = the deviation between runs, q = the share of noise among the scores that are as sure or surer"
-    return [f"Means of {of}, ± their standard errors: {told}; {meaning}."]
+    parts = [told_shares(known["variance"])] if "variance" in known else []
+    return [f"Means of {of}, ± their standard errors: {told}; {meaning}.", *parts]
+
+
+def told_shares(shares: Mapping[str, float]) -> str:
+    """What runs differ by, in shares of their variance."""
+    return f"Of the variance between runs: {', '.join(f'{name} {share:.0%}' for name, share in shares.items())}."
 
 
 def stands_for(attribution: Attribution) -> list[str]:
@@ -124,6 +130,15 @@ def _foretold(attribution: Attribution) -> list[str]:
     rest = ": all scores are true removals" if many == n else "; the others' scores are what gradients foretell, scaled"
     between = " to ".join(dict.fromkeys(f"{rank:.2f}" for rank in (min(known), max(known))))
     return [f"{many} of {n} {attribution.sources.kind} were removed; gradients rank these alike by {between} of 1{rest}."]
+
+
+def _complete(attribution: Attribution) -> list[str]:
+    """How much integrated gradients lack of the whole change, which they add up to with steps enough."""
+    gaps = attribution.details.get("gap")
+    if not gaps:
+        return []
+    lack = max(map(abs, gaps))
+    return [f"The scores lack {lack:.2g} nats at most of adding up to the whole change; more --steps leave less."]
 
 
 def _removed(found: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ ABOUT = {
     "rbo": "rank-biased overlap of the best, in which the first count most",
 }
 LISTED = 20  # sources of a target on the page, at most
+EQUAL = "no source stands out in any run: the best score the same as the rest"
 MEANING = "1 = the same, 0 = as by chance (jaccard and rbo: nothing shared); ± = the error over runs (jackknife)"
 
 
@@ -43,7 +44,9 @@ class Target(NamedTuple):
 
 def targets_of(found: Stability) -> list[Target]:
     """The least stable first."""
-    ranks = 1 + np.argsort(np.argsort(-found.ranked, axis=2, kind="stable"), axis=2)
+    from scipy.stats import rankdata
+
+    ranks = rankdata(-found.ranked, "min", axis=2).astype(int)
     targets = [Target(t, text, found.index[t], _sources(found, t, ranks[:, t])) for t, text in enumerate(_texts(found))]
     return sorted(targets, key=lambda target: np.nan_to_num(target.index.mean, nan=1.0))
 
@@ -73,9 +76,9 @@ def stability_text(found: Stability, top: int = 10) -> str:
     ]
     for target in targets[:top]:
         lines.append(f"  {_interval(target.index):<22} {one_line(target.text)}")
-        changing = target.changing(r)[:top]
+        changing, same = target.changing(r)[:top], "the same in every run" if target.sources else EQUAL
         lines += [f"      {source.runs} of {r} runs  {plain(source.name)}  {one_line(source.text, 100)}" for source in changing]
-        lines += [] if changing else ["      the same in every run"]
+        lines += [] if changing else [f"      {same}"]
     return "\n".join(lines)
 
 
@@ -98,6 +101,7 @@ def stability_page(found: Stability) -> str:
         "measures": [(name, ABOUT[name], _mean(found, name), found.agreement[name].tolist()) for name in MEASURES],
         "targets": [(target, _interval(target.index), target.changing(len(found.names))) for target in shown],
         "meaning": MEANING,
+        "equal": EQUAL,
     }
     a = {"run": {}, "method": {"name": ", ".join(dict.fromkeys(found.methods))}}
     return environment().get_template("stability.html.j2").render(view, a=a, options=[], base=None)

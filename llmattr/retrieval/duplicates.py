@@ -1,7 +1,8 @@
 """Texts that are nearly the same."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import count
 from math import ceil
 
@@ -39,10 +40,24 @@ def near_duplicates(texts: Sequence[str]) -> Int[np.ndarray, " n"]:
         return i
 
     for i, j in _candidates(sets):
-        one, other = sets[i], sets[j]
-        if first(i) != first(j) and len(one & other) >= ALIKE * len(one | other):
+        if first(i) != first(j) and _resemble(sets[i], sets[j]):
             group[max(first(i), first(j))] = min(first(i), first(j))
     return np.unique([first(i) for i in numbers], return_inverse=True)[1]
+
+
+def resemblance(texts: Sequence[str]) -> Callable[[int, int], bool]:
+    """Whether two of the texts, by their numbers, are nearly the same themselves: in a group of a chain of texts few are."""
+    words: dict[str, int] = defaultdict(count(1).__next__)
+
+    @cache
+    def shingles(i: int) -> Shingles:
+        return _shingles(texts[i], words)
+
+    return lambda i, j: _resemble(shingles(i), shingles(j))
+
+
+def _resemble(one: Shingles, other: Shingles) -> bool:
+    return len(one & other) >= ALIKE * len(one | other)
 
 
 def _candidates(sets: Sequence[Shingles]) -> Iterator[tuple[int, int]]:

@@ -47,7 +47,10 @@ class Encoder:
         return token_mean(hidden, inputs["attention_mask"]).numpy()
 
 
-def token_mean(hidden: Float[torch.Tensor, "b s d"], seen: Int[torch.Tensor, "b s"] | None) -> Float[torch.Tensor, "b d"]:
-    """The mean over the tokens that are no padding."""
+def token_mean(
+    hidden: Float[torch.Tensor, "b s d"], seen: Int[torch.Tensor, "b s"] | None, weighted: bool = False
+) -> Float[torch.Tensor, "b d"]:
+    """The mean over the tokens that are no padding; `weighted`: the k-th counts k times (SGPT, arXiv 2202.08904)."""
     mask = torch.ones_like(hidden[..., :1]) if seen is None else seen[..., None].to(hidden.dtype)
+    mask = mask * mask.cumsum(1) if weighted else mask
     return ((hidden * mask).sum(1) / mask.sum(1)).float()

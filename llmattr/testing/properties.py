@@ -32,8 +32,9 @@ ALIKE = ("corroborative", "reference")  # families that never ask what would hav
 # What the commands that take a method have themselves, by its kind: no method has an option of such a name.
 RESERVED: dict[Kind, str] = {
     "context": """agree_ablations agree_with cache concurrency device dtype files heads help html index json judge language
-        max_new_tokens measure messages model no_cache no_verify prune query questions quick rather_than replicates response
-        seed served_api served_model sources step target template timeout tokenizer top verbatim verbose verify zoom""",
+        max_new_tokens measure messages model no_cache no_verify paraphrase prune query questions quick rather_than replicates
+        response seed served_api served_model sources step target template timeout tokenizer top verbatim verbose verify
+        zoom""",
     "training": """append checkpoints columns complement data device dim dtype help kind learning_rates model modules out
         row_type rows seed split strict unknown width""",
     "retraining": """batch_size clip columns completion data group_by help html jobs json learning_rate mean measure model out
@@ -133,8 +134,8 @@ def state_of(model: "torch.nn.Module") -> dict[str, Any]:
 def check_supports(name: str, scores: Float[np.ndarray, "n n"]) -> None:
     """Rows that are asked for again: the mean of a row's score for itself is at least the mean of all scores.
 
-    So it is of products with any positive H, by Cauchy and Schwarz: `sum_i g_i' H g_i >= sum_i g_i' H sum_j g_j / n`. Rows that
-    were rounded to float16 leave 2^-11 of the largest.
+    So it is of products with any positive H, by Cauchy and Schwarz: `sum_i g_i' H g_i >= sum_i g_i' H sum_j g_j / n`. Rounding
+    may leave 2^-11 of the largest, as of rows in float16.
     """
     own, every = float(np.diag(scores).mean()), float(scores.mean())
     holds = own >= every - 2**-11 * float(np.abs(scores).max())

@@ -25,6 +25,7 @@ from llmattr.training.contract import (
     TrainingMethod,
     UnrolledMethod,
     WholeMethod,
+    has_momentum,
     parameters_of,
 )
 from llmattr.training.gradients.layers import Layers, input_groups
@@ -34,7 +35,7 @@ from llmattr.training.index.files import VERSION, check_bytes, read_run, save_ru
 from llmattr.training.index.store import GradientIndex, check_empty, refuse_other
 from llmattr.training.loaded import load_vectors, plain_vectors
 from llmattr.training.methods import METHODS
-from llmattr.training.methods.products import TracIn
+from llmattr.training.methods.products import Less, TracIn
 from llmattr.training.methods.unrolled import Source
 from llmattr.training.projection import Projection
 from llmattr.training.vectors.contract import Vectors
@@ -42,7 +43,7 @@ from llmattr.training.vectors.fill import fill
 from llmattr.training.vectors.plain import Nothing
 from llmattr.training.vectors.projector import Projector, save_fitted
 
-WEIGHED = (TracIn, Source)  # whose checkpoints count by their learning rates
+WEIGHED = (TracIn, Less, Source)  # whose checkpoints count by their learning rates
 PROJECTED_BY = {"principal": ("dim", "width", "complement"), "random": ("dim", "width"), "rademacher": ("dim",), "identity": ()}
 
 
@@ -165,7 +166,7 @@ class Build:
             case IndexMethod(vectors="gradients"):
                 normalize, parameters = method.normalize if isinstance(method, Normalized) else "none", parameters_of(method)
                 of = lm, self.projection, self.modules, examples
-                return Projector.fit(*of, parameters=parameters, normalize=normalize)
+                return Projector.fit(*of, parameters=parameters, normalize=normalize, steps=has_momentum(method))
             case IndexMethod():
                 return plain_vectors(method, lm)
             case StreamMethod() | UnrolledMethod() | WholeMethod():

@@ -6,13 +6,22 @@ from typing import Any
 
 from llmattr.core.method import describe
 from llmattr.errors import LlmattrError
-from llmattr.training.contract import IndexMethod, Normalized, TextMethod, TrainingMethod, find_training_method, parameters_of
+from llmattr.training.contract import (
+    IndexMethod,
+    Normalized,
+    TextMethod,
+    TrainingMethod,
+    find_training_method,
+    has_momentum,
+    parameters_of,
+)
 from llmattr.training.methods import METHODS
 
 READ = ("layer", "encoder")  # fields that say whose numbers a row is
 WHY = {
     "measure": "a gradient is that of what is measured",
     "normalize": "gradients are divided by the root of their second moments before they are projected",
+    "momentum": "the optimizer's is in rows that are its steps",
     "parameters": "only these have their gradients in a row",
 }
 
@@ -65,4 +74,5 @@ def _rows_of(method: IndexMethod) -> dict[str, Any]:
     """What a stored row of the method is."""
     normalize = method.normalize if isinstance(method, Normalized) else "none"
     of = {"vectors": method.vectors, "measure": method.measure, "normalize": normalize, "parameters": parameters_of(method)}
+    of |= {"momentum": has_momentum(method)}
     return of | {name: value for name, value in describe(method).items() if name in READ}

@@ -64,7 +64,8 @@ class IndexMethod(Method, Protocol):
     """
 
     vectors: ClassVar[VectorKind]
-    """What phi(z) [D] is: projected "gradients"; "hidden states" of the field `layer`; "embeddings" of the field `encoder`."""
+    """What phi(z) [D] is: projected "gradients"; "hidden states" (or "weighted" ones) of the field `layer`; "embeddings" of the
+    field `encoder`."""
 
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t D"]) -> Weighed:
         """From the queries' phi(z_q) [t, D] to q(z_q) [t, D], and to what else a score is made of.
@@ -87,6 +88,19 @@ class Normalized(Protocol):
         "steps": the optimizer's, and divided by their fourth root: a product is what its step on the row takes off.
         """
         ...
+
+
+@runtime_checkable
+class Stepwise(Normalized, Protocol):
+    """A normalized method whose rows alone are: Adam's steps on them, which questions meet with their gradients as they are."""
+
+    of_steps: ClassVar[Literal[True]]
+    """Says so; with the optimizer's moments its momentum is in the steps."""
+
+
+def has_momentum(method: object) -> bool:
+    """Whether its rows have the momentum of the optimizer whose steps they are."""
+    return isinstance(method, Stepwise) and method.normalize == "optimizer"
 
 
 @runtime_checkable

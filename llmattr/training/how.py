@@ -12,6 +12,7 @@ from llmattr.training.chance import FEWEST, FOREIGN
 from llmattr.training.contract import (
     IndexMethod,
     QuotingMethod,
+    Stepwise,
     StreamMethod,
     TextMethod,
     TrainingMethod,
@@ -45,7 +46,7 @@ class How:
         """How many of n rows are asked for p-values; where nothing is said only what costs no pass of the model."""
         if self.foreign is not None:
             return self.foreign
-        if self._alone(questions) or not isinstance(method, IndexMethod | TextMethod):
+        if self._alone(questions) or not isinstance(method, IndexMethod | TextMethod) or isinstance(method, Stepwise):
             return 0
         many = FOREIGN if isinstance(method, IndexMethod) else min(FOREIGN, AT_ONCE // n)
         return many if min(many, n) >= FEWEST else 0

@@ -35,6 +35,8 @@ def plain_vectors(method: IndexMethod, lm: LM) -> Vectors:
             return HiddenStates(lm, layer)
         case IndexMethod(vectors="embeddings", encoder=str(encoder)):
             return Encoded(encoder)
+        case IndexMethod(vectors="weighted hidden states", layer=int(layer)):
+            return HiddenStates(lm, layer, weighted=True)
     raise LlmattrError(f"{method.name} has rows of {method.vectors}, and no field layer (an int) or encoder (a str) for them")
 
 

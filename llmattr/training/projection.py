@@ -5,7 +5,7 @@ from typing import Literal
 
 from llmattr.core.method import option
 
-VectorKind = Literal["gradients", "hidden states", "embeddings"]  # what a row holds
+VectorKind = Literal["gradients", "hidden states", "weighted hidden states", "embeddings"]  # what a row holds
 Measure = Literal["loss", "margin", "sampled"]  # what is differentiated (`run_backward`)
 Normalize = Literal["data", "optimizer", "steps", "none"]  # where second moments come from
 Parameters = Literal[  # whose gradients (`tracked_layers`)

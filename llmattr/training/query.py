@@ -20,7 +20,7 @@ from llmattr.text.reading import Queries, read_queries
 from llmattr.training.chance import LOOKED, Foreign
 from llmattr.training.checkpoint import Checkpoint
 from llmattr.training.chosen import method_at_question, saved_method
-from llmattr.training.contract import IndexMethod, ModelMethod, QuotingMethod, TextMethod, TrainingMethod
+from llmattr.training.contract import IndexMethod, ModelMethod, QuotingMethod, Stepwise, TextMethod, TrainingMethod
 from llmattr.training.direction import MEANING as MEANING_OF_DIRECTIONS
 from llmattr.training.direction import checked_directions
 from llmattr.training.found import Found, Said, as_attribution
@@ -181,7 +181,7 @@ class TraceIndex:
 
     def _asked_back(self, method: ModelMethod | TextMethod, rows: Int[np.ndarray, " r"]) -> Top:
         """The best rows for these rows of the index as questions: for what is stored of them, where that is what is asked."""
-        if not isinstance(method, IndexMethod):
+        if not isinstance(method, IndexMethod) or isinstance(method, Stepwise):
             return self._compared(method, [whole(row) for row in self.index.rows(rows)], LOOKED, How())[0]
         parts = [part.products(method, part.index.stored(rows)) for part in self.checkpoints]
         return Top(len(rows), LOOKED).over(combined(parts))

@@ -14,6 +14,7 @@ from llmattr.training.contract import (
     IndexMethod,
     ModelMethod,
     OneModel,
+    Stepwise,
     StreamMethod,
     TrainingMethod,
     UnrolledMethod,
@@ -25,6 +26,7 @@ from llmattr.training.loaded import layered, load_vectors
 from llmattr.training.stream import self_products, streamed
 from llmattr.training.unrolled import unrolled
 from llmattr.training.vectors.fill import project
+from llmattr.training.vectors.projector import Projector
 
 
 def search(method: ModelMethod, checkpoints: Sequence[Checkpoint], given: Rows, top: int, how: How) -> tuple[Top, Asked]:
@@ -55,6 +57,8 @@ def _scores(checkpoint: Checkpoint, method: OneModel, lm: LM, asked: Examples, *
     match method:
         case IndexMethod():
             vectors = load_vectors(method, lm, index.folder, index.run)
+            if isinstance(method, Stepwise) and isinstance(vectors, Projector):
+                vectors = vectors.plain()
             return checkpoint.products(method, project(vectors, asked, method.measure), top if how.approximate else 0)
         case StreamMethod() | WholeMethod():
             return Scores(streamed(method, layered(index, lm), lm.tokenize(index.rows()), asked, how.rows))

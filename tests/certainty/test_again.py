@@ -8,6 +8,7 @@ import pytest
 from llmattr import build_index, cite
 from llmattr.certainty import replicates
 from llmattr.certainty.again import factors_of, over_models, over_seeds
+from llmattr.certainty.replicates import QUESTION
 from llmattr.cli import main
 from llmattr.context import METHODS
 from llmattr.core.attribution import Attribution
@@ -49,6 +50,55 @@ class TestContexts:
         with pytest.raises(LlmattrError, match="2 runs are equal in every score"):
             over_seeds(cite(tiny, TEXT, method="leave-one-out", **HOW), range(2))
 
+    OTHERS = ("In which year?", "At what time was that?")
+
+    def test_the_mean_over_paraphrases(self, tiny):
+        """Each is a `cite` of its own with the same answer; chance is over the questions, each the mean over its seeds."""
+        found = over_seeds(cite(tiny, TEXT, method=self.METHOD, **HOW), range(2), self.OTHERS)
+        asked = [{**HOW, "query": text} for text in (HOW["query"], *self.OTHERS)]
+        runs = [cite(tiny, TEXT, method=self.METHOD, seed=seed, **how) for how in asked for seed in range(2)]
+        wanted = replicates(runs, {QUESTION: [0, 0, 1, 1, 2, 2], "seed": [0, 1] * 3})
+        assert wanted.independent.shape[0] == 3
+        for name, expected in (("values", wanted.mean), ("deviation", wanted.deviation), ("q_values", wanted.q_values)):
+            np.testing.assert_allclose(vars(found)[name], expected, err_msg=name)
+        known = found.run["replicates"]
+        assert (known["runs"], known["independent"], known["sampling"]) == (6, 3, "paraphrases")
+        assert {*known["variance"]} == {QUESTION, "seed", "rest"}
+        assert sum(known["variance"].values()) == pytest.approx(1)
+        assert found.run["query"] == HOW["query"]
+        assert found.run["paraphrases"] == [*self.OTHERS]
+        assert found.run["forward_passes"] >= 3 * self.METHOD.n_ablations  # those of every wording
+
+    def test_what_draws_nothing_may_depend_on_the_wording(self, tiny):
+        found = over_seeds(cite(tiny, TEXT, method="leave-one-out", **HOW), [0], self.OTHERS)
+        assert (found.deviation > 0).any()
+        assert "variance" not in found.run["replicates"]  # there is one factor
+
+    def test_the_answer_that_was_generated_stays(self, tiny):
+        """Token by token, as it was said to the first question."""
+        one = cite(tiny, TEXT, HOW["query"], method=self.METHOD, max_new_tokens=4, verify=False)
+        found = over_seeds(one, [0], self.OTHERS)
+        assert found.response == one.response
+        assert one.session.reworded(self.OTHERS[0]).prompt.response_ids == one.session.ablation.prompt.response_ids
+
+    @pytest.mark.parametrize(
+        ("paraphrases", "message"),
+        [
+            (["When?"], "is there twice: a paraphrase says it in other words"),
+            (["a", "a"], "'a' is there twice"),
+            ([" "], "the query is empty"),
+        ],
+    )
+    def test_what_is_no_paraphrase(self, tiny, paraphrases, message):
+        with pytest.raises(LlmattrError, match=message):
+            over_seeds(cite(tiny, TEXT, method=self.METHOD, verify=False, **HOW), [0], paraphrases)
+
+    def test_a_chat_without_a_query_has_none(self, tiny):
+        chat = [{"role": "user", "content": "Read {context}\nWhen?"}]
+        found = cite(tiny, TEXT, messages=chat, response=HOW["response"], method=self.METHOD, verify=False)
+        with pytest.raises(LlmattrError, match="paraphrases are a query in other words, and there is none"):
+            over_seeds(found, [0], self.OTHERS)
+
     def test_a_loaded_result_is_refused(self, tiny, tmp_path):
         saved = cite(tiny, TEXT, method="leave-one-out", **HOW).save(tmp_path / "one.json")
         with pytest.raises(LlmattrError, match="only a fresh result"):
@@ -64,6 +114,14 @@ class TestContexts:
         target = json.loads((tmp_path / "mean.json").read_text())["targets"][0]
         assert len(target["deviation"]) == len(target["q_values"]) == 4
         assert ", q " in (tmp_path / "mean.html").read_text()
+        others = ["--paraphrase", "In which year?", "--paraphrase", "At what time?", "--replicates", "2"]
+        assert main([*ask, *others, *given[:3], "--no-verify", "--json", "words.json"]) == 0, capsys.readouterr().err
+        said = capsys.readouterr().out
+        assert "Means of 6 runs (paraphrases), ± their standard errors" in said
+        assert "Of the variance between runs: question " in said
+        assert json.loads((tmp_path / "words.json").read_text())["run"]["paraphrases"] == others[1:4:2]
+        assert main(["cite", "--messages", "chat.json", *others]) == 2
+        assert "paraphrases are --query in other words" in capsys.readouterr().err
         assert main([*ask, "--replicates", "3", "leave-one-out"]) == 2
         assert "equal in every score" in capsys.readouterr().err
 

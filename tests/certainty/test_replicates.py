@@ -11,9 +11,11 @@ from scipy import stats
 from llmattr import surrogate
 from llmattr.certainty import benjamini_hochberg, power_of, replicated, replicates, runs_needed, t_test, variance_components
 from llmattr.certainty.reading import UNIT
+from llmattr.certainty.significance import true_snr
 from llmattr.core.attribution import Attribution
 from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError
+from llmattr.report.certainty import certainty_text
 from tests import worlds
 
 RNG = np.random.default_rng
@@ -56,6 +58,22 @@ class TestSignificance:
         assert runs_needed(0.0) is None
         assert runs_needed(1e6) == runs_needed(np.inf) == 2
         assert power_of(0.0, 5, level=0.05) == pytest.approx(0.05)
+        assert power_of(10.0, 3) == pytest.approx(1, abs=1e-6)  # scipy has nan for the other side
+
+    @pytest.mark.parametrize(("true", "runs"), [(0.5, 2), (0.5, 3), (1.0, 3), (2.0, 5)])
+    def test_what_few_runs_show_is_corrected(self, true, runs):
+        """Half of 20,000 pairs show more than their median: within 5 binomial errors, 5 * 0.5 / 141."""
+        seen = float(np.median(replicates(true + RNG(0).normal(size=(runs, 10, 2000))).snr))
+        level = 2 * stats.t.sf(seen * runs**0.5, runs - 1)
+        assert power_of(true, runs, level) == pytest.approx(0.5, abs=5 * 0.5 / 141)
+        assert power_of(true_snr(seen, runs), runs, level) == pytest.approx(0.5, abs=1e-9)
+
+    def test_noise_is_found_by_no_number_of_runs(self):
+        bound = stats.t.isf(0.25, 2) / 3**0.5  # what |t| of three runs of noise is above half of the time
+        assert true_snr(0.99 * bound, 3) == 0 < true_snr(1.01 * bound, 3)
+        assert [true_snr(one, 2) for one in (0.0, 1e6, np.inf)] == [0.0, 1e6, np.inf]
+        quiet = replicates(np.array([[[1.0, 2.0]], [[-1.0, -2.0]], [[0.1, 0.2]]]))
+        assert "stand out no more than noise does in 3 runs" in certainty_text(quiet)
         np.testing.assert_array_equal(t_test(np.array([[0.0, 2.0], [0.0, 2.0]])), [1.0, 0.0])
         with pytest.raises(LlmattrError, match=r"power must lie between 0\.5 and 1"):
             runs_needed(1.0, power=1.0)
@@ -231,6 +249,18 @@ class TestReading:
         one = replicates([_as_table(values[0], said=["t0", "t1"]), tmp_path / "one.csv"])
         assert [*one.runs.sources.ids, *one.runs.first.targets.texts] == ["a", "b", "c", "d", "t0", "t1"]
 
+    @pytest.mark.parametrize("name", ["", "id", "target"])
+    def test_a_column_of_the_targets_numbers_is_no_source(self, tmp_path, name):
+        """As pandas writes a table: without a name, or as one names it."""
+        values = RNG(0).normal(size=(2, 3, 4))
+        for number, table in enumerate(values):
+            rows = "".join(f"{t}," + ",".join(map(str, row)) + "\n" for t, row in enumerate(table))
+            (tmp_path / f"{number}.csv").write_text(f"{name},a,b,c,d\n{rows}")
+        found = replicates([tmp_path / "0.csv", tmp_path / "1.csv"])
+        np.testing.assert_allclose(found.mean, values.mean(axis=0))
+        assert [*found.runs.sources.ids] == ["a", "b", "c", "d"]
+        assert [*found.runs.first.targets.texts] == ["target 0", "target 1", "target 2"]
+
     def test_sources_are_found_by_their_ids(self):
         one, other = scores([[1.0, 2.0, 3.0]], ["a", "b", "c"]), scores([[6.0, 4.0, 2.0]], ["c", "b", "a"])
         np.testing.assert_array_equal(replicates([one, other]).mean, [[1.5, 3.0, 4.5]])
@@ -264,7 +294,14 @@ class TestReading:
         with pytest.raises(LlmattrError, match="of other rows: 1 is 'changed' and '1'"):
             replicates([one, other])
 
-    BAD = (("a,b\n", "holds no scores"), ("a,b\n1,x\n", "no table of scores"), ("", "no table"))
+    BAD = (
+        ("a,b\n", "holds no scores"),
+        ("a,b\n1,x\n", "bad.csv', line 2, 'b': 'x' is no finite number"),
+        ("a,b\n1,2\n3,\n", "bad.csv', line 3, 'b': '' is no finite number"),
+        ("", "no table"),
+        ("0.5,1.5\n2.5,3.5\n4.5,5.5\n", "first line of .* names the sources, and '0.5' is a score"),
+        ("a,b,a\n1,2,3\n", "names 'a' several times"),
+    )
 
     @pytest.mark.parametrize(("text", "match"), BAD)
     def test_tables_that_are_none(self, tmp_path, text, match):

@@ -12,6 +12,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.sources import Sources, Targets
 from llmattr.errors import LlmattrError
 from llmattr.metrics import stats
+from llmattr.report.stability import stability_page, stability_text
 
 RNG = np.random.default_rng
 
@@ -116,6 +117,34 @@ class TestStability:
         found = stability([self.VALUES[0], np.exp(self.VALUES[0]), 7 * self.VALUES[0] - 1])
         assert all(matrix == pytest.approx(1.0) for matrix in found.agreement.values())
         assert [one.mean for one in found.index] == pytest.approx([1.0] * 4)
+
+    def test_equal_scores_are_no_choice(self):
+        """Each run finds one source, another one each time, and gives the other 99 nothing: they share no best source."""
+        runs = np.zeros((4, 1, 100))
+        runs[np.arange(4), 0, [30, 50, 70, 90]] = 1
+        found = stability(runs)
+        assert {name: found.mean(name)[0] for name in ("jaccard", "rbo")} == {"jaccard": 0, "rbo": 0}
+        assert found.index[0].mean == pytest.approx(
+            -1 / 99
+        )  # `1 - s^2 / (q (1 - q))`: s^2 = 4/3 . 4 (1/4)(3/4) / 100, q = 1/100
+        same = stability(runs[[0, 0]])
+        assert [same.agreement[name][0, 1] for name in ("jaccard", "rbo")] == pytest.approx([1, 1])
+        assert same.index[0].mean == pytest.approx(1)
+
+    def test_the_order_of_the_sources_does_not_matter(self):
+        """Scores of 4 values, so that half of all pairs of sources and more are ties."""
+        rng = RNG(0)
+        runs = rng.integers(4, size=(3, 5, 12)).astype(float)
+        one, other = (stability(of, k=4) for of in (runs, runs[:, :, rng.permutation(12)]))
+        for name, matrix in one.agreement.items():
+            np.testing.assert_allclose(matrix, other.agreement[name], atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(one.index, other.index, atol=1e-12)
+
+    def test_no_source_that_stands_out(self):
+        found = stability(np.array([[[1.0, 1, 0]]] * 2), k=1)
+        assert np.isnan(found.index[0].mean)
+        assert "no source stands out" in stability_text(found)
+        assert "no source stands out" in stability_page(found)
 
     def test_who_changes(self):
         one = np.array([[5.0, 4.0, 3.0, 2.0, 1.0]])

@@ -38,12 +38,26 @@ def run(tmp_path, monkeypatch, capsys):
     return call
 
 
+def test_runs_are_called_by_what_tells_them_apart(run, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a/run.npy", "b/run.npy", "run.npy", "run.npz"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        with path.open("wb") as file:
+            np.savez(file, rng.normal(size=(2, 3))) if name.endswith("z") else np.save(file, rng.normal(size=(2, 3)))
+    for given in (["a/run.npy", "b/run.npy"], ["run.npy", "run.npz"]):
+        assert run(f"stability {' '.join(given)} --json names.json")[0] == 0
+        assert json.loads((tmp_path / "names.json").read_text())["runs"] == given
+
+
 def test_which_scores_are_noise(run, tmp_path):
     code, out, err = run("certainty six.npy --top 2 --json mean.json --html mean.html")
     assert (code, err) == (0, "")
     assert "14 of 16 scores cannot be told from noise" in out
     assert out.count("may be noise)") == 6  # all but the two that are none
-    assert "such a one is found with power 0.8 by" in out
+    assert "Half of all scores stand out no more than noise does in 6 runs" in out  # those 14
+    np.save("clear.npy", np.random.default_rng(1).normal(2.0, size=(6, 2, 8)))
+    assert "such a one is found with power 0.8 by" in run("certainty clear.npy")[1]
     saved = json.loads((tmp_path / "mean.json").read_text())
     found = np.argwhere(np.array([target["q_values"] for target in saved["targets"]]) <= 0.05)
     assert found.tolist() == [[0, 3], [1, 0]]
@@ -95,6 +109,8 @@ def test_how_far_results_agree(run, tmp_path):
     [
         ("certainty first.json", "one run says nothing of how another would come out"),
         ("stability first.json", "one run says nothing"),
+        ("stability first.json second.json other.json", "other and first are of other targets"),
+        ("certainty first.json other.json", "other and first are of other targets"),
         ("certainty first.json second.json", "first in nats and second in nats: compare methods by their stability"),
         ("certainty six.npy --factor seed", "--factor is NAME=LABEL,LABEL,..."),
         ("certainty six.npy --factor seed=1,2", "6 runs and 2 labels of their seed"),

@@ -11,8 +11,8 @@ from llmattr.ablation import random_masks
 from llmattr.components.ablation import ComponentAblation
 from llmattr.components.build import component_ablation
 from llmattr.components.fills import seen
-from llmattr.components.layers import layers_of
 from llmattr.errors import LlmattrError
+from llmattr.model.layers import layers_of
 from llmattr.model.lm import LM
 from llmattr.testing.properties import state_of
 from tests import tiny_models

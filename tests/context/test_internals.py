@@ -13,21 +13,27 @@ from transformers import BloomConfig, BloomForCausalLM, Gemma2Config, Gemma2ForC
 from llmattr import cite
 from llmattr.ablation import random_masks
 from llmattr.context.methods.at2 import At2, HeadWeights, fit, fit_at2, fit_heads, seen_features
-from llmattr.context.methods.attention import Attention, attention_mass, rollout
-from llmattr.context.methods.gradients import GradientInput, IntegratedGradients
+from llmattr.context.methods.attention import Attention, attention_mass
+from llmattr.context.methods.gradients import GradientInput, IntegratedGradients, gauss_legendre
+from llmattr.context.methods.lrp import AttnLrp, CpLrp
+from llmattr.context.methods.rollout import Rollout, rollout
 from llmattr.context.methods.source_gates import SourceGates, gate_gradients, gated
 from llmattr.context.removal.ablation import ContextAblation, values
 from llmattr.core.sources import Targets
 from llmattr.errors import LlmattrError
 from llmattr.model import inside
+from llmattr.model.attention import attending, own_attention
+from llmattr.model.heads import heads_at_work
 from llmattr.model.lm import LM
+from llmattr.report.quality import fit_quality
 from llmattr.text.messages import conversation
 from llmattr.text.prompt import Prompt, cut
 from tests import tiny_models
 from tests.context.test_cite import ANSWER, CONTEXT
 
 METHODS = [SourceGates(), GradientInput(), GradientInput("l2"), IntegratedGradients(2),
-           IntegratedGradients(2, "pad"), Attention(), Attention("rollout"), At2(iterations=20)]  # fmt: skip
+           IntegratedGradients(2, "pad"), IntegratedGradients(2, "mean"), CpLrp(), AttnLrp(), Attention(), Attention("length"),
+           Attention("rollout"), Rollout(), Rollout("length"), At2(iterations=20)]  # fmt: skip
 
 
 def ablation_of(lm, context=CONTEXT):
@@ -113,7 +119,7 @@ class TestGates:
 
     def test_points(self):
         """k points integrate polynomials up to degree 2k - 1 exactly."""
-        points, shares = np.transpose(SourceGates(3).path())
+        points, shares = np.transpose(gauss_legendre(3))
         np.testing.assert_allclose([(shares * points**d).sum() for d in range(6)], [1 / (d + 1) for d in range(6)])
 
 
@@ -165,9 +171,42 @@ class TestInputGradients:
         blank = values(-np.logaddexp(0, -log_odds)[None], gpt2.prompt.response_tokens(gpt2.targets.spans))[0]
         change = gpt2(everything(gpt2))[0] - blank
         errors = [np.abs(IntegratedGradients(k).attribute(gpt2).values.sum(axis=1) - change).max() for k in (2, 8, 32)]
+        found = IntegratedGradients(8).attribute(gpt2)
+        np.testing.assert_allclose(found.details["gap"], change - found.values.sum(axis=1), atol=1e-9)
+        assert f"The scores lack {np.abs(found.details['gap']).max():.2g} nats at most" in "".join(fit_quality(found))
         # A small random model jumps near 0, where layer norm makes a direction of any length alike; then it converges.
         assert errors[2] < 0.02 * np.abs(change).max()
         assert errors[2] < errors[1] < errors[0]
+
+    def test_more_steps_leave_less(self):
+        """On a Llama in float64; the whole change is tens of nats."""
+        ablation = ablation_of(LM(tiny_models.double_llama(), tiny_models.tokenizer(), "tiny"))
+        methods = [IntegratedGradients(steps, rule="gauss-legendre") for steps in (16, 64, 256)]
+        gaps = [np.abs(method.attribute(ablation).details["gap"]).max() for method in methods]
+        assert gaps[0] > gaps[1] > gaps[2]
+        assert gaps[2] < 1e-5
+
+    @pytest.mark.parametrize("blank", ["zero", "mean", "pad"])
+    def test_every_blank_has_its_own_whole(self, gpt2, blank):
+        """What the gap is measured from: the model's own pass over the blank."""
+        method = IntegratedGradients(1, blank)
+        table = gpt2.lm.model.get_input_embeddings().weight
+        x = {"zero": torch.zeros(32), "mean": table.mean(dim=0), "pad": table[gpt2.lm.pad_id]}[blank].double()
+        of_sources = torch.tensor(inside.source_of(gpt2.prompt.full()) >= 0)[:, None]
+        with torch.no_grad(), inside.embedded(gpt2.lm, lambda read: torch.where(of_sources, x, read)):
+            log_odds = inside.response_log_odds(gpt2.lm, gpt2.prompt.full()).numpy()
+        expected = values(-np.logaddexp(0, -log_odds)[None], gpt2.target_tokens)[0]
+        np.testing.assert_allclose(method.of_blank(gpt2), expected, rtol=1e-12)
+
+    def test_shares_of_a_product_and_of_a_sum(self):
+        """f = xy on the way from 0 gives x and y a half each; of a linear f any number of points gives w (x - x')."""
+        x, start, w = np.array([2.0, 3.0]), np.array([-1.0, 0.5]), np.array([0.7, -1.1])
+        for rule in ("midpoint", "gauss-legendre"):
+            halves = sum(share * x * (point * x[::-1]) for point, share in IntegratedGradients(2, rule=rule).path())
+            np.testing.assert_allclose(halves, [3, 3], atol=1e-10)
+            for steps in (1, 2, 7):
+                linear = sum(share * w * (x - start) for _, share in IntegratedGradients(steps, rule=rule).path())
+                np.testing.assert_allclose(linear, w * (x - start), atol=1e-10)
 
     def test_gradient_input_is_a_finite_difference(self, gpt2):
         """x . df/dx of a source is the derivative of f by that source's scale, at 1."""
@@ -193,15 +232,19 @@ class TestInputGradients:
         assert dot.can_cite
 
 
-@pytest.fixture(scope="module")
-def weights(ablation):
+def attention_of(ablation):
     """Every layer's attention [l, h, s, s] as transformers gives it."""
-    model = ablation.lm.model
+    model, before = ablation.lm.model, ablation.lm.model.config._attn_implementation
     model.set_attn_implementation("eager")
     with torch.no_grad():
         found = model(input_ids=torch.tensor([ablation.prompt.full().ids]), output_attentions=True).attentions
-    model.set_attn_implementation("sdpa")
+    model.set_attn_implementation(before)
     return np.stack([layer[0].double().numpy() for layer in found])
+
+
+@pytest.fixture(scope="module")
+def weights(ablation):
+    return attention_of(ablation)
 
 
 class TestAttention:
@@ -231,6 +274,104 @@ class TestAttention:
     def test_nothing_is_cited(self, ablation):
         result = Attention().attribute(ablation)
         assert (result.unit, result.baseline, result.cited.any()) == ("attention", None, False)
+
+
+def heads_of(model, ids):
+    """What each head of a Llama carries from each token [l, h, s, d], and what each layer reads [l, s, d], written out."""
+    with torch.no_grad():
+        read = model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states[:-1]
+        carried = []
+        for x, layer in zip(read, model.model.layers, strict=True):
+            attention = layer.self_attn
+            values = attention.v_proj(layer.input_layernorm(x))[0].view(len(ids), 2, 8)
+            written = attention.o_proj.weight.view(32, 4, 8)
+            carried.append(torch.einsum("shk,dhk->hsd", values.repeat_interleave(2, dim=1), written))
+    return torch.stack(carried).double().numpy(), torch.cat(read).double().numpy()
+
+
+@pytest.fixture(scope="module")
+def llama():
+    """The ablation, each layer's attention, and what its heads carry and what it reads."""
+    ablation = ablation_of(LM(tiny_models.llama(), tiny_models.tokenizer(), "tiny"))
+    return ablation, attention_of(ablation), *heads_of(ablation.lm.model, ablation.prompt.full().ids)
+
+
+class TestRollout:
+    def product(self, layers, ablation):
+        """The rows of `prod_l M_l` that the targets' tokens are predicted at, summed over sources' tokens."""
+        flow = np.eye(layers[0].shape[1])
+        for layer in layers:
+            flow = layer / layer.sum(axis=1, keepdims=True) @ flow
+        full = ablation.prompt.full()
+        rows = [flow[full.response.start + a - 1 : full.response.start + b - 1] for a, b in ablation.target_tokens]
+        return [[row[:, first:last].sum(axis=1).mean() for first, last in full.sources] for row in rows]
+
+    def test_by_lengths(self, llama):
+        ablation, weights, carried, read = llama
+        lengths = np.linalg.norm(carried, axis=-1)
+        passed = np.einsum("lhij,lhj->lij", weights, lengths)
+        layers = [each + np.diag(np.linalg.norm(x, axis=1)) for each, x in zip(passed, read, strict=True)]
+        found = Rollout("length").attribute(ablation).values
+        np.testing.assert_allclose(found, self.product(layers, ablation), atol=1e-6)  # Llama's softmax is float32
+        mass = passed.mean(axis=0)
+        full = ablation.prompt.full()
+        rows = [mass[full.response.start + a - 1 : full.response.start + b - 1] for a, b in ablation.target_tokens]
+        expected = [[row[:, first:last].sum(axis=1).mean() for first, last in full.sources] for row in rows]
+        np.testing.assert_allclose(Attention("length").attribute(ablation).values, expected, rtol=1e-5)
+
+    def test_by_projections(self, llama):
+        (ablation, *parts), layers = llama, []
+        for attention, carried, x in zip(*parts, strict=True):
+            each = np.einsum("hij,hjd->ijd", attention, carried)
+            met = each.sum(axis=1) + x
+            layers.append(np.einsum("ijd,id->ij", each, met).clip(0) + np.diag((x * met).sum(axis=1).clip(0)))
+        found = Rollout().attribute(ablation).values
+        np.testing.assert_allclose(found, self.product(layers, ablation), atol=1e-6)
+
+    def test_a_few_rows_at_a_time(self, ablation, monkeypatch):
+        whole = Rollout().attribute(ablation).values
+        monkeypatch.setattr(inside, "ROWS", 3)
+        np.testing.assert_allclose(Rollout().attribute(ablation).values, whole, atol=1e-6)
+
+    def test_windows_and_soft_caps(self):
+        """Layer by layer what transformers gives: each layer reads what the one before it wrote, block by block."""
+        ablation = ablation_of(gemma2(8))
+        means = attention_of(ablation).mean(axis=1)
+        expected = self.product([mean + np.eye(len(mean)) for mean in means], ablation)
+        np.testing.assert_allclose(rollout(ablation), expected, atol=1e-6)
+
+    @pytest.mark.parametrize("by", ["projection", "length"])
+    def test_heads_that_carry_nothing_count_nothing(self, by):
+        """However much attention there is: values of 0 leave every token what it was; the response has nothing of sources."""
+        model = tiny_models.llama()
+        for layer in model.model.layers:
+            torch.nn.init.zeros_(layer.self_attn.v_proj.weight)
+        ablation = ablation_of(LM(model, tiny_models.tokenizer(), "tiny"))
+        assert (Rollout(by).attribute(ablation).values == 0).all()
+        assert (Attention("length").attribute(ablation).values == 0).all()
+        assert (Attention().attribute(ablation).values > 0).all()
+
+    def test_they_are_shares(self, ablation):
+        for by in ("projection", "length"):
+            found = Rollout(by).attribute(ablation)
+            assert (found.values > 0).all()
+            assert (found.values.sum(axis=1) <= 1).all()
+            assert not found.can_cite
+
+    def test_output_matrices_of_another_kind(self, gpt2):
+        """GPT-2's stand the other way round and have biases."""
+        seen = []
+
+        def attend(module, query, key, value, mask, **options):
+            output = own_attention(module, query, key, value, mask, **options)
+            heads = at(value, query.shape[1])
+            written = torch.einsum("shk,hkd->sd", output[0][0], heads.written) + module.c_proj.bias
+            seen.append(torch.allclose(written, module.c_proj(output[0].flatten(2))[0]))
+            return output
+
+        with heads_at_work(gpt2.lm) as at, torch.no_grad(), attending(gpt2.lm, attend):
+            gpt2.lm.model(input_ids=torch.tensor([gpt2.prompt.full().ids]))
+        assert seen == [True, True]
 
 
 class TestAt2:
@@ -293,6 +434,7 @@ class TestAll:
     def test_the_model_is_left_as_it_was(self, ablation, method):
         model = ablation.lm.model
         learning = [parameter.requires_grad for parameter in model.parameters()]
+        hooks = [(len(module._forward_hooks), len(module._forward_pre_hooks)) for module in model.modules()]
         for implementation in ("sdpa", "eager"):
             model.set_attn_implementation(implementation)
             method.attribute(ablation)
@@ -300,7 +442,7 @@ class TestAll:
         model.set_attn_implementation("sdpa")
         assert [parameter.requires_grad for parameter in model.parameters()] == learning
         assert all(parameter.grad is None for parameter in model.parameters())
-        assert not model.get_input_embeddings()._forward_hooks
+        assert [(len(module._forward_hooks), len(module._forward_pre_hooks)) for module in model.modules()] == hooks
 
     def test_a_source_without_tokens_scores_nothing(self, ablation, method):
         class Lost(Prompt):
@@ -327,6 +469,10 @@ def test_a_model_whose_attention_cannot_be_reached(method):
         lm = LM(model.eval(), tiny_models.tokenizer(), name)
         with pytest.raises(LlmattrError, match=f"the attention of {name} cannot be reached: use context-cite"):
             method.attribute(ablation_of(lm))
+        with pytest.raises(LlmattrError, match=f"the attention of {name} cannot be reached"):
+            Rollout().attribute(ablation_of(lm))
+        with pytest.raises(LlmattrError, match=f"{name} cannot be reached|{name} has a step .matmul. for which there is no"):
+            CpLrp().attribute(ablation_of(lm))
         assert np.isfinite(GradientInput().attribute(ablation_of(lm)).values).all()
 
 

@@ -16,6 +16,7 @@ from llmattr.curation.meaning import same_meaning
 from llmattr.curation.texts import Texts
 from llmattr.errors import LlmattrError
 from llmattr.retraining.recipe import Recipe
+from llmattr.training.gradients.passes import token_losses
 
 ROWS = [{"prompt": f"the river {n}", "completion": " is long" if n % 2 else " is old"} for n in range(12)]
 NOWHERE = Kept(None, "")
@@ -55,6 +56,24 @@ def test_of_labels_the_uncertainty_is_their_entropy(tiny):
     assert found.wrong.shape == (12,)
 
 
+def test_answers_of_chats_are_labels_too(tiny):
+    chats = [
+        {"messages": [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}]}
+        for row in ROWS
+    ]
+    with pytest.warns(UserWarning, match="completions are 2 labels"):
+        found = doubts([tiny], chats, NOWHERE)
+    asked = [
+        [{"messages": [chat["messages"][0], {"role": "assistant", "content": said}]} for said in (" is long", " is old")]
+        for chat in chats
+    ]
+    losses = np.array([[tokens.sum() for tokens in token_losses(tiny, tiny.tokenize(of))] for of in asked])
+    odds = np.exp(-losses) / np.exp(-losses).sum(axis=1, keepdims=True)
+    entropy = -(odds * np.log(odds)).sum(axis=1)
+    np.testing.assert_allclose(found.uncertainty, entropy, atol=1e-5)  # float32 log-probabilities
+    assert found.wrong.shape == (12,)
+
+
 def test_confident_learning_counts_by_the_thresholds_of_each_label():
     """Thresholds are .6667 and .6167: the joint counts are [[2, 1], [1, 2]], whose off-diagonal rows are called wrong."""
     sure = np.array([0.9, 0.8, 0.3, 0.2, 0.1, 0.85])
@@ -78,6 +97,7 @@ def test_ranks_are_averaged_and_the_most_suspect_told():
     assert (first.row, second.row) == (3, 1)
     assert first.why == "more suspect than 75% of the rows by one, 25% of the rows by other"
     assert suspects({}, 3) == []
+    assert suspects(signals, 1, wrong=[3])[0].why == f"called wrong by confident learning; {first.why}"
 
 
 def test_a_row_that_contradicts_the_others_is_doubted_by_models_that_did_not_see_it():
@@ -91,6 +111,13 @@ def test_rows_mean_the_same_where_whole_and_completion_do():
     whole, answers = np.array([[1, 0], [1, 0.1], [1, 0], [0, 1]]), np.array([[1, 0], [1, 0], [0, 1.0], [1, 0]])
     (one,) = same_meaning(Texts.of(rows), whole, answers, NOWHERE)
     assert (one.row, one.other) == (0, 1)  # the longer stays; the third answers otherwise, the fourth asks otherwise
+
+
+def test_of_a_chain_of_meanings_a_row_goes_only_where_one_that_means_the_same_stays():
+    """15 degrees apart: the cosine of neighbours is 0.966, of the ends 0.866."""
+    turned = np.array([[np.cos(angle), np.sin(angle)] for angle in np.deg2rad([0, 15, 30])])
+    (one,) = same_meaning(Texts.of([{"text": "a"}] * 3), turned, turned, NOWHERE)
+    assert (one.row, one.other) == (1, 0)
 
 
 POINTS = np.random.default_rng(0).random((12, 2))

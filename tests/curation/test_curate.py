@@ -9,7 +9,7 @@ from llmattr.cli import main
 from llmattr.core.files import digest
 from llmattr.curation import kept as keeping
 from llmattr.curation.contamination import COMMON, SPAN
-from llmattr.curation.curate import curate
+from llmattr.curation.curate import Asked, curate
 from llmattr.curation.kept import Kept
 from llmattr.curation.outliers import distances, word_vectors
 from llmattr.errors import LlmattrError
@@ -36,6 +36,42 @@ def test_of_rows_that_say_the_same_the_first_stays_and_of_nearly_the_same_the_lo
     assert {row: one.other for row, one in exact.items()} == {len(ROWS): 3}
     assert {row: one.other for row, one in near.items()} == {5: len(ROWS) + 1}
     assert "the longest of 2" in near[5].why
+
+
+def test_of_a_chain_of_near_duplicates_a_row_goes_only_where_one_like_it_stays():
+    """Runs of 60 words, each one word on: two that are k apart share 58 - k of 58 + k shingles, 0.8 up to k = 6."""
+    words = [f"w{i}" for i in range(119)]
+    rows = [{"text": " ".join(words[i : i + 60])} for i in range(60)]
+    near = found_of(rows, "near-duplicates")
+    stay = set(range(60)) - set(near)
+    assert len(stay) > 1
+    assert all(one.other in stay and abs(row - one.other) <= 6 for row, one in near.items())
+    given_away = found_of(rows[:-1], "contaminated", [rows[-1]])
+    assert {row for row, one in given_away.items() if one.why == "says nearly the same"} == set(range(53, 59))
+
+
+@pytest.mark.parametrize(
+    "answers", [("C++", "C#"), ("-5", "5"), ("+", "-"), ("\N{THUMBS UP SIGN}", "\N{THUMBS DOWN SIGN}"), (":)", ":(")]
+)
+def test_answers_that_differ_by_a_sign_are_conflicts_and_no_duplicates(answers):
+    found = curate([{"prompt": "Which is right in this row of the table?", "completion": said} for said in answers]).findings
+    assert [(one.kind, one.row) for one in found] == [("conflicts", 0), ("conflicts", 1)]
+
+
+def test_an_empty_answer_is_told():
+    rows = [ROWS[0], {**ROWS[1], "completion": " "}, {"text": ""}]
+    rows.append({"messages": [{"role": "user", "content": "Is it?"}, {"role": "assistant", "content": ""}]})
+    assert set(found_of(rows, "empty")) == {1, 2, 3}
+
+
+def test_more_rows_than_there_are_cannot_be_chosen():
+    with pytest.raises(LlmattrError, match=r"99 rows that stand for all \(--diverse\) are to be chosen, and there are 16"):
+        curate(ROWS, asked=Asked(diverse=99))
+
+
+def test_a_copy_of_a_test_row_is_told_from_what_is_nearly_one():
+    why = {row: one.why for row, one in found_of([ROWS[0], {"text": ROWS[0]["prompt"]}], "contaminated", [ROWS[0]]).items()}
+    assert why[0] == "says the same"
 
 
 def test_a_long_question_with_another_answer_is_a_conflict_and_no_duplicate():

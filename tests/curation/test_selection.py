@@ -20,6 +20,7 @@ from llmattr.curation.selection import (
     mean_scores,
     random_selection,
     select,
+    taken_in_turns,
 )
 from llmattr.errors import LlmattrError
 
@@ -45,6 +46,39 @@ def test_the_highest_mean_scores_are_selected():
     for k in (0, 6):
         with pytest.raises(LlmattrError, match="k must"):
             select(scores, k)
+
+
+BEST = ([[9.0, 8, 0, 2, 1], [-9.0, -7, 1, 4, 3]], [0, 1, 3, 4, 2])  # highest 9, 8, 4, 3, 1; means 0, .5, .5, 3, 2
+
+
+class TestSeveralTargets:
+    """What counts of a row's scores for several queries: as DsDm, LESS and RDS+ have it."""
+
+    def test_by_the_best_of_each(self):
+        values, wanted = BEST
+        np.testing.assert_array_equal(select(scores_of(values), 5, by="best"), wanted)
+        np.testing.assert_array_equal(select(scores_of(values), 3), [3, 4, 1])  # by means
+
+    def test_in_turns(self):
+        """The first takes 0, the second its best 3, the first 1 (8), the second 4, the first what is left."""
+        np.testing.assert_array_equal(select(scores_of(BEST[0]), 5, by="turns"), [0, 3, 1, 4, 2])
+        np.testing.assert_array_equal(select(scores_of([[3.0, 2, 1], [3.0, 2, 1]]), 3, by="turns"), [0, 1, 2])  # one wish
+
+    def test_in_turns_of_lists(self):
+        """The second lists two rows, of which the first takes one before; then the first goes on alone."""
+        scores = np.array([[5.0, 4, 3, 2], [9.0, np.nan, np.nan, 1]])
+        np.testing.assert_array_equal(taken_in_turns(scores, 4), [0, 3, 1, 2])
+
+    @pytest.mark.parametrize(("name", "by"), [("less", "best"), ("rds", "turns"), ("trak", "mean")])
+    def test_as_the_method_was_published(self, name, by):
+        scores = replace(scores_of(BEST[0]), method={"name": name})
+        np.testing.assert_array_equal(select(scores, 3), select(scores, 3, by=by))
+        chosen = {way: tuple(select(scores, 3, by=way).tolist()) for way in ("mean", "best", "turns")}
+        assert chosen == {"mean": (3, 4, 1), "best": (0, 1, 3), "turns": (0, 3, 1)}  # no two alike
+
+    def test_a_way_that_is_none(self, unchecked):
+        with pytest.raises(LlmattrError, match="by must be one of"):
+            select(scores_of(BEST[0]), 3, by="luck")
 
 
 def test_a_saved_trace_names_only_its_best_rows():
@@ -178,8 +212,19 @@ def test_command_with_scores_of_another_method(files, capsys, tmp_path):
     assert "given" in capsys.readouterr().out
 
 
+def test_command_by_less_and_rds(files, capsys, tmp_path):
+    """A trace of these rows by either, whose name says what counts, unless --by does."""
+    scores = scores_of([[9.0, 8, 0, 2, 1, 0], [-9.0, -7, 1, 4, 3, 0]])
+    for name, more, rows in (("less", [], [0, 1]), ("rds", [], [0, 3]), ("less", ["--by", "mean"], [3, 4])):
+        replace(scores, method={"name": name}).save(tmp_path / "scores.json")
+        assert command(files, "--scores", tmp_path / "scores.json", "--json", tmp_path / "chosen.json", *more) == 0
+        assert json.loads((tmp_path / "chosen.json").read_text())["selections"][name]["rows"] == rows
+    assert "rds " in capsys.readouterr().out
+
+
 def test_command_refuses(files, capsys):
     for more, said in (
+        (["--by", "turns"], "without --scores a datamodel's means count"),
         (["--k", "7"], "more than the 6 training rows"),
         (["--scores", str(files / "rows.jsonl")], "not a saved attribution"),
         (["--completion", "x"], "and not both"),

@@ -10,7 +10,9 @@ import pytest
 
 from llmattr.components.features.looking import Example, Looked
 from llmattr.core.sources import Document
+from llmattr.curation.curate import curate
 from llmattr.model.lm import LM
+from llmattr.report.curation_page import page as curation_page
 from llmattr.report.feature import page as feature_page
 from llmattr.report.html import frame, page
 from tests.components.features.worlds import autoencoder
@@ -415,3 +417,24 @@ def test_a_feature_is_read_on_a_phone_and_in_the_dark(show, width, scheme):
     ]
     assert len(set(colours)) == 3  # nothing, half of the highest, the highest
     assert opened.locator(".near li").count() == 2
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_rows_of_a_training_set_stand_in_the_order_chosen_and_are_filtered(show, width):
+    """Row 3 says what row 2 says and is contaminated; of the copies of 0 and 2 the second is the longer."""
+    short, long = {"text": "The toll is blue."}, {"text": "The lamp of the old lighthouse burns oil and nothing else."}
+    opened = show(curation_page(curate([short, short, long, long], [long])), width=width)
+    opened.locator("label", has_text="says exactly what another row says").click()
+
+    def rows() -> list[str]:
+        seen = [row for row in opened.locator(".row").all() if row.is_visible()]
+        return [row.inner_text() for row in sorted(seen, key=lambda row: row.bounding_box()["y"])]
+
+    assert ["toll" in said for said in rows()] == [True, False]
+    opened.get_by_label("longest first").check(force=True)
+    assert ["toll" in said for said in rows()] == [False, True]
+    opened.get_by_label("by place").check(force=True)
+    opened.get_by_label("those of other kinds too").check(force=True)
+    (one,) = rows()
+    assert "also contaminated" in one
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width

@@ -129,7 +129,8 @@ class TestRefused:
             ({"measure": "loose"}, "measure must be one of loss, margin, sampled, not 'loose'; did you mean 'loss'?"),
             (
                 {"vectors": "gradient"},
-                "vectors must be one of gradients, hidden states, embeddings, not 'gradient'; did you mean 'gradients'?",
+                "vectors must be one of gradients, hidden states, weighted hidden states, embeddings, not 'gradient'; did you "
+                "mean 'gradients'?",
             ),
         ],
     )

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from llmattr.components.features.dictionary import Dictionary, unexplained
 from llmattr.components.features.hook import Hook
 from llmattr.components.fills import seen
-from llmattr.components.layers import Layer, layers_of
 from llmattr.components.sites import Site
 from llmattr.errors import LlmattrError
+from llmattr.model.layers import Layer, layers_of
 from llmattr.model.lm import LM
 
 

@@ -59,7 +59,8 @@ def train(
     if sum(len(ids) - 1 for ids in texts) < FEWEST:
         raise LlmattrError("the data have too few tokens to learn features from: give more, or longer texts")
     origin = Origin(str(place), lm.name, lm.fingerprint()["model_hash"])
-    run = {"plan": asdict(plan), "hook": asdict(hook), "tokens": tokens, "seed": seed, "data": digest(texts), **asdict(origin)}
+    run = {"plan": asdict(plan), "hook": asdict(hook), "tokens": tokens, "seed": seed, "data": digest(texts)}
+    run |= {**asdict(origin), "dtype": lm.record()["dtype"]}  # other numbers stand there in another type
     folder = begun(place, run)
     states = activations(lm, host, texts, tokens, folder)
     judging = max(1, int(HELD_OUT * len(states)))

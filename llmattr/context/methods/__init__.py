@@ -9,7 +9,9 @@ from llmattr.context.methods.baselines import Length, Random, WordShare
 from llmattr.context.methods.games import Alone, Banzhaf, LeaveOneOut, Shapley
 from llmattr.context.methods.gradients import GradientInput, IntegratedGradients
 from llmattr.context.methods.hierarchical import Hierarchical
+from llmattr.context.methods.lrp import AttnLrp, CpLrp
 from llmattr.context.methods.retrieval import Bm25, Embeddings
+from llmattr.context.methods.rollout import Rollout
 from llmattr.context.methods.screening import Screening
 from llmattr.context.methods.source_gates import SourceGates
 from llmattr.context.methods.surrogates import Blend, ContextCite, Interactions, Ridge
@@ -26,9 +28,12 @@ _EVERY = (
     LeaveOneOut,
     Alone,
     SourceGates,
+    CpLrp,
+    AttnLrp,
     GradientInput,
     IntegratedGradients,
     Attention,
+    Rollout,
     At2,
     Bm25,
     Embeddings,

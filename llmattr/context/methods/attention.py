@@ -1,7 +1,7 @@
 """Attention: how much the positions that predict the target look at each source."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Unpack
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -10,11 +10,9 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.method import option
 
 if TYPE_CHECKING:
-    from torch import Tensor, device
-    from torch.nn import Module
+    from torch import Tensor
 
     from llmattr.context.removal.ablation import ContextAblation
-    from llmattr.model.attention import Attended, AttentionOptions
 
 
 @dataclass(frozen=True)
@@ -22,22 +20,47 @@ class Attention:
     """Attention to each source from where the target is predicted: one pass, corroborates at best.
 
     mean: the attention mass on the source's tokens, averaged over layers, heads and the positions before the target's tokens.
-    rollout: the same rows of the product over layers of `(A + I) / 2`, A averaged over heads (Abnar and Zuidema 2020, arXiv
-    2005.00928, equation 1). A share of attention in [0, 1], not in nats: nothing is cited by it.
+    length: of each head the length of what it carries by that mass, `sum_h a_h |f_h(x)|` (Kobayashi et al. 2020, arXiv
+    2004.10102), averaged over layers: a token that much attention rests on but that gives nothing counts nothing. rollout: the
+    same rows of the product over layers of `(A + I) / 2`, A averaged over heads (Abnar and Zuidema 2020, arXiv 2005.00928,
+    equation 1). Not in nats: nothing is cited by it.
 
     Cost: 1
     """
 
     name: ClassVar[str] = "attention"
     family: ClassVar[str] = "corroborative"
-    kind: Literal["mean", "rollout"] = option("mean", "average of layers and heads, or the product of layers")
+    kind: Literal["mean", "length", "rollout"] = option(
+        "mean", "mean of layers and heads, of the length of what they carry, or product"
+    )
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
-        """Shares of attention, one row per target; no baseline."""
+        """Shares of attention, or lengths, one row per target; no baseline."""
         from llmattr.context.methods.retrieval import similarities
+        from llmattr.context.methods.rollout import rollout
 
+        if self.kind == "length":
+            return similarities(self, ablation, carried(ablation), "length")
         values = attention_mass(ablation).mean(axis=(2, 3)) if self.kind == "mean" else rollout(ablation)
         return similarities(self, ablation, values, "attention")
+
+
+def carried(ablation: "ContextAblation") -> Float[np.ndarray, "t n"]:
+    """`sum_h a_h |f_h(x)|` of each source's tokens, the mean over layers and over the positions before each target's tokens."""
+    import torch
+
+    from llmattr.model.heads import heads_at_work
+    from llmattr.model.inside import columns, response_attention
+
+    owned = columns(ablation.located(), ablation.weights.device)
+    with heads_at_work(ablation.weights) as at:
+
+        def reduce(weights: "Tensor", value: "Tensor") -> "Tensor":
+            lengths = at(value, len(weights)).lengths()[:, None]
+            return (weights * lengths).sum(dim=0, keepdim=True).to(torch.float64) @ owned.to(weights.device)
+
+        layers = response_attention(ablation.weights, ablation.located(), reduce)
+    return np.mean([_of_targets(layer.cpu().numpy(), ablation)[:, :, 0] for layer in layers], axis=0)
 
 
 def attention_mass(ablation: "ContextAblation") -> Float[np.ndarray, "t n l h"]:
@@ -47,11 +70,11 @@ def attention_mass(ablation: "ContextAblation") -> Float[np.ndarray, "t n l h"]:
     """
     import torch
 
-    from llmattr.model.inside import response_attention
+    from llmattr.model.inside import columns, response_attention
 
-    columns = _columns(ablation, ablation.weights.device)
+    owned = columns(ablation.located(), ablation.weights.device)
     masses = response_attention(
-        ablation.weights, ablation.located(), lambda weights: weights.to(torch.float64) @ columns.to(weights.device)
+        ablation.weights, ablation.located(), lambda weights, _values: weights.to(torch.float64) @ owned.to(weights.device)
     )
     return np.stack([_of_targets(mass.cpu().numpy(), ablation) for mass in masses], axis=2)
 
@@ -59,47 +82,3 @@ def attention_mass(ablation: "ContextAblation") -> Float[np.ndarray, "t n l h"]:
 def _of_targets(mass: Float[np.ndarray, "h r n"], ablation: "ContextAblation") -> Float[np.ndarray, "t n h"]:
     """The mean over each target's tokens."""
     return np.stack([mass[:, first:last].mean(axis=1).T for first, last in ablation.target_tokens])
-
-
-def rollout(ablation: "ContextAblation") -> Float[np.ndarray, "t n"]:
-    """Rows of `prod_l (A_l + I) / 2` at the positions before each target's tokens, summed over each source's tokens.
-
-    The product is taken from the input upwards on the sources' columns alone: [s, n] at a time, never [s, s].
-    """
-    import torch
-
-    from llmattr.model.attention import attending, own_attention
-    from llmattr.model.inside import attention_rows, response_log_odds
-
-    full = ablation.located()
-    flow = _columns(ablation, ablation.weights.device)
-
-    def attend(
-        module: "Module",
-        query: "Tensor",
-        key: "Tensor",
-        value: "Tensor",
-        mask: "Tensor",
-        **options: "Unpack[AttentionOptions]",
-    ) -> "Attended":
-        nonlocal flow
-        flow = flow.to(query.device)
-        rows = torch.arange(len(full.ids))
-        chunks = attention_rows(rows, module, query=query, key=key, value=value, mask=mask, **options)
-        flow = (torch.cat([weights.mean(dim=0).to(torch.float64) @ flow for weights in chunks]) + flow) / 2
-        return own_attention(module, query, key, value, mask, **options)
-
-    with torch.inference_mode(), attending(ablation.weights, attend):
-        response_log_odds(ablation.weights, full)
-    said = flow.cpu().numpy()[full.response.start - 1 : full.response.stop - 1]
-    return np.stack([said[first:last].mean(axis=0) for first, last in ablation.target_tokens])
-
-
-def _columns(ablation: "ContextAblation", device: "device") -> "Tensor":
-    """Which tokens are whose: float64 [s, n], 1 where a source has a token."""
-    import torch
-
-    from llmattr.model.inside import source_of
-
-    owner = source_of(ablation.located())
-    return torch.tensor(owner[:, None] == np.arange(len(ablation.sources)), dtype=torch.float64, device=device)

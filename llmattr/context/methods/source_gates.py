@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Unpack
 import numpy as np
 from jaxtyping import Float
 
+from llmattr.context.methods.gradients import gauss_legendre, in_nats
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import option
 
@@ -37,17 +38,11 @@ class SourceGates:
 
     def attribute(self, ablation: "ContextAblation", seed: int = 0) -> Attribution:
         """Scores in nats of log-odds, one row per target; `baseline` = f(all) - sum of values."""
-        from llmattr.context.methods.gradients import in_nats
         from llmattr.model.inside import frozen
 
         with frozen(ablation.weights, len(ablation.located().ids)):
-            values = sum(share * gate_gradients(ablation, point) for point, share in self.path())
+            values = sum(share * gate_gradients(ablation, point) for point, share in gauss_legendre(self.points))
         return in_nats(ablation, np.asarray(values), self, seed, gradient_passes=self.points)
-
-    def path(self) -> list[tuple[float, float]]:
-        """The points on (0, 1) and their shares, which add up to 1."""
-        nodes, weights = np.polynomial.legendre.leggauss(self.points)
-        return list(zip(((nodes + 1) / 2).tolist(), (weights / 2).tolist(), strict=True))
 
 
 def gate_gradients(ablation: "ContextAblation", point: float) -> Float[np.ndarray, "t n"]:

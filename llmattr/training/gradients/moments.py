@@ -24,6 +24,7 @@ from llmattr.training.projection import Normalize
 
 Scales = dict[str, torch.Tensor]
 SCALES = "scales/"  # begins their names among the bases of an index
+ESTIMATED = "take --normalize data, which estimates it from gradients"  # where there is no state
 LEAST = 1e-6  # of the mean: what never had a gradient is not blown up
 LEAST_TOKEN = 1.0  # the same of a word: most words of a question may have had none
 
@@ -97,6 +98,17 @@ def adam_roots(lm: LM, layers: Layers, otherwise: str) -> Scales:
     return {key: value.sqrt() * unbiased ** (1 / 8) for name in layers for key, value in _factors(name, sums, 1, tokens)}
 
 
+def momentum(lm: LM, layers: Layers) -> dict[str, Float[torch.Tensor, "i o"]]:
+    """`b1 / (1 - b1) M` of each layer, M Adam's mean of gradients: what its step on a row adds to the row's own gradient."""
+    adam = _adam(lm, ESTIMATED)
+    parts = part_of(_named(lm, adam.groups, adam.means, ESTIMATED), lm, layers)
+    scale = adam.b1 / (1 - adam.b1)
+    return {
+        name: scale * (part.float().T if isinstance(layers[name], torch.nn.Linear) else part.float())
+        for name, part in parts.items()
+    }
+
+
 def _balanced(lm: LM, examples: Examples, layers: Layers, groups: Mapping[str, str], found: Scales) -> Scales:
     """The same with a factor for each group, over the root of its gradients' mean squared length in these examples."""
     whole = found or {key: value for name in layers for key, value in _ones(name, layers[name])}
@@ -148,22 +160,23 @@ def _factors(name: str, sums: Scales, n: int, tokens: Container[str]) -> list[tu
 
 
 class _Adam(NamedTuple):
-    """What is read of an Adam's state: the second moments by the optimiser's own order, and how they were made."""
+    """What is read of an Adam's state: the moments by the optimiser's own order, and how they were made."""
 
     groups: int
     squares: list[torch.Tensor | None]
+    means: list[torch.Tensor | None]
     steps: float
+    b1: float
     b2: float
 
 
 def _of_optimizer(lm: LM, layers: Layers) -> Scales:
-    mend = "take --normalize data, which estimates it from gradients"
-    return _sums(_adam(lm, mend), lm, layers, mend)
+    return _sums(_adam(lm, ESTIMATED), lm, layers, ESTIMATED)
 
 
 def _sums(adam: _Adam, lm: LM, layers: Layers, mend: str) -> Scales:
     """The row and column sums of each layer's second moments."""
-    squares = _named_squares(lm, adam, mend)
+    squares = _named(lm, adam.groups, adam.squares, mend)
     sums: Scales = {}
     for name, part in part_of(squares, lm, layers).items():
         square = part.float().T if isinstance(layers[name], torch.nn.Linear) else part.float()
@@ -184,24 +197,23 @@ def _adam(lm: LM, mend: str) -> _Adam:
         saved = torch.load(path, map_location=lm.device, weights_only=True)
         groups, states = saved["param_groups"], saved["state"]
         numbers = [number for group in groups for number in group["params"]]
-        squares = [states.get(number, {}).get("exp_avg_sq") for number in numbers]
+        squares, means = ([states.get(number, {}).get(name) for number in numbers] for name in ("exp_avg_sq", "exp_avg"))
         steps = max(float(state.get("step", 0)) for state in states.values())
-        return _Adam(len(groups), squares, steps, float(groups[0].get("betas", (0, math.nan))[1]))
+        b1, b2 = map(float, groups[0].get("betas", (0, math.nan)))
+        return _Adam(len(groups), squares, means, steps, b1, b2)
     except Exception as error:  # torch raises what its readers raise, and a file of another kind what its parts do
         raise LlmattrError(f"cannot read {str(path)!r}: it is damaged, cut off or no state of an optimiser: {mend}") from error
 
 
-def _named_squares(lm: LM, adam: _Adam, mend: str) -> dict[str, torch.Tensor]:
-    """Adam's second moments by parameter name: an optimiser numbers them in the model's order, matrices (decayed) first where
-    it has two groups, as transformers' Trainer makes them. Shapes must agree."""
+def _named(lm: LM, groups: int, kept: list[torch.Tensor | None], mend: str) -> dict[str, torch.Tensor]:
+    """What Adam keeps by parameter name: an optimiser numbers them in the model's order, matrices (decayed) first where it has
+    two groups, as transformers' Trainer makes them. Shapes must agree."""
     every = [(name, parameter.shape) for name, parameter in lm.model.named_parameters()]
-    if adam.groups == 2:
+    if groups == 2:
         every = [x for x in every if len(x[1]) > 1] + [x for x in every if len(x[1]) < 2]
     found = {
-        name: square
-        for (name, shape), square in zip(every, adam.squares, strict=False)
-        if square is not None and square.shape == shape
+        name: moment for (name, shape), moment in zip(every, kept, strict=False) if moment is not None and moment.shape == shape
     }
-    if not len(found) == len(every) == len(adam.squares):
+    if not len(found) == len(every) == len(kept):
         raise LlmattrError(f"the optimiser state does not fit the model's parameters one by one: {mend}")
     return found

@@ -10,8 +10,8 @@ from llmattr.training.methods.baselines import Length, Random, WordShare
 from llmattr.training.methods.influence import Ekfac, Stream
 from llmattr.training.methods.iterative import Arnoldi, Astra, Cg, Lissa
 from llmattr.training.methods.preconditioned import LoGra, TrackStar, Trak
-from llmattr.training.methods.products import GradCos, GradDot, TracIn
-from llmattr.training.methods.retrieval import Bm25, Embeddings, RepSim
+from llmattr.training.methods.products import GradCos, GradDot, Less, TracIn
+from llmattr.training.methods.retrieval import Bm25, Embeddings, Rds, RepSim
 from llmattr.training.methods.unrolled import Source
 from llmattr.training.methods.verbatim import Verbatim
 
@@ -25,6 +25,7 @@ _EVERY: "tuple[type[TrainingMethod], ...]" = (
     TracIn,
     Trak,
     TrackStar,
+    Less,
     Stream,
     Ekfac,
     Cg,
@@ -33,6 +34,7 @@ _EVERY: "tuple[type[TrainingMethod], ...]" = (
     Arnoldi,
     Source,
     RepSim,
+    Rds,
     Embeddings,
     Bm25,
     Verbatim,

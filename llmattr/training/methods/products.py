@@ -1,7 +1,7 @@
 """Inner products of gradients at one or several checkpoints: grad-dot, grad-cos and TracIn."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -81,6 +81,33 @@ class TracIn:
     def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
         """Each checkpoint's learning rate; 1 where none is known."""
         return Weighed(queries * index.run.get("learning_rate", 1.0), added=True)
+
+
+@dataclass(frozen=True)
+class Less:
+    """`sum_c lr_c cos(g_c,query, Adam's step on the row)` over checkpoints c of a warm-up (LESS, arXiv 2402.04333, 3.1).
+
+    The step is `(b1 m + (1 - b1) g) / sqrt(v)`, g the row's gradient of its mean loss and m, v Adam's moments as each
+    checkpoint's optimizer.pt has them (`--normalize optimizer`, as published). Where that is lost v is estimated from training
+    rows ("data"), and the step is `g / sqrt(v)`. v is in its rank-one form, and what the row itself adds to it is left out.
+    A question's gradient stays as it is.
+
+    Cost: an index for each of `--checkpoints`
+    """
+
+    name: ClassVar[str] = "less"
+    family: ClassVar[str] = "predictive"
+    unit: ClassVar[str] = "cosines of gradients and steps"
+    measure: ClassVar[Measure] = "loss"
+    vectors: ClassVar[VectorKind] = "gradients"
+    of_steps: ClassVar[Literal[True]] = True
+    retrieves_itself: ClassVar[bool] = True
+    normalize: Literal["optimizer", "data"] = option("data", "the moments of each checkpoint's Adam, or estimated from data")
+    parameters: Parameters = option("auto", PARAMETERS)
+
+    def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
+        """Both sides at unit length, times the checkpoint's learning rate; 1 where none is known."""
+        return Weighed(unit(queries) * index.run.get("learning_rate", 1.0), cosine=True, added=True)
 
 
 def unit(rows: Float[np.ndarray, "t d"]) -> Float[np.ndarray, "t d"]:

@@ -37,6 +37,28 @@ class RepSim:
 
 
 @dataclass(frozen=True)
+class Rds:
+    """Cosine of mean hidden states of the last layer in which the k-th token counts k times (RDS+, arXiv 2503.01807).
+
+    To choose rows by it, queries take turns (`trace select`).
+
+    Cost: an index of hidden states
+    """
+
+    name: ClassVar[str] = "rds"
+    family: ClassVar[str] = "corroborative"
+    unit: ClassVar[str] = "similarities"
+    measure: ClassVar[Measure] = "loss"
+    vectors: ClassVar[VectorKind] = "weighted hidden states"
+    retrieves_itself: ClassVar[bool] = True
+    layer: int = option(-1, "which layer's hidden states: -1 the last, 0 the embeddings", least=-1000)
+
+    def weigh(self, index: GradientIndex, queries: Float[np.ndarray, "t d"]) -> Weighed:
+        """Both sides at unit length."""
+        return Weighed(unit(queries), cosine=True)
+
+
+@dataclass(frozen=True)
 class Embeddings:
     """Cosine of a sentence encoder's embeddings of the texts; the model that is traced is not asked.
 

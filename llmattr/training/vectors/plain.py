@@ -21,10 +21,11 @@ from llmattr.training.vectors.contract import Rows
 
 @dataclass(frozen=True, eq=False)
 class HiddenStates:
-    """Rows: the mean over a row's tokens of one layer's hidden states."""
+    """Rows: the mean over a row's tokens of one layer's hidden states; `weighted`: by their places, later ones more."""
 
     lm: LM
     layer: int
+    weighted: bool = False
     fitted: Bases = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -40,7 +41,7 @@ class HiddenStates:
             with evaluating(self.lm.model), torch.no_grad():
                 out = self.lm.model(**inputs, output_hidden_states=True)
             hidden = self._chosen(out.encoder_hidden_states if self.lm.kind == "seq2seq" else out.hidden_states)
-            yield batch, token_mean(hidden, inputs.get("attention_mask")).cpu().numpy(), np.zeros(len(batch))
+            yield batch, token_mean(hidden, inputs.get("attention_mask"), self.weighted).cpu().numpy(), np.zeros(len(batch))
 
     def _chosen(self, states: Sequence[Float[torch.Tensor, "b s d"]]) -> Float[torch.Tensor, "b s d"]:
         """The hidden states of the layer, out of those of all layers."""

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from llmattr.core.files import whole
 from llmattr.model.lm import LM
 from llmattr.text.rows import Examples, sample
 from llmattr.training.gradients.capture import capturing
 from llmattr.training.gradients.layers import Layers
-from llmattr.training.gradients.moments import SCALES, scales, scales_in
+from llmattr.training.gradients.moments import SCALES, momentum, scales, scales_in
 from llmattr.training.gradients.passes import batches
 from llmattr.training.gradients.project import Bases, Dense, Sketch, choose, fit_bases
 from llmattr.training.gradients.untracked import left_out, track
@@ -22,6 +23,7 @@ from llmattr.training.projection import Measure, Normalize, Parameters, Projecti
 from llmattr.training.vectors.contract import Rows
 
 FIT_ROWS = 128  # rows whose second moments give the principal directions
+OFFSET = "offset"  # among what is fitted: what Adam's momentum adds to every row
 SPARSE, SPARE = "sparse/", 16  # begins the names of what is kept without its zeros, where these are 15 of 16 numbers
 
 
@@ -47,8 +49,19 @@ class Projector:
         *,
         parameters: Parameters = "blocks",
         normalize: Normalize = "none",
+        steps: bool = False,
     ) -> "Projector":
-        """Choose the layers and, for a two-sided projection, make its bases from a sample of the examples."""
+        """Choose the layers and, for a two-sided projection, make its bases from a sample of the examples.
+
+        `steps`: a row is Adam's step on it, its momentum with it, and not its gradient alone.
+        """
+        made = Projector._of_gradients(lm, projection, pattern, examples, parameters, normalize)
+        return made.with_momentum() if steps else made
+
+    @staticmethod
+    def _of_gradients(
+        lm: LM, projection: Projection, pattern: str, examples: Examples, parameters: Parameters, normalize: Normalize
+    ) -> "Projector":
         layers, part = track(lm, parameters, pattern), sample(examples, FIT_ROWS, projection.seed)
         scaled = scales(normalize, lm, part, layers)
         kept = {f"{SCALES}{key}": value for key, value in scaled.items()}
@@ -60,6 +73,23 @@ class Projector:
             groups, bases = choose(lm, part, layers, projection, batches(part, layers), fitted=(groups, bases))
         kept = {key: value for key, value in kept.items() if key.removeprefix(SCALES).rpartition("/")[0] in groups}
         return Projector(lm, projection, {name: layers[name] for name in groups}, groups, bases | kept)
+
+    def with_momentum(self) -> "Projector":
+        """The same with what Adam's momentum adds to every row; its matrices M are taken for `A' G`, A or G the identity."""
+        recorder = self.recorder()
+        for name, mean in momentum(self.lm, self.layers).items():
+            i, o = mean.shape
+            sides = (torch.eye(i).to(mean), mean) if i <= o else (mean.T, torch.eye(o).to(mean))
+            recorder.gradient(name, recorder.keep(name, sides[0][None]), sides[1][None])
+        return dataclasses.replace(self, fitted={**self.fitted, OFFSET: recorder.rows()[0].float()})
+
+    def plain(self) -> "Projector":
+        """The same of gradients as they are: what rows that are steps are asked with."""
+        scaled = scales_in(self.fitted)
+        kept = {key: value for key, value in self.fitted.items() if key != OFFSET and not key.startswith(SCALES)}
+        return dataclasses.replace(
+            self, fitted={key: value / scaled[key][:, None] if key in scaled else value for key, value in kept.items()}
+        )
 
     @property
     def dim(self) -> int:
@@ -89,7 +119,14 @@ class Projector:
             for batch in batches(examples, self.layers, planned):
                 values = run(examples, batch, measure)
                 doubt = [np.mean(-np.expm1(-v) if measure == "loss" else 1 / (1 + np.exp(v))) for v in values]
-                yield batch, recorder.rows().cpu().float().numpy(), np.array(doubt)
+                yield batch, self._moved(recorder.rows(), examples, batch).cpu().float().numpy(), np.array(doubt)
+
+    def _moved(self, rows: Float[torch.Tensor, "b d"], examples: Examples, batch: Sequence[int]) -> Float[torch.Tensor, "b d"]:
+        """The rows with what momentum adds: to the gradient of a mean over tokens, as the optimiser has it."""
+        if OFFSET not in self.fitted:
+            return rows
+        tokens = torch.tensor([[max(1, int(examples.counted[row].sum()))] for row in batch]).to(rows)
+        return rows / tokens + self.fitted[OFFSET].to(rows)
 
 
 def load_fitted(lm: LM, folder: Path) -> Bases:

@@ -13,9 +13,9 @@ from llmattr.components.edit import edit
 from llmattr.components.features.dictionary import Origin
 from llmattr.components.features.hook import Hook
 from llmattr.components.fills import seen
-from llmattr.components.layers import layers_of
 from llmattr.components.sites import changed
 from llmattr.errors import LlmattrError
+from llmattr.model.layers import layers_of
 from llmattr.model.lm import LM
 from tests import tiny_models
 from tests.components.families import MAKERS, ends, family

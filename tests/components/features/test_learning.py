@@ -152,6 +152,17 @@ class TestTrain:
         assert torch.equal(again.rows, whole.rows)
         assert torch.equal(again.encoder_bias, whole.encoder_bias)
 
+    def test_a_run_in_another_type_does_not_go_on_with_it(self, tiny, tmp_path, monkeypatch):
+        """Activations in float32 are kept of a run that was killed; one in bfloat16 reads its own."""
+        with monkeypatch.context() as during:
+            during.setattr(Learner, "step", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                train(tiny, TEXTS, tmp_path / "d", Hook(1), self.PLAN, tokens=400)
+        half = (tiny_models.llama().to(torch.bfloat16), tiny[1])
+        found, _ = train(half, TEXTS, tmp_path / "d", Hook(1), self.PLAN, tokens=400)
+        wanted, _ = train(half, TEXTS, tmp_path / "fresh", Hook(1), self.PLAN, tokens=400)
+        assert torch.equal(found.rows, wanted.rows)
+
     def test_another_run_does_not_go_on_with_it(self, tiny, tmp_path, monkeypatch):
         done = Learner.step
         monkeypatch.setattr(Learner, "step", lambda *_: 1 / 0)

@@ -1,0 +1,1 @@
+"""Stability: how far the scores of a method move with what should not matter."""
