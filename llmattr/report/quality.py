@@ -161,7 +161,7 @@ def removal_of(attribution: Attribution, t: int) -> str:
     known = "" if error is None or np.isnan(error) else f" ± {error:.2f}"
     return (
         f"Trained again: {everything:+.2f} with all rows, {without:+.2f} without its {found['removed']} highest, {random:+.2f} "
-        f"without random ones; these rows do {-effect:+.2f}{known} more than others ({attribution.unit})."
+        f"without random ones; these rows do {-effect:+.2f}{known} more than others (nats)."
     )
 
 

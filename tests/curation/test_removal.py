@@ -157,7 +157,7 @@ def test_the_page_says_what_the_removal_took():
     found = removal(scores_of(WEIGHTS), world(), 2, draws=4)
     page = replace(scores_of(WEIGHTS), verified=found.record(), traced=True).html()
     assert f"with all rows, +0.00 without its 2 highest, {found.random[1]:+.2f} without random ones" in page
-    assert f"these rows do {-found.effect[0]:+.2f} ± {found.stderr[0]:.2f} more than others" in page
+    assert f"these rows do {-found.effect[0]:+.2f} ± {found.stderr[0]:.2f} more than others (nats)" in page
     (line,) = fit_quality(replace(scores_of(WEIGHTS), verified=found.record()))
     assert line.startswith("Trained again without the 2 highest of each query: +0.00 on average")
     assert line.endswith("2 of 2 differences are clear of their error.")
