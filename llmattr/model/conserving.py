@@ -5,12 +5,14 @@ what a step multiplies by counts as a constant. Input times gradient is then the
 but for what biases and position embeddings give. Steps are known by what PyTorch is asked to do, never by a model's name.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, TypeGuard, Unpack
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -19,7 +21,8 @@ from llmattr.model.attention import Attended, AttentionOptions, attending, own_a
 from llmattr.model.contract import Weights
 
 RuleSet = Literal["cp", "attn"]
-Step = Callable[..., Any]
+Step = Callable[..., Tensor]
+Number = Tensor | float | int
 
 # What says how much of something else passes: the scale of a norm, a gate that saturates, the shares of a router.
 SHARES = ("rsqrt", "sqrt", "reciprocal", "sigmoid", "softmax")
@@ -54,7 +57,9 @@ class Rules(TorchFunctionMode):
                  (POWERS, _power), (MIXED, self._mixed))  # fmt: skip
         self.rules |= {step: rule for steps, rule in every for step in steps}
 
-    def __torch_function__(self, step: Step, _types: Any, given: Any = (), options: Mapping[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self, step: Step, _types: object, given: tuple[object, ...] = (), options: Mapping[str, object] | None = None
+    ) -> object:
         """What the step gives, by its rule."""
         rule = None if self.resting else self.rules.get(step.__name__)
         return rule(step, *given, **options or {}) if rule else step(*given, **options or {})
@@ -84,7 +89,7 @@ class Rules(TorchFunctionMode):
         finally:
             self.resting -= 1
 
-    def _activation(self, step: Step, x: Tensor, *others: Any, **options: Any) -> Tensor:
+    def _activation(self, step: Step, x: Tensor, *others: object, **options: object) -> Tensor:
         return self.of_activation(x, step(x, *others, **options))
 
     def of_activation(self, x: Tensor, value: Tensor) -> Tensor:
@@ -95,7 +100,7 @@ class Rules(TorchFunctionMode):
         self.activated[value] = True
         return value
 
-    def _product(self, step: Step, one: Any, other: Any, **options: Any) -> Tensor:
+    def _product(self, step: Step, one: Number, other: Number, **options: object) -> Tensor:
         if not (_depends(one) and _depends(other)):
             return step(one, other, **options)
         gates = one in self.activated, other in self.activated
@@ -103,7 +108,7 @@ class Rules(TorchFunctionMode):
             return step(one.detach(), other) if gates[0] else step(one, other.detach())
         return carried(step(one, other), (one.detach() * other + one * other.detach()) / 2)
 
-    def _mixed(self, step: Step, *given: Any, **options: Any) -> Tensor:
+    def _mixed(self, step: Step, *given: object, **options: object) -> Tensor:
         if sum(map(_depends, given)) > 1:
             raise LlmattrError(
                 f"{self.name} has a step ({step.__name__}) for which there is no conserving rule: use context-cite or another "
@@ -112,34 +117,43 @@ class Rules(TorchFunctionMode):
         return step(*given, **options)
 
 
-def _depends(x: object) -> bool:
+def _depends(x: object) -> TypeGuard[Tensor]:
     return isinstance(x, Tensor) and x.requires_grad
 
 
-def _share(step: Step, *given: Any, **options: Any) -> Tensor:
+def _share(step: Step, *given: object, **options: object) -> Tensor:
     return step(*given, **options).detach()
 
 
-def _power(step: Step, x: Any, exponent: Any) -> Tensor:
+def _power(step: Step, x: Number, exponent: Number) -> Tensor:
     value = step(x, exponent)
     return value.detach() if not isinstance(exponent, Tensor) and exponent < 0 else value
 
 
-def _quotient(step: Step, x: Any, by: Any, **options: Any) -> Tensor:
+def _quotient(step: Step, x: Number, by: Number, **options: object) -> Tensor:
     return step(x, by.detach() if _depends(by) else by, **options)
 
 
-def _layer_norm(step: Step, x: Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+def _layer_norm(step: Step, *given: object, **options: object) -> Tensor:
+    x, shape, weight, _, eps = _arguments(functional.layer_norm, given, options)
     axes = tuple(range(-len(shape), 0))
     centred = x - x.mean(axes, keepdim=True)
     linear = centred * (x.var(axes, unbiased=False, keepdim=True) + eps).rsqrt().detach()
-    return carried(step(x, shape, weight, bias, eps), linear if weight is None else linear * weight)
+    return carried(step(*given, **options), linear if weight is None else linear * weight)
 
 
-def _rms_norm(step: Step, x: Tensor, shape: Any, weight: Any = None, eps: float | None = None) -> Tensor:
+def _rms_norm(step: Step, *given: object, **options: object) -> Tensor:
+    x, shape, weight, eps = _arguments(functional.rms_norm, given, options)
     axes, least = tuple(range(-len(shape), 0)), torch.finfo(x.dtype).eps if eps is None else eps
     linear = x * ((x**2).mean(axes, keepdim=True) + least).rsqrt().detach()
-    return carried(step(x, shape, weight, eps), linear if weight is None else linear * weight)
+    return carried(step(*given, **options), linear if weight is None else linear * weight)
+
+
+def _arguments(step: Step, given: tuple[object, ...], options: Mapping[str, object]) -> tuple[Any, ...]:
+    """What a step was given, in the order of its parameters, with those that were left out."""
+    bound = inspect.signature(step).bind(*given, **options)
+    bound.apply_defaults()
+    return tuple(bound.arguments.values())
 
 
 @contextmanager

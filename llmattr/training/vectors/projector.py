@@ -55,12 +55,12 @@ class Projector:
 
         `steps`: a row is Adam's step on it, its momentum with it, and not its gradient alone.
         """
-        made = Projector._of_gradients(lm, projection, pattern, examples, parameters, normalize)
+        made = Projector._of_gradients(lm, projection, pattern, examples, parameters=parameters, normalize=normalize)
         return made.with_momentum() if steps else made
 
     @staticmethod
     def _of_gradients(
-        lm: LM, projection: Projection, pattern: str, examples: Examples, parameters: Parameters, normalize: Normalize
+        lm: LM, projection: Projection, pattern: str, examples: Examples, *, parameters: Parameters, normalize: Normalize
     ) -> "Projector":
         layers, part = track(lm, parameters, pattern), sample(examples, FIT_ROWS, projection.seed)
         scaled = scales(normalize, lm, part, layers)
