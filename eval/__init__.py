@@ -52,7 +52,7 @@ BENCHMARKS = {
         ASKED,
     ),
     "components": Benchmark(
-        "components: heads and MLPs: LDS, what circuits of the best do alone, on four tasks", "components.bench"
+        "components: heads and MLPs: LDS, what circuits of the best do alone, on four tasks", "components.bench", 65
     ),
     "bench_cite": Benchmark("contexts: speed beside context-cite, a later span, growth with the context", "speed.cite"),
     "bench_trace": Benchmark("training: speed over the floor, fidelity, EK-FAC, memory, scan, imports, peers", "speed.trace"),
