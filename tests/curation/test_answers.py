@@ -196,7 +196,7 @@ def test_the_command_tells_suspects_by_all_signals_and_goes_on_where_it_was(rows
         ("--bags 3", "no model is trained without --retrain"),
         ("--suspects 3", "no answer is doubted without --model or --retrain"),
         ("--label-next 3", "give one (--model)"),
-        ("--diverse 99", "k must lie between 1 and 13"),
+        ("--diverse 99", "99 rows that stand for all (--diverse) are to be chosen, and there are 12"),
     ],
 )
 def test_options_that_would_be_of_no_use_are_refused(rows, capsys, options, message):

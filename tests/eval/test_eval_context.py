@@ -365,7 +365,7 @@ class TestCitations:
         sides = [] if whose == "--gold-answers" else ["table, right", "table, wrong"]
         assert list(record) == ["table", *sides, "agreement"]
         lines = {figure["method"]: figure for figure in record["table"]["figures"]}
-        methods = ["leave-one-out", "attention", "bm25", "random", "length", "word-share"]
+        methods = ["leave-one-out", "attention", "attention, length", "bm25", "random", "length", "word-share"]
         whole = [citations.SHIPPED, citations.HOPS, f"context-cite, {citations.OLD}"]
         assert list(lines) == [*methods, *whole, GOLD]
         assert lines["attention"]["not measured"] == "5 of 5: LlmattrError: no luck"
