@@ -48,8 +48,9 @@ ONE = (
     "prune",
     "replicates",
     "paraphrase",
+    "top",
+    "verbose",
 )
-ONE += ("top", "verbose")
 
 
 @click.command(cls=MethodCommand, options_metavar="--query Q [OPTIONS]")
@@ -163,7 +164,8 @@ def cite(
         refuse("--messages has the whole prompt", "template")
     chat = Given(None) if messages is None else chat_of(read(messages), shown(messages))
     before = chat.messages and take_answer(chat.messages, query)[0]
-    conversation(given if files else None, query, before, how["template"] or TEMPLATE, how["step"])  # before torch is imported
+    for wording in (query, *paraphrase):  # mistakes show before torch is imported
+        conversation(given if files else None, wording, before, how["template"] or TEMPLATE, how["step"])
     quiet()
     from llmattr.context.cite import cite
 
