@@ -31,7 +31,8 @@ QUICK, SHARED = {**TEST, "signal": "llmattr, quick"}, {**TEST, "signal": "words"
 FROM = "a right answer is told to be from the context"
 REWORDED = "a right answer in other words throughout is told to be from the context"
 SENTENCES = "scores of sentences foretell what the model says without some (`context-cite`)"
-ROWS = "scores of rows foretell what models say that are trained without some (`trak`, one run)"
+ROWS = "scores of rows foretell what small models say that are trained without some (`trak`, one run)"
+SECOND = "that in a second world, of other facts and another architecture"
 WITHOUT, EVERY, NOISE = "its scores without the verdict", "“from the context” of all", "what noise leaves possible"
 LINES = (
     Line("what `cite` cites was marked by people", "precision", "citations", "table", CITE, "cited precision", SCORES, WITHOUT),
@@ -43,9 +44,10 @@ LINES = (
     Line(REWORDED, "share", "verdicts", "table", OURS, "paraphrase", ALWAYS, EVERY),
     Line("`check --quick` ranks supported claims first", "AUROC", "checks", "table", QUICK, "AUROC", SHARED, "shared words"),
     Line(SENTENCES, "LDS", "families", "context", SCORES, "LDS", BM25, "`bm25`"),
-    Line(ROWS, "LDS", "families", "training", ONE_RUN, "LDS", BM25, "`bm25`"),
-    Line("the same with five checkpoints of the run", "LDS", "families", "training", CHECKPOINTS, "LDS", CEILING, NOISE),
-    Line("the same by hundreds of models (`datamodel`)", "LDS", "families", "training", RETRAINED, "LDS", CEILING, NOISE),
+    Line(ROWS, "LDS", "lds", "table", ONE_RUN, "LDS", BM25, "`bm25`"),
+    Line("the same with five checkpoints of the run", "LDS", "lds", "table", CHECKPOINTS, "LDS", CEILING, NOISE),
+    Line(SECOND, "LDS", "lds", "pararel with scratch-gpt2", CHECKPOINTS, "LDS", CEILING, NOISE),
+    Line("the first world by hundreds of models (`datamodel`)", "LDS", "lds", "table", RETRAINED, "LDS", CEILING, NOISE),
 )
 
 
