@@ -171,7 +171,7 @@ class ContextSession:
         run = {"query": self.query, **found.run, **self.ablation.record(), "seconds": seconds}
         run |= {"judge": self.judge} if self.judge is not None else {}
         if others:
-            more = sum(len(one.store) for one in others)
+            more = sum(one.store.made for one in others)
             run |= {name: run[name] + more for name in ("forward_passes", "answers") if name in run}
             run["paraphrases"] = [*paraphrases]
         asked = None if self.query is None else [{"prompt": self.query, "completion": self.ablation.prompt.response}]

@@ -56,8 +56,9 @@ def summary(method: dict[str, Any], run: dict[str, Any]) -> str:
         run.get("model", "") + (f" in {run['dtype']}" if "forward_passes" in run and "dtype" in run else ""),
         _dictionary(run["dictionary"]) if "dictionary" in run else "",
         f"behind {run['server']}" if "server" in run else "",
-        f"{run['forward_passes']} forward passes" if "forward_passes" in run else "",
+        f"{run['forward_passes']} forward pass{'es' * (run['forward_passes'] != 1)}" if "forward_passes" in run else "",
         f"{run['answers']} answers generated, compared by {run['similarity']}" if "similarity" in run else "",
+        f"{run['resumed']} kept by an earlier run" if "resumed" in run else "",
         f"{run['runs']} models trained" if run.get("runs") else "",
         f"{sum(run['seconds'].values()):.0f} s" if "seconds" in run else "",
     ]

@@ -411,7 +411,7 @@ class TestAt2:
         assert json.loads(path.read_text())["fit"]["prompts"] == 2
         np.testing.assert_array_equal(HeadWeights.load(path).weights, heads.weights)
         result = At2(str(path)).attribute(ablation_of(tiny))
-        assert result.run["forward_passes"] == 0
+        assert result.run["forward_passes"] == 1  # its own, in which it sees the attention
         mass = attention_mass(ablation_of(tiny))
         np.testing.assert_allclose(result.values, (mass * heads.weights).sum(axis=(2, 3)))
 
@@ -427,6 +427,21 @@ class TestAt2:
             fit_at2([])
         with pytest.raises(LlmattrError, match="no ablation changes"):
             fit_heads(np.ones((1, 3, 2)), np.ones((1, 3)))
+
+
+@pytest.mark.parametrize("method", METHODS[:-1], ids=str)  # the last fits its heads on ablations, many in one row of tokens
+def test_every_pass_over_the_prompt_is_counted(tiny, method):
+    ablation, lengths = ablation_of(tiny), []
+
+    def look(_model, _args, options):
+        lengths.extend([options["input_ids"].shape[1]] * len(options["input_ids"]))
+
+    hook = tiny.model.register_forward_pre_hook(look, with_kwargs=True)
+    try:
+        run = method.attribute(ablation).run
+    finally:
+        hook.remove()
+    assert run["forward_passes"] == lengths.count(len(ablation.located().ids)) > 0
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)

@@ -32,9 +32,10 @@ def test_256_after_64_cost_192(counted, tmp_path):
     assert sum(asked) == 64
     more = run(lm, tmp_path, 256)
     assert sum(asked) == 256
-    assert (more.run["forward_passes"], more.run["resumed"]) == (256, 64)
+    assert (more.run["forward_passes"], more.run["resumed"]) == (192, 64)
     again = run(lm, tmp_path)
     assert sum(asked) == 256
+    assert (again.run["forward_passes"], again.run["resumed"]) == (0, 256)
     np.testing.assert_array_equal(again.values, first.values)
 
 

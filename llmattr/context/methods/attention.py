@@ -59,7 +59,7 @@ def carried(ablation: "ContextAblation") -> Float[np.ndarray, "t n"]:
             lengths = at(value, len(weights)).lengths()[:, None]
             return (weights * lengths).sum(dim=0, keepdim=True).to(torch.float64) @ owned.to(weights.device)
 
-        layers = response_attention(ablation.weights, ablation.located(), reduce)
+        layers = response_attention(*ablation.opened(), reduce)
     return np.mean([_of_targets(layer.cpu().numpy(), ablation)[:, :, 0] for layer in layers], axis=0)
 
 
@@ -74,7 +74,7 @@ def attention_mass(ablation: "ContextAblation") -> Float[np.ndarray, "t n l h"]:
 
     owned = columns(ablation.located(), ablation.weights.device)
     masses = response_attention(
-        ablation.weights, ablation.located(), lambda weights, _values: weights.to(torch.float64) @ owned.to(weights.device)
+        *ablation.opened(), lambda weights, _values: weights.to(torch.float64) @ owned.to(weights.device)
     )
     return np.stack([_of_targets(mass.cpu().numpy(), ablation) for mass in masses], axis=2)
 

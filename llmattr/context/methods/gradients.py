@@ -51,7 +51,7 @@ def of_input(
     from llmattr.model import inside
     from llmattr.model.conserving import conserving
 
-    lm, full = ablation.weights, ablation.located()
+    lm, full = ablation.opened()
     with (
         conserving(lm, rules) if rules else nullcontext(nullcontext()) as within,
         inside.frozen(lm, len(full.ids), within),
@@ -141,9 +141,9 @@ class IntegratedGradients:
         """`(x - x') . df/dx` of each source at one point of the way."""
         from llmattr.model import inside
 
-        full = ablation.located()
+        lm, full = ablation.opened()
         with self._on_the_way(ablation, point) as (read, way):
-            log_odds = inside.response_log_odds(ablation.weights, full)
+            log_odds = inside.response_log_odds(lm, full)
         targets = ablation.target_tokens, ablation.targets.measure
         return inside.target_gradients(log_odds, *targets, read[0], lambda gradient: relevance(gradient, way[0], full))
 
@@ -156,7 +156,7 @@ class IntegratedGradients:
         from llmattr.model.odds import logprobs_of_log_odds
 
         with torch.no_grad(), self._on_the_way(ablation, 0.0):
-            log_odds = response_log_odds(ablation.weights, ablation.located()).double().cpu().numpy()
+            log_odds = response_log_odds(*ablation.opened()).double().cpu().numpy()
         return values(logprobs_of_log_odds(log_odds)[None], ablation.target_tokens, ablation.targets.measure)[0]
 
     @contextmanager

@@ -60,7 +60,7 @@ def rollout(ablation: "ContextAblation", by: By = "attention") -> Float[np.ndarr
     from llmattr.model.heads import heads_at_work
     from llmattr.model.inside import columns, response_log_odds
 
-    full, lm = ablation.located(), ablation.weights
+    lm, full = ablation.opened()
     flow = columns(full, lm.device)
 
     def attend(

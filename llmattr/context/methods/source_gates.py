@@ -51,11 +51,11 @@ def gate_gradients(ablation: "ContextAblation", point: float) -> Float[np.ndarra
 
     from llmattr.model.inside import response_log_odds, target_gradients
 
-    lm = ablation.weights
+    lm, full = ablation.opened()
     dtype = torch.promote_types(lm.dtype, torch.float32)
     gates = torch.full((len(ablation.sources),), point, dtype=dtype, device=lm.device, requires_grad=True)
     with gated(ablation, gates):
-        log_odds = response_log_odds(lm, ablation.located())
+        log_odds = response_log_odds(lm, full)
         return target_gradients(log_odds, ablation.target_tokens, ablation.targets.measure, gates, lambda gradient: gradient)
 
 

@@ -37,8 +37,9 @@ class Store:
     """Token log-probabilities of a response [r] for each mask [n] that was scored, and of others behind all sources.
 
     `rows`: mask -> log-probabilities. `others`: another response -> those of its own tokens. `answers`: mask -> what was
-    generated. `asked`: the masks that a method asked to be scored, in that order. `path`: a file (.npz) to go on from and to
-    add to, whole or not at all, by any number of processes at once; None keeps them in memory only.
+    generated. `asked`: the masks that a method asked to be scored, in that order. `inside`: passes in which a method looked
+    inside the model. `path`: a file (.npz) to go on from and to add to, whole or not at all, by any number of processes at
+    once; None keeps them in memory only.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -47,6 +48,7 @@ class Store:
         self.others: dict[str, Other] = {}
         self.answers: dict[bytes, str] = {}
         self.asked: dict[bytes, None] = {}
+        self.inside = 0
         if path is not None:
             self.rows, self.others, self.answers = of_main(_read(path))
         self.resumed = len(self)  # that many were there before
@@ -54,6 +56,15 @@ class Store:
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.others) + len(self.answers)
+
+    @property
+    def made(self) -> int:
+        """How many passes (or answers) this run took, what an earlier one left in the file not among them."""
+        return len(self) - self.resumed + self.inside
+
+    def record(self, name: str = "forward_passes") -> dict[str, int]:
+        """How many this run took, under this name, and how many an earlier one had kept."""
+        return {name: self.made} | ({"resumed": self.resumed} if self.resumed else {})
 
     def add(self, mask: bytes, logprobs: Row) -> None:
         """Keep one more; now and then the file is written."""
@@ -225,6 +236,11 @@ class ContextAblation:
             )
         return full
 
+    def opened(self) -> tuple[Weights, Rendered]:
+        """The model and the whole prompt, for one forward pass in which a method looks inside: it is counted."""
+        self.store.inside += 1
+        return self.weights, self.located()
+
     def of(self, targets: Targets) -> "ContextAblation":
         """The same ablation for other targets; what was scored is shared."""
         return dataclasses.replace(self, targets=targets)
@@ -249,10 +265,8 @@ class ContextAblation:
         return self.prompt.response_tokens(self.targets.spans)
 
     def record(self) -> dict[str, Any]:
-        """The model, how many forward passes there were so far, and how many of them an earlier run made."""
-        resumed = {"resumed": self.store.resumed} if self.store.resumed else {}
-        passes = {"forward_passes": len(self.store), **resumed}
-        return {**self.lm.record(), **passes, "response_tokens": len(self.prompt.response_ids)}
+        """The model, how many forward passes this run took so far, and how many an earlier run had kept."""
+        return {**self.lm.record(), **self.store.record(), "response_tokens": len(self.prompt.response_ids)}
 
 
 def values(

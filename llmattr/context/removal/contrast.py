@@ -66,7 +66,7 @@ class ContrastAblation(ContextAblation):
     def record(self) -> dict[str, Any]:
         """The first answer's record, with both answers' passes and the other answer."""
         assert self.other is not None
-        passes = len(self.store) + len(self.other.store)
+        passes = self.store.made + self.other.store.made
         return {**super().record(), "forward_passes": passes, "rather_than": self.other.prompt.response}
 
 

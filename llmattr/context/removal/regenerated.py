@@ -64,6 +64,5 @@ class SimilarityAblation(ContextAblation):
         )
 
     def record(self) -> dict[str, Any]:
-        """The model, how many answers there were so far, how many of them an earlier run asked for, and what compares them."""
-        resumed = {"resumed": self.store.resumed} if self.store.resumed else {}
-        return {**self.lm.record(), "answers": len(self.store.answers), **resumed, "similarity": self.by}
+        """The model, how many answers this run asked for so far, how many an earlier one had, and what compares them."""
+        return {**self.lm.record(), **self.store.record("answers"), "similarity": self.by}
