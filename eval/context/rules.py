@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from llmattr.core.evidence import CARRIED, LEAST_PER_TOKEN, LEAST_SUPPORT, MISSING, Signs, verdict_of
+from llmattr.core.evidence import CARRIED, LEAST_PER_TOKEN, LEAST_SUPPORT, MISSING, Signs, judged, verdict_of
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,33 @@ class Ours:
         """What the context explains, what one source states, whether a name is missing, and whether it has a rival."""
         less = (MISSING if signs.is_missing else 0.0) + (CARRIED if signs.rival else 0.0)
         return signs.explained + (signs.stated or 0.0) - less
+
+
+@dataclass(frozen=True)
+class WithJudge(Ours):
+    """The same with the word of an entailment model, which `--judge` names."""
+
+    name: ClassVar[str] = "llmattr, judge"
+
+    def sign(self, signs: Signs) -> float:
+        """What the judge adds, too."""
+        return super().sign(signs) + judged(signs.entailed)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The entailment model alone."""
+
+    name: ClassVar[str] = "judge"
+    family: ClassVar[str] = "corroborative"
+
+    def verdict(self, signs: Signs) -> str:
+        """From the context when that is likelier than not."""
+        return "refusal" if signs.is_refusal else "context" if self.sign(signs) > 0 else "unsupported"
+
+    def sign(self, signs: Signs) -> float:
+        """How much likelier than even."""
+        return judged(signs.entailed)
 
 
 @dataclass(frozen=True)
@@ -76,3 +103,4 @@ class Always:
 
 
 RULES = {rule.name: rule for rule in (Ours, Support, Surprise, Always)}
+JUDGED = {rule.name: rule for rule in (WithJudge, Judge)}  # those that want an entailment model

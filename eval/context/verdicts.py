@@ -23,14 +23,17 @@ from eval.context.answers import answered, judging, read, without_gold
 from eval.context.case import Case, Model, Size
 from eval.context.claims import claims
 from eval.context.data import Question
-from eval.context.rules import RULES, Ours
+from eval.context.rules import JUDGED, RULES, Ours
 from eval.harness.command import plain_name
 from eval.harness.contract import Costs, Entry, Judged, PerUnit, Scored
 from eval.harness.entries import entries
 from eval.harness.run import Plan, benchmark, split
+from llmattr.context.entailing import load_judge
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.signs import Reading
+from llmattr.context.verify import judged
 from llmattr.core.evidence import Signs
+from llmattr.model.judge import Judge
 
 REMOVED = "without its sources"
 CARRIED = ("right", "reworded", "paraphrase")
@@ -58,6 +61,7 @@ class Claimed:
     model: Model
     folder: Path
     said: Mapping[str, Question]
+    entailing: Judge | None = None
 
     @property
     def name(self) -> str:
@@ -65,8 +69,9 @@ class Claimed:
         return f"{self.of} {self.id}"
 
     def identity(self) -> Any:
-        """The answers, what was asked, and the model."""
-        return {"cases": {kind: case.identity() for kind, case in self.cases.items()}}
+        """The answers, what was asked, the model, and the entailment model."""
+        named = {"judge": self.entailing.name} if self.entailing else {}
+        return {"cases": {kind: case.identity() for kind, case in self.cases.items()}} | named
 
     def groups(self) -> Sequence[str]:
         """Answers to one question depend on each other."""
@@ -90,19 +95,18 @@ class Claimed:
     def read(self) -> list[Signs]:
         """What is read of each answer's first sentence."""
         _score([case.ablation for case in self.cases.values()])
-        found = []
-        for case in self.cases.values():
-            ablation, reading = case.ablation, Reading(case.ablation)
-            t = 0 if len(ablation.targets) == 1 else 1
-            whole, none = (ablation(np.full((1, len(ablation.sources)), kept))[0, t] for kept in (True, False))
-            found.append(reading.with_rivals({t: reading.signs(t, float(whole - none), 0.0)})[t])
-        return found
+        return [_read(case.ablation, None) for case in self.cases.values()]
+
+    @cached_property
+    def read_with_judge(self) -> list[Signs]:
+        """The same with the entailment model's word."""
+        return [_read(case.ablation, self.entailing) for case in self.cases.values()]
 
     def score(self, entry: Entry) -> Scored:
         """For each answer whether the verdict is right, and what it goes by."""
-        rule = entry.method
-        right = [_is_right(rule.verdict(signs), SHOULD[kind]) for signs, kind in zip(self.read, self.said, strict=True)]
-        values = np.array([right, [rule.sign(signs) for signs in self.read]], dtype=float).T
+        rule, read = entry.method, self.read_with_judge if entry.label in JUDGED else self.read
+        right = [_is_right(rule.verdict(signs), SHOULD[kind]) for signs, kind in zip(read, self.said, strict=True)]
+        values = np.array([right, [rule.sign(signs) for signs in read]], dtype=float).T
         costs: Costs = {"passes": 2 * len(self.said)}
         return Scored(values, costs)
 
@@ -131,6 +135,13 @@ def _score(answers: Sequence[ContextAblation]) -> None:
         one.store.save()
 
 
+def _read(ablation: ContextAblation, judge: Judge | None) -> Signs:
+    reading, t = Reading(ablation), 0 if len(ablation.targets) == 1 else 1
+    whole, none = (ablation(np.full((1, len(ablation.sources)), kept))[0, t] for kept in (True, False))
+    signs = judged(judge, reading, {t: reading.signs(t, float(whole - none), 0.0)})
+    return reading.with_rivals(signs)[t]
+
+
 ABOVE = (("right", "false"), ("right", "swapped"), ("reworded", "false"), ("reworded", "swapped"))
 
 
@@ -140,9 +151,10 @@ def _is_right(verdict: str, should: str) -> bool:
 
 def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     """All answers and claims, and every rule."""
-    lines = entries(RULES, split(given["methods"]), ())
+    judge = load_judge(given["judge"])
+    lines = entries(RULES | (JUDGED if judge else {}), split(given["methods"]), ())
     model = Model("tiny" if given["tiny"] else given["model"])
-    problems = [*_answers(model, folder), *_claims(model, folder)]
+    problems = [dataclasses.replace(one, entailing=judge) for one in (*_answers(model, folder), *_claims(model, folder))]
     problems.sort(key=lambda one: not one.judging)
     return Plan(
         about=f"{'tiny' if given['tiny'] else plain_name(given['model'])} and our own answers to public questions.",
@@ -179,4 +191,5 @@ def _with(question: Question, answer: str) -> Question:
 
 
 MODEL = click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, or smollm2.")
-command = benchmark("verdicts", __doc__ or "", plan, RESULTS / "verdicts.json", MODEL)
+JUDGE = click.option("--judge", help="Also what this entailment model adds: a folder or a hub id.")
+command = benchmark("verdicts", __doc__ or "", plan, RESULTS / "verdicts.json", MODEL, JUDGE)

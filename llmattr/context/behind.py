@@ -115,7 +115,7 @@ class _Behind:
         reading, quote = self.readings[d], best_passage(self.ablation.sources, d, self.shares[t])[1]
         if reading.kept is None or not reading.kept.any():  # an empty document
             return Support(d, "unsupported", "words")
-        likely = entailed(self.judge, self.marked.documents[d], quote, self.ablation.targets.texts[t])
+        likely = entailed(self.judge, [self.marked.documents[d]], self.ablation.targets.texts[t])
         signs = replace(reading.signs(t, self.alone(t, d), 0.0), rival=self.signs[t].rival, entailed=likely)
         return Support(
             d,

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from llmattr.context.contract import Method
+from llmattr.context.entailing import load_judge
 from llmattr.context.methods import METHODS
 from llmattr.context.methods.games import LeaveOneOut
 from llmattr.context.methods.screening import Screening
@@ -19,7 +20,6 @@ from llmattr.context.relevance import relevance, what_cannot_be_compared
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.removal.cache import limit
 from llmattr.context.removal.contrast import ONE_ALONE, contrast
-from llmattr.context.verify import judged
 from llmattr.context.verify import verify as evidence_for
 from llmattr.core.attribution import Attribution
 from llmattr.core.method import find_method
@@ -30,13 +30,15 @@ from llmattr.core.versions import versions
 from llmattr.errors import LlmattrError, check_choice, check_text, note
 from llmattr.model.chat import ChatServer
 from llmattr.model.contract import Scorer
-from llmattr.model.judge import Judge
 from llmattr.text.documents import Context, read_documents
 from llmattr.text.forms import plain_tools
 from llmattr.text.message import take_answer
 from llmattr.text.messages import PLAIN_TEMPLATE, TEMPLATE, conversation
 from llmattr.text.prompt import Prompt, Target, cut
 from llmattr.text.split import Splitter
+
+if TYPE_CHECKING:
+    from llmattr.model.judge import Judge
 
 
 def cite(
@@ -74,7 +76,7 @@ def cite(
     function text -> parts (text in no part stays). `language`: the documents' (ISO 639-1), for where sentences end; None: as
     each reads. `method`: a name or a dataclass of `METHODS`. `measure`: the log-odds of what was said, or its log-probability.
     `verify`: ask the model about what is cited (`Attribution.evidence`). `judge`: a hub id or folder of an entailment model,
-    whose word stands beside ours. `cache`: a folder in which scored ablations are kept, so that a run goes on where it was;
+    whose word counts in the verdicts. `cache`: a folder in which scored ablations are kept, so that a run goes on where it was;
     beyond LLMATTR_CACHE_LIMIT gigabytes (1) the files go that were not used for longest.
 
     Returns scores [t, n], t = the whole response and each of its sentences, in nats of log-odds: positive = the source made
@@ -89,7 +91,7 @@ def cite(
         response = said if response is None else response
     context = None if context is None else read_documents(context)  # once: a generator gives them only once, files take long
     chat = conversation(context, query, messages, template or TEMPLATE, step)
-    parts = cut(chat, sources, language)  # before a model is loaded, so that mistakes show at once
+    parts, asked = cut(chat, sources, language), load_judge(judge)  # before the model is, so that mistakes show at once
     room = limit() if cache is not None else 0.0
     started = time.perf_counter()
     lm = scorer_of(model, may_generate=True)
@@ -121,7 +123,7 @@ def cite(
     whole = rather_than is None and step is None  # a verdict is of the whole answer and of all that stands before it
     is_verified = verify and whole and not isinstance(lm, ChatServer)  # verdicts are on log-probabilities
     words = None if query is None else reworded
-    session = ContextSession(chosen, ablated(prompt), seed, lm.fingerprint(), query, words, is_verified, judge)
+    session = ContextSession(chosen, ablated(prompt), seed, lm.fingerprint(), query, words, is_verified, asked)
     result = session.result()
     seconds = {"load_and_answer": answered - started, **result.run["seconds"]}
     return dataclasses.replace(result, run={**result.run, "seconds": seconds})
@@ -141,7 +143,7 @@ class ContextSession:
     query: str | None = None
     reworded: Callable[[str], ContextAblation] | None = None
     is_verified: bool = False
-    judge: str | None = None
+    judge: "Judge | None" = None
 
     def result(self) -> Attribution:
         """The response and its sentences attributed, with what true ablations (and the judge) say of what is cited."""
@@ -162,14 +164,12 @@ class ContextSession:
         found = mean(runs)
         fitted = store.asked
         attributed = time.perf_counter()
-        evidence = evidence_for(found, self.ablation) if self.is_verified else None
+        evidence = evidence_for(found, self.ablation, self.judge) if self.is_verified else None
         store.asked = fitted
-        if evidence is not None and self.judge is not None:
-            evidence = judged(evidence, found.sources, found.targets, Judge.load(self.judge))
         seconds = {"attribute": attributed - started}
         seconds |= {"verify": time.perf_counter() - attributed} if evidence else {}
         run = {"query": self.query, **found.run, **self.ablation.record(), "seconds": seconds}
-        run |= {"judge": self.judge} if self.judge is not None else {}
+        run |= {"judge": self.judge.name} if self.judge is not None else {}
         if others:
             more = sum(one.store.made for one in others)
             run |= {name: run[name] + more for name in ("forward_passes", "answers") if name in run}

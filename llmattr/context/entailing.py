@@ -1,5 +1,6 @@
 """What an entailment model that the user names says of a sentence and a document."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from llmattr.core.sources import Document
@@ -17,9 +18,7 @@ def load_judge(name: str | None) -> "Judge | None":
     return Judge.load(name)
 
 
-def entailed(judge: "Judge | None", document: Document, quote: tuple[int, int] | None, claim: str) -> float | None:
-    """How likely the judge finds that the claim follows from a document: from its best passage, or as much as it can read."""
-    if judge is None:
-        return None
-    premises = [document.text, *([document.text[slice(*quote)]] if quote else [])]
-    return max(judge.probability(premise, claim) for premise in premises)
+def entailed(judge: "Judge | None", documents: Sequence[Document], claim: str) -> float | None:
+    """How likely the judge finds that the claim follows from one of the documents, behind its title; None without a judge."""
+    premises = [": ".join(part for part in (one.title, one.text) if part) for one in documents]
+    return None if judge is None else max(judge.probability(premise, claim) for premise in premises)

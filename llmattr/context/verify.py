@@ -1,44 +1,36 @@
 """Ask the model about the sources that a method cites: are they needed, do they suffice, does another say the same?"""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from llmattr.ablation import ask
+from llmattr.context.entailing import entailed
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.signs import Reading
 from llmattr.core.attribution import Attribution
 from llmattr.core.citing import Score
 from llmattr.core.evidence import CITING, ENOUGH, Citation, Evidence, Signs, TargetEvidence, verdict_of
-from llmattr.core.sources import Sources, Targets
-from llmattr.model.judge import Judge
+from llmattr.core.sources import Document
+
+if TYPE_CHECKING:
+    from llmattr.model.judge import Judge
 
 TRIED = 5  # sources of one target that are tried, at most
 
 NONE: frozenset[int] = frozenset()
 
 
-def judged(evidence: Evidence, sources: Sources, targets: Targets, judge: Judge) -> Evidence:
-    """The same with a judge's word on each target: do the sources that were tried, in their order, say it?
-
-    Where none was tried, nothing is asked.
-    """
-
-    def asked(t: int, one: TargetEvidence) -> TargetEvidence:
-        premise = " ".join(sources.texts[i] for i in sorted(citation.source for citation in one.citations))
-        return replace(one, entailed=judge.probability(premise, targets.texts[t])) if premise else one
-
-    return replace(evidence, targets=tuple(asked(t, one) for t, one in enumerate(evidence.targets)))
-
-
-def verify(result: Attribution, ablation: ContextAblation) -> Evidence:
+def verify(result: Attribution, ablation: ContextAblation, judge: "Judge | None" = None) -> Evidence:
     """True ablations of what the result cites: 2 + 2 for each source that is tried, and a few sets of them; then other names.
 
     Of each target the cited sources are tried, best first, at most five; where a score has no error to stand clear of
-    (similarities), the three best. Masks that the method has asked for already cost nothing.
+    (similarities), the three best. Masks that the method has asked for already cost nothing. The word of a judge that finds a
+    sentence in the documents counts with what the model says.
     """
     best = result.top(TRIED)
     tried = [_to_try([score for score in best if score.target == t], result.can_cite) for t in range(len(result))]
@@ -50,10 +42,22 @@ def verify(result: Attribution, ablation: ContextAblation) -> Evidence:
     known.ask(known.everything - {*pair} for found in pairs for pair in found)
     reading = Reading(ablation)
     signs = {t: reading.signs(t, known.support(t), _opposing(result, t)[0]) for t in range(len(result))}
-    signs = reading.with_rivals(signs)
+    signs = reading.with_rivals(judged(judge, reading, signs))
     targets = [_judge(result, known, t, tried[t], pairs[t], signs=signs[t], reading=reading) for t in range(len(result))]
     assert ablation.prompt.response_offsets is not None  # a prompt with a response has them
     return Evidence(tuple(targets), ablation.prompt.response_offsets, reading.full, reading.empty)
+
+
+def judged(judge: "Judge | None", reading: Reading, signs: Mapping[int, Signs]) -> dict[int, Signs]:
+    """The same with a judge's word: does a document say it? Of the whole response, what it says of its worst sentence."""
+    sources = reading.ablation.sources
+    documents = sources.documents or (Document(" ".join(sources.texts), "context"),)
+    said = {t: entailed(judge, documents, reading.targets.texts[t]) for t in signs if not reading.parts[t].any()}
+
+    def word(t: int) -> float | None:
+        return min((said[part] or 0.0 for part in np.flatnonzero(reading.parts[t]).tolist()), default=said.get(t))
+
+    return dict(signs) if judge is None else {t: replace(one, entailed=word(t)) for t, one in signs.items()}
 
 
 class _Known:
@@ -124,6 +128,8 @@ def _judge(
         missing=reading.missing[t],
         rival=signs.rival,
         second_hop=reading.second_hop(t, sources) if verdict in CITING and result.can_cite else None,
+        entailed=signs.entailed,
+        unjudged=None if signs.entailed is None else verdict_of(replace(signs, entailed=None)),
     )
 
 

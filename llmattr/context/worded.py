@@ -105,7 +105,7 @@ class _Worded:
         _, quote = best_passage(self.parts, document, self.quoted)
         one, start = self.marked.documents[document], self.span[0]
         lacking = missing(self.text, self.whole(document), self.query, self.language)
-        likely = entailed(self.judge, one, quote, self.text)
+        likely = entailed(self.judge, [one], self.text)
         verdict = _verdict(share, bool(lacking), likely)
         spans = tuple((start + name.start, start + name.end) for name in lacking)
         because = _because(verdict, share, bool(lacking), likely)

@@ -66,7 +66,7 @@ class TargetEvidence:
     model was given, as characters of the response. `rival`: the likeliest of the documents' other names that were tried in
     place of its own, if it is far likelier. `second_hop`: a source of another document that has what was asked and said and no
     cited source has: a reader needs it to check the sentence, the model did not need it to say it. `entailed`: how likely a
-    judge finds it that the sources which were tried say it; None without one.
+    judge finds it that a document says it, `unjudged`: what the verdict were without that; None without a judge.
     """
 
     full: float
@@ -83,6 +83,7 @@ class TargetEvidence:
     rival: Rival | None = None
     second_hop: int | None = None
     entailed: float | None = None
+    unjudged: Verdict | None = None
 
     @property
     def support(self) -> float:

@@ -3,7 +3,7 @@
 import click
 
 from llmattr.core.attribution import Attribution, sentence_rows
-from llmattr.core.evidence import ENOUGH, VERDICTS, TargetEvidence, Verdict
+from llmattr.core.evidence import CITING, ENOUGH, VERDICTS, TargetEvidence, Verdict
 from llmattr.report.lines import one_line
 
 COLOURS: dict[Verdict, str] = {
@@ -28,11 +28,11 @@ def overview(attribution: Attribution) -> str:
 
 
 def _agreement(attribution: Attribution) -> str:
-    """How often a judge, where there is one, says the same as the verdict."""
+    """How often a judge, where there is one, says what the verdict were without it."""
     assert attribution.evidence is not None
     asked = [attribution.evidence.targets[row] for row in sentence_rows(attribution)]
     asked = [one for one in asked if one.entailed is not None]
-    same = sum((one.entailed > EVEN) is one.is_supported for one in asked if one.entailed is not None)
+    same = sum((one.entailed > EVEN) is ((one.unjudged or one.verdict) in CITING) for one in asked if one.entailed is not None)
     return f" The judge agrees on {same} of {len(asked)}." if asked else ""
 
 
@@ -54,7 +54,9 @@ def _judged(evidence: TargetEvidence) -> list[str]:
     if evidence.entailed is None:
         return []
     whether = "follows" if evidence.entailed > EVEN else "does not follow"
-    return [f"the judge says that it {whether} from the best sources ({evidence.entailed:.0%})"]
+    said = f"the judge says that it {whether} from the documents ({evidence.entailed:.0%})"
+    alone = evidence.unjudged or evidence.verdict
+    return [said if alone == evidence.verdict else f"{said}; without it: {VERDICTS[alone]}"]
 
 
 def _missing(evidence: TargetEvidence, response: str) -> list[str]:

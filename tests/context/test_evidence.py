@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from llmattr.ablation import random_masks
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.removal.hidden import HiddenAblation
 from llmattr.context.signs import Reading
+from llmattr.context.verify import judged as judged_signs
 from llmattr.context.verify import verify
 from llmattr.core.attribution import Attribution
 from llmattr.core.evidence import (
@@ -23,6 +26,7 @@ from llmattr.core.evidence import (
     RIVAL,
     Rival,
     Signs,
+    judged,
     verdict_of,
 )
 from llmattr.core.sources import Targets
@@ -415,17 +419,60 @@ class TestJudge:
         with pytest.raises(LlmattrError, match="are LABEL_0, LABEL_1: which of them is entailment"):
             Judge.load(self.folder(tmp_path, ["LABEL_0", "LABEL_1"]))
 
-    def test_its_word_stands_beside_the_verdict(self, tiny, tmp_path):
+    @pytest.mark.parametrize("before", [0, 5, 300])
+    def test_a_premise_longer_than_the_window_is_read_to_its_end(self, tmp_path, before):
+        """A model that says yes where it sees one word, which stands behind so many others."""
+        import torch
+
+        judge = Judge.load(self.folder(tmp_path, ["entailment", "not_entailment"]))
+        seen = judge.tokenizer(" z").input_ids[-1]
+
+        class Sees:
+            config = judge.model.config
+            rows: ClassVar[list[int]] = []
+
+            def __call__(self, input_ids, attention_mask, **_others):
+                self.rows.append(int(attention_mask.sum(1).max()))
+                yes = (input_ids == seen).any(1).float()
+                return SimpleNamespace(logits=torch.stack([9 * yes, 9 * (1 - yes)], dim=1))
+
+        looking = dataclasses.replace(judge, model=Sees())
+        yes, no = 1 / (1 + np.exp(-9)), 1 / (1 + np.exp(9))
+        for premise, expected in ((" a" * before + " z" + " a" * before, yes), (" a" * before, no)):
+            assert looking.probability(premise, "It is a a.") == pytest.approx(expected, abs=1e-6)
+        assert max(Sees.rows) <= 48
+
+    def test_its_word_counts_in_the_verdict(self, tiny, monkeypatch, tmp_path):
+        """By the rule, and what it were without is kept; a source is cited where the verdict says so."""
         from llmattr.report.text import terminal
 
-        folder = self.folder(tmp_path, ["entailment", "not_entailment"])
-        result = cite(tiny, CONTEXT, "When?", response=ANSWER, method="bm25", judge=folder)
-        judge, target = Judge.load(folder), result.evidence.targets[1]
-        premise = " ".join(result.sources.texts[i] for i in sorted(one.source for one in target.citations))
-        assert target.entailed == pytest.approx(judge.probability(premise, result.targets.texts[1]), abs=1e-6)
-        assert result.run["judge"] == folder
-        assert Attribution.load(result.save(tmp_path / "a.json")).evidence.targets == result.evidence.targets
-        loo = cite(tiny, CONTEXT, "When?", response=ANSWER, method="leave-one-out", judge=folder)
-        if any(one.entailed is not None for one in loo.evidence.targets[1:]):
-            assert "The judge agrees on" in terminal(loo)
-            assert "the judge says that it" in terminal(loo)
+        asked = {"context": CONTEXT, "query": "When?", "response": ANSWER, "method": "leave-one-out"}
+        without = cite(tiny, **asked).evidence.targets
+        for sure in (0.0, 1.0):
+            judge = SimpleNamespace(name="sure", probability=lambda premise, claim, sure=sure: sure)
+            monkeypatch.setattr(Judge, "load", lambda _name, judge=judge: judge)
+            found = cite(tiny, **asked, judge="sure")
+            assert found.run["judge"] == "sure"
+            assert Attribution.load(found.save(tmp_path / "a.json")).evidence.targets == found.evidence.targets
+            for one, before in zip(found.evidence.targets, without, strict=True):
+                assert (one.entailed, one.unjudged) == (sure, before.verdict)
+                carried = one.explained + (one.stated or 0.0) - (MISSING if one.missing else 0.0) + judged(sure)
+                if one.verdict != "contradicted" and one.stated is not None and one.support >= LEAST_SUPPORT:
+                    assert (one.verdict == "context" or one.rival is not None) is (carried >= CARRIED)
+            assert "The judge agrees on" in terminal(found)
+            assert f"({sure:.0%})" in terminal(found, verbose=True)
+
+    def test_the_whole_response_is_judged_by_its_worst_sentence(self, tiny):
+        asked = []
+
+        def probability(premise, claim):
+            asked.append((premise, claim))
+            return 0.2 if "locks" in claim else 0.9
+
+        ablation = ablation_of(tiny)
+        reading = Reading(ablation)
+        signs = {t: reading.signs(t, 1.0, 0.0) for t in range(len(ablation.targets))}
+        found = judged_signs(SimpleNamespace(probability=probability), reading, signs)
+        assert [found[t].entailed for t in range(3)] == [0.2, 0.9, 0.2]
+        assert asked == [(CONTEXT, sentence) for sentence in ablation.targets.texts[1:]]
+        assert judged_signs(None, reading, signs) == signs
