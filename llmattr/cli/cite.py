@@ -103,7 +103,7 @@ ONE = (
 @click.option("--measure", type=click.Choice(["logit", "logprob"]), default="logit", show_default=True, help="of what was said")
 @click.option("--quick", is_flag=True, help="stop at the first look: the method alone, one short pass a source, no METHOD")
 @click.option("--verify/--no-verify", default=True, help="ask the model about what is cited: verdicts, what suffices")
-@click.option("--judge", metavar="HUB_ID", help="also ask this entailment model (hub id or folder) about each sentence")
+@click.option("--judge", metavar="HUB_ID", help="also go by this entailment model (hub id or folder), and tell its word")
 @click.option("--zoom", is_flag=True, help="also say which words of the best source matter (more ablations)")
 @click.option("--prune", is_flag=True, help="also answer again from what is cited alone, and say what changes")
 @click.option("--cache", type=click.Path(path_type=Path), help="folder for scored ablations, from which a run goes on")

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ from click.testing import CliRunner
 from transformers import BertConfig, BertForSequenceClassification
 
 from eval.context import bench as context_benchmark
-from eval.context import citations, contextcite, entailment
+from eval.context import citations, contextcite, entailment, verdicts
 from eval.context import data as context_data
 from eval.context.case import GOLD, Case, Model, Size, unseen_masks
 from eval.context.meter import metered
 from eval.context.own import read_own
+from eval.context.rules import JUDGED, RULES
 from eval.harness.contract import Entry, Problem, Scored
 from eval.harness.entries import DRAWS
 from llmattr import metrics
@@ -56,6 +58,23 @@ def case(own, tiny, tmp_path):
     model = Model("tiny")
     model.__dict__["lm"] = tiny  # where the property would keep it
     return Case("own", own, True, model, Size(held_out=4, answer=4), True, tmp_path)
+
+
+def test_verdicts_with_the_word_of_a_judge(own, case, tmp_path):
+    """Of each answer every rule says what it says of what was read; the judge changes nothing of the rules without one."""
+    judge = SimpleNamespace(name="sure", probability=lambda premise, claim: float("1914" in claim))
+    said = {"right": replace(own, answer="It opened in 1914."), "false": replace(own, answer="It opened in 1999.")}
+    asked = verdicts.Claimed("own", own.id, True, case.model, tmp_path, said)
+    judged = replace(asked, entailing=judge)
+    assert judged.identity() == {**asked.identity(), "judge": "sure"}
+    rules = {name: Entry(name, rule()) for name, rule in (RULES | JUDGED).items()}
+    found = {name: judged.score(entry) for name, entry in rules.items()}
+    for name in RULES:
+        np.testing.assert_array_equal(found[name].values, asked.score(rules[name]).values)
+    np.testing.assert_allclose(found["judge"].values, [[1, 0.5], [1, -0.5]])
+    assert [one.entailed for one in judged.read_with_judge] == [1.0, 0.0]
+    plain = [replace(one, rival=None, entailed=None) for one in judged.read_with_judge]
+    assert plain == [replace(one, rival=None) for one in judged.read]
 
 
 class TestQuestions:
