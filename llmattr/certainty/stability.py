@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from llmattr.certainty.aligned import Aligned, aligned
 from llmattr.certainty.reading import Run, runs_of
 from llmattr.certainty.resampling import jackknife
-from llmattr.errors import LlmattrError, check_number
+from llmattr.errors import LlmattrError, check_number, note
 from llmattr.metrics import stats
 from llmattr.metrics.stats import Interval
 
@@ -55,14 +55,27 @@ class Stability:
         """Scores whose order is right, also of lists: what is not listed stands between their ends, or below the best."""
         return np.stack([[_filled(row, ends=self.runs.first.traced) for row in run] for run in self.runs.values])
 
+    @property
+    def orders(self) -> Bool[np.ndarray, "r t"]:
+        """Whether a run tells sources of a target apart."""
+        return np.nanmax(self.runs.values, axis=2) > np.nanmin(self.runs.values, axis=2)
+
+    @property
+    def ordered(self) -> Bool[np.ndarray, " t"]:
+        """The targets that are compared: those of which every run tells sources apart."""
+        return self.orders.all(axis=0)
+
     @cached_property
     def chosen(self) -> Bool[np.ndarray, "r t n"]:
-        """Whether a source is among the k best of a target, and so are all that score the same there (`highest`)."""
-        return np.stack([stats.highest(scores, self.k) for scores in self.ranked])
+        """Whether a source is among the k best of a target, and so are all that score the same there (`highest`).
+
+        None of a target that is not compared.
+        """
+        return np.stack([stats.highest(scores, self.k) for scores in self.ranked]) & self.ordered[:, None]
 
     @cached_property
     def agreement(self) -> dict[str, Float[np.ndarray, "r r"]]:
-        """Of each measure the mean over the targets of every two runs, 1 = the same; nan where no target has one."""
+        """Of each measure the mean over the compared targets of every two runs, 1 = the same; nan where no target has one."""
         by: dict[str, Callable[[int, int], Float[np.ndarray, " t"]]] = {
             "kendall": lambda i, j: self._of_shared(stats.kendall, i, j),
             "spearman": lambda i, j: self._of_shared(stats.spearman, i, j),
@@ -82,7 +95,7 @@ class Stability:
         found = np.eye(r)
         for i in range(r):
             for j in range(i):
-                found[i, j] = found[j, i] = _known_mean(measure(i, j))
+                found[i, j] = found[j, i] = _known_mean(np.where(self.ordered, measure(i, j), np.nan))
         return found
 
     def mean(self, measure: str) -> tuple[float, float]:
@@ -146,7 +159,8 @@ def stability(runs: Iterable[Run], k: int | None = None, names: Sequence[str] | 
     """How far the runs agree: attributions of any methods and seeds, scores [t, n], or files of either (`read_runs`).
 
     `k`: how many best sources of a target are compared; None: 5, and half of the sources at most. Raises `LlmattrError` for one
-    run, for runs of other targets or sources, one that gives all sources of a target the same score, and lists of fewer than k.
+    run, for runs of other targets or sources, where every target has a run that gives all its sources the same score, and for
+    lists of fewer than k.
     """
     given = runs_of(runs)
     names = [f"run {i}" for i in range(1, len(given) + 1)] if names is None else names
@@ -154,10 +168,22 @@ def stability(runs: Iterable[Run], k: int | None = None, names: Sequence[str] | 
     n = len(found.sources)
     k = max(1, min(5, n // 2)) if k is None else k
     check_number("k", k, 1, n, whole=True)
-    for name, run, scores in zip(names, given, found.values, strict=True):
-        if not (np.nanmax(scores, axis=1) > np.nanmin(scores, axis=1)).all():
-            raise LlmattrError(f"{name} gives every source of a target the same score: it has no order to compare")
+    for name, run in zip(names, given, strict=True):
         listed = run.values.shape[1] // 2 if run.traced and run.values.shape[1] < n else run.values.shape[1]
         if listed < k:
             raise LlmattrError(f"{name} lists the {listed} best sources of a target, and the {k} best are compared (--k)")
-    return Stability(found, names, [run.method["name"] for run in given], k)
+    made = Stability(found, names, [run.method["name"] for run in given], k)
+    _check_orders(made)
+    return made
+
+
+def _check_orders(found: Stability) -> None:
+    """A note where targets have no order to compare; raises `LlmattrError` where none has."""
+    if found.ordered.all():
+        return
+    run, target = np.argwhere(~found.orders)[0].tolist()
+    same = f"{found.names[run]} gives every source of a target the same score"
+    if not found.ordered.any():
+        raise LlmattrError(f"{same}: it has no order to compare")
+    text = found.runs.first.targets.texts[target]
+    note(f"{int((~found.ordered).sum())} of {len(found.ordered)} targets have no order to compare: {same}, of {text!r:.60}")

@@ -1,7 +1,7 @@
 """What a look through training rows finds: which rows one may want to drop, and why."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ KINDS = {  # in the order in which one would act on them
     "suspects": "the model finds its answer wrong",
     "outliers": "is unlike the other rows",
 }
+ALIKE = ("duplicates", "near-duplicates", "same-meaning")  # of these another row stays, which says the same
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,23 @@ class Curation:
         return {kind: len(rows) for kind, rows in of_kind.items() if rows}
 
     def dropped(self, kinds: Collection[str]) -> dict[int, list[Finding]]:
-        """The rows that go when all of these kinds do, each with why; raises `LlmattrError` for what is no kind."""
+        """The rows that go when all of these kinds do, each with why; raises `LlmattrError` for what is no kind.
+
+        Where the row that stays for others goes for another reason, the first of them that has none stays in its place.
+        """
         for kind in kinds:
             check_choice("what is dropped", kind, KINDS)
+        found = [one for one in self.findings if one.kind in kinds]
+        bad = {one.row for one in found if one.kind not in ALIKE}
+        heirs: dict[int | None, int] = {}
+        for one in found:
+            if one.kind in ALIKE and one.other in bad and one.row not in bad:
+                heirs.setdefault(one.other, one.row)
         gone: dict[int, list[Finding]] = {}
-        for one in self.findings:
-            if one.kind in kinds:
-                gone.setdefault(one.row, []).append(one)
+        for one in found:
+            heir = heirs.get(one.other) if one.kind in ALIKE else None
+            if heir != one.row:
+                gone.setdefault(one.row, []).append(one if heir is None else replace(one, other=heir))
         return dict(sorted(gone.items()))
 
     def left(self, kinds: Collection[str]) -> Iterator[Mapping[str, Any]]:

@@ -16,7 +16,7 @@ ABOUT = {
     "rbo": "rank-biased overlap of the best, in which the first count most",
 }
 LISTED = 20  # sources of a target on the page, at most
-EQUAL = "no source stands out in any run: the best score the same as the rest"
+EQUAL = "no source stands out, in a run or in all: the best score the same as the rest"
 MEANING = "1 = the same, 0 = as by chance (jaccard and rbo: nothing shared); ± = the error over runs (jackknife)"
 
 

@@ -10,9 +10,9 @@ from llmattr.certainty.resampling import infinitesimal_jackknife, jackknife
 from llmattr.certainty.stability import nogueira, stability
 from llmattr.core.attribution import Attribution
 from llmattr.core.sources import Sources, Targets
-from llmattr.errors import LlmattrError
+from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.metrics import stats
-from llmattr.report.stability import stability_page, stability_text
+from llmattr.report.stability import EQUAL, stability_page, stability_text
 
 RNG = np.random.default_rng
 
@@ -174,6 +174,20 @@ class TestStability:
         assert found.runs.sources.texts == ["C", "B", "A"]
         rows = listing([[5, 4, -1, -2]], [[3, 2, 1, 0]])
         assert stability([rows, np.array([[0.0, 2.0, 1.0, 3.0, 1.5]])], k=2).agreement["spearman"][0, 1] == pytest.approx(0.8)
+
+    def test_a_target_without_an_order_is_left_out_of_the_means(self):
+        """The others' figures are those of the others alone."""
+        values = RNG(1).normal(size=(3, 4, 12))
+        values[1, 2] = 0.5
+        with pytest.warns(LlmattrNote, match="1 of 4 targets have no order to compare: run 2 gives every source of a target"):
+            found = stability([*values])
+        rest = stability([*values[:, [0, 1, 3]]])
+        for name, matrix in rest.agreement.items():
+            np.testing.assert_array_equal(found.agreement[name], matrix)
+        assert np.isnan(found.index[2].mean)
+        assert [found.index[t] for t in (0, 1, 3)] == rest.index
+        assert found.share[2].sum() == 0
+        assert EQUAL in stability_text(found)
 
     @pytest.mark.parametrize(
         ("others", "k", "match"),

@@ -10,6 +10,7 @@ from llmattr.core.files import digest
 from llmattr.curation import kept as keeping
 from llmattr.curation.contamination import COMMON, SPAN
 from llmattr.curation.curate import Asked, curate
+from llmattr.curation.finding import KINDS, Curation, Finding
 from llmattr.curation.kept import Kept
 from llmattr.curation.outliers import distances, word_vectors
 from llmattr.errors import LlmattrError
@@ -164,6 +165,19 @@ def files(tmp_path):
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps({**row, "id": n}) + "\n" for n, row in enumerate(rows)))
     (tmp_path / "test.jsonl").write_text(json.dumps(ROWS[2]) + "\n")
     return tmp_path
+
+
+def test_something_stays_of_rows_that_are_alike():
+    """Row 0 would stay for 1, 2 and 4; it goes for another reason, and so does 1: then 2 stays for 4."""
+    rows = [{"text": str(i)} for i in range(6)]
+    alike = [Finding("duplicates", 1, "", 0), Finding("near-duplicates", 2, "", 0), Finding("same-meaning", 4, "", 0)]
+    found = Curation(
+        rows, [*alike, Finding("suspects", 0, ""), Finding("outliers", 1, ""), Finding("duplicates", 5, "", 3)], {}
+    )
+    assert [*found.dropped(["duplicates", "near-duplicates", "same-meaning"])] == [1, 2, 4, 5]
+    assert [*found.dropped(KINDS)] == [0, 1, 4, 5]
+    assert [(one.kind, one.other) for one in found.dropped(KINDS)[4]] == [("same-meaning", 2)]
+    assert [row["text"] for row in found.left(KINDS)] == ["2", "3"]
 
 
 def test_the_command_drops_what_it_is_told_and_says_why(files, capsys):
