@@ -58,12 +58,13 @@ class Stability:
     @property
     def orders(self) -> Bool[np.ndarray, "r t"]:
         """Whether a run tells sources of a target apart."""
-        return np.nanmax(self.runs.values, axis=2) > np.nanmin(self.runs.values, axis=2)
+        values = self.runs.values
+        return np.asarray(np.nanmax(values, axis=2) > np.nanmin(values, axis=2))
 
     @property
     def ordered(self) -> Bool[np.ndarray, " t"]:
         """The targets that are compared: those of which every run tells sources apart."""
-        return self.orders.all(axis=0)
+        return np.asarray(self.orders.all(axis=0))
 
     @cached_property
     def chosen(self) -> Bool[np.ndarray, "r t n"]:
