@@ -1,12 +1,12 @@
 """`curate`: what one may want to drop of a training set, and why."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from llmattr.core.files import digest
 from llmattr.curation.answers import Doubts, Retraining, doubts, mean_rank, out_of_bag
@@ -65,9 +65,11 @@ def curate(
     kept = Kept(cache, digest([texts.digest(), against.digest(), asked.encoder]))
     _check(asked, len(texts))
     lms = [LM.load(model) for model in asked.models]
-    found = doubts(lms, rows, kept) if lms else None
-    signals = _signals(found, rows, asked)
-    findings = [Finding("empty", row, "has no text") for row, said in enumerate(texts.completions) if not said.strip()]
+    answering = np.array([number for number, said in enumerate(texts.completions) if said.strip()], dtype=int)
+    answered = rows if len(answering) == len(rows) else [rows[i] for i in answering.tolist()]  # models are asked of these
+    found = doubts(lms, answered, kept) if lms else None
+    signals = _signals(found, answered, asked)
+    findings = [Finding("empty", row, "has no text") for row in sorted({*range(len(rows))} - {*answering.tolist()})]
     findings.extend(duplicates(texts, kept))
     findings.extend(contamination(texts, against, kept))
     vectors = _vectors(texts, asked.encoder, kept)
@@ -75,11 +77,16 @@ def curate(
         findings.extend(same_meaning(texts, vectors, _of_answers(texts, vectors, asked.encoder, kept), kept))
     findings.extend(outliers(texts.whole, vectors, kept))
     wrong = [] if found is None or found.wrong is None else np.flatnonzero(found.wrong).tolist()
-    findings.extend(suspects(signals, asked.suspects, wrong))
-    chosen = _chosen(found, vectors, asked)
+    findings.extend(replace(one, row=int(answering[one.row])) for one in suspects(signals, asked.suspects, wrong))
+    signals = {name: _spread(values, answering, len(rows)) for name, values in signals.items()}
+    unsure = None if found is None else _spread(found.uncertainty, answering, len(rows))
+    chosen = _chosen(unsure, vectors, asked)
     kept.tidy()
     models: list[dict[str, str]] = [{**lm.record(), **lm.fingerprint()} for lm in lms]
-    return Curation(rows, findings, _run(lms, found, len(against)), signals, chosen, test_rows, models)
+    run = _run(lms, len(against))
+    if found and found.wrong is not None:
+        run["called wrong"] = answering[wrong].tolist()
+    return Curation(rows, findings, run, signals, chosen, test_rows, models)
 
 
 def _check(asked: Asked, n: int) -> None:
@@ -113,6 +120,13 @@ def _signals(found: Doubts | None, rows: Sequence[Mapping[str, Any]], asked: Ask
     return signals
 
 
+def _spread(values: Float[np.ndarray, " k"], rows: Int[np.ndarray, " k"], n: int) -> Float[np.ndarray, " n"]:
+    """Values of some rows for all n: what answers nothing is doubted the least, for "empty" says it."""
+    found = np.full(n, values.min(initial=np.inf))
+    found[rows] = values
+    return found
+
+
 def _vectors(texts: Texts, encoder: str | None, kept: Kept) -> Float[np.ndarray, "n d"]:
     """The rows as vectors: of their words without an encoder."""
     if encoder is None:
@@ -125,21 +139,19 @@ def _of_answers(texts: Texts, whole: Float[np.ndarray, "n d"], encoder: str, kep
     return embedded(texts.completions, encoder, Kept(kept.folder, f"{kept.identity} answers")) if any(texts.prompts) else whole
 
 
-def _chosen(found: Doubts | None, vectors: Float[np.ndarray, "n d"], asked: Asked) -> dict[str, list[int]]:
+def _chosen(unsure: Float[np.ndarray, " n"] | None, vectors: Float[np.ndarray, "n d"], asked: Asked) -> dict[str, list[int]]:
     """Rows that stand for all, and rows to label next."""
     chosen: dict[str, list[int]] = {}
     if asked.diverse:
         chosen["diverse"] = facility_location(vectors, asked.diverse).tolist()
-    if asked.label_next and found:
-        chosen["label next"] = label_next(found.uncertainty, vectors, asked.label_next).tolist()
+    if asked.label_next and unsure is not None:
+        chosen["label next"] = label_next(unsure, vectors, asked.label_next).tolist()
     return chosen
 
 
-def _run(lms: Sequence[LM], found: Doubts | None, test_rows: int) -> dict[str, Any]:
+def _run(lms: Sequence[LM], test_rows: int) -> dict[str, Any]:
     """How it was looked for."""
     run: dict[str, Any] = {"test rows": test_rows, "checkpoints": [lm.name for lm in lms]}
     if lms:
         run |= lms[-1].record()
-    if found and found.wrong is not None:
-        run["called wrong"] = np.flatnonzero(found.wrong).tolist()
     return run

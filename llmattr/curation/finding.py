@@ -38,8 +38,8 @@ class Finding:
 class Curation:
     """What was found in n rows, and what they were compared with (`test`).
 
-    `signals`: how suspect each row's answer is by each of several ways, high = suspect [n]. `chosen`: by what for, numbers of
-    rows, the first to take first. `run`: how it was looked for.
+    `signals`: how suspect each row's answer is by each of several ways, high = suspect [n]; an empty answer is the least.
+    `chosen`: by what for, numbers of rows, the first to take first. `run`: how it was looked for.
     """
 
     rows: Sequence[Mapping[str, Any]]

@@ -106,6 +106,24 @@ def test_a_row_that_contradicts_the_others_is_doubted_by_models_that_did_not_see
     assert found.argmax() == 9
 
 
+def test_an_empty_answer_is_told_and_changes_nothing_of_the_others(tiny):
+    """Models are not asked of it: it is the least suspect, and never the next to label."""
+    full, place = curate(ROWS, asked=Asked([tiny], suspects=3, label_next=2)), len(ROWS) // 2
+    rows = [*ROWS[:place], {"prompt": "Is it?", "completion": "  "}, *ROWS[place:]]
+    found = curate(rows, asked=Asked([tiny], suspects=3, label_next=2))
+    others = [number for number in range(len(rows)) if number != place]
+    for name, values in full.signals.items():
+        np.testing.assert_allclose(found.signals[name][others], values, rtol=1e-9)  # other batches, in float64
+        assert found.signals[name][place] == values.min()
+
+    def numbers(result, kind):
+        return [one.row for one in result.findings if one.kind == kind]
+
+    assert numbers(found, "empty") == [place]
+    assert numbers(found, "suspects") == [others[row] for row in numbers(full, "suspects")]
+    assert place not in found.chosen["label next"]
+
+
 def test_rows_mean_the_same_where_whole_and_completion_do():
     rows = [{"prompt": ask, "completion": said} for ask, said in (("a", "b"), ("aa", "b"), ("a", "c"), ("d", "e"))]
     whole, answers = np.array([[1, 0], [1, 0.1], [1, 0], [0, 1]]), np.array([[1, 0], [1, 0], [0, 1.0], [1, 0]])
