@@ -44,9 +44,10 @@ def certainty(
     """Which scores can be told from noise?
 
     RUNs are results of the same question that differ by chance alone (seeds, checkpoints): what llmattr saved with --json, or
-    scores of any tool, [t, n] in .npy, .npz or .csv, [r, t, n] of r runs in one file. Prints the mean of each score over the
-    runs, its error, the deviation between runs (sd) and a q-value: among the scores with q up to 0.05 a twentieth is noise at
-    most; those above may be noise. Runs of one seed (--factor) count as one, since they depend on each other.
+    scores of any tool, [t, n] in .npy, .npz or .csv (the first line names the sources, a first column "target" the targets),
+    [r, t, n] of r runs in one file. Prints the mean of each score over the runs, its error, the deviation between runs (sd) and
+    a q-value: among the scores with q up to 0.05 a twentieth is noise at most; those above may be noise. Runs of one seed
+    (--factor) count as one, since they depend on each other.
     """
     from llmattr.certainty import replicates
     from llmattr.cli.files import report
