@@ -69,7 +69,7 @@ def curate(
     answered = rows if len(answering) == len(rows) else [rows[i] for i in answering.tolist()]  # models are asked of these
     found = doubts(lms, answered, kept) if lms else None
     signals = _signals(found, answered, asked)
-    findings = [Finding("empty", row, "has no text") for row in sorted({*range(len(rows))} - {*answering.tolist()})]
+    findings = [Finding("empty", row, "says nothing") for row in sorted({*range(len(rows))} - {*answering.tolist()})]
     findings.extend(duplicates(texts, kept))
     findings.extend(contamination(texts, against, kept))
     vectors = _vectors(texts, asked.encoder, kept)

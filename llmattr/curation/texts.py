@@ -8,7 +8,7 @@ from typing import Any
 import regex
 
 from llmattr.core.progress import progress
-from llmattr.text.rows import prompt_and_completion, row_text
+from llmattr.text.rows import prompt_and_completion, row_text, unanswered
 
 SIGN = r"[\p{S}#%&*@/\\]|(?<!\p{L})\p{Pd}|\p{Pd}(?!\p{L})"  # what tells C++ from C#, 5 from -5; a hyphen within a word does not
 
@@ -30,7 +30,7 @@ class Texts:
         prompts, completions, whole = [], [], []
         for row in progress(rows, "reading", "rows"):
             whole.append(row_text(row))
-            parts = prompt_and_completion(row)
+            parts = {"prompt": whole[-1], "completion": ""} if unanswered(row) else prompt_and_completion(row)
             prompts.append(parts["prompt"])
             completions.append(parts["completion"])
         return Texts(prompts, completions, whole)

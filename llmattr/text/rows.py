@@ -155,7 +155,10 @@ def tokenize(
         some = ", ".join(map(called, empty[:5]))
         counted_from = "" if isinstance(rows, Rows) else ", counting from 0"
         roles = _roles(rows[empty[0]])
-        raise LlmattrError(f"{len(empty)} rows have no token that the loss counts{counted_from}: {some}{roles}; leave them out")
+        raise LlmattrError(
+            f"{len(empty)} rows have no token that the loss counts{counted_from}: {some}{roles}; leave them out, as "
+            "llmattr curate --drop empty does"
+        )
     unknown = tokenizer.unk_token_id
     lost = [n for n, (ids, counted) in enumerate(made) if unknown is not None and unknown in np.asarray(ids)[counted]]
     if lost:
@@ -163,10 +166,15 @@ def tokenize(
     return Examples(rows, [ids for ids, _ in made], [counted for _, counted in made], _loss(kinds, model))
 
 
-def _roles(row: Mapping[str, Any]) -> str:
-    """Whose turns a chat has in which the assistant has none."""
+def unanswered(row: Mapping[str, Any]) -> list[str]:
+    """Whose turns a chat has in which the assistant has none; nothing of any other row."""
     roles = list(dict.fromkeys(turn["role"] for column in CHATS if is_chat(row.get(column)) for turn in row[column]))
-    return "" if "assistant" in roles or not roles else f" (turns of {', '.join(map(repr, roles))}, none of 'assistant')"
+    return [] if "assistant" in roles else roles
+
+
+def _roles(row: Mapping[str, Any]) -> str:
+    roles = unanswered(row)
+    return f" (turns of {', '.join(map(repr, roles))}, none of 'assistant')" if roles else ""
 
 
 def _loss(kinds: Collection[str], model: str) -> str:

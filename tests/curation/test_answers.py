@@ -109,19 +109,20 @@ def test_a_row_that_contradicts_the_others_is_doubted_by_models_that_did_not_see
 def test_an_empty_answer_is_told_and_changes_nothing_of_the_others(tiny):
     """Models are not asked of it: it is the least suspect, and never the next to label."""
     full, place = curate(ROWS, asked=Asked([tiny], suspects=3, label_next=2)), len(ROWS) // 2
-    rows = [*ROWS[:place], {"prompt": "Is it?", "completion": "  "}, *ROWS[place:]]
+    silent = [{"prompt": "Is it?", "completion": "  "}, {"messages": [{"role": "user", "content": "Is it?"}]}]
+    rows = [*ROWS[:place], *silent, *ROWS[place:]]
     found = curate(rows, asked=Asked([tiny], suspects=3, label_next=2))
-    others = [number for number in range(len(rows)) if number != place]
+    others = [number for number in range(len(rows)) if number not in (place, place + 1)]
     for name, values in full.signals.items():
         np.testing.assert_allclose(found.signals[name][others], values, rtol=1e-9)  # other batches, in float64
-        assert found.signals[name][place] == values.min()
+        assert [*found.signals[name][place : place + 2]] == [values.min()] * 2
 
     def numbers(result, kind):
         return [one.row for one in result.findings if one.kind == kind]
 
-    assert numbers(found, "empty") == [place]
+    assert numbers(found, "empty") == [place, place + 1]
     assert numbers(found, "suspects") == [others[row] for row in numbers(full, "suspects")]
-    assert place not in found.chosen["label next"]
+    assert {place, place + 1}.isdisjoint(found.chosen["label next"])
 
 
 def test_rows_mean_the_same_where_whole_and_completion_do():
