@@ -1,4 +1,4 @@
-"""The answer again with the citations that hold: wrong markers dropped, missing ones added."""
+"""The answer again with the citations that hold: wrong markers dropped, missing ones added, what nothing supports told."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,16 +7,21 @@ from functools import cached_property
 from itertools import groupby
 from typing import Literal
 
+from llmattr.context import made_up as made_ups
 from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, by_sentence, unmarked
 from llmattr.text.shapes.marked import Marked, begins_line
 
 _CLOSING = ("\"'”’»」』*_", ".!?。！？…:;")  # what ends a sentence, behind which no mark stands: outside, inside
-Done = Literal["dropped", "added", "renumbered", "replaced", "kept"]
+Done = Literal["dropped", "added", "renumbered", "replaced", "kept", "unmarked", "marked", "removed"]
+Edit = tuple[tuple[int, int], str]  # characters of the answer, and what is written for them
 
 
 @dataclass(frozen=True)
 class Change:
-    """What was done with a marker (a wrong one that is a word is replaced or kept), or with a document's number, and why."""
+    """What was done with a marker, with a document's number, or with a sentence that no document supports, and why.
+
+    A wrong marker that is a word is replaced or kept. A sentence (`mark` is its text) is left unmarked, marked or removed.
+    """
 
     done: Done
     mark: str
@@ -26,10 +31,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Repaired:
-    """The answer with its new markers, and what was changed."""
+    """The answer with its new markers, and what was changed; where in it stands what no document supports, [start, end)."""
 
     text: str
     changes: tuple[Change, ...]
+    unsupported: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class _Carried:
     marked: Marked
     sentences: Sequence[Sentence]
     markers: Sequence[CheckedMarker]
+    unsupported: made_ups.Unsupported = "keep"
 
     @cached_property
     def missing(self) -> dict[int, int]:
@@ -81,8 +88,19 @@ class _Carried:
         """The marks that are words and name a document: numbers of no source go from them."""
         return {one.marker.written for one, document in self.instead.items() if document is not None}
 
+    @cached_property
+    def made_up(self) -> dict[int, made_ups.Done]:
+        """The sentences that nothing supports, and what is done with each."""
+        return made_ups.made_up(self.marked.answer, self.sentences, self.markers, self.unsupported)
+
+    def said(self, t: int) -> str:
+        """The text of a sentence."""
+        return self.marked.answer[self.sentences[t].start : self.sentences[t].end]
+
     def stays(self, one: CheckedMarker) -> bool:
         """Whether a mark is left that names what it named before: a word, not given to another document."""
+        if one.sentence is not None and self.made_up.get(one.sentence) == "removed":
+            return False
         same = one in self.instead and self.instead[one] == one.marker.document
         return same and (one.marker.document is not None or one.marker.written not in self.named)
 
@@ -99,33 +117,72 @@ class _Carried:
         return "" if before and not any(letter in " \t\n(" for letter in before) else " "
 
 
-def repaired(marked: Marked, sentences: Sequence[Sentence], markers: Sequence[CheckedMarker]) -> Repaired:
+def repaired(
+    marked: Marked, sentences: Sequence[Sentence], markers: Sequence[CheckedMarker], unsupported: made_ups.Unsupported = "keep"
+) -> Repaired:
     """What holds stays where it stood; what a sentence lacks, its best document, stands for a wrong one or at its end.
 
     A wrong mark that is a word of its sentence ("According to [1]") gives its place to the best document, or stays.
 
     A number is the document's place, from 1. Where the answer says what its sources are called, documents are numbered as they
     are first cited, and the list of references is written anew. An answer with nothing wrong is as it was written.
+
+    What no document supports is kept, gets `made_up.NEEDED` for a mark, or is dropped (`unsupported`).
     """
-    check = _Carried(marked, sentences, markers)
-    if check.is_right:
-        return Repaired(marked.written, ())
+    check = _Carried(marked, sentences, markers, unsupported)
+    if check.is_right and not set(check.made_up.values()) - {"unmarked"}:
+        spans = made_ups.as_written([check.said(t) for t in check.made_up], marked.written)
+        return Repaired(marked.written, tuple(_untold(check)), tuple(spans))
     listed = bool(marked.listed) or any(one.marker.title is not None for one in check.markers)
     cited = [sorted(set(_cited(check, t))) for t in range(len(check.sentences))]
     order = list(dict.fromkeys(document for places in cited for _, document, _ in places))
     numbers = {d: (order.index(d) if listed else d) + 1 for d in order}
-    text, end = "", 0
-    for place, same in groupby((one for places in cited for one in places), key=lambda one: one[0]):
-        text += check.marked.answer[end : place[0]] + _marks(check, place, [(numbers[d], where) for _, d, where in same])
-        end = place[1]
-    text += check.marked.answer[end:]
+    edits = [
+        (place, _marks(check, place, [(numbers[d], where) for _, d, where in same]))
+        for place, same in groupby((one for places in cited for one in places), key=lambda one: one[0])
+    ]
+    text, spans = _edited(check, sorted([*edits, *_of_made_up(check)]))
     if listed and order:
         text = f"{text.rstrip()}\n\n" + "\n".join(f"[{numbers[d]}] {_reference(check, d)}" for d in order) + "\n"
-    return Repaired(text, tuple(_changes(check, numbers)))
+    return Repaired(text, (*_changes(check, numbers), *_untold(check)), spans)
+
+
+def _of_made_up(check: _Carried) -> Iterator[Edit]:
+    """What is written for the sentences that nothing supports."""
+    for t, done in check.made_up.items():
+        if done == "removed":
+            yield made_ups.with_its_space(check.marked.answer, check.sentences[t]), ""
+        elif done == "marked" and made_ups.NEEDED not in check.said(t):
+            place = _place(check, t, None)
+            yield (place, place), f" {made_ups.NEEDED}"
+
+
+def _edited(check: _Carried, edits: Sequence[Edit]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """The answer with what is written instead of its characters, and where the sentences stand that nothing supports."""
+    answer, text, end = check.marked.answer, "", 0
+    for (start, stop), new in edits:
+        text += answer[end:start] + new
+        end = stop
+
+    def moved(place: int) -> int:
+        return place + sum(len(new) - (stop - start) for (start, stop), new in edits if stop <= place)
+
+    left = [check.sentences[t] for t, done in check.made_up.items() if done != "removed"]
+    return text + answer[end:], tuple((moved(one.start), moved(one.end)) for one in left)
+
+
+def _untold(check: _Carried) -> Iterator[Change]:
+    """What is done with the sentences that nothing supports."""
+    for t, done in check.made_up.items():
+        is_part = made_ups.UNSUPPORTED[check.unsupported] != done
+        why = "no document supports it" + (", and it is a part of a sentence" if is_part else "")
+        yield Change(done, " ".join(check.said(t).split()).lstrip("-*+•|> "), why, t)
 
 
 def _cited(check: _Carried, t: int) -> Iterator[tuple[tuple[int, int], int, str]]:
     """The documents that a sentence shall cite, each with the characters of the answer that its mark takes, and its page."""
+    if check.made_up.get(t) == "removed":
+        return
     every, end = check.by_sentence.get(t, []), check.sentences[t].end
     own, words = [one for one in every if not one.marker.is_word], [one for one in every if one.marker.is_word]
     for one in words:

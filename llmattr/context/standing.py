@@ -35,11 +35,13 @@ HOLDING: tuple[Standing, ...] = ("needed", "carried", "silent")
 class Support:
     """What one document does for one sentence, were it the whole context.
 
-    `verdict`: by the rule of `core.evidence`; by words alone it is "context" or "unsupported". `stated`: the share of the words
-    that the sentence adds to the question which one sentence of the document has. `explained`: the share of their surprise that
-    the document takes away. `alone`, `needed`: nats that it gives alone, and that are lost without it; None by words alone.
-    `missing`: names and numbers that it has not, as characters of the answer. `because`: the signal that decided it. `quote`:
-    the document's characters that say it best. `entailed`: how likely a judge finds that it follows; None without one.
+    `verdict`: by the rule of `core.evidence`; by words alone it is "context", "contradicted" or "unsupported". `stated`: the
+    share of the words that the sentence adds to the question which one sentence of the document has. `explained`: the share of
+    their surprise that the document takes away. `alone`, `needed`: nats that it gives alone, and that are lost without it; None
+    by words alone. `missing`: names and numbers that it has not, as characters of the answer. `because`: the signal that
+    decided it. `quote`: the document's characters that say it best. `entailed`: how likely a judge finds that it follows; None
+    without one. `contrary`: the word of which the document, which has the sentence's words, says the contrary, as characters of
+    the answer.
     """
 
     document: int
@@ -52,6 +54,7 @@ class Support:
     missing: tuple[tuple[int, int], ...] = ()
     quote: tuple[int, int] | None = None
     entailed: float | None = None
+    contrary: tuple[int, int] | None = None
 
     @property
     def holds(self) -> bool:

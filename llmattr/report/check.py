@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from llmattr.context.checked import Check
+from llmattr.context.made_up import Unsupported
 from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, Standing, Support, by_sentence
 from llmattr.core import plain_json
 from llmattr.core.evidence import VERDICTS
@@ -152,10 +153,9 @@ def to_dict(check: Check) -> dict[str, Any]:
     }
 
 
-def with_repair(check: Check) -> dict[str, Any]:
-    """The same with the answer `repaired`: its text, and what was changed."""
-    again = check.repaired()
-    return {**to_dict(check), "repaired": {"text": again.text, "changes": [vars(one) for one in again.changes]}}
+def with_repair(check: Check, unsupported: Unsupported = "keep") -> dict[str, Any]:
+    """The same with the answer `repaired`: its text, what was changed, and where in it stands what no document supports."""
+    return {**to_dict(check), "repaired": asdict(check.repaired(unsupported))}
 
 
 def json_text(check: Check) -> str:

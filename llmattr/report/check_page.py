@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from llmattr.context.checked import Check
+from llmattr.context.made_up import Unsupported
 from llmattr.context.standing import STANDINGS, CheckedMarker, Standing
 from llmattr.report.check import is_covered, lacking, mark_of, name_of, summary, told_of
 from llmattr.report.html import environment
@@ -41,15 +42,17 @@ class Card:
     lacks: list[str]
 
 
-def page(check: Check) -> str:
+def page(check: Check, unsupported: Unsupported = "keep") -> str:
     """The whole HTML document: self-contained, without scripts, every text escaped."""
     spans = [(one.start, one.end) for one in check.sentences]
     pieces, _ = cut(check.answer, range(len(spans)), spans)
+    repaired = check.repaired(unsupported)
     view: dict[str, Any] = {
         "pieces": pieces,
         "cards": [_card(check, t) for t in range(len(spans))],
         "before": [_shown(check, one) for one in check.markers if one.sentence is None],
-        "repaired": check.repaired(),
+        "repaired": cut(repaired.text, range(len(repaired.unsupported)), repaired.unsupported)[0],
+        "changes": repaired.changes,
         "summary": summary(check),
         "states": STATES,
         "documents": [name_of(check, d) for d in range(len(check.documents))],

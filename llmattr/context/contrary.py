@@ -1,0 +1,60 @@
+"""Whether a document that has a sentence's words tells the contrary: something denied, or the two sides of a verb exchanged."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from llmattr.context.standing import Support
+from llmattr.core.sources import Sources
+from llmattr.text.negations import denied
+from llmattr.text.own_words import own_words, stated
+from llmattr.text.turned import turned
+
+MOST = 0.4  # of a sentence's words: what a passage has that says the same, or the contrary
+BESIDE = 0.85  # of what the best passage has: one like it may say the same where that says the contrary
+
+
+class Contrary(NamedTuple):
+    """What tells the contrary, and the characters of the sentence that it is told of."""
+
+    because: str
+    start: int
+    end: int
+
+
+def beside(parts: Sources, sentence: str, start: int, support: Support, language: str) -> Support:
+    """What a document does for a sentence that begins at `start` of the answer: one that says the contrary contradicts it."""
+    if not support.holds:
+        return support
+    assert parts.groups is not None  # sources cut from documents have them
+    passages = [parts.texts[i] for i in np.flatnonzero(parts.groups == support.document).tolist()]
+    if (found := contrary(sentence, passages, language)) is None:
+        return support
+    told = (start + found.start, start + found.end)
+    return replace(support, verdict="contradicted", because=found.because, contrary=told)
+
+
+def contrary(sentence: str, passages: Sequence[str], language: str) -> Contrary | None:
+    """Why every passage that has most of the sentence's words says the contrary; None where one does not, or none is sure.
+
+    Of English alone: other languages deny and turn in other ways.
+    """
+    if language != "en" or not passages:
+        return None
+    shares = stated(own_words(sentence, language=language), passages)
+    best = float(np.max(shares))
+    if not best >= MOST:  # nan, too
+        return None
+    near = [passage for passage, share in zip(passages, shares, strict=True) if share >= max(MOST, BESIDE * best)]
+    found = [_of(sentence, passage) for passage in near]
+    return None if None in found else found[0]
+
+
+def _of(sentence: str, passage: str) -> Contrary | None:
+    if (word := denied(sentence, passage)) is not None:
+        return Contrary("a negation", word.start, word.end)
+    if (verb := turned(sentence, passage)) is not None:
+        return Contrary("the order of words", verb.start, verb.end)
+    return None
