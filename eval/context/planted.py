@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from eval.harness.record import Figure
@@ -9,6 +10,7 @@ from llmattr.context import check as checking
 from llmattr.context.checked import Check
 from llmattr.core.progress import progress
 from llmattr.text.names import names
+from llmattr.text.own_words import own_words
 
 if TYPE_CHECKING:
     from eval.context.checks import Claim
@@ -16,10 +18,11 @@ if TYPE_CHECKING:
 _AUXILIARY = re.compile(
     r"\b(?:was|were|is|are|has been|have been|has|have|had|can|could|will|would|may|must|should)\b(?! not|n['’]t)"
 )
+_AROUND = re.compile(r"(?:(?!\band\b|\bor\b)[^,.;:()\n]){3,40}")  # a name: a verb, and what goes with it
 _DENIED = re.compile(r"\b(?:not?|never|neither|nor|without)\b|n['’]t\b", re.IGNORECASE)
 NOTES = (
     "Claims that people found supported, of which words, names and numbers hold every sentence; changed: those in which it can "
-    "be done. not: behind the first auxiliary verb. exchanged: the first two names; some stay true ('A and B') or say nothing.",
+    "be done. not: behind the first auxiliary verb. exchanged: the first two names around a word; some stay true ('A met B').",
     "held by words: by words, names and numbers alone; held: where it is also seen what is denied and what is turned.",
 )
 COLUMNS = ("file", "claims are", "claims", "held by words", "held")
@@ -41,16 +44,16 @@ def denied(text: str) -> str | None:
 
 
 def exchanged(text: str) -> str | None:
-    """With its first two names in each other's place.
+    """With the first two names that stand around a word in each other's place.
 
     >>> exchanged("In 1990 Ms. Keller succeeded Paolo Rossi.")
     'In 1990 Paolo Rossi succeeded Ms. Keller.'
     """
-    some = [one for one in names(text, "en") if one.kind == "name"][:2]
-    if len(some) < 2:
-        return None
-    (a, b, _), (c, d, _) = some
-    return None if text[a:b] == text[c:d] else text[:a] + text[c:d] + text[b:c] + text[a:b] + text[d:]
+    some = [one for one in names(text, "en") if one.kind == "name"]
+    for (a, b, _), (c, d, _) in pairwise(some):
+        if text[a:b] != text[c:d] and _AROUND.fullmatch(text, b, c) and own_words(text[b:c], language="en"):
+            return text[:a] + text[c:d] + text[b:c] + text[a:b] + text[d:]
+    return None
 
 
 PLANTED: dict[str, Callable[[str], str | None]] = {"as they are": as_it_is, "not": denied, "exchanged": exchanged}

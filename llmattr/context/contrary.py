@@ -26,30 +26,27 @@ class Contrary(NamedTuple):
 
 def beside(parts: Sources, sentence: str, start: int, support: Support, language: str) -> Support:
     """What a document does for a sentence that begins at `start` of the answer: one that says the contrary contradicts it."""
-    if not support.holds:
+    if not support.holds or language != "en":  # other languages deny and turn in other ways
         return support
     assert parts.groups is not None  # sources cut from documents have them
-    passages = [parts.texts[i] for i in np.flatnonzero(parts.groups == support.document).tolist()]
-    if (found := contrary(sentence, passages, language)) is None:
+    shares = stated(own_words(sentence, language=language), parts.texts)
+    best = np.max(shares, where=parts.groups == support.document, initial=0.0)  # 0 where no words can be compared
+    near = (parts.groups == support.document) & (shares >= max(MOST, BESIDE * float(best)))
+    found = contrary(sentence, [parts.texts[i] for i in np.flatnonzero(near).tolist()])
+    if found is None:
         return support
     told = (start + found.start, start + found.end)
     return replace(support, verdict="contradicted", because=found.because, contrary=told)
 
 
-def contrary(sentence: str, passages: Sequence[str], language: str) -> Contrary | None:
-    """Why every passage that has most of the sentence's words says the contrary; None where one does not, or none is sure.
+def contrary(sentence: str, passages: Sequence[str]) -> Contrary | None:
+    """Why every one of these English passages says the contrary; None where one does not, or none is sure.
 
-    Of English alone: other languages deny and turn in other ways.
+    >>> contrary("It did not open in 1914.", ["It opened in 1914."])
+    Contrary(because='a negation', start=11, end=15)
     """
-    if language != "en" or not passages:
-        return None
-    shares = stated(own_words(sentence, language=language), passages)
-    best = float(np.max(shares))
-    if not best >= MOST:  # nan, too
-        return None
-    near = [passage for passage, share in zip(passages, shares, strict=True) if share >= max(MOST, BESIDE * best)]
-    found = [_of(sentence, passage) for passage in near]
-    return None if None in found else found[0]
+    found = [_of(sentence, passage) for passage in passages]
+    return None if None in found or not found else found[0]
 
 
 def _of(sentence: str, passage: str) -> Contrary | None:

@@ -10,6 +10,7 @@ from typing import Literal
 from llmattr.context import made_up as made_ups
 from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, by_sentence, unmarked
 from llmattr.text.shapes.marked import Marked, begins_line
+from llmattr.text.shapes.naming import own_names
 
 _CLOSING = ("\"'”’»」』*_", ".!?。！？…:;")  # what ends a sentence, behind which no mark stands: outside, inside
 Done = Literal["dropped", "added", "renumbered", "replaced", "kept", "unmarked", "marked", "removed"]
@@ -89,6 +90,21 @@ class _Carried:
         return {one.marker.written for one, document in self.instead.items() if document is not None}
 
     @cached_property
+    def called(self) -> dict[int, str]:
+        """What documents are called in marks, where the answer has names for marks: "[report.txt]", "[step 3]"."""
+        own = own_names(self.marked.documents)
+        inner = [self.marked.written[slice(*one.marker.written)][1:-1] for one in self.markers if one.marker.written]
+        used = {own[name.casefold()] - 1: name for name in reversed(inner) if name.casefold() in own}
+        names: dict[int, str] = {}
+        for name, number in sorted(own.items(), key=lambda one: -len(one[0])):
+            names[number - 1] = name
+        return names | used if used else {}
+
+    def mark(self, document: int, number: int, where: str = "") -> str:
+        """The mark of a document, by what it is called or its number, with its page."""
+        return f"[{self.called.get(document, number)}{f', {where}' if where else ''}]"
+
+    @cached_property
     def made_up(self) -> dict[int, made_ups.Done]:
         """The sentences that nothing supports, and what is done with each."""
         return made_ups.made_up(self.marked.answer, self.sentences, self.markers, self.unsupported)
@@ -138,7 +154,7 @@ def repaired(
     order = list(dict.fromkeys(document for places in cited for _, document, _ in places))
     numbers = {d: (order.index(d) if listed else d) + 1 for d in order}
     edits = [
-        (place, _marks(check, place, [(numbers[d], where) for _, d, where in same]))
+        (place, _marks(check, place, sorted((numbers[d], d, where) for _, d, where in same)))
         for place, same in groupby((one for places in cited for one in places), key=lambda one: one[0])
     ]
     text, spans = _edited(check, sorted([*edits, *_of_made_up(check)]))
@@ -224,16 +240,22 @@ def _place(check: _Carried, t: int, one: CheckedMarker | None) -> int:
     return end - 1 if answer.startswith("](", end - 1) else end  # within the words of a link, which goes on
 
 
-def _marks(check: _Carried, place: tuple[int, int], cited: list[tuple[int, str]]) -> str:
-    told = [f"[{number}, {where}]" if where else f"[{number}]" for number, where in sorted(cited)]
-    answer, marks = check.marked.answer, "".join(told)
+def _marks(check: _Carried, place: tuple[int, int], cited: list[tuple[int, int, str]]) -> str:
+    """What is written for the documents that are cited at this place: their numbers, which documents they are, their pages."""
+    answer, marks = check.marked.answer, "".join(check.mark(document, number, where) for number, document, where in cited)
     start, end = place
     if start < end:  # a word
-        return marks
+        return marks if answer[start] in "[【［(<" else _in_prose(check, answer[start:end], *cited[0][:2])
     if begins_line(answer, start):
         return f"{marks} "
     is_inside = answer[start - 1].isspace() or answer[start : start + 1].isalnum()
     return marks if is_inside else f"{check.space}{marks}"
+
+
+def _in_prose(check: _Carried, said: str, number: int, document: int) -> str:
+    """ "Document 2" with another number; a step as it is called."""
+    called = check.called.get(document) if said.casefold().startswith("step") else None
+    return called or re.sub(r"\d+", str(number), said)
 
 
 def _reference(check: _Carried, document: int) -> str:
@@ -255,12 +277,12 @@ def _changes(check: _Carried, numbers: dict[int, int]) -> Iterator[Change]:
         mark, why = _written(check, one.marker.written, one.marker.name), STANDINGS[one.standing]
         best = check.instead.get(one)
         if best is not None and best != one.marker.document:
-            yield Change("replaced", mark, f"{why}; [{numbers[best]}] does", one.sentence)
+            yield Change("replaced", mark, f"{why}; {check.mark(best, numbers[best])} does", one.sentence)
         else:
             yield Change("kept" if check.stays(one) else "dropped", mark, why, one.sentence)
     for t, best in check.missing.items():
         if not any(one.marker.is_word for one in check.by_sentence.get(t, [])):
-            yield Change("added", f"[{numbers[best]}]", f"{_name(check, best)} supports it", t)
+            yield Change("added", check.mark(best, numbers[best]), f"{_name(check, best)} supports it", t)
     said = [*(one.marker for one in check.markers if one.marker.written), *check.marked.listed]
     for document, number in numbers.items():
         told = {one.number for one in said if one.document == document}

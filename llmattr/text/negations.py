@@ -28,7 +28,8 @@ _ADVERB = regex.compile(r"\w+ly|also|yet", regex.I)
 def denied(claim: str, passage: str) -> OwnWord | None:
     """The word of the claim that it denies and the passage does not, or the other way round; None where neither is sure.
 
-    It stands once in each; the one has a single negation right before it, the other nothing like one.
+    It stands once in each; the one has a single negation right before it, the other nothing like one. Both say it of the same
+    thing, by a word before it that they share or a pronoun: what begins a sentence is an order.
 
     >>> denied("The canal did not open in 1914.", "The canal opened in 1914.").text
     'open'
@@ -48,9 +49,16 @@ def _denied(denying: str, other: str) -> tuple[OwnWord, OwnWord] | None:
     for word in _behind(denying, negations[0].end(), words):
         once = [one for one in words if alike(one.text, word.text)]
         there = [one for one in others if alike(one.text, word.text)]
-        if len(once) == len(there) == 1:
+        if len(once) == len(there) == 1 and word.start and there[0].start and _of_the_same(words, word, others, there[0]):
             return word, there[0]
     return None
+
+
+def _of_the_same(words: list[OwnWord], word: OwnWord, others: list[OwnWord], other: OwnWord) -> bool:
+    """Whether a word before it stands in both, or one of them has none there."""
+    before = [one.text for one in words if one.end <= word.start]
+    before_other = [one.text for one in others if one.end <= other.start]
+    return not (before and before_other) or any(alike(one, two) for one in before for two in before_other)
 
 
 def _behind(text: str, place: int, words: list[OwnWord]) -> Iterator[OwnWord]:

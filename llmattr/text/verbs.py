@@ -7,10 +7,11 @@ from llmattr.text.units import fold
 _ENDINGS = (("s", ""), ("es", ""), ("ies", "y"), ("d", ""), ("ed", ""), ("ied", "y"), ("ing", ""), ("ing", "e"))
 _LEAST = 3  # letters that are left without an ending
 _IRREGULAR = """become became; begin began begun; break broke broken; bring brought; build built; buy bought; choose chose
-    chosen; draw drew drawn; drive drove driven; eat ate eaten; fall fell fallen; find found; fly flew flown; get got gotten; give gave
-    given; go went gone; grow grew grown; hold held; keep kept; know knew known; lead led; leave left; lose lost; make
-    made; meet met; pay paid; rise rose risen; run ran; say said; see saw seen; sell sold; send sent; show shown; speak
-    spoke spoken; take took taken; teach taught; tell told; win won; write wrote written"""
+    chosen; draw drew drawn; drive drove driven; eat ate eaten; fall fell fallen; find found; fly flew flown;
+    get got gotten; give gave given; go went gone; grow grew grown; hold held; keep kept; know knew known; lead
+    led; leave left; lose lost; make made; meet met; pay paid; rise rose risen; run ran; say said; see saw seen;
+    sell sold; send sent; show shown; speak spoke spoken; take took taken; teach taught; tell told; win won;
+    write wrote written"""
 _FORMS = {form: verb.split()[0] for verb in _IRREGULAR.split(";") for form in verb.split()}
 
 
