@@ -20,7 +20,6 @@ from llmattr.errors import LlmattrError
 
 if TYPE_CHECKING:
     from llmattr.context.checked import Check
-    from llmattr.context.made_up import Unsupported
 
 FAILED = 1  # the exit code where --fail-on finds what it names
 MODEL = ("model", "served_model", "tokenizer", "concurrency", "timeout", "dtype", "device", "cache")
@@ -79,7 +78,7 @@ def check(
     quick: bool,
     judge: str | None,
     repair: bool,
-    unsupported: "Unsupported",
+    unsupported: str,
     fail_on: str,
     language: str | None,
     cache: Path | None,
@@ -152,7 +151,7 @@ def _many(
     known: list[Document],
     out: Path,
     settings: object,
-    mended: "Unsupported | None",
+    mended: str | None,
 ) -> list[dict[str, Any]]:
     """A check of each row of a file, and how many sentences there are of each verdict."""
     from llmattr.core.evidence import VERDICTS
@@ -169,7 +168,7 @@ def _many(
     return results
 
 
-def _result(found: "Check", mended: "Unsupported | None") -> dict[str, Any]:
+def _result(found: "Check", mended: str | None) -> dict[str, Any]:
     """The check in plain lists, with the answer repaired."""
     from llmattr.report.check import with_repair
 
@@ -206,7 +205,7 @@ def _names(name: str) -> dict[str, Any]:
 
 def _show(
     found: "Check",
-    mended: "Unsupported | None",
+    mended: str | None,
     models: list[dict[str, str]],
     *,
     html: Path | None,

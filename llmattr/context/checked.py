@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from llmattr.context.made_up import UNSUPPORTED, Unsupported
 from llmattr.context.repair import Repaired, repaired
@@ -81,7 +81,7 @@ class Check:
         """The whole of it in plain lists."""
         return face("check").to_dict(self)
 
-    def html(self, unsupported: Unsupported = "keep") -> str:
+    def html(self, unsupported: str = "keep") -> str:
         """A page to read in a browser, without scripts; what it shows repaired is `repaired(unsupported)`."""
         return face("check_page").page(self, unsupported)
 
@@ -89,13 +89,13 @@ class Check:
         """JUnit XML: a test case for each marker and each sentence, as systems of continuous integration show them."""
         return face("check").junit(self)
 
-    def repaired(self, unsupported: Unsupported = "keep") -> Repaired:
+    def repaired(self, unsupported: str = "keep") -> Repaired:
         """The answer with wrong markers dropped and missing ones added, and a list of what was changed.
 
         `unsupported`: whether sentences that no document supports are kept, marked ("mark") or left out ("drop").
         """
         check_choice("what is done with unsupported sentences", unsupported, tuple(UNSUPPORTED))
-        return repaired(self.marked, self.sentences, self.markers, unsupported)
+        return repaired(self.marked, self.sentences, self.markers, cast(Unsupported, unsupported))
 
     def save(self, path: str | Path) -> Path:
         """Write it as .json, .html or .xml (JUnit), whole or not at all; raises `LlmattrError` for another ending."""

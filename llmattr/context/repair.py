@@ -58,11 +58,12 @@ class _Carried:
         """The documents that support a sentence, the best first: of one that is marked, those with more of its words.
 
         A document that has less of them than one whose mark does not hold has the name of a claim, say, and the marked one the
-        rest: what they are mixed to stands in neither.
+        rest: what they are mixed to stands in neither. One that says the contrary has them all, and is none of the two.
         """
         supports = self.sentences[t].supports
-        marked = [one.marker.document for one in self.by_sentence.get(t, []) if not one.holds]
-        most = max((supports[document].stated or 0.0 for document in marked if document is not None), default=-1.0)
+        places = [one.marker.document for one in self.by_sentence.get(t, []) if not one.holds]
+        marked = [supports[place] for place in places if place is not None and not supports[place].contrary]
+        most = max((one.stated or 0.0 for one in marked), default=-1.0)
         return [document for document in self.sentences[t].supporters if (supports[document].stated or 0.0) > most]
 
     @cached_property

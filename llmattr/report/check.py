@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from llmattr.context.checked import Check
-from llmattr.context.made_up import Unsupported
 from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, Standing, Support, by_sentence
 from llmattr.core import plain_json
 from llmattr.core.evidence import VERDICTS
@@ -153,7 +152,7 @@ def to_dict(check: Check) -> dict[str, Any]:
     }
 
 
-def with_repair(check: Check, unsupported: Unsupported = "keep") -> dict[str, Any]:
+def with_repair(check: Check, unsupported: str = "keep") -> dict[str, Any]:
     """The same with the answer `repaired`: its text, what was changed, and where in it stands what no document supports."""
     return {**to_dict(check), "repaired": asdict(check.repaired(unsupported))}
 

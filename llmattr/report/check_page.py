@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from llmattr.context.checked import Check
-from llmattr.context.made_up import Unsupported
 from llmattr.context.standing import STANDINGS, CheckedMarker, Standing
 from llmattr.report.check import is_covered, lacking, mark_of, name_of, summary, told_of
 from llmattr.report.html import environment
@@ -42,7 +41,7 @@ class Card:
     lacks: list[str]
 
 
-def page(check: Check, unsupported: Unsupported = "keep") -> str:
+def page(check: Check, unsupported: str = "keep") -> str:
     """The whole HTML document: self-contained, without scripts, every text escaped."""
     spans = [(one.start, one.end) for one in check.sentences]
     pieces, _ = cut(check.answer, range(len(spans)), spans)
