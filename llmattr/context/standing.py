@@ -130,6 +130,9 @@ def reaching(marked: Marked, sentences: Sequence[Sentence], stands: list[list[in
     no mark, if it supports it.
     """
     own = {t for some in stands for t in some}
+    named: dict[int, list[int]] = {}  # documents by where their marks stand
+    for marker in marked.markers:
+        named.setdefault(marker.start, []).extend([] if marker.document is None else [marker.document])
     found = []
     for marker, some in zip(marked.markers, stands, strict=True):
         document = marker.document
@@ -137,10 +140,10 @@ def reaching(marked: Marked, sentences: Sequence[Sentence], stands: list[list[in
             found.append(some)
             continue
         t = some[0]
-        beside = [other.document for other in marked.markers if other.start == marker.start and other.document is not None]
         is_apart = "\n" in marked.answer[sentences[t].end : marker.start]
-        is_last = marked.answer[marker.start :].partition("\n")[0].strip(" \t.") == ""
-        shares = is_last and any(sentences[t].supports[other].holds for other in beside)
+        line = marked.answer.find("\n", marker.start)
+        is_last = marked.answer[marker.start : None if line < 0 else line].strip(" \t.") == ""
+        shares = is_last and any(sentences[t].supports[other].holds for other in named[marker.start])
         before = range(t) if is_apart else _before(marked.answer, sentences, t, own) if shares else ()
         found.append(next(([s] for s in reversed(before) if sentences[s].supports[document].holds), some))
     return found
@@ -210,17 +213,23 @@ def _is_label(answer: str, start: int, end: int) -> bool:
 
 
 def _opened(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The sentences, cut in front of a mark that opens another, as in "It is tall. [1] says so."."""
-    words = sorted({one.start for one in marked.markers if one.is_word})
+    """The sentences, cut in front of a mark that opens the next, as in "It is tall. [1] says so."."""
+    ends = {one.start: one.end for one in marked.markers if one.is_word}
+    words = sorted(ends)
     before = {place: marked.answer[max(0, place - 9) : place] for place in words}
     opening = [place for place, text in before.items() if _STOP.search(text) and not is_before_a_name(text)]
     found: list[tuple[int, int]] = []
-    for start, end in spans:
+    begun = None  # where a mark opens the next
+    for first, end in spans:
+        start, begun = first if begun is None else begun, None
         for place in opening[bisect_right(opening, start) : bisect_left(opening, end)]:
             found.append((start, start + len(marked.answer[start:place].rstrip())))
             start = place
-        found.append((start, end))
-    return found
+        if start in opening and ends[start] >= end and (start, end) != spans[-1]:
+            begun = start
+        else:
+            found.append((start, end))
+    return found if begun is None else [*found, (begun, spans[-1][1])]
 
 
 def _code(answer: str) -> set[tuple[int, int]]:
