@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from eval import RESULTS
+from eval.context import planted
 from eval.context.case import Model
 from eval.harness import data
 from eval.harness.command import Section, check, publish, refusing, said
@@ -41,7 +42,8 @@ NOTES = (
     "threshold that gives the highest on dev. 95 %: bootstrap over claims.",
     "words: the share of a claim's words that its references have. llmattr: the claim's worst sentence, by its best reference: "
     "the share of its words that two neighbouring sentences of it have (one, with a model)"
-    f", less {MISSING} where it lacks a name or number; with a model also the share of the surprise that it takes away.",
+    f", less {MISSING} where it lacks a name or number, nothing where it says the contrary; with a model also the share of the "
+    "surprise that it takes away.",
     "Claims without a reference are left out. In these sets the test of 500 was prepared otherwise than dev.",
 )
 
@@ -90,6 +92,8 @@ def _best(sentence: Sentence) -> float:
 
 
 def _sign(one: Support) -> float:
+    if one.contrary:
+        return 0.0
     return (one.stated or 0.0) + (one.explained or 0.0) - (MISSING if one.missing else 0.0)
 
 
@@ -158,7 +162,10 @@ def command(*, model: str | None, examples: int | None, tiny: bool, out: Path | 
         if model:
             kept = (out or OUT).with_suffix(".kept")
             signals["llmattr"] = by(Model(model).lm, kept)
-        sections = {"table": Section("AttributionBench.", measured(signals, every), NOTES, COLUMNS)}
+        sections = {
+            "table": Section("AttributionBench.", measured(signals, every), NOTES, COLUMNS),
+            "planted": Section("Made wrong with the same words.", planted.planted(every), planted.NOTES, planted.COLUMNS),
+        }
         publish("checks", sections, circumstances(said()) | {"tiny": tiny}, out or OUT)
 
 

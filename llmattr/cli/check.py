@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FAILED = 1  # the exit code where --fail-on finds what it names
 MODEL = ("model", "served_model", "tokenizer", "concurrency", "timeout", "dtype", "device", "cache")
+UNSUPPORTED = ("keep", "mark", "drop")
 SHAPES = ("markdown", "anthropic", "openai", "gemini", "cohere", "bedrock", "langchain")
 
 
@@ -44,6 +45,13 @@ SHAPES = ("markdown", "anthropic", "openai", "gemini", "cohere", "bedrock", "lan
 @click.option("--quick", is_flag=True, help="without a model: by words, names and numbers alone, under a second")
 @click.option("--judge", metavar="HUB_ID", help="also go by this entailment model (hub id or folder)")
 @click.option("--repair", is_flag=True, help="also write the answer with the citations that hold, and what was changed")
+@click.option(
+    "--unsupported",
+    type=click.Choice(UNSUPPORTED),
+    default="keep",
+    show_default=True,
+    help="of --repair: what is done with sentences that no document supports; mark: [citation needed]",
+)
 @click.option(
     "--fail-on",
     default="",
@@ -70,6 +78,7 @@ def check(
     quick: bool,
     judge: str | None,
     repair: bool,
+    unsupported: str,
     fail_on: str,
     language: str | None,
     cache: Path | None,
@@ -94,6 +103,8 @@ def check(
         refuse("--quick asks no model", *MODEL)
     if typed("no_cache"):
         refuse("--no-cache keeps nothing", "cache")
+    if not repair:
+        refuse("without --repair the answer stays as it is", "unsupported")
     answerer.check()
     if cache:
         check_folder(cache)
@@ -101,6 +112,7 @@ def check(
 
     refuse_words(words)
     known = [document for name in given for document in documents(name)]
+    mended = unsupported if repair else None
     how = {"shape": shape, "names": None if names is None else _names(names), "language": language, "judge": judge}
     from llmattr.context.check import check
 
@@ -111,15 +123,15 @@ def check(
         quiet()
         lm, kept = answerer.load(), None if no_cache else cache or place()
     if questions is not None:
-        settings = [how, repair, lm and [lm.record(), lm.fingerprint()], [vars(document) for document in known]]
+        settings = [how, mended, lm and [lm.record(), lm.fingerprint()], [vars(document) for document in known]]
         ask = partial(check, lm, cache=kept, **how)
-        results = _many(ask, questions, known, check_batch(json), settings, repair=repair)
+        results = _many(ask, questions, known, check_batch(json), settings, mended)
         write_batch_page(html, results)
         failed = {word for one in results for word in (words if "error" in one else one["failures"])}  # unchecked is not passed
         context.exit(FAILED if failed.intersection(words) else 0)
     found = check(lm, _read(source), known or None, query, cache=kept, **how)
     models = [] if lm is None or answerer.server else [lm.record() | lm.fingerprint()]
-    _show(found, repair, models, html=html, junit=junit, json=json)
+    _show(found, mended, models, html=html, junit=junit, json=json)
     context.exit(FAILED if words and found.fails(words) else 0)
 
 
@@ -134,7 +146,12 @@ def _check_given(answer: str | None, questions: str | None) -> None:
 
 
 def _many(
-    ask: Callable[..., "Check"], questions: str, known: list[Document], out: Path, settings: object, *, repair: bool
+    ask: Callable[..., "Check"],
+    questions: str,
+    known: list[Document],
+    out: Path,
+    settings: object,
+    mended: str | None,
 ) -> list[dict[str, Any]]:
     """A check of each row of a file, and how many sentences there are of each verdict."""
     from llmattr.core.evidence import VERDICTS
@@ -143,7 +160,7 @@ def _many(
         answer = row.get("answer", row.get("response"))
         if answer is None:
             raise LlmattrError("the row has no 'answer'")
-        return _result(ask(answer, row.get("documents", known or None), optional(row, "query", "question")), repair)
+        return _result(ask(answer, row.get("documents", known or None), optional(row, "query", "question")), mended)
 
     results = answered(questions, out, settings, one)
     click.echo(told(results, VERDICTS, lambda result: [sentence["verdict"] for sentence in result["sentences"]]))
@@ -151,11 +168,11 @@ def _many(
     return results
 
 
-def _result(found: "Check", repair: bool) -> dict[str, Any]:
+def _result(found: "Check", mended: str | None) -> dict[str, Any]:
     """The check in plain lists, with the answer repaired."""
     from llmattr.report.check import with_repair
 
-    return with_repair(found) if repair else found.to_dict()
+    return found.to_dict() if mended is None else with_repair(found, mended)
 
 
 def _read(name: str) -> Any:
@@ -187,16 +204,22 @@ def _names(name: str) -> dict[str, Any]:
 
 
 def _show(
-    found: "Check", repair: bool, models: list[dict[str, str]], *, html: Path | None, junit: Path | None, json: Path | None
+    found: "Check",
+    mended: str | None,
+    models: list[dict[str, str]],
+    *,
+    html: Path | None,
+    junit: Path | None,
+    json: Path | None,
 ) -> None:
     from llmattr.report.lines import plain
 
-    text, result = found.to_text(), _result(found, repair)
-    if repair:
-        again = found.repaired()
+    text, result = found.to_text(), _result(found, mended)
+    if mended is not None:
+        again = found.repaired(mended)
         changes = [plain(f"  {one.done} {one.mark}: {one.why}") for one in again.changes] or ["  nothing"]
         text += "\n\nRepaired:\n\n" + plain(again.text.rstrip()) + "\n\nChanged:\n" + "\n".join(changes)
-    lines = [f"HTML page: {write(html, found.html())}"] if html else []
+    lines = [f"HTML page: {write(html, found.html(mended or 'keep'))}"] if html else []
     lines += [f"JUnit XML: {write(junit, found.junit())}"] if junit else []
     lines += [write_json(json, result, models)] if json else []
     click.echo("\n".join([text, *lines]), color=False if os.environ.get("NO_COLOR") else None)

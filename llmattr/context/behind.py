@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from llmattr.context.contrary import beside
 from llmattr.context.entailing import entailed
 from llmattr.context.opening import check_length, scorer_of, store_of
 from llmattr.context.relevance import relevance
@@ -21,6 +22,7 @@ from llmattr.errors import note
 from llmattr.text.messages import Message
 from llmattr.text.prompt import Prompt
 from llmattr.text.shapes import Marked
+from llmattr.text.split.languages import language_of
 from llmattr.text.split.talk import without_tag
 
 if TYPE_CHECKING:
@@ -109,7 +111,21 @@ class _Behind:
         """The sentence that is target t."""
         assert self.ablation.targets.spans is not None
         start, end = map(int, self.ablation.targets.spans[t])
-        return Sentence(start, end, verdict_of(self.signs[t]), tuple(self._support(t, d) for d in range(self.documents)))
+        supports = tuple(self._told(t, d, start) for d in range(self.documents))
+        verdict = verdict_of(self.signs[t])
+        is_contrary = any(one.contrary for one in supports) and not any(one.holds for one in supports)
+        return Sentence(start, end, "contradicted" if is_contrary and verdict == "context" else verdict, supports)
+
+    @cached_property
+    def language(self) -> str:
+        """That of the answer."""
+        return language_of(self.marked.answer)
+
+    def _told(self, t: int, d: int, start: int) -> Support:
+        found = self._support(t, d)
+        return (
+            found if self.judge else beside(self.ablation.sources, self.ablation.targets.texts[t], start, found, self.language)
+        )
 
     def _support(self, t: int, d: int) -> Support:
         reading, quote = self.readings[d], best_passage(self.ablation.sources, d, self.shares[t])[1]

@@ -6,7 +6,7 @@ from typing import Any
 
 from llmattr.context.checked import Check
 from llmattr.context.entailing import load_judge
-from llmattr.context.standing import CheckedMarker, of_sentences, standing
+from llmattr.context.standing import CheckedMarker, of_sentences, reaching, standing
 from llmattr.context.worded import by_words
 from llmattr.core.versions import versions
 from llmattr.errors import LlmattrError, check_text, note
@@ -61,9 +61,10 @@ def check(
         spans, sentences, run = by_model(model, marked, (chat, parts), asked, cache)
     if sentences and not marked.markers:
         note("the answer has no markers: what each sentence lacks is said")
+    stood = reaching(marked, sentences, of_sentences(marked, spans))
     markers = [
         CheckedMarker(marker, t, standing(marker.document, sentences[t]))
-        for marker, stands in zip(marked.markers, of_sentences(marked, spans), strict=True)
+        for marker, stands in zip(marked.markers, stood, strict=True)
         for t in stands
     ]
     run |= {"judge": judge} if judge is not None else {}

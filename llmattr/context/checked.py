@@ -4,8 +4,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from llmattr.context.made_up import UNSUPPORTED, Unsupported
 from llmattr.context.repair import Repaired, repaired
 from llmattr.context.standing import CheckedMarker, Sentence, Support, unmarked
 from llmattr.core.faces import face
@@ -80,17 +81,21 @@ class Check:
         """The whole of it in plain lists."""
         return face("check").to_dict(self)
 
-    def html(self) -> str:
-        """A page to read in a browser, without scripts."""
-        return face("check_page").page(self)
+    def html(self, unsupported: str = "keep") -> str:
+        """A page to read in a browser, without scripts; what it shows repaired is `repaired(unsupported)`."""
+        return face("check_page").page(self, unsupported)
 
     def junit(self) -> str:
         """JUnit XML: a test case for each marker and each sentence, as systems of continuous integration show them."""
         return face("check").junit(self)
 
-    def repaired(self) -> Repaired:
-        """The answer with wrong markers dropped and missing ones added, and a list of what was changed."""
-        return repaired(self.marked, self.sentences, self.markers)
+    def repaired(self, unsupported: str = "keep") -> Repaired:
+        """The answer with wrong markers dropped and missing ones added, and a list of what was changed.
+
+        `unsupported`: whether sentences that no document supports are kept, marked ("mark") or left out ("drop").
+        """
+        check_choice("what is done with unsupported sentences", unsupported, tuple(UNSUPPORTED))
+        return repaired(self.marked, self.sentences, self.markers, cast(Unsupported, unsupported))
 
     def save(self, path: str | Path) -> Path:
         """Write it as .json, .html or .xml (JUnit), whole or not at all; raises `LlmattrError` for another ending."""

@@ -1,4 +1,4 @@
-"""The answer again with the citations that hold: wrong markers dropped, missing ones added."""
+"""The answer again with the citations that hold: wrong markers dropped, missing ones added, what nothing supports told."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,16 +7,22 @@ from functools import cached_property
 from itertools import groupby
 from typing import Literal
 
+from llmattr.context import made_up as made_ups
 from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, by_sentence, unmarked
 from llmattr.text.shapes.marked import Marked, begins_line
+from llmattr.text.shapes.naming import own_names
 
 _CLOSING = ("\"'”’»」』*_", ".!?。！？…:;")  # what ends a sentence, behind which no mark stands: outside, inside
-Done = Literal["dropped", "added", "renumbered", "replaced", "kept"]
+Done = Literal["dropped", "added", "renumbered", "replaced", "kept", "unmarked", "marked", "removed"]
+Edit = tuple[tuple[int, int], str]  # characters of the answer, and what is written for them
 
 
 @dataclass(frozen=True)
 class Change:
-    """What was done with a marker (a wrong one that is a word is replaced or kept), or with a document's number, and why."""
+    """What was done with a marker, with a document's number, or with a sentence that no document supports, and why.
+
+    A wrong marker that is a word is replaced or kept. A sentence (`mark` is its text) is left unmarked, marked or removed.
+    """
 
     done: Done
     mark: str
@@ -26,10 +32,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Repaired:
-    """The answer with its new markers, and what was changed."""
+    """The answer with its new markers, and what was changed; where in it stands what no document supports, [start, end)."""
 
     text: str
     changes: tuple[Change, ...]
+    unsupported: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class _Carried:
     marked: Marked
     sentences: Sequence[Sentence]
     markers: Sequence[CheckedMarker]
+    unsupported: made_ups.Unsupported = "keep"
 
     @cached_property
     def missing(self) -> dict[int, int]:
@@ -50,11 +58,12 @@ class _Carried:
         """The documents that support a sentence, the best first: of one that is marked, those with more of its words.
 
         A document that has less of them than one whose mark does not hold has the name of a claim, say, and the marked one the
-        rest: what they are mixed to stands in neither.
+        rest: what they are mixed to stands in neither. One that says the contrary has them all, and is none of the two.
         """
         supports = self.sentences[t].supports
-        marked = [one.marker.document for one in self.by_sentence.get(t, []) if not one.holds]
-        most = max((supports[document].stated or 0.0 for document in marked if document is not None), default=-1.0)
+        places = [one.marker.document for one in self.by_sentence.get(t, []) if not one.holds]
+        marked = [supports[place] for place in places if place is not None and not supports[place].contrary]
+        most = max((one.stated or 0.0 for one in marked), default=-1.0)
         return [document for document in self.sentences[t].supporters if (supports[document].stated or 0.0) > most]
 
     @cached_property
@@ -81,8 +90,34 @@ class _Carried:
         """The marks that are words and name a document: numbers of no source go from them."""
         return {one.marker.written for one, document in self.instead.items() if document is not None}
 
+    @cached_property
+    def called(self) -> dict[int, str]:
+        """What documents are called in marks, where the answer has names for marks: "[report.txt]", "[step 3]"."""
+        own = own_names(self.marked.documents)
+        inner = [self.marked.written[slice(*one.marker.written)][1:-1] for one in self.markers if one.marker.written]
+        used = {own[name.casefold()] - 1: name for name in reversed(inner) if name.casefold() in own}
+        names: dict[int, str] = {}
+        for name, number in sorted(own.items(), key=lambda one: -len(one[0])):
+            names[number - 1] = name
+        return names | used if used else {}
+
+    def mark(self, document: int, number: int, where: str = "") -> str:
+        """The mark of a document, by what it is called or its number, with its page."""
+        return f"[{self.called.get(document, number)}{f', {where}' if where else ''}]"
+
+    @cached_property
+    def made_up(self) -> dict[int, made_ups.Done]:
+        """The sentences that nothing supports, and what is done with each."""
+        return made_ups.made_up(self.marked.answer, self.sentences, self.markers, self.unsupported)
+
+    def said(self, t: int) -> str:
+        """The text of a sentence."""
+        return self.marked.answer[self.sentences[t].start : self.sentences[t].end]
+
     def stays(self, one: CheckedMarker) -> bool:
         """Whether a mark is left that names what it named before: a word, not given to another document."""
+        if one.sentence is not None and self.made_up.get(one.sentence) == "removed":
+            return False
         same = one in self.instead and self.instead[one] == one.marker.document
         return same and (one.marker.document is not None or one.marker.written not in self.named)
 
@@ -99,33 +134,72 @@ class _Carried:
         return "" if before and not any(letter in " \t\n(" for letter in before) else " "
 
 
-def repaired(marked: Marked, sentences: Sequence[Sentence], markers: Sequence[CheckedMarker]) -> Repaired:
+def repaired(
+    marked: Marked, sentences: Sequence[Sentence], markers: Sequence[CheckedMarker], unsupported: made_ups.Unsupported = "keep"
+) -> Repaired:
     """What holds stays where it stood; what a sentence lacks, its best document, stands for a wrong one or at its end.
 
     A wrong mark that is a word of its sentence ("According to [1]") gives its place to the best document, or stays.
 
     A number is the document's place, from 1. Where the answer says what its sources are called, documents are numbered as they
     are first cited, and the list of references is written anew. An answer with nothing wrong is as it was written.
+
+    What no document supports is kept, gets `made_up.NEEDED` for a mark, or is dropped (`unsupported`).
     """
-    check = _Carried(marked, sentences, markers)
-    if check.is_right:
-        return Repaired(marked.written, ())
+    check = _Carried(marked, sentences, markers, unsupported)
+    if check.is_right and not set(check.made_up.values()) - {"unmarked"}:
+        spans = made_ups.as_written([check.said(t) for t in check.made_up], marked.written)
+        return Repaired(marked.written, tuple(_untold(check)), tuple(spans))
     listed = bool(marked.listed) or any(one.marker.title is not None for one in check.markers)
     cited = [sorted(set(_cited(check, t))) for t in range(len(check.sentences))]
     order = list(dict.fromkeys(document for places in cited for _, document, _ in places))
     numbers = {d: (order.index(d) if listed else d) + 1 for d in order}
-    text, end = "", 0
-    for place, same in groupby((one for places in cited for one in places), key=lambda one: one[0]):
-        text += check.marked.answer[end : place[0]] + _marks(check, place, [(numbers[d], where) for _, d, where in same])
-        end = place[1]
-    text += check.marked.answer[end:]
+    edits = [
+        (place, _marks(check, place, sorted((numbers[d], d, where) for _, d, where in same)))
+        for place, same in groupby((one for places in cited for one in places), key=lambda one: one[0])
+    ]
+    text, spans = _edited(check, sorted([*edits, *_of_made_up(check)]))
     if listed and order:
         text = f"{text.rstrip()}\n\n" + "\n".join(f"[{numbers[d]}] {_reference(check, d)}" for d in order) + "\n"
-    return Repaired(text, tuple(_changes(check, numbers)))
+    return Repaired(text, (*_changes(check, numbers), *_untold(check)), spans)
+
+
+def _of_made_up(check: _Carried) -> Iterator[Edit]:
+    """What is written for the sentences that nothing supports."""
+    for t, done in check.made_up.items():
+        if done == "removed":
+            yield made_ups.with_its_space(check.marked.answer, check.sentences[t]), ""
+        elif done == "marked" and made_ups.NEEDED not in check.said(t):
+            place = _place(check, t, None)
+            yield (place, place), f" {made_ups.NEEDED}"
+
+
+def _edited(check: _Carried, edits: Sequence[Edit]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """The answer with what is written instead of its characters, and where the sentences stand that nothing supports."""
+    answer, text, end = check.marked.answer, "", 0
+    for (start, stop), new in edits:
+        text += answer[end:start] + new
+        end = stop
+
+    def moved(place: int) -> int:
+        return place + sum(len(new) - (stop - start) for (start, stop), new in edits if stop <= place)
+
+    left = [check.sentences[t] for t, done in check.made_up.items() if done != "removed"]
+    return text + answer[end:], tuple((moved(one.start), moved(one.end)) for one in left)
+
+
+def _untold(check: _Carried) -> Iterator[Change]:
+    """What is done with the sentences that nothing supports."""
+    for t, done in check.made_up.items():
+        is_part = made_ups.UNSUPPORTED[check.unsupported] != done
+        why = "no document supports it" + (", and it is a part of a sentence" if is_part else "")
+        yield Change(done, " ".join(check.said(t).split()).lstrip("-*+•|> "), why, t)
 
 
 def _cited(check: _Carried, t: int) -> Iterator[tuple[tuple[int, int], int, str]]:
     """The documents that a sentence shall cite, each with the characters of the answer that its mark takes, and its page."""
+    if check.made_up.get(t) == "removed":
+        return
     every, end = check.by_sentence.get(t, []), check.sentences[t].end
     own, words = [one for one in every if not one.marker.is_word], [one for one in every if one.marker.is_word]
     for one in words:
@@ -167,16 +241,22 @@ def _place(check: _Carried, t: int, one: CheckedMarker | None) -> int:
     return end - 1 if answer.startswith("](", end - 1) else end  # within the words of a link, which goes on
 
 
-def _marks(check: _Carried, place: tuple[int, int], cited: list[tuple[int, str]]) -> str:
-    told = [f"[{number}, {where}]" if where else f"[{number}]" for number, where in sorted(cited)]
-    answer, marks = check.marked.answer, "".join(told)
+def _marks(check: _Carried, place: tuple[int, int], cited: list[tuple[int, int, str]]) -> str:
+    """What is written for the documents that are cited at this place: their numbers, which documents they are, their pages."""
+    answer, marks = check.marked.answer, "".join(check.mark(document, number, where) for number, document, where in cited)
     start, end = place
     if start < end:  # a word
-        return marks
+        return marks if answer[start] in "[【［(<" else _in_prose(check, answer[start:end], *cited[0][:2])
     if begins_line(answer, start):
         return f"{marks} "
     is_inside = answer[start - 1].isspace() or answer[start : start + 1].isalnum()
     return marks if is_inside else f"{check.space}{marks}"
+
+
+def _in_prose(check: _Carried, said: str, number: int, document: int) -> str:
+    """ "Document 2" with another number; a step as it is called."""
+    called = check.called.get(document) if said.casefold().startswith("step") else None
+    return called or re.sub(r"\d+", str(number), said)
 
 
 def _reference(check: _Carried, document: int) -> str:
@@ -198,12 +278,12 @@ def _changes(check: _Carried, numbers: dict[int, int]) -> Iterator[Change]:
         mark, why = _written(check, one.marker.written, one.marker.name), STANDINGS[one.standing]
         best = check.instead.get(one)
         if best is not None and best != one.marker.document:
-            yield Change("replaced", mark, f"{why}; [{numbers[best]}] does", one.sentence)
+            yield Change("replaced", mark, f"{why}; {check.mark(best, numbers[best])} does", one.sentence)
         else:
             yield Change("kept" if check.stays(one) else "dropped", mark, why, one.sentence)
     for t, best in check.missing.items():
         if not any(one.marker.is_word for one in check.by_sentence.get(t, [])):
-            yield Change("added", f"[{numbers[best]}]", f"{_name(check, best)} supports it", t)
+            yield Change("added", check.mark(best, numbers[best]), f"{_name(check, best)} supports it", t)
     said = [*(one.marker for one in check.markers if one.marker.written), *check.marked.listed]
     for document, number in numbers.items():
         told = {one.number for one in said if one.document == document}

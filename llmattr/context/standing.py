@@ -14,6 +14,7 @@ from llmattr.core.sources import Sources
 from llmattr.text import split
 from llmattr.text.own_words import own_words
 from llmattr.text.shapes.marked import Marked, Marker, begins_line
+from llmattr.text.shapes.references import is_heading
 from llmattr.text.split.abbreviations import is_before_a_name
 from llmattr.text.split.talk import is_talk
 
@@ -27,6 +28,8 @@ STANDINGS: dict[Standing, str] = {
     "nowhere": "there is no such source",
 }
 _STOP = re.compile(r"[.!?…][\"'”’)]*\s+\Z")
+_LABEL = re.compile(r"[ \t]*(?:(?:[-*+•]|\d{1,3}[.)])[ \t]+)?(\*\*|__)[^*_\n]*[^*_\n.!?。！？…]\1[ \t]*")  # **The tower**
+_ITEM = re.compile(r"(?m)^([ \t]*)(?:[-*+•]|\d{1,3}[.)])[ \t]")
 CLAIM = 3  # words with a meaning, of a part of a sentence that is judged by itself
 HOLDING: tuple[Standing, ...] = ("needed", "carried", "silent")
 
@@ -35,11 +38,13 @@ HOLDING: tuple[Standing, ...] = ("needed", "carried", "silent")
 class Support:
     """What one document does for one sentence, were it the whole context.
 
-    `verdict`: by the rule of `core.evidence`; by words alone it is "context" or "unsupported". `stated`: the share of the words
-    that the sentence adds to the question which one sentence of the document has. `explained`: the share of their surprise that
-    the document takes away. `alone`, `needed`: nats that it gives alone, and that are lost without it; None by words alone.
-    `missing`: names and numbers that it has not, as characters of the answer. `because`: the signal that decided it. `quote`:
-    the document's characters that say it best. `entailed`: how likely a judge finds that it follows; None without one.
+    `verdict`: by the rule of `core.evidence`; by words alone it is "context", "contradicted" or "unsupported". `stated`: the
+    share of the words that the sentence adds to the question which one sentence of the document has. `explained`: the share of
+    their surprise that the document takes away. `alone`, `needed`: nats that it gives alone, and that are lost without it; None
+    by words alone. `missing`: names and numbers that it has not, as characters of the answer. `because`: the signal that
+    decided it. `quote`: the document's characters that say it best. `entailed`: how likely a judge finds that it follows; None
+    without one. `contrary`: the word of which the document, which has the sentence's words, says the contrary, as characters of
+    the answer.
     """
 
     document: int
@@ -52,6 +57,7 @@ class Support:
     missing: tuple[tuple[int, int], ...] = ()
     quote: tuple[int, int] | None = None
     entailed: float | None = None
+    contrary: tuple[int, int] | None = None
 
     @property
     def holds(self) -> bool:
@@ -97,15 +103,59 @@ def of_sentences(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[list[
     """For each marker the sentences that it stands for: those that it covers, or the one that ends where it stands or before.
 
     A marker in front of the first sentence, or of one that begins a line, stands for it; in a line where all do, so do others.
+    One in a heading stands for the sentence below.
     """
     found, leading = [], _leading(marked, [end for _, end in spans])
     starts, ends = [start for start, _ in spans], [end for _, end in spans]
     for marker in marked.markers:
         if marker.start == marker.end:
-            in_front = marker.start in leading or (marker.start in starts and marked.answer.endswith("\n", 0, marker.start))
+            begins = marker.start in starts and marked.answer.endswith("\n", 0, marker.start)
+            in_front = begins or marker.start in leading or _in_heading(marked.answer, marker.start, starts)
             found.append([max(bisect_left(starts, marker.start) - (not in_front), 0)][: len(spans)])
         else:
             found.append(list(range(bisect_right(ends, marker.start), bisect_left(starts, marker.end))))
+    return found
+
+
+def _in_heading(answer: str, place: int, starts: Sequence[int]) -> bool:
+    """Whether this is a place in a heading that has a sentence below it."""
+    line = answer[answer.rfind("\n", 0, place) + 1 : place]
+    return line.lstrip().startswith("#") and place < starts[-1]
+
+
+def reaching(marked: Marked, sentences: Sequence[Sentence], stands: list[list[int]]) -> list[list[int]]:
+    """The same, where marks that stand together behind a paragraph share its sentences, and those of a line of their own all.
+
+    "It opened in 1914. It is red. [1][2]": where [1] supports the last and [2] does not, that is for the one before, which has
+    no mark, if it supports it.
+    """
+    own = {t for some in stands for t in some}
+    named: dict[int, list[int]] = {}  # documents by where their marks stand
+    for marker in marked.markers:
+        named.setdefault(marker.start, []).extend([] if marker.document is None else [marker.document])
+    found = []
+    for marker, some in zip(marked.markers, stands, strict=True):
+        document = marker.document
+        if marker.start < marker.end or document is None or not some or sentences[some[0]].supports[document].holds:
+            found.append(some)
+            continue
+        t = some[0]
+        is_apart = "\n" in marked.answer[sentences[t].end : marker.start]
+        line = marked.answer.find("\n", marker.start)
+        is_last = marked.answer[marker.start : None if line < 0 else line].strip(" \t.") == ""
+        shares = is_last and any(sentences[t].supports[other].holds for other in named[marker.start])
+        before = range(t) if is_apart else _before(marked.answer, sentences, t, own) if shares else ()
+        found.append(next(([s] for s in reversed(before) if sentences[s].supports[document].holds), some))
+    return found
+
+
+def _before(answer: str, sentences: Sequence[Sentence], t: int, marked: Collection[int]) -> list[int]:
+    """The sentences before one in its paragraph, back to one that has a mark."""
+    found: list[int] = []
+    for s in reversed(range(t)):
+        if s in marked or "\n" in answer[sentences[s].end : sentences[s + 1].start]:
+            break
+        found.insert(0, s)
     return found
 
 
@@ -130,8 +180,8 @@ def clauses(marked: Marked, spans: Sequence[tuple[int, int]], language: str | No
     """The sentences, cut behind each of their marks but the last: "A [1] and B [2]." claims two things.
 
     A part has `CLAIM` words with a meaning or more, else its mark stands for more than it; what is behind the last mark belongs
-    to the part before it. What has no mark and ends with a colon introduces what follows, and claims nothing; nor does code
-    without one, or talk: of an answer that is nothing else, nothing is left.
+    to the part before it. What has no mark and ends with a colon or is a label introduces what follows, and claims nothing; nor
+    does code without one, talk, or "Sources:": of an answer that is nothing else, nothing is left.
     """
     places = sorted({marker.end for marker in marked.markers if marker.start == marker.end})
     inside_of = {span: places[bisect_right(places, span[0]) : bisect_right(places, span[1])] for span in _opened(marked, spans)}
@@ -140,7 +190,8 @@ def clauses(marked: Marked, spans: Sequence[tuple[int, int]], language: str | No
     found: list[tuple[int, int]] = []
     for start, end in spans:
         inside = inside_of[start, end]
-        if not inside and marked.answer[start:end].rstrip(" \t*_").endswith((":", "：")):
+        introduces = marked.answer[start:end].rstrip(" \t*_").endswith((":", "：")) or _is_label(marked.answer, start, end)
+        if (introduces and not inside) or is_heading(marked.answer[start:end]):
             continue
         for place in inside[:-1]:
             if all(len(own_words(marked.answer[a:b], language=language)) >= CLAIM for a, b in ((start, place), (place, end))):
@@ -150,18 +201,35 @@ def clauses(marked: Marked, spans: Sequence[tuple[int, int]], language: str | No
     return found or spans
 
 
+def _is_label(answer: str, start: int, end: int) -> bool:
+    """Whether this only calls by a name what is below: a line in bold, or an item that has others in it."""
+    line, _, below = answer[start:].partition("\n")
+    if len(line.rstrip()) > end - start or not below.strip():
+        return False
+    first, next_item = _ITEM.search(answer, answer.rfind("\n", 0, start) + 1, end), _ITEM.match(below)
+    has_items = first is not None and next_item is not None and len(next_item[1]) > len(first[1])
+    ends = line.rstrip(" \t*_").endswith((".", "!", "?", "。", "！", "？", "…"))
+    return (has_items and not ends) or _LABEL.fullmatch(line) is not None
+
+
 def _opened(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The sentences, cut in front of a mark that opens another, as in "It is tall. [1] says so."."""
-    words = sorted({one.start for one in marked.markers if one.is_word})
+    """The sentences, cut in front of a mark that opens the next, as in "It is tall. [1] says so."."""
+    ends = {one.start: one.end for one in marked.markers if one.is_word}
+    words = sorted(ends)
     before = {place: marked.answer[max(0, place - 9) : place] for place in words}
     opening = [place for place, text in before.items() if _STOP.search(text) and not is_before_a_name(text)]
     found: list[tuple[int, int]] = []
-    for start, end in spans:
+    begun = None  # where a mark opens the next
+    for first, end in spans:
+        start, begun = first if begun is None else begun, None
         for place in opening[bisect_right(opening, start) : bisect_left(opening, end)]:
             found.append((start, start + len(marked.answer[start:place].rstrip())))
             start = place
-        found.append((start, end))
-    return found
+        if start in opening and ends[start] >= end and (start, end) != spans[-1]:
+            begun = start
+        else:
+            found.append((start, end))
+    return found if begun is None else [*found, (begun, spans[-1][1])]
 
 
 def _code(answer: str) -> set[tuple[int, int]]:

@@ -9,6 +9,7 @@ import numpy as np
 import regex
 from jaxtyping import Float
 
+from llmattr.context.contrary import beside
 from llmattr.context.entailing import entailed
 from llmattr.context.standing import Sentence, Support, best_passage, clauses
 from llmattr.core.evidence import MISSING, Verdict, judged
@@ -52,7 +53,8 @@ def by_words(
         text = marked.answer[start:end]
         found = _Worded(marked, parts, query, judge, (start, end), spoken, neighbours=neighbours, whole=whole)
         supports = tuple(found.support(d) for d in range(len(marked.documents)))
-        verdict: Verdict = "context" if any(one.holds for one in supports) else "unsupported"
+        verdict: Verdict = "contradicted" if any(one.contrary for one in supports) else "unsupported"
+        verdict = "context" if any(one.holds for one in supports) else verdict
         sentences.append(Sentence(start, end, "refusal" if refuses(text, query) else verdict, supports))
     texts = [marked.answer[one.start : one.end] for one in sentences if all(of.stated is None for of in one.supports)]
     if unread := sum(_WITHOUT_SPACES.search(text) is not None for text in texts):
@@ -109,7 +111,8 @@ class _Worded:
         verdict = _verdict(share, bool(lacking), likely)
         spans = tuple((start + name.start, start + name.end) for name in lacking)
         because = _because(verdict, share, bool(lacking), likely)
-        return Support(document, verdict, because, stated=share, missing=spans, quote=quote, entailed=likely)
+        found = Support(document, verdict, because, stated=share, missing=spans, quote=quote, entailed=likely)
+        return found if self.judge else beside(self.parts, self.text, start, found, self.language)
 
 
 def _verdict(share: float | None, is_missing: bool, likely: float | None) -> Verdict:

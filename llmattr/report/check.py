@@ -152,10 +152,9 @@ def to_dict(check: Check) -> dict[str, Any]:
     }
 
 
-def with_repair(check: Check) -> dict[str, Any]:
-    """The same with the answer `repaired`: its text, and what was changed."""
-    again = check.repaired()
-    return {**to_dict(check), "repaired": {"text": again.text, "changes": [vars(one) for one in again.changes]}}
+def with_repair(check: Check, unsupported: str = "keep") -> dict[str, Any]:
+    """The same with the answer `repaired`: its text, what was changed, and where in it stands what no document supports."""
+    return {**to_dict(check), "repaired": asdict(check.repaired(unsupported))}
 
 
 def json_text(check: Check) -> str:

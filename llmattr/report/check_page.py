@@ -41,15 +41,17 @@ class Card:
     lacks: list[str]
 
 
-def page(check: Check) -> str:
+def page(check: Check, unsupported: str = "keep") -> str:
     """The whole HTML document: self-contained, without scripts, every text escaped."""
     spans = [(one.start, one.end) for one in check.sentences]
     pieces, _ = cut(check.answer, range(len(spans)), spans)
+    repaired = check.repaired(unsupported)
     view: dict[str, Any] = {
         "pieces": pieces,
         "cards": [_card(check, t) for t in range(len(spans))],
         "before": [_shown(check, one) for one in check.markers if one.sentence is None],
-        "repaired": check.repaired(),
+        "repaired": cut(repaired.text, range(len(repaired.unsupported)), repaired.unsupported)[0],
+        "changes": repaired.changes,
         "summary": summary(check),
         "states": STATES,
         "documents": [name_of(check, d) for d in range(len(check.documents))],

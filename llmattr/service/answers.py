@@ -46,8 +46,9 @@ class Attributor:
             asked = self._checked(read_asked(read_json(body), verb))
             found = self._found(asked)
         if isinstance(found, Check):
-            repair = isinstance(asked.options, CheckOptions) and asked.options.repair
-            return Answer(json_text({**(with_repair(found) if repair else found.to_dict()), "notes": notes}, None))
+            how = asked.options
+            result = with_repair(found, how.unsupported) if isinstance(how, CheckOptions) and how.repair else found.to_dict()
+            return Answer(json_text({**result, "notes": notes}, None))
         if asked.shape is None:
             return Answer(json_text({**to_dict(found), "notes": notes}, None))
         shaped = found.citations(asked.shape)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
 from llmattr.context import METHODS
+from llmattr.context.made_up import Unsupported
 from llmattr.core.method import check_options, option
 from llmattr.core.sources import Document, Measure
 from llmattr.errors import LlmattrError, check_choice, did_you_mean
@@ -47,6 +48,7 @@ class CheckOptions:
 
     quick: bool = option(False, "by words, without the model")
     repair: bool = option(False, "also the answer repaired")
+    unsupported: Unsupported = option("keep", "in it, what no document supports")
     language: str | None = option(None, "of the documents and the answer")
 
 

@@ -32,7 +32,10 @@ _BEHIND = 12  # characters in which a sentence's end is looked for
 CITED = regex.compile(  # the mark of a citation: [1], [2-4], [1, p. 3]
     r"[\[【［]\p{Nd}{1,3}(?!\p{Nd})(?:[\s,;:–-]|\p{Nd}++|(?:pp?\.|pages?|S\.|§|sec\.|ch\.|fig\.|lines?)\s?[\p{Nd}.]+)*+[\]】］]"
 )
-_MARK = regex.compile(rf"{CITED.pattern}|^[^\S\n]*\(?\p{{Nd}}{{1,2}}[.)]\s", regex.MULTILINE)  # also that of a list
+COUNTED = regex.compile(  # also what numbers an item: 1. (2) - 3. **4.** and a digit on a key
+    rf"{CITED.pattern}|^[^\S\n]*(?:[-*+•>][^\S\n]+)?[*_]{{0,2}}\(?\p{{Nd}}{{1,2}}[.)][*_]{{0,2}}\s|\p{{Nd}}\uFE0F?\u20E3",
+    regex.MULTILINE,
+)
 _FIRST = regex.compile(r"([\p{L}\p{M}]+)(?:['’]\p{Ll}+)?(?:\W*\s\W*|$)")
 _LEADING = frozenset({"every", "each", "another", "both", "either", "neither", "several"})  # which begin no name
 _NOUNS_ARE_CAPITAL = frozenset({"de"})
@@ -92,7 +95,7 @@ def missing(text: str, sources: Sequence[str] | Words, known: str = "", language
 
 
 def _numbers(text: str, language: str) -> Iterator[Name]:
-    marks = {place for mark in _MARK.finditer(text) for place in range(*mark.span())}
+    marks = {place for mark in COUNTED.finditer(text) for place in range(*mark.span())}
     for number in numbers(text, language):
         said = text[number.start : number.end]
         in_words = said[0].isalpha()

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from llmattr.core.progress import heed
-from llmattr.text.names import CITED, stopwords
+from llmattr.text.names import COUNTED, stopwords
 from llmattr.text.numbers import Number, numbers
 from llmattr.text.split.languages import language_of
 from llmattr.text.units import fold
@@ -33,8 +33,8 @@ class OwnWord(NamedTuple):
 def own_words(sentence: str, told: str = "", language: str | None = None) -> list[OwnWord]:
     """Words with a meaning and numbers of a sentence that were not told before, as in the question; all where none are new.
 
-    Of scripts without spaces there are numbers and words in katakana alone. The mark of a citation, [1], is no word. The
-    sentence's language is found out where it is not given.
+    Of scripts without spaces there are numbers and words in katakana alone. The mark of a citation, [1], and the number of an
+    item are no words. The sentence's language is found out where it is not given.
 
     >>> [word.text for word in own_words("The tower was built in 1889 by Eiffel.", "Who built the tower?")]
     ['1889', 'Eiffel']
@@ -91,7 +91,7 @@ def _each(texts: tuple[str, ...]) -> tuple[Words, ...]:
 
 
 def _words(sentence: str, language: str) -> Iterator[OwnWord]:
-    taken = {place for mark in CITED.finditer(sentence) for place in range(*mark.span())}
+    taken = {place for mark in COUNTED.finditer(sentence) for place in range(*mark.span())}
     for number in [one for one in numbers(sentence, language) if one.start not in taken]:
         taken.update(range(number.start, number.end))
         yield OwnWord(number.start, number.end, sentence[number.start : number.end], number)

@@ -172,7 +172,9 @@ def test_the_repaired_answer_has_the_markers_that_hold(found):
     assert [(one.done, one.mark, one.sentence) for one in again.changes] == [
         ("dropped", "[1]", 1), ("dropped", "[1]", 3), ("dropped", "[3]", 3), ("dropped", "[7]", 4),
         ("added", "[2]", 1), ("added", "[2]", 2),
+        ("unmarked", "The tower is 500 metres tall.", 3), ("unmarked", "The canal is deep.", 4),
     ]  # fmt: skip
+    assert [again.text[a:b] for a, b in again.unsupported] == ["The tower is 500 metres tall.", "The canal is deep."]
     assert not check(None, again.text, DOCUMENTS).fails(["wrong", "missing"])
 
 
@@ -230,12 +232,13 @@ def test_an_answer_without_marks_and_its_list_have_the_same_numbers(listed):
         ("[^1] reports: The canal opened in 1914.", "[2] reports: The canal opened in 1914.", ["replaced"]),
         ("Based on [1] and [3], the Panama Canal opened in 1914.",
          "Based on [2] and [3], the Panama Canal opened in 1914.", ["replaced", "kept"]),
-        ("As [1, 7] say, the canal is deep.", "As [1] say, the canal is deep.", ["kept", "dropped"]),
-        ("As [1] and [7] say, the canal is deep.", "As [1] and [7] say, the canal is deep.", ["kept", "kept"]),
+        ("As [1, 7] say, the canal is deep.", "As [1] say, the canal is deep.", ["kept", "dropped", "unmarked"]),
+        ("As [1] and [7] say, the canal is deep.", "As [1] and [7] say, the canal is deep.",
+         ["kept", "kept", "unmarked"]),
         ("According to [1]: The canal opened in 1914.", "According to [2]: The canal opened in 1914.", ["replaced"]),
         ("[1] says it is 82 km long. [3] says it is tall.",
-         "[2] says it is 82 km long. [3] says it is tall.", ["replaced", "kept"]),
-        ("As [7] notes, the canal is deep.", "As [7] notes, the canal is deep.", ["kept"]),
+         "[2] says it is 82 km long. [3] says it is tall.", ["replaced", "kept", "unmarked"]),
+        ("As [7] notes, the canal is deep.", "As [7] notes, the canal is deep.", ["kept", "unmarked"]),
         ("[1] and [2] say the Panama Canal opened in 1914.", "[1] and [2] say the Panama Canal opened in 1914.", ["kept"]),
         ("The Panama Canal (see [2, p. 3]) opened in 1914.", "The Panama Canal (see [2, p. 3]) opened in 1914.", []),
         ("According to [1], the Panama Canal opened in 1914 [2].",
@@ -347,6 +350,61 @@ def test_the_repaired_answer_has_every_character_but_the_marks(seed):
     assert check(None, again, documents).repaired().text == again
 
 
+MADE_UP = (
+    "## Tower\n\nIt was built in 1889 [1]. Lions hunt there. It is 330 metres tall.\n\n- The moon is green [1].\n"
+    "- It is 330 metres tall [1].\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("how", "done", "text"),
+    [
+        ("keep", "unmarked", MADE_UP.replace("330 metres tall.\n", "330 metres tall [1].\n").replace("green [1]", "green")),
+        (
+            "mark",
+            "marked",
+            MADE_UP.replace("330 metres tall.\n", "330 metres tall [1].\n")
+            .replace("there.", "there [citation needed].")
+            .replace("green [1]", "green [citation needed]"),
+        ),
+        (
+            "drop",
+            "removed",
+            "## Tower\n\nIt was built in 1889 [1]. It is 330 metres tall [1].\n\n- It is 330 metres tall [1].\n",
+        ),
+    ],
+)
+def test_what_no_document_supports_is_told_and_marked_or_left_out(how, done, text):
+    again = check(None, MADE_UP, [TOWER]).repaired(how)
+    assert again.text == text
+    assert [(one.done, one.mark) for one in again.changes if one.sentence in (1, 3) and one.mark != "[1]"] == [
+        (done, "Lions hunt there."),
+        (done, "The moon is green."),
+    ]
+    left = [] if how == "drop" else [text[a:b].strip("- ").split(" [")[0].rstrip(".") for a, b in again.unsupported]
+    assert left == ([] if how == "drop" else ["Lions hunt there", "The moon is green"])
+    assert not check(None, again.text, [TOWER]).fails(["wrong", "missing"])
+    assert check(None, again.text, [TOWER]).repaired(how).text == text
+
+
+def test_an_answer_that_only_makes_something_up_stays_as_it_was_written_with_the_places():
+    said = "It was built in 1889 (see [1, p. 3]). Lions hunt there. It is 330 metres tall【1】."
+    again = check(None, said, [TOWER]).repaired()
+    assert (again.text, [again.text[a:b] for a, b in again.unsupported]) == (said, ["Lions hunt there."])
+    assert [one.done for one in again.changes] == ["unmarked"]
+    assert '<span class="said wrong">Lions hunt there.</span>' in check(None, said, [TOWER]).html()
+    assert "Lions" not in check(None, said, [TOWER]).html("drop").split("<h2>Repaired</h2>")[1].split("</div>")[0]
+    with pytest.raises(LlmattrError, match="keep, mark, drop"):
+        check(None, said, [TOWER]).repaired("hide")
+
+
+def test_a_part_of_a_sentence_is_not_left_out():
+    said = "The Eiffel Tower was built in 1889 [1] and lions hunt in green forests [2]."
+    again = check(None, said, [TOWER, CANAL]).repaired("drop")
+    assert again.text == "The Eiffel Tower was built in 1889 [1] and lions hunt in green forests."
+    assert again.changes[-1].why == "no document supports it, and it is a part of a sentence"
+
+
 def test_a_vendors_answer_is_checked_by_what_it_quotes_itself():
     given = {
         "role": "assistant",
@@ -377,7 +435,7 @@ def test_a_vendors_answer_without_its_sources_text_asks_for_it():
         None, [part], [{"id": "tower.txt", "text": TOWER}, {"id": "canal.txt", "text": "It opened in 1914."}]
     ).repaired()
     assert again.text == "It opened in 1914. [1] It is dull.\n\n[1] canal.txt\n"
-    assert again.changes == ()  # it had no number
+    assert [one.done for one in again.changes] == ["unmarked"]  # it had no number
 
 
 def test_what_supports_alone_is_not_said_to_support_nothing(found):
@@ -561,6 +619,110 @@ def test_a_claim_mixed_of_two_documents_gets_the_mark_of_neither():
     found = check(None, "The firmware is written by Hannah Brandt [2]. The pump was designed by Hannah Brandt [2].", documents)
     assert found.sentences[0].supporters == [0]  # by its words
     assert found.repaired().text == "The firmware is written by Hannah Brandt. The pump was designed by Hannah Brandt [1]."
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "because"),
+    [
+        ("Rossi succeeded Keller in 1990 [1].", "In 1990 Keller succeeded Paolo Rossi as director.", "the order of words"),
+        ("Keller succeeded Rossi [1].", "Keller was succeeded by Rossi.", "the order of words"),
+        ("Google was acquired by YouTube [1].", "Google acquired YouTube.", "the order of words"),
+        ("Gustave Eiffel was built by the Eiffel Tower in 1889 [1].", TOWER, "the order of words"),
+        ("The Rhine is longer than the Danube [1].", "The Danube is longer than the Rhine.", "the order of words"),
+        ("The Panama Canal did not open in 1914 [1].", CANAL, "a negation"),
+        ("The Panama Canal didn't officially open in 1914 [1].", CANAL, "a negation"),
+        ("The Panama Canal opened in 1914 [1].", "The Panama Canal did not open in 1914.", "a negation"),
+    ],
+)
+def test_the_same_words_that_say_the_contrary_contradict(said, source, because):
+    found = check(None, said, [source])
+    assert [one.standing for one in found.markers] == ["contradicts"]
+    assert (found.sentences[0].verdict, found.support(found.markers[0]).because) == ("contradicted", because)
+    assert found.fails() == ["wrong", "unsupported"]
+
+
+@pytest.mark.parametrize(
+    ("said", "source"),
+    [
+        ("Keller succeeded Rossi [1].", "In 1990 Rossi was succeeded by Maria Keller."),
+        ("Rossi was succeeded by Keller [1].", "Keller succeeded Rossi."),
+        ("Rossi met Keller [1].", "Keller met Rossi."),  # either way
+        ("The capital of France is Paris [1].", "Paris is the capital of France."),
+        ("Rossi succeeded Keller [1].", "Keller succeeded Rossi in 1990. Rossi succeeded Keller in 1995."),  # both
+        ("The Panama Canal opened in 1914 [1].", "The Panama Canal did not open until 1914."),
+        ("The Panama Canal opened in 1914 [1].", "The Panama Canal not only opened in 1914: it was a success."),
+        ("The Panama Canal did not open in 1914 [1].", "The Panama Canal failed to open in 1914."),
+        ("The Panama Canal did not open in 1914 [1].", "The Panama Canal did not open in 1914."),
+        ("Select Save in the menu [1].", "Save in the menu cannot be selected."),  # an order
+        ("Der Kanal wurde 1914 nicht eröffnet [1].", "Der Kanal wurde 1914 eröffnet."),  # English alone
+    ],
+)
+def test_what_may_say_the_same_is_no_contrary(said, source):
+    found = check(None, said, [source])
+    assert [(one.standing, one.sentence) for one in found.markers] == [("needed", 0)]
+
+
+def test_another_document_may_say_so():
+    said, other = "Rossi succeeded Keller [1].", "Rossi succeeded Keller in 1995."
+    both = check(None, said, ["Keller succeeded Rossi.", other])
+    assert (both.markers[0].standing, both.sentences[0].verdict) == ("contradicts", "context")
+    assert both.repaired().text == "Rossi succeeded Keller [2]."
+
+
+def test_behind_a_document_that_says_the_contrary_a_model_supports_nothing(tiny, monkeypatch):
+    """Whatever the model says of it: here a document would hold."""
+    holding = Support(0, "context", "the model", stated=1.0, needed=5.0)
+    monkeypatch.setattr(_Behind, "_support", lambda self, t, d: holding)
+    found = check(tiny, "Rossi succeeded Keller in 1990 [1].", ["Keller succeeded Rossi in 1990."])
+    assert (found.markers[0].standing, found.support(found.markers[0]).because) == ("contradicts", "the order of words")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("The Panama Canal opened in 1914. The Eiffel Tower was built in 1889. [1, 2]", [(1, 1, "needed"), (0, 2, "needed")]),
+        ("It opened in 1914. The Eiffel Tower was built in 1889. [1] [2]", [(1, 1, "needed"), (0, 2, "needed")]),
+        ("The Panama Canal opened in 1914. It is 330 metres tall.\n\nSources: [2], [1]", [(0, 2, "needed"), (1, 1, "needed")]),
+        ("The Panama Canal opened in 1914. It is 500 km long. [2]", [(1, 2, "wrong")]),  # alone
+        ("The Panama Canal opened in 1914 [2]. It was built in 1889. [1][2]",
+         [(0, 2, "needed"), (1, 1, "needed"), (1, 2, "wrong")]),  # it has a mark
+        ("## The tower [1]\n\nIt was built in 1889.\n\n## The canal [2]\n\nIt opened in 1914.",
+         [(0, 1, "needed"), (1, 2, "needed")]),
+    ],
+)  # fmt: skip
+def test_marks_behind_a_paragraph_share_its_sentences(said, expected):
+    found = check(None, said, [TOWER, CANAL])
+    assert sorted(standings(found)) == sorted(expected)
+    if not found.wrong:
+        assert not found.missing
+        assert found.repaired().text == said
+
+
+@pytest.mark.parametrize("number", ["1. ", "(2) ", "- 3. ", "**4.** ", "5️⃣ ", "⑥ "])
+def test_the_number_of_an_item_is_no_claim(number):
+    found = check(None, f"{number}The Panama Canal opened in 1914 [1].", [CANAL])
+    assert found.fails() == []
+    assert found.support(found.markers[0]).stated == 1
+
+
+def test_labels_claim_nothing():
+    said = "**The canal**\n\nIt opened in 1914 [1].\n\n- The canal\n  - It is 82 km long [1].\n"
+    said += "- **It is 82 km long.**\n- **Length:** 82 km\n"
+    found = check(None, said, [CANAL])
+    assert [found.answer[one.start : one.end].strip("- ") for one in found.sentences] == [
+        "It opened in 1914.", "It is 82 km long.", "**It is 82 km long.**", "**Length:** 82 km",
+    ]  # fmt: skip
+
+
+def test_a_repair_calls_documents_as_the_answer_does():
+    steps = [{"id": "step 2: result of search", "text": CANAL}, {"id": "step 4: result of read_page", "text": TOWER}]
+    said = "The Panama Canal opened in 1914 [step 2]. It is 330 metres tall [step 2]. As step 2 says, it is 82 km long."
+    found = check(None, said, steps)
+    assert standings(found) == [(0, 1, "needed"), (1, 1, "wrong"), (2, 1, "needed")]
+    assert found.repaired().text == said.replace("tall [step 2]", "tall [step 4]")
+    prose = "According to Document 1, the Panama Canal opened in 1914. It is 330 metres tall. Document 2 says it is 82 km long."
+    again = check(None, prose, [CANAL, TOWER]).repaired()
+    assert again.text == prose.replace("tall.", "tall [2].").replace("Document 2", "Document 1")
 
 
 def test_a_mark_behind_a_refusal_is_not_wrong():

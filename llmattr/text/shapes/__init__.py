@@ -9,7 +9,7 @@ from llmattr.text.documents import Context, read_documents
 from llmattr.text.shapes import anthropic, bedrock, cohere, gemini, langchain, markdown, openai
 from llmattr.text.shapes.cited import Cited
 from llmattr.text.shapes.marked import Claim, Marked, Marker, placed
-from llmattr.text.shapes.naming import file_names, is_called, named
+from llmattr.text.shapes.naming import is_called, named, own_names
 from llmattr.text.shapes.units import POINTS, UTF8
 
 __all__ = ["SHAPES", "TEXT", "Cited", "Marked", "Marker", "Shape", "read"]
@@ -57,7 +57,7 @@ def read(given: object, shape: str | None = None, *, documents: Context | None =
         check_choice("shape", shape, (*SHAPES, TEXT))
     names = _checked(names)
     known = None if documents is None else read_documents(documents)
-    how = names, file_names(known or ()), partial(is_called, known or ())
+    how = names, own_names(known or ()), partial(is_called, known or ())
     if isinstance(given, str):
         if shape not in (None, TEXT):
             raise LlmattrError(

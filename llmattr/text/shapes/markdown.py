@@ -1,10 +1,10 @@
-"""A text with marks: [1], [2, 3], [1 and 3], [1-3], [1, p. 3], (Document 1), ¹, 【4:0†file】, [^1], <cite ...>, (Doe 2020)."""
+"""A text with marks: [1], [2, 3], [1-3], [1, p. 3], (Document 1), [cite:1], ¹, 【4:0†file】, [^1], <cite ...>, (Doe 2020)."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
-from llmattr.text.shapes.marked import Marked, Marker, without_marks
+from llmattr.text.shapes.marked import Marked, Marker, begins_line, without_marks
 from llmattr.text.shapes.mathematics import is_power, is_value, variables
 from llmattr.text.shapes.naming import QUOTED
 from llmattr.text.shapes.nouns import is_noun
@@ -12,6 +12,8 @@ from llmattr.text.shapes.references import references
 
 MOST = 50  # sources of one mark: more are no range of sources
 _KIND = r"(?:doc(?:ument)?|source)"
+_ROUND = r"(?:doc(?:ument)?|source|chunk|passage|excerpt|snippet|ref(?:erence)?)"  # what a mark in parentheses begins with
+_CALLED = rf"(?:{_ROUND}|citation|cite|context|result|id|quelle|来源|出典|文献|资料|文档)s?[.:]?[ ]?"
 _NUMBERS = r"\d{1,3}(?:\s*[-–]\s*\d{1,3})?"
 _AND = r"(?:\s*[,;&]|,?\sand\s)\s*"
 _AT = r"[,:]?[ ]?(?:pp?\.|pages?|S\.|§|sec\.|section|ch\.|chapter|fig\.|figure|table|lines?)[ ]?"
@@ -26,15 +28,17 @@ _MARK = re.compile(
     | \\\(.{{1,500}}?\\\) | \\\[.{{1,500}}?\\\] | \$(?=\S)[^$\n]{{0,200}}?[\\^_=][^$\n]{{0,200}}?(?<=\S)\$(?!\d)
     | \\.  # what is escaped
     | \[\s?(?=\[[\d\s.-]{{1,40}}[,;])(?:\[[\d\s.,;-]{{0,200}}\][,\s]{{0,3}}){{2,}}\]  # an array of arrays
-    | \[\^(?P<note>[^\]\s]{{1,80}})\](?!:)
-    | (?P<outer>\[)?(?:[\[【［]|(?P<round>\()(?={_KIND}))(?:{_KIND}s?:?)?[ ]?
-      (?P<numbers>{_NUMBERS}(?:{_AND}{_NUMBERS})*)(?:{_AT}(?P<place>\d+)[-–\d.]*)?
+    | \[(?P<first>\d{{1,3}})\][ ]?[-–][ ]?\[(?P<last>\d{{1,3}})\]
+    | \[\^(?P<note>[^\]\s]{{1,80}}?)\^?\](?!:)
+    | (?P<outer>\[)?(?:\^?[\[【［]|(?P<round>\()(?={_ROUND}))(?:{_CALLED}){{0,2}}[ ]?
+      (?P<numbers>{_NUMBERS}(?:{_AND}(?:{_CALLED})?{_NUMBERS})*)(?:{_AT}(?P<place>\d+)[-–\d.]*)?
       (?P<more>(?:\s*;\s*{_NUMBERS}{_AT}\d+[-–\d.]*)+)?(?(round)\)|[\]】］])(?(outer)\])
       (?:{_LINKED.format("url")})?
     | 【(?:\d+:(?P<result>\d+)|(?P<source>\d+))†(?P<file>[^】\n]{{0,200}})】
     | {_BEHIND}(?P<above>[{_ABOVE}]{{1,3}}(?:[ ]?[,˒⸴][ ]?[{_ABOVE}]{{1,3}})*)(?!\w){_NO_SUM}
     | {_BEHIND}<sup>(?P<raised>{_NUMBERS}(?:\s*[,;]\s*{_NUMBERS})*)</sup>{_NO_SUM}
     | <cite\b(?P<attributes>[^<>]{{0,300}}?)(?:/>|>(?P<claim>[^<]{{0,5000}})</cite>)
+    | (?<![\w\[(【［-])(?P<prose>(?:{_ROUND}|step|来源|文档|资料|文献)[ ]?(?P<count>\d{{1,3}}))(?![\w.]*\d|\w)
     | [(\[](?P<names>[^()\[\]【】［］<{_ABOVE}\n]{{1,300}})[)\]](?:(?<=\]){_LINKED.format("link")})?""",
     re.VERBOSE | re.DOTALL | re.I,
 )
@@ -42,6 +46,7 @@ _ATTRIBUTE = re.compile(r"\b(?:index|ids?|docs?|documents?|sources?|refs?)\s*=\s
 _DOCUMENT = re.compile(rf"{_KIND}?[-_: ]?(\d{{1,3}})(?:[-:].*)?", re.I)  # "2", or "2-1:4": its sentences 1 to 4
 _LEAD = re.compile(r"(?:sources?|see(?: also)?|from|file|doc(?:ument)?|quelle|siehe)(?: ?: ?| )", re.I)  # before a file's name
 _OPENING = "[【［(<"  # of marks that may be words
+_PARENTHESES = re.compile(rf"\(({_NUMBERS}(?:{_AND}{_NUMBERS})*)\)(?=[\s.,;:!?)]|\Z)")
 _LINK = re.compile(r"https?://[^\s<>()\"'\]]+")
 
 
@@ -56,12 +61,21 @@ def read(text: str, names: Mapping[str, str | int], own: Mapping[str, int], is_s
     first = {_label(marker): marker.start for marker in reversed(found)}
     listed = references(text, lambda label, end: first.get(label, end) < end, is_source)
     found = [marker for marker in found if not listed.has(marker.start)]
+    found = found or [marker for marker in _in_parentheses(text, listed.texts) if not listed.has(marker.start)]
     marks = [marker.written for marker in found if marker.written and marker.start == marker.end]
     covering = [one for one in found if one.start < one.end and not one.is_word]
     tags = [tag for one in covering for tag in zip(*_around(one), strict=True)]
     marked = without_marks(text, [_told(one, listed.texts.get(_label(one))) for one in found], marks, [*listed.places, *tags])
     entries = [_told(_labelled(label), said) for label, said in listed.texts.items()]
     return replace(marked, listed=tuple(entries))
+
+
+def _in_parentheses(text: str, labels: Collection[str]) -> Iterator[Marker]:
+    """What an answer without other marks has in parentheses, where its references have these numbers: "It is tall (2)."."""
+    for mark in _PARENTHESES.finditer(text):
+        numbers = _numbers(mark[1])
+        if not begins_line(text, mark.start()) and all(str(number) in labels for number in numbers):
+            yield from (Marker(mark.start(), mark.start(), number, written=mark.span()) for number in numbers)
 
 
 def _from_one(text: str, markers: list[Marker]) -> list[Marker]:
@@ -100,18 +114,16 @@ def _told(marker: Marker, reference: str | None) -> Marker:
 def _markers(
     mark: re.Match[str], names: Mapping[str, str | int], own: Mapping[str, int], values: Collection[str]
 ) -> Iterator[Marker]:
-    is_word = mark[0][0] in _OPENING and is_noun(mark.string, *mark.span())
+    is_word = (mark[0][0] in _OPENING or mark["prose"] is not None) and is_noun(mark.string, *mark.span())
     one = Marker(mark.start(), mark.end() if is_word else mark.start(), written=mark.span())
     if note := mark["note"]:
         said = _labelled(note)
         yield replace(one, number=said.number, title=said.title)
-    elif mark["numbers"] and is_value(mark.string, *mark.span(), _numbers(mark["numbers"]), values):
-        return
+    elif mark["first"]:
+        yield from (replace(one, number=number) for number in _range(f"{mark['first']}-{mark['last']}"))
     elif mark["numbers"]:
-        page = int(mark["place"]) if mark["place"] else None
-        yield from (replace(one, number=number, key=mark["url"], page=page) for number in _numbers(mark["numbers"]))
-        for numbers, place in _PLACED.findall(mark["more"] or ""):
-            yield from (replace(one, number=number, key=mark["url"], page=int(place)) for number in _numbers(numbers))
+        if not is_value(mark.string, *mark.span(), _numbers(mark["numbers"]), values):
+            yield from _numbered(mark, one)
     elif mark["above"] or mark["raised"]:
         said = mark["raised"] or "".join(str(_ABOVE.find(one)) if one in _ABOVE else "," for one in mark["above"])
         if not is_power(mark.string, mark.start(), said):
@@ -122,16 +134,43 @@ def _markers(
         yield replace(one, number=number, title=mark["file"] if is_name else None)
     elif mark["attributes"] is not None:
         yield from _cites(mark, one)
-    elif mark["names"] and (known := [own[part] for part in _parts(mark["names"]) if part in own]):
+    elif mark["prose"] is not None:
+        yield from _in_prose(mark, one, own) if is_word else ()
+    elif mark["names"] and (known := _known(mark["names"], own)):
         yield from (replace(one, number=number) for number in known)
     elif mark["names"] and names:
-        parts = [(part.strip(), next((name for name in names if name in part), None)) for part in mark["names"].split(";")]
-        if any(name for _, name in parts):
-            yield from (_named(replace(one, title=part), None if name is None else names[name]) for part, name in parts)
+        yield from _mapped(mark["names"], one, names)
 
 
-def _parts(said: str) -> list[str]:
-    return [_LEAD.sub("", part.strip(), count=1).casefold() for part in re.split("[,;]", said)]
+def _numbered(mark: re.Match[str], one: Marker) -> Iterator[Marker]:
+    """[1, p. 3; 2, p. 4]."""
+    page = int(mark["place"]) if mark["place"] else None
+    yield from (replace(one, number=number, key=mark["url"], page=page) for number in _numbers(mark["numbers"]))
+    for numbers, place in _PLACED.findall(mark["more"] or ""):
+        yield from (replace(one, number=number, key=mark["url"], page=int(place)) for number in _numbers(numbers))
+
+
+def _in_prose(mark: re.Match[str], one: Marker, own: Mapping[str, int]) -> Iterator[Marker]:
+    """According to Document 2; to step 3, where a document is called so."""
+    said = mark["prose"].casefold()
+    if said in own or not said.startswith("step"):
+        yield replace(one, number=own.get(said, int(mark["count"])))
+
+
+def _mapped(said: str, one: Marker, names: Mapping[str, str | int]) -> Iterator[Marker]:
+    """(Doe 2020; Roe 2021)."""
+    parts = [(part.strip(), next((name for name in names if name in part), None)) for part in said.split(";")]
+    if any(name for _, name in parts):
+        yield from (_named(replace(one, title=part), None if name is None else names[name]) for part, name in parts)
+
+
+def _known(said: str, own: Mapping[str, int]) -> list[int]:
+    """The numbers of the documents that a mark calls by what they are called."""
+    for parts in ([said], re.split("[,;]", said)):
+        called = [_LEAD.sub("", part.strip(), count=1).casefold() for part in parts]
+        if known := [own[name] for name in called if name in own]:
+            return known
+    return []
 
 
 def _numbers(said: str) -> list[int]:

@@ -12,7 +12,7 @@ from llmattr.core.fields import check_field, check_fields
 from llmattr.core.sources import Document
 from llmattr.text.shapes.units import POINTS, span
 
-_AROUND = (("(", ")"), ("<sup>", "</sup>"))  # a mark, and what goes with it
+_AROUND = (("(", ")"), ("[", "]"), ("<sup>", "</sup>"))  # a mark, and what goes with it
 _BEGINNING = re.compile(r"[ \t]*(?:[-*+•>|]|\d{1,3}[.)])?[ \t]*")  # of a line, or of an item
 
 

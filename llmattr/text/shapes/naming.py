@@ -12,7 +12,10 @@ from llmattr.text.shapes.marked import Marked, Marker
 NAMES = ("title", "source", "file_name", "filename", "file_path", "path", "url", "link")  # of a document, in its metadata
 LEAST = 3  # characters of a name that is looked for amid the words of a reference
 QUOTED = 4  # words from which on a reference may be a quote
-_KEY = re.compile(r"(?=\S*[\w-][._/-]\w)(?=\S*[^\W\d_])\S{3,}")  # report.pdf, doc-7, a_b: no word of a text
+_KEY = re.compile(  # report.pdf, doc-7, a_b, KB0012; Annual Report 2023, step 3: no word of a text
+    r"(?=\S*[\w-][._/-]\w)(?=\S*[^\W\d_])\S{3,}|(?=\S*[^\W\d_])(?=\S*\d)\S{2,}|\S+(?: \S+)+"
+)
+_STEP = re.compile(r"(step \d+): (?!reasoning)")  # how the id of an agent's step begins, but for what it thought
 ALL = 10**9  # what a name is worth that is all that was said: more than any among other words
 
 Known = list[tuple[set[str], str]]  # of each document what it is called, and its text, as words
@@ -78,11 +81,16 @@ def _called(said: list[str], names: set[str]) -> int:
     return max((len(name) for name in long for text in said if f" {name} " in f" {text} "), default=0)
 
 
-def file_names(documents: Sequence[Document]) -> dict[str, int]:
-    """The number of each document by what it is called as a file or a key, in small letters, where no other is called so."""
-    called = [{name.casefold() for name in _given(document) if _KEY.fullmatch(name)} for document in documents]
+def own_names(documents: Sequence[Document]) -> dict[str, int]:
+    """The number of each document by what it alone is called, in small letters: a file, a key, a title of words, a step."""
+    called = [{name.casefold() for name in _called_by(document) if _KEY.fullmatch(name)} for document in documents]
     counts = Counter(name for names in called for name in names)
     return {name: number for number, names in enumerate(called, 1) for name in names if counts[name] == 1}
+
+
+def _called_by(document: Document) -> set[str]:
+    step = _STEP.match(document.id)
+    return _given(document) | ({step[1]} if step else set())
 
 
 def _names(document: Document) -> set[str]:

@@ -74,6 +74,11 @@ def references(text: str, is_marked: IsMarked, is_source: Callable[[str], bool])
     return References(texts, places)
 
 
+def is_heading(line: str) -> bool:
+    """Whether it is the heading of a list of references, and no more: "Sources:"."""
+    return _HEADING.fullmatch(line.strip(" \t()")) is not None
+
+
 def _in_line(text: str, is_marked: IsMarked, is_source: Callable[[str], bool]) -> tuple[int, dict[str, str]] | None:
     """The list that ends the last line: where its heading begins, and what each label stands for."""
     start = text.rstrip().rfind("\n") + 1
