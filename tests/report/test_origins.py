@@ -387,7 +387,7 @@ def test_a_model_without_heads_is_told_before_the_work(tmp_path, monkeypatch, ca
     monkeypatch.setattr("llmattr.context.cite.cite", lambda *_, **__: pytest.fail("the answer was attributed"))
     for index, said in (("states", "the attention of mamba cannot be reached"), ("texts", "the index 'texts' compares texts")):
         assert main([*call, "--index", index]) == 2
-        (line,) = capsys.readouterr().err.strip().splitlines()
+        line = capsys.readouterr().err.strip().splitlines()[-1]  # transformers may speak before
         assert said in line
 
 
