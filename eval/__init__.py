@@ -54,6 +54,9 @@ BENCHMARKS = {
     "components": Benchmark(
         "components: heads and MLPs: LDS, what circuits of the best do alone, on four tasks", "components.bench", 65
     ),
+    "features": Benchmark(
+        "components: features of a dictionary beside neurons and random directions", "components.features", 12, ("wikitext2",)
+    ),
     "bench_cite": Benchmark("contexts: speed beside context-cite, a later span, growth with the context", "speed.cite"),
     "bench_trace": Benchmark("training: speed over the floor, fidelity, EK-FAC, memory, scan, imports, peers", "speed.trace"),
     "bench_retrain": Benchmark("training again: models a minute; LDS against models; a further mask", "speed.retrain", 12),

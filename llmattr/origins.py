@@ -13,7 +13,7 @@ from llmattr.core.evidence import TargetEvidence
 from llmattr.core.faces import face
 from llmattr.core.files import write
 from llmattr.core.plain_json import json_text
-from llmattr.errors import LlmattrError, LlmattrNote
+from llmattr.errors import LlmattrError, LlmattrNote, note
 from llmattr.retrieval.copied import Copied, copied
 from llmattr.text.questions import whole
 from llmattr.text.rendering import located
@@ -163,6 +163,8 @@ def origins(
     if prompt is None:
         raise LlmattrError("the attribution has no query: give what the model was asked, prompt=...")
     _refuse_other_model(result, index)
+    if components is not None:
+        check_components(index)
     form = index.index.rows([0])[0]
     asked = [_question(result, row, prompt, form, index) | _name(result, row, index) for row in sentence_rows(result)]
     with warnings.catch_warnings():  # of chats the loss counts the end of a turn too, which is no part of a sentence
@@ -178,6 +180,16 @@ def origins(
     return Origins(result, taught, _copied(result, verbatim or (index if index.quotes else None)), carried)
 
 
+def check_components(index: "TraceIndex") -> None:
+    """Raise `LlmattrError` where an index has no model, or one whose heads cannot be told apart."""
+    if not index.asks_model:
+        folder = str(index.index.folder)
+        raise LlmattrError(f"heads are those of a model, and the index {folder!r} compares texts: give one of gradients")
+    from llmattr.components.build import check_heads  # which needs torch
+
+    check_heads(index.checkpoints[0].load())
+
+
 def _from_memory(result: Attribution) -> list[int]:
     """The sentences whose verdict that is, by their rows."""
     assert result.evidence is not None  # `origins` refuses an attribution without it
@@ -186,10 +198,10 @@ def _from_memory(result: Attribution) -> list[int]:
 
 def _carried(asked: list[dict[str, str]], index: "TraceIndex", method: object | None) -> Attribution | None:
     """What is asked, attributed to the heads of the index's model."""
-    if method is None or not asked:
+    if method is None:
         return None
-    if not index.asks_model:
-        raise LlmattrError("components are those of a model, and this index has none: give one that was built with the model")
+    if not asked:
+        return note("no sentence is from memory, so there is none whose heads could be named")
     from llmattr.components.build import attribute  # which needs torch
 
     return attribute(index.checkpoints[0].load(), asked, method)

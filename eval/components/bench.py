@@ -22,6 +22,7 @@ from eval.harness.entries import entries
 from eval.harness.run import Plan, benchmark, budgets, split
 from llmattr.components import METHODS
 from llmattr.components.build import component_ablation
+from llmattr.components.features.folders import load_dictionary
 from llmattr.components.fills import Way
 from llmattr.errors import LlmattrError
 
@@ -42,13 +43,11 @@ NOTES = (
 
 def plan(given: Mapping[str, Any], folder: Path) -> Plan:
     """Prompts that the model solves, and every method at its budgets."""
-    tiny, full = given["tiny"], given["full"]
+    tiny, full, tasks = given["tiny"], given["full"], known_tasks(given["tasks"])
     model = Model("tiny" if tiny else given["model"])
-    size = Size(8 if tiny else 128, given["parts"], given["way"], given["dictionary"])
+    dictionary = load_dictionary(given["dictionary"], model.lm.device) if given["dictionary"] else None
+    size = Size(8 if tiny else 128, given["parts"], given["way"], dictionary)
     each = given["examples"] or (1 if tiny else 10 if full else 4)
-    tasks = split(given["tasks"]) or list(TASKS)
-    if unknown := [task for task in tasks if task not in TASKS]:
-        raise LlmattrError(f"there is no task {unknown[0]!r}; there are {', '.join(TASKS)}")
 
     def cases(seed: int, count: int, judging: bool) -> list[Case]:
         rows = [(task, row) for task in tasks for row in solved(task, count, seed, lambda row: fits(model, row, tiny))]
@@ -75,6 +74,14 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
         budgets=asked,
         notes=lambda measured: [f"{sum(case.of == task for case in measured)} prompts of {task}." for task in tasks] + [*NOTES],
     )
+
+
+def known_tasks(given: str) -> list[str]:
+    """The tasks of this name, all without any; raises `LlmattrError` for one that is not known."""
+    tasks = split(given) or list(TASKS)
+    if unknown := [task for task in tasks if task not in TASKS]:
+        raise LlmattrError(f"there is no task {unknown[0]!r}; there are {', '.join(TASKS)}")
+    return tasks
 
 
 def fits(model: Model, row: Row, tiny: bool) -> bool:

@@ -1,6 +1,7 @@
 """A prompt with a right and a wrong word: every method scores the model's components, held-out ablations and circuits judge."""
 
 import dataclasses
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,9 @@ from llmattr import metrics
 from llmattr.ablation import random_masks
 from llmattr.components.ablation import ComponentAblation
 from llmattr.components.build import component_ablation
+from llmattr.components.features.dictionary import Dictionary
 from llmattr.components.fills import Way
+from llmattr.components.methods.ablating import LeaveOneOut
 from llmattr.metrics import circuits
 
 KEEP = 0.95  # of held-out masks: a model that lacks half of its parts says nothing (COAR, appendix)
@@ -31,7 +34,12 @@ class Size:
     held_out: int = 128
     parts: str = "heads"
     way: Way = "resample"
-    dictionary: str | None = None
+    dictionary: Dictionary | None = None
+
+    def record(self) -> dict[str, Any]:
+        """All of it; a dictionary by what its directions are."""
+        of = self.dictionary and hashlib.sha256(self.dictionary.rows.numpy(force=True).tobytes()).hexdigest()[:16]
+        return {**vars(self), "dictionary": of}
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +98,7 @@ class Case:
 
     def identity(self) -> Any:
         """The prompt, the model, which components and how they are removed."""
-        return {"row": self.row, "model": self.model.identity, "size": dataclasses.asdict(self.size)}
+        return {"row": self.row, "model": self.model.identity, "size": self.size.record()}
 
     def groups(self) -> Sequence[str]:
         """One target a prompt."""
@@ -110,7 +118,7 @@ class Case:
     def seconds(self, entry: Entry) -> float:
         """About: by the masks that a method asks for."""
         n = len(self.ablation.sources)
-        masks = entry.budget or n * (entry.label == "leave-one-out")
+        masks = entry.budget or (n if isinstance(entry.method, LeaveOneOut) else 0)
         return 0.01 * len(self.ablation.asked.requests[0].ids) * masks
 
     def score(self, entry: Entry) -> Scored:

@@ -229,12 +229,14 @@ class Run:
                 continue
             some = [_of(line, chosen) for line in table]
             parts[f"table, {name}"] = Section(f"{plan.about} {name} alone.", figures(some, plan.measures, plan.base))
-        same = {line.entry.label: self._values(line.entry) for line in table if line.entry.label != "random"}
+        same = {line.entry.label: self._values(line.entry) for line in table if not line.entry.label.endswith("random")}
         parts["agreement"] = Section("Kendall's tau of two methods' scores.", agreement(same))
         return parts
 
     def _values(self, entry: Entry) -> dict[str, np.ndarray]:
-        scores = {problem.name: self.found[problem.name, entry.name] for problem in self.problems}
+        """By the problem, and by the sources where the entry has its own: scores of others agree in nothing."""
+        of = entry.how.get("sources", "")
+        scores = {f"{problem.name} {of}": self.found[problem.name, entry.name] for problem in self.problems}
         return {name: one.values for name, one in scores.items() if isinstance(one, Scored)}
 
 

@@ -46,6 +46,11 @@ VIEWS: dict[tuple[str, str], tuple[View, ...]] = {
     ),
     ("verdicts", "table"): (View(VERDICTS),),
     ("components", "table"): (View((*JUDGED, "LDS minus leave-one-out", "CPR", "CMD", "counterfactual error", *COSTS)),),
+    ("features", "table"): (
+        View(
+            ("LDS", "LDS minus neurons: leave-one-out", "CPR", "CMD", "features alone", "error alone", "sources", "FVU", *COSTS)
+        ),
+    ),
     ("curation", "table"): (View(("AP", "AP minus random", "AUROC", "P@wrong", *COSTS)),),
     ("stability", "context"): (
         View(("kendall, seeds", "kendall, budgets", "kendall, paraphrases", "jaccard, seeds", "jaccard, paraphrases")),

@@ -169,11 +169,8 @@ def cite(
     quiet()
     from llmattr.context.cite import cite
 
-    opened = [answerer.open(name) for name in (index, verbatim) if name]
-    if verbatim:
-        opened[-1].quoted([])  # which says that it is an index of something else
+    opened = _opened(answerer, index, verbatim, heads)
     owner = next((one for one in opened if one.asks_model), None)  # whose model answers
-    _check_heads(heads, index, opened)
     other = beside.other(answerer)  # a server that is not there is told before the work
     lm = beside.load(answerer) if owner is None else owner.checkpoints[0].load()
     first = QUICK if quick or _looks_first(method, how) else method
@@ -248,10 +245,16 @@ def _check_together(answerer: Answerer, index: str | None, how: Mapping[str, Any
         refuse("with --no-verify there are no verdicts", "judge")
 
 
-def _check_heads(heads: bool, index: str | None, opened: "Sequence[TraceIndex]") -> None:
-    """Raise `LlmattrError` where the index has no model whose heads they could be."""
-    if heads and not opened[0].asks_model:
-        raise LlmattrError(f"--heads are those of a model, and the index {index!r} compares texts: give one of gradients")
+def _opened(answerer: Answerer, index: str | None, verbatim: str | None, heads: bool) -> "list[TraceIndex]":
+    """Both indexes; raises `LlmattrError`, before the work, for what they cannot say."""
+    from llmattr.origins import check_components
+
+    opened = [answerer.open(name) for name in (index, verbatim) if name]
+    if verbatim:
+        opened[-1].quoted([])  # which says that it is an index of something else
+    if heads:
+        check_components(opened[0])
+    return opened
 
 
 def _looks_first(method: Method, how: Mapping[str, Any]) -> bool:

@@ -41,7 +41,13 @@ if TYPE_CHECKING:
 )
 @click.option("--sample", type=Input(), help="a file of rows whose tokens the mean is over; the prompts' own without it")
 @click.option("--model", default="smollm2", show_default=True, help="hub id, folder, or smollm2")
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+    help="what effects and drift are computed in; the model is saved in its own",
+)
 @click.option("--device", help="cpu, cuda, cuda:1 ...; the GPU where there is one")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of everything that is drawn")
 def edit(
@@ -56,10 +62,8 @@ def edit(
     quiet()
     from llmattr.components.edit import check_new
     from llmattr.components.edit import edit as edited
-    from llmattr.model.lm import LM
     from llmattr.report.edit import text
 
     check_new(out)
-    lm = LM.load(model, dtype=options.pop("dtype"), device=options.pop("device"))
-    made = edited(lm, targets, reference, out, method, **options)
+    made = edited(model, targets, reference, out, method, **options)
     click.echo(f"{text(made)}\nedited model: {out}", color=False if os.environ.get("NO_COLOR") else None)

@@ -106,6 +106,11 @@ def component_ablation(
     return ComponentAblation(lm, sites, asked, _fills(lm, sites, asked, way, sample), way)
 
 
+def check_heads(model: object) -> None:
+    """Raise `LlmattrError` where a model has no attention heads that could be removed."""
+    sites_of(_causal(model), "heads")
+
+
 def _sites(lm: LM, parts: str, dictionary: Dictionary | str | Path | None, asked: Asked, way: Way) -> list[Site]:
     """Of all parts that are named; features and the error term are the last."""
     named = parts.split("+")

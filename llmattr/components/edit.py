@@ -17,13 +17,14 @@ from llmattr.components.fills import Way
 from llmattr.components.folding import Changes, check_foldable, fold, folded
 from llmattr.components.methods import METHODS
 from llmattr.components.methods.patching import Verified
-from llmattr.components.sites import FEATURES
+from llmattr.components.sites import FEATURES, sites_of
 from llmattr.core.attribution import Attribution
 from llmattr.core.files import write
 from llmattr.core.method import find_method
 from llmattr.core.plain_json import json_text
 from llmattr.errors import LlmattrError, check_choice, check_number
 from llmattr.model.lm import LM
+from llmattr.model.loading import own_dtype
 from llmattr.text.questions import whole
 from llmattr.text.reading import Queries, read_queries
 
@@ -65,6 +66,8 @@ def edit(
     text: Queries | None = None,
     max_drift: float | None = None,
     seed: int = 0,
+    dtype: str | None = None,
+    device: str | None = None,
 ) -> Edit:
     """Remove the components that move the targets and spare the reference, and save the model without them as `out`.
 
@@ -72,15 +75,18 @@ def edit(
     `count` components with the highest t of Welch between them that move the targets as `aim` says (COAR-Edit: Shah et al.
     2024, arXiv 2404.11534), by `way` "zero" or "mean" (of the `sample`). They are folded into the weights: `out` is an ordinary
     model folder, with a record, `edit.json`. The model given is left as it is. `text`: rows of other texts whose drift is
-    measured, too. Raises `LlmattrError`, and saves nothing, where nothing can be folded or moves the targets, and where the
-    reference or the text drifts by more than `max_drift` nats on average.
+    measured, too. `dtype`, `device`: in which effects and drift of a named model are computed (`LM.load`); it is saved in its
+    own type, and what is not removed as it is there, to the bit. Raises `LlmattrError`, and saves nothing, where nothing can
+    be folded or moves the targets, and where the reference or the text drifts by more than `max_drift` nats on average.
     """
     chosen_method: Method = find_method(method, METHODS, Method)
     check_new(Path(out))
     _check(parts, way, count, aim, max_drift)
     given = {"targets": targets, "reference": reference, "text": text}
     rows = {name: read_queries(some) for name, some in given.items() if some is not None}
-    ablation = component_ablation(model, [*rows["targets"], *rows["reference"]], parts=parts, way=way, sample=sample)
+    ablation = component_ablation(
+        LM.load(model, dtype, device), [*rows["targets"], *rows["reference"]], parts=parts, way=way, sample=sample
+    )
     lm, fill = ablation.lm, ablation.fills[0]
     check_foldable(lm, ablation.sites, fill)
     rows = {name: [whole(row) for row in some] if name == TEXT else some for name, some in rows.items()}
@@ -92,11 +98,19 @@ def edit(
     drift = _drifts(lm, sets, changes)
     check_aim(drift["targets"], aim)
     check_drift(drift, max_drift)
+    own = _own(model, lm)
     said = {"method": found.method, "aim": aim, "max_drift": max_drift, "of": found.model, **found.run}
-    made = Edit(removed, drift, said)
-    with folded(lm, changes):
-        save(lm, made, Path(out))
+    made = Edit(removed, drift, said | {"saved_in": own.record()["dtype"]})
+    with folded(own, changes if own is lm else fold(sites_of(own, parts), fill, kept)):
+        save(own, made, Path(out))
     return made
+
+
+def _own(model: object, lm: LM) -> LM:
+    """The model in the type that it has itself, where it was named and another is computed in: that would round all of it."""
+    if not isinstance(model, str | Path) or own_dtype(str(model)) == lm.record()["dtype"]:
+        return lm
+    return LM.load(model, "auto", "cpu")
 
 
 def _drifts(lm: LM, sets: Mapping[str, Asked], changes: Changes) -> dict[str, Drift]:

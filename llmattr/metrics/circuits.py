@@ -1,7 +1,7 @@
 """Circuits: what a part of the model does alone, for the parts that scores would keep."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from llmattr.ablation import Ablation, ask
 from llmattr.metrics.shapes import PerTarget, Scores
@@ -12,12 +12,24 @@ FAITHFULNESS = "faithfulness"  # the detail of an attribution that has a target'
 Curve = Float[np.ndarray, "t s"]
 
 
-def faithfulness_curve(values: Scores, ablation: Ablation, *, absolute: bool = False) -> Curve:
-    """`(f(only the target's top) - f(none)) / (f(all) - f(none))` for circuits of the shares `KEPT` of all n components.
+def faithfulness(masks: Bool[np.ndarray, "m n"], ablation: Ablation) -> Float[np.ndarray, "m t"]:
+    """`(f(mask) - f(none)) / (f(all) - f(none))` of each target: how much of what all components do these do alone.
 
-    A circuit has the `int(share n)` components with the highest scores, or with the largest whatever their sign (`absolute`).
     0 = as without any component, 1 = as the whole model; any number, nan where all components together do nothing. MIB,
     Mueller et al. 2025, arXiv 2504.13151, section 3.
+
+    >>> from llmattr.ablation import from_function
+    >>> faithfulness(np.array([[False, True]]), from_function(lambda masks: masks @ np.array([[3.0], [1.0]]), 2)).tolist()
+    [[0.25]]
+    """
+    none, whole = ask(ablation, np.repeat([[False], [True]], masks.shape[1], axis=1))
+    return (ask(ablation, masks, 2) - none) / np.where(whole == none, np.nan, whole - none)
+
+
+def faithfulness_curve(values: Scores, ablation: Ablation, *, absolute: bool = False) -> Curve:
+    """The `faithfulness` of each target's own circuits, of the shares `KEPT` of all n components.
+
+    A circuit has the `int(share n)` components with the highest scores, or with the largest whatever their sign (`absolute`).
 
     >>> from llmattr.ablation import from_function
     >>> sums = from_function(lambda masks: masks @ np.array([[3.0], [1.0]]), 2)
@@ -27,11 +39,8 @@ def faithfulness_curve(values: Scores, ablation: Ablation, *, absolute: bool = F
     t, n = values.shape
     place = np.argsort(top_k(np.abs(values) if absolute else values, n), axis=1)  # 0 = the highest
     masks = np.stack([place < int(share * n) for share in KEPT])
-    ends = ask(ablation, np.repeat([[False], [True]], n, axis=1))
-    outputs = ask(ablation, masks.reshape(-1, n), 2).reshape(len(KEPT), t, -1)
-    none, whole = (end[:, None] for end in ends)
-    own = outputs[:, np.arange(t), np.arange(t)].T
-    return (own - none) / np.where(whole == none, np.nan, whole - none)
+    found = faithfulness(masks.reshape(-1, n), ablation).reshape(len(KEPT), t, -1)
+    return found[:, np.arange(t), np.arange(t)].T
 
 
 def performance_ratio(curve: Curve) -> PerTarget:

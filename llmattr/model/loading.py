@@ -46,6 +46,15 @@ def is_adapter(name: str) -> bool:
         return find_adapter_config_file(_place(name)) is not None
 
 
+def own_dtype(name: str) -> str | None:
+    """The type that the configuration of a model says its weights are in; None where it says none."""
+    from transformers import AutoConfig
+
+    with told(_named(name), _place(name), "weights"):
+        dtype = setting(AutoConfig.from_pretrained(_place(name), trust_remote_code=False), "dtype")
+    return None if dtype is None else str(dtype).removeprefix("torch.")
+
+
 def load_tokenizer(name: str, what: str = "") -> "PreTrainedTokenizerBase":
     """The tokenizer alone, or that of `what` a message calls it."""
     place = _place(name)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from safetensors.torch import load_file
 
 from llmattr.ablation import random_masks
 from llmattr.cli import main
@@ -158,6 +159,25 @@ class TestEdit:
             assert np.abs(made.drift[name].change).max() > 10 * ROUNDED
         assert [one["id"] for one in record["removed"]] == [one["id"] for one in made.removed]
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+    @pytest.mark.parametrize(("own", "loaded"), [("bfloat16", "float32"), ("float32", "bfloat16")])
+    def test_a_named_model_is_saved_in_its_own_type(self, own, loaded, tmp_path):
+        """All but the removed components to the bit, whatever it was computed in."""
+        family("llama").to(getattr(torch, own)).save_pretrained(tmp_path / "given")
+        TOKENIZER.save_pretrained(tmp_path / "given")
+        given, out = str(tmp_path / "given"), tmp_path / "out"
+        made = edit(given, TARGETS, REFERENCE, out, "leave-one-out", count=2, dtype=loaded)
+        assert (made.run["dtype"], made.run["saved_in"]) == (loaded, own)
+        before, after = (load_file(folder / "model.safetensors") for folder in (tmp_path / "given", out))
+        assert {str(tensor.dtype) for tensor in after.values()} == {f"torch.{own}"}
+        assert {name.rpartition("self_attn.")[2] for name in after if not torch.equal(after[name], before[name])} == {
+            "o_proj.weight"
+        }
+        ablation = component_ablation(LM.load(given), TARGETS)
+        kept = ~np.isin(ablation.sources.ids, [one["id"] for one in made.removed])
+        saved = LM.load(out)
+        found = log_probabilities(saved, asked_of(saved, TARGETS, "logprob", mean=False))
+        assert found == pytest.approx(ablation(kept[None])[0], abs=ROUNDED)
 
     def test_a_texts_drift_is_of_a_token(self):
         lm = LM(family("llama"), TOKENIZER)

@@ -9,12 +9,15 @@ import pytest
 from click.testing import CliRunner
 
 from eval.components.case import Case, Metered, Size
+from eval.components.features import Compared, of_kinds
 from eval.components.tasks import TASKS, solved
 from eval.context.case import Model
 from eval.harness.contract import Entry
 from llmattr.ablation import from_function, one_out_masks
 from llmattr.components import METHODS
+from llmattr.components.features.baselines import baseline
 from llmattr.metrics import circuits
+from tests.components.features.worlds import autoencoder
 
 COMMAND = import_module("eval.components.bench").command
 ROW = {"prompt": "The canal is", "completion": " lake", "rather_than": " canal", "counterfactual": "The lake is"}
@@ -76,6 +79,43 @@ def test_true_scores_are_judged_better_than_random_ones():
     assert "counterfactual error" not in judged["random"].measures  # no baseline, nothing foretold
 
 
+def compared(model):
+    """A prompt whose sources are a dictionary's features, neurons and random directions."""
+    learnt = autoencoder(size=24, k=4)
+    kinds = {"features": learnt, "neurons": baseline(learnt, "neurons"), "directions": baseline(learnt, "random")}
+    sizes = {kind: Size(16, "features", "resample", one) for kind, one in kinds.items()}
+    return Compared({kind: Case("made", ROW, True, model, size) for kind, size in sizes.items()})
+
+
+def test_each_kind_of_sources_is_scored_and_judged_by_itself():
+    one = compared(Model("tiny"))
+    cases = one.cases.values()
+    assert len({json.dumps(case.identity()) for case in cases}) == 3  # kept scores are not mistaken for each other's
+    entries = [entry for entry in of_kinds(["leave-one-out", "verified"], [8, 16]) if "random" not in entry.label]
+    assert [entry.label for entry in entries[:3]] == [
+        "features: verified, 8",
+        "features: verified, 16",
+        "features: leave-one-out",
+    ]
+    judged = one.judge({entry.name: one.score(entry) for entry in entries})
+    whole = [case.ablation(ends(len(case.ablation.sources))) for case in cases]
+    assert np.ptp(whole, axis=0) == pytest.approx(
+        0, abs=1e-9
+    )  # float64; without any, and with all, it does not matter whose they are
+    for kind, case in one.cases.items():
+        found = judged[f"{kind}: leave-one-out"].measures
+        n = len(case.ablation.sources)
+        error = np.arange(n) == n - 1
+        (none, full), (without, alone) = (case.ablation(masks)[:, 0] for masks in (ends(n), np.stack([~error, error])))
+        assert found["sources"] == n
+        assert found["features alone"] == pytest.approx((without - none) / (full - none))
+        assert found["error alone"] == pytest.approx((alone - none) / (full - none))
+
+
+def ends(n):
+    return np.repeat([[False], [True]], n, axis=1)
+
+
 class TestCircuits:
     def test_of_a_sum_they_are_the_shares_of_it(self):
         weights = np.array([4.0, 3.0, 2.0, 1.0])
@@ -110,3 +150,18 @@ def test_it_runs_and_goes_on_from_what_it_has(tmp_path):
     assert {"verified", "leave-one-out", "EAP-IG", "random"} <= {figure["method"] for figure in figures}
     again = CliRunner().invoke(COMMAND, words)
     assert "scores were kept by a run before this one" in again.output
+
+
+@pytest.mark.slow
+def test_features_stand_beside_neurons_and_directions(tmp_path):
+    words = ["--tiny", "--tasks", "years", "--out", str(tmp_path / "features.json")]
+    command = import_module("eval.components.features").command
+    done = CliRunner().invoke(command, words)
+    assert done.exit_code == 0, done.output
+    parts = json.loads((tmp_path / "features.json").read_text())
+    labels = [figure["method"] for figure in parts["table"]["figures"]]
+    assert {f"{kind}: leave-one-out" for kind in ("features", "neurons", "directions")} <= set(labels)
+    (agreed,) = [row for row in parts["agreement"]["figures"] if row["method"] == "features: leave-one-out"]
+    assert agreed["neurons: leave-one-out"] is None  # scores of other sources
+    assert agreed["features: attribution-patching"] is not None
+    assert "scores were kept by a run before this one" in CliRunner().invoke(command, words).output  # learnt once, too

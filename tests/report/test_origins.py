@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from transformers import MambaConfig, MambaForCausalLM
 
 from llmattr import LM, LlmattrError, build_index, cite
 from llmattr.cli import main
@@ -18,6 +19,7 @@ from llmattr.core.attribution import Attribution
 from llmattr.core.citing import LEAST
 from llmattr.core.evidence import Evidence, TargetEvidence
 from llmattr.core.sources import Document, Sources, Targets
+from llmattr.errors import LlmattrNote
 from llmattr.origins import Origins, origins
 from llmattr.text.rows import row_text, tokenize
 from llmattr.training.index.store import GradientIndex
@@ -143,8 +145,17 @@ def test_of_a_sentence_from_memory_the_heads_that_carry_it(tiny, cited, tmp_path
     assert f"{carried[0].text}</div>" in found.html()
     found.save(tmp_path / "x.json")
     assert Origins.load(tmp_path / "x.json")[1].components == carried
-    with pytest.raises(LlmattrError, match="components are those of a model, and this index has none"):
+    with pytest.raises(LlmattrError, match=r"heads are those of a model, and the index .* compares texts"):
         origins(result, build_index(None, rows, tmp_path / "words", "verbatim"), components="leave-one-out")
+
+
+def test_where_no_sentence_is_from_memory_there_are_no_heads_to_name(tiny, cited, tmp_path):
+    told = [dataclasses.replace(one, verdict="context") for one in cited.evidence.targets]
+    result = dataclasses.replace(cited, evidence=dataclasses.replace(cited.evidence, targets=tuple(told)))
+    index = build_index(tiny, [FORMS["completion"]("", said) for said in OTHER], tmp_path / "index", "grad-cos")
+    with pytest.warns(LlmattrNote, match="no sentence is from memory, so there is none whose heads could be named"):
+        found = origins(result, index, components="leave-one-out")
+    assert found.components is None
 
 
 def test_where_a_name_cannot_be_asked_about_the_sentence_is(tiny, tmp_path):
@@ -362,6 +373,21 @@ def test_the_command_line_shows_both_and_refuses_another_model(tiny_folder, tmp_
     ):
         assert main([*call, *wrong]) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()
+        assert said in line
+
+
+def test_a_model_without_heads_is_told_before_the_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_text(NOTES, encoding="utf-8")
+    MambaForCausalLM(MambaConfig(hidden_size=16, state_size=4, num_hidden_layers=1, vocab_size=400)).save_pretrained("mamba")
+    tiny_models.tokenizer().save_pretrained("mamba")
+    for name, model, method in (("states", "mamba", "rep-sim"), ("texts", None, "bm25")):
+        build_index(model, [chat(QUESTION, said) for said in SAID], name, method)
+    call = ["cite", "notes.txt", "--query", QUESTION, "--heads", "--model", "mamba", "leave-one-out"]
+    monkeypatch.setattr("llmattr.context.cite.cite", lambda *_, **__: pytest.fail("the answer was attributed"))
+    for index, said in (("states", "the attention of mamba cannot be reached"), ("texts", "the index 'texts' compares texts")):
+        assert main([*call, "--index", index]) == 2
+        line = capsys.readouterr().err.strip().splitlines()[-1]  # transformers may speak before
         assert said in line
 
 
