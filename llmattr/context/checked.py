@@ -72,6 +72,10 @@ class Check:
             return None
         return self.sentences[marker.sentence].supports[marker.marker.document]
 
+    def said(self, t: int) -> str:
+        """The t-th sentence, as the answer has it."""
+        return self.answer[self.sentences[t].start : self.sentences[t].end]
+
     def to_text(self) -> str:
         """As the terminal shows it."""
         return face("check").text(self)
@@ -83,6 +87,9 @@ class Check:
     def html(self) -> str:
         """A page to read in a browser, without scripts."""
         return face("check_page").page(self)
+
+    def _repr_html_(self) -> str:
+        return face("check_page").frame(self)
 
     def junit(self) -> str:
         """JUnit XML: a test case for each marker and each sentence, as systems of continuous integration show them."""

@@ -1,5 +1,6 @@
 """The citations that an answer carries: each marker's standing, what a sentence lacks, the answer repaired."""
 
+import html
 import itertools
 import json
 import re
@@ -418,6 +419,18 @@ def test_the_page_shows_every_marker_and_what_sentences_lack(found):
         None, "The <b>Panama</b> Canal opened in 1914 [1].", ["<i>The Panama Canal opened in 1914.</i>"], "<u>When?</u>"
     )
     assert not re.search("<[biu]>", odd.html())
+
+
+def test_a_notebook_shows_the_page_with_links_into_itself(found):
+    (shown,) = re.findall(r'srcdoc="([^"]*)"', found._repr_html_())
+    page = html.unescape(shown)
+    assert '<base href="about:srcdoc">' in page
+    assert page.replace('<base href="about:srcdoc">\n', "") == found.html()
+
+
+def test_a_sentence_is_told_by_its_place(found):
+    assert found.said(0) == "The Eiffel Tower was built in 1889."
+    assert found.said(1) == "The Panama Canal opened in 1914."
 
 
 def test_bad_input_is_one_line():
