@@ -44,6 +44,7 @@ print(f"a swapped sentence has {len(swapped.wrong)} wrong markers")
 # %%
 asked = check("smollm2", answer, documents, "When were the tower and the bridge built?")
 print(asked.to_text())
+asked
 
 # %% [markdown]
 # In continuous integration: which kinds of faults are to fail the build? `checked.save("checks.xml")` writes a test

@@ -11,6 +11,7 @@ from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, Standin
 from llmattr.core import plain_json
 from llmattr.core.evidence import VERDICTS
 from llmattr.report.lines import one_line, plain
+from llmattr.text.shapes.naming import title_of
 
 COLOURS: dict[Standing, str] = {
     "needed": "green",
@@ -77,8 +78,7 @@ def mark_of(check: Check, one: CheckedMarker) -> str:
 
 def name_of(check: Check, document: int) -> str:
     """What a document is called."""
-    one = check.documents[document]
-    return one.title or one.id
+    return title_of(check.documents[document])
 
 
 def _numbers(support: Support) -> str:
