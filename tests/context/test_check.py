@@ -521,6 +521,7 @@ def test_the_command_line_with_a_model(files, tiny_folder, tmp_path, capsys):
         (["--fail-on", "all"], "what a check may fail on"),
         (["--shape", "openai"], "is a dict or their object, not a text"),
         (["--documents", "none.txt"], "does not exist"),
+        (["one.txt", "two.txt"], "each document behind a --documents of its own: --documents one.txt --documents two.txt"),
     ],
 )
 def test_bad_options_are_one_line(files, capsys, words, message):
