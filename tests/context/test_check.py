@@ -428,6 +428,15 @@ def test_a_notebook_shows_the_page_with_links_into_itself(found):
     assert page.replace('<base href="about:srcdoc">\n', "") == found.html()
 
 
+def test_documents_are_called_by_what_their_metadata_calls_them():
+    """As citations do: an id that a framework has made up tells a reader nothing."""
+    node = {"id": "5f0e-77", "text": "It was built in 1889.", "metadata": {"file_name": "guide.pdf"}}
+    checked = check(None, "It was built in 1889.", [node])
+    assert "[1] (guide.pdf) supports it" in checked.to_text()
+    assert [one.why for one in checked.repaired().changes] == ["guide.pdf supports it"]
+    assert "5f0e" not in checked.html()
+
+
 def test_a_sentence_is_told_by_its_place(found):
     assert found.said(0) == "The Eiffel Tower was built in 1889."
     assert found.said(1) == "The Panama Canal opened in 1914."
