@@ -37,12 +37,14 @@ def table(family: str, whole: bool) -> str:
 
 
 def cells(family: str, name: str, method: Any, whole: bool) -> list[str]:
-    """A method's row: its name, the first line of its docstring, and its last, which says what it costs."""
-    first, *_, last = method.__doc__.strip().splitlines()
-    cost = last.strip().removeprefix("Cost: ") if "Cost: " in last else ""
+    """A method's row: its name, the first line of its docstring, and its last, which says what it costs; else `SystemExit`."""
+    lines = method.__doc__.strip().splitlines()
+    first, last = lines[0], lines[-1].strip()
+    if not last.startswith("Cost: "):
+        raise SystemExit(f"the docstring of {method.__name__} (`{name}`) does not end with a line 'Cost: ...': add one")
     shown = f"`{name}`" + (" (default)" if name == DEFAULTS[family] else "")
     more = [method.family, options(method), "; ".join(papers(name, method))] if whole else []
-    return [shown, first.removesuffix("."), cost, *more]
+    return [shown, first.removesuffix("."), last.removeprefix("Cost: "), *more]
 
 
 def options(method: Any) -> str:

@@ -477,6 +477,15 @@ class TestTables:
         with pytest.raises(SystemExit, match=r"PAPERS.md has no line with `bm26` in its first column and `llmattr/training"):
             papers("bm26", training.METHODS["bm25"])
 
+    def test_a_method_that_does_not_say_what_it_costs_is_told(self):
+        cells = runpy.run_path(str(ROOT / ".ci" / "tables.py"))["cells"]
+
+        class Free:
+            """One line."""
+
+        with pytest.raises(SystemExit, match=r"the docstring of Free \(`free`\) does not end with a line 'Cost: ...': add one"):
+            cells("context", "free", Free, False)
+
     @pytest.mark.parametrize("family", [context, training, retraining, components], ids=lambda family: family.__name__)
     def test_what_a_method_costs_is_said(self, family):
         lacking = [name for name, method in family.METHODS.items() if not re.search(r"\n\n    Cost: .+\n    $", method.__doc__)]

@@ -94,13 +94,16 @@ def notes() -> list[str]:
 
 @click.command("choices", help=__doc__)
 @click.option("--commit", is_flag=True, help="Write the code's choices to the file.")
+@click.option("--add", is_flag=True, help="With --commit: for a new method; what the file says of all others stays.")
 @click.option("--data", help="With --commit: what they were chosen on.")
 @click.option("--run", help="With --commit: the command of the run that chose them.")
-def command(commit: bool, data: str | None, run: str | None) -> None:
+def command(commit: bool, add: bool, data: str | None, run: str | None) -> None:
     """Say where the code differs from the file, or write the file."""
     if commit:
         if not data or not run:
             raise click.UsageError("--commit needs --data and --run: what the choices were made on, and by which command")
+        before = committed()["chosen_on"]
+        data, run = (f"{before['data']}; {data}", f"{before['run']}; {run}") if add else (data, run)
         chosen_on = {"data": data, "run": run, "date": datetime.date.today().isoformat()}
         write(FILE, json_text({"chosen_on": chosen_on, **current()}) + "\n")
     for line in differences():

@@ -27,7 +27,7 @@ UNSUPPORTED = ("keep", "mark", "drop")
 SHAPES = ("markdown", "anthropic", "openai", "gemini", "cohere", "bedrock", "langchain")
 
 
-@click.command(options_metavar="--documents FILE [OPTIONS]")
+@click.command(options_metavar="--documents FILE [OPTIONS]", context_settings={"allow_extra_args": True})
 @click.argument("answer", metavar="ANSWER", type=Input(), required=False)
 @click.option(
     "--documents",
@@ -95,7 +95,7 @@ def check(
     """
     answerer = taken(Answerer, options)
     words = [word.strip() for word in fail_on.split(",") if word.strip()]
-    _check_given(answer, questions)
+    _check_given(answer, questions, context.args)
     source = questions or answer or "-"
     check_outputs((source, *given), [out for out in (html, json, junit) if out])
     _check_apart(source, given)
@@ -135,8 +135,11 @@ def check(
     context.exit(FAILED if words and found.fails(words) else 0)
 
 
-def _check_given(answer: str | None, questions: str | None) -> None:
-    """Raise for an answer and a file of them, or neither."""
+def _check_given(answer: str | None, questions: str | None, more: list[str]) -> None:
+    """Raise for an answer and a file of them, or neither, and for `more` words than an answer."""
+    if more:
+        named = " ".join(f"--documents {one}" for one in more)
+        raise LlmattrError(f"check takes one answer, and each document behind a --documents of its own: {named}")
     if questions is None and answer is None:
         raise click.MissingParameter(param_hint="'ANSWER' (or --questions)", param_type="argument")
     if questions is not None:

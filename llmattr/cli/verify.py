@@ -13,12 +13,14 @@ from llmattr.cli.retrain import RUN_OPTIONS, Retraining
 from llmattr.errors import LlmattrError, note
 from llmattr.retraining import Recipe
 from llmattr.retraining.scratch import is_scratch
+from llmattr.text.questions import has_other, has_span
 
 if TYPE_CHECKING:
     from llmattr.core.attribution import Attribution
     from llmattr.curation.removal import Removal
 
 NOT_ASKED = ("mean", "replicates")
+UNLEARNT = 2.0  # nats by which the answers are less likely than in the model that was traced: it was trained otherwise
 OPTIONS = [
     click.Argument(["found"], type=Input(click.Path(path_type=Path, exists=True, dir_okay=False))),
     *(option for option in RUN_OPTIONS if option.name not in NOT_ASKED),
@@ -76,6 +78,7 @@ def _verify(
     if is_scratch(retraining.model) and traced.targets.measure != "similarity" and again not in (None, of):
         note(f"the trace is of {of}, and a small model from scratch is trained: --model takes what {of} was trained from")
     seen = removal(traced, ablation, k, runs, draws)
+    _note_unlearnt(traced, float(seen.everything.mean()), retraining.measure)
     result = dataclasses.replace(traced, verified=seen.record())
     report(result, "\n".join(_table(seen, traced, runs, draws)), html=html, json=json, models=retraining.models(ablation))
 
@@ -87,6 +90,19 @@ def _asked(traced: "Attribution") -> list[dict[str, str]]:
     if traced.response is not None:
         raise LlmattrError("the trace is of single tokens: trace the whole completion, without --tokens")
     return [dict(query) for query in traced.asked]
+
+
+def _note_unlearnt(traced: "Attribution", again: float, measure: str) -> None:
+    """Say it where the models trained with all rows say the answers far less than the traced one does, as its losses tell."""
+    losses = traced.details.get("loss", ())
+    if measure != "logprob" or not losses or any(has_span(query) or has_other(query) for query in traced.asked or ()):
+        return
+    then = -sum(loss for one in losses for _, loss in one) / len(losses)
+    if again < then - UNLEARNT:
+        note(
+            f"trained with all rows the answers have {again:.2f} nats on average, {then:.2f} in the model that was traced: "
+            "train as it was trained (--model, --steps, --batch-size, --learning-rate; or --train), or this says little of it"
+        )
 
 
 def _table(seen: "Removal", traced: "Attribution", runs: int, draws: int) -> list[str]:

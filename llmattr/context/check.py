@@ -33,8 +33,9 @@ def check(
     """Whether each marker of an answer holds, and which sentence lacks one.
 
     `model`: as in `cite`; None: by words, names and numbers alone, without a model. `answer`: a text with marks ([1], [2,3],
-    [^1] ...), or a vendor's response (`shape`, see `llmattr.text.shapes.read`). `context`: the documents that it could cite, in
-    the order of their numbers; None: what the answer itself has of them. `query`: what was asked. `names`: which document
+    [^1] ...), a vendor's response (`shape`, see `llmattr.text.shapes.read`), or an answer with its documents, as LlamaIndex,
+    Haystack and chains of LangChain return it. `context`: the documents that it could cite, in the order of their numbers;
+    None: what the answer itself has of them. `query`: what was asked. `names`: which document
     "Doe 2020" is. `judge`: a hub id or folder of an entailment model, whose word counts with the others.
 
     A document supports a sentence when the sentence would be from the context by the rule of `core.evidence`, were that

@@ -73,6 +73,10 @@ class Check:
             return None
         return self.sentences[marker.sentence].supports[marker.marker.document]
 
+    def said(self, t: int) -> str:
+        """The t-th sentence, as the answer has it."""
+        return self.answer[self.sentences[t].start : self.sentences[t].end]
+
     def to_text(self) -> str:
         """As the terminal shows it."""
         return face("check").text(self)
@@ -84,6 +88,9 @@ class Check:
     def html(self, unsupported: str = "keep") -> str:
         """A page to read in a browser, without scripts; what it shows repaired is `repaired(unsupported)`."""
         return face("check_page").page(self, unsupported)
+
+    def _repr_html_(self) -> str:
+        return face("check_page").frame(self)
 
     def junit(self) -> str:
         """JUnit XML: a test case for each marker and each sentence, as systems of continuous integration show them."""

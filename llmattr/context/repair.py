@@ -10,7 +10,7 @@ from typing import Literal
 from llmattr.context import made_up as made_ups
 from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, by_sentence, unmarked
 from llmattr.text.shapes.marked import Marked, begins_line
-from llmattr.text.shapes.naming import own_names
+from llmattr.text.shapes.naming import own_names, title_of
 
 _CLOSING = ("\"'”’»」』*_", ".!?。！？…:;")  # what ends a sentence, behind which no mark stands: outside, inside
 Done = Literal["dropped", "added", "renumbered", "replaced", "kept", "unmarked", "marked", "removed"]
@@ -263,12 +263,7 @@ def _reference(check: _Carried, document: int) -> str:
     """What the answer says of a source, else what it is called, in a line."""
     said = [*(one.marker for one in check.markers), *check.marked.listed]
     told = (one.title for one in said if one.document == document)
-    return " ".join((next(filter(None, told), None) or _name(check, document)).split())
-
-
-def _name(check: _Carried, document: int) -> str:
-    one = check.marked.documents[document]
-    return one.title or one.id
+    return " ".join((next(filter(None, told), None) or title_of(check.marked.documents[document])).split())
 
 
 def _changes(check: _Carried, numbers: dict[int, int]) -> Iterator[Change]:
@@ -283,13 +278,13 @@ def _changes(check: _Carried, numbers: dict[int, int]) -> Iterator[Change]:
             yield Change("kept" if check.stays(one) else "dropped", mark, why, one.sentence)
     for t, best in check.missing.items():
         if not any(one.marker.is_word for one in check.by_sentence.get(t, [])):
-            yield Change("added", check.mark(best, numbers[best]), f"{_name(check, best)} supports it", t)
+            yield Change("added", check.mark(best, numbers[best]), f"{title_of(check.marked.documents[best])} supports it", t)
     said = [*(one.marker for one in check.markers if one.marker.written), *check.marked.listed]
     for document, number in numbers.items():
         told = {one.number for one in said if one.document == document}
         if old := sorted(one for one in told if one is not None and one != number):
             was = ", ".join(f"[{one}]" for one in old)
-            yield Change("renumbered", f"[{number}]", f"{_name(check, document)} was {was}")
+            yield Change("renumbered", f"[{number}]", f"{title_of(check.marked.documents[document])} was {was}")
 
 
 def _written(check: _Carried, written: tuple[int, int] | None, name: str) -> str:

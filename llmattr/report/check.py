@@ -11,6 +11,7 @@ from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, Standin
 from llmattr.core import plain_json
 from llmattr.core.evidence import VERDICTS
 from llmattr.report.lines import one_line, plain
+from llmattr.text.shapes.naming import title_of
 
 COLOURS: dict[Standing, str] = {
     "needed": "green",
@@ -27,9 +28,8 @@ def text(check: Check) -> str:
     """Each sentence with its markers and what is found of them; what is wrong, in one line at the end."""
     lines: list[str] = []
     markers = by_sentence(check.markers)
-    for t, sentence in enumerate(check.sentences):
-        said = check.answer[sentence.start : sentence.end]
-        lines += [click.style(plain(one_line(said, 500)), bold=True)]
+    for t in range(len(check.sentences)):
+        lines += [click.style(plain(one_line(check.said(t), 500)), bold=True)]
         lines += [f"    {line}" for one in markers.get(t, []) for line in _marker(check, one)]
         lines += [f"    {line}" for line in _sentence(check, t)]
     lines += [line for one in markers.get(None, []) for line in _marker(check, one)]
@@ -78,8 +78,7 @@ def mark_of(check: Check, one: CheckedMarker) -> str:
 
 def name_of(check: Check, document: int) -> str:
     """What a document is called."""
-    one = check.documents[document]
-    return one.title or one.id
+    return title_of(check.documents[document])
 
 
 def _numbers(support: Support) -> str:
@@ -140,7 +139,7 @@ def to_dict(check: Check) -> dict[str, Any]:
         "written": check.marked.written,
         "documents": [{"id": one.id, "title": one.title, "metadata": dict(one.metadata)} for one in check.documents],
         "sentences": [
-            {**asdict(one), "text": check.answer[one.start : one.end], "missing_marker": t in check.missing}
+            {**asdict(one), "text": check.said(t), "missing_marker": t in check.missing}
             for t, one in enumerate(check.sentences)
         ],
         "markers": [
@@ -169,11 +168,10 @@ def junit(check: Check) -> str:
         mark = mark_of(check, one)
         where = "before the answer" if one.sentence is None else f"sentence {one.sentence + 1}"
         cases.append(("markers", f"{number}. {mark} in {where}", None if one.holds else f"wrong: {STANDINGS[one.standing]}"))
-    for t, sentence in enumerate(check.sentences):
+    for t in range(len(check.sentences)):
         wrong = "; ".join(lacking(check, t)) or None
         kind = "missing: " if t in check.missing else "unsupported: "
-        said = one_line(check.answer[sentence.start : sentence.end], QUOTED)
-        cases.append(("sentences", f"{t + 1}. {said}", kind + wrong if wrong else None))
+        cases.append(("sentences", f"{t + 1}. {one_line(check.said(t), QUOTED)}", kind + wrong if wrong else None))
     failures = sum(wrong is not None for _, _, wrong in cases)
     suite = ET.Element("testsuite", name="llmattr check", tests=str(len(cases)), failures=str(failures), errors="0")
     for of, name, wrong in cases:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from llmattr.context.checked import Check
 from llmattr.context.standing import STANDINGS, CheckedMarker, Standing
 from llmattr.report.check import is_covered, lacking, mark_of, name_of, summary, told_of
-from llmattr.report.html import environment
+from llmattr.report.html import FRAMED, environment, framed
 from llmattr.report.marks import cut
 
 State = Literal["fine", "lacks", "wrong", "plain"]
@@ -41,8 +41,8 @@ class Card:
     lacks: list[str]
 
 
-def page(check: Check, unsupported: str = "keep") -> str:
-    """The whole HTML document: self-contained, without scripts, every text escaped."""
+def page(check: Check, unsupported: str = "keep", base: str | None = None) -> str:
+    """The whole HTML document: self-contained, without scripts, every text escaped; `base`: what its links are of."""
     spans = [(one.start, one.end) for one in check.sentences]
     pieces, _ = cut(check.answer, range(len(spans)), spans)
     repaired = check.repaired(unsupported)
@@ -60,18 +60,21 @@ def page(check: Check, unsupported: str = "keep") -> str:
     run = {key: value for key, value in check.run.items() if key in ("model", "dtype", "forward_passes")}
     how = "words, names and numbers" if check.run.get("method") == "words" else "the model behind each document"
     a = {"run": run, "method": {"name": how}}
-    return environment().get_template("check.html.j2").render(view, a=a, options=[], base=None)
+    return environment().get_template("check.html.j2").render(view, a=a, options=[], base=base)
+
+
+def frame(check: Check) -> str:
+    """The page as notebooks show it."""
+    return framed(page(check, base=FRAMED))
 
 
 def _card(check: Check, t: int) -> Card:
-    sentence = check.sentences[t]
     markers = [one for one in check.markers if one.sentence == t]
     is_wrong = t in check.unsupported or any(not one.holds for one in markers)
     state: State = (
         "wrong" if is_wrong else "lacks" if t in check.missing else "fine" if markers or is_covered(check, t) else "plain"
     )
-    text = check.answer[sentence.start : sentence.end]
-    return Card(t + 1, text, state, [_shown(check, one) for one in markers], lacking(check, t))
+    return Card(t + 1, check.said(t), state, [_shown(check, one) for one in markers], lacking(check, t))
 
 
 def _shown(check: Check, one: CheckedMarker) -> Shown:

@@ -15,6 +15,8 @@ from llmattr.report.component_map import is_map, map_view
 from llmattr.report.quality import certain
 from llmattr.report.trace import trace_view
 
+FRAMED = "about:srcdoc"  # the base of a page's links in a frame, or they would lead to the notebook
+
 
 def page(attribution: Attribution) -> str:
     """The whole HTML document: self-contained, every text escaped."""
@@ -30,8 +32,12 @@ def open_page(attribution: Attribution) -> Path:
 
 
 def frame(attribution: Attribution) -> str:
-    """The page in an `<iframe>`, as notebooks show it."""
-    html = _render(attribution, base="about:srcdoc")  # or its links would lead to the notebook
+    """The page as notebooks show it."""
+    return framed(_render(attribution, base=FRAMED))
+
+
+def framed(html: str) -> str:
+    """A page, its links based on `FRAMED`, in an `<iframe>`."""
     style = "width: 100%; height: 40rem; border: 1px solid #8884; border-radius: 6px"
     return f'<iframe title="llmattr" sandbox style="{style}" srcdoc="{escape(html)}"></iframe>'
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmattr.core.sources import Document, Sources
+from llmattr.text.shapes.naming import CALLED
 
-NAMES = ("title", "source", "file_name", "filename", "file_path")  # what a document is called, where it says so
 PAGES = ("page_label", "page_number", "page")  # the label is what is printed on it: a `page` may count from 0
 ABOUT = ("author", "authors", "date", "published")
 ADDRESSES = ("url", "link", "source")
@@ -67,9 +67,9 @@ def _lines(sources: Sources, source: int, name: str | None, with_characters: boo
 def _reference(document: Document, known: Mapping[str, Any]) -> Reference | None:
     if not known:
         return None
-    texts = {key: text for key in (*NAMES, *PAGES, *ABOUT, *ADDRESSES) if (text := _short(known.get(key)))}
+    texts = {key: text for key in (*CALLED, *PAGES, *ABOUT, *ADDRESSES) if (text := _short(known.get(key)))}
     return Reference(
-        name=document.title or _first(texts, NAMES) or document.id,
+        name=document.title or _first(texts, CALLED) or document.id,
         page=_first(texts, PAGES),
         about=tuple(dict.fromkeys(texts[key] for key in ABOUT if key in texts)),
         url=next((texts[key] for key in ADDRESSES if _LINK.fullmatch(texts.get(key, ""))), None),

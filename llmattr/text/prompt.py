@@ -149,6 +149,9 @@ class Prompt:
             found.append(f"the chat template opens a reasoning: the response stands behind its end, {self.closing.strip()}")
         if self.target == "answer" and has_reasoning(self.response) and not said_in(self.response):
             found.append("the response has a reasoning and no answer behind it: the reasoning is what is attributed")
+        said = [text.strip() for text in self.targets().texts[1:]] if self.response.strip() else []
+        if (again := len(said) - len(set(said))) > 1:
+            found.append(f"{again} of the response's {len(said)} sentences repeat earlier ones, which explain them")
         return found
 
     def targets(self, measure: str = "logit") -> Targets:

@@ -1,5 +1,6 @@
 """The citations that an answer carries: each marker's standing, what a sentence lacks, the answer repaired."""
 
+import html
 import itertools
 import json
 import re
@@ -478,6 +479,27 @@ def test_the_page_shows_every_marker_and_what_sentences_lack(found):
     assert not re.search("<[biu]>", odd.html())
 
 
+def test_a_notebook_shows_the_page_with_links_into_itself(found):
+    (shown,) = re.findall(r'srcdoc="([^"]*)"', found._repr_html_())
+    page = html.unescape(shown)
+    assert '<base href="about:srcdoc">' in page
+    assert page.replace('<base href="about:srcdoc">\n', "") == found.html()
+
+
+def test_documents_are_called_by_what_their_metadata_calls_them():
+    """As citations do: an id that a framework has made up tells a reader nothing."""
+    node = {"id": "5f0e-77", "text": "It was built in 1889.", "metadata": {"file_name": "guide.pdf"}}
+    checked = check(None, "It was built in 1889.", [node])
+    assert "[1] (guide.pdf) supports it" in checked.to_text()
+    assert [one.why for one in checked.repaired().changes] == ["guide.pdf supports it"]
+    assert "5f0e" not in checked.html()
+
+
+def test_a_sentence_is_told_by_its_place(found):
+    assert found.said(0) == "The Eiffel Tower was built in 1889."
+    assert found.said(1) == "The Panama Canal opened in 1914."
+
+
 def test_bad_input_is_one_line():
     for given, message in {
         ("", ()): "there are no documents with text",
@@ -566,6 +588,7 @@ def test_the_command_line_with_a_model(files, tiny_folder, tmp_path, capsys):
         (["--fail-on", "all"], "what a check may fail on"),
         (["--shape", "openai"], "is a dict or their object, not a text"),
         (["--documents", "none.txt"], "does not exist"),
+        (["one.txt", "two.txt"], "each document behind a --documents of its own: --documents one.txt --documents two.txt"),
     ],
 )
 def test_bad_options_are_one_line(files, capsys, words, message):

@@ -141,6 +141,17 @@ class TestCommand:
             assert main(["trace", "verify", name, *options, "--k", "2"]) == 0
             assert ("the trace is of tuned, and a small model from scratch is trained" in capsys.readouterr().err) == noted
 
+    def test_a_training_that_teaches_less_than_the_traced_one_is_told(self, given, tmp_path, capsys):
+        """Twenty steps leave a word of 12 or so at some nats; the traced model is made sure of it, or as sure as chance."""
+        found, options = given
+        saved = json.loads(Path(found).read_text())
+        for loss, noted in ((0.01, True), (9.0, False)):
+            for target in saved["targets"]:
+                target["details"] = {"loss": [[" Lima", loss]]}
+            (tmp_path / "surer.json").write_text(json.dumps(saved))
+            assert main(["trace", "verify", str(tmp_path / "surer.json"), *options, "--steps", "1", "--k", "2"]) == 0
+            assert ("train as it was trained (--model, --steps, " in capsys.readouterr().err) == noted
+
     def test_what_cannot_be_verified(self, given, tmp_path, capsys):
         found, options = given
         one = ["--prompt", "The capital of Peru is", "--completion", " Lima"]

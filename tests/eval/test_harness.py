@@ -383,14 +383,15 @@ def test_another_world_stands_beside_the_usual_one_with_scores_of_its_own(tmp_pa
 
 class TestChoices:
     def test_the_code_is_as_committed(self):
-        assert choices.differences() == []
+        assert choices.differences() == [], "python -m eval choices --commit (--add, of a new method) --data WHAT --run COMMAND"
         assert choices.committed()["chosen_on"].keys() == {"data", "run", "date"}
 
     def test_another_choice_is_told_and_judged_by_others(self, monkeypatch, tmp_path):
         seed = choices.seed("context")
         assert 0 < seed < 2**32
+        before = choices.differences()
         monkeypatch.setattr(choices.citing, "LEAST", 0.5)
-        (told,) = choices.differences()
+        (told,) = (one for one in choices.differences() if one not in before)
         assert told == "LEAST is 0.5 (committed: 0.1)"
         assert "NOT as committed" in choices.notes()[-1]
         file = tmp_path / "choices.json"
@@ -411,6 +412,16 @@ class TestChoices:
             "context gone is no method",
             f"training {first}: old is None (committed: 2)",
         ]
+
+    def test_a_new_methods_choices_are_added_to_what_is_said_of_the_others(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(choices, "FILE", tmp_path / "choices.json")
+        for add in (["--add"], []):
+            done = CliRunner().invoke(choices.command, ["--commit", *add, "--data", "as published", "--run", "none"])
+            assert done.exit_code == 0
+            said = json.loads(choices.FILE.read_text())["chosen_on"]
+            before = choices.committed()["chosen_on"]
+            assert said["data"] == (f"{before['data']}; as published" if add else "as published")
+            assert said["run"] == (f"{before['run']}; none" if add else "none")
 
     def test_committing_needs_what_they_were_made_on(self):
         assert CliRunner().invoke(choices.command, ["--commit"]).exit_code == 2

@@ -343,6 +343,11 @@ class TestPositions:
         assert prompt.oddities() == ["the chat template leaves 1 sources out, the first is 'It is long.'"]
         assert make().oddities() == []
 
+    def test_an_answer_that_repeats_itself_is_told(self):
+        assert make().with_response("It is long. It is long. It is wide.").oddities() == []  # once may be meant
+        (told,) = make().with_response("It is long. " * 3 + "It is wide.").oddities()
+        assert told == "2 of the response's 4 sentences repeat earlier ones, which explain them"
+
 
 @pytest.mark.parametrize("tokenizer", [CHAT, tiny_models.metaspace(tiny_models.CHATML)])
 def test_special_tokens_that_a_document_spells_stay_text(tokenizer):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from llmattr.errors import LlmattrError, check_choice, check_text
 from llmattr.text.documents import Context, read_documents
 from llmattr.text.shapes import anthropic, bedrock, cohere, gemini, langchain, markdown, openai
+from llmattr.text.shapes.answers import with_documents
 from llmattr.text.shapes.cited import Cited
 from llmattr.text.shapes.marked import Claim, Marked, Marker, placed
 from llmattr.text.shapes.naming import is_called, named, own_names
@@ -42,6 +43,7 @@ class _Model(Protocol):
 def read(given: object, shape: str | None = None, *, documents: Context | None = None, names: object = None) -> Marked:
     """An answer with its citations: a text with marks, or a vendor's response, message or content, as a dict or their object.
 
+    Or an answer that comes with its documents, as frameworks return it (`answers.PARTS`): these count where none are given.
     `shape` is one of `SHAPES` or "markdown"; None: what the answer looks like. A vendor's answer without citations is read as a
     text. `documents` is what the answer had, in any of the forms that `cite` takes: the markers say which of these they mean,
     by id, title, address or quote, else by their number. `names` says which document a name is: `{"Doe 2020": "tower.pdf"}`.
@@ -56,6 +58,9 @@ def read(given: object, shape: str | None = None, *, documents: Context | None =
     if shape is not None:
         check_choice("shape", shape, (*SHAPES, TEXT))
     names = _checked(names)
+    if (both := with_documents(given)) is not None:
+        given, own = both
+        documents = own if documents is None else documents
     known = None if documents is None else read_documents(documents)
     how = names, own_names(known or ()), partial(is_called, known or ())
     if isinstance(given, str):

@@ -9,7 +9,8 @@ from functools import cache
 from llmattr.core.sources import Document
 from llmattr.text.shapes.marked import Marked, Marker
 
-NAMES = ("title", "source", "file_name", "filename", "file_path", "path", "url", "link")  # of a document, in its metadata
+CALLED = ("title", "source", "file_name", "filename", "file_path")  # what a document is called, where its metadata says so
+NAMES = (*CALLED, "path", "url", "link")  # by which an answer may mean it
 LEAST = 3  # characters of a name that is looked for amid the words of a reference
 QUOTED = 4  # words from which on a reference may be a quote
 _KEY = re.compile(  # report.pdf, doc-7, a_b, KB0012; Annual Report 2023, step 3: no word of a text
@@ -38,6 +39,16 @@ def named(marked: Marked, documents: Sequence[Document] | None) -> Marked:
         found.append(replace(marker, document=by_order if place is None else place))
     count = len(marked.markers)
     return replace(marked, markers=tuple(found[:count]), listed=tuple(found[count:]), documents=tuple(documents))
+
+
+def title_of(document: Document) -> str:
+    """What a reader is told that a document is called: its title, what its metadata calls it, or its id.
+
+    >>> title_of(Document("It is red.", "5f0e", metadata={"file_name": "guide.pdf"}))
+    'guide.pdf'
+    """
+    told = (document.metadata.get(name) for name in CALLED)
+    return document.title or next((" ".join(one.split()) for one in told if isinstance(one, str) and one.strip()), document.id)
 
 
 def is_called(documents: Sequence[Document], text: str) -> bool:
