@@ -62,7 +62,12 @@ class Found(NamedTuple):
 
 def find(words: Sequence[OwnWord], texts: Sequence[str]) -> Found:
     """The words in the texts, in any form."""
-    sources = _each(tuple(texts))
+    return _find(tuple(words), tuple(texts))
+
+
+@lru_cache(maxsize=8)  # a sentence is held against the same documents more than once
+def _find(words: tuple[OwnWord, ...], texts: tuple[str, ...]) -> Found:
+    sources = _each(texts)
     has = np.array([_stands(word, sources) for word in words], dtype=bool).reshape(len(words), len(texts))
     return Found(has, np.log1p(len(texts) / (has.sum(axis=1) + 0.5)))
 
