@@ -44,7 +44,7 @@ BENCHMARKS = {
         "training: FTRACE-Synth by its own protocol, a smaller model", "training.ftrace", None, ("ftrace_synth",)
     ),
     "lds": Benchmark("training: scores against models trained on parts of the data, and the ceiling", "training.lds", 16),
-    "curation": Benchmark("curation: are wrong answers found that were planted in a training set?", "curation.bench", 80),
+    "curation": Benchmark("curation: are wrong answers found that were planted in a training set?", "curation.bench", 30),
     "stability": Benchmark(
         "both: how far scores move with seeds, budgets, paraphrases, data orders; are p-values right?",
         "stability.bench",
