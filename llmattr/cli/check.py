@@ -125,7 +125,7 @@ def check(
     if questions is not None:
         settings = [how, mended, lm and [lm.record(), lm.fingerprint()], [vars(document) for document in known]]
         ask = partial(check, lm, cache=kept, **how)
-        results = _many(ask, questions, known, check_batch(json), settings, mended)
+        results = _many(ask, questions, known, check_batch(json), settings, mended=mended)
         write_batch_page(html, results)
         failed = {word for one in results for word in (words if "error" in one else one["failures"])}  # unchecked is not passed
         context.exit(FAILED if failed.intersection(words) else 0)
@@ -154,6 +154,7 @@ def _many(
     known: list[Document],
     out: Path,
     settings: object,
+    *,
     mended: str | None,
 ) -> list[dict[str, Any]]:
     """A check of each row of a file, and how many sentences there are of each verdict."""
