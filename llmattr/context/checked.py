@@ -101,7 +101,7 @@ class Check:
 
         `unsupported`: whether sentences that no document supports are kept, marked ("mark") or left out ("drop").
         """
-        check_choice("what is done with unsupported sentences", unsupported, tuple(UNSUPPORTED))
+        check_choice("unsupported", unsupported, tuple(UNSUPPORTED))
         return repaired(self.marked, self.sentences, self.markers, cast(Unsupported, unsupported))
 
     def save(self, path: str | Path) -> Path:

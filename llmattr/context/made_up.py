@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from llmattr.context.standing import CheckedMarker, Sentence, by_sentence
+from llmattr.errors import check_choice
 from llmattr.text.shapes.marked import begins_line
 
 Unsupported = Literal["keep", "mark", "drop"]
@@ -19,6 +20,7 @@ def made_up(answer: str, sentences: Sequence[Sentence], markers: Sequence[Checke
 
     A part of a sentence is not removed: the rest would have a hole.
     """
+    check_choice("how", how, tuple(UNSUPPORTED))
     marked = by_sentence(markers)
     lacking = [t for t, one in enumerate(sentences) if one.verdict not in ("context", "refusal")]
     lacking = [t for t in lacking if not any(one.holds for one in marked.get(t, []))]

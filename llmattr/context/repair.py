@@ -9,6 +9,7 @@ from typing import Literal
 
 from llmattr.context import made_up as made_ups
 from llmattr.context.standing import STANDINGS, CheckedMarker, Sentence, by_sentence, unmarked
+from llmattr.errors import check_choice
 from llmattr.text.shapes.marked import Marked, begins_line
 from llmattr.text.shapes.naming import own_names, title_of
 
@@ -146,6 +147,7 @@ def repaired(
 
     What no document supports is kept, gets `made_up.NEEDED` for a mark, or is dropped (`unsupported`).
     """
+    check_choice("unsupported", unsupported, tuple(made_ups.UNSUPPORTED))
     check = _Carried(marked, sentences, markers, unsupported)
     if check.is_right and not set(check.made_up.values()) - {"unmarked"}:
         spans = made_ups.as_written([check.said(t) for t in check.made_up], marked.written)
