@@ -59,7 +59,8 @@ class TestRun:
     def test_check_citations(self, run):
         said, names = run("check_citations")
         assert "bridge was opened in 1932 [2]. It carries two roads [2]. Ships pay a toll.\n" in said
-        assert "a swapped sentence has 0 wrong markers" in said  # what it says words are blind to
+        assert "designed by the tower [1]. 1 wrong markers" in said
+        assert "built in 1889 [1]. 0 wrong markers" in said  # what it says words are blind to
         assert names["asked"].run["forward_passes"] > 0
 
     def test_trace_a_fine_tune(self, run):
