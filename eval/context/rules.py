@@ -18,8 +18,8 @@ class Ours:
         return verdict_of(signs)
 
     def sign(self, signs: Signs) -> float:
-        """What the context explains, what one source states, whether a name is missing, and whether it has a rival."""
-        less = (MISSING if signs.is_missing else 0.0) + (CARRIED if signs.rival else 0.0)
+        """What the context explains, what one source states; whether a name is missing, has a rival, or there is a contrary."""
+        less = (MISSING if signs.is_missing else 0.0) + (CARRIED if signs.rival or signs.contrary else 0.0)
         return signs.explained + (signs.stated or 0.0) - less
 
 

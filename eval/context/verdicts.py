@@ -139,7 +139,7 @@ def _read(ablation: ContextAblation, judge: Judge | None) -> Signs:
     reading, t = Reading(ablation), 0 if len(ablation.targets) == 1 else 1
     whole, none = (ablation(np.full((1, len(ablation.sources)), kept))[0, t] for kept in (True, False))
     signs = judged(judge, reading, {t: reading.signs(t, float(whole - none), 0.0)})
-    return reading.with_rivals(signs)[t]
+    return reading.doubted(signs)[t]
 
 
 ABOVE = (("right", "false"), ("right", "swapped"), ("reworded", "false"), ("reworded", "swapped"))

@@ -95,7 +95,7 @@ class _Behind:
         """What the verdict behind all documents goes by."""
         reading, everything = Reading(self.ablation), self.values[0] - self.values[1]
         against = [max(0.0, -min(self.needed(t, d) for d in range(self.documents))) for t in range(len(everything))]
-        return reading.with_rivals({t: reading.signs(t, float(gives), against[t]) for t, gives in enumerate(everything)})
+        return reading.doubted({t: reading.signs(t, float(gives), against[t]) for t, gives in enumerate(everything)})
 
     @cached_property
     def readings(self) -> list[Reading]:

@@ -91,6 +91,11 @@ def cite(
         response = said if response is None else response
     context = None if context is None else read_documents(context)  # once: a generator gives them only once, files take long
     chat = conversation(context, query, messages, template or TEMPLATE, step)
+    is_verified = verify and rather_than is None and step is None  # a verdict is of the whole answer, behind all before it
+    if judge is not None and not is_verified:
+        raise LlmattrError(
+            "a judge counts in verdicts, and there are none without verifying (--no-verify), of a step or a contrast"
+        )
     parts, asked = cut(chat, sources, language), load_judge(judge)  # before the model is, so that mistakes show at once
     room = limit() if cache is not None else 0.0
     started = time.perf_counter()
@@ -120,8 +125,9 @@ def cite(
         check_length(lm, other)
         return ablated(other)
 
-    whole = rather_than is None and step is None  # a verdict is of the whole answer and of all that stands before it
-    is_verified = verify and whole and not isinstance(lm, ChatServer)  # verdicts are on log-probabilities
+    is_verified = is_verified and not isinstance(lm, ChatServer)  # verdicts are on log-probabilities
+    if asked is not None and not is_verified:
+        note("the judge is not asked: it counts in verdicts, which take log-probabilities, and this server gives none")
     words = None if query is None else reworded
     session = ContextSession(chosen, ablated(prompt), seed, lm.fingerprint(), query, words, is_verified, asked)
     result = session.result()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -10,11 +11,15 @@ from jaxtyping import Bool, Float
 from llmattr.context.relevance import asked, completing, languages, relevance
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.rivals import rivals
-from llmattr.core.evidence import CITING, Rival, Signs, verdict_of
+from llmattr.core.evidence import CITING, Contrary, Rival, Signs, verdict_of
 from llmattr.core.sources import Targets
+from llmattr.text.contrary import contrary
 from llmattr.text.names import missing
 from llmattr.text.own_words import OwnWord, own_words
 from llmattr.text.refusals import refuses
+from llmattr.text.split.languages import language_of
+
+Found = TypeVar("Found", Contrary, Rival)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,22 +115,34 @@ class Reading:
             is_refusal=refuses(self.targets.texts[t], self.question),
         )
 
-    def with_rivals(self, signs: Mapping[int, Signs]) -> dict[int, Signs]:
-        """The same, with the names that are likelier in place of its own, of each sentence that would be from the context.
+    def doubted(self, signs: Mapping[int, Signs]) -> dict[int, Signs]:
+        """The same, with what speaks against each sentence that would be from the context: a contrary, then a rival name.
 
-        The whole response has the strongest rival of its sentences.
+        The whole response has the first contrary of its sentences, and the strongest of their rivals. A judge that was asked
+        tells contraries by itself.
         """
-        assert self.targets.spans is not None
-        spans = [tuple(span) for span in self.targets.spans.tolist()]
+        contraries = {t: one for t in self._would(signs) if signs[t].entailed is None and (one := self._contrary(t))}
+        signs = {t: replace(one, contrary=next(iter(self._within(t, contraries)), None)) for t, one in signs.items()}
+        found = rivals(self.ablation, self.question, self.full, self._would(signs))
+
+        def strongest(t: int) -> Rival | None:
+            return max(self._within(t, found), key=lambda rival: rival.nats, default=None)
+
+        return {t: replace(one, rival=strongest(t)) for t, one in signs.items()}
+
+    def _would(self, signs: Mapping[int, Signs]) -> list[int]:
+        """Of the sentences that would be from the context, each once: the whole response may be one of them."""
         would = [t for t, one in signs.items() if verdict_of(one) in CITING and not self.parts[t].any()]
-        sentences = {spans[t]: t for t in would if self.languages is None}  # the whole response may be one of them
-        found = rivals(self.ablation, self.question, self.full, list(sentences.values()))
+        return list({self._span(t): t for t in would}.values()) if self.languages is None else []
 
-        def of(t: int) -> Rival | None:
-            within = [found[s] for span, s in sentences.items() if s in found and (span == spans[t] or self.parts[t, s])]
-            return max(within, key=lambda rival: rival.nats, default=None)
+    def _within(self, t: int, found: Mapping[int, Found]) -> list[Found]:
+        """What was found of a target, or of its parts."""
+        return [one for s, one in found.items() if self._span(s) == self._span(t) or self.parts[t, s]]
 
-        return {t: replace(one, rival=of(t)) for t, one in signs.items()}
+    def _contrary(self, t: int) -> Contrary | None:
+        language, start = language_of(self.ablation.prompt.response), self._span(t)[0]
+        found = contrary(self.targets.texts[t], self.ablation.sources.texts, self._all, language)
+        return found and replace(found, start=start + found.start, end=start + found.end)
 
     def second_hop(self, t: int, cited: Sequence[int]) -> int | None:
         """A source of another document, that a reader needs beside those that are cited."""
@@ -134,14 +151,16 @@ class Reading:
     def _missing(self, t: int, given: Sequence[str]) -> tuple[tuple[int, int], ...]:
         found = missing(self.targets.texts[t], given)
         found = found if self.languages is None else [one for one in found if one.kind == "number"]  # names have other forms
-        return tuple((self._start(t) + one.start, self._start(t) + one.end) for one in found)
+        start = self._span(t)[0]
+        return tuple((start + one.start, start + one.end) for one in found)
 
-    def _start(self, t: int) -> int:
+    def _span(self, t: int) -> tuple[int, int]:
         assert self.targets.spans is not None  # of a response, targets are parts of it
-        return int(self.targets.spans[t, 0])
+        start, end = self.targets.spans[t].tolist()
+        return start, end
 
     def _has(self, token: int, t: int, own: Sequence[OwnWord]) -> bool:
         """Whether a token of the response is of one of the target's own words."""
         assert self.ablation.prompt.response_offsets is not None
-        start, end = self.ablation.prompt.response_offsets[token] - self._start(t)
+        start, end = self.ablation.prompt.response_offsets[token] - self._span(t)[0]
         return any(start < word.end and end > word.start for word in own)

@@ -42,7 +42,7 @@ def verify(result: Attribution, ablation: ContextAblation, judge: "Judge | None"
     known.ask(known.everything - {*pair} for found in pairs for pair in found)
     reading = Reading(ablation)
     signs = {t: reading.signs(t, known.support(t), _opposing(result, t)[0]) for t in range(len(result))}
-    signs = reading.with_rivals(judged(judge, reading, signs))
+    signs = reading.doubted(judged(judge, reading, signs))
     targets = [_judge(result, known, t, tried[t], pairs[t], signs=signs[t], reading=reading) for t in range(len(result))]
     assert ablation.prompt.response_offsets is not None  # a prompt with a response has them
     return Evidence(tuple(targets), ablation.prompt.response_offsets, reading.full, reading.empty)
@@ -127,6 +127,7 @@ def _judge(
         stated=signs.stated,
         missing=reading.missing[t],
         rival=signs.rival,
+        contrary=signs.contrary,
         second_hop=reading.second_hop(t, sources) if verdict in CITING and result.can_cite else None,
         entailed=signs.entailed,
         unjudged=None if signs.entailed is None else verdict_of(replace(signs, entailed=None)),

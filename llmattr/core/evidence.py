@@ -31,7 +31,8 @@ RULE = (
     "more) below zero, or one source opposes by as much and by more than the support; from the context when the support is at "
     f"least {LEAST_SUPPORT:.0f} nat and the two shares add up to {CARRIED} or more ({CARRIED + MISSING} where a name or number "
     f"stands nowhere in what the model was given; the first alone to {EXPLAINED} where words cannot be compared), unless "
-    f"another name of the documents is likelier by {RIVAL:.0f} nats in the place of its own: then it is not supported; "
+    f"another name of the documents is likelier by {RIVAL:.0f} nats in the place of its own: then it is not supported, or the "
+    "sources that have an English sentence's words say the contrary: then it is contradicted; "
     f"from memory when it has {LIKELY} nats a token or more without the context; else not supported."
 )
 
@@ -56,6 +57,16 @@ class Rival:
 
 
 @dataclass(frozen=True)
+class Contrary:
+    """A source that has a sentence's words and says the contrary, how that shows, and of which of its characters."""
+
+    source: int
+    because: str  # a negation, the order of words
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
 class TargetEvidence:
     """What ablations say of one target: its value with the whole context and without any, and what follows.
 
@@ -64,8 +75,9 @@ class TargetEvidence:
     that it adds to the question, `explained` is the share of their surprise that the context takes away, `stated` the share
     that one source has; None where that is not known. `missing`: its names, numbers and dates that stand nowhere in what the
     model was given, as characters of the response. `rival`: the likeliest of the documents' other names that were tried in
-    place of its own, if it is far likelier. `second_hop`: a source of another document that has what was asked and said and no
-    cited source has: a reader needs it to check the sentence, the model did not need it to say it. `entailed`: how likely a
+    place of its own, if it is far likelier. `contrary`: a source that says the contrary in the sentence's words. `second_hop`:
+    a source of another document that has what was asked and said and no cited source has: a reader needs it to check the
+    sentence, the model did not need it to say it. `entailed`: how likely a
     judge finds it that a document says it, `unjudged`: what the verdict were without that; None without a judge.
     """
 
@@ -81,6 +93,7 @@ class TargetEvidence:
     stated: float | None = None
     missing: tuple[tuple[int, int], ...] = ()
     rival: Rival | None = None
+    contrary: Contrary | None = None
     second_hop: int | None = None
     entailed: float | None = None
     unjudged: Verdict | None = None
@@ -97,13 +110,14 @@ class TargetEvidence:
 
     @property
     def is_contradicted(self) -> bool:
-        """Whether the context makes it less likely, as a whole or by one source."""
+        """Whether the context makes it less likely, as a whole or by one source, or says the contrary."""
         return self.verdict == "contradicted"
 
     @property
     def contradicting(self) -> int | None:
         """The source that contradicts it, where that is the verdict."""
-        return self.opposed_by if self.is_contradicted else None
+        opposing = self.contrary.source if self.contrary else self.opposed_by
+        return opposing if self.is_contradicted else None
 
     def citation(self, source: int) -> Citation | None:
         """What is known of this source, if it was tried."""
@@ -140,8 +154,9 @@ class Signs:
     without. `explained`: the share of the surprise of its own words (those that it adds to the question) that the context takes
     away, `1 - log p(with) / log p(without)`. `stated`: the share of its own words that one source has, None where words cannot
     be compared. `is_missing`: a name or number of it stands nowhere in what the model was given. `rival`: another name is far
-    likelier in the place of one of its own. `opposing`: the strongest score against it that stands clear of its error, as a
-    size, or 0. `is_refusal`: it says that the answer is not known. `entailed`: how likely a judge finds that it follows.
+    likelier in the place of one of its own. `contrary`: the sources that have its words say the contrary. `opposing`: the
+    strongest score against it that stands clear of its error, as a size, or 0. `is_refusal`: it says that the answer is not
+    known. `entailed`: how likely a judge finds that it follows.
     """
 
     support: float
@@ -151,6 +166,7 @@ class Signs:
     stated: float | None = None
     is_missing: bool = False
     rival: Rival | None = None
+    contrary: Contrary | None = None
     opposing: float = 0.0
     is_refusal: bool = False
     entailed: float | None = None
@@ -164,7 +180,7 @@ def verdict_of(signs: Signs) -> Verdict:
     if signs.support <= -least or (signs.opposing >= least and signs.opposing > signs.support):
         return "contradicted"
     if signs.support >= LEAST_SUPPORT and _is_carried(signs):
-        return "unsupported" if signs.rival else "context"
+        return "contradicted" if signs.contrary else "unsupported" if signs.rival else "context"
     return "memory" if signs.empty >= LIKELY * signs.tokens else "unsupported"
 
 
@@ -209,6 +225,7 @@ def _target(saved: dict[str, Any]) -> TargetEvidence:
     for name in ("alternatives", "missing"):
         known[name] = tuple(tuple(pair) for pair in known.get(name, ()))
     known["rival"] = Rival(**known["rival"]) if known.get("rival") else None
+    known["contrary"] = Contrary(**known["contrary"]) if known.get("contrary") else None
     return TargetEvidence(**known)
 
 

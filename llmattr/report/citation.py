@@ -147,12 +147,15 @@ def _target(a: Attribution, number: int, marks: dict[int, int]) -> Target:
     strongest = sorted(sources, key=lambda s: -abs(s.score.score))
     faint = [s for s in strongest if not s.clear and s.percent >= 5][:FAINT]
     cited = [s for s in sources if s.score.cited]
-    against = [s for s in sources if s.clear and s.sign == "against"][:-3:-1]
     evidence = a.evidence.targets[0] if a.evidence else None
+    contrary = evidence.contrary.source if evidence and evidence.contrary else None
+    against = [s for s in sources if s.clear and s.sign == "against" and s.score.source != contrary][:-3:-1]
+    against = [s for s in sources if s.score.source == contrary] + against
     hop = None if evidence is None else evidence.second_hop
     hops = [_source(score, marks, peak, least) for score in a.top(None) if score.source == hop]
     is_opposed = bool(cited) or evidence is None or evidence.is_contradicted
-    others = [s for s in sources if s.sign == "for" and not s.score.cited and (s.clear or s in faint) and s.score.source != hop]
+    others = [s for s in sources if s.sign == "for" and not s.score.cited and (s.clear or s in faint)]
+    others = [s for s in others if s.score.source not in (hop, contrary)]
     others += [] if is_opposed else against
     best = cited[:LISTED] if a.can_cite else sources[:NUMBERED]
     return Target(
@@ -170,12 +173,12 @@ def _target(a: Attribution, number: int, marks: dict[int, int]) -> Target:
 
 
 def _pieces(a: Attribution) -> list[tuple[str, bool]]:
-    """The one target's text, cut around what a reader has to doubt: names that stand nowhere, or have a rival."""
+    """The one target's text, cut around what a reader has to doubt: names that stand nowhere or have a rival, contraries."""
     if a.evidence is None or a.targets.spans is None or a.response is None:
         return [(a.targets.texts[0], False)]
     start, end = map(int, a.targets.spans[0])
     one = a.evidence.targets[0]
-    doubted = [*one.missing, *([(one.rival.start, one.rival.end)] if one.rival else [])]
+    doubted = [*one.missing, *((found.start, found.end) for found in (one.rival, one.contrary) if found)]
     doubted = [(s, e) for s, e in doubted if start <= s < e <= end]
     places = sorted({start, end, *itertools.chain(*doubted)})
     marked = [any(s <= first and last <= e for s, e in doubted) for first, last in itertools.pairwise(places)]

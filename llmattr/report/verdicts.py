@@ -46,7 +46,7 @@ def findings(evidence: TargetEvidence, numbers: dict[int, int], response: str = 
 
     `response`: the text in which the evidence's missing words stand.
     """
-    words = [*_missing(evidence, response), *_rival(evidence, response)]
+    words = [*_missing(evidence, response), *_contrary(evidence, numbers, response), *_rival(evidence, response)]
     return [VERDICTS[evidence.verdict], *words, *_sources(evidence, numbers), *_judged(evidence)]
 
 
@@ -64,6 +64,14 @@ def _missing(evidence: TargetEvidence, response: str) -> list[str]:
     return [f"{listed(words)} stand{'s' * (len(words) == 1)} nowhere in what the model was given"] if words else []
 
 
+def _contrary(evidence: TargetEvidence, numbers: dict[int, int], response: str) -> list[str]:
+    found = evidence.contrary
+    if found is None or not response:
+        return []
+    who = f"[{numbers[found.source]}]" if found.source in numbers else "a source"
+    return [f"{who} says the contrary of {one_line(response[found.start : found.end])!r}, by {found.because}"]
+
+
 def _rival(evidence: TargetEvidence, response: str) -> list[str]:
     if evidence.rival is None or not response:
         return []
@@ -73,7 +81,7 @@ def _rival(evidence: TargetEvidence, response: str) -> list[str]:
 
 def _sources(evidence: TargetEvidence, numbers: dict[int, int]) -> list[str]:
     if not evidence.is_supported:
-        against = evidence.contradicting
+        against = None if evidence.contrary else evidence.contradicting
         return [f"opposed by source [{numbers[against]}]"] if against in numbers else []
     found = []
     if evidence.share is not None and all(source in numbers for source in evidence.sufficient):

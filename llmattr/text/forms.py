@@ -116,6 +116,11 @@ def plain_chat(chat: Iterable[Mapping[str, Any]]) -> list[Message]:
 OF_THE_REQUEST = ("citations", "cache_control")  # in a block of a document: nothing that is known of it
 
 
+def named(given: object, names: Iterable[str]) -> dict[str, Any]:
+    """What someone else's object, or a dict, has under these names; None where it has not."""
+    return {name: given.get(name) if isinstance(given, Mapping) else getattr(given, name, None) for name in names}
+
+
 def plain_part(block: Mapping[str, Any]) -> Mapping[str, Any]:
     """A part of a message, of which Anthropic's documents and search results have their text under `text`; others stay.
 

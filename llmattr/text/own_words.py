@@ -84,6 +84,8 @@ def stated(words: Sequence[OwnWord], texts: Sequence[str]) -> Float[np.ndarray, 
 
     >>> stated(own_words("Eiffel built it in 1889."), ["It was built in 1889.", "Eiffel built bridges."]).round(2).tolist()
     [0.63, 0.63]
+    >>> stated(own_words("It opens."), ["It was opened.", "It is open."]).tolist()  # a form of the same word
+    [1.0, 1.0]
     """
     found = find(words, texts)
     whole = found.weights.sum()

@@ -10,7 +10,7 @@ from llmattr.core.plain_json import plain
 from llmattr.core.progress import heed
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError
-from llmattr.text.forms import Frame, parts_text, plain_part, rows_of_frame, shown
+from llmattr.text.forms import Frame, named, parts_text, plain_part, rows_of_frame, shown
 
 TEXTS = ("text", "page_content", "content", "document", "snippet", "chunk")  # the first of them that is a text
 METADATA = ("metadata", "meta")
@@ -79,15 +79,12 @@ def _listed(result: object) -> Sequence[object] | None:
     if isinstance(result, Mapping):
         if any(isinstance(one, str) for one in _column(result.get("documents"))):
             return _by_columns(result)
-        named = {name: result.get(name) for name in LISTS}
-        steps = [] if any(named.values()) else [step for one in result.values() if (step := _step(one))]
+        steps = [] if any(named(result, LISTS).values()) else [step for one in result.values() if (step := _step(one))]
         if len(steps) > 1:
             raise LlmattrError(f"several of {', '.join(map(str, result))} have documents: give those of one")
         if steps:
             return steps[0]
-    else:
-        named = {name: getattr(result, name, None) for name in LISTS}
-    for one in named.values():
+    for one in named(result, LISTS).values():
         if isinstance(one, Mapping) and (inner := _listed(one)) is not None:
             return inner
         if isinstance(one, (list, tuple)):
@@ -145,7 +142,7 @@ def _fields(given: object) -> dict[str, Any]:
         fields = {str(key): value for key, value in given.items()}
         is_block = fields.get("type") in ("document", "search_result")
         return {key: value for key, value in plain_part(fields).items() if key != "type"} if is_block else fields
-    fields = {name: getattr(given, name, None) for name in ATTRIBUTES}
+    fields = named(given, ATTRIBUTES)
     return {**fields, "text": given.get_content()} if isinstance(given, _Node) else fields
 
 

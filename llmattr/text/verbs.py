@@ -21,12 +21,12 @@ def alike(one: str, other: str) -> bool:
     >>> alike("opened", "open"), alike("won", "win"), alike("Studies", "studied"), alike("open", "close")
     (True, True, True, False)
     """
-    return not _bases(one).isdisjoint(_bases(other))
+    return not bases(one).isdisjoint(bases(other))
 
 
 @lru_cache(10_000)
-def _bases(word: str) -> frozenset[str]:
-    """What the word may be a form of."""
+def bases(word: str) -> frozenset[str]:
+    """What the word may be a form of: stopped of stop, and of nothing shorter than three letters."""
     word = fold(word)
     stems = [word.removesuffix(end) + new for end, new in _ENDINGS if word.endswith(end)]
     once = [stem[:-1] for stem in stems if stem[-2:-1] == stem[-1:]]  # stopped

@@ -11,6 +11,7 @@ import regex
 from llmattr.core.progress import heed
 from llmattr.text.numbers import Number, numbers
 from llmattr.text.units import MONTHS, fold
+from llmattr.text.verbs import bases
 
 _LETTER = r"[[\p{L}\p{M}]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}ー]]"
 WORD = regex.compile(rf"(?:\p{{L}}\.)+(?!\p{{L}})|[\p{{Katakana}}ー]+|{_LETTER}(?:{_LETTER}|\p{{Nd}})*", regex.V1)
@@ -93,7 +94,7 @@ def _forms(source: str) -> set[str]:
 def _told(token: str) -> tuple[str, ...]:
     """What a source's word answers to: itself, its month, the name with its initial, the words of its letters."""
     word = _plain(token)
-    forms = [*_stems(word), *_month(word), *_rank(token)]
+    forms = [*_stems(token), *_month(word), *_rank(token)]
     if len(word) > 1 and token.isupper():
         forms.append(f"={word}")
     if token[0].isupper():
@@ -104,7 +105,7 @@ def _told(token: str) -> tuple[str, ...]:
 def _asked(tokens: Sequence[str], i: int) -> Iterator[str]:
     """What is asked for a word of a name: also its initial, any name with this one, letters for words and words for letters."""
     token, word = tokens[i], _plain(tokens[i])
-    yield from (*_stems(word), *_month(word), *_rank(token))
+    yield from (*_stems(token), *_month(word), *_rank(token))
     if len(word) == 1:
         yield f"^{word}"
     elif token.isupper():
@@ -126,8 +127,11 @@ def _month(word: str) -> list[str]:
     return [f"#{MONTHS[word]}"] if word in MONTHS else []
 
 
-def _stems(word: str) -> Iterator[str]:
+def _stems(token: str) -> Iterator[str]:
+    word = _plain(token)
     yield word
+    if token[0].islower():  # no name
+        yield from bases(word)
     yield from (word[:-cut] for cut in (1, 2) if len(word) - cut >= _STEM)
     if len(word) > 3 and word.endswith("s"):
         yield word[:-1]

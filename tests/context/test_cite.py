@@ -393,3 +393,9 @@ def test_a_first_look_is_refined_without_asking_again(counted):
 def test_only_a_fresh_result_is_refined(result, tmp_path):
     with pytest.raises(LlmattrError, match="only a fresh result of cite"):
         Attribution.load(result.save(tmp_path / "a.json")).refine("alone")
+
+
+@pytest.mark.parametrize("without", [{"verify": False}, {"rather_than": "In 1915."}])
+def test_a_judge_without_verdicts_is_refused_before_anything_is_loaded(without):
+    with pytest.raises(LlmattrError, match="a judge counts in verdicts"):
+        cite("nowhere", "It opened in 1914.", "When?", response="In 1914.", judge="nowhere", **without)

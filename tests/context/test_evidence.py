@@ -24,6 +24,7 @@ from llmattr.core.evidence import (
     LIKELY,
     MISSING,
     RIVAL,
+    Contrary,
     Rival,
     Signs,
     judged,
@@ -160,12 +161,12 @@ def test_rivals_are_of_the_sentences_that_would_be_from_the_context(tiny, monkey
 
     monkeypatch.setattr("llmattr.context.signs.rivals", one_rival)
     reading = Reading(ablation_of(tiny))
-    found = reading.with_rivals({0: signs(), 1: signs(support=0.0), 2: signs()})
+    found = reading.doubted({0: signs(), 1: signs(support=0.0), 2: signs()})
     assert asked == [2]  # the whole response is no sentence of its own
     assert [t for t, one in found.items() if one.rival] == [0, 2]  # it has that of its sentence
     alone = Reading(ablation_of(tiny, answer="It has locks."))
     asked.clear()
-    found = alone.with_rivals({0: signs(), 1: signs()})
+    found = alone.doubted({0: signs(), 1: signs()})
     assert len(asked) == 1  # the whole response is its one sentence
     assert found[0].rival == found[1].rival
     assert found[0].rival is not None
@@ -175,7 +176,7 @@ def test_names_of_another_language_have_no_rivals(tiny, monkeypatch):
     asked = []
     monkeypatch.setattr("llmattr.context.signs.rivals", lambda ablation, question, full, targets: asked.extend(targets) or {})
     german = ablation_of(tiny, answer="Der Kanal wurde im Jahr 1914 mit vielen Schleusen eröffnet.")
-    Reading(german).with_rivals({0: signs(), 1: signs()})
+    Reading(german).doubted({0: signs(), 1: signs()})
     assert asked == []
 
 
@@ -186,6 +187,32 @@ def test_a_rival_is_named_and_kept(tiny, tmp_path):
     told = dataclasses.replace(result, evidence=dataclasses.replace(result.evidence, targets=targets))
     assert "check 'It': the model finds 'Gauss' likelier there" in findings(one, {}, result.response)
     assert Attribution.load(told.save(tmp_path / "a.json")).evidence.targets[1].rival == one.rival
+
+
+def test_a_source_that_says_the_contrary_contradicts_a_sentence(tiny, monkeypatch):
+    monkeypatch.setattr("llmattr.context.signs.rivals", lambda ablation, question, full, targets: {})
+    reading = Reading(ablation_of(tiny, answer="It is long. It did not open in 1914."))
+    source = next(i for i, text in enumerate(reading.ablation.sources.texts) if "opened in 1914" in text)
+    found = reading.doubted({0: signs(), 1: signs(), 2: signs()})
+    of_word = Contrary(source, "a negation", start=len("It is long. It did not "), end=len("It is long. It did not open"))
+    assert [one.contrary for one in found.values()] == [of_word, None, of_word]  # the whole response has that of its sentence
+    assert [verdict_of(one) for one in found.values()] == ["contradicted", "context", "contradicted"]
+    judged = reading.doubted({2: signs(entailed=0.9)})
+    assert judged[2].contrary is None  # a judge reads more than the order of words
+    without = Reading(reading.ablation, np.arange(len(reading.ablation.sources)) != source)
+    assert without.doubted({2: signs()})[2].contrary is None
+
+
+def test_a_contrary_is_named_and_kept(tiny, tmp_path):
+    result = cite(tiny, CONTEXT, "When?", response=ANSWER, method="bm25")
+    one = dataclasses.replace(result.evidence.targets[1], verdict="contradicted", contrary=Contrary(1, "a negation", 0, 2))
+    assert one.contradicting == 1
+    targets = (result.evidence.targets[0], one, *result.evidence.targets[2:])
+    told = dataclasses.replace(result, evidence=dataclasses.replace(result.evidence, targets=targets))
+    assert "[3] says the contrary of 'It', by a negation" in findings(one, {1: 3}, result.response)
+    assert Attribution.load(told.save(tmp_path / "a.json")).evidence.targets[1].contrary == one.contrary
+    html = (told.save(tmp_path / "a.html")).read_text(encoding="utf-8")
+    assert "<mark>It</mark>" in html
 
 
 def test_what_opposes_a_sentence_contradicts_it():

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from llmattr.text.forms import named
+
 # Where the text stands, and the documents: LlamaIndex's `Response`, Haystack's `GeneratedAnswer`, a chain of LangChain.
 PARTS = (("response", "source_nodes"), ("data", "documents"), ("answer", "context"))
 PLACE = "source_index"  # in the metadata of a document of Haystack's: its number in the prompt, from 1
@@ -15,7 +17,7 @@ def with_documents(given: object) -> tuple[str, Sequence[object]] | None:
     ('In 1889 [1].', ['It was built in 1889.'])
     """
     for parts in PARTS:
-        text, documents = (given.get(one) if isinstance(given, Mapping) else getattr(given, one, None) for one in parts)
+        text, documents = named(given, parts).values()
         if isinstance(text, str) and isinstance(documents, (list, tuple)):
             return text, _in_their_places(documents)
     return None
@@ -23,7 +25,7 @@ def with_documents(given: object) -> tuple[str, Sequence[object]] | None:
 
 def _in_their_places(documents: Sequence[object]) -> Sequence[object]:
     """With an empty text for each that was left out: Haystack may keep those alone that are referenced."""
-    known = [getattr(one, "meta", None) for one in documents]
+    known = [named(one, ["meta"])["meta"] for one in documents]
     numbers = [one.get(PLACE) if isinstance(one, Mapping) else None for one in known]
     placed = {
         number: one for number, one in zip(numbers, documents, strict=True) if isinstance(number, int) and 0 < number <= MOST
