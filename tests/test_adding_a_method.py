@@ -109,7 +109,10 @@ print(json.dumps(said))
 """
 
 
-@pytest.fixture(scope="module", params=["", "from __future__ import annotations\n"], ids=["as usual", "with types as texts"])
+TEXTS = pytest.param("from __future__ import annotations\n", id="with types as texts", marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=[pytest.param("", id="as usual"), TEXTS])
 def folder(request, tmp_path_factory):
     """A copy of the package with one more method in each family, beside a model and data."""
     folder = tmp_path_factory.mktemp("copy")

@@ -172,6 +172,7 @@ def test_trace_lines(lines, folder, smollm2):
         assert "from the context" in (folder / "both.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @by_page("eval")
 def test_eval_lines(lines, tmp_path):
     """The lines that judge scores of two tools."""
@@ -187,6 +188,7 @@ def test_eval_lines(lines, tmp_path):
     assert json.loads((tmp_path / "citation.json").read_text())["files"]["ours.json"]["F1"]["per_target"] == [1, 1]
 
 
+@pytest.mark.slow
 @by_page("certainty", "stability")
 def test_certainty_lines(lines, tmp_path):
     """The lines that put results of several seeds together."""

@@ -385,6 +385,7 @@ def test_help_of_a_method_and_no_arguments():
     assert cli("--version").stdout.startswith("llmattr, version ")
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_in_one_line(tiny_folder, tmp_path):
     (tmp_path / "canal.txt").write_text(" ".join(f"Sentence number {i} of many." for i in range(30)))
     arguments = ["cite", "canal.txt", "--query", "q", "--response", "It is.", "--model", str(tiny_folder)]

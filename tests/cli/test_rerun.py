@@ -70,10 +70,14 @@ RESULTS = {
     "trace select": ["trace select --k 1 --runs 1 --n-models 3 --json a.json " + TRAINED],
     "eval retrieval": ["eval retrieval s.npy --gold g.npy --k 1 --json a.json"],
 }
+SLOW = ("trace query", "trace leave-one-out", "trace magic")
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("lines", RESULTS.values(), ids=RESULTS)
+@pytest.mark.parametrize(
+    "lines",
+    [pytest.param(lines, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name, lines in RESULTS.items()],
+)
 def test_a_result_again_is_the_same_byte_for_byte_but_for_the_seconds(run, lines):
     for line in lines:
         assert run(line)[0] == 0

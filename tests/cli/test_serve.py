@@ -17,6 +17,7 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed (extra serve)")
 ASKED = {"documents": ["The canal is long. It has locks."], "query": "When?", "response": "It has locks."}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
 def test_it_says_where_it_is_answers_and_stops(tiny_folder, tmp_path, stop, code):
     command = [sys.executable, "-m", "llmattr", "serve", "--port", "0", "--model", str(tiny_folder), "--cache", str(tmp_path)]

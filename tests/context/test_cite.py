@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,7 +20,7 @@ from llmattr.errors import LlmattrError, LlmattrNote
 from llmattr.model.lm import LM, fast_dtype
 from llmattr.text.messages import conversation
 from llmattr.text.prompt import Prompt, cut
-from tests import ROOT, tiny_models
+from tests import tiny_models
 from tests.text.chat_templates import TEMPLATES
 
 CONTEXT = "The canal is long. It has locks. It opened in 1914. Ships pay a toll. The lake is high."
@@ -224,37 +222,30 @@ def test_public_names():
         _ = llmattr.nothing
 
 
-WRONG_TYPES = """
-from llmattr import LlmattrError, cite
-from llmattr.context.methods.surrogates import ContextCite
-from tests import tiny_models
-pair = (tiny_models.llama(), tiny_models.tokenizer())
-for given in (
-    {"messages": "hello"}, {"messages": ["hello"]}, {"messages": [{"role": "assistant"}]}, {"context": 3}, {"context": b"x"},
-    {"query": 3}, {"response": 3}, {"method": None}, {"context": "a \\ud800 b"}, {"method": ContextCite(n_ablations=64.5)},
-    {"max_new_tokens": 0, "response": None}, {"sources": None}, {"model": pair[0]}, {"model": 3}, {"seed": None},
-):
-    try:
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"messages": "hello"}, "messages must be a list"),
+        ({"messages": ["hello"]}, "message 1 must be"),
+        ({"messages": [{"role": "assistant"}]}, "message 1 must be"),
+        ({"context": 3}, "the context must be"),
+        ({"context": b"x"}, "the context must be"),
+        ({"query": 3}, "the query must be text"),
+        ({"response": 3}, "the response must be text"),
+        ({"method": None}, "a method is a name"),
+        ({"context": "a \ud800 b"}, "not valid Unicode at character 2"),
+        ({"method": ContextCite(n_ablations=64.5)}, "n_ablations must be 2 or more and whole"),
+        ({"max_new_tokens": 0, "response": None}, "max_new_tokens must be 1 or more"),
+        ({"sources": None}, "unknown sources None"),
+        ({"model": tiny_models.llama()}, "the model must be a name"),
+        ({"model": 3}, "the model must be a name"),
+        ({"seed": None}, "seed must lie between"),
+    ],
+)
+def test_wrong_types(unchecked, given, message):
+    pair = (tiny_models.llama(), tiny_models.tokenizer())
+    with pytest.raises(LlmattrError, match=message):
         cite(**{"model": pair, "context": "One. Two.", "query": "When?", "response": "Three.", **given})
-    except LlmattrError as error:
-        print(error)
-"""
-
-
-def test_wrong_types():
-    """In a process without the tests' type checks, as a user has it."""
-    done = subprocess.run([sys.executable, "-c", WRONG_TYPES], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    messages = done.stdout.splitlines()
-    expected = [
-        "messages must be a list", "message 1 must be", "message 1 must be", "the context must be", "the context must be",
-        "the query must be text", "the response must be text", "a method is a name", "not valid Unicode at character 2",
-        "n_ablations must be 2 or more and whole", "max_new_tokens must be 1 or more", "unknown sources None",
-        "the model must be a name", "the model must be a name", "seed must lie between",
-    ]  # fmt: skip
-    assert len(messages) == len(expected)
-    for message, beginning in zip(messages, expected, strict=True):
-        assert beginning in message
 
 
 @dataclass(frozen=True)

@@ -178,6 +178,7 @@ class TestInputGradients:
         assert errors[2] < 0.02 * np.abs(change).max()
         assert errors[2] < errors[1] < errors[0]
 
+    @pytest.mark.slow
     def test_more_steps_leave_less(self):
         """On a Llama in float64; the whole change is tens of nats."""
         ablation = ablation_of(LM(tiny_models.double_llama(), tiny_models.tokenizer(), "tiny"))

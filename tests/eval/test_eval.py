@@ -88,6 +88,7 @@ def test_the_list_names_every_benchmark():
     assert subprocess.run([sys.executable, "-m", "eval", "nothing"], cwd=ROOT, capture_output=True).returncode == 2
 
 
+@pytest.mark.slow
 def test_bench_trace_runs(tmp_path):
     command = [sys.executable, "-m", "eval", "bench_trace", "--tiny", "--out", str(tmp_path / "bench.json")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

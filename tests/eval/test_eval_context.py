@@ -253,6 +253,7 @@ class TestMeasuring:
 
 
 class TestContext:
+    @pytest.mark.slow
     def test_runs_with_every_method(self, tmp_path):
         out = tmp_path / "context.json"
         options = ["--tiny", "--gold-answers", "--budget", "16,4", "--out", str(out)]
@@ -289,6 +290,7 @@ class TestContext:
         assert CliRunner().invoke(command, words).exit_code == 2
 
 
+@pytest.mark.slow
 def test_contextcite_in_its_own_setting(tmp_path):
     out = tmp_path / "cc.json"
     done = CliRunner().invoke(contextcite.command, ["--tiny", "--methods", "leave-one-out,random", "--out", str(out)])
@@ -351,6 +353,7 @@ class TestCitations:
         found = entailment.entailed(np.array([False, True, True, False]), own, " In 1914.", entails)
         assert found == {"entailed precision": 0.5, "entailed recall": 1.0, "entailed f1": pytest.approx(2 / 3)}
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("whose", ["--gold-answers", "--own-answers"])
     def test_of_questions_of_ones_own(self, tmp_path, whose, monkeypatch):
         """Rows without answer, title or supporting sentences; a method that fails; and going on."""
@@ -399,6 +402,7 @@ class TestCitations:
         CliRunner().invoke(citations.command, words)  # what failed is tried again, the rest is not
         assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("out.kept/scores/**/*.npz")} == kept
 
+    @pytest.mark.slow
     def test_runs_with_every_method(self, tmp_path):
         done = CliRunner().invoke(citations.command, ["--tiny", "--out", str(tmp_path / "out.json")])
         assert done.exit_code == 0, done.output

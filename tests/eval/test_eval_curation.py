@@ -41,6 +41,7 @@ def test_the_truth_is_judged_best_and_its_opposite_worst():
     assert [float(judged["opposite"].measures[name][0]) for name in ("AUROC", "P@wrong")] == [0, 0]
 
 
+@pytest.mark.slow
 def test_scores_are_of_the_rows_and_the_same_again():
     one, again = PlantedSet("wrong", 0.2, 1, SMALL), PlantedSet("wrong", 0.2, 1, SMALL)
     for label in ("loss", "data-oob"):

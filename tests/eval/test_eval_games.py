@@ -58,6 +58,7 @@ def test_an_output_that_never_changes_has_no_gaps():
     assert np.isnan(metrics.games.efficiency_gap(np.ones((1, 2)), np.ones((4, 1)))).all()
 
 
+@pytest.mark.slow
 def test_runs_on_a_question(tmp_path):
     out = tmp_path / "games.json"
     done = CliRunner().invoke(games.command, ["--tiny", "--budget", "1024,16", "--out", str(out)])

@@ -166,6 +166,7 @@ class TestChance:
         assert not judged["constant"].measures
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs(tmp_path):
     words = ["--tiny", "--methods", "ridge,bm25,grad-dot", "--out", str(tmp_path / "found.json")]
     done = CliRunner().invoke(COMMAND, words)

@@ -379,6 +379,7 @@ class TestFaults:
             lm.logprobs([prompt.render(mask) for mask in random_masks(30, 5, seed=0)])
         assert len(server.seen) - sent <= 6
 
+    @pytest.mark.slow
     def test_ctrl_c_waits_for_no_one(self, server):
         server.faults = ["hangs"] * 99
         program = (

@@ -9,6 +9,8 @@ import pytest
 
 from llmattr.retraining import scratch_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def printed(tmp_path, monkeypatch, capsys):

@@ -391,6 +391,7 @@ def test_a_model_without_heads_is_told_before_the_work(tmp_path, monkeypatch, ca
         assert said in line
 
 
+@pytest.mark.slow
 def test_the_recipe_tells_both_halves_apart(tmp_path):
     command = [sys.executable, "recipes/both_origins.py", "--tiny", "--out", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})

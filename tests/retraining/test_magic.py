@@ -45,6 +45,7 @@ def differences(trainer, weights, seed, delta=1e-7):
 
 
 class TestTheDerivative:
+    @pytest.mark.slow
     @pytest.mark.parametrize("model", [gpt2, llama])
     @pytest.mark.parametrize(
         "recipe",
@@ -73,6 +74,7 @@ class TestTheDerivative:
         assert np.abs(ends[0] - ends[1]).max() > 1e-3
         np.testing.assert_array_equal(ends[1], ends[2])
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("measure", "mean"), [("logit", False), ("logprob", True), ("logit", True)])
     def test_of_every_measure(self, measure, mean):
         trainer = ablation(measure=measure, mean=mean).trainer
@@ -99,6 +101,7 @@ class TestTheDerivative:
 
 
 class TestTheRun:
+    @pytest.mark.slow
     def test_how_many_states_are_kept_changes_no_bit(self):
         trainer = ablation(llama).trainer
         found = magic(trainer, ONES, 0)

@@ -297,6 +297,7 @@ class TestAblation:
             from_function(lambda rows, seed: [0.0], 4, out=tmp_path)
         from_function(lambda rows, seed: [0.0], 4, out=tmp_path, name="nothing")
 
+    @pytest.mark.slow
     def test_several_processes(self, tmp_path):
         ablation = retraining_ablation(pair(), ROWS, ASKED, recipe=SHORT, out=tmp_path, jobs=2)
         masks = random_masks(4, 8)
@@ -723,6 +724,7 @@ class TestCommand:
         target = json.loads((tmp_path / "it.json").read_text())["targets"][0]
         assert max(target["values"]) == target["values"][2]
 
+    @pytest.mark.slow
     def test_killed_and_started_again(self, tmp_path):
         asked = ["--prompt", "A", "--completion", " busy", "--n-models", "40"]
         given = ["trace", "datamodel", *self.files(tmp_path), *asked]

@@ -56,6 +56,7 @@ def test_another_purpose_is_refused(tmp_path):
         built((tiny_models.llama(), tiny_models.tokenizer()), tmp_path / "i", unknown)
 
 
+@pytest.mark.slow
 def test_on_the_command_line(tmp_path):
     tiny_models.save(tmp_path / "m")
     (tmp_path / "rows.jsonl").write_text('{"prompt": "Ship 1 is ", "completion": "red."}\n{"text": "The canal is long."}\n')

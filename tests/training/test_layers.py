@@ -156,6 +156,7 @@ class TestNorms:
 
 
 class TestWhatIsMadeOfThem:
+    @pytest.mark.slow
     def test_a_row_finds_itself_in_an_index_that_is_opened(self, lm, tmp_path):
         for method in (TrackStar(parameters="all"), Stream(product="cosine", parameters="blocks")):
             index = build_index(lm, ROWS, tmp_path / method.name, method).index

@@ -335,6 +335,7 @@ def test_the_running_choice_is_that_of_a_whole_sort():
     np.testing.assert_array_equal(values, np.take_along_axis(scores, expected, axis=1))
 
 
+@pytest.mark.slow
 def test_where_memory_ends_batches_are_halved(tmp_path, monkeypatch):
     pair, tried = (tiny_models.llama(), tiny_models.tokenizer()), []
     rows = Projector.rows
