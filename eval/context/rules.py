@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from llmattr.core.evidence import CARRIED, LEAST_PER_TOKEN, LEAST_SUPPORT, MISSING, Signs, judged, verdict_of
+from llmattr.core.evidence import APART, CARRIED, LEAST_PER_TOKEN, LEAST_SUPPORT, MISSING, Signs, judged, verdict_of
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,9 @@ class Ours:
         return verdict_of(signs)
 
     def sign(self, signs: Signs) -> float:
-        """What the context explains, what one source states; whether a name is missing, has a rival, or there is a contrary."""
-        less = (MISSING if signs.is_missing else 0.0) + (CARRIED if signs.rival or signs.contrary else 0.0)
+        """What the context explains, what one source states; less for a name that is missing or apart, a rival, a contrary."""
+        less = APART if signs.is_apart else MISSING if signs.is_missing else 0.0
+        less += CARRIED if signs.rival or signs.contrary else 0.0
         return signs.explained + (signs.stated or 0.0) - less
 
 

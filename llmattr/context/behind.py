@@ -165,7 +165,7 @@ def _because(signs: Signs) -> str:
         return "the judge"
     if signs.rival is not None and verdict_of(replace(signs, rival=None)) != verdict:
         return "another name that is likelier"
-    if signs.is_missing and verdict_of(replace(signs, is_missing=False)) != verdict:
+    if verdict_of(replace(signs, is_missing=False, is_apart=False)) != verdict:
         return "a name or number"
     if signs.stated is None or signs.is_refusal:
         return "words" if signs.is_refusal else "the model"

@@ -16,11 +16,13 @@ from llmattr.context.removal.ablation import ContextAblation
 from llmattr.core.evidence import RIVAL, Rival
 from llmattr.core.sources import Sources
 from llmattr.text.names import Name, missing, names
+from llmattr.text.numbers import numbers
 from llmattr.text.own_words import find, own_words
 from llmattr.text.prompt import Prompt
 from llmattr.text.split import sentences
+from llmattr.text.split.languages import language_of
 from llmattr.text.tokens import Cutter
-from llmattr.text.units import MONTHS, fold
+from llmattr.text.units import MONTHS, Unit, fold
 
 NAMES = 3  # of a sentence that are tried
 OTHERS = 5  # in the place of each
@@ -38,11 +40,12 @@ class _Tried(NamedTuple):
 def rivals(ablation: ContextAblation, question: str, full: Float[np.ndarray, " r"], targets: Sequence[int]) -> dict[int, Rival]:
     """The strongest rival of each of these targets that has one, of `RIVAL` nats or more.
 
-    Of its names, months and years that the question does not tell, three are tried: five others of the same kind stand in the
-    place of each, those of the documents' sentences with the most words of question and sentence; none that a sentence has
-    together with the name, since both may be right. A rival's nats are `log p(other, rest of the sentence) - log p(name, rest)`
-    behind all sources and the same beginning. `full`: the log-probabilities of the response's tokens with all sources. A server
-    is not asked: it would cut every other into tokens, one after the other.
+    Of its names and numbers that the question does not tell, three are tried: five others of the same kind (months, years,
+    numbers of one unit) stand in the place of each, those of the documents' sentences with the most words of question and
+    sentence; no name that a sentence has together with this one, since both may be right. A rival's nats are
+    `log p(other, rest of the sentence) - log p(name, rest)` behind all sources and the same beginning. `full`: the
+    log-probabilities of the response's tokens with all sources. A server is not asked: it would cut every other into tokens,
+    one after the other.
     """
     prompt = ablation.prompt
     if isinstance(prompt.tokenizer, Cutter):
@@ -106,12 +109,15 @@ def _tried(response: str, place: tuple[int, int], target: int, question: str, pa
         others = (
             other
             for other, holding in candidates[kinds[name]].items()
-            if not _tokens(other) <= told
-            and _tokens(other).isdisjoint(_tokens(said))
-            and not any(said in passages[i] for i in holding)
-            and name in missing(sentence, [other])  # NHL is the National Hockey League
+            if (name.kind == "number" or _is_another(other, said, told, [passages[i] for i in holding]))
+            and name in missing(sentence, [other])  # NHL is the National Hockey League, 12.9 is about 13
         )
         yield from (_Tried(target, start + name.start, start + name.end, other) for other in islice(others, OTHERS))
+
+
+def _is_another(other: str, said: str, told: set[str], holding: Sequence[str]) -> bool:
+    """Whether a name is new beside what is `told`, has no word of the one that was said, and no sentence has both."""
+    return not _tokens(other) <= told and _tokens(other).isdisjoint(_tokens(said)) and not any(said in text for text in holding)
 
 
 def _candidates(known: str, passages: Sequence[str]) -> dict[str, dict[str, list[int]]]:
@@ -131,12 +137,13 @@ def _tokens(text: str) -> set[str]:
 
 @lru_cache(maxsize=4096)
 def _kinds(text: str) -> dict[Name, str]:
-    """The names of a text that have a kind: months, years, and names of anything else; no other numbers."""
-    found = {}
-    for name in names(text):
-        said = text[name.start : name.end]
-        if name.kind == "name":
-            found[name] = "month" if fold(said) in MONTHS else "name"
-        elif said.isdecimal() and len(said) == 4:
-            found[name] = "year"
-    return found
+    """The names and numbers of a text by kind: months, years, numbers of each unit and of none, and other names."""
+    language = language_of(text)
+    units = {number[:2]: number.unit for number in numbers(text, language)}
+    return {name: _kind(text[name.start : name.end], name, units.get(name[:2])) for name in names(text, language)}
+
+
+def _kind(said: str, name: Name, unit: Unit | None) -> str:
+    if name.kind == "name":
+        return "month" if fold(said) in MONTHS else "name"
+    return "year" if said.isdecimal() and len(said) == 4 else f"number of {unit.kind if unit else 'anything'}"

@@ -12,11 +12,13 @@ from llmattr.context.relevance import asked, completing, languages, relevance
 from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.rivals import rivals
 from llmattr.core.evidence import CITING, Contrary, Rival, Signs, verdict_of
-from llmattr.core.sources import Targets
+from llmattr.core.sources import Document, Targets
+from llmattr.text.apart import apart
 from llmattr.text.contrary import contrary
 from llmattr.text.names import missing
 from llmattr.text.own_words import OwnWord, own_words
 from llmattr.text.refusals import refuses
+from llmattr.text.split import sentences
 from llmattr.text.split.languages import language_of
 
 Found = TypeVar("Found", Contrary, Rival)
@@ -88,6 +90,24 @@ class Reading:
         """Each target's names and numbers that stand nowhere in what the model was given, as characters of the response."""
         return [self._missing(t, self._given) for t in range(len(self.targets))]
 
+    @cached_property
+    def apart(self) -> list[tuple[tuple[int, int], ...]]:
+        """Those that stand there, but not with the rest of what the sentence says; of the response those of its sentences."""
+        if self.languages is not None:  # the rest is in other words
+            return [() for _ in self.targets.texts]
+        alone = [() if self.parts[t].any() else self._apart(t) for t in range(len(self.targets))]
+        of = [np.flatnonzero(parts).tolist() or [t] for t, parts in enumerate(self.parts)]
+        return [tuple(dict.fromkeys(span for part in parts for span in alone[part])) for parts in of]
+
+    @cached_property
+    def _passages(self) -> list[str]:
+        """The sentences of the documents that are kept, each behind its document's title."""
+        sources = self.ablation.sources
+        groups = np.zeros(len(sources), dtype=int) if sources.groups is None else sources.groups
+        documents = sources.documents or (Document(" ".join(sources.texts), "context"),)
+        kept = [documents[i] for i in np.unique(groups[self._all]).tolist()]
+        return [f"{one.title or ''}. {text}" for one in kept for text in sentences(one.text)]
+
     @property
     def _given(self) -> list[str]:
         """All that the model could read: the documents of which a source is kept, and what else was said."""
@@ -111,6 +131,7 @@ class Reading:
             explained=float(1 - full / empty) if empty < 0 else 0.0,
             stated=None if np.isnan(self.stated[t]) else float(self.stated[t]),
             is_missing=bool(self.missing[t]),
+            is_apart=bool(self.apart[t]),
             opposing=opposing,
             is_refusal=refuses(self.targets.texts[t], self.question),
         )
@@ -152,6 +173,11 @@ class Reading:
         found = missing(self.targets.texts[t], given)
         found = found if self.languages is None else [one for one in found if one.kind == "number"]  # names have other forms
         start = self._span(t)[0]
+        return tuple((start + one.start, start + one.end) for one in found)
+
+    def _apart(self, t: int) -> tuple[tuple[int, int], ...]:
+        start = self._span(t)[0]
+        found = apart(self.targets.texts[t], self.question, self._passages)
         return tuple((start + one.start, start + one.end) for one in found)
 
     def _span(self, t: int) -> tuple[int, int]:

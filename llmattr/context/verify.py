@@ -126,6 +126,7 @@ def _judge(
         explained=signs.explained,
         stated=signs.stated,
         missing=reading.missing[t],
+        apart=reading.apart[t],
         rival=signs.rival,
         contrary=signs.contrary,
         second_hop=reading.second_hop(t, sources) if verdict in CITING and result.can_cite else None,

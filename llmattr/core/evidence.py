@@ -20,6 +20,7 @@ LEAST_SUPPORT = 1.0  # nats of log-odds: the odds change by a factor of e
 LEAST_PER_TOKEN = 0.1  # nats: a long sentence shifts a little at every token whatever the context
 CARRIED = 0.75  # of 2: the share of the surprise that the context takes away, and of the words that one source has
 MISSING = 0.4  # less, where a name or number stands nowhere in what the model was given
+APART = 0.6  # less, where one stands there, but not with the rest of what the sentence says
 EXPLAINED = 0.3  # of the surprise, where words cannot be compared
 LIKELY = -0.7  # nats a token: the model would say it by itself, half of the time token by token
 ENOUGH = 0.9  # of the support: what suffices
@@ -30,9 +31,10 @@ RULE = (
     f"tell is a refusal. It is contradicted when the support is {LEAST_SUPPORT:.0f} nat ({LEAST_PER_TOKEN} a token, if that is "
     "more) below zero, or one source opposes by as much and by more than the support; from the context when the support is at "
     f"least {LEAST_SUPPORT:.0f} nat and the two shares add up to {CARRIED} or more ({CARRIED + MISSING} where a name or number "
-    f"stands nowhere in what the model was given; the first alone to {EXPLAINED} where words cannot be compared), unless "
-    f"another name of the documents is likelier by {RIVAL:.0f} nats in the place of its own: then it is not supported, or the "
-    "sources that have an English sentence's words say the contrary: then it is contradicted; "
+    f"stands nowhere in what the model was given, {CARRIED + APART} where it does but not with the rest of what the sentence "
+    f"says; the first alone to {EXPLAINED} where words cannot be compared). It is not supported where another name or number "
+    f"of the documents is likelier by {RIVAL:.0f} nats in the place of its own, and contradicted where the sources that have "
+    "an English sentence's words say the contrary. It is "
     f"from memory when it has {LIKELY} nats a token or more without the context; else not supported."
 )
 
@@ -61,7 +63,7 @@ class Contrary:
     """A source that has a sentence's words and says the contrary, how that shows, and of which of its characters."""
 
     source: int
-    because: str  # a negation, the order of words
+    because: str  # a negation, an opposite, the order of words
     start: int
     end: int
 
@@ -74,11 +76,11 @@ class TargetEvidence:
     that were tried, where none do); `share` is what they give. `alternatives`: pairs of which either suffices. Of the words
     that it adds to the question, `explained` is the share of their surprise that the context takes away, `stated` the share
     that one source has; None where that is not known. `missing`: its names, numbers and dates that stand nowhere in what the
-    model was given, as characters of the response. `rival`: the likeliest of the documents' other names that were tried in
-    place of its own, if it is far likelier. `contrary`: a source that says the contrary in the sentence's words. `second_hop`:
-    a source of another document that has what was asked and said and no cited source has: a reader needs it to check the
-    sentence, the model did not need it to say it. `entailed`: how likely a
-    judge finds it that a document says it, `unjudged`: what the verdict were without that; None without a judge.
+    model was given, as characters of the response; `apart`: those that do, but not with the rest of what the sentence says.
+    `rival`: the likeliest of the documents' other names that were tried in place of its own, if it is far likelier. `contrary`:
+    a source that says the contrary in the sentence's words. `second_hop`: a source of another document that has what was asked
+    and said and no cited source has: a reader needs it to check the sentence, the model did not need it to say it. `entailed`:
+    how likely a judge finds it that a document says it, `unjudged`: what the verdict were without that; None without a judge.
     """
 
     full: float
@@ -92,6 +94,7 @@ class TargetEvidence:
     explained: float | None = None
     stated: float | None = None
     missing: tuple[tuple[int, int], ...] = ()
+    apart: tuple[tuple[int, int], ...] = ()
     rival: Rival | None = None
     contrary: Contrary | None = None
     second_hop: int | None = None
@@ -153,10 +156,10 @@ class Signs:
     `support`: with the whole context less without any, in nats of log-odds. `empty`: the log-probability of its `tokens` tokens
     without. `explained`: the share of the surprise of its own words (those that it adds to the question) that the context takes
     away, `1 - log p(with) / log p(without)`. `stated`: the share of its own words that one source has, None where words cannot
-    be compared. `is_missing`: a name or number of it stands nowhere in what the model was given. `rival`: another name is far
-    likelier in the place of one of its own. `contrary`: the sources that have its words say the contrary. `opposing`: the
-    strongest score against it that stands clear of its error, as a size, or 0. `is_refusal`: it says that the answer is not
-    known. `entailed`: how likely a judge finds that it follows.
+    be compared. `is_missing`: a name or number of it stands nowhere in what the model was given; `is_apart`: it does, but not
+    with the rest of what the sentence says. `rival`: another name is far likelier in the place of one of its own. `contrary`:
+    the sources that have its words say the contrary. `opposing`: the strongest score against it that stands clear of its error,
+    as a size, or 0. `is_refusal`: it says that the answer is not known. `entailed`: how likely a judge finds that it follows.
     """
 
     support: float
@@ -165,6 +168,7 @@ class Signs:
     explained: float
     stated: float | None = None
     is_missing: bool = False
+    is_apart: bool = False
     rival: Rival | None = None
     contrary: Contrary | None = None
     opposing: float = 0.0
@@ -185,7 +189,8 @@ def verdict_of(signs: Signs) -> Verdict:
 
 
 def _is_carried(signs: Signs) -> bool:
-    less = (MISSING if signs.is_missing else 0.0) - judged(signs.entailed)
+    less = APART if signs.is_apart else MISSING if signs.is_missing else 0.0
+    less -= judged(signs.entailed)
     if signs.stated is None:
         return signs.explained - less >= EXPLAINED
     return signs.explained + signs.stated - less >= CARRIED
@@ -222,7 +227,7 @@ def _target(saved: dict[str, Any]) -> TargetEvidence:
         Citation(one["source"], _number(one["necessity"]), _number(one["sufficiency"])) for one in known["citations"]
     )
     known["sufficient"] = tuple(known["sufficient"])
-    for name in ("alternatives", "missing"):
+    for name in ("alternatives", "missing", "apart"):
         known[name] = tuple(tuple(pair) for pair in known.get(name, ()))
     known["rival"] = Rival(**known["rival"]) if known.get("rival") else None
     known["contrary"] = Contrary(**known["contrary"]) if known.get("contrary") else None

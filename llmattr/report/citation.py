@@ -173,12 +173,12 @@ def _target(a: Attribution, number: int, marks: dict[int, int]) -> Target:
 
 
 def _pieces(a: Attribution) -> list[tuple[str, bool]]:
-    """The one target's text, cut around what a reader has to doubt: names that stand nowhere or have a rival, contraries."""
+    """The one target's text, cut around what a reader has to doubt: names that stand nowhere, apart, or have a rival."""
     if a.evidence is None or a.targets.spans is None or a.response is None:
         return [(a.targets.texts[0], False)]
     start, end = map(int, a.targets.spans[0])
     one = a.evidence.targets[0]
-    doubted = [*one.missing, *((found.start, found.end) for found in (one.rival, one.contrary) if found)]
+    doubted = [*one.missing, *one.apart, *((found.start, found.end) for found in (one.rival, one.contrary) if found)]
     doubted = [(s, e) for s, e in doubted if start <= s < e <= end]
     places = sorted({start, end, *itertools.chain(*doubted)})
     marked = [any(s <= first and last <= e for s, e in doubted) for first, last in itertools.pairwise(places)]

@@ -46,7 +46,12 @@ def findings(evidence: TargetEvidence, numbers: dict[int, int], response: str = 
 
     `response`: the text in which the evidence's missing words stand.
     """
-    words = [*_missing(evidence, response), *_contrary(evidence, numbers, response), *_rival(evidence, response)]
+    words = [
+        *_missing(evidence, response),
+        *_apart(evidence, response),
+        *_contrary(evidence, numbers, response),
+        *_rival(evidence, response),
+    ]
     return [VERDICTS[evidence.verdict], *words, *_sources(evidence, numbers), *_judged(evidence)]
 
 
@@ -62,6 +67,11 @@ def _judged(evidence: TargetEvidence) -> list[str]:
 def _missing(evidence: TargetEvidence, response: str) -> list[str]:
     words = [repr(word) for start, end in evidence.missing if (word := one_line(response[start:end]))]
     return [f"{listed(words)} stand{'s' * (len(words) == 1)} nowhere in what the model was given"] if words else []
+
+
+def _apart(evidence: TargetEvidence, response: str) -> list[str]:
+    words = [repr(word) for start, end in evidence.apart if (word := one_line(response[start:end]))]
+    return [f"check {listed(words)}: in the documents, but not with the rest of what the sentence says"] if words else []
 
 
 def _contrary(evidence: TargetEvidence, numbers: dict[int, int], response: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Whether texts that have a sentence's words say the contrary: something denied, or the two sides of a verb exchanged."""
+"""Whether texts that have a sentence's words say the contrary: something denied, an opposite, the sides of a verb exchanged."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ from jaxtyping import Bool
 
 from llmattr.core.evidence import Contrary
 from llmattr.text.negations import denied
+from llmattr.text.opposites import opposite
 from llmattr.text.own_words import own_words, stated
 from llmattr.text.turned import turned
 
@@ -35,6 +36,8 @@ def contrary(sentence: str, passages: Sequence[str], among: Bool[np.ndarray, " n
 def _of(sentence: str, passage: str, place: int) -> Contrary | None:
     if (word := denied(sentence, passage)) is not None:
         return Contrary(place, "a negation", word.start, word.end)
+    if (word := opposite(sentence, passage)) is not None:
+        return Contrary(place, "an opposite", word.start, word.end)
     if (verb := turned(sentence, passage)) is not None:
         return Contrary(place, "the order of words", verb.start, verb.end)
     return None
