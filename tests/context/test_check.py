@@ -655,6 +655,12 @@ def test_a_claim_mixed_of_two_documents_gets_the_mark_of_neither():
         ("The Panama Canal did not open in 1914 [1].", CANAL, "a negation"),
         ("The Panama Canal didn't officially open in 1914 [1].", CANAL, "a negation"),
         ("The Panama Canal opened in 1914 [1].", "The Panama Canal did not open in 1914.", "a negation"),
+        ("Ships from Russia call at the port [1].", "No ships from Russia call at the port.", "a negation"),
+        ("There is no charge for entry [1].", "There is a charge for entry.", "a negation"),
+        ("Exports fell by 8% [1].", "Exports rose by 8%, while imports fell by 3%.", "an opposite"),
+        ("The old terminal was opened in 2019 [1].", "The old terminal was closed in 2019.", "an opposite"),
+        ("The new terminal was closed in 2019 [1].", "The old terminal was closed in 2019.", "an opposite"),
+        ("It is the longest bridge in Europe [1].", "It is the shortest bridge in Europe.", "an opposite"),
     ],
 )
 def test_the_same_words_that_say_the_contrary_contradict(said, source, because):
@@ -676,6 +682,10 @@ def test_the_same_words_that_say_the_contrary_contradict(said, source, because):
         ("The Panama Canal opened in 1914 [1].", "The Panama Canal not only opened in 1914: it was a success."),
         ("The Panama Canal did not open in 1914 [1].", "The Panama Canal failed to open in 1914."),
         ("The Panama Canal did not open in 1914 [1].", "The Panama Canal did not open in 1914."),
+        ("Sales fell in 2021 [1].", "Sales rose in 2020 but fell in 2021."),
+        ("Sales did not rise in 2021 [1].", "Sales fell in 2021."),
+        ("The old terminal was closed [1].", "The old terminal, not the new terminal, was closed."),
+        ("Ships from Russia call at the port [1].", "No ships but those from Russia call at the port."),
         ("Select Save in the menu [1].", "Save in the menu cannot be selected."),  # an order
         ("Der Kanal wurde 1914 nicht eröffnet [1].", "Der Kanal wurde 1914 eröffnet."),  # English alone
     ],

@@ -17,6 +17,7 @@ from llmattr.context.verify import judged as judged_signs
 from llmattr.context.verify import verify
 from llmattr.core.attribution import Attribution
 from llmattr.core.evidence import (
+    APART,
     CARRIED,
     EXPLAINED,
     LEAST_PER_TOKEN,
@@ -144,6 +145,26 @@ def test_sentences_may_each_be_stated_by_another_source(tiny):
     half = stated("It opened in 1914. It has dams.")  # opened, 1914; dams
     assert half == pytest.approx([2 / 3, 1, 0])
     assert stated("It opened in 1914 with locks.")[0] < 1  # of one sentence, by one source
+
+
+def test_more_is_asked_of_a_name_that_stands_apart():
+    assert verdict_of(signs(explained=0.5, stated=CARRIED + APART - 0.5 + 1e-9, is_apart=True)) == "context"
+    assert verdict_of(signs(explained=0.5, stated=CARRIED + APART - 0.5 - 1e-9, is_apart=True)) == "unsupported"
+
+
+def test_names_that_stand_apart_are_of_their_sentences_and_of_the_response(tiny):
+    document = "The bridge was built by Karl Lund in 1932. The tunnel was dug by Ana Petrov in 1951."
+    answer = "The tunnel was dug in 1951. The bridge was built by Ana Petrov."
+    reading = Reading(ablation_of(tiny, document, answer, "What was built?"))
+    start = answer.index("Ana")
+    name = (start, start + len("Ana Petrov"))
+    assert reading.apart == [(name,), (), (name,)]
+    assert [reading.signs(t, 1.0, 0.0).is_apart for t in range(3)] == [True, False, True]
+    result = cite(tiny, document, "What was built?", response=answer, method="bm25")
+    assert result.evidence.targets[2].apart == (name,)
+    one = "check 'Ana Petrov': in the documents, but not with the rest of what the sentence says"
+    assert one in findings(result.evidence.targets[2], {}, answer)
+    assert "<mark>Ana Petrov</mark>" in result.html()
 
 
 def test_a_sentence_with_a_rival_is_not_supported():
@@ -483,7 +504,12 @@ class TestJudge:
             assert Attribution.load(found.save(tmp_path / "a.json")).evidence.targets == found.evidence.targets
             for one, before in zip(found.evidence.targets, without, strict=True):
                 assert (one.entailed, one.unjudged) == (sure, before.verdict)
-                carried = one.explained + (one.stated or 0.0) - (MISSING if one.missing else 0.0) + judged(sure)
+                carried = (
+                    one.explained
+                    + (one.stated or 0.0)
+                    - (APART if one.apart else MISSING if one.missing else 0.0)
+                    + judged(sure)
+                )
                 if one.verdict != "contradicted" and one.stated is not None and one.support >= LEAST_SUPPORT:
                     assert (one.verdict == "context" or one.rival is not None) is (carried >= CARRIED)
             assert "The judge agrees on" in terminal(found)

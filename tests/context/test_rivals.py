@@ -94,6 +94,17 @@ def test_years_stand_for_years_and_months_for_months(run):
     ]
 
 
+def test_numbers_stand_for_numbers_of_their_unit_also_of_the_same_sentence(run):
+    document = "Exports rose by 8%, imports by 3%, over 12 km. Of 20 ports 14.2 million tonnes came, and 12.9 million from one."
+    _, asked = run("Exports rose by 3%.", {}, document=document, question="How?")
+    assert asked == ["Exports rose by 8%."]
+    _, asked = run("It was 12.9 million tonnes.", {}, document=document, question="How much?")
+    assert "It was 14.2 million tonnes." in asked
+    assert not [text for text in asked if "8" in text or "12 " in text]  # shares and kilometres
+    _, asked = run("It was some 13 million tonnes.", {}, document=document, question="How much?")
+    assert not [text for text in asked if "12.9" in text]  # which it may stand for
+
+
 def test_the_best_of_all_names_wins(run):
     found, _ = run("Karl Lund built it in 1932.", {"Karl": -20.0, "1932": -40.0})
     assert found[1].text == "1936"
