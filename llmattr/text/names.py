@@ -10,7 +10,7 @@ import regex
 
 from llmattr.text.numbers import numbers
 from llmattr.text.split.languages import language_of
-from llmattr.text.units import MONTHS, fold
+from llmattr.text.units import CURRENCIES, MONTHS, fold
 from llmattr.text.words import Words, read
 
 _VAGUE = frozenset({0, 1, 2, 10, 100, 1e3, 1e6, 1e9, 1e12})  # number words ("one", "first", "thousands") that say too little
@@ -112,7 +112,7 @@ def _runs(text: str, language: str) -> Iterator[Name]:
             start, begins = first.end(), False
         run = text[start:end]
         alone = run.isalpha() and run[1:] == run[1:].lower()
-        if run and not (alone and (begins or len(run) == 1 or language in _NOUNS_ARE_CAPITAL)):
+        if run and run not in CURRENCIES and not (alone and (begins or len(run) == 1 or language in _NOUNS_ARE_CAPITAL)):
             yield Name(start, end, "name")
 
 

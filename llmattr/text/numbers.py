@@ -8,7 +8,7 @@ import regex
 from text_to_num import find_numbers
 
 from llmattr.core.progress import heed
-from llmattr.text.units import CENTURY, DECADE, Unit, fold, scale_at, unit_at
+from llmattr.text.units import CENTURY, CURRENCIES, DECADE, Unit, fold, scale_at, unit_at
 
 # text2num's; others have digits only.
 _LANGUAGES = frozenset({"en", "de", "fr", "es", "it", "pt", "nl", "da"})
@@ -22,7 +22,7 @@ _DIGITS = regex.compile(
     r"|\p{Nd}+)"
 )
 _WORDS = regex.compile(r"[\p{L}\p{M}]+|\p{Nd}+|[^\p{L}\p{M}\p{Nd}\s]")
-_CURRENCY = regex.compile(r"(\$|€)\s?$")
+_CURRENCY = regex.compile(rf"([$€£¥]|\b(?:{'|'.join(CURRENCIES)}))\s?$")
 _OH = regex.compile(r"[\s-]+(?:(?:oh|o)[\s-]+)?", regex.IGNORECASE)
 
 
@@ -88,7 +88,7 @@ def _number(text: str, start: int, end: int, readings: Sequence[tuple[float, flo
     ahead = fold(text[end : end + _AHEAD])
     money = _CURRENCY.search(text, max(0, start - 4), start)
     scale, length = scale_at(ahead, bool(money))
-    unit, _ = unit_at(money[1] if money else ahead[length:])
+    unit, _ = unit_at(fold(money[1]) if money else ahead[length:])
     ranges = [_rounded(value * scale, step * scale) for value, step in readings]
     if CENTURY.match(ahead):
         ranges += [(100 * (value - 1), 100 * value) for value, _ in readings]

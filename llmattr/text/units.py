@@ -80,6 +80,7 @@ CENTURY = regex.compile(  # behind a number
     r"\s?(?:th|st|nd|rd|e|eme|\.|-[еи]|º|°)?[\s-]?(?:centur\p{L}*|c\.|jahrhundert\p{L}*|jh\b|siecles?|siglos?|secol[oi]|seculos?|eeuw\p{L}*|век\p{L}*|世紀|世纪)"
 )
 DECADE = regex.compile(r"['’]?s\b|er(?:-?jahre?n?)?\b|年代|-е\b")
+CURRENCIES = ("EUR", "USD", "GBP", "CHF", "JPY", "CNY")  # codes that stand before a number
 _OF_MONEY = regex.compile(r"\s?([mb])\b")  # else "m" is a metre
 _MONTHS = """
 january jan janvier janv januar enero gennaio janeiro januari января январь
