@@ -19,6 +19,7 @@ from llmattr.core import citing, evidence
 from llmattr.core.files import write
 from llmattr.core.method import describe
 from llmattr.core.plain_json import json_text
+from llmattr.text import apart
 
 FILE = ROOT / "eval" / "choices.json"
 Kind = Literal[
@@ -29,7 +30,8 @@ THRESHOLDS = {
     citing: ("CLEAR", "LEAST", "LEAST_SHARE", "SHARE", "LEAST_RELEVANCE"),
     relevance: ("COMPLETING",),
     worded: ("WORDED",),
-    evidence: ("LEAST_SUPPORT", "LEAST_PER_TOKEN", "CARRIED", "MISSING", "EXPLAINED", "LIKELY", "ENOUGH", "RIVAL"),
+    evidence: ("LEAST_SUPPORT", "LEAST_PER_TOKEN", "CARRIED", "MISSING", "APART", "EXPLAINED", "LIKELY", "ENOUGH", "RIVAL"),
+    apart: ("NEAR",),
 }
 
 
