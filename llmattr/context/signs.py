@@ -13,12 +13,11 @@ from llmattr.context.removal.ablation import ContextAblation
 from llmattr.context.rivals import rivals
 from llmattr.core.evidence import CITING, Contrary, Rival, Signs, verdict_of
 from llmattr.core.sources import Document, Targets
-from llmattr.text.apart import apart
+from llmattr.text.apart import apart, passages
 from llmattr.text.contrary import contrary
 from llmattr.text.names import missing
 from llmattr.text.own_words import OwnWord, own_words
 from llmattr.text.refusals import refuses
-from llmattr.text.split import sentences
 from llmattr.text.split.languages import language_of
 
 Found = TypeVar("Found", Contrary, Rival)
@@ -93,20 +92,20 @@ class Reading:
     @cached_property
     def apart(self) -> list[tuple[tuple[int, int], ...]]:
         """Those that stand there, but not with the rest of what the sentence says; of the response those of its sentences."""
-        if self.languages is not None:  # the rest is in other words
+        if self.languages is not None or language_of(self.ablation.prompt.response) != "en":  # which says every subject
             return [() for _ in self.targets.texts]
         alone = [() if self.parts[t].any() else self._apart(t) for t in range(len(self.targets))]
         of = [np.flatnonzero(parts).tolist() or [t] for t, parts in enumerate(self.parts)]
         return [tuple(dict.fromkeys(span for part in parts for span in alone[part])) for parts in of]
 
     @cached_property
-    def _passages(self) -> list[str]:
-        """The sentences of the documents that are kept, each behind its document's title."""
+    def _passages(self) -> tuple[list[str], list[str]]:
+        """The sentences of the documents that are kept, as they are read, and their rows and items."""
         sources = self.ablation.sources
         groups = np.zeros(len(sources), dtype=int) if sources.groups is None else sources.groups
         documents = sources.documents or (Document(" ".join(sources.texts), "context"),)
-        kept = [documents[i] for i in np.unique(groups[self._all]).tolist()]
-        return [f"{one.title or ''}. {text}" for one in kept for text in sentences(one.text)]
+        read = [passages(documents[i]) for i in np.unique(groups[self._all]).tolist()]
+        return [text for prose, _ in read for text in prose], [text for _, others in read for text in others]
 
     @property
     def _given(self) -> list[str]:
@@ -177,7 +176,7 @@ class Reading:
 
     def _apart(self, t: int) -> tuple[tuple[int, int], ...]:
         start = self._span(t)[0]
-        found = apart(self.targets.texts[t], self.question, self._passages)
+        found = apart(self.targets.texts[t], self.question, *self._passages)
         return tuple((start + one.start, start + one.end) for one in found)
 
     def _span(self, t: int) -> tuple[int, int]:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from llmattr.text.apart import NEAR, apart
+from llmattr.core.sources import Document
+from llmattr.text.apart import NEAR, apart, passages
 
 PASSAGES = [
     "The bridge was built by Karl Lund in 1932.",
@@ -12,8 +13,8 @@ PASSAGES = [
 ]
 
 
-def said(sentence, told="", passages=PASSAGES):
-    return [sentence[one.start : one.end] for one in apart(sentence, told, passages)]
+def said(sentence, told="", prose=PASSAGES, others=()):
+    return [sentence[one.start : one.end] for one in apart(sentence, told, prose, others)]
 
 
 @pytest.mark.parametrize(
@@ -43,5 +44,39 @@ def test_the_share_of_the_rest_decides(k):
     rest = ["alpha", "beta", "gamma", "delta", "epsilon"]
     both, single = np.log1p(2 / 2.5), np.log1p(2 / 1.5)
     share = k * both / (k * both + (len(rest) - k) * single)
-    passages = [" ".join(rest), f"Ana Petrov, {' '.join(rest[:k])}"]
-    assert bool(said(f"Ana Petrov, {' '.join(rest)}", passages=passages)) is bool(share < NEAR)
+    prose = [" ".join(rest), f"Ana Petrov, {' '.join(rest[:k])}"]
+    assert bool(said(f"Ana Petrov, {' '.join(rest)}", prose=prose)) is bool(share < NEAR)
+
+
+def test_a_name_of_a_row_or_an_item_is_not_apart():
+    assert said("Ana Petrov built the bridge.", others=["| Ana Petrov | bridge |"]) == []
+
+
+PAGE = """# The Varna bridge
+
+Karl Lund was born in Ruse. He built it in 1932. The river is wide.
+
+## The tunnel
+
+Ana Petrov dug it.
+
+- Mei Chen
+
+| Year | Who |
+| --- | --- |
+| 1951 | Ana Petrov |
+"""
+
+
+def test_a_sentence_is_read_behind_its_heading_and_whom_it_means():
+    prose, others = passages(Document(PAGE, "page.md", format="markdown"))
+    assert prose == [
+        ". # The Varna bridge. Karl Lund was born in Ruse.",
+        ". # The Varna bridge. Karl Lund was born in Ruse. He built it in 1932.",
+        ". # The Varna bridge. The river is wide.",
+        ". ## The tunnel. Ana Petrov dug it.",
+    ]
+    assert any("Mei Chen" in text for text in others)
+    assert any("1951" in text for text in others)
+    assert said("Karl Lund built the Varna bridge in 1932.", prose=prose, others=others) == []
+    assert said("Ana Petrov built the Varna bridge.", prose=prose) == ["Ana Petrov"]

@@ -414,6 +414,12 @@ class TestIndex:
         with pytest.raises(LlmattrError, match="has version 99"):
             GradientIndex.open(tmp_path / "i")
 
+    def test_what_a_kill_left_before_run_json_is_removed(self, pair, tmp_path):
+        for name in ("fitted.safetensors.host.1.2.part", ".tmpk9XbDd"):  # the second is safetensors', which it gives ours
+            (tmp_path / name).write_text("x")
+        self.build(pair, tmp_path)
+        assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".") or path.suffix == ".part"] == []
+
     def test_a_changed_or_cut_index_is_refused(self, pair, tmp_path):
         self.build(pair, tmp_path / "i")
         vectors = tmp_path / "i" / "vectors.bin"

@@ -43,6 +43,7 @@ BLOCK = 2**24  # numbers of an index turned to float32 at once: 64 MB
 FITTED = "fitted.safetensors"
 BYTES = ("vectors.bin", "scales.bin", "doubt.bin", FITTED, ROWS)  # what has a checksum
 OWN = ("vectors", "scales", "doubt", "done", "rows", "fitted", "moment", "root", "faiss", "null", "kept", "run", "checked")
+TEMPORARY = ".tmp*"  # safetensors writes under such a name first, and a kill leaves it
 DTYPES = {"int8": np.int8, "float16": np.float16, "float32": np.float32}
 
 
@@ -72,8 +73,8 @@ class GradientIndex:
             check_empty(folder, keep=FITTED)  # of this index: it is fitted before it is begun
             run |= {"n": len(rows), "parts": [part], "checksums": checksums(folder, (FITTED,))}
             save_run(folder, run)
-        for left in folder.glob("*.part"):  # by a build that was killed
-            if left.name.split(".")[0] in OWN:
+        for left in folder.iterdir():  # by a build that was killed
+            if (left.match("*.part") and _is_own(left)) or left.match(TEMPORARY):
                 left.unlink(missing_ok=True)
         _make_room(folder, run, rows)
         return GradientIndex._map(folder, run, "r+")
@@ -227,11 +228,15 @@ def check_empty(folder: Path, keep: str = "") -> None:
     Files of our own that have no run.json (a kill, or somebody who removed some) are of nobody knows which index, and removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if any(path.name.split(".")[0] not in OWN for path in folder.iterdir()):
+    if not all(_is_own(path) for path in folder.iterdir()):
         raise LlmattrError(f"{str(folder)!r} is not empty and not an index: give another --out")
     for path in folder.iterdir():
         if path.name != keep:
             path.unlink(missing_ok=True)
+
+
+def _is_own(path: Path) -> bool:
+    return path.name.split(".")[0] in OWN or path.match(TEMPORARY)
 
 
 def _go_on(folder: Path, run: dict[str, Any], part: dict[str, Any], append: bool) -> dict[str, Any]:
