@@ -146,6 +146,7 @@ def test_help_shows_it_and_its_options(folder, kind):
     assert "--case [any|same]" in own.stdout
 
 
+@pytest.mark.slow
 def test_it_runs_keeps_its_record_and_conforms(folder):
     asked = ["--data", "rows.jsonl", "--prompt", "The number of 2 is", "--completion", " number 2.", "--out", "runs"]
     index = ["trace", "index", "mine", "--data", "rows.jsonl", "--model", "tiny"]

@@ -1,6 +1,7 @@
 """`llmattr.testing.check_method`: over every method of the package, and on methods that are wrong in one thing each."""
 
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from typing import ClassVar
 
 import numpy as np
@@ -25,7 +26,14 @@ KINDS = {
     "retraining": retraining.METHODS,
     "components": components.METHODS,
 }
-EVERY = [pytest.param(kind, method, id=f"{kind}-{name}") for kind, some in KINDS.items() for name, method in some.items()]
+SLOW = ("retraining-*", "training-astra", "training-lissa", "training-cg", "training-arnoldi", "components-shapley")  # seconds
+EVERY = [
+    pytest.param(
+        kind, method, id=(one := f"{kind}-{name}"), marks=[pytest.mark.slow] * any(fnmatch(one, some) for some in SLOW)
+    )
+    for kind, methods in KINDS.items()
+    for name, method in methods.items()
+]
 
 
 def cheap(method):

@@ -72,8 +72,15 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
         against=("LDS", "CPR", "CMD"),
         unit="prompts",
         budgets=asked,
+        called=called(given),
         notes=lambda measured: [f"{sum(case.of == task for case in measured)} prompts of {task}." for task in tasks] + [*NOTES],
     )
+
+
+def called(given: Mapping[str, Any]) -> str:
+    """What the tables of another model, or of other parts, are called beside the usual ones."""
+    asked = given["parts"], plain_name(given["model"])
+    return "" if given["tiny"] or asked == ("heads", "smollm2") else " with ".join(asked)
 
 
 def known_tasks(given: str) -> list[str]:
@@ -97,7 +104,7 @@ def fits(model: Model, row: Row, tiny: bool) -> bool:
 
 
 OPTIONS = (
-    click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, or smollm2."),
+    click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, smollm2 or gemma3-270m."),
     click.option("--parts", default="heads", show_default=True, help="heads, mlps, attentions, layers, neurons; + between."),
     click.option("--dictionary", help="The folder of a dictionary, for --parts features."),
     click.option(

@@ -119,7 +119,7 @@ def of_kinds(methods: Sequence[str], budgets: Sequence[int]) -> Iterator[Entry]:
 
 
 OPTIONS = (
-    click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, or smollm2."),
+    click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, smollm2 or gemma3-270m."),
     click.option("--layer", type=click.IntRange(min=0), default=15, show_default=True, help="What is looked at, from 0."),
     click.option("--tokens", type=click.IntRange(min=100), default=20_000, show_default=True, help=f"Of {SET}, to learn from."),
     click.option("--tasks", default="", help=f"Some tasks, with commas between: {', '.join(TASKS)}."),

@@ -147,7 +147,7 @@ def best_threshold(values: Float[np.ndarray, " c"], labels: Bool[np.ndarray, " c
 
 
 @click.command("checks", help=__doc__)
-@click.option("--model", help="Also ask this model: a hub id, a folder, or smollm2.")
+@click.option("--model", help="Also ask this model: a hub id, a folder, smollm2 or gemma3-270m.")
 @click.option("--examples", type=click.IntRange(min=1), help="So many claims of each set, drawn by a seed; all without it.")
 @click.option("--tiny", is_flag=True, help="Two claims of each set: does everything run? Needs --out.")
 @click.option("--out", type=click.Path(path_type=Path), help="The JSON file; a Markdown file goes beside it.")

@@ -104,6 +104,6 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
 
 OPTIONS = (
     click.option("--examples", type=click.IntRange(min=1), help="Trajectories of each length and position (2)."),
-    click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, or smollm2."),
+    click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, smollm2 or gemma3-270m."),
 )
 command = benchmark("injection", __doc__ or "", plan, RESULTS / "injection.json", *OPTIONS)

@@ -25,7 +25,7 @@ OPTIONS = (
     click.option("--sets", default="", help=f"Some sets of questions, with commas between: {', '.join(SETS)}."),
     click.option("--examples", type=click.IntRange(min=1), help="Questions of each set that judge, beside two chosen on (4)."),
     click.option("--sentences", type=click.IntRange(min=2), help="Sentences of a question at most; other papers are left out."),
-    click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, or smollm2."),
+    click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, smollm2 or gemma3-270m."),
     click.option(
         "--data", help="Questions of your own: a JSON lines file, or a hub id (python -m eval data --example questions)."
     ),

@@ -190,6 +190,6 @@ def _with(question: Question, answer: str) -> Question:
     return dataclasses.replace(question, answer=answer)
 
 
-MODEL = click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, or smollm2.")
+MODEL = click.option("--model", default="smollm2", show_default=True, help="A hub id, a folder, smollm2 or gemma3-270m.")
 JUDGE = click.option("--judge", help="Also what this entailment model adds: a folder or a hub id.")
 command = benchmark("verdicts", __doc__ or "", plan, RESULTS / "verdicts.json", MODEL, JUDGE)

@@ -70,7 +70,7 @@ OPTIONS = (
     click.option(
         "--model",
         show_default="smollm2, or the index's",
-        help="hub id, folder, http://server, or smollm2 (embedded, needs no hub)",
+        help="hub id, folder, http://server; smollm2 and gemma3-270m need no hub",
     ),
     click.option("--served-model", help="with a server: the model's name there, where it has several"),
     click.option("--tokenizer", help="with a server: hub id or folder with the model's chat template; plain text without it"),

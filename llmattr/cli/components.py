@@ -56,7 +56,7 @@ class ComponentsCommand(MethodCommand):
 @click.option("--sample", type=Input(), help="a file of rows whose tokens the mean is over; the prompts' own without it")
 @click.option("--measure", type=click.Choice(get_args(Measure)), default="logprob", show_default=True, help="of the completion")
 @click.option("--circuits", is_flag=True, help="also measure what the strongest do alone (ten more ablations a completion)")
-@click.option("--model", default="smollm2", show_default=True, help="hub id, folder, or smollm2")
+@click.option("--model", default="smollm2", show_default=True, help="hub id, folder, smollm2 or gemma3-270m")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
 @click.option("--device", help="cpu, cuda, cuda:1 ...; the GPU where there is one")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of everything that is drawn")

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     help="what a removed component gives: nothing, or its mean, where the model has a bias that can hold it",
 )
 @click.option("--sample", type=Input(), help="a file of rows whose tokens the mean is over; the prompts' own without it")
-@click.option("--model", default="smollm2", show_default=True, help="hub id, folder, or smollm2")
+@click.option("--model", default="smollm2", show_default=True, help="hub id, folder, smollm2 or gemma3-270m")
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "bfloat16", "float16"]),

@@ -14,7 +14,7 @@ from llmattr.errors import LlmattrError
 
 NUMBER = click.IntRange(min=1)
 OF_MODEL = (
-    click.option("--model", default="smollm2", show_default=True, help="hub id, folder, or smollm2"),
+    click.option("--model", default="smollm2", show_default=True, help="hub id, folder, smollm2 or gemma3-270m"),
     click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True),
     click.option("--device", help="cpu, cuda, cuda:1 ...; the GPU where there is one"),
 )

@@ -14,7 +14,7 @@ from llmattr.errors import LlmattrError
 @click.command("fit-heads")
 @click.argument("data", metavar="DATA")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="file for the weights: at2 --weights FILE")
-@click.option("--model", default="smollm2", show_default=True, help="hub id, folder, or smollm2 (embedded, needs no hub)")
+@click.option("--model", default="smollm2", show_default=True, help="hub id, folder, smollm2 or gemma3-270m")
 @click.option("--n-ablations", type=click.IntRange(min=2), default=32, show_default=True, help="ablations for each row")
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="longest answer")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="seed of everything random")

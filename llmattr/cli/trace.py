@@ -72,7 +72,7 @@ for command in RETRAINING:
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="the folder of the index; the same command resumes it"
 )
-@click.option("--model", show_default="smollm2", help="hub id, folder, or smollm2: the model that was trained")
+@click.option("--model", show_default="smollm2", help="hub id, folder, smollm2 or gemma3-270m: the model that was trained")
 @click.option(
     "--checkpoints",
     multiple=True,

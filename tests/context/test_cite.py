@@ -41,6 +41,7 @@ def test_the_whole_response_and_each_sentence_are_targets(result):
     assert result.lds.shape == (3,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_batch_size_and_padding_side_of_absolute_positions(name):
     """`check_method` (tests/test_conformance.py) tries every method on rotary positions; these shift with the padding."""

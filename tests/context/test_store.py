@@ -26,6 +26,7 @@ def run(lm, cache, n=64, **how):
     return cite(lm, LONG, "How wide?", response=ANSWER, method=ContextCite(n_ablations=n), cache=cache, verify=False, **how)
 
 
+@pytest.mark.slow
 def test_256_after_64_cost_192(counted, tmp_path):
     lm, asked = counted
     first = run(lm, tmp_path)
@@ -120,6 +121,7 @@ def _save_rows(folder, number):
         store.save()
 
 
+@pytest.mark.slow
 def test_processes_add_to_one_file(tmp_path):
     """8 processes save 60 times each, every time with one row more: each row is there, with its own numbers."""
     at_once(_save_rows, tmp_path)

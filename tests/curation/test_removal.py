@@ -132,6 +132,7 @@ class TestCommand:
         assert main(["trace", "verify", found, *options, "--k", "2", "--runs", "1", "--draws", "1"]) == 0
         assert "One model and one draw tell no error" in capsys.readouterr().out
 
+    @pytest.mark.slow
     def test_another_model_is_trained_than_was_traced(self, given, tmp_path, capsys):
         found, options = given
         saved = json.loads(Path(found).read_text())

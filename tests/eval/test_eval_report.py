@@ -216,6 +216,7 @@ def test_numbers_have_two_digits():
     assert " ".join(map(short, numbers)) == shown
 
 
+@pytest.mark.slow
 def test_check_tells_stale_from_fresh_and_again_changes_nothing(folder):
     assert report(folder, "--check").exit_code == 1
     assert [path.name for path in contents(folder)] == [

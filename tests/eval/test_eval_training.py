@@ -133,6 +133,7 @@ def test_every_line_says_what_its_scores_depend_on():
         scoring.lines(["bm25", "bm26"], [12], 4)
 
 
+@pytest.mark.slow
 def test_a_run_is_unrolled_by_its_own_learning_rates(tmp_path):
     """Ten steps of .01, to the third and on to the last; the line is asked at five checkpoints of one run."""
     facts = facts_data.countries(2, ("capital",))
@@ -185,6 +186,7 @@ class TestPeers:
         assert ids.tolist() == [[5, 6, 7], [8, 9, 0]]
         assert labels.tolist() == [[IGNORED, IGNORED, 7], [IGNORED, 9, IGNORED]]
 
+    @pytest.mark.slow
     def test_a_package_that_is_not_there_is_one_line_of_the_table(self, tmp_path):
         (entry,) = peers.lines({"dattri": sys.executable})
         assert (entry.label, entry.family) == ("dattri, index", "predictive")

@@ -61,6 +61,7 @@ def test_scores_are_what_answers_lose(chat, server):
     assert len(server.seen) == 1 + 5
 
 
+@pytest.mark.slow
 def test_every_method_that_asks_ablations_works_on_it(chat):
     ablation = cite(chat, CONTEXT, "When?", response=ANSWER, method="alone").session.ablation
     for method in ("screening", "ridge", "context-cite", "shapley"):

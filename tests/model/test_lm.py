@@ -117,6 +117,7 @@ class Wrapped(torch.nn.Module):
         return self.inner(*args, **kwargs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [Wrapped, lambda model: torch.compile(model, backend="eager")])
 def test_wrapped_models_get_the_right_positions(wrap):
     plain_lm = LM(tiny_models.gpt2().double(), tiny_models.tokenizer())

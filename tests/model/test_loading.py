@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import threading
-from pathlib import Path
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path, PurePath
 
 import pytest
 import torch
@@ -320,7 +321,7 @@ class TestTheEmbeddedModel:
             return tiny_models.llama(), tiny_models.tokenizer()
 
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        monkeypatch.setattr(embedded, "_weights", lambda package, version: Path("x.gguf"))
+        monkeypatch.setattr(embedded, "_weights", lambda packages, version: [Path("x.gguf")])
         monkeypatch.setattr(embedded, "_read", read)
         return times
 
@@ -332,6 +333,33 @@ class TestTheEmbeddedModel:
             thread.join()
         assert len(read) == 1
         LM.load("smollm2")
+
+    def test_parts_of_several_packages_are_joined_in_their_order(self, read, tmp_path, monkeypatch):
+        parts, joined = [tmp_path / f"model.gguf.part0{part}" for part in range(4)], []
+        for number, part in enumerate(parts):
+            part.write_bytes(bytes([number]) * 3)
+
+        def reading(gguf):
+            joined.append((gguf.name, gguf.read_bytes()))
+            return tiny_models.llama(), tiny_models.tokenizer()
+
+        monkeypatch.setattr(embedded, "_weights", lambda packages, version: parts)
+        monkeypatch.setattr(embedded, "_read", reading)
+        LM.load("gemma3-270m")
+        assert joined == [("model.gguf", b"".join(part.read_bytes() for part in parts))]
+
+    def test_every_package_that_is_needed_is_named(self, tmp_path, monkeypatch):
+        def files(package):
+            if package.endswith("part3"):
+                raise PackageNotFoundError(package)
+            return [PurePath("model.gguf.part00")]
+
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setattr(embedded.metadata, "files", files)
+        with pytest.raises(
+            LlmattrError, match=r"package gemma3\S*-part3 is not installed: pip .*-part1==1\.0\.0 .*-part4==1\.0\.0"
+        ):
+            LM.load("gemma3-270m")
 
     def test_what_a_killed_one_left_is_not_taken(self, read):
         folder = embedded.embedded_folder("smollm2")

@@ -67,6 +67,7 @@ class TestTheDerivative:
         expected = differences(trainer, weights, 3)
         np.testing.assert_allclose(magic(trainer, weights, 3).values, expected, rtol=0, atol=0.01 * np.abs(expected).max())
 
+    @pytest.mark.slow
     def test_the_clipping_is_at_work_and_is_not(self):
         ends = [
             magic(ablation(recipe=dataclasses.replace(SHORT, clip=clip)).trainer, ONES, 3).after for clip in (1.0, 0.0, 1e3)
@@ -109,6 +110,7 @@ class TestTheRun:
             for one, other in zip(magic(trainer, ONES, 0, kept=kept), found, strict=True):
                 np.testing.assert_array_equal(one, other)
 
+    @pytest.mark.slow
     def test_fewest_states_are_held_at_the_square_root(self, monkeypatch):
         """36 steps: 6 marks and at most 5 more between two of them, in place of 36."""
         held, taken = [], metagradient.state_of
@@ -133,6 +135,7 @@ class TestTheRun:
         np.testing.assert_allclose(found.baseline + found.values @ weights, found.after, rtol=1e-12)
         assert (found.values[:, 3] == 0).all()  # it was not trained on
 
+    @pytest.mark.slow
     def test_how_many_queries_go_together_changes_nothing(self, monkeypatch):
         """One by one no query needs `torch.vmap`. 1e-9: rounding in float64, over 12 steps."""
         trainer = ablation().trainer

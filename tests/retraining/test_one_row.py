@@ -85,6 +85,7 @@ class TestGShapley:
             expected[:, row], before = after - before, after
         np.testing.assert_allclose(one_pass(trainer, weights, 3, rate=rate).values, expected, atol=1e-10)
 
+    @pytest.mark.slow
     def test_the_rate_is_the_one_that_helps_most(self):
         trainer = ablation(mean=True).trainer
         ends = [one_pass(trainer, ONES, 3, rate=rate).after for rate in RATES]

@@ -383,6 +383,7 @@ class TestAblation:
 
 
 class TestNoise:
+    @pytest.mark.slow
     def test_exact_values_have_the_error_of_noisy_outputs(self):
         """Every run has its own noise of deviation 1, known from 16 masks to 18 %; so 200 worlds are off by so much."""
         off, said = [], []
@@ -513,6 +514,7 @@ class TestDatamodels:
         assert least[2] == -1
         assert (found.predict(fragile.masks).diagonal()[:2] < 0).all()
 
+    @pytest.mark.slow
     def test_the_right_weights_correlate_with_single_runs_by_the_root_of_the_reliability(self):
         """T24: noise of deviation 2 and weights of norm 3."""
         n, m = 24, 20_000
@@ -555,6 +557,7 @@ class TestDatamodels:
         assert points.shape == (4, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_the_fact_comes_first(name):
     """The rest of what every method keeps is `check_method`'s (tests/test_conformance.py)."""
@@ -658,6 +661,7 @@ class TestCommand:
             (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         return ["--data", str(folder / "rows.jsonl"), "--out", str(folder / "runs"), "--steps", "15", "--learning-rate", "0.01"]
 
+    @pytest.mark.slow
     def test_datamodel(self, tmp_path, capsys):
         given = [*self.files(tmp_path), "--queries", str(tmp_path / "queries.jsonl"), "--n-models", "24", "--verify", "2"]
         outputs = ["--json", str(tmp_path / "it.json"), "--html", str(tmp_path / "it.html")]
@@ -681,6 +685,7 @@ class TestCommand:
         assert main(["trace", "datamodel", *given]) == 0
         assert len(list(tmp_path.glob("runs/*/*/*.npz"))) == before
 
+    @pytest.mark.slow
     def test_shapley_of_groups_by_prompt_and_completion(self, tmp_path, capsys):
         asked = ["--prompt", "A port of Colon is", "--completion", " busy", "--group-by", "place", "--n-models", "16"]
         assert main(["trace", "shapley", *self.files(tmp_path), *asked]) == 0
@@ -709,6 +714,7 @@ class TestCommand:
         assert main(["trace", "datamodel", *given, "--prompt", "A", "--completion", " x"]) == 2
         assert "it needs messages or prompt + completion or text" in capsys.readouterr().err
 
+    @pytest.mark.slow
     def test_the_space_may_stand_at_the_end_of_the_prompt(self, tmp_path, capsys):
         """As in the README: the scratch model's words begin with their space, wherever the border is."""
         given = self.files(tmp_path)
@@ -718,6 +724,7 @@ class TestCommand:
         first = next(line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("1 "))
         assert "Colon is busy" in first
 
+    @pytest.mark.slow
     def test_shapley_until_values_are_settled(self, tmp_path, capsys):
         asked = ["--prompt", "A port of Colon is", "--completion", " busy", "--group-by", "place", "--n-models", "auto"]
         assert main(["trace", "shapley", *self.files(tmp_path), *asked, "--json", str(tmp_path / "it.json")]) == 0

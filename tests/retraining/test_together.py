@@ -38,6 +38,7 @@ def world(name="llama", dtype=torch.float64):
     return model.to(dtype), tokenizer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["given", "random"])
 @pytest.mark.parametrize("name", ["llama", "gpt2", "tied"])
 def test_stacked_models_are_those_of_the_plain_loop(name, start):
@@ -118,6 +119,7 @@ def test_a_trainer_gives_the_same_outputs_together_and_alone():
     assert np.abs(alone[0] - alone[1]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_an_ablation_takes_them_in_parts():
     ablation = retraining_ablation(world(dtype=torch.float32), ROWS, ASKED, recipe=RECIPE)
     masks = random_masks(11, 8)

@@ -112,6 +112,7 @@ class TestDataOob:
             np.testing.assert_allclose(stderr[i], left.std(ddof=1) / len(left) ** 0.5, atol=1e-12)
         np.testing.assert_array_equal(out_of_bag(masks, np.where(masks, 1e9, outputs))[0], values)
 
+    @pytest.mark.slow
     def test_its_values_are_those_of_models_trained_without_the_row(self):
         """Every bag is trained once more by hand, and asked for every row."""
         own = of_own_rows(ablation())
@@ -140,6 +141,7 @@ class TestDataOob:
         expected, _ = out_of_bag(bags(12, 4, seed=0), (outputs[:, :4] + outputs[:, 4:]) / 2)
         np.testing.assert_allclose(found.values[0], expected, atol=1e-12)
 
+    @pytest.mark.slow
     def test_runs_are_kept_beside_the_others_and_serve_again(self, tmp_path):
         options = {"out": tmp_path, "recipe": dataclasses.replace(SHORT, steps=2)}
         first = DataOob(n_bags=24).attribute(ablation(**options))
@@ -239,6 +241,7 @@ class TestInRun:
         # The last step's gradient moves only the last step.
         np.testing.assert_allclose(_reach(recipe)[-1], rates[-1] * 0.1 / (1 - 0.9**30), rtol=1e-12)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("clip", [0.0, 1.0])
     @pytest.mark.parametrize(("measure", "mean"), [("logprob", False), ("logit", False), ("logprob", True)])
     def test_for_small_steps_values_add_up_to_the_change(self, clip, measure, mean):
@@ -260,6 +263,7 @@ class TestInRun:
         np.testing.assert_array_equal(before, asked.trainer.measured(asked.trainer.lm))
         assert (values[:, 3] == 0).all()  # it was not trained on
 
+    @pytest.mark.slow
     def test_it_agrees_with_shapley_by_retraining(self):
         """Groups of rows; Pearson's correlation with exact Shapley values from 16 models."""
         asked = ablation(group_by="place", recipe=Recipe(steps=24, batch_size=4, learning_rate=1e-3))

@@ -61,6 +61,7 @@ def test_what_is_alike_by_just_so_much():
     assert len(set(near_duplicates([" ".join(ten[:-1]), " ".join([*ten[:-2], "x"])]))) == 2  # 7 / 9
 
 
+@pytest.mark.slow
 def test_few_pairs_are_compared():
     """Of 3,000 texts of 60 words of Zipf's law, 4.5 million pairs, and each with one copy: as many pairs as copies, or two."""
     random = np.random.default_rng(0)

@@ -145,6 +145,7 @@ def test_rare_spans_come_first():
     assert [quote.rarity for quote in found] == sorted((quote.rarity for quote in found), reverse=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exponent", [0.0, 1.0])
 def test_chance_gives_no_more_than_it_is_said_to(exponent):
     """Answers and texts of independent words: `by_chance` is at least the mean number of such spans.

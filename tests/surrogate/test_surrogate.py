@@ -116,6 +116,7 @@ def test_bad_input(fit):
         fit(from_function(lambda masks: np.full((len(masks), 1), np.nan), 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"alpha": 0.01}, {"alpha": "auto"}])
 @pytest.mark.parametrize(("n", "tokens"), [(20, 1), (60, 1), (100, 3)])
 def test_sources_without_effect_are_cited_once_in_40_even_with_few_ablations(n, tokens, options):

@@ -60,6 +60,7 @@ def test_settings_that_would_undo_it(tmp_path):
     assert not (tmp_path / "checkpoint-10" / "optimizer.pt").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "batches", "together"),
     [

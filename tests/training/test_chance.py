@@ -102,6 +102,7 @@ def test_what_three_rows_teach_stands_out(world, name, most):
     assert (world.p(METHODS[name](), world.taught) <= 0.05).mean() >= most
 
 
+@pytest.mark.slow
 def test_what_knows_nothing_finds_nothing(world):
     """Of m taught questions 1 in 20 by chance; three deviations of that many draws, and of 199."""
     found = world.p(METHODS["random"](), world.taught)

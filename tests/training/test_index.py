@@ -299,6 +299,7 @@ class TestModels:
         assert len(alive) == 2
 
 
+@pytest.mark.slow
 def test_a_question_holds_no_more_of_a_larger_index(tmp_path):
     """Of four times as many rows: the same block of scores, tile and rows that are returned, and at most 8 bytes a row more.
 

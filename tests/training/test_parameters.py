@@ -243,6 +243,7 @@ class TestScales:
         assert found["lm_head/out"].max() <= found["lm_head/out"].median() * 1.001  # a word without gradients is not blown up
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parameters", ["head", "embedding", "all"])
 def test_a_row_finds_itself(lm, parameters):
     """Asked for a row, that row is first, by every kind of model."""
@@ -282,6 +283,7 @@ class TestAdapters:
         assert (expected.abs().sum(0) > 0).any()
         torch.testing.assert_close(exact_gradients(lm, examples, layers), expected, rtol=1e-10, atol=1e-10)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("parameters", ["auto", "blocks", "head+embedding", "all"])
     def test_a_row_finds_itself_in_an_index_that_is_opened(self, adapted, tmp_path, parameters):
         for method in (GradCos(parameters=parameters), Trak(parameters=parameters)):

@@ -26,6 +26,7 @@ def lm():
     return LM(tiny_models.gpt2().double(), tiny_models.tokenizer(), "gpt2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["grad-dot", "logra", "tracin", "trak", "stream", "ekfac", "cg", "source"])
 def test_of_a_linear_method_it_is_the_difference_of_both_answers_scores(lm, tmp_path, name):
     """`(g - g') H^-1 phi = g H^-1 phi - g' H^-1 phi`: relative error at the rounding of float32 rows, or of CG's residual."""

@@ -339,6 +339,7 @@ class TestInverse:
         [Cg(10.0, 1e-11), Cg(10.0, 1e-11, preconditioner="ekfac"), Lissa(50.0, steps=60), Astra(50.0, steps=200)],
         ids=lambda method: method.name,
     )
+    @pytest.mark.slow
     def test_it_is_the_direct_solution(self, small, method):
         """LiSSA's residual is at most (1 - 50 / (1.1 x 117))^61 < 1e-12: the largest eigenvalue is below 67 means.
 

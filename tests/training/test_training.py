@@ -465,6 +465,7 @@ class TestIndex:
         with pytest.raises(LlmattrError, match=r"the gradient of row 3 is not finite at layer '(model.layers|lm_head)"):
             trace(pair, [*ROWS[:3], {**ASKED, "prompt": "Z is "}], ASKED, name)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["ekfac", "logra", "trackstar"])
     def test_a_layer_without_gradients_spoils_no_other(self, pair, name):
         pair[0].model.layers[1].mlp.up_proj.weight.data.zero_()  # so that down_proj reads zeros
