@@ -16,7 +16,7 @@ from eval.components.case import KEEP, Case, Size
 from eval.components.tasks import TASKS, Row, solved
 from eval.context.case import Model
 from eval.harness import choices
-from eval.harness.command import plain_name
+from eval.harness.command import called, plain_name
 from eval.harness.contract import Entry
 from eval.harness.entries import entries
 from eval.harness.run import Plan, benchmark, budgets, split
@@ -72,15 +72,9 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
         against=("LDS", "CPR", "CMD"),
         unit="prompts",
         budgets=asked,
-        called=called(given),
+        called=called(given["parts"], given["model"], ("heads", "smollm2")),
         notes=lambda measured: [f"{sum(case.of == task for case in measured)} prompts of {task}." for task in tasks] + [*NOTES],
     )
-
-
-def called(given: Mapping[str, Any]) -> str:
-    """What the tables of another model, or of other parts, are called beside the usual ones."""
-    asked = given["parts"], plain_name(given["model"])
-    return "" if given["tiny"] or asked == ("heads", "smollm2") else " with ".join(asked)
 
 
 def known_tasks(given: str) -> list[str]:

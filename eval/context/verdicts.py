@@ -24,7 +24,7 @@ from eval.context.case import Case, Model, Size
 from eval.context.claims import claims
 from eval.context.data import Question
 from eval.context.rules import JUDGED, RULES, Ours
-from eval.harness.command import plain_name
+from eval.harness.command import called, plain_name
 from eval.harness.contract import Costs, Entry, Judged, PerUnit, Scored
 from eval.harness.entries import entries
 from eval.harness.run import Plan, benchmark, split
@@ -163,6 +163,7 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
         measures=(*SHOULD, *(f"{a} > {b}" for a, b in ABOVE)),
         base=Ours.name,
         against=("right", "false"),
+        called=called("answers", given["model"], ("answers", "smollm2")),
         notes=lambda measured: NOTES,
     )
 

@@ -20,6 +20,12 @@ def plain_name(value: Any) -> Any:
     return Path(value).name if is_place else value
 
 
+def called(what: str, model: str, usual: tuple[str, str]) -> str:
+    """What the tables of another set or model are called beside the usual ones, which have no name: "SET with MODEL"."""
+    asked = what, plain_name(model)
+    return "" if asked == usual else " with ".join(asked)
+
+
 def peer_option(known: Collection[str]) -> Callable[[Any], Any]:
     """An option that may be given several times, `--peer NAME=PYTHON` of a known name: the Pythons by their names."""
 

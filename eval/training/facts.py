@@ -17,7 +17,7 @@ from eval.harness.run import Plan, benchmark, budgets, split
 from eval.training import scoring
 from eval.training.tail_patch import Patch
 from eval.training.world import AGAIN, CEILING, GOLD, RANKS, Size
-from eval.training.worlds import MODELS, OPTIONS, TINY, called, learned, own, public, told, world
+from eval.training.worlds import MODELS, OPTIONS, TINY, learned, named, own, public, told, world
 from llmattr.retraining import METHODS as RETRAINING
 from llmattr.retraining.scratch import NAME
 
@@ -79,7 +79,7 @@ def plan(given: Mapping[str, Any], folder: Path, usual: Size = USUAL) -> Plan:
         against=("MRR", "LDS") if judged else ("MRR",),
         unit="facts",
         budgets=asked,
-        called=called(given, usual_set, "smollm2" if full else NAME),
+        called=named(given, usual_set, "smollm2" if full else NAME),
         notes=lambda worlds: [*notes, *told(worlds), patch],
     )
 

@@ -15,7 +15,7 @@ from eval.harness.contract import Entry
 from eval.harness.run import Plan, benchmark, budgets, split
 from eval.training import data, peers, scoring
 from eval.training.world import AGAIN, CEILING, Size, column
-from eval.training.worlds import MODELS, OPTIONS, TINY, called, own, public, told, world
+from eval.training.worlds import MODELS, OPTIONS, TINY, named, own, public, told, world
 from llmattr.errors import LlmattrError
 
 SIZE = Size(held_out=64)
@@ -43,7 +43,7 @@ def plan(given: Mapping[str, Any], folder: Path) -> Plan:
         against=("LDS",),
         unit="facts",
         budgets=asked,
-        called=called(given, CAPITALS),
+        called=named(given, CAPITALS),
         notes=told,
     )
 

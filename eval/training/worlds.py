@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from eval.harness import data as sets
-from eval.harness.command import plain_name
+from eval.harness.command import called
 from eval.training import data
 from eval.training.data import Facts
 from eval.training.world import Size, World
@@ -63,10 +63,9 @@ def world(
     return made
 
 
-def called(given: Mapping[str, Any], usual: str, model: str = NAME) -> str:
+def named(given: Mapping[str, Any], usual: str, model: str = NAME) -> str:
     """What a world's tables are called beside those of the usual set and model, which have no name, as those of one's own."""
-    asked = given["name"] or usual, plain_name(given["model"])
-    return "" if given["train"] or asked == (usual, model) else " with ".join(asked)
+    return "" if given["train"] else called(given["name"] or usual, given["model"], (usual, model))
 
 
 def own(given: Mapping[str, Any], must_state: bool) -> Facts | None:

@@ -17,7 +17,7 @@ from eval.speed.peers.common import IGNORED
 from eval.training import data as facts_data
 from eval.training import ftrace, peers, scoring, synth
 from eval.training.world import AGAIN, CEILING, GOLD, Size, World, column
-from eval.training.worlds import called, public
+from eval.training.worlds import named, public
 from llmattr import metrics, surrogate
 from llmattr.ablation import random_masks
 from llmattr.errors import LlmattrError
@@ -202,11 +202,11 @@ class TestPeers:
 
 def test_only_another_world_has_a_name():
     usual = {"train": None, "name": None, "model": "scratch"}
-    assert called(usual, "countries") == called({**usual, "name": "countries"}, "countries") == ""
-    assert called({**usual, "train": "rows.jsonl", "model": "smollm2"}, "countries") == ""
-    assert called({**usual, "model": "scratch-gpt2"}, "countries") == "countries with scratch-gpt2"
-    assert called({**usual, "name": "pararel"}, "countries") == "pararel with scratch"
-    assert called(usual, "fewrel", "smollm2") == "fewrel with scratch"
+    assert named(usual, "countries") == named({**usual, "name": "countries"}, "countries") == ""
+    assert named({**usual, "train": "rows.jsonl", "model": "smollm2"}, "countries") == ""
+    assert named({**usual, "model": "scratch-gpt2"}, "countries") == "countries with scratch-gpt2"
+    assert named({**usual, "name": "pararel"}, "countries") == "pararel with scratch"
+    assert named(usual, "fewrel", "smollm2") == "fewrel with scratch"
 
 
 def test_the_columns_of_rates():
