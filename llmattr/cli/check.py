@@ -12,12 +12,11 @@ import click
 
 from llmattr.cli.answerer import Answerer, answering
 from llmattr.cli.batch import Row, answered, check_batch, optional, told, write_batch_page
-from llmattr.cli.files import check_folder, check_outputs, documents, quiet, read, shown, write_json
+from llmattr.cli.files import check_folder, check_outputs, documents, quiet, read, write_json
 from llmattr.cli.given import Input, refuse, taken, typed
 from llmattr.core.files import write
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError
-from llmattr.text.chats import chat_of
 
 if TYPE_CHECKING:
     from llmattr.context.checked import Check
@@ -37,18 +36,9 @@ SHAPES = ("markdown", "anthropic", "openai", "gemini", "cohere", "bedrock", "lan
     type=Input(),
     help="what the answer could cite, in the order of its numbers",
 )
-@click.option(
-    "--messages",
-    type=Input(),
-    metavar="JSON",
-    help="a chat that the answer ends, or was said behind; without --documents it could cite what tools returned",
-)
 @click.option("--query", help="what was asked; without it the model is asked for a fact from the documents")
 @click.option(
-    "--questions",
-    type=Input(),
-    metavar="JSONL",
-    help="many: rows {answer or messages, documents, query, id}; --json gets a line a row",
+    "--questions", type=Input(), metavar="JSONL", help="many: rows {answer, documents, query, id}; --json gets a line for each"
 )
 @click.option("--shape", type=click.Choice(SHAPES), help="how the citations are written; found out where it is not given")
 @click.option("--names", type=Input(), help='a JSON file that says which document a name is: {"Doe 2020": 2}')
@@ -81,7 +71,6 @@ def check(
     answer: str | None,
     *,
     given: tuple[str, ...],
-    messages: str | None,
     query: str | None,
     questions: str | None,
     shape: str | None,
@@ -102,16 +91,14 @@ def check(
     """Check the citations of ANSWER, a file or - : does each marker hold, does a sentence lack one?
 
     ANSWER is text with marks ([1], [2,3], [1-3], [^1], (Doe 2020) ...), or the JSON of a vendor's response. Numbers name the
-    documents in their order, or by the list of references at the answer's end. A chat may hold the answer (--messages).
+    documents in their order, or by the list of references at the answer's end.
     """
     answerer = taken(Answerer, options)
     words = [word.strip() for word in fail_on.split(",") if word.strip()]
-    _check_given(answer, questions, messages, context.args)
-    source = questions or answer
-    read_from = [name for name in (source, messages) if name is not None]
-    check_outputs((*read_from, *given), [out for out in (html, json, junit) if out])
-    for name in read_from:
-        _check_apart(name, given)
+    _check_given(answer, questions, context.args)
+    source = questions or answer or "-"
+    check_outputs((source, *given), [out for out in (html, json, junit) if out])
+    _check_apart(source, given)
     if quick:
         refuse("--quick asks no model", *MODEL)
     if typed("no_cache"):
@@ -142,22 +129,21 @@ def check(
         write_batch_page(html, results)
         failed = {word for one in results for word in (words if "error" in one else one["failures"])}  # unchecked is not passed
         context.exit(FAILED if failed.intersection(words) else 0)
-    chat = {} if messages is None else chat_of(read(messages), shown(messages))._asdict()
-    found = check(lm, None if source is None else _read(source), known or None, query, **chat, cache=kept, **how)
+    found = check(lm, _read(source), known or None, query, cache=kept, **how)
     models = [] if lm is None or answerer.server else [lm.record() | lm.fingerprint()]
     _show(found, mended, models, html=html, junit=junit, json=json)
     context.exit(FAILED if words and found.fails(words) else 0)
 
 
-def _check_given(answer: str | None, questions: str | None, messages: str | None, more: list[str]) -> None:
+def _check_given(answer: str | None, questions: str | None, more: list[str]) -> None:
     """Raise for an answer and a file of them, or neither, and for `more` words than an answer."""
     if more:
         named = " ".join(f"--documents {one}" for one in more)
         raise LlmattrError(f"check takes one answer, and each document behind a --documents of its own: {named}")
-    if questions is None and answer is None and messages is None:
-        raise click.MissingParameter(param_hint="'ANSWER' (or --messages, --questions)", param_type="argument")
+    if questions is None and answer is None:
+        raise click.MissingParameter(param_hint="'ANSWER' (or --questions)", param_type="argument")
     if questions is not None:
-        refuse("--questions has a row for each", "query", "messages", "junit")
+        refuse("--questions has a row for each", "query", "junit")
         if answer is not None:
             raise LlmattrError(f"--questions has the answers: leave {answer!r} out")
 
@@ -176,10 +162,9 @@ def _many(
 
     def one(row: Row) -> dict[str, Any]:
         answer = row.get("answer", row.get("response"))
-        chat = {name: row[name] for name in ("messages", "tools") if row.get(name) is not None}
-        if answer is None and not chat:
+        if answer is None:
             raise LlmattrError("the row has no 'answer'")
-        return _result(ask(answer, row.get("documents", known or None), optional(row, "query", "question"), **chat), mended)
+        return _result(ask(answer, row.get("documents", known or None), optional(row, "query", "question")), mended)
 
     results = answered(questions, out, settings, one)
     click.echo(told(results, VERDICTS, lambda result: [sentence["verdict"] for sentence in result["sentences"]]))

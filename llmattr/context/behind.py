@@ -1,6 +1,5 @@
 """The sentences of an answer behind each document alone: what `check` asks a model."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,18 +30,12 @@ if TYPE_CHECKING:
 
 
 def by_model(
-    model: object,
-    marked: Marked,
-    asked: tuple[tuple[Message, ...], Sources],
-    judge: "Judge | None",
-    cache: str | Path | None,
-    *,
-    tools: Sequence[Mapping[str, Any]] = (),
+    model: object, marked: Marked, asked: tuple[tuple[Message, ...], Sources], judge: "Judge | None", cache: str | Path | None
 ) -> tuple[list[tuple[int, int]], list[Sentence], dict[str, Any]]:
     """Each sentence held against each document by what the model says behind that document alone, and behind all others."""
     room = limit() if cache is not None else 0.0
     lm = scorer_of(model)
-    prompt = Prompt(lm.tokenizer, *asked, tools=tuple(tools)).with_response(marked.answer)
+    prompt = Prompt(lm.tokenizer, *asked).with_response(marked.answer)
     check_length(lm, prompt)
     for oddity in prompt.oddities():
         note(oddity)

@@ -1,36 +1,29 @@
 """`check`: are the citations right that an answer already carries?"""
 
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from llmattr.context.checked import Check
 from llmattr.context.entailing import load_judge
-from llmattr.context.relevance import asked
 from llmattr.context.standing import CheckedMarker, of_sentences, reaching, standing
 from llmattr.context.worded import by_words
 from llmattr.core.versions import versions
 from llmattr.errors import LlmattrError, check_text, note
-from llmattr.text.documents import Context, read_documents
-from llmattr.text.forms import plain_tools
-from llmattr.text.message import Message, take_answer
-from llmattr.text.messages import TEMPLATE, conversation, with_evidence
+from llmattr.text.documents import Context
+from llmattr.text.messages import TEMPLATE, conversation
 from llmattr.text.prompt import cut
-from llmattr.text.shapes import Marked, read
-from llmattr.text.split.reasoning import said_in
+from llmattr.text.shapes import read
 
 UNASKED = "Context: {context}\n\nState a fact from the context."  # the prompt where nobody says what was asked
 
 
 def check(
     model: object,
-    answer: object = None,
+    answer: object,
     context: Context | None = None,
     query: str | None = None,
     *,
-    messages: Sequence[Mapping[str, Any]] | None = None,
-    tools: Sequence[Mapping[str, Any]] = (),
     shape: str | None = None,
     names: object = None,
     language: object = None,
@@ -42,9 +35,7 @@ def check(
     `model`: as in `cite`; None: by words, names and numbers alone, without a model. `answer`: a text with marks ([1], [2,3],
     [^1] ...), a vendor's response (`shape`, see `llmattr.text.shapes.read`), or an answer with its documents, as LlamaIndex,
     Haystack and chains of LangChain return it. `context`: the documents that it could cite, in the order of their numbers;
-    None: what the answer itself has of them. `query`: what was asked. `messages`: a chat whose last turn is the answer, unless
-    one is given; what it could cite are the documents that are marked in it or given (see `conversation`), else what tools
-    returned, in their order ("[step 3]" names them, too). `tools`: those that the model may call. `names`: which document
+    None: what the answer itself has of them. `query`: what was asked. `names`: which document
     "Doe 2020" is. `judge`: a hub id or folder of an entailment model, whose word counts with the others.
 
     A document supports a sentence when the sentence would be from the context by the rule of `core.evidence`, were that
@@ -55,19 +46,20 @@ def check(
     """
     started = time.perf_counter()
     language = None if language is None else check_text(language, "the language")
-    how: dict[str, Any] = {"shape": shape, "names": names}
-    if messages is None:
-        marked, chat = _behind_documents(answer, context, query, how)
-    else:
-        marked, chat = _behind_chat(answer, context, query, messages, how)
-    parts, entailing = cut(chat, "sentences", language), load_judge(judge)
+    marked = read(answer, shape, documents=context, names=names)
+    if not any(document.text.strip() for document in marked.documents):
+        raise LlmattrError("there are no documents with text: give those that the answer could cite")
+    if not marked.answer.strip():
+        raise LlmattrError("the answer is empty: there is nothing to check")
+    chat = conversation(marked.documents, query, template=UNASKED if query is None else TEMPLATE)
+    parts, asked = cut(chat, "sentences", language), load_judge(judge)
     if model is None:
-        spans, sentences = by_words(marked, parts, query or (asked(chat) if messages else ""), language, entailing)
+        spans, sentences = by_words(marked, parts, query or "", language, asked)
         run: dict[str, Any] = {"method": "words"}
     else:
         from llmattr.context.behind import by_model  # with torch, which words alone do not need
 
-        spans, sentences, run = by_model(model, marked, (chat, parts), entailing, cache, tools=plain_tools(list(tools)))
+        spans, sentences, run = by_model(model, marked, (chat, parts), asked, cache)
     if sentences and not marked.markers:
         note("the answer has no markers: what each sentence lacks is said")
     stood = reaching(marked, sentences, of_sentences(marked, spans))
@@ -79,38 +71,3 @@ def check(
     run |= {"judge": judge} if judge is not None else {}
     run |= {"query": query, "seconds": time.perf_counter() - started, **versions()}
     return Check(marked, tuple(sentences), tuple(markers), run)
-
-
-def _behind_documents(
-    answer: object, context: Context | None, query: str | None, how: Mapping[str, Any]
-) -> tuple[Marked, tuple[Message, ...]]:
-    """The answer with its citations, and a question about its documents."""
-    if answer is None:
-        raise LlmattrError("the answer is missing: give it, or messages that end with it")
-    marked = _with_text(read(answer, documents=context, **how))
-    return marked, conversation(marked.documents, query, template=UNASKED if query is None else TEMPLATE)
-
-
-def _behind_chat(
-    answer: object, context: Context | None, query: str | None, messages: Sequence[Mapping[str, Any]], how: Mapping[str, Any]
-) -> tuple[Marked, tuple[Message, ...]]:
-    """The answer (what is said, not thought, in the chat's last turn) with its citations, and the chat before it."""
-    before, said = take_answer(messages, query)
-    if answer is None:
-        if said is None:
-            raise LlmattrError("the chat does not end with an answer: give the one that is to be checked")
-        answer = "\n".join(said[start:end] for start, end in said_in(said))
-    given = None if context is None else read_documents(context)
-    chat = with_evidence(given, query, before)
-    documents = [one for message in chat for one in message.documents]
-    if given is not None and [one.text for one in given] != [one.text for one in documents]:
-        raise LlmattrError("the chat has the documents in another order than numbers go by: give them in its order, none empty")
-    return _with_text(read(answer, documents=given or documents, **how)), chat
-
-
-def _with_text(marked: Marked) -> Marked:
-    if not any(document.text.strip() for document in marked.documents):
-        raise LlmattrError("there are no documents with text: give those that the answer could cite")
-    if not marked.answer.strip():
-        raise LlmattrError("the answer is empty: there is nothing to check")
-    return marked

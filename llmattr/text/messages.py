@@ -8,7 +8,7 @@ from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, check_text, note
 from llmattr.text.documents import Context, read_documents, refuse_empty
 from llmattr.text.message import Message, read_chat
-from llmattr.text.steps import SYSTEM, results_of, steps_of
+from llmattr.text.steps import SYSTEM, steps_of
 
 TEMPLATE = "Context: {context}\n\nQuery: {query}"  # ContextCite's
 PLAIN_TEMPLATE = TEMPLATE + "\n\nAnswer:\n"  # for models without a chat template
@@ -42,14 +42,6 @@ def conversation(
     if query is not None and "{query}" not in template:
         raise LlmattrError(f"the template {template!r} has no {{query}}")
     return _place_query(_in_template((), read_documents(context), template), query)
-
-
-def with_evidence(context: Context | None, query: str | None, messages: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
-    """A chat with what its answer could cite marked: documents as `conversation` finds them in it, else what tools returned."""
-    chat = read_chat(messages)
-    if context is not None or any(message.documents for message in chat):
-        return conversation(context, query, messages)
-    return _place_query(results_of(chat), query)
 
 
 def _place_documents(

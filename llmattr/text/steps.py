@@ -28,7 +28,9 @@ def steps_of(chat: Sequence[Message], only: int | None = None) -> tuple[Message,
     asking = max((i for i, message in enumerate(chat) if message.role == "user" and i not in found), default=None)
     if asking is None:
         asking = max((i for i, message in enumerate(chat) if message.role not in RESULTS), default=len(chat) - 1)
-    steps, ids = _steps(chat, found)
+    names = called(chat)
+    steps = list(itertools.accumulate(int(message.role not in SYSTEM) for message in chat))
+    ids = [f"step {steps[i]}: {_called(message, found.get(i), names)}" for i, message in enumerate(chat)]
     stays = [message.role in SYSTEM or (i == asking if only is None else steps[i] != only) for i, message in enumerate(chat)]
     made = tuple(
         message if fixed else _as_documents(message, step, name)
@@ -41,29 +43,6 @@ def steps_of(chat: Sequence[Message], only: int | None = None) -> tuple[Message,
         raise LlmattrError(f"step {only} {has}; steps are the chat's turns, counted from 1 without the system's")
     question = (Document(chat[asking].text, ids[asking]),)
     return (*made[:asking], dataclasses.replace(chat[asking], parts=(question,)), *made[asking + 1 :])
-
-
-def results_of(chat: Sequence[Message]) -> tuple[Message, ...]:
-    """What tools returned becomes documents, called as `steps_of` calls them, and all else stays.
-
-    Raises `LlmattrError` where no tool returned anything.
-    """
-    found = observations(chat)
-    steps, ids = _steps(chat, found)
-    made = tuple(
-        _as_documents(message, steps[i], ids[i]) if message.role in RESULTS or i in found else message
-        for i, message in enumerate(chat)
-    )
-    if not any(message.documents for message in made):
-        raise LlmattrError("nothing in the chat could be cited: no tool returned anything; give the documents")
-    return made
-
-
-def _steps(chat: Sequence[Message], found: dict[int, str]) -> tuple[list[int], list[str]]:
-    """The number of each turn, counted from 1 without the system's, and what it is called; `found`: the `observations`."""
-    names = called(chat)
-    steps = list(itertools.accumulate(int(message.role not in SYSTEM) for message in chat))
-    return steps, [f"step {steps[i]}: {_called(message, found.get(i), names)}" for i, message in enumerate(chat)]
 
 
 def _as_documents(message: Message, step: int, name: str) -> Message:

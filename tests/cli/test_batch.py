@@ -183,7 +183,7 @@ def test_check_takes_many_answers_too(files, tmp_path, capsys):
     assert [main([*checked, "--fail-on", one]) for one in ("unsupported", "missing")] == [0, 1]
     capsys.readouterr()
     assert main(["check", "--quick"]) == 2
-    assert "Missing argument 'ANSWER' (or --messages, --questions)" in capsys.readouterr().err
+    assert "Missing argument 'ANSWER' (or --questions)" in capsys.readouterr().err
     assert main([*line, questions]) == 2
     assert "--questions has the answers" in capsys.readouterr().err
 

@@ -19,7 +19,6 @@ from llmattr.text.shapes import read
 from llmattr.text.split.sentences import sentence_spans
 from tests.service import serving as places
 from tests.service.serving import JSON, Gated, serving, until
-from tests.text.test_chats import ANSWER, OPENAI
 
 DOCUMENTS = [
     {"id": "canal", "text": "The canal is long. It has locks. It opened in 1914.", "metadata": {"page": 3}},
@@ -91,10 +90,6 @@ class TestAnswers:
         got = served.ask("/cite", {"context": DOCUMENTS, "messages": chat, "options": {"quick": True}}).json
         assert (got["response"], got["method"]["name"]) == ("It has locks.", "alone")
         assert served.ask("/cite", {**ASKED, "answer": "Two."}).error.endswith("are two names of the same: give one")
-
-    def test_an_answer_that_ends_a_chat_is_checked_beside_what_tools_returned(self, served):
-        got = served.ask("/check", {"messages": OPENAI, "options": {"quick": True}}).json
-        assert (got["answer"], [one["id"] for one in got["documents"]]) == (ANSWER, ["step 3: result of search"])
 
     def test_the_model_answers_where_no_answer_is_given_and_notes_come_along(self, served):
         asked = {"documents": DOCUMENTS, "query": "When?", "options": {"max_new_tokens": 3, "quick": True}}
