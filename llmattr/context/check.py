@@ -41,7 +41,7 @@ def check(
     [^1] ...), a vendor's response (`shape`, see `llmattr.text.shapes.read`), or an answer with its documents, as LlamaIndex,
     Haystack and chains of LangChain return it. `context`: the documents that it could cite, in the order of their numbers;
     None: what the answer itself has of them. `query`: what was asked. `messages`: a chat in place of the query, whose last turn
-    is the answer where none is given, with what that could cite: documents marked in it, or the context where it stands there, or
+    is the answer where none is given, with what that could cite: documents marked in it, or the context that stands there, or
     what tools returned (`llmattr.text.answered`). It is the prompt; `tools`: those that the model could call. `names`: which
     document "Doe 2020" is. `judge`: a hub id or folder of an entailment model, whose word counts with the others.
 
