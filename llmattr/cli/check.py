@@ -12,11 +12,12 @@ import click
 
 from llmattr.cli.answerer import Answerer, answering
 from llmattr.cli.batch import Row, answered, check_batch, optional, told, write_batch_page
-from llmattr.cli.files import check_folder, check_outputs, documents, quiet, read, write_json
+from llmattr.cli.files import check_folder, check_outputs, documents, quiet, read, shown, write_json
 from llmattr.cli.given import Input, refuse, taken, typed
 from llmattr.core.files import write
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError
+from llmattr.text.chats import Given, chat_of
 
 if TYPE_CHECKING:
     from llmattr.context.checked import Check
@@ -36,9 +37,18 @@ SHAPES = ("markdown", "anthropic", "openai", "gemini", "cohere", "bedrock", "lan
     type=Input(),
     help="what the answer could cite, in the order of its numbers",
 )
+@click.option(
+    "--messages",
+    type=Input(),
+    metavar="JSON",
+    help="a chat that ends with the answer (OpenAI's or Anthropic's form); without documents, what tools returned is cited",
+)
 @click.option("--query", help="what was asked; without it the model is asked for a fact from the documents")
 @click.option(
-    "--questions", type=Input(), metavar="JSONL", help="many: rows {answer, documents, query, id}; --json gets a line for each"
+    "--questions",
+    type=Input(),
+    metavar="JSONL",
+    help="many: rows {answer, documents, query, messages, id}; --json gets a line for each",
 )
 @click.option("--shape", type=click.Choice(SHAPES), help="how the citations are written; found out where it is not given")
 @click.option("--names", type=Input(), help='a JSON file that says which document a name is: {"Doe 2020": 2}')
@@ -71,6 +81,7 @@ def check(
     answer: str | None,
     *,
     given: tuple[str, ...],
+    messages: str | None,
     query: str | None,
     questions: str | None,
     shape: str | None,
@@ -91,13 +102,14 @@ def check(
     """Check the citations of ANSWER, a file or - : does each marker hold, does a sentence lack one?
 
     ANSWER is text with marks ([1], [2,3], [1-3], [^1], (Doe 2020) ...), or the JSON of a vendor's response. Numbers name the
-    documents in their order, or by the list of references at the answer's end.
+    documents in their order, or by the list of references at the answer's end. With --messages the answer is the chat's last
+    turn, where there is no ANSWER.
     """
     answerer = taken(Answerer, options)
     words = [word.strip() for word in fail_on.split(",") if word.strip()]
-    _check_given(answer, questions, context.args)
-    source = questions or answer or "-"
-    check_outputs((source, *given), [out for out in (html, json, junit) if out])
+    _check_given(answer, questions, messages, context.args)
+    source = questions or answer or messages or "-"
+    check_outputs((source, *given, *([messages] if messages else [])), [out for out in (html, json, junit) if out])
     _check_apart(source, given)
     if quick:
         refuse("--quick asks no model", *MODEL)
@@ -112,6 +124,7 @@ def check(
 
     refuse_words(words)
     known = [document for name in given for document in documents(name)]
+    chat = Given(None) if messages is None else chat_of(read(messages), shown(messages))
     mended = unsupported if repair else None
     how = {"shape": shape, "names": None if names is None else _names(names), "language": language, "judge": judge}
     from llmattr.context.check import check
@@ -129,21 +142,24 @@ def check(
         write_batch_page(html, results)
         failed = {word for one in results for word in (words if "error" in one else one["failures"])}  # unchecked is not passed
         context.exit(FAILED if failed.intersection(words) else 0)
-    found = check(lm, _read(source), known or None, query, cache=kept, **how)
+    said = None if answer is None else _read(answer)
+    found = check(lm, said, known or None, query, cache=kept, **chat._asdict(), **how)
     models = [] if lm is None or answerer.server else [lm.record() | lm.fingerprint()]
     _show(found, mended, models, html=html, junit=junit, json=json)
     context.exit(FAILED if words and found.fails(words) else 0)
 
 
-def _check_given(answer: str | None, questions: str | None, more: list[str]) -> None:
-    """Raise for an answer and a file of them, or neither, and for `more` words than an answer."""
+def _check_given(answer: str | None, questions: str | None, messages: str | None, more: list[str]) -> None:
+    """Raise for an answer and a file of them, or nothing that has one, and for `more` words than an answer."""
     if more:
         named = " ".join(f"--documents {one}" for one in more)
         raise LlmattrError(f"check takes one answer, and each document behind a --documents of its own: {named}")
-    if questions is None and answer is None:
-        raise click.MissingParameter(param_hint="'ANSWER' (or --questions)", param_type="argument")
+    if questions is None and answer is None and messages is None:
+        raise click.MissingParameter(param_hint="'ANSWER' (or --messages, --questions)", param_type="argument")
+    if messages is not None:
+        refuse("what was asked is in --messages", "query")
     if questions is not None:
-        refuse("--questions has a row for each", "query", "junit")
+        refuse("--questions has a row for each", "query", "messages", "junit")
         if answer is not None:
             raise LlmattrError(f"--questions has the answers: leave {answer!r} out")
 
@@ -161,10 +177,11 @@ def _many(
     from llmattr.core.evidence import VERDICTS
 
     def one(row: Row) -> dict[str, Any]:
-        answer = row.get("answer", row.get("response"))
-        if answer is None:
-            raise LlmattrError("the row has no 'answer'")
-        return _result(ask(answer, row.get("documents", known or None), optional(row, "query", "question")), mended)
+        answer, chat = row.get("answer", row.get("response")), Given(row.get("messages"), row.get("tools") or ())
+        if answer is None and chat.messages is None:
+            raise LlmattrError("the row has no 'answer', and no 'messages' that end with one")
+        context, query = row.get("documents", known or None), optional(row, "query", "question")
+        return _result(ask(answer, context, query, **chat._asdict()), mended)
 
     results = answered(questions, out, settings, one)
     click.echo(told(results, VERDICTS, lambda result: [sentence["verdict"] for sentence in result["sentences"]]))

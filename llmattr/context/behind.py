@@ -1,5 +1,6 @@
 """The sentences of an answer behind each document alone: what `check` asks a model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,12 +31,20 @@ if TYPE_CHECKING:
 
 
 def by_model(
-    model: object, marked: Marked, asked: tuple[tuple[Message, ...], Sources], judge: "Judge | None", cache: str | Path | None
+    model: object,
+    marked: Marked,
+    asked: tuple[tuple[Message, ...], Sources, Sequence[Any]],
+    judge: "Judge | None",
+    cache: str | Path | None,
 ) -> tuple[list[tuple[int, int]], list[Sentence], dict[str, Any]]:
-    """Each sentence held against each document by what the model says behind that document alone, and behind all others."""
+    """Each sentence held against each document by what the model says behind that document alone, and behind all others.
+
+    `asked`: the chat, what is removed of it, and the tools that the model could call.
+    """
+    chat, parts, tools = asked
     room = limit() if cache is not None else 0.0
     lm = scorer_of(model)
-    prompt = Prompt(lm.tokenizer, *asked).with_response(marked.answer)
+    prompt = Prompt(lm.tokenizer, chat, parts, tools=tuple(tools)).with_response(marked.answer)
     check_length(lm, prompt)
     for oddity in prompt.oddities():
         note(oddity)

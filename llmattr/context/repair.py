@@ -142,8 +142,8 @@ def repaired(
 
     A wrong mark that is a word of its sentence ("According to [1]") gives its place to the best document, or stays.
 
-    A number is the document's place, from 1. Where the answer says what its sources are called, documents are numbered as they
-    are first cited, and the list of references is written anew. An answer with nothing wrong is as it was written.
+    A number is the document's place, counted as the answer counts. Where it says what its sources are called, documents are
+    numbered as they are first cited, and the list of references is written anew. One with nothing wrong is as it was written.
 
     What no document supports is kept, gets `made_up.NEEDED` for a mark, or is dropped (`unsupported`).
     """
@@ -155,7 +155,7 @@ def repaired(
     listed = bool(marked.listed) or any(one.marker.title is not None for one in check.markers)
     cited = [sorted(set(_cited(check, t))) for t in range(len(check.sentences))]
     order = list(dict.fromkeys(document for places in cited for _, document, _ in places))
-    numbers = {d: (order.index(d) if listed else d) + 1 for d in order}
+    numbers = {d: (order.index(d) if listed else d) + marked.first for d in order}
     edits = [
         (place, _marks(check, place, sorted((numbers[d], d, where) for _, d, where in same)))
         for place, same in groupby((one for places in cited for one in places), key=lambda one: one[0])

@@ -30,6 +30,8 @@ STANDINGS: dict[Standing, str] = {
 _STOP = re.compile(r"[.!?…][\"'”’)]*\s+\Z")
 _LABEL = re.compile(r"[ \t]*(?:(?:[-*+•]|\d{1,3}[.)])[ \t]+)?(\*\*|__)[^*_\n]*[^*_\n.!?。！？…]\1[ \t]*")  # **The tower**
 _ITEM = re.compile(r"(?m)^([ \t]*)(?:[-*+•]|\d{1,3}[.)])[ \t]")
+_RULE = r"[ \t]*\|?(?:[ \t]*:?-+:?[ \t]*\|)*[ \t]*(?::?-+:?)?[ \t]*"
+_TABLE = re.compile(rf"(?m)^(?P<head>[^|\n]*\|[^\n]*)\n(?=[^\n]*-){_RULE}\n(?:[^|\n]*\|[^\n]*(?:\n|\Z))+")  # its head, its rows
 CLAIM = 3  # words with a meaning, of a part of a sentence that is judged by itself
 HOLDING: tuple[Standing, ...] = ("needed", "carried", "silent")
 
@@ -103,12 +105,15 @@ def of_sentences(marked: Marked, spans: Sequence[tuple[int, int]]) -> list[list[
     """For each marker the sentences that it stands for: those that it covers, or the one that ends where it stands or before.
 
     A marker in front of the first sentence, or of one that begins a line, stands for it; in a line where all do, so do others.
-    One in a heading stands for the sentence below.
+    One in a heading stands for the sentence below, one in a table's head for each of its rows.
     """
+    tables = [(*table.span("head"), table.end()) for table in _TABLE.finditer(marked.answer)]
     found, leading = [], _leading(marked, [end for _, end in spans])
     starts, ends = [start for start, _ in spans], [end for _, end in spans]
     for marker in marked.markers:
-        if marker.start == marker.end:
+        if rows := next((rows for start, *rows in tables if start <= marker.start <= rows[0]), None):
+            found.append(list(range(bisect_left(starts, rows[0]), bisect_left(starts, rows[1]))))
+        elif marker.start == marker.end:
             begins = marker.start in starts and marked.answer.endswith("\n", 0, marker.start)
             in_front = begins or marker.start in leading or _in_heading(marked.answer, marker.start, starts)
             found.append([max(bisect_left(starts, marker.start) - (not in_front), 0)][: len(spans)])
@@ -124,7 +129,8 @@ def _in_heading(answer: str, place: int, starts: Sequence[int]) -> bool:
 
 
 def reaching(marked: Marked, sentences: Sequence[Sentence], stands: list[list[int]]) -> list[list[int]]:
-    """The same, where marks that stand together behind a paragraph share its sentences, and those of a line of their own all.
+    """The same, where marks that stand together behind a paragraph share its sentences, and those of a line of their own all;
+    the mark of a table's column is for the rows that it supports.
 
     "It opened in 1914. It is red. [1][2]": where [1] supports the last and [2] does not, that is for the one before, which has
     no mark, if it supports it.
@@ -136,6 +142,10 @@ def reaching(marked: Marked, sentences: Sequence[Sentence], stands: list[list[in
     found = []
     for marker, some in zip(marked.markers, stands, strict=True):
         document = marker.document
+        if marker.start == marker.end and len(some) > 1:  # of a column
+            held = [s for s in some if document is not None and sentences[s].supports[document].holds]
+            found.append(held or some[:1])
+            continue
         if marker.start < marker.end or document is None or not some or sentences[some[0]].supports[document].holds:
             found.append(some)
             continue

@@ -122,7 +122,11 @@ def lacking(check: Check, t: int) -> list[str]:
     sentence = check.sentences[t]
     if t in check.missing:
         best = sentence.supporters
-        lacks = f"[{best[0] + 1}] ({name_of(check, best[0])}) supports it" if best else "all documents together support it"
+        lacks = (
+            f"[{best[0] + check.marked.first}] ({name_of(check, best[0])}) supports it"
+            if best
+            else "all documents together support it"
+        )
         return [f"supported without a marker: {lacks}"]
     return [_unsupported(sentence)] if t in check.unsupported else []
 

@@ -82,7 +82,7 @@ class Attributor:
                 return cite(self.lm, context, query, messages=asked.messages, response=response, cache=self.cache, **how)
             case CheckOptions() as options:
                 lm = None if options.quick else self.lm
-                how = {"shape": asked.shape, "names": asked.names, "language": options.language}
+                how = {"shape": asked.shape, "names": asked.names, "language": options.language, "messages": asked.messages}
                 return check(lm, asked.response, asked.documents, asked.query, cache=self.cache, **how)
 
 

@@ -21,7 +21,7 @@ ALSO = {"context": "documents", "question": "query", "answer": "response"}  # ot
 Verb = Literal["cite", "check"]
 KEYS: dict[Verb, tuple[str, ...]] = {
     "cite": ("documents", "query", "response", "messages", "shape", "options"),
-    "check": ("documents", "query", "response", "shape", "names", "options"),
+    "check": ("documents", "query", "response", "messages", "shape", "names", "options"),
 }
 
 
@@ -89,8 +89,10 @@ def read_asked(given: Any, verb: Verb) -> Asked:
             raise LlmattrError(f"{name!r} must be {word}, not {said[name]!r:.60}")
     if "shape" in said:
         check_choice("shape", said["shape"], (*SHAPES, TEXT))
-    if verb == "check" and "response" not in said:
-        raise LlmattrError("'answer' is missing: give the answer whose citations are to be checked")
+    if verb == "check" and not said.keys() & {"response", "messages"}:
+        raise LlmattrError(
+            "'answer' is missing: give the answer whose citations are to be checked, or 'messages' that end with it"
+        )
     if verb == "cite" and not isinstance(said.get("response", ""), str):
         raise LlmattrError(f"'response' must be a text, not {said['response']!r:.60}")
     documents = None if "documents" not in said else texts_alone(said["documents"])

@@ -8,9 +8,10 @@ from llmattr.core.sources import Document
 from llmattr.errors import LlmattrError, check_text, note
 from llmattr.text.documents import Context, read_documents, refuse_empty
 from llmattr.text.message import Message, read_chat
-from llmattr.text.steps import SYSTEM, steps_of
+from llmattr.text.steps import SYSTEM, results_of, steps_of
 
 TEMPLATE = "Context: {context}\n\nQuery: {query}"  # ContextCite's
+MARKED = "the documents are marked in the messages already: give no context beside them"
 PLAIN_TEMPLATE = TEMPLATE + "\n\nAnswer:\n"  # for models without a chat template
 
 
@@ -44,6 +45,28 @@ def conversation(
     return _place_query(_in_template((), read_documents(context), template), query)
 
 
+def with_evidence(chat: tuple[Message, ...], documents: tuple[Document, ...] | None) -> tuple[Message, ...]:
+    """The chat with what an answer to it could cite marked as documents.
+
+    They are the parts that are marked already; else these documents, at `{context}` or where they stand; else what tools
+    returned (`results_of`). Raises `LlmattrError` where there is none of these.
+    """
+    is_marked = any(message.documents for message in chat)
+    if is_marked and documents is not None:
+        raise LlmattrError(MARKED)
+    if documents is not None:
+        placed = _where_told(chat, documents)
+        if placed is None:
+            raise LlmattrError(
+                "the documents do not stand in the messages: leave the messages out, and give the answer beside them"
+            )
+        return placed
+    made = chat if is_marked else results_of(chat)
+    if not any(document.text.strip() for message in made for document in message.documents):
+        raise LlmattrError("the chat has no documents, and no tool returned a text in it: give the documents that it had")
+    return made
+
+
 def _place_documents(
     chat: tuple[Message, ...], context: Context | None, query: str | None, template: str, *, step: int | None
 ) -> tuple[Message, ...]:
@@ -52,10 +75,10 @@ def _place_documents(
     if step is not None and (marked or context is not None):
         raise LlmattrError(f"step {step} is asked for, but the chat's steps are no sources: it has documents of its own")
     if marked and context is not None:
-        raise LlmattrError("the documents are marked in the messages already: give no context beside them")
+        raise LlmattrError(MARKED)
     if context is not None:
         documents = read_documents(context)
-        placed = _place_once(chat, "{context}", documents) or _place_where_they_stand(chat, documents)
+        placed = _where_told(chat, documents)
         if placed is None and query is None:
             raise LlmattrError(
                 "the documents do not stand in the messages: put {context} there, or give a query to ask about them"
@@ -67,6 +90,11 @@ def _place_documents(
     placed = chat if marked else steps_of(chat, step)
     refuse_empty([document for message in placed for document in message.documents])
     return placed
+
+
+def _where_told(chat: tuple[Message, ...], documents: tuple[Document, ...]) -> tuple[Message, ...] | None:
+    """The documents at `{context}`, or where their own texts stand; None where that is nowhere."""
+    return _place_once(chat, "{context}", documents) or _place_where_they_stand(chat, documents)
 
 
 def _in_template(chat: tuple[Message, ...], documents: tuple[Document, ...], template: str) -> tuple[Message, ...]:

@@ -24,14 +24,11 @@ def steps_of(chat: Sequence[Message], only: int | None = None) -> tuple[Message,
     assistant", and "step 4: reasoning" for what was thought there. Calls of tools are written by the template and stay. A turn
     of the user that says what an action found is a result, too (`observations`).
     """
-    found = observations(chat)
-    asking = max((i for i, message in enumerate(chat) if message.role == "user" and i not in found), default=None)
-    if asking is None:
-        asking = max((i for i, message in enumerate(chat) if message.role not in RESULTS), default=len(chat) - 1)
-    names = called(chat)
-    steps = list(itertools.accumulate(int(message.role not in SYSTEM) for message in chat))
-    ids = [f"step {steps[i]}: {_called(message, found.get(i), names)}" for i, message in enumerate(chat)]
-    stays = [message.role in SYSTEM or (i == asking if only is None else steps[i] != only) for i, message in enumerate(chat)]
+    asked = asking(chat)
+    if asked is None:
+        asked = max((i for i, message in enumerate(chat) if message.role not in RESULTS), default=len(chat) - 1)
+    steps, ids = _steps(chat), _ids(chat)
+    stays = [message.role in SYSTEM or (i == asked if only is None else steps[i] != only) for i, message in enumerate(chat)]
     made = tuple(
         message if fixed else _as_documents(message, step, name)
         for message, fixed, step, name in zip(chat, stays, steps, ids, strict=True)
@@ -41,8 +38,38 @@ def steps_of(chat: Sequence[Message], only: int | None = None) -> tuple[Message,
     if only is not None:
         has = "only calls tools, or is silent" if 1 <= only <= steps[-1] else f"is not there: before the answer are {steps[-1]}"
         raise LlmattrError(f"step {only} {has}; steps are the chat's turns, counted from 1 without the system's")
-    question = (Document(chat[asking].text, ids[asking]),)
-    return (*made[:asking], dataclasses.replace(chat[asking], parts=(question,)), *made[asking + 1 :])
+    question = (Document(chat[asked].text, ids[asked]),)
+    return (*made[:asked], dataclasses.replace(chat[asked], parts=(question,)), *made[asked + 1 :])
+
+
+def results_of(chat: Sequence[Message]) -> tuple[Message, ...]:
+    """What tools returned becomes documents, named as `steps_of` names them; all else stays.
+
+    >>> results_of([Message("user", ("How deep?",)), Message("tool", ("It is deep.",), {"name": "search"})])[1].documents
+    (Document(text='It is deep.', id='step 2: result of search', title=None),)
+    """
+    found, steps, ids = observations(chat), _steps(chat), _ids(chat)
+    return tuple(
+        _as_documents(message, steps[i], ids[i]) if message.role in RESULTS or i in found else message
+        for i, message in enumerate(chat)
+    )
+
+
+def asking(chat: Sequence[Message]) -> int | None:
+    """The turn that asks: the user's last that is no result; None where there is none."""
+    found = observations(chat)
+    return max((i for i, message in enumerate(chat) if message.role == "user" and i not in found), default=None)
+
+
+def _steps(chat: Sequence[Message]) -> list[int]:
+    """Each turn's number, from 1, without the system's."""
+    return list(itertools.accumulate(int(message.role not in SYSTEM) for message in chat))
+
+
+def _ids(chat: Sequence[Message]) -> list[str]:
+    """What each turn is called as a document."""
+    found, names = observations(chat), called(chat)
+    return [f"step {step}: {_called(chat[i], found.get(i), names)}" for i, step in enumerate(_steps(chat))]
 
 
 def _as_documents(message: Message, step: int, name: str) -> Message:

@@ -72,6 +72,22 @@ class TestAnswers:
             assert (repaired is None) == (lm is None)
             assert repaired is None or repaired["text"] == found.repaired().text
 
+    def test_check_takes_a_chat_that_ends_with_the_answer(self, served, tiny):
+        call = {"id": "c", "type": "function", "function": {"name": "search", "arguments": "{}"}}
+        chat = [
+            {"role": "user", "content": "When did it open?"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "content": "The canal opened in 1914.", "tool_call_id": "c"},
+            {"role": "assistant", "content": "The canal opened in 1914 [1]. It opened in 1915 [step 3]."},
+        ]
+        for options, lm in (({"quick": True}, None), ({}, tiny)):
+            got = served.ask("/check", {"messages": chat, "options": options})
+            assert (got.status, got.json["documents"][0]["id"]) == (200, "step 3: result of search")
+            found = check(lm, messages=chat).to_dict()
+            assert [one["standing"] for one in got.json["markers"]] == [one["standing"] for one in found["markers"]]
+        refused = served.ask("/check", {"messages": chat[:-1], "options": {"quick": True}})
+        assert (refused.status, "there is no answer" in refused.error) == (422, True)
+
     def test_a_vendors_shape_goes_out_and_comes_back(self, served):
         shaped = served.ask("/cite", {**EXACT, "shape": "anthropic"}).json
         assert read(shaped, documents=DOCUMENTS).answer == EXACT["response"]

@@ -62,7 +62,7 @@ def read(given: object, shape: str | None = None, *, documents: Context | None =
         given, own = both
         documents = own if documents is None else documents
     known = None if documents is None else read_documents(documents)
-    how = names, own_names(known or ()), partial(is_called, known or ())
+    how = names, own_names(known or ()), partial(is_called, known or ()), None if known is None else len(known)
     if isinstance(given, str):
         if shape not in (None, TEXT):
             raise LlmattrError(

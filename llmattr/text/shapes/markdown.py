@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
+from llmattr.errors import note
 from llmattr.text.shapes.marked import Marked, Marker, begins_line, without_marks
 from llmattr.text.shapes.mathematics import is_power, is_value, variables
 from llmattr.text.shapes.naming import QUOTED
@@ -50,24 +51,60 @@ _PARENTHESES = re.compile(rf"\(({_NUMBERS}(?:{_AND}{_NUMBERS})*)\)(?=[\s.,;:!?)]
 _LINK = re.compile(r"https?://[^\s<>()\"'\]]+")
 
 
-def read(text: str, names: Mapping[str, str | int], own: Mapping[str, int], is_source: Callable[[str], bool]) -> Marked:
+def read(
+    text: str,
+    names: Mapping[str, str | int],
+    own: Mapping[str, int],
+    is_source: Callable[[str], bool],
+    count: int | None = None,
+) -> Marked:
     """The answer without its marks and references; `names` says which document "Doe 2020" is: its number, id or title.
 
     `own`: the numbers of documents by what they are called as files, in small letters: "report.pdf". `is_source`: whether an
-    entry of a list names a document. Numbers count from 1; those of <cite> from 0, where one of them is 0.
+    entry of a list names a document. `count`: of the documents. Numbers count from 1, or from 0, where one is 0 and all are
+    below `count`; those of <cite> from 0, where one of them is.
     """
-    values = variables(text)
-    found = _from_one(text, [marker for mark in _MARK.finditer(text) for marker in _markers(mark, names, own, values)])
+    values, marks_of = variables(text), {mark.span(): mark for mark in _MARK.finditer(text)}
+    found = _from_one(text, [marker for mark in marks_of.values() for marker in _markers(mark, names, own, values)])
     first = {_label(marker): marker.start for marker in reversed(found)}
     listed = references(text, lambda label, end: first.get(label, end) < end, is_source)
     found = [marker for marker in found if not listed.has(marker.start)]
     found = found or [marker for marker in _in_parentheses(text, listed.texts) if not listed.has(marker.start)]
+    found = [told for one in found for told in _told_of(one, listed.texts.get(_label(one)), text, own, is_source)]
+    typed = {one for one in found if one.written in marks_of and _is_typed(marks_of[one.written], own)}
+    numbers = {one.number for one in typed if one.number is not None}
+    if first_is_0 := count is not None and 0 in numbers and max(numbers) < count:
+        note("the answer's numbers count from 0: [0] is the first document")
+        found = [one if one in typed or one.number is None else replace(one, number=one.number - 1) for one in found]
     marks = [marker.written for marker in found if marker.written and marker.start == marker.end]
     covering = [one for one in found if one.start < one.end and not one.is_word]
     tags = [tag for one in covering for tag in zip(*_around(one), strict=True)]
-    marked = without_marks(text, [_told(one, listed.texts.get(_label(one))) for one in found], marks, [*listed.places, *tags])
+    marked = without_marks(text, found, marks, [*listed.places, *tags])
     entries = [_told(_labelled(label), said) for label, said in listed.texts.items()]
-    return replace(marked, listed=tuple(entries))
+    return replace(marked, listed=tuple(entries), first=int(not first_is_0))
+
+
+def _marks_in(said: str, own: Mapping[str, int]) -> list[Marker]:
+    """What a footnote cites that is no source itself: "See [2].", or "Document 2." and no more."""
+    whole = _MARK.fullmatch(f"[{said.strip(' .')}]")
+    marks = list(_MARK.finditer(said)) if whole is None or whole["names"] else [whole]
+    return [one for mark in marks if not mark["note"] for one in _markers(mark, {}, own, ())]
+
+
+def _told_of(
+    one: Marker, reference: str | None, text: str, own: Mapping[str, int], is_source: Callable[[str], bool]
+) -> list[Marker]:
+    """A marker with what its reference says; a footnote's mark as what the footnote cites, where that is no source itself."""
+    is_note = one.written is not None and text.startswith("[^", one.written[0])
+    cited = _marks_in(reference, own) if reference and is_note and not is_source(reference) else []
+    told = [replace(one, number=other.number, title=other.title, key=other.key, page=other.page) for other in cited]
+    return told or [_told(one, reference)]
+
+
+def _is_typed(mark: re.Match[str], own: Mapping[str, int]) -> bool:
+    """Whether its number is what the answer counts, and not that of a document which it calls by a name or in a tag."""
+    called = (mark["prose"] or "").casefold() in own
+    return not called and all(mark[name] is None for name in ("names", "file", "attributes"))
 
 
 def _in_parentheses(text: str, labels: Collection[str]) -> Iterator[Marker]:

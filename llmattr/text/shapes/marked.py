@@ -20,9 +20,10 @@ _BEGINNING = re.compile(r"[ \t]*(?:[-*+•>|]|\d{1,3}[.)])?[ \t]*")  # of a line
 class Marker:
     """One source that the answer claims, for the code points `start` to `end` of the answer: a place where the two are one.
 
-    What it says of the source: its `number` among the documents that were asked, from 1; `title`; `key`, an address or id; the
-    `quote` that is its text, with its code points in the document (`span`) and its `page`. `written`: the characters of a mark,
-    in the answer as it was written. `document`: the source's place among the documents; None: there is no such source.
+    What it says of the source: its `number` among the documents that were asked, from `Marked.first`; `title`; `key`, an
+    address or id; the `quote` that is its text, with its code points in the document (`span`) and its `page`. `written`: the
+    characters of a mark, in the answer as it was written. `document`: the source's place among the documents; None: there is
+    no such source.
     """
 
     start: int = 0
@@ -52,7 +53,8 @@ class Marked:
     """An answer without its marks and its list of references, its markers in order, and the documents that they name.
 
     The documents are those that were given, or else what the answer itself has of them. `written`: the answer with its marks.
-    `listed`: the entries of its list of references, each as a marker would name it, whether a mark does or not.
+    `listed`: the entries of its list of references, each as a marker would name it, whether a mark does or not. `first`: the
+    number of the first document.
     """
 
     answer: str
@@ -60,6 +62,7 @@ class Marked:
     written: str
     documents: tuple[Document, ...] = ()
     listed: tuple[Marker, ...] = ()
+    first: int = 1
 
     @cached_property
     def claimed(self) -> str:

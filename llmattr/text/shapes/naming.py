@@ -1,7 +1,6 @@
 """Which document a marker means."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -27,10 +26,11 @@ def named(marked: Marked, documents: Sequence[Document] | None) -> Marked:
     if documents is None:
         return _with_own(marked)
     known = [(_names(document), _plain(document.text)) for document in documents]
-    meant = cache(lambda number, title, key, quote: _meant(number, title, key, quote, known))
+    meant = cache(lambda order, title, key, quote: _meant(order, title, key, quote, known))
     told = (*marked.markers, *marked.listed)
-    places = [meant(one.number, one.title, one.key, one.quote) for one in told]
-    orders = [one.number - 1 if one.number and one.number <= len(known) else None for one in told]
+    by_number = [None if one.number is None else one.number - marked.first for one in told]
+    orders = [order if order is not None and 0 <= order < len(known) else None for order in by_number]
+    places = [meant(order, one.title, one.key, one.quote) for order, one in zip(orders, told, strict=True)]
     has_own_order = any(None not in pair and pair[0] != pair[1] for pair in zip(places, orders, strict=True))
     found = []
     for marker, place, order in zip(told, places, orders, strict=True):
@@ -70,7 +70,7 @@ def _with_own(marked: Marked) -> Marked:
     return replace(marked, markers=tuple(found), documents=tuple(documents))
 
 
-def _meant(number: int | None, title: str | None, key: str | None, quote: str | None, known: Known) -> int | None:
+def _meant(order: int | None, title: str | None, key: str | None, quote: str | None, known: Known) -> int | None:
     """By name and by quote, each among those that the one before leaves, and of these by its number; None: none is told."""
     said = [_plain(text) for text in (key, title) if text]
     words = _plain(quote or (title if title and len(title.split()) >= QUOTED else ""))
@@ -81,7 +81,7 @@ def _meant(number: int | None, title: str | None, key: str | None, quote: str | 
             left, is_told = [i for i in left if worth[i] == best], True
     if not is_told:
         return None
-    return number - 1 if number is not None and number - 1 in left else left[0]
+    return order if order in left else left[0]
 
 
 def _called(said: list[str], names: set[str]) -> int:
@@ -93,10 +93,17 @@ def _called(said: list[str], names: set[str]) -> int:
 
 
 def own_names(documents: Sequence[Document]) -> dict[str, int]:
-    """The number of each document by what it alone is called, in small letters: a file, a key, a title of words, a step."""
+    """The number of each document by what it alone is called, in small letters: a file, a key, a title of words, a step.
+
+    Of copies, which have one text, the first is named.
+    """
     called = [{name.casefold() for name in _called_by(document) if _KEY.fullmatch(name)} for document in documents]
-    counts = Counter(name for names in called for name in names)
-    return {name: number for number, names in enumerate(called, 1) for name in names if counts[name] == 1}
+    texts: dict[str, set[str]] = {}
+    for document, names in zip(documents, called, strict=True):
+        for name in names:
+            texts.setdefault(name, set()).add(document.text)
+    known = reversed([*enumerate(called, 1)])
+    return {name: number for number, names in known for name in names if len(texts[name]) == 1}
 
 
 def _called_by(document: Document) -> set[str]:

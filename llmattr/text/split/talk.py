@@ -17,6 +17,10 @@ _TAG = regex.compile(  # behind a claim, which it only asks to be confirmed: "It
     regex.VERBOSE | regex.IGNORECASE,
 )
 _ASKED = regex.compile(r"[?？؟;][*_)\s]*$")  # the Greek question mark looks like a semicolon
+_ASTONISHED = regex.compile(r"(?:[!！][?？]|[?？][!！])[!！?？]*[*_)\s]*$")  # a question only where its words are one
+_QUESTION = regex.compile(
+    rf"""[¡¿*_"'\s]*(?:(?:and|but|so|or)\s)?(?:{_HELPER}(?:n't)?|wh(?:o|om|ose|at|en|ere|y|ich)|how)\b""", regex.IGNORECASE
+)
 _GREEK = regex.compile(r"\p{Greek}")
 _MORE = r"(?:any |more |other |further |additional |some )*"
 _HELPS = r"(?:this|that|it|these|the above|my answer|the information)"
@@ -56,10 +60,12 @@ def is_talk(said: str) -> bool:
 
     >>> [is_talk(said) for said in ("Sure!", "I hope this helps.", "Would you like to know more?", "Sure, it opened in 1914.")]
     [True, True, True, False]
-    >>> is_talk("It opened in 1914, didn't it?")
-    False
+    >>> is_talk("It opened in 1914, didn't it?"), is_talk("It opened in 1914!?"), is_talk("When did it open?!")
+    (False, False, True)
     """
     plain = said.replace("’", "'")
+    if _ASTONISHED.search(plain):
+        return _QUESTION.match(plain) is not None
     asked = None if without_tag(said) != said else _ASKED.search(plain)
     return bool(_TALK.match(plain)) or (asked is not None and (asked[0][0] != ";" or _GREEK.search(plain) is not None))
 
