@@ -262,7 +262,9 @@ def test_check_lines(lines, folder, smollm2):
         done = in_shell(line, folder)
         assert done.returncode == ("--fail-on" in line), done.stderr  # of two markers one is wrong
         assert ("The bridge was opened in 1932 [2]." in done.stdout) == ("--repair" in line)
-        if "--questions" not in line:
+        if "--messages" in line:
+            assert re.search(r"\(step \d: result of ", done.stdout)
+        elif "--questions" not in line:
             assert "[1] supports, and is needed (report.txt; decided by" in done.stdout
         for name in re.findall(r"--(?:html|json|junit) (\S+)", line):
             assert "bridge" in (folder / name).read_text("utf-8")

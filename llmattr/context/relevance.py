@@ -51,8 +51,8 @@ def what_cannot_be_compared(prompt: "Prompt") -> list[str]:
 
 
 def asked(messages: Sequence[Message]) -> str:
-    """What the user asked: the fixed text of his last turn."""
-    turns = [message for message in messages if message.role == "user"] or messages
+    """What the user asked: the fixed text of his last turn that has any (what a tool returned may be a turn of his)."""
+    turns = [message for message in messages if message.role == "user" and message.text.strip()] or messages
     return " ".join(part for part in turns[-1].parts if isinstance(part, str))
 
 

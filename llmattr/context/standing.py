@@ -260,7 +260,8 @@ def standing(document: int | None, sentence: Sentence) -> Standing:
     """What a marker that names this document is worth behind this sentence.
 
     A document that does not carry the sentence by itself still supports it where no document does, all of them together do, and
-    without it the sentence loses its support (`needed` is a half of what all give, or more).
+    without it the sentence loses its support (`needed` is a half of what all give, or more), unless another has all the names
+    and numbers of the sentence that it has, and more.
     """
     if document is None:
         return "nowhere"
@@ -277,8 +278,8 @@ def standing(document: int | None, sentence: Sentence) -> Standing:
 
 
 def _is_part(support: Support, sentence: Sentence) -> bool:
-    if support.needed is None:
-        return False
+    if support.needed is None or any(set(one.missing) < set(support.missing) for one in sentence.supports):
+        return False  # or another has all the names and numbers that it has, and more
     return support.needed > 0 and support.needed >= max((one.needed or 0.0) for one in sentence.supports) / 2
 
 

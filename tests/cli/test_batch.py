@@ -177,13 +177,13 @@ def test_check_takes_many_answers_too(files, tmp_path, capsys):
     first, second, third = lines(out)
     assert [first["failures"], second["failures"]] == [[], ["wrong", "missing"]]
     assert second["repaired"]["text"] == "It opened in 1914 [1]. It has locks [1]."
-    assert third["error"] == "the row has no 'answer'"
+    assert third["error"] == "the row has no 'answer', and no 'messages' that end with one"
     assert main([*line, "--fail-on", "unsupported"]) == 1  # the third could not be checked
     checked = [*line, "--questions", files(rows[:2], "two.jsonl")[0], "--json", str(tmp_path / "two.out")]
     assert [main([*checked, "--fail-on", one]) for one in ("unsupported", "missing")] == [0, 1]
     capsys.readouterr()
     assert main(["check", "--quick"]) == 2
-    assert "Missing argument 'ANSWER' (or --questions)" in capsys.readouterr().err
+    assert "Missing argument 'ANSWER' (or --messages, --questions)" in capsys.readouterr().err
     assert main([*line, questions]) == 2
     assert "--questions has the answers" in capsys.readouterr().err
 

@@ -143,8 +143,8 @@ def test_a_marker_stands_for_the_sentence_before_it_or_for_what_it_covers():
     assert of_sentences(tags, [(0, 4), (5, 9), (10, 16)]) == [[0, 1]]
 
 
-def support(document, verdict="unsupported", needed=None, stated=0.0):
-    return Support(document, verdict, "words", needed=needed, stated=stated)
+def support(document, verdict="unsupported", needed=None, stated=0.0, missing=()):
+    return Support(document, verdict, "words", needed=needed, stated=stated, missing=tuple(missing))
 
 
 @pytest.mark.parametrize(
@@ -155,6 +155,8 @@ def support(document, verdict="unsupported", needed=None, stated=0.0):
         ([support(0, "context"), support(1)], "context", 1, "wrong"),
         ([support(0, "contradicted"), support(1)], "unsupported", 0, "contradicts"),
         ([support(0, needed=2.0), support(1, needed=1.0)], "context", 1, "needed"),  # only both together say it
+        ([support(0, needed=2.0), support(1, needed=2.0, missing=[(0, 4)])], "context", 1, "wrong"),  # the other has that name
+        ([support(0, needed=2.0, missing=[(5, 9)]), support(1, needed=2.0, missing=[(0, 4)])], "context", 1, "needed"),
         ([support(0, needed=2.0), support(1, needed=0.5)], "context", 1, "wrong"),
         ([support(0, needed=2.0), support(1, needed=1.0)], "unsupported", 1, "wrong"),
         ([support(0, "context")], "context", None, "nowhere"),

@@ -2,14 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from llmattr.cli import main
 from llmattr.context.check import check
+from llmattr.context.removal.ablation import ContextAblation, Store
 from llmattr.errors import LlmattrError
 from llmattr.text.answered import answered
 from llmattr.text.message import take_answer
 from llmattr.text.messages import conversation
+from llmattr.text.prompt import Prompt, cut
 from tests.text.test_chats import ANTHROPIC, OPENAI, RESPONSES
 
 LAKE, CASTLE = "The lake is 80 metres deep and cold.", "The castle belongs to the duke of Norfolk."
@@ -78,6 +81,15 @@ def test_with_a_model_the_chat_is_the_prompt(tiny, chat, monkeypatch):
     for text in (ASKED, "The castle is red.", LAKE, CASTLE):
         assert whole.count(text) == 1
     assert "90" not in whole
+
+
+def test_what_a_result_gives_is_what_is_lost_without_it_in_the_chat(tiny):
+    found, one = check(tiny, messages=IN_OPENAI), answered(IN_OPENAI)
+    prompt = Prompt(tiny.tokenizer, one.chat, cut(one.chat, "documents")).with_response(found.answer)
+    values = ContextAblation(tiny, prompt, prompt.targets(), Store())(np.array([[1, 1], [0, 0], [1, 0], [0, 1]], dtype=bool))
+    for t, sentence in enumerate(found.sentences, 1):
+        np.testing.assert_allclose([of.alone for of in sentence.supports], values[2:, t] - values[1, t], atol=1e-4)
+        np.testing.assert_allclose([of.needed for of in sentence.supports], values[0, t] - values[:1:-1, t], atol=1e-4)
 
 
 def test_documents_stand_in_the_chat_or_are_marked_in_it():
