@@ -30,7 +30,7 @@ STANDINGS: dict[Standing, str] = {
 _STOP = re.compile(r"[.!?…][\"'”’)]*\s+\Z")
 _LABEL = re.compile(r"[ \t]*(?:(?:[-*+•]|\d{1,3}[.)])[ \t]+)?(\*\*|__)[^*_\n]*[^*_\n.!?。！？…]\1[ \t]*")  # **The tower**
 _ITEM = re.compile(r"(?m)^([ \t]*)(?:[-*+•]|\d{1,3}[.)])[ \t]")
-_RULE = r"[ \t]*\|?(?:[ \t]*:?-+:?[ \t]*\|)*[ \t]*(?::?-+:?)?[ \t]*"
+_RULE = r"[ \t]*+\|?(?:[ \t]*+:?-++:?[ \t]*+\|)*+[ \t]*+(?::?-++:?)?[ \t]*+"  # nothing is tried twice
 _TABLE = re.compile(rf"(?m)^(?P<head>[^|\n]*\|[^\n]*)\n(?=[^\n]*-){_RULE}\n(?:[^|\n]*\|[^\n]*(?:\n|\Z))+")  # its head, its rows
 CLAIM = 3  # words with a meaning, of a part of a sentence that is judged by itself
 HOLDING: tuple[Standing, ...] = ("needed", "carried", "silent")

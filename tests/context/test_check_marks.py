@@ -1,12 +1,16 @@
 """What marks stand for and name where answers are written otherwise: from 0, in tables, behind other ends, in footnotes."""
 
+import time
 import warnings
 
 import pytest
 
 from llmattr.context.check import check
+from llmattr.context.standing import of_sentences
 from llmattr.core.sources import Document
 from llmattr.errors import LlmattrNote
+from llmattr.text.shapes import read
+from llmattr.text.split.talk import is_talk
 
 LAKE = Document("The lake is 80 metres deep and very cold in the winter.", "lake.txt")
 CASTLE = Document("The castle belongs to the duke of Norfolk since 1690.", "castle.txt")
@@ -149,3 +153,22 @@ class TestCopies:
         sources = "Sources:\n[1] lake.txt\n[2] castle.txt\n[3] lake.txt"
         answer = f"The castle belongs to the duke of Norfolk [2]. The lake is 80 metres deep [3]. It is cold [1].\n\n{sources}"
         assert said(answer, [LAKE, CASTLE]) == right((0, 1), (1, 0), (2, 0))
+
+
+LONG = ["-" * 50_000, " " * 50_000 + "-", "|-" * 20_000, "- " * 30_000 + "|", ":-:|" * 20_000 + " " * 20_000]
+
+
+@pytest.mark.parametrize("rule", LONG, ids=range(len(LONG)))
+def test_a_long_line_below_a_bar_takes_no_long(rule):
+    """Part of a second in linear time; 50,000 spaces took minutes."""
+    marked = read(f"a|b\n{rule}x\n\nThe lake is deep [1].", documents=[LAKE])
+    started = time.process_time()
+    assert of_sentences(marked, [(0, 3)]) == [[0]]
+    assert time.process_time() - started < 6
+
+
+@pytest.mark.parametrize("end", ["!?" * 20_000 + "x", "?!" + " " * 40_000 + "x", "?!" * 20_000])
+def test_many_marks_of_astonishment_take_no_long(end):
+    started = time.process_time()
+    assert not is_talk(f"It is deep{end}")
+    assert time.process_time() - started < 6

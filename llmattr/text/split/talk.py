@@ -17,7 +17,9 @@ _TAG = regex.compile(  # behind a claim, which it only asks to be confirmed: "It
     regex.VERBOSE | regex.IGNORECASE,
 )
 _ASKED = regex.compile(r"[?？؟;][*_)\s]*$")  # the Greek question mark looks like a semicolon
-_ASTONISHED = regex.compile(r"(?:[!！][?？]|[?？][!！])[!！?？]*[*_)\s]*$")  # a question only where its words are one
+_ASTONISHED = regex.compile(  # "!?": a question only where its words are one
+    r"(?<![!！?？])(?=[!！]*+[?？])(?=[?？]*+[!！])[!！?？]++[*_)\s]*+$"
+)
 _QUESTION = regex.compile(
     rf"""[¡¿*_"'\s]*(?:(?:and|but|so|or)\s)?(?:{_HELPER}(?:n't)?|wh(?:o|om|ose|at|en|ere|y|ich)|how)\b""", regex.IGNORECASE
 )
