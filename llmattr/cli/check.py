@@ -108,9 +108,10 @@ def check(
     answerer = taken(Answerer, options)
     words = [word.strip() for word in fail_on.split(",") if word.strip()]
     _check_given(answer, questions, messages, context.args)
-    source = questions or answer or messages or "-"
-    check_outputs((source, *given, *([messages] if messages else [])), [out for out in (html, json, junit) if out])
-    _check_apart(source, given)
+    said_in = [name for name in (questions or answer, messages) if name is not None]
+    check_outputs((*said_in, *given), [out for out in (html, json, junit) if out])
+    for name in said_in:
+        _check_apart(name, given)
     if quick:
         refuse("--quick asks no model", *MODEL)
     if typed("no_cache"):

@@ -1,5 +1,6 @@
 """`check` of a chat: its last turn is the answer, what it could cite is marked, given, or what tools returned."""
 
+import io
 import json
 
 import numpy as np
@@ -200,6 +201,11 @@ class TestCommand:
         assert [one["standing"] for one in json.loads((tmp_path / "out.json").read_text())["markers"]] == [
             s for _, s in STANDINGS
         ]
+
+    def test_a_chat_from_standard_input(self, run, monkeypatch):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(IN_OPENAI).encode()), "utf-8"))
+        code, out, _ = run(IN_OPENAI, "--messages", "-")
+        assert (code, "1 of 3 markers hold" in out) == (0, True)
 
     def test_an_answer_and_documents_beside_it(self, run, tmp_path):
         (tmp_path / "answer.txt").write_text("The castle belongs to the duke of Norfolk [1].")
