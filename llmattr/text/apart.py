@@ -11,6 +11,7 @@ from llmattr.text.names import Name, missing
 from llmattr.text.own_words import find, own_words
 
 NEAR = 0.4  # of what the passage has of a sentence's other words that has most of them
+RUN = 8  # sentences: a page of them is not read again for each
 _PRONOUN = regex.compile(
     r"\W*(?:\w+\W+){0,3}?(?:he|she|they|it|his|her|their|its|this|these)\b", regex.I
 )  # among the first words
@@ -19,17 +20,19 @@ _PRONOUN = regex.compile(
 def passages(document: Document) -> tuple[list[str], list[str]]:
     """A document's sentences as an English reader takes them, and its rows, items and code, which say too little alone.
 
-    Each sentence stands behind the title and the heading above it, and with the one before it where it begins with a pronoun.
+    Each sentence stands behind the title and the heading above it. One that begins with a pronoun stands behind the last that
+    does not, which says whom it means, and the `RUN` before it.
     """
     found = split.cut(document.text, "sentences", document.format, document.language, document.blocks)
-    heading, before, prose, others = "", "", [], []
+    heading, prose, others = "", [], []
+    run: list[str] = []  # the sentences that are about the same
     for (start, end), kind in zip(found.spans.tolist(), found.blocks, strict=True):
         text = document.text[start:end]
         if kind == "heading":
-            heading, before = text, ""
+            heading, run = text, []
         elif kind in ("paragraph", "quote"):
-            before = f"{before} {text}" if before and _PRONOUN.match(text) else text
-            prose.append(f"{document.title or ''}. {heading}. {before}")
+            run = [*run[:1], *run[1:][-RUN:], text] if _PRONOUN.match(text) else [text]
+            prose.append(f"{document.title or ''}. {heading}. {' '.join(run)}")
         else:
             others.append(text)
     return prose, others

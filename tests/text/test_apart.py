@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from llmattr.core.sources import Document
-from llmattr.text.apart import NEAR, apart, passages
+from llmattr.text.apart import NEAR, RUN, apart, passages
 
 PASSAGES = [
     "The bridge was built by Karl Lund in 1932.",
@@ -77,6 +77,10 @@ def test_a_sentence_is_read_behind_its_heading_and_whom_it_means():
         ". ## The tunnel. Ana Petrov dug it.",
     ]
     assert any("Mei Chen" in text for text in others)
+    many = passages(Document("Karl Lund was born in Ruse. " + "He built it. " * 2_000, "life.txt"))[0]
+    assert {len(text.split()) for text in many[-1_000:]} == {
+        2 + 6 + 3 * (RUN + 1)
+    }  # two stops, whom it means, the run and itself
     assert any("1951" in text for text in others)
     assert said("Karl Lund built the Varna bridge in 1932.", prose=prose, others=others) == []
     assert said("Ana Petrov built the Varna bridge.", prose=prose) == ["Ana Petrov"]
